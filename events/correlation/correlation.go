@@ -1,0 +1,167 @@
+// Package correlation carries the ids that tie requests and events together,
+// through contexts and HTTP headers.
+//
+// The ids come from whoever calls, so they prove nothing: never decide on
+// access by one. What is too long or has other than printable ASCII characters
+// is replaced, so that no id can break a log line or a header.
+package correlation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// The HTTP headers that carry the ids.
+const (
+	HeaderTraceParent = "Traceparent"
+	HeaderCorrelation = "X-Correlation-Id"
+	HeaderCausation   = "X-Causation-Id"
+	HeaderDebug       = "X-Debug"
+)
+
+// MaxID is the most bytes that an id from outside may have.
+const MaxID = 128
+
+// IDs are what travels with a request and into the events it leads to.
+type IDs struct {
+	// TraceParent is the W3C trace context, version 00.
+	TraceParent string
+	// CorrelationID is shared by all that one request led to.
+	CorrelationID string
+	// CausationID is the id of the event or request right before.
+	CausationID string
+	// Debug asks everyone on the way to log in detail.
+	Debug bool
+}
+
+type key struct{}
+
+// With returns ctx carrying ids.
+func With(ctx context.Context, ids IDs) context.Context {
+	return context.WithValue(ctx, key{}, ids)
+}
+
+// From returns what ctx carries, the zero value when nothing.
+func From(ctx context.Context) IDs {
+	ids, _ := ctx.Value(key{}).(IDs)
+	return ids
+}
+
+// FromHeader reads the ids of a request and makes those that are missing or
+// unusable: a new trace, a new correlation id, and the correlation id as the
+// cause, since the request is what starts the chain.
+func FromHeader(h http.Header) IDs {
+	ids := IDs{
+		TraceParent:   traceParent(h.Get(HeaderTraceParent)),
+		CorrelationID: clean(h.Get(HeaderCorrelation)),
+		CausationID:   clean(h.Get(HeaderCausation)),
+		Debug:         isTrue(h.Get(HeaderDebug)),
+	}
+	if ids.TraceParent == "" {
+		ids.TraceParent = NewTraceParent(ids.Debug)
+	}
+	if ids.CorrelationID == "" {
+		ids.CorrelationID = newID()
+	}
+	if ids.CausationID == "" {
+		ids.CausationID = ids.CorrelationID
+	}
+	return ids
+}
+
+// Inject sets the headers of an outgoing request to what ctx carries. Ids that
+// ctx does not carry leave their headers alone.
+func Inject(ctx context.Context, h http.Header) {
+	ids := From(ctx)
+	set(h, HeaderTraceParent, ids.TraceParent)
+	set(h, HeaderCorrelation, ids.CorrelationID)
+	set(h, HeaderCausation, ids.CausationID)
+	if ids.Debug {
+		h.Set(HeaderDebug, "true")
+	}
+}
+
+func set(h http.Header, name, value string) {
+	if value != "" {
+		h.Set(name, value)
+	}
+}
+
+// Middleware hands each request on with the ids of its headers in its context.
+func Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(With(r.Context(), FromHeader(r.Header))))
+	})
+}
+
+// NewTraceParent starts a trace: a W3C trace context with random ids, sampled
+// or not.
+func NewTraceParent(sampled bool) string {
+	var random [24]byte
+	rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never fails, it ends the process
+	random[0] |= 1       // neither of the two ids may be all zeros
+	random[16] |= 1
+	var text [55]byte
+	copy(text[:], "00-")
+	hex.Encode(text[3:35], random[:16])
+	text[35] = '-'
+	hex.Encode(text[36:52], random[16:])
+	copy(text[52:], "-00")
+	if sampled {
+		text[54] = '1'
+	}
+	return string(text[:])
+}
+
+// traceParent returns the four fields of version 00, or nothing when s is not a
+// trace context. A later version may have more fields, which are cut off as
+// https://www.w3.org/TR/trace-context/#versioning-of-traceparent says.
+func traceParent(s string) string {
+	const length = 55
+	s = strings.TrimSpace(s)
+	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+		return ""
+	}
+	version, trace, parent, flags := s[:2], s[3:35], s[36:52], s[53:length]
+	if !isHex(version) || !isHex(trace) || !isHex(parent) || !isHex(flags) || version == "ff" {
+		return ""
+	}
+	if len(s) > length && (version == "00" || s[length] != '-') {
+		return ""
+	}
+	if strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "" {
+		return ""
+	}
+	return "00" + s[2:length]
+}
+
+// isHex is about lower case only, as the W3C demands.
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func clean(s string) string {
+	if len(s) > MaxID {
+		return ""
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return ""
+		}
+	}
+	return s
+}
+
+func isTrue(s string) bool { return s == "1" || strings.EqualFold(s, "true") }
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }

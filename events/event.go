@@ -1,0 +1,147 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/events/correlation"
+)
+
+// HeaderWritten names the header of the response to a write: the text form of
+// the [Position] of the last event that the write published.
+const HeaderWritten = "Banyan-Written"
+
+// HeaderReadAfter names the header of a read: the text form of the [Position]
+// that the read model must have applied for the subject before it may answer.
+const HeaderReadAfter = "Banyan-Read-After"
+
+// Event is one fact, a CloudEvent 1.0. It is a plain value: copying it is
+// cheap, and nothing in this package changes one after it was made.
+type Event struct {
+	// ID is unique for each fact (a UUIDv7) and the same for each delivery of it.
+	ID string
+	// Source says who tells it, a URI-reference such as "/services/users".
+	Source string
+	// Type names the kind of fact, for instance "user.joined". See [Catalogue].
+	Type string
+	// Version is the version of the payload, from 1; extension "dataversion".
+	Version int
+	// Subject is what the fact is about, such as "user/59b99db4cfa9a34dcd7885b6".
+	Subject string
+	// Time is when it happened by the clock of the source, in UTC.
+	Time time.Time
+	// PartitionKey decides on the shard, and thereby which events are ordered
+	// among themselves. 1 to 256 characters (the Kinesis limit).
+	PartitionKey string
+	// Sequence is a hybrid clock reading: nanoseconds since 1970 in 20 digits,
+	// strictly growing within one process. It compares as text.
+	Sequence string
+	// TraceParent is the W3C trace context, empty when there is none.
+	TraceParent string
+	// CorrelationID is shared by everything that one request led to.
+	CorrelationID string
+	// CausationID is the id of the event or request right before this one.
+	CausationID string
+	// Data is the payload as JSON.
+	Data json.RawMessage
+}
+
+// Payload is what a type of the catalogue carries. PartitionKey is the id of
+// the acting user for each of them, so that one user's facts are ordered.
+type Payload interface {
+	EventType() string
+	EventVersion() int
+	Subject() string
+	PartitionKey() string
+}
+
+// Mint makes events. The zero value uses the wall clock, the sequence of this
+// process and random UUIDv7s; tests put their own in. Safe for concurrent use
+// if its parts are.
+type Mint struct {
+	Clock *Clock                 // nil: the clock that all events of this process share
+	Now   func() time.Time       // nil: time.Now
+	NewID func() (string, error) // nil: a UUIDv7
+}
+
+// New makes the event that tells p, with a new id, the present time, the next
+// sequence, and the correlation that ctx carries. An event made outside of any
+// correlation starts one: its correlation id is its own id.
+//
+// It fails when p cannot be written as JSON or gives no legal partition key.
+func New(ctx context.Context, source string, p Payload) (Event, error) {
+	return Mint{}.New(ctx, source, p)
+}
+
+// New is like the function of the same name, with the parts of m.
+func (m Mint) New(ctx context.Context, source string, p Payload) (Event, error) {
+	m = m.withDefaults()
+	data, err := json.Marshal(p)
+	if err != nil {
+		return Event{}, fmt.Errorf("events: make %s: write the payload as JSON: %w", p.EventType(), err)
+	}
+	id, err := m.NewID()
+	if err != nil {
+		return Event{}, fmt.Errorf("events: make %s: make an id: %w", p.EventType(), err)
+	}
+	e := Event{
+		ID:           id,
+		Source:       source,
+		Type:         p.EventType(),
+		Version:      p.EventVersion(),
+		Subject:      p.Subject(),
+		Time:         m.Now().UTC().Round(0),
+		PartitionKey: p.PartitionKey(),
+		Sequence:     m.Clock.Next(),
+		Data:         data,
+	}
+	e.correlate(correlation.From(ctx))
+	if err := e.Validate(); err != nil {
+		return Event{}, fmt.Errorf("events: make %s: %w", e.Type, err)
+	}
+	return e, nil
+}
+
+func (m Mint) withDefaults() Mint {
+	if m.Clock == nil {
+		m.Clock = &processClock
+	}
+	if m.Now == nil {
+		m.Now = time.Now
+	}
+	if m.NewID == nil {
+		m.NewID = newID
+	}
+	return m
+}
+
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}
+
+func (e *Event) correlate(ids correlation.IDs) {
+	e.TraceParent, e.CorrelationID, e.CausationID = ids.TraceParent, ids.CorrelationID, ids.CausationID
+	if e.TraceParent == "" {
+		e.TraceParent = correlation.NewTraceParent(ids.Debug)
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = e.ID
+	}
+}
+
+// Context returns ctx with the correlation that e hands on: what is done under
+// it has the trace and the correlation id of e, and e as its cause. A debug
+// decision that ctx already carries stays.
+func (e Event) Context(ctx context.Context) context.Context {
+	return correlation.With(ctx, correlation.IDs{
+		TraceParent:   e.TraceParent,
+		CorrelationID: e.CorrelationID,
+		CausationID:   e.ID,
+		Debug:         correlation.From(ctx).Debug,
+	})
+}

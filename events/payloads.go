@@ -1,0 +1,109 @@
+package events
+
+import "time"
+
+// UserJoined: somebody opened an account.
+type UserJoined struct {
+	UserID   string    `json:"userId"`
+	Name     string    `json:"name"`
+	JoinedAt time.Time `json:"joinedAt"`
+}
+
+// EventType is "user.joined".
+func (UserJoined) EventType() string { return "user.joined" }
+
+// EventVersion is 1.
+func (UserJoined) EventVersion() int { return 1 }
+
+// Subject is the user.
+func (p UserJoined) Subject() string { return "user/" + p.UserID }
+
+// PartitionKey is the user's id.
+func (p UserJoined) PartitionKey() string { return p.UserID }
+
+// UserProfileUpdated: a user changed what others see of them. It carries the
+// whole new profile, not the difference.
+type UserProfileUpdated struct {
+	UserID string `json:"userId"`
+	Name   string `json:"name"`
+	Bio    string `json:"bio"`
+	// Version is the version of the user's document after the change; it grows
+	// with each.
+	Version int64 `json:"version"`
+}
+
+// EventType is "user.profile-updated".
+func (UserProfileUpdated) EventType() string { return "user.profile-updated" }
+
+// EventVersion is 1.
+func (UserProfileUpdated) EventVersion() int { return 1 }
+
+// Subject is the user.
+func (p UserProfileUpdated) Subject() string { return "user/" + p.UserID }
+
+// PartitionKey is the user's id.
+func (p UserProfileUpdated) PartitionKey() string { return p.UserID }
+
+// RelationshipFollowed: the follower wants to see what the followee posts.
+type RelationshipFollowed struct {
+	FollowerID string    `json:"followerId"`
+	FolloweeID string    `json:"followeeId"`
+	At         time.Time `json:"at"`
+}
+
+// EventType is "relationship.followed".
+func (RelationshipFollowed) EventType() string { return "relationship.followed" }
+
+// EventVersion is 1.
+func (RelationshipFollowed) EventVersion() int { return 1 }
+
+// Subject is the relationship, follower first.
+func (p RelationshipFollowed) Subject() string { return relationship(p.FollowerID, p.FolloweeID) }
+
+// PartitionKey is the follower's id: the one who acts.
+func (p RelationshipFollowed) PartitionKey() string { return p.FollowerID }
+
+// RelationshipUnfollowed: the follower no longer wants to.
+type RelationshipUnfollowed struct {
+	FollowerID string    `json:"followerId"`
+	FolloweeID string    `json:"followeeId"`
+	At         time.Time `json:"at"`
+}
+
+// EventType is "relationship.unfollowed".
+func (RelationshipUnfollowed) EventType() string { return "relationship.unfollowed" }
+
+// EventVersion is 1.
+func (RelationshipUnfollowed) EventVersion() int { return 1 }
+
+// Subject is the relationship, follower first.
+func (p RelationshipUnfollowed) Subject() string { return relationship(p.FollowerID, p.FolloweeID) }
+
+// PartitionKey is the follower's id: the one who acts.
+func (p RelationshipUnfollowed) PartitionKey() string { return p.FollowerID }
+
+func relationship(follower, followee string) string {
+	return "relationship/" + follower + "/" + followee
+}
+
+// PostPublished: an author wrote something for their followers.
+type PostPublished struct {
+	// PostID is a UUIDv7 or an ObjectId in hex; for one author its text order is
+	// the order of publication.
+	PostID      string    `json:"postId"`
+	AuthorID    string    `json:"authorId"`
+	Text        string    `json:"text"`
+	PublishedAt time.Time `json:"publishedAt"`
+}
+
+// EventType is "post.published".
+func (PostPublished) EventType() string { return "post.published" }
+
+// EventVersion is 1.
+func (PostPublished) EventVersion() int { return 1 }
+
+// Subject is the post.
+func (p PostPublished) Subject() string { return "post/" + p.PostID }
+
+// PartitionKey is the author's id.
+func (p PostPublished) PartitionKey() string { return p.AuthorID }

@@ -1,0 +1,263 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// scanner walks over JSON text (RFC 8259) without building anything. Nesting is
+// bounded by MaxDepth, so that a short text cannot eat the stack.
+type scanner struct {
+	s string
+	i int
+}
+
+// validJSON tells whether text is one JSON value in UTF-8, nested no deeper
+// than an event's data may be.
+func validJSON(text []byte) error {
+	// The string lives no longer than this call, during which nobody writes.
+	c := scanner{s: unsafe.String(unsafe.SliceData(text), len(text))}
+	if !utf8.ValidString(c.s) {
+		return errNotUTF8
+	}
+	c.space()
+	if err := c.value(1); err != nil {
+		return err
+	}
+	return c.end()
+}
+
+type syntaxError struct {
+	at   int
+	want string
+}
+
+func (e *syntaxError) Error() string {
+	return fmt.Sprintf("not JSON: byte %d: want %s", e.at, e.want)
+}
+
+func (c *scanner) fail(want string) error { return &syntaxError{c.i, want} }
+
+func (c *scanner) end() error {
+	c.space()
+	if c.i < len(c.s) {
+		return c.fail("the end")
+	}
+	return nil
+}
+
+func (c *scanner) space() {
+	for c.i < len(c.s) {
+		switch c.s[c.i] {
+		case ' ', '\t', '\n', '\r':
+			c.i++
+		default:
+			return
+		}
+	}
+}
+
+// peek is 0 at the end, which is not a character of JSON.
+func (c *scanner) peek() byte {
+	if c.i < len(c.s) {
+		return c.s[c.i]
+	}
+	return 0
+}
+
+func (c *scanner) take(b byte) bool {
+	if c.peek() != b || c.i >= len(c.s) {
+		return false
+	}
+	c.i++
+	return true
+}
+
+// value skips one value. depth is how many arrays and objects are around it.
+func (c *scanner) value(depth int) error {
+	switch b := c.peek(); {
+	case b == '"':
+		_, _, err := c.span()
+		return err
+	case b == '{':
+		return c.object(depth)
+	case b == '[':
+		return c.array(depth)
+	case b == 't':
+		return c.word("true")
+	case b == 'f':
+		return c.word("false")
+	case b == 'n':
+		return c.word("null")
+	default:
+		return c.number()
+	}
+}
+
+func (c *scanner) word(w string) error {
+	if len(c.s)-c.i < len(w) || c.s[c.i:c.i+len(w)] != w {
+		return c.fail(w)
+	}
+	c.i += len(w)
+	return nil
+}
+
+func (c *scanner) object(depth int) error {
+	if depth >= MaxDepth {
+		return errTooDeep
+	}
+	c.i++
+	c.space()
+	if c.take('}') {
+		return nil
+	}
+	for {
+		if _, _, err := c.name(); err != nil {
+			return err
+		}
+		if err := c.value(depth + 1); err != nil {
+			return err
+		}
+		if more, err := c.more('}'); !more {
+			return err
+		}
+	}
+}
+
+func (c *scanner) array(depth int) error {
+	if depth >= MaxDepth {
+		return errTooDeep
+	}
+	c.i++
+	c.space()
+	if c.take(']') {
+		return nil
+	}
+	for {
+		if err := c.value(depth + 1); err != nil {
+			return err
+		}
+		if more, err := c.more(']'); !more {
+			return err
+		}
+	}
+}
+
+// name reads a member's name up to and with the colon and what is blank after.
+func (c *scanner) name() (text string, escaped bool, err error) {
+	if text, escaped, err = c.span(); err != nil {
+		return "", false, err
+	}
+	c.space()
+	if !c.take(':') {
+		return "", false, c.fail("a colon")
+	}
+	c.space()
+	return text, escaped, nil
+}
+
+// more reads the comma before the next element, or the end.
+func (c *scanner) more(end byte) (bool, error) {
+	c.space()
+	switch {
+	case c.take(end):
+		return false, nil
+	case c.take(','):
+		c.space()
+		return true, nil
+	}
+	return false, c.fail(fmt.Sprintf("a comma or %q", end))
+}
+
+// span reads a string and returns what is between its quotes, as written.
+func (c *scanner) span() (text string, escaped bool, err error) {
+	if !c.take('"') {
+		return "", false, c.fail("a string")
+	}
+	start := c.i
+	for c.i < len(c.s) {
+		switch b := c.s[c.i]; {
+		case b == '"':
+			c.i++
+			return c.s[start : c.i-1], escaped, nil
+		case b < 0x20:
+			return "", false, c.fail("no control character")
+		case b == '\\':
+			escaped = true
+			if err := c.escape(); err != nil {
+				return "", false, err
+			}
+		default:
+			c.i++
+		}
+	}
+	return "", false, c.fail("a closing quote")
+}
+
+func (c *scanner) escape() error {
+	c.i++
+	switch c.peek() {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		c.i++
+		return nil
+	case 'u':
+		c.i++
+		for range 4 {
+			if !isHex(c.peek()) {
+				return c.fail("a hexadecimal digit")
+			}
+			c.i++
+		}
+		return nil
+	}
+	return c.fail("an escape")
+}
+
+func isHex(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+}
+
+func (c *scanner) number() error {
+	c.take('-')
+	if !c.take('0') && !c.digits() {
+		return c.fail("a value")
+	}
+	if c.take('.') && !c.digits() {
+		return c.fail("a digit")
+	}
+	if c.take('e') || c.take('E') {
+		if !c.take('+') {
+			c.take('-')
+		}
+		if !c.digits() {
+			return c.fail("a digit")
+		}
+	}
+	return nil
+}
+
+func (c *scanner) digits() bool {
+	start := c.i
+	for c.i < len(c.s) && c.s[c.i] >= '0' && c.s[c.i] <= '9' {
+		c.i++
+	}
+	return c.i > start
+}
+
+// text reads a string and resolves its escapes.
+func (c *scanner) text() (string, error) {
+	start := c.i
+	text, escaped, err := c.span()
+	if err != nil || !escaped {
+		return text, err
+	}
+	return unquote(c.s[start:c.i])
+}
+
+func unquote(quoted string) (string, error) {
+	var s string
+	err := json.Unmarshal([]byte(quoted), &s)
+	return s, err
+}

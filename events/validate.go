@@ -1,0 +1,137 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"unicode/utf8"
+)
+
+const (
+	// MaxSize bounds an encoded event in bytes: the largest record of a Kinesis
+	// stream whose limit was raised. What a given stream takes is for the
+	// publisher to know.
+	MaxSize = 10 << 20
+	// MaxDepth bounds how deep arrays and objects may nest in an encoded event.
+	MaxDepth = 64
+	// MaxPartitionKey is the Kinesis limit, in characters.
+	MaxPartitionKey = 256
+)
+
+// ErrMalformed is returned for bytes or values that are not an event. The error
+// names the attribute.
+var ErrMalformed = errors.New("malformed event")
+
+func malformed(attribute, why string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", ErrMalformed, attribute, fmt.Sprintf(why, args...))
+}
+
+// Validate tells whether e can be published: it returns nil or [ErrMalformed]
+// with the name of the first attribute that is wrong.
+func (e Event) Validate() error {
+	if err := e.validateAttributes(); err != nil {
+		return err
+	}
+	if len(e.Data) == 0 {
+		return malformed("data", "required, and absent")
+	}
+	if err := validJSON(e.Data); err != nil {
+		return malformed("data", "%v", err)
+	}
+	return nil
+}
+
+// validateAttributes is Validate without the payload, for who has just parsed it.
+func (e *Event) validateAttributes() error {
+	for _, a := range [...]struct {
+		name, value string
+		required    bool
+	}{
+		{"id", e.ID, true},
+		{"source", e.Source, true},
+		{"type", e.Type, true},
+		{"subject", e.Subject, false},
+		{"partitionkey", e.PartitionKey, true},
+		{"sequence", e.Sequence, true},
+		{"traceparent", e.TraceParent, false},
+		{"correlationid", e.CorrelationID, false},
+		{"causationid", e.CausationID, false},
+	} {
+		if err := checkString(a.name, a.value, a.required); err != nil {
+			return err
+		}
+	}
+	return e.checkForms()
+}
+
+func (e *Event) checkForms() error {
+	if !isURIReference(e.Source) {
+		return malformed("source", "%q is not a URI-reference", shorten(e.Source))
+	}
+	if e.Version < 1 || e.Version > 1<<31-1 {
+		return malformed("dataversion", "%d is not a positive 32 bit number", e.Version)
+	}
+	if n := len(e.PartitionKey); n > MaxPartitionKey && utf8.RuneCountInString(e.PartitionKey) > MaxPartitionKey {
+		return malformed("partitionkey", "longer than %d characters", MaxPartitionKey)
+	}
+	if len(e.Sequence) != sequenceDigits || !allDigits(e.Sequence) {
+		return malformed("sequence", "%q is not a number of %d digits", shorten(e.Sequence), sequenceDigits)
+	}
+	if e.Time.IsZero() {
+		return malformed("time", "required, and absent")
+	}
+	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+		return malformed("time", "year %d cannot be written as RFC 3339", y)
+	}
+	return nil
+}
+
+// checkString keeps the rules of the CloudEvents type String: Unicode without
+// control characters; an attribute that is there is not empty.
+func checkString(name, s string, required bool) error {
+	if s == "" {
+		if required {
+			return malformed(name, "required, and absent")
+		}
+		return nil
+	}
+	ascii := true
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == 0x7f {
+			return malformed(name, "control character %#02x at byte %d", c, i)
+		} else if c >= utf8.RuneSelf {
+			ascii = false
+		}
+	}
+	if !ascii {
+		return checkUnicode(name, s)
+	}
+	return nil
+}
+
+func checkUnicode(name, s string) error {
+	if !utf8.ValidString(s) {
+		return malformed(name, "not UTF-8")
+	}
+	for i, r := range s {
+		if r >= 0x80 && r <= 0x9f || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe {
+			return malformed(name, "character %U at byte %d is not allowed", r, i)
+		}
+	}
+	return nil
+}
+
+// isURIReference takes the plain path that nearly every source is without
+// asking the parser.
+func isURIReference(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			c == '/' || c == '-' || c == '_' || c == '.' || c == '~'
+		if !plain {
+			_, err := url.Parse(s)
+			return err == nil
+		}
+	}
+	return true
+}
