@@ -1,0 +1,264 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Read runs fn with a grant for the store that owns the entity. It waits, until
+// ctx ends, while there is no lease (then ErrNoLease).
+//
+// fn is run again, with a new grant, when it returned ErrFenced, or when the owner
+// changed before it had ended and the lease was lost meanwhile; its earlier result
+// must then be forgotten. The grant must not be used after fn has returned.
+func (m *Member) Read(ctx context.Context, fn func(context.Context, Grant) error) error {
+	ctx, cancel := m.bounded(ctx)
+	defer cancel()
+	for {
+		a, err := m.admit(ctx, false)
+		if err != nil {
+			return err
+		}
+		err = m.run(ctx, a, fn)
+		if errors.Is(err, ErrFenced) {
+			if waitErr := m.awaitNews(ctx, a); waitErr != nil {
+				return waitErr
+			}
+			continue
+		}
+		current, waitErr := m.stillCurrent(ctx, a)
+		if waitErr != nil {
+			return waitErr
+		}
+		if current {
+			return err
+		}
+	}
+}
+
+// Write runs fn with a grant for the store that owns the entity. It waits while
+// writes are held or there is no lease; when ctx ends first the error is ErrHeld
+// or ErrNoLease, and nothing was written.
+//
+// When the store refuses the write, fn must return an error that wraps ErrFenced;
+// then the record is read again and fn is run with the new grant. Any other error
+// of fn is returned as it is.
+func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) error) error {
+	ctx, cancel := m.bounded(ctx)
+	defer cancel()
+	var held time.Duration
+	defer func() { m.countHeld(held) }()
+	for {
+		a, err := m.admit(ctx, true)
+		held += a.held
+		if err != nil {
+			return err
+		}
+		err = m.run(ctx, a, fn)
+		if !errors.Is(err, ErrFenced) {
+			return err
+		}
+		refused := m.cfg.Clock.Now()
+		err = m.awaitNews(ctx, a)
+		held += m.cfg.Clock.Now().Sub(refused)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// admission is one operation that was let in.
+type admission struct {
+	grant    Grant
+	revision int64
+	write    bool
+	held     time.Duration
+}
+
+func (m *Member) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, m.cfg.MaxWait)
+}
+
+// admit waits until the operation may run and counts it in.
+func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
+	var heldSince time.Time
+	for {
+		now := m.cfg.Clock.Now()
+		m.mu.Lock()
+		reason, until := m.obstacle(now, write)
+		changed := m.changed
+		if reason == nil {
+			a := m.countIn(write)
+			m.mu.Unlock()
+			if !heldSince.IsZero() {
+				a.held = now.Sub(heldSince)
+			}
+			return a, nil
+		}
+		m.mu.Unlock()
+		if errors.Is(reason, ErrLeft) {
+			return admission{}, m.refuse(reason, nil)
+		}
+		if errors.Is(reason, ErrHeld) && heldSince.IsZero() {
+			heldSince = now
+		}
+		if err := m.await(ctx, changed, until); err != nil {
+			a := admission{}
+			if !heldSince.IsZero() {
+				a.held = m.cfg.Clock.Now().Sub(heldSince)
+			}
+			return a, m.refuse(reason, err)
+		}
+	}
+}
+
+func (m *Member) refuse(reason, cause error) error {
+	if cause == nil {
+		return fmt.Errorf("use %s: %w", m.cfg.Entity, reason)
+	}
+	return fmt.Errorf("use %s: %w: %w", m.cfg.Entity, reason, cause)
+}
+
+// obstacle says why an operation cannot be admitted now, and how long to wait
+// before looking again without news. Callers hold mu.
+func (m *Member) obstacle(now time.Time, write bool) (error, time.Duration) {
+	if m.left {
+		return ErrLeft, 0
+	}
+	if !m.leased(now) {
+		kick(m.polls)
+		kick(m.renews)
+		return errors.Join(ErrNoLease, m.trying), m.cfg.Lease
+	}
+	if !write || !m.rec.Hold {
+		return nil, 0
+	}
+	left := m.holdLeft(now)
+	if left <= 0 {
+		return nil, 0
+	}
+	return ErrHeld, left
+}
+
+// holdLeft is how long the hold binds if nothing more is heard. Before the switch
+// it ends with HoldUntil: the fence refuses what must not be. After the switch it
+// keeps writes back while another member may still answer reads from the old
+// store, so it ends when no member can believe in the old owner any longer.
+// Callers hold mu.
+func (m *Member) holdLeft(now time.Time) time.Duration {
+	until := m.rec.HoldUntil.Sub(now.Round(0))
+	if !m.rec.beforeSwitch() {
+		return max(until, MaxLease+MaxLease/20-now.Sub(m.heldSince))
+	}
+	if m.rec.HoldUntil.IsZero() {
+		return MaxLease // then look again
+	}
+	return until
+}
+
+// await waits for a change, but not longer than d.
+func (m *Member) await(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-changed:
+	case <-m.cfg.Clock.After(d):
+	}
+	return nil
+}
+
+// countIn notes that an operation runs. Callers hold mu.
+func (m *Member) countIn(write bool) admission {
+	if write {
+		m.writes[m.rec.Revision]++
+	} else {
+		m.reads[m.rec.Epoch]++
+	}
+	return admission{
+		grant:    Grant{Owner: m.rec.Owner, Epoch: m.rec.Epoch},
+		revision: m.rec.Revision,
+		write:    write,
+	}
+}
+
+// run calls fn and counts the operation out, also when fn panics.
+func (m *Member) run(ctx context.Context, a admission, fn func(context.Context, Grant) error) error {
+	defer m.countOut(a)
+	return fn(ctx, a.grant)
+}
+
+func (m *Member) countOut(a admission) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.write {
+		decrement(m.writes, a.revision)
+	} else {
+		decrement(m.reads, a.grant.Epoch)
+	}
+	if m.ackable() > m.acked {
+		kick(m.renews)
+	}
+	if m.left {
+		m.broadcast()
+	}
+}
+
+func decrement(m map[int64]int, key int64) {
+	if m[key]--; m[key] <= 0 {
+		delete(m, key)
+	}
+}
+
+// awaitNews waits, after a refusal by the store, for a record that was asked for
+// since, and if it says nothing new for a poll more.
+func (m *Member) awaitNews(ctx context.Context, a admission) error {
+	kick(m.polls)
+	if err := m.await(ctx, nil, jitter(m.cfg.PollSwitching)); err != nil {
+		return m.refuse(errors.Join(ErrHeld, ErrFenced), err)
+	}
+	_, err := m.freshRecord(ctx)
+	if err != nil && a.write {
+		return errors.Join(ErrHeld, err)
+	}
+	return err
+}
+
+// stillCurrent reports whether a read that just ended was one of the present
+// owner. Without a lease it asks for the record anew.
+func (m *Member) stillCurrent(ctx context.Context, a admission) (bool, error) {
+	now := m.cfg.Clock.Now()
+	m.mu.Lock()
+	rec, leased := m.rec, m.leased(now)
+	m.mu.Unlock()
+	if !leased {
+		var err error
+		if rec, err = m.freshRecord(ctx); err != nil {
+			return false, err
+		}
+	}
+	return rec.Epoch == a.grant.Epoch, nil
+}
+
+// freshRecord waits for a record that was asked for after the call, and a lease.
+func (m *Member) freshRecord(ctx context.Context) (Record, error) {
+	called := m.cfg.Clock.Now()
+	for {
+		kick(m.polls)
+		now := m.cfg.Clock.Now()
+		m.mu.Lock()
+		rec, fresh, changed := m.rec, m.leased(now) && m.recSent.After(called), m.changed
+		reason := m.trying
+		m.mu.Unlock()
+		if fresh {
+			return rec, nil
+		}
+		if err := m.await(ctx, changed, m.cfg.PollSwitching); err != nil {
+			return Record{}, m.refuse(errors.Join(ErrNoLease, reason), err)
+		}
+	}
+}

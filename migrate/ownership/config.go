@@ -1,0 +1,84 @@
+package ownership
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MaxLease is the longest lease a member may ask for. After the switch a member
+// that hears nothing more from the coordinator goes on by itself this long after
+// it learnt of the new owner: by then no member can still believe in the old one.
+const MaxLease = 5 * time.Second
+
+// MemberConfig configures Join. Table and Entity are required, the rest has
+// defaults.
+type MemberConfig struct {
+	// Table is the control table.
+	Table *Table
+	// Entity is what this instance serves, such as "users".
+	Entity string
+	// Service names the service for people. Default: Entity.
+	Service string
+	// ID names this instance for people; Join makes it unique. Default: Service.
+	ID string
+	// Lease is how long a renewal is good for, at most MaxLease. Default 2 s.
+	Lease time.Duration
+	// Renew is the time between renewals. Default Lease/4.
+	Renew time.Duration
+	// Poll is the time between reads of the record in calm. Default 250 ms.
+	Poll time.Duration
+	// PollSwitching is the same while writes are held or a switch is under way.
+	// Default 50 ms.
+	PollSwitching time.Duration
+	// AttemptTimeout bounds one request to the control table, so that a slow one
+	// does not cost the lease. Default Lease/4.
+	AttemptTimeout time.Duration
+	// MaxWait bounds the wait of an operation whose context has no deadline.
+	// Default 10 s.
+	MaxWait time.Duration
+	// Clock is replaced in tests.
+	Clock Clock
+}
+
+func (c MemberConfig) withDefaults() MemberConfig {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Lease, 2*time.Second)
+	def(&c.Renew, c.Lease/4)
+	def(&c.Poll, min(250*time.Millisecond, c.Lease/4))
+	def(&c.PollSwitching, min(50*time.Millisecond, c.Poll))
+	def(&c.AttemptTimeout, c.Lease/4)
+	def(&c.MaxWait, 10*time.Second)
+	if c.Service == "" {
+		c.Service = c.Entity
+	}
+	if c.ID == "" {
+		c.ID = c.Service
+	}
+	if c.Clock == nil {
+		c.Clock = systemClock{}
+	}
+	return c
+}
+
+// Validate reports what is missing or cannot work.
+func (c MemberConfig) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Table == nil:
+		return errors.New("ownership member: Table is required")
+	case c.Entity == "":
+		return errors.New("ownership member: Entity is required")
+	case c.Lease < 0 || c.Renew < 0 || c.Poll < 0 || c.PollSwitching < 0 || c.AttemptTimeout < 0 || c.MaxWait < 0:
+		return errors.New("ownership member: durations cannot be negative")
+	case c.Lease > MaxLease:
+		return fmt.Errorf("ownership member: Lease is %s, at most %s is allowed", c.Lease, MaxLease)
+	case c.Renew > c.Lease/2 || c.Poll > c.Lease/2:
+		return fmt.Errorf("ownership member: Renew (%s) and Poll (%s) must be at most half of Lease (%s)", c.Renew, c.Poll, c.Lease)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// errRegressed says that the control table was set back, for instance restored
+// from a backup, which no running member can follow safely.
+var errRegressed = errors.New("the ownership record went back to an older revision; restart the service once the control table is right")
+
+// retryPause is the time before a failed renewal or read is tried again.
+const retryPause = 30 * time.Millisecond
+
+// leased reports whether operations may be admitted: the row was renewed, and the
+// record read after the row was there, less than a lease ago, both counted from
+// before the request. Callers hold mu.
+func (m *Member) leased(now time.Time) bool {
+	return !m.registered.IsZero() && !m.recSent.IsZero() &&
+		elapsed(m.beatSent, now) < m.cfg.Lease && elapsed(m.recSent, now) < m.cfg.Lease
+}
+
+// keepPolling reads the record again and again.
+func (m *Member) keepPolling(ctx context.Context) {
+	for {
+		wait := m.pollInterval()
+		if err := m.poll(ctx); err != nil {
+			wait = jitter(retryPause)
+		}
+		if !m.pause(ctx, wait, m.polls) {
+			return
+		}
+	}
+}
+
+func (m *Member) pollInterval() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rec.Hold || m.rec.beforeSwitch() {
+		return m.cfg.PollSwitching
+	}
+	return m.cfg.Poll
+}
+
+func (m *Member) poll(ctx context.Context) error {
+	sent := m.cfg.Clock.Now()
+	var r Record
+	err := m.attempt(ctx, func(ctx context.Context) (err error) {
+		r, _, err = m.cfg.Table.loadOnce(ctx, m.cfg.Entity)
+		return err
+	})
+	if err == nil {
+		err = m.learn(sent, r)
+	}
+	m.note(err)
+	return err
+}
+
+// learn takes over a record that was asked for at sent.
+func (m *Member) learn(sent time.Time, r Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.registered.IsZero() || sent.Before(m.registered) {
+		return nil // asked for before the row was there: it proves nothing
+	}
+	if r.Revision < m.rec.Revision {
+		return fmt.Errorf("revision %d of %s after %d: %w", r.Revision, m.cfg.Entity, m.rec.Revision, errRegressed)
+	}
+	if r.Hold && (!m.rec.Hold || r.Epoch != m.rec.Epoch) {
+		m.heldSince = m.cfg.Clock.Now()
+	}
+	m.rec, m.recSent = r, sent
+	m.broadcast()
+	if m.ackable() > m.acked {
+		kick(m.renews)
+	}
+	return nil
+}
+
+// keepRenewing renews the row, and acknowledges as soon as there is something to.
+func (m *Member) keepRenewing(ctx context.Context) {
+	for {
+		if !m.pause(ctx, m.cfg.Renew, m.renews) {
+			return
+		}
+		for m.renew(ctx) != nil {
+			if !m.pause(ctx, jitter(retryPause), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Member) renew(ctx context.Context) error {
+	m.mu.Lock()
+	m.beat++
+	row := m.row(m.ackable())
+	m.mu.Unlock()
+
+	sent := m.cfg.Clock.Now()
+	err := m.attempt(ctx, func(ctx context.Context) error {
+		return m.cfg.Table.renewOnce(ctx, m.cfg.Entity, row)
+	})
+	if errors.Is(err, errEvicted) {
+		err = m.register(ctx)
+		kick(m.polls)
+	} else if err == nil {
+		m.renewed(sent, row)
+	}
+	m.note(err)
+	return err
+}
+
+func (m *Member) renewed(sent time.Time, row MemberState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.beatSent, m.acked = sent, max(m.acked, row.Acked)
+	m.broadcast()
+	if m.ackable() > m.acked {
+		kick(m.renews)
+	}
+}
+
+// keepSweeping removes the rows of members that crashed, so that a later switch
+// does not have to wait for their leases.
+func (m *Member) keepSweeping(ctx context.Context) {
+	seen := sightings{}
+	for m.pause(ctx, m.cfg.Lease, nil) {
+		var states []MemberState
+		err := m.attempt(ctx, func(ctx context.Context) (err error) {
+			states, err = m.cfg.Table.membersOnce(ctx, m.cfg.Entity)
+			return err
+		})
+		if err == nil {
+			_, err = m.cfg.Table.removeDead(ctx, m.cfg.Entity, seen, states)
+		}
+		m.note(err)
+		seen.forget(states)
+	}
+}
+
+// forget drops the rows that are no longer there.
+func (g sightings) forget(states []MemberState) {
+	there := map[string]bool{}
+	for _, s := range states {
+		there[s.ID] = true
+	}
+	for id := range g {
+		if !there[id] {
+			delete(g, id)
+		}
+	}
+}
+
+// pause waits for d, or to be asked, or for the end, which it reports as false.
+func (m *Member) pause(ctx context.Context, d time.Duration, asked <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-asked:
+	case <-m.cfg.Clock.After(d):
+	}
+	return ctx.Err() == nil
+}
+
+// note keeps the last failure for Ready and Stats.
+func (m *Member) note(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trying = err
+	if err != nil {
+		m.stats.ControlErrors++
+	}
+}
+
+func (t *Table) registerOnce(ctx context.Context, entity string, s MemberState) error {
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: encodeMember(entity, s)})
+	return t.explain(err, "register "+s.ID+" for "+entity)
+}
+
+func (t *Table) renewOnce(ctx context.Context, entity string, s MemberState) error {
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &t.name, Item: encodeMember(entity, s),
+		ConditionExpression: aws.String("attribute_exists(pk)"),
+	})
+	if conditionFailed(err) {
+		return errEvicted
+	}
+	return t.explain(err, "renew the lease of "+s.ID+" for "+entity)
+}
+
+func (t *Table) removeOnce(ctx context.Context, entity, id string) error {
+	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: key(entity, memberPrefix+id)})
+	return t.explain(err, "remove the registration of "+id+" for "+entity)
+}

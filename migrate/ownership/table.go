@@ -1,0 +1,213 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/uuid"
+)
+
+// DefaultTable is the name of the control table where none is configured.
+const DefaultTable = "banyan-control"
+
+// DynamoDBAPI is what this package needs of *dynamodb.Client.
+type DynamoDBAPI interface {
+	CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
+	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+}
+
+// Table is the control table: keys pk and sk, pk = "entity#<name>". It is safe
+// for concurrent use.
+type Table struct {
+	client DynamoDBAPI
+	name   string
+}
+
+// attemptTimeout bounds one request of a coordinator to the control table, and
+// attempts how often one is sent before its error is returned.
+const (
+	attemptTimeout = time.Second
+	attempts       = 5
+)
+
+// NewTable uses the table called name; empty means DefaultTable. It sends nothing.
+func NewTable(client DynamoDBAPI, name string) *Table {
+	if name == "" {
+		name = DefaultTable
+	}
+	return &Table{client: client, name: name}
+}
+
+// Name returns the name of the table.
+func (t *Table) Name() string { return t.name }
+
+// Ensure creates the control table unless it is there, and waits, at most as long
+// as ctx and a minute, until it can be used.
+func (t *Table) Ensure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_, err := t.client.CreateTable(ctx, TableInput(t.name))
+	var exists *types.ResourceInUseException
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("create the control table %q: %w", t.name, err)
+	}
+	for {
+		out, err := t.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
+		if err == nil && out.Table != nil && out.Table.TableStatus == types.TableStatusActive {
+			return nil
+		}
+		if waitErr := sleep(ctx, 100*time.Millisecond); waitErr != nil {
+			return fmt.Errorf("wait for the control table %q to become active: %w", t.name, errors.Join(waitErr, err))
+		}
+	}
+}
+
+// TableInput is the definition of the control table.
+func TableInput(name string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:   aws.String(name),
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+	}
+}
+
+// Load reads the record consistently. An entity without a record belongs to
+// MongoDB: epoch 1, phase legacy, revision 0. ErrNoTable when the table is missing.
+func (t *Table) Load(ctx context.Context, entity string) (Record, error) {
+	var r Record
+	err := t.try(ctx, func(ctx context.Context) (err error) {
+		r, _, err = t.loadOnce(ctx, entity)
+		return err
+	})
+	return r, err
+}
+
+// Update applies change to r and stores the result if nobody has changed the
+// record since r was loaded; otherwise ErrConflict. Revision is set by Update. A
+// change of Owner must raise Epoch by one, or ErrInvalid. It is retried when the
+// table is slow or throttles, and knows its own write again when the answer to it
+// was lost.
+func (t *Table) Update(ctx context.Context, r Record, change func(*Record)) (Record, error) {
+	next := r
+	change(&next)
+	next.Revision = r.Revision + 1
+	if err := validateChange(r, next); err != nil {
+		return Record{}, err
+	}
+	token := uuid.NewString()
+	err := t.try(ctx, func(ctx context.Context) error { return t.replaceOnce(ctx, r, next, token) })
+	if err != nil {
+		return Record{}, err
+	}
+	return next, nil
+}
+
+func (t *Table) loadOnce(ctx context.Context, entity string) (Record, string, error) {
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &t.name, Key: key(entity, ownerKey), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return Record{}, "", t.explain(err, "load the ownership record of "+entity)
+	}
+	if len(out.Item) == 0 {
+		return initialRecord(entity), "", nil
+	}
+	r, token, err := decodeRecord(entity, out.Item)
+	if err != nil {
+		return Record{}, "", fmt.Errorf("load the ownership record of %s from %q: %w", entity, t.name, err)
+	}
+	return r, token, nil
+}
+
+func (t *Table) replaceOnce(ctx context.Context, old, next Record, token string) error {
+	in := &dynamodb.PutItemInput{TableName: &t.name, Item: encodeRecord(next, token)}
+	if old.Revision == 0 {
+		in.ConditionExpression = aws.String("attribute_not_exists(pk)")
+	} else {
+		in.ConditionExpression = aws.String("#revision = :old")
+		in.ExpressionAttributeNames = map[string]string{"#revision": "revision"}
+		in.ExpressionAttributeValues = map[string]types.AttributeValue{":old": number(old.Revision)}
+	}
+	_, err := t.client.PutItem(ctx, in)
+	if !conditionFailed(err) {
+		return t.explain(err, "change the ownership record of "+old.Entity)
+	}
+	now, stored, loadErr := t.loadOnce(ctx, old.Entity)
+	if loadErr != nil {
+		return loadErr
+	}
+	if stored == token {
+		return nil
+	}
+	return fmt.Errorf("change the ownership record of %s from revision %d: it is at %d: %w",
+		old.Entity, old.Revision, now.Revision, ErrConflict)
+}
+
+// try sends a request again when it was slow, throttled or failed in the server.
+func (t *Table) try(ctx context.Context, send func(context.Context) error) error {
+	var err error
+	for i := range attempts {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err = send(attempt)
+		cancel()
+		if err == nil || !retryable(err) || ctx.Err() != nil {
+			return err
+		}
+		if sleep(ctx, jitter(20*time.Millisecond<<i)) != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// retryable reports whether sending again can help. What this package decided
+// itself, and a missing table, stay as they are.
+func retryable(err error) bool {
+	return !errors.Is(err, ErrNoTable) && !errors.Is(err, ErrConflict) && !errors.Is(err, errMalformed) && !errors.Is(err, errEvicted)
+}
+
+func (t *Table) explain(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	var missing *types.ResourceNotFoundException
+	if errors.As(err, &missing) {
+		return fmt.Errorf("%s: %w: there is no table %q; run \"banyan-migrate init\" to create it", what, ErrNoTable, t.name)
+	}
+	return fmt.Errorf("%s in %q: %w", what, t.name, err)
+}
+
+func conditionFailed(err error) bool {
+	var failed *types.ConditionalCheckFailedException
+	return errors.As(err, &failed)
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
