@@ -1,0 +1,151 @@
+// Command banyan-proxy answers the old endpoints: by the legacy app, or by
+// the new APIs that the route file names.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/proxy"
+)
+
+type flags struct {
+	Serve struct {
+		Routes      string        `help:"Route file (YAML)." required:"" env:"BANYAN_ROUTES" type:"path"`
+		Listen      string        `help:"Address for clients." default:"127.0.0.1:8080" env:"BANYAN_PROXY_LISTEN"`
+		AdminListen string        `help:"Address for operators: routes, explain, reload. Keep it private." default:"127.0.0.1:8081" env:"BANYAN_PROXY_ADMIN_LISTEN"`
+		Grace       time.Duration `help:"How long requests under way may take at shutdown." default:"10s"`
+	} `cmd:"" help:"Serve until SIGINT or SIGTERM. The route file is read again when it changes, and at SIGHUP."`
+	Check struct {
+		Routes string `arg:"" help:"Route file (YAML)." type:"path"`
+	} `cmd:"" help:"Compile a route file and say what is wrong with it, by line."`
+}
+
+func main() {
+	var f flags
+	parser, err := kong.New(&f, kong.Name("banyan-proxy"), kong.Description("The forwarding proxy in front of the monolith."), kong.UsageOnError())
+	if err != nil {
+		panic(err)
+	}
+	k, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "banyan-proxy:", err, "(see banyan-proxy --help)")
+		os.Exit(2)
+	}
+	if k.Command() == "serve" {
+		err = serve(f)
+	} else {
+		err = check(f.Check.Routes)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "banyan-proxy:", err)
+		os.Exit(1)
+	}
+}
+
+func check(path string) error {
+	t, err := proxy.LoadFile(path)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d routes, fine\n", path, len(t.Stats()))
+	return nil
+}
+
+func serve(f flags) error {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	table, err := proxy.LoadFile(f.Serve.Routes)
+	if err != nil {
+		return err
+	}
+	p := proxy.New(table, log)
+	defer p.Close()
+	reloader := &proxy.Reloader{Proxy: p, Path: f.Serve.Routes, Log: log}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { reloader.Run(ctx) })
+	wg.Go(func() { reloadAtHangup(ctx, reloader) })
+	public, err := listen(f.Serve.Listen, p)
+	if err != nil {
+		stop()
+		return err
+	}
+	admin, err := listen(f.Serve.AdminListen, proxy.Admin(p, reloader))
+	if err != nil {
+		stop()
+		public.close(0)
+		return err
+	}
+	log.Info("serving", "address", public.address, "admin", admin.address)
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-public.failed:
+	case err = <-admin.failed:
+	}
+	stop()
+	return errors.Join(err, public.close(f.Serve.Grace), admin.close(f.Serve.Grace))
+}
+
+func reloadAtHangup(ctx context.Context, r *proxy.Reloader) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			_ = r.Reload()
+		}
+	}
+}
+
+type server struct {
+	http    *http.Server
+	address string
+	failed  chan error
+}
+
+// listen serves h. The limits are for clients nobody knows: slow headers,
+// large headers and idle connections are cut.
+func listen(address string, h http.Handler) (*server, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s (is another process using it?): %w", address, err)
+	}
+	s := &server{
+		http:    &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10},
+		address: l.Addr().String(),
+		failed:  make(chan error, 1),
+	}
+	go func() {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve %s: %w", address, err)
+		}
+	}()
+	return s, nil
+}
+
+func (s *server) close(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil && grace > 0 {
+		return fmt.Errorf("requests were still under way after %s: %w", grace, err)
+	}
+	return s.http.Close()
+}

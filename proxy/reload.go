@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// Reloader keeps a proxy's table in step with a file.
+type Reloader struct {
+	Proxy *Proxy
+	Path  string
+	Every time.Duration // how often the file is looked at; default 500 ms
+	Log   *slog.Logger  // what was loaded or refused; default discards
+
+	mu     sync.Mutex
+	failed error // of the last attempt; nil when the file in force is the file on disk
+	seen   os.FileInfo
+}
+
+// Run looks until ctx ends. Whoever starts it waits for it.
+func (r *Reloader) Run(ctx context.Context) {
+	every := r.Every
+	if every <= 0 {
+		every = 500 * time.Millisecond
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.changed() {
+				_ = r.Reload()
+			}
+		}
+	}
+}
+
+// changed compares the file's identity, size and time with the last look.
+func (r *Reloader) changed() bool {
+	info, err := os.Stat(r.Path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		return r.seen != nil || r.failed == nil
+	}
+	same := r.seen != nil && os.SameFile(r.seen, info) && r.seen.Size() == info.Size() && r.seen.ModTime().Equal(info.ModTime())
+	return !same
+}
+
+// Reload reads the file now. A file that does not compile leaves the table
+// in force; the error says what is wrong and where.
+func (r *Reloader) Reload() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen, _ = os.Stat(r.Path)
+	t, err := LoadFile(r.Path)
+	log := r.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err != nil {
+		if r.failed == nil || r.failed.Error() != err.Error() {
+			log.Error("route file refused, the old routes stay in force", "error", err.Error())
+		}
+		r.failed = err
+		return err
+	}
+	r.failed = nil
+	if t.Digest != r.Proxy.Table().Digest {
+		r.Proxy.Swap(t)
+		log.Info("routes in force", "file", t.File, "digest", t.Digest, "routes", len(t.routes))
+	}
+	return nil
+}
+
+// Err is why the file on disk is not in force, nil when it is.
+func (r *Reloader) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
