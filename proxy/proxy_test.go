@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a proxy before an old and a new side that a test scripts.
 type world struct {
 	t        *testing.T
+	mu       sync.Mutex
 	old, new http.HandlerFunc
 	proxy    *proxy.Proxy
 	url      string
@@ -38,13 +39,21 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t}
 	w.old = func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "old ", r.URL.RequestURI()) }
 	w.new = func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, `{"id":"7"}`) }
+	side := func(h *http.HandlerFunc) http.HandlerFunc {
+		return func(rw http.ResponseWriter, r *http.Request) {
+			w.mu.Lock()
+			serve := *h
+			w.mu.Unlock()
+			serve(rw, r)
+		}
+	}
 	start := func(h http.HandlerFunc) string {
 		s := httptest.NewServer(h)
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	oldURL := start(func(rw http.ResponseWriter, r *http.Request) { w.old(rw, r) })
-	newURL := start(func(rw http.ResponseWriter, r *http.Request) { w.new(rw, r) })
+	oldURL := start(side(&w.old))
+	newURL := start(side(&w.new))
 	w.env = testEnv(map[string]string{"OLD_URL": oldURL, "NEW_URL": newURL})
 	src, err := os.ReadFile("testdata/routes.yaml")
 	if err != nil {
@@ -204,7 +213,9 @@ func TestSafeRequestsFallBack(t *testing.T) {
 		},
 		"huge": func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(rw, io.LimitReader(zeros{}, 3<<20)) },
 	} {
+		w.mu.Lock()
 		w.new = h
+		w.mu.Unlock()
 		if got := w.do("GET", "/api/v1/users/7", "ann", ""); got.status != 200 || got.body != "old /api/v1/users/7" {
 			t.Errorf("%s: %d %.80s", name, got.status, got.body)
 		}
@@ -389,6 +400,7 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 		write(strings.Replace(string(good), "percent: 50", fmt.Sprintf("percent: %d", i), 1))
 		time.Sleep(time.Millisecond)
 	}
+	wait(t, func() bool { return w.proxy.Table().Stats()[0].Percent == 99 })
 	write("version: 1\nnonsense")
 	wait(t, func() bool { return reloader.Err() != nil })
 	if !strings.Contains(reloader.Err().Error(), path+":2:1:") {

@@ -1,29 +1,28 @@
 package proxy
 
 import (
-	"time"
-
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Bounds of what is remembered so that reads follow writes. A subject that
-// falls out (the least recently active first) may read from a read model
-// that has not caught up with its last write.
-const (
-	writtenSubjects = 200_000
-	writtenFor      = 15 * time.Minute
-)
+// writtenSubjects bounds what is remembered so that reads follow writes. A
+// subject that falls out (the least recently active first) may read from a
+// read model that has not caught up with its last write.
+const writtenSubjects = 200_000
 
 // written remembers, per subject, the position of its last write until a
 // read model has shown that it applied it. Safe for concurrent use.
 type written struct {
-	bySubject *expirable.LRU[string, events.Position]
+	bySubject *lru.Cache[string, events.Position]
 }
 
 func newWritten() *written {
-	return &written{expirable.NewLRU[string, events.Position](writtenSubjects, nil, writtenFor)}
+	c, err := lru.New[string, events.Position](writtenSubjects)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &written{c}
 }
 
 func (w *written) remember(subject, header string) {
