@@ -1,0 +1,71 @@
+# Banyan. `make help` lists what can be done.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO          ?= go
+BIN         := bin
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Of demo, chaos and up:
+SIZE   ?= 10000# users
+RATE   ?= 200# requests a second
+DATA   ?=# a mongoexport file of users instead of generated ones
+REPORT ?=# a file for the summary as JSON
+SEED   ?= 1# what is generated, and which faults come when
+
+WORLD  = --size $(SIZE) --rate $(RATE) --seed $(SEED) $(if $(DATA),--data $(DATA)) $(if $(REPORT),--report $(REPORT))
+FUZZTIME ?= 5s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo SIZE=100000 RATE=300 REPORT=report.json     the demo, larger, with its summary as JSON"
+	@echo "  make demo DATA=users.json                             the demo on a mongoexport file of users"
+	@echo "  make chaos SEED=7                                     the demo under the faults of seed 7"
+
+.PHONY: demo
+demo: build ## Strangle a monolith before your eyes: needs only Go
+	@$(BIN)/banyan-demo run $(WORLD)
+
+.PHONY: chaos
+chaos: build ## The demo while throttles, time-outs, duplicates and SIGKILLs are injected
+	@$(BIN)/banyan-demo run --chaos $(WORLD)
+
+.PHONY: up
+up: build ## The same world left running, to play with by curl
+	@$(BIN)/banyan-demo up $(WORLD)
+
+.PHONY: build
+build: ## Build every binary and function into bin/
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/...
+	@for f in $(notdir $(wildcard consumers/cmd/*)); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$f/bootstrap ./consumers/cmd/$$f; done
+
+.PHONY: test
+test: ## All tests, with the race detector, shuffled: needs only Go
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (5s each)
+	@$(GO) list -f '{{.ImportPath}}|{{.Dir}}' ./... | while IFS='|' read -r pkg dir; do \
+		for f in $$(cat $$dir/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg | grep -v '^fuzz: elapsed' ; \
+		done; done
+
+.PHONY: check
+check: lint test fuzz ## What CI runs of the code itself: lint, test, a short fuzz
+
+.PHONY: conformance
+conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
+	@bash infra/local/conformance/run.sh
+
+.PHONY: clean
+clean: ## Remove what was built or set up here
+	rm -rf $(BIN) .cache
