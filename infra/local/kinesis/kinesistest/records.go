@@ -1,0 +1,193 @@
+package kinesistest
+
+import (
+	"crypto/md5"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+func (s suite) putAndGetInOrder(t *testing.T) {
+	name, want := s.stream(t, 1), numbered("r", 50)
+	out, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: entries("k", want)})
+	fatal(t, err)
+	if *out.FailedRecordCount != 0 || len(out.Records) != len(want) {
+		t.Fatalf("%d of %d failed", *out.FailedRecordCount, len(out.Records))
+	}
+	records, last := s.readShard(t, name, *out.Records[0].ShardId, len(want))
+	wantTexts(t, records, want...)
+	if last.NextShardIterator == nil || *last.MillisBehindLatest != 0 {
+		t.Errorf("at the tip of an open shard: next %v, behind %d ms", last.NextShardIterator, *last.MillisBehindLatest)
+	}
+	before := ""
+	for i, r := range records {
+		if *r.SequenceNumber != *out.Records[i].SequenceNumber || *r.PartitionKey != "k" {
+			t.Errorf("record %d read as %s of %s, put as %s", i, *r.SequenceNumber, *r.PartitionKey, *out.Records[i].SequenceNumber)
+		}
+		if len(*r.SequenceNumber) != 56 || *r.SequenceNumber <= before {
+			t.Errorf("sequence number %s after %s", *r.SequenceNumber, before)
+		}
+		if age := time.Since(*r.ApproximateArrivalTimestamp); age < -time.Minute || age > time.Minute {
+			t.Errorf("record %d arrived %s ago", i, age)
+		}
+		before = *r.SequenceNumber
+	}
+}
+
+// shardOf finds the shard whose range holds a hash key.
+func shardOf(t *testing.T, shards []types.Shard, hash *big.Int) string {
+	t.Helper()
+	for _, sh := range shards {
+		if number(t, sh.HashKeyRange.StartingHashKey).Cmp(hash) <= 0 && number(t, sh.HashKeyRange.EndingHashKey).Cmp(hash) >= 0 {
+			return *sh.ShardId
+		}
+	}
+	t.Fatalf("no shard holds %s", hash)
+	return ""
+}
+
+func (s suite) keysAreRoutedByMD5(t *testing.T) {
+	name := s.stream(t, 4)
+	shards := s.openShards(t, name)
+	for _, key := range append(numbered("user-", 20), "é", "日本", strings.Repeat("ü", 256)) {
+		sum := md5.Sum([]byte(key))
+		want := shardOf(t, shards, new(big.Int).SetBytes(sum[:]))
+		if got := *s.put(t, name, key, key).ShardId; got != want {
+			t.Errorf("key %q went to %s, want %s", key, got, want)
+		}
+	}
+}
+
+func (s suite) explicitHashKey(t *testing.T) {
+	name := s.stream(t, 3)
+	shards := s.openShards(t, name)
+	put := func(hash string) (*kinesis.PutRecordOutput, error) {
+		return s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), ExplicitHashKey: &hash, Data: []byte(hash)})
+	}
+	for _, sh := range shards {
+		for _, border := range []string{*sh.HashKeyRange.StartingHashKey, *sh.HashKeyRange.EndingHashKey} {
+			out, err := put(border)
+			fatal(t, err)
+			if *out.ShardId != *sh.ShardId {
+				t.Errorf("hash key %s went to %s, want %s", border, *out.ShardId, *sh.ShardId)
+			}
+		}
+	}
+	for _, bad := range []string{"340282366920938463463374607431768211456", "-1", "0x10", "ten"} {
+		_, err := put(bad)
+		wantRefused(t, err, "hash key "+bad)
+	}
+}
+
+func (s suite) iteratorTypes(t *testing.T) {
+	name := s.stream(t, 1)
+	a := s.put(t, name, "k", "a")
+	time.Sleep(20 * time.Millisecond)
+	b := s.put(t, name, "k", "b")
+	latest := s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: a.ShardId, ShardIteratorType: types.ShardIteratorTypeLatest})
+	s.put(t, name, "k", "c")
+
+	from := func(kind types.ShardIteratorType, sequence *string) *string {
+		return s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: a.ShardId, ShardIteratorType: kind, StartingSequenceNumber: sequence})
+	}
+	check := func(iterator *string, want ...string) {
+		t.Helper()
+		records, _ := s.read(t, iterator, len(want))
+		wantTexts(t, records, want...)
+	}
+	check(from(types.ShardIteratorTypeTrimHorizon, nil), "a", "b", "c")
+	check(from(types.ShardIteratorTypeAtSequenceNumber, b.SequenceNumber), "b", "c")
+	check(from(types.ShardIteratorTypeAfterSequenceNumber, b.SequenceNumber), "c")
+	check(latest, "c")
+
+	all, _ := s.read(t, from(types.ShardIteratorTypeTrimHorizon, nil), 3)
+	at := func(when time.Time) *string {
+		return s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: a.ShardId, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &when})
+	}
+	check(at(*all[1].ApproximateArrivalTimestamp), "b", "c")
+	check(at(time.Now().Add(-time.Hour)), "a", "b", "c")
+
+	start := s.shards(t, name, nil)[0].SequenceNumberRange.StartingSequenceNumber
+	check(from(types.ShardIteratorTypeAtSequenceNumber, start), "a", "b", "c")
+}
+
+func (s suite) invalidIterators(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 1)
+	shard := s.openShards(t, name)[0].ShardId
+	_, err := s.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: aws.String("AAAA")})
+	wantRefused(t, err, "an iterator nobody gave")
+	_, err = s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: shard, ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: aws.String("12")})
+	wantRefused(t, err, "a sequence number nobody gave")
+	_, err = s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
+	wantError[*types.ResourceNotFoundException](t, err, "an unknown shard")
+}
+
+func (s suite) getRecordsInPages(t *testing.T) {
+	name, want := s.stream(t, 1), numbered("r", 7)
+	out, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: entries("k", want)})
+	fatal(t, err)
+	it := s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: out.Records[0].ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	var got []types.Record
+	for _, size := range []int{3, 3, 1, 0} {
+		page, err := s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: it, Limit: aws.Int32(3)})
+		fatal(t, err)
+		if len(page.Records) != size || page.NextShardIterator == nil {
+			t.Fatalf("page of %d records, want %d; next %v", len(page.Records), size, page.NextShardIterator)
+		}
+		got, it = append(got, page.Records...), page.NextShardIterator
+	}
+	wantTexts(t, got, want...)
+	_, err = s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: it, Limit: aws.Int32(10_001)})
+	wantRefused(t, err, "a limit of 10,001")
+}
+
+func (s suite) callLimits(t *testing.T) {
+	name := s.stream(t, 1)
+	puts := func(records []types.PutRecordsRequestEntry) error {
+		_, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: records})
+		return err
+	}
+	fatal(t, puts(entries("k", numbered("r", 500))))
+	wantRefused(t, puts(entries("k", numbered("r", 501))), "501 records")
+	wantRefused(t, puts(entries(strings.Repeat("ü", 257), []string{"x"})), "a key of 257 characters")
+	wantRefused(t, puts(entries("", []string{"x"})), "an empty key")
+	megabytes := slices.Repeat([]string{strings.Repeat("x", 1<<20-1)}, 11)
+	wantRefused(t, puts(entries("k", megabytes)), "11 MiB")
+}
+
+func (s suite) recordLimit(t *testing.T) {
+	name := s.stream(t, 1)
+	put := func(key string, n int) error {
+		_, err := s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: &key, Data: make([]byte, n)})
+		return err
+	}
+	fatal(t, put("key", 1<<20-3))
+	wantRefused(t, put("key", 1<<20+1), "more than 1 MiB of data")
+	wantRefused(t, put("key", 1<<20-2), "more than 1 MiB with the key")
+}
+
+func (s suite) raisedRecordLimit(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 1)
+	arn := s.awaitActive(t, name).StreamARN
+	_, err := s.client.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(2048)})
+	fatal(t, err)
+	if got := s.awaitActive(t, name).MaxRecordSizeInKiB; aws.ToInt32(got) != 2048 {
+		t.Errorf("the limit is %d KiB, want 2048", aws.ToInt32(got))
+	}
+	data := make([]byte, 3<<19)
+	out, err := s.client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), Data: data})
+	fatal(t, err)
+	records, _ := s.readShard(t, name, *out.ShardId, 1)
+	if len(records[0].Data) != len(data) {
+		t.Errorf("read %d bytes, want %d", len(records[0].Data), len(data))
+	}
+	_, err = s.client.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(10_241)})
+	wantRefused(t, err, fmt.Sprintf("%d KiB", 10_241))
+}

@@ -1,0 +1,212 @@
+package kinesistest
+
+import (
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/google/uuid"
+)
+
+func (s suite) streamLifecycle(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 2)
+	out, err := s.client.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: &name})
+	fatal(t, err)
+	d := out.StreamDescription
+	if *d.StreamName != name || len(d.Shards) != 2 || *d.RetentionPeriodHours != 24 || *d.HasMoreShards {
+		t.Errorf("description %+v", d)
+	}
+	if age := time.Since(*d.StreamCreationTimestamp); age < -time.Minute || age > time.Minute {
+		t.Errorf("created %s ago", age)
+	}
+	_, err = s.client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)})
+	wantError[*types.ResourceInUseException](t, err, "create it again")
+	_, err = s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &name})
+	fatal(t, err)
+	s.awaitGone(t, name)
+}
+
+func (s suite) awaitGone(t *testing.T, name string) {
+	t.Helper()
+	for range 1000 {
+		_, err := s.client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+		if is[*types.ResourceNotFoundException](err) {
+			return
+		}
+		fatal(t, err)
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("stream %s is still there", name)
+}
+
+func (s suite) unknownStream(t *testing.T) {
+	ctx, name := t.Context(), aws.String("unknown-"+uuid.NewString())
+	_, err := s.client.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: name})
+	wantError[*types.ResourceNotFoundException](t, err, "DescribeStream")
+	_, err = s.client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: name, PartitionKey: name, Data: []byte("x")})
+	wantError[*types.ResourceNotFoundException](t, err, "PutRecord")
+	_, err = s.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: entries("k", []string{"x"})})
+	wantError[*types.ResourceNotFoundException](t, err, "PutRecords")
+	_, err = s.client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: name})
+	wantError[*types.ResourceNotFoundException](t, err, "ListShards")
+	_, err = s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name})
+	wantError[*types.ResourceNotFoundException](t, err, "DeleteStream")
+}
+
+func (s suite) listStreams(t *testing.T) {
+	a, b := s.stream(t, 1), s.stream(t, 1)
+	var got []string
+	var after *string
+	for {
+		out, err := s.client.ListStreams(t.Context(), &kinesis.ListStreamsInput{Limit: aws.Int32(1), ExclusiveStartStreamName: after})
+		fatal(t, err)
+		got = append(got, out.StreamNames...)
+		if !*out.HasMoreStreams {
+			break
+		}
+		after = &got[len(got)-1]
+	}
+	if !slices.Contains(got, a) || !slices.Contains(got, b) || !slices.IsSorted(got) {
+		t.Errorf("streams %q, want %s and %s among them, sorted", got, a, b)
+	}
+}
+
+var maxHashKey = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(1))
+
+func number(t *testing.T, s *string) *big.Int {
+	t.Helper()
+	n, ok := new(big.Int).SetString(aws.ToString(s), 10)
+	if !ok {
+		t.Fatalf("%q is not a number", aws.ToString(s))
+	}
+	return n
+}
+
+// wantWholeSpace checks that shards cover the hash space without gap or
+// overlap.
+func wantWholeSpace(t *testing.T, shards []types.Shard) {
+	t.Helper()
+	shards = slices.Clone(shards)
+	slices.SortFunc(shards, func(a, b types.Shard) int {
+		return number(t, a.HashKeyRange.StartingHashKey).Cmp(number(t, b.HashKeyRange.StartingHashKey))
+	})
+	next := new(big.Int)
+	for _, sh := range shards {
+		if first := number(t, sh.HashKeyRange.StartingHashKey); first.Cmp(next) != 0 {
+			t.Errorf("shard %s begins at %s, want %s", *sh.ShardId, first, next)
+		}
+		next = new(big.Int).Add(number(t, sh.HashKeyRange.EndingHashKey), big.NewInt(1))
+	}
+	if last := new(big.Int).Sub(next, big.NewInt(1)); last.Cmp(maxHashKey) != 0 {
+		t.Errorf("the last shard ends at %s, want %s", last, maxHashKey)
+	}
+}
+
+func (s suite) shardsCoverTheHashSpace(t *testing.T) {
+	for _, n := range []int32{1, 3, 4} {
+		shards := s.openShards(t, s.stream(t, n))
+		if len(shards) != int(n) {
+			t.Errorf("%d shards, want %d", len(shards), n)
+		}
+		wantWholeSpace(t, shards)
+	}
+}
+
+func (s suite) listShardsInPages(t *testing.T) {
+	name := s.stream(t, 5)
+	in := &kinesis.ListShardsInput{StreamName: &name, MaxResults: aws.Int32(2)}
+	var sizes []int
+	var ids []string
+	for {
+		out, err := s.client.ListShards(t.Context(), in)
+		fatal(t, err)
+		sizes = append(sizes, len(out.Shards))
+		for _, sh := range out.Shards {
+			ids = append(ids, *sh.ShardId)
+		}
+		if out.NextToken == nil {
+			break
+		}
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, MaxResults: aws.Int32(2)}
+	}
+	if !slices.Equal(sizes, []int{2, 2, 1}) || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != 5 {
+		t.Errorf("pages of %v with %q", sizes, ids)
+	}
+	out, err := s.client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &name, ExclusiveStartShardId: &ids[2]})
+	fatal(t, err)
+	if len(out.Shards) != 2 || *out.Shards[0].ShardId != ids[3] {
+		t.Errorf("after the third: %d shards", len(out.Shards))
+	}
+}
+
+func (s suite) retention(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 1)
+	increase := func(hours int32) error {
+		_, err := s.client.IncreaseStreamRetentionPeriod(ctx, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
+		return err
+	}
+	decrease := func(hours int32) error {
+		_, err := s.client.DecreaseStreamRetentionPeriod(ctx, &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
+		return err
+	}
+	fatal(t, increase(48))
+	if got := *s.awaitActive(t, name).RetentionPeriodHours; got != 48 {
+		t.Errorf("retention %d hours, want 48", got)
+	}
+	wantRefused(t, increase(36), "increase to less")
+	wantRefused(t, decrease(72), "decrease to more")
+	wantRefused(t, decrease(23), "below a day")
+	wantRefused(t, increase(8761), "above a year")
+	fatal(t, decrease(24))
+	if got := *s.awaitActive(t, name).RetentionPeriodHours; got != 24 {
+		t.Errorf("retention %d hours, want 24", got)
+	}
+}
+
+func (s suite) tags(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 1)
+	_, err := s.client.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{StreamName: &name, Tags: map[string]string{"a": "1", "b": "2"}})
+	fatal(t, err)
+	_, err = s.client.RemoveTagsFromStream(ctx, &kinesis.RemoveTagsFromStreamInput{StreamName: &name, TagKeys: []string{"a"}})
+	fatal(t, err)
+	out, err := s.client.ListTagsForStream(ctx, &kinesis.ListTagsForStreamInput{StreamName: &name})
+	fatal(t, err)
+	if len(out.Tags) != 1 || *out.Tags[0].Key != "b" || *out.Tags[0].Value != "2" {
+		t.Errorf("tags %+v", out.Tags)
+	}
+}
+
+func (s suite) byARN(t *testing.T) {
+	ctx, name := t.Context(), s.stream(t, 1)
+	arn := s.awaitActive(t, name).StreamARN
+	_, err := s.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamARN: arn, Records: entries("k", []string{"x"})})
+	fatal(t, err)
+	shards, err := s.client.ListShards(ctx, &kinesis.ListShardsInput{StreamARN: arn})
+	fatal(t, err)
+	it, err := s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamARN: arn, ShardId: shards.Shards[0].ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	fatal(t, err)
+	out, err := s.client.GetRecords(ctx, &kinesis.GetRecordsInput{StreamARN: arn, ShardIterator: it.ShardIterator})
+	fatal(t, err)
+	wantTexts(t, out.Records, "x")
+}
+
+func (s suite) onDemand(t *testing.T) {
+	name := "conformance-" + uuid.NewString()
+	mode := &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}
+	_, err := s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, StreamModeDetails: mode})
+	fatal(t, err)
+	s.deleteAfter(t, name)
+	summary := s.awaitActive(t, name)
+	if summary.StreamModeDetails.StreamMode != types.StreamModeOnDemand || *summary.OpenShardCount != 4 {
+		t.Errorf("an on-demand stream is %+v", summary)
+	}
+	_, err = s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String(name + "-p")})
+	if err == nil {
+		s.deleteAfter(t, name+"-p")
+	}
+	wantRefused(t, err, "provisioned without a shard count")
+}
