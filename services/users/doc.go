@@ -1,0 +1,31 @@
+// Package users is the service that owns the entity "users": its domain, its
+// HTTP API, and the store interface that its adapters fulfil.
+//
+// Caveats first:
+//
+//   - A write is stored first and published second. Between the two the process
+//     can die; then the event is missing until the client repeats its write, which
+//     it does, because it got no answer. Every write is idempotent and a repeated
+//     one publishes again, so an event is told at least once.
+//   - Events of one user are published in the order of the writes by one instance.
+//     Two instances that change the same user at the same moment may publish in
+//     the other order; the version in user.profile-updated tells a reader which
+//     one is newer.
+//   - A listing shows each user that was there throughout, but is no snapshot.
+//
+// Which store is used is decided for each request by the ownership grant under
+// which it was admitted, so that a switch of the owner needs no restart and fails
+// no request. During a switch writes wait; reads go on.
+//
+// # HTTP API
+//
+//	PUT   /v1/users/{id}           create; the client chooses the id, 24 hex digits
+//	GET   /v1/users/{id}           ETag is the version; If-None-Match
+//	GET   /v1/users?ids=a,b,c      up to 100; those that exist, in that order
+//	GET   /v1/users?limit=&cursor= all, in pages
+//	PATCH /v1/users/{id}           name, bio; If-Match with the version
+//	POST  /v1/users/authenticate   email and password
+//
+// Errors are application/problem+json (RFC 9457). A write answers with the header
+// Banyan-Written, the stream position of the last event it published.
+package users
