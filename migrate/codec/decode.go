@@ -1,0 +1,288 @@
+package codec
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// maxDecodeDepth bounds recursion over items nobody here made.
+const maxDecodeDepth = 64
+
+type decoder struct {
+	codec *Codec
+	hints map[string]string
+	used  int
+}
+
+// Decode returns the document an item stands for: byte for byte the one that
+// Encode was given, or, for an item a service wrote, its natural reading.
+// Members of the reserved attribute other than the hints are not looked at.
+func (c *Codec) Decode(item Item) (bson.Raw, error) {
+	hints, raw, err := hintsOf(item)
+	if err != nil {
+		return nil, err
+	}
+	if raw != nil {
+		return c.decodeRaw(item, raw)
+	}
+	order := c.naturalOrder(item)
+	d := decoder{codec: c, hints: hints}
+	if o, ok := d.hint(rootPath); ok {
+		if order, err = permute(o, order); err != nil {
+			return nil, err
+		}
+	}
+	doc, err := d.fields(item, order)
+	if err != nil {
+		return nil, err
+	}
+	if d.used != len(hints) {
+		return nil, fmt.Errorf("%w: %d hints stand for attributes that are gone", ErrHint, len(hints)-d.used)
+	}
+	return doc, nil
+}
+
+// decodeRaw returns the bytes kept whole, provided that the attributes beside
+// them still say the same.
+func (c *Codec) decodeRaw(item Item, raw []byte) (bson.Raw, error) {
+	again, err := c.Encode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the document kept whole is not one: %v", ErrHint, err)
+	}
+	if !Same(again, item) {
+		return nil, fmt.Errorf("%w: attributes were changed beside the document kept whole", ErrHint)
+	}
+	return append(bson.Raw{}, raw...), nil
+}
+
+// hintsOf returns an item's hints, or the bytes of a document kept whole.
+func hintsOf(item Item) (map[string]string, []byte, error) {
+	reserved, ok := item[Reserved].(*types.AttributeValueMemberM)
+	if !ok {
+		if item[Reserved] != nil {
+			return nil, nil, fmt.Errorf("%w: %s is no map", ErrHint, Reserved)
+		}
+		return nil, nil, nil
+	}
+	member, ok := reserved.Value[hintsKey]
+	if !ok {
+		return nil, nil, nil
+	}
+	m, ok := member.(*types.AttributeValueMemberM)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: %s.%s is no map", ErrHint, Reserved, hintsKey)
+	}
+	hints := make(map[string]string, len(m.Value))
+	for path, av := range m.Value {
+		switch v := av.(type) {
+		case *types.AttributeValueMemberS:
+			hints[path] = v.Value
+		case *types.AttributeValueMemberB:
+			if path == rootPath && len(m.Value) == 1 {
+				return nil, v.Value, nil
+			}
+			return nil, nil, fmt.Errorf("%w: binary hint at %.60q", ErrHint, path)
+		default:
+			return nil, nil, fmt.Errorf("%w: hint at %.60q is no string", ErrHint, path)
+		}
+	}
+	return hints, nil, nil
+}
+
+func (d *decoder) hint(path string) (string, bool) {
+	if len(d.hints) == 0 {
+		return "", false
+	}
+	h, ok := d.hints[path]
+	if ok {
+		d.used++
+	}
+	return h, ok
+}
+
+func (d *decoder) fields(item Item, order []string) (bson.Raw, error) {
+	doc := make([]byte, 4, 256)
+	for _, name := range order {
+		if field := d.codec.field(name); d.codec.Attribute(field) != name {
+			return nil, fmt.Errorf("codec: attribute %q: %w: the name is reserved", name, ErrAttribute)
+		}
+		path := appendStep(nil, name)
+		declared := d.codec.declared(name)
+		code, hinted := d.hint(string(path))
+		if !hinted {
+			code = natural(item[name], declared)
+		}
+		var err error
+		if doc, err = d.element(doc, d.codec.field(name), item[name], code, path, 1); err != nil {
+			return nil, fmt.Errorf("codec: attribute %q: %w", name, err)
+		}
+	}
+	return sealDocument(doc, 0), nil
+}
+
+// element appends type, name and value.
+func (d *decoder) element(dst []byte, name string, av types.AttributeValue, code string, path []byte, depth int) ([]byte, error) {
+	if strings.IndexByte(name, 0) >= 0 {
+		return nil, fmt.Errorf("%w: a name with a zero byte", ErrAttribute)
+	}
+	at := len(dst)
+	dst = append(dst, 0)
+	dst = append(append(dst, name...), 0)
+	t, dst, err := d.value(dst, av, code, path, depth)
+	if err != nil {
+		return nil, err
+	}
+	dst[at] = byte(t)
+	return dst, nil
+}
+
+func (d *decoder) value(dst []byte, av types.AttributeValue, code string, path []byte, depth int) (bson.Type, []byte, error) {
+	if depth > maxDecodeDepth {
+		return 0, nil, ErrTooDeep
+	}
+	switch v := av.(type) {
+	case *types.AttributeValueMemberM:
+		return d.document(dst, v.Value, code, path, depth)
+	case *types.AttributeValueMemberL:
+		if code != TypeArray {
+			return 0, nil, misfit(code, av)
+		}
+		return d.array(dst, v.Value, path, depth)
+	}
+	return appendScalar(dst, av, code)
+}
+
+func (d *decoder) document(dst []byte, m map[string]types.AttributeValue, code string, path []byte, depth int) (bson.Type, []byte, error) {
+	order := sortedNames(m)
+	if code != TypeDocument {
+		var err error
+		if order, err = permute(code, order); err != nil {
+			return 0, nil, err
+		}
+	}
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	for _, name := range order {
+		if nestedName(strings.TrimPrefix(name, escape)) != name {
+			return 0, nil, fmt.Errorf("%w: the name %q is reserved", ErrAttribute, name)
+		}
+		var err error
+		if dst, err = d.nested(dst, strings.TrimPrefix(name, escape), m[name], appendStep(path, name), depth); err != nil {
+			return 0, nil, err
+		}
+	}
+	return bson.TypeEmbeddedDocument, sealDocument(dst, start), nil
+}
+
+func (d *decoder) array(dst []byte, list []types.AttributeValue, path []byte, depth int) (bson.Type, []byte, error) {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	shared, hinted := d.hint(string(appendStep(path, "*")))
+	for i, av := range list {
+		var err error
+		name := strconv.Itoa(i)
+		if hinted {
+			dst, err = d.element(dst, name, av, shared, appendStep(path, name), depth+1)
+		} else {
+			dst, err = d.nested(dst, name, av, appendStep(path, name), depth)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	return bson.TypeArray, sealDocument(dst, start), nil
+}
+
+func (d *decoder) nested(dst []byte, name string, av types.AttributeValue, path []byte, depth int) ([]byte, error) {
+	code, hinted := d.hint(string(path))
+	if !hinted {
+		code = natural(av, Field{})
+	}
+	return d.element(dst, name, av, code, path, depth+1)
+}
+
+// Same reports whether two items are equal in all attributes and in their
+// hints; other members of the reserved attribute may differ. Numbers are
+// compared by value.
+func Same(a, b Item) bool {
+	count := func(i Item) int {
+		if _, ok := i[Reserved]; ok {
+			return len(i) - 1
+		}
+		return len(i)
+	}
+	if count(a) != count(b) {
+		return false
+	}
+	for name, v := range a {
+		if name != Reserved && !sameValue(v, b[name]) {
+			return false
+		}
+	}
+	return sameValue(hintMember(a), hintMember(b))
+}
+
+func hintMember(i Item) types.AttributeValue {
+	if m, ok := i[Reserved].(*types.AttributeValueMemberM); ok {
+		return m.Value[hintsKey]
+	}
+	return nil
+}
+
+func sameValue(a, b types.AttributeValue) bool {
+	switch x := a.(type) {
+	case nil:
+		return b == nil
+	case *types.AttributeValueMemberS:
+		y, ok := b.(*types.AttributeValueMemberS)
+		return ok && x.Value == y.Value
+	case *types.AttributeValueMemberN:
+		y, ok := b.(*types.AttributeValueMemberN)
+		return ok && SameNumber(x.Value, y.Value)
+	case *types.AttributeValueMemberB:
+		y, ok := b.(*types.AttributeValueMemberB)
+		return ok && bytes.Equal(x.Value, y.Value)
+	case *types.AttributeValueMemberBOOL:
+		y, ok := b.(*types.AttributeValueMemberBOOL)
+		return ok && x.Value == y.Value
+	case *types.AttributeValueMemberNULL:
+		_, ok := b.(*types.AttributeValueMemberNULL)
+		return ok
+	case *types.AttributeValueMemberL:
+		y, ok := b.(*types.AttributeValueMemberL)
+		return ok && sameList(x.Value, y.Value)
+	case *types.AttributeValueMemberM:
+		y, ok := b.(*types.AttributeValueMemberM)
+		return ok && sameMap(x.Value, y.Value)
+	}
+	return false
+}
+
+func sameList(a, b []types.AttributeValue) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !sameValue(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameMap(a, b map[string]types.AttributeValue) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name := range a {
+		if v, ok := b[name]; !ok || !sameValue(a[name], v) {
+			return false
+		}
+	}
+	return true
+}
