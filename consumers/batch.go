@@ -1,0 +1,155 @@
+package consumers
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+
+	awsevents "github.com/aws/aws-lambda-go/events"
+)
+
+type outcomeKind int
+
+const (
+	unhandled outcomeKind = iota // not begun, or cut short: to be delivered again
+	applied
+	stale
+	parked
+	failed // to be delivered again
+)
+
+type outcome struct {
+	kind outcomeKind
+	err  error
+}
+
+func (o outcome) comesAgain() bool { return o.kind == unhandled || o.kind == failed }
+
+// batch runs tasks: those of one key in order, and of all that may run the
+// earliest first, so that a batch cut short has little to do twice.
+type batch struct {
+	tasks []*task
+
+	mu      sync.Mutex
+	wake    sync.Cond
+	ready   ready              // the next task of each key that is not running
+	waiting map[string][]*task // the others, by key
+	running int
+	stop    map[string]int // by shard, the lowest index that will come again
+	ended   bool           // time is up
+}
+
+func newBatch(tasks []*task) *batch {
+	b := &batch{tasks: tasks, waiting: map[string][]*task{}, stop: map[string]int{}}
+	b.wake.L = &b.mu
+	seen := map[string]bool{}
+	for _, t := range tasks {
+		if seen[t.key] {
+			b.waiting[t.key] = append(b.waiting[t.key], t)
+			continue
+		}
+		seen[t.key] = true
+		b.ready = append(b.ready, t) // in order, which is a heap already
+	}
+	return b
+}
+
+// run works until every task is done with or will come again anyway. When ctx
+// ends, no further task begins; those that run are waited for.
+func (b *batch) run(ctx context.Context, workers int, process func(*task) outcome) {
+	defer context.AfterFunc(ctx, b.end)()
+	var wg sync.WaitGroup
+	for range min(workers, len(b.ready)) {
+		wg.Go(func() {
+			for t := b.take(); t != nil; t = b.take() {
+				b.finish(t, process(t))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (b *batch) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.wake.Broadcast()
+}
+
+// take waits for a task that may run, nil when there will be none.
+func (b *batch) take() *task {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.ended {
+		if len(b.ready) > 0 {
+			t := heap.Pop(&b.ready).(*task)
+			if b.halted(t) {
+				continue // as is all of its key, which only comes later
+			}
+			b.running++
+			return t
+		}
+		if b.running == 0 {
+			return nil
+		}
+		b.wake.Wait()
+	}
+	return nil
+}
+
+// halted tells whether t comes again because something before it on its shard
+// failed. To run it now would be in vain, and for the same key out of order.
+func (b *batch) halted(t *task) bool {
+	lowest, ok := b.stop[t.message.Shard]
+	return ok && t.index > lowest
+}
+
+func (b *batch) finish(t *task, o outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running--
+	t.done = o
+	if o.comesAgain() {
+		b.halt(t)
+	} else if next := b.waiting[t.key]; len(next) > 0 {
+		b.waiting[t.key] = next[1:]
+		heap.Push(&b.ready, next[0])
+	}
+	b.wake.Broadcast()
+}
+
+func (b *batch) halt(t *task) {
+	shard := t.message.Shard
+	if lowest, ok := b.stop[shard]; !ok || t.index < lowest {
+		b.stop[shard] = t.index
+	}
+}
+
+// response names the first task of each shard that is not done with.
+func (b *batch) response() awsevents.KinesisEventResponse {
+	answer := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
+	reported := map[string]bool{}
+	for _, t := range b.tasks {
+		if !t.done.comesAgain() || reported[t.message.Shard] {
+			continue
+		}
+		reported[t.message.Shard] = true
+		answer.BatchItemFailures = append(answer.BatchItemFailures,
+			awsevents.KinesisBatchItemFailure{ItemIdentifier: t.record})
+	}
+	return answer
+}
+
+// ready is a heap of tasks by index.
+type ready []*task
+
+func (r ready) Len() int           { return len(r) }
+func (r ready) Less(i, j int) bool { return r[i].index < r[j].index }
+func (r ready) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *ready) Push(x any)        { *r = append(*r, x.(*task)) }
+func (r *ready) Pop() any {
+	old := *r
+	last := old[len(old)-1]
+	*r = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,72 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// DeadLetter is an event that a consumer gave up on, whole, with the reason.
+type DeadLetter struct {
+	// Consumer is the Config.Name of the one that gave up.
+	Consumer string
+	Shard    string
+	// Position and Consumer identify the dead letter.
+	Position events.Position
+	// PartitionKey is the event's, or the record's when it cannot be decoded.
+	PartitionKey string
+	// EventID and EventType are empty when Raw cannot be decoded.
+	EventID, EventType string
+	// Raw is the event as it was on the stream, every byte.
+	Raw []byte
+	// Reason says why, for a person.
+	Reason string
+	// Arrived is when Kinesis took the record, At when the consumer gave up.
+	Arrived, At time.Time
+}
+
+// DeadLetters keeps dead letters. Put returns when d is kept for good; putting
+// the same consumer and position again changes nothing. It is called
+// concurrently.
+type DeadLetters interface {
+	Put(ctx context.Context, d DeadLetter) error
+}
+
+// park keeps t as a dead letter; if that fails, t has failed.
+func (c *Consumer) park(ctx context.Context, t *task, reason error) outcome {
+	m := t.message
+	err := c.cfg.DeadLetters.Put(ctx, DeadLetter{
+		Consumer:     c.cfg.Name,
+		Shard:        m.Shard,
+		Position:     m.Position,
+		PartitionKey: t.key,
+		EventID:      m.Event.ID,
+		EventType:    m.Event.Type,
+		Raw:          m.Raw,
+		Reason:       reason.Error(),
+		Arrived:      m.Arrived,
+		At:           c.cfg.Now().UTC(),
+	})
+	if err != nil {
+		return outcome{kind: failed, err: errors.Join(reason, fmt.Errorf("park it: %w", err))}
+	}
+	return outcome{kind: parked, err: reason}
+}
+
+// Redrive handles a dead letter again, as it would a fresh delivery with the
+// same position but without parking: what still fails is returned. nil means
+// that its effects are there, be it through this call or already before.
+func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
+	event, err := events.Decode(d.Raw)
+	if err != nil {
+		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
+	}
+	err = c.handle(ctx, Message{Event: event, Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived})
+	if err != nil && !errors.Is(err, ErrStale) {
+		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
+	}
+	return nil
+}

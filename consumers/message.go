@@ -1,0 +1,101 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// Message is one delivery of an event.
+type Message struct {
+	// Event is what Raw decodes to.
+	Event events.Event
+	// Position is where the event is on the stream.
+	Position events.Position
+	// Shard is the shard that delivered it, such as "shardId-000000000000".
+	Shard string
+	// Raw is the event as it was on the stream, without the aggregate around it.
+	Raw []byte
+	// Arrived is when Kinesis took the record, by its clock.
+	Arrived time.Time
+}
+
+// Handler applies one message. It is called with messages of different
+// partition keys at the same time, and with those of one key in the order of
+// the stream. It must be idempotent, and stop soon when ctx ends.
+//
+// nil means applied. [ErrStale] means there was nothing to do. Any other error
+// is tried again, unless it is [Permanent], and then treated by the policy,
+// unless it is [Unavailable].
+type Handler func(ctx context.Context, m Message) error
+
+// Middleware wraps a handler. It may call next any number of times.
+type Middleware func(next Handler) Handler
+
+// ErrStale is returned by a handler that found the effects of the message, or
+// of a later one of the same key, already there. The runtime counts it and goes
+// on as if the message had been applied.
+var ErrStale = errors.New("stale or delivered before")
+
+// Permanent marks an error that no retry will mend, such as a payload that does
+// not fit its type. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanent{err}
+}
+
+// IsPermanent tells whether err, or an error that it wraps, is [Permanent].
+func IsPermanent(err error) bool {
+	var p permanent
+	return errors.As(err, &p)
+}
+
+// Unavailable marks an error that is not the event's fault: a table that is
+// throttled, missing or out of reach. Such an event is never parked, whatever
+// the policy, since every event after it would follow; it is reported as failed
+// and comes again. It returns nil for nil.
+func Unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return unavailable{err}
+}
+
+// IsUnavailable tells whether err, or an error that it wraps, is [Unavailable].
+func IsUnavailable(err error) bool {
+	var u unavailable
+	return errors.As(err, &u)
+}
+
+type unavailable struct{ error }
+
+func (u unavailable) Unwrap() error { return u.error }
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Policy says what becomes of an event that cannot be decoded or handled.
+type Policy int
+
+const (
+	// Park keeps the event as a dead letter and goes on.
+	Park Policy = iota
+	// Halt reports the event as failed, so that its shard waits for it.
+	Halt
+)
+
+// String is "park" or "halt".
+func (p Policy) String() string {
+	switch p {
+	case Park:
+		return "park"
+	case Halt:
+		return "halt"
+	}
+	return "unknown policy"
+}

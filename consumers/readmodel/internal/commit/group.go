@@ -1,0 +1,179 @@
+package commit
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// Client is the part of the DynamoDB client that a Group uses.
+type Client interface {
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+}
+
+// The limits of a transaction, the second with a reserve for what is estimated.
+const (
+	maxItems = 100
+	maxBytes = 3 << 20
+)
+
+// Defaults of [Config].
+const (
+	DefaultWriters  = 4
+	DefaultAttempts = 12
+	DefaultTimeout  = 8 * time.Second
+)
+
+// Config says how a Group writes. Client and Table are required.
+type Config struct {
+	Client   Client
+	Table    string
+	Writers  int                      // transactions at the same time; 0: 4
+	Attempts int                      // at one transaction; 0: 12
+	Timeout  time.Duration            // of all attempts together; 0: 8 s
+	Base     time.Duration            // longest first pause between attempts, doubled each time up to 1 s; 0: 20 ms
+	Random   func(n int64) int64      // jitter in [0,n); nil: math/rand/v2
+	Requests func(items, callers int) // told of each request, for tests; may be nil
+}
+
+// Group shares transactions between callers. Safe for concurrent use. What
+// waits is bounded by what the callers hold: each waits for its own steps.
+type Group struct {
+	cfg Config
+
+	mu      sync.Mutex
+	queue   []*job
+	writers int
+}
+
+// job is a step on its way.
+type job struct {
+	step    Step
+	size    int
+	taken   bool
+	dropped bool
+	err     error
+	done    chan struct{}
+}
+
+// NewGroup makes a group.
+func NewGroup(cfg Config) *Group {
+	if cfg.Writers == 0 {
+		cfg.Writers = DefaultWriters
+	}
+	if cfg.Attempts == 0 {
+		cfg.Attempts = DefaultAttempts
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Base == 0 {
+		cfg.Base = 20 * time.Millisecond
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Int64N
+	}
+	return &Group{cfg: cfg}
+}
+
+// Do carries out the steps and tells for each whether it took effect; false is
+// a step whose condition did not hold. After an error any of them may have
+// taken effect, also a little later when ctx ended first: a transaction on its
+// way is not called back, it ends by the group's own Timeout.
+func (g *Group) Do(ctx context.Context, steps ...Step) ([]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	jobs := make([]*job, len(steps))
+	for i, s := range steps {
+		if n := len(s.Items) + len(s.Adds); n == 0 || n > maxItems {
+			return nil, fmt.Errorf("commit to %s: a step of %d items, 1 to %d can be", g.cfg.Table, n, maxItems)
+		}
+		jobs[i] = &job{step: s, size: s.size(), done: make(chan struct{})}
+	}
+	g.enqueue(ctx, jobs)
+	return g.await(ctx, jobs)
+}
+
+// enqueue puts jobs in line and sees to it that somebody writes. A writer is a
+// goroutine that lives as long as there is something to write, and every job
+// has a caller that waits for it.
+func (g *Group) enqueue(ctx context.Context, jobs []*job) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.queue = append(g.queue, jobs...)
+	for spawn := (len(jobs) + maxItems/4 - 1) / (maxItems / 4); spawn > 0 && g.writers < g.cfg.Writers; spawn-- {
+		g.writers++
+		go g.write(context.WithoutCancel(ctx))
+	}
+}
+
+func (g *Group) await(ctx context.Context, jobs []*job) ([]bool, error) {
+	applied := make([]bool, len(jobs))
+	for i, j := range jobs {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			g.withdraw(jobs)
+			return nil, fmt.Errorf("commit to %s: %w", g.cfg.Table, ctx.Err())
+		}
+		if j.err != nil {
+			g.withdraw(jobs[i+1:])
+			return nil, fmt.Errorf("commit to %s: %w", g.cfg.Table, j.err)
+		}
+		applied[i] = !j.dropped
+	}
+	return applied, nil
+}
+
+// withdraw takes jobs that nobody has begun out of the line.
+func (g *Group) withdraw(jobs []*job) {
+	mine := make(map[*job]bool, len(jobs))
+	for _, j := range jobs {
+		mine[j] = true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	kept := g.queue[:0]
+	for _, j := range g.queue {
+		if !mine[j] {
+			kept = append(kept, j)
+		}
+	}
+	clear(g.queue[len(kept):])
+	g.queue = kept
+}
+
+func (g *Group) write(ctx context.Context) {
+	for jobs := g.next(); jobs != nil; jobs = g.next() {
+		g.commit(ctx, jobs)
+	}
+}
+
+// next takes the jobs of one transaction out of the line: the first, and those
+// after it that fit and share no key with it. nil ends the writer.
+func (g *Group) next() []*job {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var t transaction
+	kept := g.queue[:0]
+	for i, j := range g.queue {
+		if t.full() {
+			kept = append(kept, g.queue[i:]...)
+			break
+		}
+		if !t.take(j) {
+			kept = append(kept, j)
+		}
+	}
+	clear(g.queue[len(kept):])
+	g.queue = kept
+	if len(t.jobs) == 0 {
+		g.writers--
+	}
+	return t.jobs
+}

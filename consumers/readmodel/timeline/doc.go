@@ -1,0 +1,60 @@
+// Package timeline is the read model of what a user sees: their own posts and
+// those of everyone they follow, newest first.
+//
+// Caveats first:
+//
+//   - A timeline keeps its newest entries, 800 by default ([Config.Cap]). After
+//     an unfollow, what the cap cut off earlier does not come back.
+//   - The order is that of the post ids, whose text order is their time order.
+//     Ids of two forms (UUIDv7, ObjectId) do not compare with each other.
+//   - A post is written once for each follower. An author with very many makes
+//     many writes: the fan-out pages through the followers, keeps its progress
+//     in the post's item and is taken up again where it stood, but it is the
+//     author's key that waits meanwhile.
+//   - Following oneself means nothing: one's own posts are there anyhow.
+//   - An event that was parked counts as applied for the watermark as soon as a
+//     later one of its key is.
+//
+// # Table
+//
+// One table, keys pk and sk (texts):
+//
+//	pk             sk         what
+//	user#U         name       name of U: name, version, pos
+//	user#U         watermark  pos: highest position applied for key U
+//	user#U         floor      post: entries up to this one were cut off by the cap
+//	posts#A        <post>     a post of A: text, at, pos; fanned: follower that the fan-out got to
+//	followers#A    U          the edge from U to A: following, pos
+//	timeline#U     <post>     an entry: author, text, at
+//
+// pos is the [events.Position] of the event that the item was written for.
+// Names are kept once and joined when read, so a new name shows everywhere.
+// Unfollowed edges stay, as the guard against stale deliveries.
+//
+// # Why it ends right
+//
+// An entry of post P by A in the timeline of U is there if and only if P is
+// published and U follows A (or is A). Everything is a step towards that:
+//
+//   - Duplicates and stale deliveries. An edge changes only for a greater or
+//     equal position, a name only for a greater version, a post only once, the
+//     watermark only upwards. What is written after an edge is conditional on
+//     that very edge (its pos), in the same transaction, so a handler that was
+//     overtaken by a later one of its key does nothing more.
+//   - Cut short in the middle. The same event delivered again finds its edge or
+//     its post there and goes on: every step after it is idempotent.
+//   - Follow against publish, on two shards. The follower's side writes the
+//     edge, then reads the posts; the author's side writes the post, then reads
+//     the edges; both with strongly consistent reads. Whichever wrote last sees
+//     the other, so the entry is written by one of them or by both.
+//   - Unfollow against publish. The author's side writes an entry only together
+//     with a check that the edge still follows. The follower's side marks the
+//     edge, then removes the author's entries. An entry whose transaction came
+//     before the mark may become visible a moment after it (reads are not
+//     serialised with transactions, only writes are): so the author's latest
+//     posts are removed without looking, which DynamoDB serialises.
+//
+// The watermark of U is raised after U's own timeline shows the event: one's
+// own post, the posts of whom one followed, the absence of whom one unfollowed.
+// Other people's timelines may come later.
+package timeline

@@ -1,0 +1,31 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// PanicError is what [Recover] makes of a panic.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error leaves the stack out, which would flood dead letters.
+func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
+
+// Recover makes an error of a panic in the handler, so that one event cannot
+// end the process and with it the whole batch.
+func Recover() Middleware {
+	return func(next Handler) Handler {
+		return func(ctx context.Context, m Message) (err error) {
+			defer func() {
+				if v := recover(); v != nil {
+					err = &PanicError{Value: v, Stack: debug.Stack()}
+				}
+			}()
+			return next(ctx, m)
+		}
+	}
+}

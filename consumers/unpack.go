@@ -1,0 +1,75 @@
+package consumers
+
+import (
+	"fmt"
+	"strings"
+
+	awsevents "github.com/aws/aws-lambda-go/events"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/aggregate"
+)
+
+// task is one message of a batch on its way.
+type task struct {
+	index   int    // in the batch, which is the order of the shard
+	record  string // the sequence number to report it by
+	key     string // what it is ordered by
+	message Message
+	broken  error // why it could not be decoded
+	done    outcome
+}
+
+// maxSub is the last index inside an aggregate that a Position can tell.
+const maxSub = 999_999
+
+// unpack takes the batch apart into messages in the order of the stream.
+func unpack(e awsevents.KinesisEvent) ([]*task, error) {
+	var tasks []*task
+	for i, r := range e.Records {
+		if !isNumber(r.Kinesis.SequenceNumber) {
+			return nil, fmt.Errorf("record %d of %d has %q for a sequence number, so it could not be reported: the whole batch is refused",
+				i+1, len(e.Records), r.Kinesis.SequenceNumber)
+		}
+		for sub, part := range parts(r.Kinesis) {
+			t := newTask(r, part, sub)
+			t.index = len(tasks)
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks, nil
+}
+
+// parts is what the record holds: the events of an aggregate, or itself. An
+// aggregate without any event in it stays whole, so that it is not lost.
+func parts(r awsevents.KinesisRecord) []aggregate.Record {
+	whole := []aggregate.Record{{PartitionKey: r.PartitionKey, Data: r.Data}}
+	if !aggregate.IsAggregate(r.Data) {
+		return whole
+	}
+	records, err := aggregate.Decode(r.Data)
+	if err != nil || len(records) == 0 || len(records) > maxSub+1 {
+		return whole
+	}
+	return records
+}
+
+func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int) *task {
+	shard, _, _ := strings.Cut(r.EventID, ":")
+	t := &task{record: r.Kinesis.SequenceNumber, key: part.PartitionKey}
+	t.message = Message{
+		Position: events.Position{Sequence: r.Kinesis.SequenceNumber, Sub: sub},
+		Shard:    shard,
+		Raw:      part.Data,
+		Arrived:  r.Kinesis.ApproximateArrivalTimestamp.Time,
+	}
+	t.message.Event, t.broken = events.Decode(part.Data)
+	if t.broken == nil {
+		t.key = t.message.Event.PartitionKey
+	}
+	return t
+}
+
+func isNumber(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789") == ""
+}
