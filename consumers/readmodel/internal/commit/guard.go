@@ -34,8 +34,8 @@ func Exactly(p events.Position) Expression {
 	}
 }
 
-// NewestVersion holds when the item is absent, has a lower version, or has the
-// same from an earlier event.
+// NewestVersion holds when the item has no version, a lower one, or the same
+// from an earlier event.
 func NewestVersion(version int64, p events.Position) Expression {
 	return Expression{
 		Text: "attribute_not_exists(#version) OR #version < :version OR (#version = :version AND #pos < :pos)",

@@ -7,6 +7,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
+// Value is the value of one attribute.
+type Value = types.AttributeValue
+
 // Attributes are an item's or an expression's values.
 type Attributes = map[string]types.AttributeValue
 

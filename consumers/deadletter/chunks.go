@@ -1,0 +1,63 @@
+package deadletter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/events"
+)
+
+const (
+	// maxInline keeps the item of a dead letter small enough to list many.
+	maxInline = 32 << 10
+	// chunkSize leaves room for the keys below the 400 KB of an item.
+	chunkSize = 350 << 10
+)
+
+func (s *Store) putChunks(ctx context.Context, d consumers.DeadLetter) error {
+	for i := 0; i*chunkSize < len(d.Raw); i++ {
+		part := d.Raw[i*chunkSize : min((i+1)*chunkSize, len(d.Raw))]
+		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item{
+			"pk":    text(chunkPartition(d.Consumer, d.Position)),
+			"sk":    text(fmt.Sprintf("%06d", i)),
+			attrRaw: &types.AttributeValueMemberB{Value: part},
+		}})
+		if err != nil {
+			return fmt.Errorf("write chunk %d of the bytes: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) chunks(ctx context.Context, consumer string, p events.Position, size int) ([]byte, error) {
+	raw := make([]byte, 0, size)
+	in := &dynamodb.QueryInput{
+		TableName:                 &s.table,
+		ConsistentRead:            aws.Bool(true),
+		KeyConditionExpression:    aws.String("#pk = :pk"),
+		ExpressionAttributeNames:  map[string]string{"#pk": "pk"},
+		ExpressionAttributeValues: item{":pk": text(chunkPartition(consumer, p))},
+	}
+	for {
+		out, err := s.client.Query(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("read the chunks of the bytes: %w", err)
+		}
+		for _, i := range out.Items {
+			raw = append(raw, bytesOf(i)...)
+		}
+		if len(out.LastEvaluatedKey) == 0 {
+			break
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+	if len(raw) != size {
+		return nil, fmt.Errorf("%d of %d bytes are there: somebody deleted chunks", len(raw), size)
+	}
+	return raw, nil
+}

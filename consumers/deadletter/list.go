@@ -1,0 +1,95 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// ErrCursor is returned for a cursor that no page gave.
+var ErrCursor = errors.New("not a cursor of a list of dead letters")
+
+// Limits of a page.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 1000
+)
+
+// ListOptions select what List returns. The zero value is the first page of
+// what waits to be redriven.
+type ListOptions struct {
+	Cursor string // Page.Next of the page before
+	Limit  int    // 1 to 1000; 0: 50
+	// Redriven lists those that were redriven, too.
+	Redriven bool
+}
+
+// Page is a part of a list, in the order of positions. Raw is not read; see
+// [Store.Get].
+type Page struct {
+	Letters []Letter
+	Next    string // "" when this is the last page
+}
+
+// List lists the dead letters of a consumer.
+func (s *Store) List(ctx context.Context, consumer string, o ListOptions) (Page, error) {
+	in, limit, err := s.query(consumer, o)
+	if err != nil {
+		return Page{}, fmt.Errorf("deadletter: list %s: %w", consumer, err)
+	}
+	var p Page
+	for {
+		in.Limit = aws.Int32(int32(limit - len(p.Letters)))
+		out, err := s.client.Query(ctx, in)
+		if err != nil {
+			return Page{}, fmt.Errorf("deadletter: list %s: %w", consumer, err)
+		}
+		for _, i := range out.Items {
+			l, err := decode(i)
+			if err != nil {
+				return Page{}, fmt.Errorf("deadletter: list %s: %w", consumer, err)
+			}
+			p.Letters = append(p.Letters, l)
+		}
+		if len(out.LastEvaluatedKey) == 0 {
+			return p, nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+		if len(p.Letters) >= limit {
+			p.Next = textOf(out.LastEvaluatedKey, "sk")
+			return p, nil
+		}
+	}
+}
+
+func (s *Store) query(consumer string, o ListOptions) (*dynamodb.QueryInput, int, error) {
+	limit := o.Limit
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	limit = min(max(limit, 1), MaxLimit)
+	in := &dynamodb.QueryInput{
+		TableName:                 &s.table,
+		ConsistentRead:            aws.Bool(true),
+		KeyConditionExpression:    aws.String("#pk = :pk"),
+		ProjectionExpression:      aws.String(listed),
+		ExpressionAttributeNames:  listedNames(),
+		ExpressionAttributeValues: item{":pk": text(prefixConsumer + consumer)},
+	}
+	if !o.Redriven {
+		in.FilterExpression = aws.String("attribute_not_exists(#redriven)")
+	}
+	if o.Cursor != "" {
+		p, err := events.ParsePosition(o.Cursor)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%w: %w", ErrCursor, err)
+		}
+		in.ExclusiveStartKey = headKey(consumer, p)
+	}
+	return in, limit, nil
+}

@@ -1,0 +1,122 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/events"
+)
+
+// DefaultTable is the name of the table where the environment gives none.
+const DefaultTable = "banyan-dead-letters"
+
+// ErrNotFound is returned for a consumer and position without a dead letter.
+var ErrNotFound = errors.New("no such dead letter")
+
+// Client is the part of the DynamoDB client that a Store uses.
+type Client interface {
+	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
+	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+}
+
+// Store is the dead letters of all consumers. Safe for concurrent use.
+type Store struct {
+	client Client
+	table  string
+	now    func() time.Time
+}
+
+// New makes a store on a table that exists.
+func New(client Client, table string) *Store {
+	return &Store{client: client, table: table, now: time.Now}
+}
+
+// Letter is a dead letter as it is kept.
+type Letter struct {
+	consumers.DeadLetter
+	// Size of Raw in bytes, also where Raw was not read.
+	Size int
+	// RedrivenAt is when it was handled after all; zero while it was not.
+	RedrivenAt time.Time
+}
+
+// Put keeps d. When it returns nil, every byte is kept; to put the same again
+// changes nothing, also after it was redriven.
+func (s *Store) Put(ctx context.Context, d consumers.DeadLetter) error {
+	if d.Consumer == "" || d.Position.IsZero() {
+		return errors.New("deadletter: put: a dead letter needs a consumer and a position")
+	}
+	inline := len(d.Raw) <= maxInline
+	if !inline {
+		if err := s.putChunks(ctx, d); err != nil {
+			return fmt.Errorf("deadletter: put %s of %s: %w", d.Position, d.Consumer, err)
+		}
+	}
+	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName:                &s.table,
+		Item:                     encode(d, inline),
+		ConditionExpression:      aws.String("attribute_not_exists(#pk)"),
+		ExpressionAttributeNames: map[string]string{"#pk": "pk"},
+	})
+	var there *types.ConditionalCheckFailedException
+	if err != nil && !errors.As(err, &there) {
+		return fmt.Errorf("deadletter: put %s of %s: %w", d.Position, d.Consumer, err)
+	}
+	return nil
+}
+
+// Get reads a dead letter with all its bytes.
+func (s *Store) Get(ctx context.Context, consumer string, p events.Position) (Letter, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: headKey(consumer, p), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return Letter{}, fmt.Errorf("deadletter: get %s of %s: %w", p, consumer, err)
+	}
+	if len(out.Item) == 0 {
+		return Letter{}, fmt.Errorf("deadletter: get %s of %s: %w", p, consumer, ErrNotFound)
+	}
+	l, err := decode(out.Item)
+	if err == nil && len(l.Raw) < l.Size {
+		l.Raw, err = s.chunks(ctx, consumer, p, l.Size)
+	}
+	if err != nil {
+		return Letter{}, fmt.Errorf("deadletter: get %s of %s: %w", p, consumer, err)
+	}
+	return l, nil
+}
+
+// Redrive gives a dead letter to handle, normally [consumers.Consumer.Redrive],
+// and marks it as redriven when that returns nil. One that is marked already is
+// left alone. When the mark cannot be written, the error says so, and the dead
+// letter can be redriven again: handlers are idempotent.
+func (s *Store) Redrive(ctx context.Context, consumer string, p events.Position, handle func(context.Context, consumers.DeadLetter) error) error {
+	l, err := s.Get(ctx, consumer, p)
+	if err != nil || !l.RedrivenAt.IsZero() {
+		return err
+	}
+	if err := handle(ctx, l.DeadLetter); err != nil {
+		return fmt.Errorf("deadletter: redrive %s of %s: %w", p, consumer, err)
+	}
+	_, err = s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &s.table,
+		Key:                       headKey(consumer, p),
+		UpdateExpression:          aws.String("SET #redriven = :at"),
+		ConditionExpression:       aws.String("attribute_exists(#pk)"),
+		ExpressionAttributeNames:  map[string]string{"#pk": "pk", "#redriven": attrRedriven},
+		ExpressionAttributeValues: item{":at": text(formatTime(s.now()))},
+	})
+	if err != nil {
+		return fmt.Errorf("deadletter: redrive %s of %s: it was handled, but to mark it failed: %w", p, consumer, err)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+// Package profile is the read model of who a user is to others: name, bio, when
+// they joined, and how many followers, followees and posts they have.
+//
+// Caveats first:
+//
+//   - The counters count what the events told, from the beginning of the
+//     stream; a model begun in the middle is short of what was before.
+//   - Following oneself does not count, on either side.
+//   - An event that was parked counts as applied for the watermark as soon as a
+//     later one of its key is.
+//
+// # Table
+//
+// One table, keys pk and sk (texts):
+//
+//	pk      sk         what
+//	user#U  profile    name, bio, version, pos; joined; followers, following, posts
+//	user#U  watermark  pos: highest position applied for key U
+//	user#U  edge#A     whether U follows A: following, pos
+//	user#U  post#P     U published P: pos
+//
+// pos is the [events.Position] of the event that the item was written for; in
+// the profile item, of the one that gave the name.
+//
+// # Why it ends right
+//
+// A counter is only ever changed in one transaction with the item that is the
+// reason for it, its guard:
+//
+//   - A post's item is put if it is absent, and posts goes up with it. Delivered
+//     again, the item is there, and nothing changes.
+//   - An edge is turned from not following to following, or back, if its pos is
+//     lower than the event's; followers of the one and following of the other
+//     change with it. An event that finds the edge turned already (a follow
+//     that was published twice) only raises its pos. One that finds a greater
+//     pos is stale and changes nothing. So whatever is delivered twice, late or
+//     cut short, counters equal the number of edges and posts.
+//   - Name and bio are those of the greatest version, then the greatest
+//     position, in whatever order they come; a profile-updated may come before
+//     its user.joined.
+//   - Two shards that change the counters of one user at the same time run into
+//     each other's transactions, and try again.
+//
+// Additions to the same counter that are waiting at the same moment are added
+// up into one write, so an account that many follow at once is no bottleneck.
+package profile

@@ -1,0 +1,117 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/readmodel/internal/commit"
+	"github.com/banyan-fig/banyan/events"
+)
+
+// nameStep keeps the newest name and bio, beside the counters of the item.
+func nameStep(user, name, bio string, version int64, pos events.Position) commit.Step {
+	return commit.Step{Items: []commit.Item{commit.Update(profileKey(user), setName, nameValues(name, bio, version, pos))}}
+}
+
+const setName = "SET #name = :name, #bio = :bio, #version = :version, #pos = :pos"
+
+// nameValues is the condition with what setName refers to as well.
+func nameValues(name, bio string, version int64, pos events.Position) commit.Expression {
+	e := commit.NewestVersion(version, pos)
+	e.Names["#name"], e.Names["#bio"] = attrName, attrBio
+	e.Values[":name"], e.Values[":bio"] = commit.S(name), commit.S(bio)
+	return e
+}
+
+func joinStep(p *events.UserJoined, pos events.Position) commit.Step {
+	e := nameValues(p.Name, "", 0, pos)
+	e.Names["#joined"], e.Values[":joined"] = attrJoined, joinedAt(p)
+	return commit.Step{Items: []commit.Item{
+		commit.Update(profileKey(p.UserID), setName+", #joined = if_not_exists(#joined, :joined)", e),
+	}}
+}
+
+func joinedStep(p *events.UserJoined) commit.Step {
+	return commit.Step{Items: []commit.Item{
+		commit.Update(profileKey(p.UserID), "SET #joined = :joined", commit.Expression{
+			Text:   "attribute_not_exists(#joined)",
+			Names:  map[string]string{"#joined": attrJoined},
+			Values: commit.Attributes{":joined": joinedAt(p)},
+		}),
+	}}
+}
+
+func joinedAt(p *events.UserJoined) commit.Value {
+	return commit.S(p.JoinedAt.UTC().Format(time.RFC3339Nano))
+}
+
+func postStep(p *events.PostPublished, pos events.Position) commit.Step {
+	guard := commit.Put(postKey(p.AuthorID, p.PostID), commit.Attributes{commit.AttrPosition: commit.S(pos.String())}, commit.Absent())
+	return commit.Step{
+		Items: []commit.Item{guard},
+		Adds:  []commit.Add{add(p.AuthorID, attrPosts, 1)},
+	}
+}
+
+func add(user, counter string, n int64) commit.Add {
+	return commit.Add{Key: profileKey(user), Deltas: map[string]int64{counter: n}}
+}
+
+type edge struct{ follower, author string }
+
+// relate turns the edge and moves both counters with it. An edge that points
+// the right way already only learns of the later position.
+func (m *Model) relate(ctx context.Context, e edge, following bool, pos events.Position) (bool, error) {
+	mark := commit.Watermark(e.follower, pos)
+	if e.author == "" {
+		return false, consumers.Permanent(errors.New("profile: the event lacks the id of the followee"))
+	}
+	if e.follower == e.author {
+		return m.one(ctx, mark)
+	}
+	turned, err := m.one(ctx, e.turn(following, pos), mark)
+	if err != nil || turned {
+		return turned, err
+	}
+	return m.one(ctx, e.confirm(following, pos))
+}
+
+// turn is the step for an edge that points the other way. One that is absent
+// does not follow.
+func (e edge) turn(following bool, pos events.Position) commit.Step {
+	n := int64(1)
+	if !following {
+		n = -1
+	}
+	return commit.Step{
+		Items: []commit.Item{e.put(following, pos, e.pointing(!following, pos))},
+		Adds:  []commit.Add{add(e.follower, attrFollowing, n), add(e.author, attrFollowers, n)},
+	}
+}
+
+// confirm is the step for an edge that points the right way.
+func (e edge) confirm(following bool, pos events.Position) commit.Step {
+	return commit.Step{Items: []commit.Item{e.put(following, pos, e.pointing(following, pos))}}
+}
+
+func (e edge) put(following bool, pos events.Position, condition commit.Expression) commit.Item {
+	return commit.Put(edgeKey(e.follower, e.author), commit.Attributes{
+		attrFollowing: commit.B(following), commit.AttrPosition: commit.S(pos.String()),
+	}, condition)
+}
+
+// pointing holds for an edge that points the given way since an earlier event.
+func (e edge) pointing(following bool, pos events.Position) commit.Expression {
+	c := commit.Expression{
+		Text:   "#following = :way AND #pos < :pos",
+		Names:  map[string]string{"#pos": commit.AttrPosition, "#following": attrFollowing},
+		Values: commit.Attributes{":pos": commit.S(pos.String()), ":way": commit.B(following)},
+	}
+	if !following {
+		c.Text = "attribute_not_exists(#pk) OR (" + c.Text + ")"
+		c.Names["#pk"] = "pk"
+	}
+	return c
+}

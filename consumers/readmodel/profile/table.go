@@ -1,0 +1,48 @@
+package profile
+
+import (
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/consumers/readmodel/internal/commit"
+)
+
+// DefaultTable is the name of the table where the environment gives none.
+const DefaultTable = "banyan-profile"
+
+// TableInput is the definition of the table.
+func TableInput(name string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:   aws.String(name),
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+	}
+}
+
+const (
+	attrName      = "name"
+	attrBio       = "bio"
+	attrVersion   = "version"
+	attrJoined    = "joined"
+	attrFollowers = "followers"
+	attrFollowing = "following"
+	attrPosts     = "posts"
+
+	prefixUser    = "user#"
+	sortProfile   = "profile"
+	sortWatermark = "watermark"
+)
+
+func profileKey(user string) commit.Key { return commit.At(prefixUser+user, sortProfile) }
+func edgeKey(follower, author string) commit.Key {
+	return commit.At(prefixUser+follower, "edge#"+author)
+}
+func postKey(author, post string) commit.Key { return commit.At(prefixUser+author, "post#"+post) }
