@@ -1,0 +1,19 @@
+// Package lambda is the sandbox's Lambda: it runs real function binaries,
+// unchanged, behind Lambda's own API.
+//
+// Caveats first. Nothing is isolated and no memory or CPU limit is enforced:
+// functions are processes of whoever started the sandbox. Functions are zip
+// archives with an executable named bootstrap (the runtimes provided,
+// provided.al2 and provided.al2023); code in S3, container images, layers and
+// every other runtime are refused. Everything is kept in memory and in a
+// temporary directory, and is gone with the Host; so are the checkpoints of
+// event source mappings. A new function is Active at once. Permissions are not
+// checked. What is not there answers with an error that begins with "not
+// implemented by the sandbox".
+//
+// The parts, in the order in which an event meets them: the functions API
+// (routes.go and the files named after its resources), invocation by request
+// (invoke.go), as an event (async.go) or from a stream (mappings.go and
+// internal/streams), the choice of an execution environment (pool.go), and the
+// process with its Runtime API (internal/environment).
+package lambda

@@ -1,0 +1,167 @@
+package lambda
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// checkTime bounds the look at a stream when a mapping for it is created.
+const checkTime = 5 * time.Second
+
+func (h *Host) createMapping(r *http.Request) (int, any, error) {
+	var in mappingInput
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	ref, err := parseReference(in.FunctionName, "")
+	if err != nil {
+		return 0, nil, err
+	}
+	wanted, err := in.create()
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := h.checkStream(r.Context(), in.EventSourceArn); err != nil {
+		return 0, nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, err := h.revision(ref)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := h.checkUnique(ref, in.EventSourceArn); err != nil {
+		return 0, nil, err
+	}
+	wanted.ref = ref
+	m := h.newMapping(uuid.NewString(), in.EventSourceArn, *f.config.Role, wanted)
+	if err := h.beginLocked(); err != nil {
+		return 0, nil, unavailable(err.Error())
+	}
+	h.mappings[m.uuid] = m
+	go func() {
+		defer h.wg.Done()
+		m.supervise(h.ctx)
+	}()
+	return http.StatusAccepted, m.describe(), nil
+}
+
+func (h *Host) checkUnique(ref reference, source string) error {
+	if len(h.mappings) >= maxMappings {
+		return invalid("the sandbox holds at most %d event source mappings", maxMappings)
+	}
+	for _, m := range h.mappings {
+		if m.source == source && m.reference() == ref {
+			return conflict("The event source arn (\" %s \") and function (\" %s \") provided mapping already exists. "+
+				"Please update or delete the existing mapping with UUID %s", source, ref.name, m.uuid)
+		}
+	}
+	return nil
+}
+
+// checkStream asks for the stream, so that a wrong name is said at once.
+func (h *Host) checkStream(ctx context.Context, arn string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	if _, err := h.stream(arn, "").Shards(ctx); err != nil {
+		return invalid("Cannot access stream %s. Please ensure that it exists and that the sandbox's endpoints are right. (%v)", arn, err)
+	}
+	return nil
+}
+
+func (h *Host) mapping(r *http.Request) (*mapping, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m, known := h.mappings[r.PathValue("uuid")]; known {
+		return m, nil
+	}
+	return nil, notFound("The resource you requested does not exist.")
+}
+
+func (h *Host) getMapping(r *http.Request) (int, any, error) {
+	m, err := h.mapping(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, m.describe(), nil
+}
+
+func (h *Host) listMappings(r *http.Request) (int, any, error) {
+	source := r.URL.Query().Get("EventSourceArn")
+	var of *reference
+	if name := r.URL.Query().Get("FunctionName"); name != "" {
+		ref, err := parseReference(name, "")
+		if err != nil {
+			return 0, nil, err
+		}
+		of = &ref
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := []mappingOutput{}
+	for _, id := range slices.Sorted(maps.Keys(h.mappings)) {
+		m := h.mappings[id]
+		if (source == "" || m.source == source) && (of == nil || m.reference() == *of) {
+			out = append(out, m.describe())
+		}
+	}
+	part, next, err := page(out, r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, map[string]any{"EventSourceMappings": part, "NextMarker": next}, nil
+}
+
+func (h *Host) updateMapping(r *http.Request) (int, any, error) {
+	var in mappingInput
+	m, err := h.mapping(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	if in.EventSourceArn != "" || in.StartingPosition != "" || in.StartingPositionTimestamp != nil {
+		return 0, nil, invalid("The event source and the starting position of a mapping cannot be changed.")
+	}
+	ref := m.reference()
+	if in.FunctionName != "" {
+		if ref, err = parseReference(in.FunctionName, ""); err != nil {
+			return 0, nil, err
+		}
+		if _, _, err := h.resolve(ref); err != nil {
+			return 0, nil, err
+		}
+	}
+	err = m.change(func(w *wanted) error {
+		w.ref = ref
+		return in.apply(w)
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, m.describe(), nil
+}
+
+func (h *Host) deleteMapping(r *http.Request) (int, any, error) {
+	m, err := h.mapping(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := m.change(func(w *wanted) error { w.deleted = true; return nil }); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusAccepted, m.describe(), nil
+}
+
+// forget removes a mapping that has ended.
+func (h *Host) forget(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.mappings, id)
+}
