@@ -11,6 +11,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/services/turns"
 )
 
 // Ownership admits each operation to the store that owns the users.
@@ -79,7 +80,7 @@ func (c Config) withDefaults() Config {
 type Service struct {
 	cfg       Config
 	hashing   chan struct{}
-	order     stripes
+	order     *turns.Turns
 	decoy     []byte // compared with when there is no user, so that time tells nothing
 	published atomic.Int64
 }
@@ -94,7 +95,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("users service: hash the decoy password: %w", err)
 	}
-	return &Service{cfg: cfg, hashing: make(chan struct{}, cfg.HashesAtOnce), order: newStripes(), decoy: decoy}, nil
+	return &Service{cfg: cfg, hashing: make(chan struct{}, cfg.HashesAtOnce), order: turns.New(), decoy: decoy}, nil
 }
 
 // Written is the outcome of a write.
@@ -124,7 +125,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (Written, error) {
 		ID: n.ID, Name: n.Name, Email: n.Email, Bio: n.Bio, PasswordHash: hash,
 		Version: 1, CreatedAt: n.CreatedAt.UTC().Truncate(time.Millisecond),
 	}
-	release, err := s.order.acquire(ctx, n.ID)
+	release, err := s.order.Take(ctx, n.ID)
 	if err != nil {
 		return Written{}, err
 	}
@@ -151,7 +152,7 @@ func (s *Service) Update(ctx context.Context, id string, c Change) (Written, err
 	if err := errors.Join(ValidateID(id), c.Validate()); err != nil {
 		return Written{}, err
 	}
-	release, err := s.order.acquire(ctx, id)
+	release, err := s.order.Take(ctx, id)
 	if err != nil {
 		return Written{}, err
 	}

@@ -1,0 +1,47 @@
+package monolith
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// duplicateKey is the server error of a unique index.
+const duplicateKey = 11000
+
+// insertAll inserts what it can of docs and returns the refusals by index. Other
+// failures end it.
+func insertAll(ctx context.Context, coll *mongo.Collection, docs []any) (map[int]mongo.WriteError, error) {
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	_, err := coll.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+	if err == nil {
+		return nil, nil
+	}
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil {
+		return nil, fmt.Errorf("insert %d documents into %s.%s: %w", len(docs), coll.Database().Name(), coll.Name(), err)
+	}
+	refused := make(map[int]mongo.WriteError, len(bulk.WriteErrors))
+	for _, e := range bulk.WriteErrors {
+		refused[e.Index] = e.WriteError
+	}
+	return refused, nil
+}
+
+// makeEmailsUnique is what the users service does too; whoever loads data first
+// must not bring in what the service could not live with.
+func makeEmailsUnique(ctx context.Context, db *mongo.Database) error {
+	_, err := db.Collection(usersCollection).Indexes().CreateOne(ctx, mongo.IndexModel{
+		Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true),
+	})
+	if err != nil {
+		return fmt.Errorf("make e-mails unique in %s.%s: %w", db.Name(), usersCollection, err)
+	}
+	return nil
+}
