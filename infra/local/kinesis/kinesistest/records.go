@@ -65,23 +65,30 @@ func (s suite) keysAreRoutedByMD5(t *testing.T) {
 	}
 }
 
+func (s suite) putAt(t *testing.T, name, hash string) (*kinesis.PutRecordOutput, error) {
+	t.Helper()
+	return s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), ExplicitHashKey: &hash, Data: []byte(hash)})
+}
+
 func (s suite) explicitHashKey(t *testing.T) {
 	name := s.stream(t, 3)
-	shards := s.openShards(t, name)
-	put := func(hash string) (*kinesis.PutRecordOutput, error) {
-		return s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), ExplicitHashKey: &hash, Data: []byte(hash)})
-	}
-	for _, sh := range shards {
+	for _, sh := range s.openShards(t, name) {
 		for _, border := range []string{*sh.HashKeyRange.StartingHashKey, *sh.HashKeyRange.EndingHashKey} {
-			out, err := put(border)
+			out, err := s.putAt(t, name, border)
 			fatal(t, err)
 			if *out.ShardId != *sh.ShardId {
 				t.Errorf("hash key %s went to %s, want %s", border, *out.ShardId, *sh.ShardId)
 			}
 		}
 	}
-	for _, bad := range []string{"340282366920938463463374607431768211456", "-1", "0x10", "ten"} {
-		_, err := put(bad)
+	_, err := s.putAt(t, name, "340282366920938463463374607431768211456")
+	wantRefused(t, err, "the hash key 2^128")
+}
+
+func (s suite) malformedHashKey(t *testing.T) {
+	name := s.stream(t, 1)
+	for _, bad := range []string{"-1", "0x10", "ten"} {
+		_, err := s.putAt(t, name, bad)
 		wantRefused(t, err, "hash key "+bad)
 	}
 }
@@ -118,15 +125,22 @@ func (s suite) iteratorTypes(t *testing.T) {
 	check(from(types.ShardIteratorTypeAtSequenceNumber, start), "a", "b", "c")
 }
 
-func (s suite) invalidIterators(t *testing.T) {
-	ctx, name := t.Context(), s.stream(t, 1)
-	shard := s.openShards(t, name)[0].ShardId
-	_, err := s.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: aws.String("AAAA")})
-	wantRefused(t, err, "an iterator nobody gave")
-	_, err = s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: shard, ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: aws.String("12")})
-	wantRefused(t, err, "a sequence number nobody gave")
-	_, err = s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
+func (s suite) unknownShard(t *testing.T) {
+	name := s.stream(t, 1)
+	_, err := s.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
 	wantError[*types.ResourceNotFoundException](t, err, "an unknown shard")
+}
+
+func (s suite) unknownIterator(t *testing.T) {
+	_, err := s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("AAAA")})
+	wantRefused(t, err, "an iterator nobody gave")
+}
+
+func (s suite) foreignSequenceNumber(t *testing.T) {
+	name := s.stream(t, 1)
+	_, err := s.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: s.openShards(t, name)[0].ShardId,
+		ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: aws.String("12")})
+	wantRefused(t, err, "a sequence number nobody gave")
 }
 
 func (s suite) getRecordsInPages(t *testing.T) {
@@ -148,29 +162,44 @@ func (s suite) getRecordsInPages(t *testing.T) {
 	wantRefused(t, err, "a limit of 10,001")
 }
 
-func (s suite) callLimits(t *testing.T) {
+func (s suite) puts(t *testing.T, records []types.PutRecordsRequestEntry) error {
+	t.Helper()
 	name := s.stream(t, 1)
-	puts := func(records []types.PutRecordsRequestEntry) error {
-		_, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: records})
-		return err
-	}
-	fatal(t, puts(entries("k", numbered("r", 500))))
-	wantRefused(t, puts(entries("k", numbered("r", 501))), "501 records")
-	wantRefused(t, puts(entries(strings.Repeat("ü", 257), []string{"x"})), "a key of 257 characters")
-	wantRefused(t, puts(entries("", []string{"x"})), "an empty key")
+	_, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: records})
+	return err
+}
+
+func (s suite) keyLimits(t *testing.T) {
+	fatal(t, s.puts(t, entries(strings.Repeat("ü", 256), []string{"x"})))
+	wantRefused(t, s.puts(t, entries(strings.Repeat("ü", 257), []string{"x"})), "a key of 257 characters")
+	wantRefused(t, s.puts(t, entries("", []string{"x"})), "an empty key")
+}
+
+func (s suite) callOf500Records(t *testing.T) {
+	fatal(t, s.puts(t, entries("k", numbered("r", 500))))
+}
+
+func (s suite) callOf501Records(t *testing.T) {
+	wantRefused(t, s.puts(t, entries("k", numbered("r", 501))), "501 records")
+}
+
+func (s suite) callOf11MiB(t *testing.T) {
 	megabytes := slices.Repeat([]string{strings.Repeat("x", 1<<20-1)}, 11)
-	wantRefused(t, puts(entries("k", megabytes)), "11 MiB")
+	wantRefused(t, s.puts(t, entries("k", megabytes)), "11 MiB")
 }
 
 func (s suite) recordLimit(t *testing.T) {
 	name := s.stream(t, 1)
-	put := func(key string, n int) error {
-		_, err := s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: &key, Data: make([]byte, n)})
+	put := func(n int) error {
+		_, err := s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("key"), Data: make([]byte, n)})
 		return err
 	}
-	fatal(t, put("key", 1<<20-3))
-	wantRefused(t, put("key", 1<<20+1), "more than 1 MiB of data")
-	wantRefused(t, put("key", 1<<20-2), "more than 1 MiB with the key")
+	fatal(t, put(1<<20-3))
+	wantRefused(t, put(1<<20+1), "more than 1 MiB of data")
+}
+
+func (s suite) recordLimitCountsTheKey(t *testing.T) {
+	wantRefused(t, s.puts(t, entries("key", []string{strings.Repeat("x", 1<<20-2)})), "more than 1 MiB with the key")
 }
 
 func (s suite) raisedRecordLimit(t *testing.T) {

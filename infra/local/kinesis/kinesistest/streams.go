@@ -204,9 +204,13 @@ func (s suite) onDemand(t *testing.T) {
 	if summary.StreamModeDetails.StreamMode != types.StreamModeOnDemand || *summary.OpenShardCount != 4 {
 		t.Errorf("an on-demand stream is %+v", summary)
 	}
-	_, err = s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String(name + "-p")})
+}
+
+func (s suite) shardCountIsRequired(t *testing.T) {
+	name := "conformance-" + uuid.NewString()
+	_, err := s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name})
 	if err == nil {
-		s.deleteAfter(t, name+"-p")
+		s.deleteAfter(t, name)
 	}
 	wantRefused(t, err, "provisioned without a shard count")
 }
