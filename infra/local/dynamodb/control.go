@@ -1,0 +1,481 @@
+package dynamodb
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// controlOperations are the operations on tables and streams; requests are few, so they go through
+// encoding/json.
+var controlOperations = map[string]func(s *Server, body, out []byte) ([]byte, error){
+	"CreateTable":               control((*Server).createTable),
+	"DescribeTable":             control((*Server).describeTable),
+	"DeleteTable":               control((*Server).deleteTable),
+	"ListTables":                control((*Server).listTables),
+	"UpdateTable":               control((*Server).updateTable),
+	"UpdateTimeToLive":          control((*Server).updateTimeToLive),
+	"DescribeTimeToLive":        control((*Server).describeTimeToLive),
+	"DescribeContinuousBackups": control((*Server).describeContinuousBackups),
+	"TagResource":               control((*Server).tagResource),
+	"UntagResource":             control((*Server).untagResource),
+	"ListTagsOfResource":        control((*Server).listTags),
+	"ListStreams":               control((*Server).listStreams),
+	"DescribeStream":            control((*Server).describeStream),
+	"GetShardIterator":          control((*Server).getShardIterator),
+	"GetRecords":                (*Server).getRecords,
+}
+
+// control makes an operation of a function from its input to its output.
+func control[In, Out any](run func(*Server, *In) (Out, error)) func(*Server, []byte, []byte) ([]byte, error) {
+	return func(s *Server, body, out []byte) ([]byte, error) {
+		var in In
+		if err := decode(body, &in); err != nil {
+			return out, err
+		}
+		answer, err := run(s, &in)
+		if err != nil {
+			return out, err
+		}
+		encoded, err := json.Marshal(answer)
+		return append(out, encoded...), err
+	}
+}
+
+func decode(body []byte, in any) error {
+	if err := json.Unmarshal(body, in); err != nil {
+		return fail("SerializationException", "the request could not be read: %v", err)
+	}
+	return nil
+}
+
+// tableOf is the table a control request names, or "".
+func tableOf(body []byte) string {
+	var in struct{ TableName string }
+	_ = json.Unmarshal(body, &in) // the operation itself will complain
+	return in.TableName
+}
+
+func (s *Server) createTable(in *createTableInput) (tableOutput, error) {
+	t, err := s.newTable(in)
+	if err != nil {
+		return tableOutput{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.tables[t.name] != nil:
+		return tableOutput{}, fail("ResourceInUseException", "Table already exists: %s", t.name)
+	case len(s.tables) >= s.cfg.Tables:
+		return tableOutput{}, fail("LimitExceededException", "Subscriber limit exceeded: There is a limit of %d tables per subscriber", s.cfg.Tables)
+	}
+	s.tables[t.name] = t
+	if t.stream != nil {
+		s.streams = append(s.streams, t.stream)
+	}
+	description := t.describe("ACTIVE")
+	return tableOutput{TableDescription: &description}, nil
+}
+
+func (s *Server) newTable(in *createTableInput) (*table, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	t := &table{
+		name: in.TableName, id: uuid.NewString(), created: s.cfg.Now(), items: newTree(),
+		arn:  fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.cfg.Region, s.cfg.Account, in.TableName),
+		tags: map[string]string{},
+	}
+	t.nextExpiry.Store(never)
+	t.description = tableSettings{attributes: in.AttributeDefinitions, onDemand: in.BillingMode == "PAY_PER_REQUEST", class: in.TableClass, protected: in.DeletionProtectionEnabled}
+	t.description.setThroughput(in.ProvisionedThroughput)
+	t.keys = in.KeySchema.keys(in.AttributeDefinitions)
+	for _, ix := range in.LocalSecondaryIndexes {
+		t.indexes = append(t.indexes, t.newIndex(ix, in.AttributeDefinitions, false))
+	}
+	for _, ix := range in.GlobalSecondaryIndexes {
+		t.indexes = append(t.indexes, t.newIndex(ix, in.AttributeDefinitions, true))
+	}
+	for _, tag := range in.Tags {
+		t.tags[tag.Key] = tag.Value
+	}
+	if in.StreamSpecification.on() {
+		t.stream = s.newStream(t, in.StreamSpecification.StreamViewType)
+	}
+	return t, nil
+}
+
+// newIndex makes an index and fills it from the table.
+func (t *table) newIndex(in indexInput, attributes []attributeDefinition, global bool) *index {
+	ix := &index{name: in.IndexName, global: global, keys: in.KeySchema.keys(attributes), items: newTree()}
+	ix.projection, ix.nonKey = in.Projection.ProjectionType, in.Projection.NonKeyAttributes
+	if ix.projection != "ALL" {
+		ix.projected = slices.Concat(t.keys.names(), ix.keys.names(), ix.nonKey)
+	}
+	t.items.Ascend(func(e *entry) bool {
+		ix.replace(nil, ix.entryOf(e))
+		return true
+	})
+	return ix
+}
+
+func (s *Server) named(name string) (*table, error) {
+	if err := checkTableName("tableName", name); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t, ok := s.tables[name]
+	if !ok {
+		return nil, noTableNamed(name)
+	}
+	return t, nil
+}
+
+type tableInput struct{ TableName string }
+
+type tableOutput struct {
+	TableDescription *tableDescription `json:",omitempty"`
+	Table            *tableDescription `json:",omitempty"`
+}
+
+func (s *Server) describeTable(in *tableInput) (tableOutput, error) {
+	t, err := s.named(in.TableName)
+	if err != nil {
+		return tableOutput{}, err
+	}
+	t.expire(s.cfg.Now())
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	description := t.describe("ACTIVE")
+	return tableOutput{Table: &description}, nil
+}
+
+func (s *Server) deleteTable(in *tableInput) (tableOutput, error) {
+	t, err := s.named(in.TableName)
+	if err != nil {
+		return tableOutput{}, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.description.protected {
+		return tableOutput{}, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tables, t.name)
+	if t.stream != nil {
+		t.stream.close()
+	}
+	description := t.describe("DELETING")
+	return tableOutput{TableDescription: &description}, nil
+}
+
+type listTablesInput struct {
+	ExclusiveStartTableName string
+	Limit                   *int
+}
+
+type listTablesOutput struct {
+	TableNames             []string
+	LastEvaluatedTableName string `json:",omitempty"`
+}
+
+func (s *Server) listTables(in *listTablesInput) (listTablesOutput, error) {
+	limit := 100
+	if in.Limit != nil {
+		if limit = *in.Limit; limit < 1 || limit > 100 {
+			return listTablesOutput{}, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and 100", limit)
+		}
+	}
+	s.mu.RLock()
+	names := make([]string, 0, len(s.tables))
+	for name := range s.tables {
+		if name > in.ExclusiveStartTableName {
+			names = append(names, name)
+		}
+	}
+	s.mu.RUnlock()
+	sort.Strings(names)
+	out := listTablesOutput{TableNames: names}
+	if len(names) > limit {
+		out.TableNames, out.LastEvaluatedTableName = names[:limit], names[limit-1]
+	}
+	return out, nil
+}
+
+type updateTableInput struct {
+	createTableInput
+	DeletionProtectionEnabled   *bool
+	ReplicaUpdates              []any
+	SSESpecification            any
+	GlobalSecondaryIndexUpdates []struct {
+		Create *indexInput
+		Update *struct{ IndexName string }
+		Delete *struct{ IndexName string }
+	}
+}
+
+func (in *updateTableInput) empty() bool {
+	return in.StreamSpecification == nil && in.BillingMode == "" && in.ProvisionedThroughput == nil &&
+		in.DeletionProtectionEnabled == nil && in.TableClass == "" && len(in.GlobalSecondaryIndexUpdates) == 0
+}
+
+func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
+	t, err := s.named(in.TableName)
+	switch {
+	case err != nil:
+		return tableOutput{}, err
+	case len(in.ReplicaUpdates) > 0 || in.SSESpecification != nil:
+		return tableOutput{}, notImplemented("UpdateTable with ReplicaUpdates or SSESpecification")
+	case in.empty():
+		return tableOutput{}, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := s.updateIndexes(t, in); err != nil {
+		return tableOutput{}, err
+	}
+	if err := s.updateStream(t, in.StreamSpecification); err != nil {
+		return tableOutput{}, err
+	}
+	t.description.update(in)
+	description := t.describe("ACTIVE")
+	return tableOutput{TableDescription: &description}, nil
+}
+
+func (s *Server) updateStream(t *table, spec *streamSpecification) error {
+	switch {
+	case spec == nil:
+		return nil
+	case spec.on() && t.stream != nil:
+		return invalid("Table already has an enabled stream: TableName: %s", t.name)
+	case spec.on():
+		if err := spec.check(); err != nil {
+			return err
+		}
+		t.stream = s.newStream(t, spec.StreamViewType)
+		s.mu.Lock()
+		s.streams = append(s.streams, t.stream)
+		s.mu.Unlock()
+	case t.stream == nil:
+		return invalid("Table is already without a stream: TableName: %s", t.name)
+	default:
+		t.stream.close()
+		t.stream = nil
+	}
+	return nil
+}
+
+func (s *Server) updateIndexes(t *table, in *updateTableInput) error {
+	attributes := in.AttributeDefinitions
+	for _, a := range t.description.attributes {
+		if !slices.ContainsFunc(attributes, func(b attributeDefinition) bool { return a.AttributeName == b.AttributeName }) {
+			attributes = append(attributes, a)
+		}
+	}
+	for _, u := range in.GlobalSecondaryIndexUpdates {
+		switch {
+		case u.Delete != nil:
+			if err := t.dropIndex(u.Delete.IndexName); err != nil {
+				return err
+			}
+		case u.Create != nil:
+			if err := t.addIndex(*u.Create, attributes); err != nil {
+				return err
+			}
+		case u.Update != nil && t.indexNamed(u.Update.IndexName) == nil:
+			return noTable()
+		}
+	}
+	t.description.attributes = t.usedAttributes(attributes)
+	return nil
+}
+
+func (t *table) dropIndex(name string) error {
+	i := slices.IndexFunc(t.indexes, func(ix *index) bool { return ix.global && ix.name == name })
+	if i < 0 {
+		return noTable()
+	}
+	t.indexes = slices.Delete(slices.Clone(t.indexes), i, i+1)
+	return nil
+}
+
+func (t *table) addIndex(in indexInput, attributes []attributeDefinition) error {
+	if t.indexNamed(in.IndexName) != nil {
+		return invalid("Attempting to create an index which already exists")
+	}
+	if err := in.check(attributes, ""); err != nil {
+		return err
+	}
+	t.indexes = append(slices.Clone(t.indexes), t.newIndex(in, attributes, true))
+	return nil
+}
+
+// usedAttributes are the definitions that the table and its indexes still have a use for.
+func (t *table) usedAttributes(all []attributeDefinition) []attributeDefinition {
+	var out []attributeDefinition
+	for _, a := range all {
+		used := slices.Contains(t.keys.names(), a.AttributeName)
+		for _, ix := range t.indexes {
+			used = used || slices.Contains(ix.keys.names(), a.AttributeName)
+		}
+		if used {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+type timeToLive struct {
+	AttributeName string `json:",omitempty"`
+	Enabled       *bool  `json:",omitempty"`
+}
+
+type timeToLiveInput struct {
+	TableName               string
+	TimeToLiveSpecification *timeToLive
+}
+
+func (s *Server) updateTimeToLive(in *timeToLiveInput) (timeToLiveInputEcho, error) {
+	t, err := s.named(in.TableName)
+	if err != nil {
+		return timeToLiveInputEcho{}, err
+	}
+	spec := in.TimeToLiveSpecification
+	if spec == nil || spec.Enabled == nil || spec.AttributeName == "" {
+		return timeToLiveInputEcho{}, invalid("1 validation error detected: Value null at 'timeToLiveSpecification' failed to satisfy constraint: Member must not be null")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case *spec.Enabled && t.expiry != nil && t.expiry.attribute != spec.AttributeName:
+		return timeToLiveInputEcho{}, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.expiry.attribute)
+	case *spec.Enabled && t.expiry != nil:
+		return timeToLiveInputEcho{}, invalid("TimeToLive is already enabled")
+	case !*spec.Enabled && t.expiry == nil:
+		return timeToLiveInputEcho{}, invalid("TimeToLive is already disabled")
+	case *spec.Enabled:
+		t.expiry = newExpiry(spec.AttributeName, t.items)
+		t.nextExpiry.Store(t.expiry.next())
+	default:
+		t.expiry = nil
+		t.nextExpiry.Store(never)
+	}
+	return timeToLiveInputEcho{*spec}, nil
+}
+
+type timeToLiveInputEcho struct{ TimeToLiveSpecification timeToLive }
+
+type timeToLiveOutput struct {
+	TimeToLiveDescription struct {
+		TimeToLiveStatus string
+		AttributeName    string `json:",omitempty"`
+	}
+}
+
+func (s *Server) describeTimeToLive(in *tableInput) (timeToLiveOutput, error) {
+	var out timeToLiveOutput
+	t, err := s.named(in.TableName)
+	if err != nil {
+		return out, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out.TimeToLiveDescription.TimeToLiveStatus = "DISABLED"
+	if t.expiry != nil {
+		out.TimeToLiveDescription.TimeToLiveStatus = "ENABLED"
+		out.TimeToLiveDescription.AttributeName = t.expiry.attribute
+	}
+	return out, nil
+}
+
+// describeContinuousBackups answers what is true of the sandbox: there are none.
+func (s *Server) describeContinuousBackups(in *tableInput) (map[string]any, error) {
+	if _, err := s.named(in.TableName); err != nil {
+		return nil, err
+	}
+	return map[string]any{"ContinuousBackupsDescription": map[string]any{
+		"ContinuousBackupsStatus":        "DISABLED",
+		"PointInTimeRecoveryDescription": map[string]any{"PointInTimeRecoveryStatus": "DISABLED"},
+	}}, nil
+}
+
+type tag struct{ Key, Value string }
+
+type tagInput struct {
+	ResourceArn string
+	Tags        []tag
+	TagKeys     []string
+}
+
+type tagOutput struct {
+	Tags []tag `json:",omitempty"`
+}
+
+// tagged runs f on the tags of the table with the ARN.
+func (s *Server) tagged(arn string, f func(tags map[string]string)) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, t := range s.tables {
+		if t.arn == arn {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			f(t.tags)
+			return nil
+		}
+	}
+	return fail("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn)
+}
+
+func (s *Server) tagResource(in *tagInput) (tagOutput, error) {
+	return tagOutput{}, s.tagged(in.ResourceArn, func(tags map[string]string) {
+		for _, t := range in.Tags {
+			tags[t.Key] = t.Value
+		}
+	})
+}
+
+func (s *Server) untagResource(in *tagInput) (tagOutput, error) {
+	return tagOutput{}, s.tagged(in.ResourceArn, func(tags map[string]string) {
+		for _, key := range in.TagKeys {
+			delete(tags, key)
+		}
+	})
+}
+
+func (s *Server) listTags(in *tagInput) (tagOutput, error) {
+	var out tagOutput
+	err := s.tagged(in.ResourceArn, func(tags map[string]string) {
+		for k, v := range tags {
+			out.Tags = append(out.Tags, tag{k, v})
+		}
+	})
+	slices.SortFunc(out.Tags, func(a, b tag) int { return compareText(a.Key, b.Key) })
+	return out, err
+}
+
+func compareText(a, b string) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
+
+// epoch writes a time as the protocol does.
+type epoch time.Time
+
+func (e epoch) MarshalJSON() ([]byte, error) {
+	ms := time.Time(e).UnixMilli()
+	return fmt.Appendf(nil, "%d.%03d", ms/1000, ms%1000), nil
+}
+
+var _ http.Handler = (*Server)(nil)

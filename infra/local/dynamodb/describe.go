@@ -1,0 +1,130 @@
+package dynamodb
+
+import "time"
+
+// tableSettings are what a table was told and only repeats.
+type tableSettings struct {
+	attributes []attributeDefinition
+	onDemand   bool
+	throughput throughput
+	class      string
+	protected  bool
+}
+
+func (s *tableSettings) setThroughput(t *throughput) {
+	if t != nil {
+		s.throughput = *t
+	}
+}
+
+func (s *tableSettings) update(in *updateTableInput) {
+	switch in.BillingMode {
+	case "PAY_PER_REQUEST":
+		s.onDemand, s.throughput = true, throughput{}
+	case "PROVISIONED":
+		s.onDemand = false
+	}
+	s.setThroughput(in.ProvisionedThroughput)
+	if in.TableClass != "" {
+		s.class = in.TableClass
+	}
+	if in.DeletionProtectionEnabled != nil {
+		s.protected = *in.DeletionProtectionEnabled
+	}
+}
+
+type tableDescription struct {
+	TableName                 string
+	TableArn                  string
+	TableId                   string
+	TableStatus               string
+	CreationDateTime          epoch
+	AttributeDefinitions      []attributeDefinition
+	KeySchema                 keySchema
+	ItemCount                 int
+	TableSizeBytes            int
+	ProvisionedThroughput     throughputDescription
+	BillingModeSummary        *billing             `json:",omitempty"`
+	TableClassSummary         *tableClass          `json:",omitempty"`
+	LocalSecondaryIndexes     []indexDescription   `json:",omitempty"`
+	GlobalSecondaryIndexes    []indexDescription   `json:",omitempty"`
+	StreamSpecification       *streamSpecification `json:",omitempty"`
+	LatestStreamArn           string               `json:",omitempty"`
+	LatestStreamLabel         string               `json:",omitempty"`
+	DeletionProtectionEnabled bool
+}
+
+type throughputDescription struct {
+	throughput
+	NumberOfDecreasesToday int
+}
+
+type billing struct {
+	BillingMode                       string
+	LastUpdateToPayPerRequestDateTime epoch
+}
+
+type tableClass struct{ TableClass string }
+
+type indexDescription struct {
+	IndexName             string
+	IndexArn              string
+	IndexStatus           string `json:",omitempty"`
+	KeySchema             keySchema
+	Projection            projection
+	ItemCount             int
+	IndexSizeBytes        int
+	ProvisionedThroughput *throughputDescription `json:",omitempty"`
+}
+
+func (k keys) schema() keySchema {
+	out := keySchema{{k.hash, "HASH"}}
+	if k.sort != "" {
+		out = append(out, keyElement{k.sort, "RANGE"})
+	}
+	return out
+}
+
+// describe is the table's description. The caller holds its lock, for reading at least.
+func (t *table) describe(status string) tableDescription {
+	d := tableDescription{
+		TableName: t.name, TableArn: t.arn, TableId: t.id, TableStatus: status,
+		CreationDateTime: epoch(t.created), AttributeDefinitions: t.description.attributes, KeySchema: t.keys.schema(),
+		ItemCount: t.items.Len(), TableSizeBytes: t.bytes,
+		ProvisionedThroughput:     throughputDescription{throughput: t.description.throughput},
+		DeletionProtectionEnabled: t.description.protected,
+	}
+	if t.description.onDemand {
+		d.BillingModeSummary = &billing{"PAY_PER_REQUEST", epoch(t.created)}
+	}
+	if t.description.class != "" {
+		d.TableClassSummary = &tableClass{t.description.class}
+	}
+	for _, ix := range t.indexes {
+		if ix.global {
+			d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, ix.describe(t))
+		} else {
+			d.LocalSecondaryIndexes = append(d.LocalSecondaryIndexes, ix.describe(t))
+		}
+	}
+	if t.stream != nil {
+		d.StreamSpecification = &streamSpecification{true, t.stream.view}
+		d.LatestStreamArn, d.LatestStreamLabel = t.stream.arn, t.stream.label
+	}
+	return d
+}
+
+func (ix *index) describe(t *table) indexDescription {
+	d := indexDescription{
+		IndexName: ix.name, IndexArn: t.arn + "/index/" + ix.name, KeySchema: ix.keys.schema(),
+		Projection: projection{ix.projection, ix.nonKey}, ItemCount: ix.items.Len(), IndexSizeBytes: ix.bytes,
+	}
+	if ix.global {
+		d.IndexStatus = "ACTIVE"
+		d.ProvisionedThroughput = &throughputDescription{throughput: t.description.throughput}
+	}
+	return d
+}
+
+// streamLabel is the label of a stream that is made now.
+func streamLabel(now time.Time) string { return now.UTC().Format("2006-01-02T15:04:05.000") }
