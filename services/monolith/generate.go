@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -25,9 +26,9 @@ const (
 type GenerateConfig struct {
 	// Users is required.
 	Users int
-	// FollowsPerUser and PostsPerUser are exact, as far as there are others to
-	// follow.
-	FollowsPerUser, PostsPerUser int
+	// FollowsPerUser and PostsPerUser are averages: of 0.3, every third or fourth
+	// user has one. Nobody follows more than all others.
+	FollowsPerUser, PostsPerUser float64
 	// Seed makes the same data again.
 	Seed uint64
 	// Progress is told, now and then, how many of how many users are done.
@@ -39,7 +40,7 @@ func (c GenerateConfig) Validate() error {
 	switch {
 	case c.Users < 1 || c.Users > 50_000_000:
 		return fmt.Errorf("generate: users must be 1 to 50000000, not %d", c.Users)
-	case c.FollowsPerUser < 0 || c.FollowsPerUser > 1000 || c.PostsPerUser < 0 || c.PostsPerUser > 1000:
+	case !(c.FollowsPerUser >= 0 && c.FollowsPerUser <= 1000 && c.PostsPerUser >= 0 && c.PostsPerUser <= 1000):
 		return errors.New("generate: follows and posts per user must be 0 to 1000")
 	}
 	return nil
@@ -58,7 +59,10 @@ var (
 	epochOfPosts = time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-const generateChunk = 1000 // users made at once by one worker
+const (
+	generateChunk   = 1000 // users made at once by one worker
+	generateWorkers = 3
+)
 
 // Generate fills an empty database with made-up users, follows and posts, the same
 // for the same config. Running it again changes nothing.
@@ -69,32 +73,28 @@ func Generate(ctx context.Context, db *mongo.Database, cfg GenerateConfig) (Gene
 	if err := errors.Join(makeEmailsUnique(ctx, db), EnsureIndexes(ctx, db)); err != nil {
 		return Generated{}, err
 	}
-	chunks := (cfg.Users + generateChunk - 1) / generateChunk
-	counts := make(chan Generated)
-	workers, ctx := errgroup.WithContext(ctx)
-	workers.SetLimit(3) // the last place is of the counting goroutine's producer
-	var failed error
-	go func() {
-		defer close(counts)
-		for n := range chunks {
-			workers.Go(func() error {
-				made, err := generateChunkOf(ctx, db, cfg, n)
-				if err == nil {
-					counts <- made
-				}
-				return err
-			})
-		}
-		failed = workers.Wait()
-	}()
+	var mu sync.Mutex
 	var sum Generated
-	for made := range counts {
-		sum.Users, sum.Follows, sum.Posts = sum.Users+made.Users, sum.Follows+made.Follows, sum.Posts+made.Posts
-		if cfg.Progress != nil {
-			cfg.Progress(int(sum.Users), cfg.Users)
-		}
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(generateWorkers)
+	for n := range (cfg.Users + generateChunk - 1) / generateChunk {
+		workers.Go(func() error {
+			made, err := generateChunkOf(ctx, db, cfg, n)
+			mu.Lock()
+			defer mu.Unlock()
+			sum.add(made)
+			if cfg.Progress != nil && err == nil {
+				cfg.Progress(int(sum.Users), cfg.Users)
+			}
+			return err
+		})
 	}
-	return sum, failed
+	err := workers.Wait()
+	return sum, err
+}
+
+func (g *Generated) add(more Generated) {
+	g.Users, g.Follows, g.Posts = g.Users+more.Users, g.Follows+more.Follows, g.Posts+more.Posts
 }
 
 // generateChunkOf makes the users of one chunk with all that is theirs. Each chunk
@@ -156,9 +156,14 @@ func generatedUser(seed uint64, i int) bson.D {
 	return d
 }
 
+// share is how many of an average user i gets, so that all together get it.
+func share(average float64, i int) int {
+	return int(average*float64(i+1)) - int(average*float64(i))
+}
+
 // generatedFollows favours low numbers, so that some have many followers.
 func generatedFollows(rng *rand.Rand, cfg GenerateConfig, i int) []any {
-	want := min(cfg.FollowsPerUser, cfg.Users-1)
+	want := min(share(cfg.FollowsPerUser, i), cfg.Users-1)
 	me, seen, docs := generatedUserID(cfg.Seed, i).Hex(), map[int]bool{i: true}, make([]any, 0, want)
 	for len(docs) < want {
 		other := min(rng.IntN(cfg.Users), rng.IntN(cfg.Users))
@@ -176,8 +181,9 @@ func generatedFollows(rng *rand.Rand, cfg GenerateConfig, i int) []any {
 }
 
 func generatedPosts(rng *rand.Rand, cfg GenerateConfig, i int) []any {
-	me, docs := generatedUserID(cfg.Seed, i).Hex(), make([]any, 0, cfg.PostsPerUser)
-	for k := range cfg.PostsPerUser {
+	me, count := generatedUserID(cfg.Seed, i).Hex(), share(cfg.PostsPerUser, i)
+	docs := make([]any, 0, count)
+	for k := range count {
 		// a second of its own for each post of a user, so that ids are in the order
 		// of time
 		at := epochOfPosts.Add(time.Duration(k*86400+rng.IntN(86400)) * time.Second)
