@@ -1,0 +1,144 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// API is what a Publisher needs of the SDK's Kinesis client.
+type API interface {
+	ListShards(context.Context, *awskinesis.ListShardsInput, ...func(*awskinesis.Options)) (*awskinesis.ListShardsOutput, error)
+	PutRecords(context.Context, *awskinesis.PutRecordsInput, ...func(*awskinesis.Options)) (*awskinesis.PutRecordsOutput, error)
+}
+
+// The limits of the service, see
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html.
+const (
+	serviceRecordBytes    = 10 << 20 // where the stream was raised, 1 MiB otherwise
+	serviceRequestBytes   = 10 << 20
+	serviceRequestRecords = 500
+)
+
+// Config of a Publisher. Client and Stream are needed; the zero value of
+// everything else is a sensible default.
+type Config struct {
+	// Client is usually a *kinesis.Client of the SDK.
+	Client API
+	// Stream is the name of the stream, which must exist.
+	Stream string
+
+	// Linger is how long the oldest event of a shard waits for company. 0 means
+	// 5 ms, negative not at all.
+	Linger time.Duration
+	// NoAggregation sends each event as a record of its own. Since a request
+	// never has two records of one partition key, a single busy key is then
+	// limited to one event a round trip.
+	NoAggregation bool
+	// AggregateBytes is the size that aggregates aim at. 0 means 64 KiB, at most
+	// MaxRecordBytes. A consumer retries and parks by aggregate, so larger is
+	// cheaper to send and dearer to repeat.
+	AggregateBytes int
+
+	// MaxPending is how many events may be taken in and not yet in the stream.
+	// 0 means 10,000.
+	MaxPending int
+	// MaxPendingBytes is the same in bytes of encoded events. 0 means 64 MiB, at
+	// least MaxRecordBytes.
+	MaxPendingBytes int
+	// RefuseWhenFull makes Publish and Enqueue fail with ErrFull at those limits
+	// instead of waiting.
+	RefuseWhenFull bool
+
+	// MaxRecordBytes is the stream's limit of a record with its key. 0 means
+	// 1 MiB, which is what a stream has unless UpdateMaxRecordSize raised it.
+	MaxRecordBytes int
+	// MaxRequestBytes bounds a PutRecords. 0 means 1 MiB or MaxRecordBytes,
+	// whichever is more: a request carries one shard, and a shard takes 1 MiB a
+	// second.
+	MaxRequestBytes int
+	// MaxRequestRecords bounds a PutRecords. 0 means 500, the most there can be.
+	MaxRequestRecords int
+
+	// AttemptTimeout bounds one request. 0 means 5 s.
+	AttemptTimeout time.Duration
+	// BackoffMin and BackoffMax bound the pause of a shard after a failure, which
+	// doubles with each and is then cut by up to a half at random. 0 means 25 ms
+	// and 2 s.
+	BackoffMin, BackoffMax time.Duration
+	// ShardBytesPerSecond and ShardRecordsPerSecond pace each shard below its
+	// limits, where other producers need their part. 0 means no pacing.
+	ShardBytesPerSecond, ShardRecordsPerSecond int
+
+	// Random gives numbers from 0 up to 1 for the back-off; nil means
+	// math/rand/v2. It is called from several goroutines.
+	Random func() float64
+}
+
+// Validate tells what is wrong with c, nil if nothing.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Client != nil, "Client is missing: give kinesis.NewFromConfig of the SDK")
+	check(c.Stream != "", "Stream is missing: give the name of a stream")
+	check(c.MaxPending > 0, "MaxPending %d is negative", c.MaxPending)
+	check(inRange(c.MaxRecordBytes, 1024, serviceRecordBytes),
+		"MaxRecordBytes %d is not between 1 KiB and 10 MiB", c.MaxRecordBytes)
+	check(c.MaxPendingBytes >= c.MaxRecordBytes,
+		"MaxPendingBytes %d is less than MaxRecordBytes %d, so a large event could never be taken in", c.MaxPendingBytes, c.MaxRecordBytes)
+	check(inRange(c.AggregateBytes, 1, c.MaxRecordBytes),
+		"AggregateBytes %d is not between 1 and MaxRecordBytes %d", c.AggregateBytes, c.MaxRecordBytes)
+	check(inRange(c.MaxRequestBytes, c.MaxRecordBytes, serviceRequestBytes),
+		"MaxRequestBytes %d is not between MaxRecordBytes %d and 10 MiB", c.MaxRequestBytes, c.MaxRecordBytes)
+	check(inRange(c.MaxRequestRecords, 1, serviceRequestRecords),
+		"MaxRequestRecords %d is not between 1 and %d", c.MaxRequestRecords, serviceRequestRecords)
+	check(c.AttemptTimeout > 0, "AttemptTimeout %v is negative", c.AttemptTimeout)
+	check(c.BackoffMin > 0 && c.BackoffMin <= c.BackoffMax,
+		"BackoffMin %v and BackoffMax %v are not positive and in order", c.BackoffMin, c.BackoffMax)
+	check(c.ShardBytesPerSecond >= 0 && c.ShardRecordsPerSecond >= 0, "a negative pace")
+	if len(errs) > 0 {
+		return fmt.Errorf("publishers/kinesis: config: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+func inRange(n, least, most int) bool { return n >= least && n <= most }
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.Linger, 5*time.Millisecond)
+	orDefault(&c.MaxPending, 10_000)
+	orDefault(&c.MaxRecordBytes, 1<<20)
+	orDefault(&c.MaxPendingBytes, max(64<<20, c.MaxRecordBytes))
+	orDefault(&c.AggregateBytes, min(64<<10, c.MaxRecordBytes))
+	orDefault(&c.MaxRequestBytes, max(1<<20, c.MaxRecordBytes))
+	orDefault(&c.MaxRequestRecords, serviceRequestRecords)
+	orDefault(&c.AttemptTimeout, 5*time.Second)
+	orDefault(&c.BackoffMin, 25*time.Millisecond)
+	orDefault(&c.BackoffMax, max(2*time.Second, c.BackoffMin))
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
+	return c
+}
+
+func orDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// largestEvent is how many bytes an event with that key may have.
+func (c *Config) largestEvent(partitionKey string) int {
+	return min(c.MaxRecordBytes-len(partitionKey), events.MaxSize)
+}

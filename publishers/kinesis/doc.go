@@ -1,0 +1,62 @@
+// Package kinesis publishes events to an Amazon Kinesis data stream, in order
+// and aggregated.
+//
+// # Caveats first
+//
+//   - An event that was taken in cannot be taken back: when the context of a
+//     Publish ends, its event is still queued and will be sent.
+//   - Duplicates happen. A request whose outcome is unknown (a time-out, a lost
+//     connection) is sent again as it was. Consumers must be idempotent, by the
+//     id of the event or by its position.
+//   - The order holds for one partition key, within one Publisher, for calls of
+//     which one returned before the other began. Two processes have no order
+//     between them, and no publisher could give them one.
+//   - Kinesis cannot be told to forget a request: one that timed out here may,
+//     in theory, take effect after requests that were sent later. Then old
+//     events appear once more behind newer ones of their key. A guard that
+//     compares the sequence or the id of events sees through that.
+//   - Right after a split, an aggregate that was on its way lands whole in one
+//     of the two children. Its events that belong to the other child are sent
+//     again, to that one, before any of their successors; the copies in the
+//     wrong child are duplicates with an earlier position.
+//   - Nothing is kept on disk: what is pending when the process dies is lost,
+//     and nobody was told that it was kept.
+//
+// # What is promised
+//
+// For one partition key, the first occurrences of events on the stream are in
+// the order of Publish. Where an event occurs again, every event that was
+// published after it and already is on the stream occurs again behind that.
+// A Publish that returned without error is in the stream.
+//
+// # How
+//
+// The queue is cut into lanes, one for each open shard, by the MD5 of the
+// partition key and the ranges that ListShards tells. A lane has one PutRecords
+// in flight, and nothing else of the lane is sent before each of its records is
+// in the stream.
+//
+// A request carries one lane. Several lanes in one request would save requests
+// when there are more shards than work, but then the slowest shard of a request
+// holds up all of them, one time-out puts all of them in doubt, and a throttled
+// shard's back-off slows the others. Aggregation makes up for the requests.
+//
+// No two records of a request share a partition key. PutRecords may refuse any
+// record and keep a later one, so two records with one key could end up in the
+// wrong order with no way to put it right: sending the refused one again, or it
+// and all behind it, would leave the later one first on the stream. All events
+// of a key that fit go into one aggregate, which Kinesis keeps or refuses as a
+// whole; what does not fit waits for the next request. Thus a refused record
+// can be sent again without its neighbours, which have no events in common with
+// it. (Debezium's sink and a8m/kinesis-producer send the refused subset again
+// behind its successors, and lose the order by that.)
+//
+// An aggregate holds events of its lane's shard only, and carries an explicit
+// hash key of that shard's range. When an answer names a shard that the lane
+// does not expect, the stream was resharded: the shards are listed anew, lanes
+// of closed shards hand over what they have to the lanes of their children, in
+// order, and those do not start before they got it.
+//
+// The SDK's own retries are switched off for these calls. Retrying needs to
+// know which records failed, and a time-out needs to be bounded per attempt.
+package kinesis

@@ -1,0 +1,146 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+var (
+	// ErrTooLarge is returned for an event that does not fit into a record of
+	// the stream. Nothing was queued. Make the event smaller, or raise the
+	// stream's limit and Config.MaxRecordBytes.
+	ErrTooLarge = errors.New("event too large")
+	// ErrFull is returned by a publisher with Config.RefuseWhenFull that has as
+	// many events pending as it may. Nothing was queued.
+	ErrFull = errors.New("publisher is full")
+	// ErrClosed is returned for an event that was given to a closed publisher,
+	// and for those that Close had no time to send.
+	ErrClosed = errors.New("publisher is closed")
+)
+
+// UnsentError is the account that Close gives when its time was too short. The
+// result of each of these events is an error that wraps ErrClosed.
+type UnsentError struct {
+	Stream string
+	Events int   // taken in, and not known to be in the stream
+	Doubt  int   // of these, sent at least once, so that they may be there
+	Cause  error // why Close did not wait longer
+	Last   error // what the last failed request said, nil if none failed
+}
+
+// Error says how many and why.
+func (e *UnsentError) Error() string {
+	text := fmt.Sprintf("publishers/kinesis: close: %d events not known to be in stream %q (%d of them were sent with unknown outcome): %v",
+		e.Events, e.Stream, e.Doubt, e.Cause)
+	if e.Last != nil {
+		text += "; last failure: " + e.Last.Error()
+	}
+	return text
+}
+
+// Unwrap gives the causes.
+func (e *UnsentError) Unwrap() []error {
+	if e.Last == nil {
+		return []error{e.Cause}
+	}
+	return []error{e.Cause, e.Last}
+}
+
+// outcome is what a failed request means for its records.
+type outcome int
+
+const (
+	outcomeUnknown   outcome = iota // they may be in the stream: send again
+	outcomeThrottled                // they are not: send again, later
+	outcomeRefused                  // they are not and will not be: give up
+)
+
+// classify knows the errors of PutRecords and ListShards, see
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html.
+func classify(err error) outcome {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return outcomeUnknown
+	}
+	switch code := api.ErrorCode(); {
+	case strings.Contains(code, "Throttl"), strings.Contains(code, "LimitExceeded"),
+		code == "ProvisionedThroughputExceededException", code == "TooManyRequestsException":
+		return outcomeThrottled
+	case strings.HasPrefix(code, "Expired"), strings.HasPrefix(code, "RequestExpired"),
+		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "RequestTimeoutException":
+		return outcomeUnknown
+	case strings.HasPrefix(code, "KMS"), code == "ResourceNotFoundException", code == "ValidationException",
+		code == "InvalidArgumentException", code == "AccessDeniedException", code == "UnrecognizedClientException":
+		return outcomeRefused
+	}
+	return classifyStatus(err, api)
+}
+
+func classifyStatus(err error, api smithy.APIError) outcome {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) {
+		switch code := response.HTTPStatusCode(); {
+		case code == http.StatusTooManyRequests:
+			return outcomeThrottled
+		case code == http.StatusRequestTimeout, code >= 500:
+			return outcomeUnknown
+		case code >= 400:
+			return outcomeRefused
+		}
+	}
+	if api.ErrorFault() == smithy.FaultClient {
+		return outcomeRefused
+	}
+	return outcomeUnknown
+}
+
+// place is the stream as error messages name it.
+type place struct{ text string }
+
+func newPlace(client API, stream string) place {
+	text := fmt.Sprintf("stream %q", stream)
+	if c, ok := client.(interface{ Options() awskinesis.Options }); ok {
+		o := c.Options()
+		text += fmt.Sprintf(" (region %s", o.Region)
+		if o.BaseEndpoint != nil {
+			text += ", endpoint " + *o.BaseEndpoint
+		}
+		text += ")"
+	}
+	return place{text}
+}
+
+// explain says what was attempted, where, why it failed and what to do.
+func (p place) explain(attempt string, err error) error {
+	return fmt.Errorf("publishers/kinesis: %s %s: %w%s", attempt, p.text, err, advice(err))
+}
+
+func advice(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return ""
+		}
+		return ": check that the endpoint is right and can be reached (AWS_ENDPOINT_URL, AWS_REGION, network)"
+	}
+	switch api.ErrorCode() {
+	case "ResourceNotFoundException":
+		return ": the stream does not exist there: create it (aws kinesis create-stream), or correct its name, the region or the endpoint"
+	case "ResourceInUseException":
+		return ": the stream is still being created or deleted: wait until it is ACTIVE"
+	case "AccessDeniedException":
+		return ": allow kinesis:ListShards and kinesis:PutRecords on the stream"
+	case "UnrecognizedClientException", "ExpiredTokenException":
+		return ": check the credentials"
+	case "InvalidArgumentException", "ValidationException":
+		return ": where the stream takes smaller records than MaxRecordBytes, lower that"
+	}
+	return ""
+}
