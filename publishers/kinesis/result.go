@@ -28,8 +28,13 @@ func (r *Result) Done() <-chan struct{} { return r.done }
 
 // Wait returns where the event is, or why it is not on the stream. When ctx ends
 // before that is known, the event stays queued and is still sent; waiting again
-// is fine.
+// is fine. What is known already is returned even if ctx has ended.
 func (r *Result) Wait(ctx context.Context) (events.Position, error) {
+	select {
+	case <-r.done:
+		return r.pos, r.err
+	default:
+	}
 	select {
 	case <-r.done:
 		return r.pos, r.err
