@@ -2,11 +2,9 @@ package lambda
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -21,26 +19,20 @@ type clients struct {
 	sqs       *sqs.Client
 }
 
-func newClients(cfg Config) (*clients, error) {
+func newClients(cfg Config) *clients {
 	c := &clients{transport: http.DefaultTransport.(*http.Transport).Clone()}
 	c.transport.MaxIdleConnsPerHost = 64
 	env := cfg.Env
-	loaded, err := config.LoadDefaultConfig(context.Background(),
-		config.WithRegion(cfg.Region),
-		config.WithHTTPClient(&http.Client{Transport: c.transport}),
-		config.WithCredentialsProvider(credentials(env)),
-		// A mapping has its own pauses, and must not sit in a client's.
-		config.WithRetryMaxAttempts(1),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("lambda: configuring the clients of event source mappings: %w", err)
+	base := aws.Config{
+		Region: cfg.Region, Credentials: credentials(env), HTTPClient: &http.Client{Transport: c.transport},
+		RetryMaxAttempts: 1, // a mapping has its own pauses, and must not sit in a client's
 	}
-	c.kinesis = kinesis.NewFromConfig(loaded, func(o *kinesis.Options) { endpoint(&o.BaseEndpoint, env, "KINESIS") })
-	c.dynamodb = dynamodbstreams.NewFromConfig(loaded, func(o *dynamodbstreams.Options) {
+	c.kinesis = kinesis.NewFromConfig(base, func(o *kinesis.Options) { endpoint(&o.BaseEndpoint, env, "KINESIS") })
+	c.dynamodb = dynamodbstreams.NewFromConfig(base, func(o *dynamodbstreams.Options) {
 		endpoint(&o.BaseEndpoint, env, "DYNAMODB_STREAMS")
 	})
-	c.sqs = sqs.NewFromConfig(loaded, func(o *sqs.Options) { endpoint(&o.BaseEndpoint, env, "SQS") })
-	return c, nil
+	c.sqs = sqs.NewFromConfig(base, func(o *sqs.Options) { endpoint(&o.BaseEndpoint, env, "SQS") })
+	return c
 }
 
 func (c *clients) close() { c.transport.CloseIdleConnections() }

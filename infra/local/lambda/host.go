@@ -50,13 +50,8 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lambda: making a directory for functions' code: %w", err)
 	}
-	clients, err := newClients(cfg)
-	if err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, err
-	}
 	h := &Host{
-		cfg: cfg, codes: codeStore{dir: dir, byID: map[string]*code{}}, spawner: environment.NewSpawner(), clients: clients,
+		cfg: cfg, codes: codeStore{dir: dir, byID: map[string]*code{}}, spawner: environment.NewSpawner(), clients: newClients(cfg),
 		functions: map[string]*function{}, mappings: map[string]*mapping{},
 		random: rand.New(rand.NewPCG(cfg.Seed, 0x6c616d626461)),
 	}

@@ -38,8 +38,7 @@ func (e *Environment) serveNext(w http.ResponseWriter, r *http.Request) {
 	select {
 	case p := <-e.work:
 		e.hand(w, p)
-	case <-e.stopping:
-		refuse(w, http.StatusGone, "Sandbox.Stopping", "the execution environment is being shut down")
+	case <-e.exit:
 	case <-r.Context().Done():
 	}
 }

@@ -1,0 +1,204 @@
+// Command testfunction is the function that the Lambda host's tests run: a real
+// one, on aws-lambda-go, which behaves as its events and variables say.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// request says what to do; all members may be combined.
+type request struct {
+	Echo    json.RawMessage `json:"echo"`
+	Error   string          `json:"error"`
+	Panic   bool            `json:"panic"`
+	Exit    int             `json:"exit"`
+	SleepMS int             `json:"sleepMs"`
+	Large   int             `json:"large"`
+	Print   string          `json:"print"`
+	Env     []string        `json:"env"`
+}
+
+type response struct {
+	Echo       json.RawMessage   `json:"echo,omitempty"`
+	Large      string            `json:"large,omitempty"`
+	Env        map[string]string `json:"env,omitempty"`
+	PID        int               `json:"pid"`
+	RequestID  string            `json:"requestId"`
+	ARN        string            `json:"arn"`
+	DeadlineMS int64             `json:"deadlineMs"`
+	Trace      string            `json:"trace"`
+	Client     map[string]string `json:"client,omitempty"`
+	All        []string          `json:"all,omitempty"`
+}
+
+func main() {
+	note("starts", fmt.Sprint(os.Getpid()))
+	switch os.Getenv("INIT") {
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		time.Sleep(time.Minute)
+	case "once": // fails the first time only
+		if _, err := os.Stat(filepath.Join(os.Getenv("OUT"), "failed")); err != nil {
+			note("failed", "")
+			os.Exit(4)
+		}
+	}
+	if os.Getenv("SIGTERM") != "" {
+		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() { note("sigterm", "got") }))
+	}
+	lambda.Start(handle)
+}
+
+func handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	if os.Getenv("MODE") == "stream" {
+		return handleStream(ctx, raw)
+	}
+	var in request
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, err
+	}
+	note("calls", string(raw))
+	if in.Print != "" {
+		fmt.Fprintln(os.Stderr, in.Print)
+	}
+	time.Sleep(time.Duration(in.SleepMS) * time.Millisecond)
+	switch {
+	case in.Panic:
+		panic("asked to")
+	case in.Exit != 0:
+		os.Exit(in.Exit)
+	case in.Error != "":
+		return nil, errors.New(in.Error)
+	}
+	return describe(ctx, in), nil
+}
+
+func describe(ctx context.Context, in request) response {
+	lc, _ := lambdacontext.FromContext(ctx)
+	deadline, _ := ctx.Deadline()
+	out := response{
+		Echo: in.Echo, Large: strings.Repeat("x", in.Large), PID: os.Getpid(), RequestID: lc.AwsRequestID,
+		ARN: lc.InvokedFunctionArn, DeadlineMS: deadline.UnixMilli(), Trace: os.Getenv("_X_AMZN_TRACE_ID"),
+		Client: lc.ClientContext.Custom, Env: map[string]string{},
+	}
+	for _, name := range in.Env {
+		if name == "*" {
+			out.All = os.Environ()
+			continue
+		}
+		out.Env[name] = os.Getenv(name)
+	}
+	return out
+}
+
+// delivery is a line that handleStream writes for each record it sees.
+type delivery struct {
+	Batch string `json:"batch"`
+	Index int    `json:"index"`
+	Of    int    `json:"of"`
+	ID    string `json:"id"`
+	Key   string `json:"key"`
+	Seq   string `json:"seq"`
+	Data  string `json:"data"`
+	Raw   string `json:"raw,omitempty"`
+}
+
+// handleStream notes each record and fails as the data of records says:
+// "error", "panic" and "exit" fail the batch, "fail" the record, "fail N" the
+// record until it was seen N times. RESPONSE overrides the answer.
+func handleStream(ctx context.Context, raw json.RawMessage) (any, error) {
+	lc, _ := lambdacontext.FromContext(ctx)
+	if strings.Contains(string(raw), `"aws:dynamodb"`) {
+		note("dynamodb", string(raw))
+		return nil, nil
+	}
+	var in events.KinesisEvent
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, err
+	}
+	var lines strings.Builder
+	for i, r := range in.Records {
+		line, _ := json.Marshal(delivery{
+			Batch: lc.AwsRequestID, Index: i, Of: len(in.Records), ID: r.EventID,
+			Key: r.Kinesis.PartitionKey, Seq: r.Kinesis.SequenceNumber, Data: short(r.Kinesis.Data),
+		})
+		lines.Write(append(line, '\n'))
+	}
+	write("records", lines.String())
+	if os.Getenv("RAW") != "" {
+		note("raw", string(raw))
+	}
+	return answer(in)
+}
+
+func answer(in events.KinesisEvent) (any, error) {
+	out := events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{}}
+	for _, r := range in.Records {
+		word, _, _ := strings.Cut(string(r.Kinesis.Data), " ")
+		switch word {
+		case "error":
+			return nil, errors.New("asked to fail")
+		case "panic":
+			panic("asked to")
+		case "exit":
+			os.Exit(5)
+		case "slow":
+			time.Sleep(300 * time.Millisecond)
+		}
+		if word == "fail" && !seenEnough(r) {
+			out.BatchItemFailures = append(out.BatchItemFailures,
+				events.KinesisBatchItemFailure{ItemIdentifier: r.Kinesis.SequenceNumber})
+		}
+	}
+	if text := os.Getenv("RESPONSE"); text != "" && !exists("answered") {
+		note("answered", "")
+		return json.RawMessage(strings.ReplaceAll(text, "FIRST", in.Records[0].Kinesis.SequenceNumber)), nil
+	}
+	return out, nil
+}
+
+func seenEnough(r events.KinesisEventRecord) bool {
+	var times int
+	if _, err := fmt.Sscanf(string(r.Kinesis.Data), "fail %d", &times); err != nil {
+		return false
+	}
+	kept, _ := os.ReadFile(filepath.Join(os.Getenv("OUT"), "records"))
+	return strings.Count(string(kept), `"seq":"`+r.Kinesis.SequenceNumber+`"`) >= times
+}
+
+func short(data []byte) string { return string(data[:min(len(data), 64)]) }
+
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(os.Getenv("OUT"), name))
+	return err == nil
+}
+
+func note(name, line string) { write(name, line+"\n") }
+
+// write appends to a file that the test reads; one write each, so lines of
+// several processes do not mix.
+func write(name, text string) {
+	dir := os.Getenv("OUT")
+	if dir == "" {
+		return
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer func() { _ = f.Close() }()
+	_, _ = f.WriteString(text)
+}
