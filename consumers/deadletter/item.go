@@ -56,7 +56,7 @@ func chunkPartition(consumer string, p events.Position) string {
 func encode(d consumers.DeadLetter, inline bool) item {
 	i := headKey(d.Consumer, d.Position)
 	i[attrShard] = text(d.Shard)
-	i[attrKey] = text(d.PartitionKey)
+	i[attrKey] = text(strings.ToValidUTF8(d.PartitionKey, "\uFFFD"))
 	i[attrEventID] = text(d.EventID)
 	i[attrType] = text(d.EventType)
 	i[attrReason] = text(shorten(d.Reason))

@@ -1,0 +1,98 @@
+package streamtest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Faults goes between a client and DynamoDB and spoils a part of the requests,
+// one in Every, by seed: connections that break before or after the effect,
+// throttling, and transactions that ran into others.
+type Faults struct {
+	Every int
+	Next  http.RoundTripper
+
+	mu     sync.Mutex
+	random *rand.Rand
+	felt   atomic.Int64
+	sent   atomic.Int64
+}
+
+// NewFaults spoils one request in every; 0 spoils none.
+func NewFaults(seed uint64, every int) *Faults {
+	return &Faults{Every: every, random: rand.New(rand.NewPCG(seed, 7)), Next: http.DefaultTransport}
+}
+
+// Felt is how many requests were spoilt, Sent how many there were.
+func (f *Faults) Felt() int { return int(f.felt.Load()) }
+
+// Sent is how many requests there were, retries included.
+func (f *Faults) Sent() int { return int(f.sent.Load()) }
+
+var errBroken = errors.New("connection broken by the test")
+
+func (f *Faults) draw() int {
+	if f.Every == 0 {
+		return -1
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.random.IntN(f.Every) > 0 {
+		return -1
+	}
+	f.felt.Add(1)
+	return f.random.IntN(4)
+}
+
+// RoundTrip is a [http.RoundTripper].
+func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.sent.Add(1)
+	switch f.draw() {
+	case 0:
+		return nil, errBroken
+	case 1:
+		if response, err := f.Next.RoundTrip(r); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+		return nil, errBroken
+	case 2:
+		return refusal(r, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"test"}`), nil
+	case 3:
+		return f.conflict(r)
+	}
+	return f.Next.RoundTrip(r)
+}
+
+// conflict cancels a transaction because of its first item.
+func (f *Faults) conflict(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".TransactWriteItems") {
+		return f.Next.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	items := 0
+	for _, verb := range []string{`"Put":{`, `"Update":{`, `"Delete":{`, `"ConditionCheck":{`} {
+		items += bytes.Count(body, []byte(verb))
+	}
+	reasons := `{"Code":"TransactionConflict","Message":"test"}` + strings.Repeat(`,{"Code":"None"}`, items-1)
+	return refusal(r, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"test","CancellationReasons":[`+reasons+`]}`), nil
+}
+
+func refusal(r *http.Request, body string) *http.Response {
+	return &http.Response{
+		Status: "400 Bad Request", StatusCode: http.StatusBadRequest, Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header:        http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body:          io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)),
+	}
+}
