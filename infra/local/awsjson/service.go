@@ -231,3 +231,10 @@ func (s *Service) writeError(w http.ResponseWriter, e *Error) {
 		Message string `json:"message"`
 	}{e.Type, e.Message})
 }
+
+// Refuse is a handler that answers every request with one error.
+func Refuse(e *Error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		(&Service{Version: "1.1"}).writeError(w, e)
+	})
+}

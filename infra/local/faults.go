@@ -1,0 +1,60 @@
+package local
+
+import (
+	"github.com/banyan-fig/banyan/infra/local/dynamodb"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
+)
+
+// drawn is the hook of the services that know the plan's own kinds.
+func drawn(in *fault.Injector, service string) func(operation, resource string) fault.Fault {
+	return func(operation, resource string) fault.Fault { return in.Draw(service, operation, resource) }
+}
+
+// dynamodbFaults translates. A partial failure is unprocessed work where there
+// is a batch, and else a conflict with a transaction; late and duplicate have
+// no meaning for a database.
+func dynamodbFaults(in *fault.Injector) func(operation, table string) dynamodb.Fault {
+	return func(operation, table string) dynamodb.Fault {
+		switch in.Draw(DynamoDB, operation, table).Kind {
+		case fault.Throttle:
+			return dynamodb.FaultThrottle
+		case fault.Internal:
+			return dynamodb.FaultInternal
+		case fault.TimeoutBefore:
+			return dynamodb.FaultTimeoutBefore
+		case fault.TimeoutAfter:
+			return dynamodb.FaultTimeoutAfter
+		case fault.Partial:
+			if operation == "BatchWriteItem" || operation == "BatchGetItem" {
+				return dynamodb.FaultPartial
+			}
+			return dynamodb.FaultConflict
+		}
+		return dynamodb.FaultNone
+	}
+}
+
+// mongodbFaults translates: MongoDB knows no throttling, a primary that steps
+// down is its refusal.
+func mongodbFaults(in *fault.Injector) func(command, namespace string) mongodb.Fault {
+	return func(command, namespace string) mongodb.Fault {
+		f := in.Draw(MongoDB, command, namespace)
+		switch f.Kind {
+		case fault.TimeoutBefore:
+			return mongodb.Fault{Kind: mongodb.CloseBefore, Delay: f.Delay}
+		case fault.TimeoutAfter:
+			return mongodb.Fault{Kind: mongodb.CloseAfter, Delay: f.Delay}
+		case fault.Throttle, fault.Internal:
+			return mongodb.Fault{Kind: mongodb.NotWritablePrimary}
+		case fault.Late:
+			return mongodb.Fault{Delay: f.Delay}
+		}
+		return mongodb.Fault{}
+	}
+}
+
+// lambdaFaults: a function's invocation is an operation of its own.
+func lambdaFaults(in *fault.Injector) func(function string) fault.Fault {
+	return func(function string) fault.Fault { return in.Draw(Lambda, "Invoke", function) }
+}

@@ -1,0 +1,231 @@
+package local_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sdk loads the SDK's configuration from the sandbox's environment alone, as a
+// product's process does.
+func sdk(t *testing.T, s *local.Sandbox) aws.Config {
+	t.Helper()
+	for name, value := range vars(s) {
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg.HTTPClient = &http.Client{Transport: transport}
+	return cfg
+}
+
+func TestOfficialClientsFindEveryService(t *testing.T) {
+	s := start(t, local.Config{})
+	cfg, ctx := sdk(t, s), t.Context()
+	for name, call := range map[string]func() error{
+		"kinesis": func() error {
+			_, err := kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})
+			return err
+		},
+		"sqs": func() error {
+			_, err := sqs.NewFromConfig(cfg).ListQueues(ctx, &sqs.ListQueuesInput{})
+			return err
+		},
+		"dynamodb": func() error {
+			_, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})
+			return err
+		},
+		"dynamodb streams": func() error {
+			_, err := dynamodbstreams.NewFromConfig(cfg).ListStreams(ctx, &dynamodbstreams.ListStreamsInput{})
+			return err
+		},
+		"lambda": func() error {
+			_, err := lambda.NewFromConfig(cfg).ListFunctions(ctx, &lambda.ListFunctionsInput{})
+			return err
+		},
+		"mongodb": func() error {
+			client, err := mongo.Connect(options.Client().ApplyURI(vars(s)["MONGODB_URI"]))
+			if err != nil {
+				return err
+			}
+			defer client.Disconnect(ctx)
+			return client.Ping(ctx, nil)
+		},
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestQueueURLsLeadBack(t *testing.T) {
+	s := start(t, local.Config{})
+	out, err := sqs.NewFromConfig(sdk(t, s)).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := vars(s)["AWS_ENDPOINT_URL"] + "/000000000000/q"; *out.QueueUrl != want {
+		t.Errorf("queue URL %s, want %s", *out.QueueUrl, want)
+	}
+}
+
+// TestNotImplementedIsSaid: nothing is pretended, and the error says who.
+func TestNotImplementedIsSaid(t *testing.T) {
+	s := start(t, local.Config{Environ: []string{"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1"}})
+	cfg := sdk(t, s)
+	_, err := kinesis.NewFromConfig(cfg).RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/s"), ConsumerName: aws.String("c")})
+	wantMessage(t, err, "not implemented by the sandbox: RegisterStreamConsumer")
+	_, err = dynamodbstreams.NewFromConfig(cfg).ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{})
+	wantMessage(t, err, "does not embed dynamodb")
+}
+
+func wantMessage(t *testing.T, err error, want string) {
+	t.Helper()
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || !strings.Contains(api.ErrorMessage(), want) {
+		t.Errorf("error %v, want one that says %q", err, want)
+	}
+}
+
+func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
+	s := start(t, local.Config{Environ: []string{"AWS_ENDPOINT_URL_LAMBDA=http://theirs"}})
+	url := vars(s)["AWS_ENDPOINT_URL"]
+	for path, want := range map[string]string{"/": "dynamodb, kinesis, sqs", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.Body.Close() != nil || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, want %q", path, body, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, cfg := range map[string]local.Config{"AWS": {Addr: l.Addr().String()}, "MongoDB": {MongoAddr: l.Addr().String()}} {
+		cfg.Environ = []string{}
+		_, err := local.Start(t.Context(), cfg)
+		if !errors.Is(err, local.ErrPortInUse) || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestLoopbackOnly(t *testing.T) {
+	for _, addr := range []string{"0.0.0.0:0", ":4566", "192.0.2.1:80", "nonsense"} {
+		if err := (local.Config{Addr: addr}).Validate(); err == nil {
+			t.Errorf("%s is taken as an address", addr)
+		}
+	}
+	if err := (local.Config{Addr: "localhost:0", MongoAddr: "[::1]:0"}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFaultsReachEveryService: each service's hook is wired.
+func TestFaultsReachEveryService(t *testing.T) {
+	plan, err := fault.Parse("*.* internal=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, local.Config{Faults: plan})
+	s.Faults().Switch(false)
+	cfg, ctx := sdk(t, s), t.Context()
+	cfg.RetryMaxAttempts = 1
+	client, err := mongo.Connect(options.Client().ApplyURI(vars(s)["MONGODB_URI"]).SetRetryReads(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Disconnect(ctx)
+	calls := map[string]func() error{
+		"kinesis": func() error {
+			_, err := kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})
+			return err
+		},
+		"sqs": func() error {
+			_, err := sqs.NewFromConfig(cfg).ListQueues(ctx, &sqs.ListQueuesInput{})
+			return err
+		},
+		"dynamodb": func() error {
+			_, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})
+			return err
+		},
+		"mongodb": func() error {
+			_, err := client.Database("d").Collection("c").CountDocuments(ctx, map[string]any{})
+			return err
+		},
+	}
+	for _, on := range []bool{false, true, false} {
+		s.Faults().Switch(on)
+		for name, call := range calls {
+			if err := call(); (err != nil) != on {
+				t.Errorf("%s with faults %t: %v", name, on, err)
+			}
+		}
+	}
+	services := map[string]bool{}
+	for _, c := range s.Faults().Counts() {
+		services[c.Service] = true
+	}
+	if len(services) != len(calls) {
+		t.Errorf("counted %v", s.Faults().Counts())
+	}
+}
+
+// TestCloseEndsLongPolls: a waiting receive does not hold up the end.
+func TestCloseEndsLongPolls(t *testing.T) {
+	s := start(t, local.Config{})
+	client := sqs.NewFromConfig(sdk(t, s))
+	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20},
+			func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
+	}()
+	time.Sleep(50 * time.Millisecond)
+	began := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	<-done
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("closing took %s", took)
+	}
+}
