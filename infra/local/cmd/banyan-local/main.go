@@ -34,7 +34,7 @@ type flags struct {
 	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_LOCAL_FAULTS"`
 	Seed      uint64   `help:"Which calls the plan hits." default:"1" env:"SEED"`
 	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_LOCAL_UNLIMITED"`
-	Command   []string `arg:"" optional:"" passthrough:"" help:"A command to run with the sandbox; its exit code becomes this one's."`
+	Command   []string `arg:"" optional:"" passthrough:"partial" help:"A command to run with the sandbox; its exit code becomes this one's."`
 }
 
 func main() {
