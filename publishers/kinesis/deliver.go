@@ -85,7 +85,7 @@ func (p *Publisher) countRequest(records int, again bool) {
 // requestFailed decides about all records of a request at once.
 func (l *lane) requestFailed(err error) {
 	explained := l.p.place.explain("put records into", err)
-	l.p.noteFailure(explained, func(s *Stats) {
+	l.noteFailure(explained, func(s *Stats) {
 		switch classify(err) {
 		case outcomeThrottled:
 			s.Throttles++
@@ -104,11 +104,11 @@ func (l *lane) requestFailed(err error) {
 	}
 }
 
-func (p *Publisher) noteFailure(err error, count func(*Stats)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = err
-	count(&p.counted)
+func (l *lane) noteFailure(err error, count func(*Stats)) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.last = err
+	count(&l.p.counted)
 }
 
 // stray is a record that landed in another shard than its lane's.
@@ -136,7 +136,7 @@ func (l *lane) sortOut(answers []types.PutRecordsResultEntry) (strays []stray) {
 			done = append(done, rec)
 		}
 	}
-	l.p.countRecords(len(done)+len(strays), len(again) == 0)
+	l.countRecords(len(done)+len(strays), len(again) == 0)
 	l.p.settle(kept)
 	l.packer.keep(again)
 	l.packer.drop(done)
@@ -147,18 +147,18 @@ func (l *lane) recordFailed(a types.PutRecordsResultEntry) {
 	code := aws.ToString(a.ErrorCode)
 	err := fmt.Errorf("publishers/kinesis: a record was refused by shard %s of %s: %s: %s",
 		l.shard.id, l.p.place.text, code, aws.ToString(a.ErrorMessage))
-	l.p.noteFailure(err, func(s *Stats) {
+	l.noteFailure(err, func(s *Stats) {
 		if code == "ProvisionedThroughputExceededException" {
 			s.Throttles++
 		}
 	})
 }
 
-func (p *Publisher) countRecords(n int, well bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.counted.Records += int64(n)
+func (l *lane) countRecords(n int, well bool) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.p.counted.Records += int64(n)
 	if well {
-		p.last = nil
+		l.last = nil
 	}
 }

@@ -22,7 +22,8 @@ type lane struct {
 	oldest     time.Time // of what the goroutine has taken
 	retired    bool      // the shard is closed: hand over to the successors
 	successors []*lane
-	waiting    int // for how many lanes to hand over to this one
+	waiting    int   // for how many lanes to hand over to this one
+	last       error // of the last failed request, nil after one that worked
 
 	// The goroutine's own.
 	backlog      []*Result // taken from the inbox, not yet in a request

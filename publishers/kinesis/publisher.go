@@ -31,7 +31,6 @@ type Publisher struct {
 	group   *group  // of the events that come in now
 	sealed  []*group
 	counted Stats
-	last    error // of the last failed request, nil after one that worked
 	unsent  int
 	doubt   int
 }
@@ -155,10 +154,21 @@ func (p *Publisher) push(r *Result) bool {
 func (p *Publisher) lastFailure() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last == nil {
-		return ""
+	if err := p.failing(); err != nil {
+		return "; last failure: " + err.Error()
 	}
-	return "; last failure: " + p.last.Error()
+	return ""
+}
+
+// failing is the last error of a lane that does not get on, nil if all do. It
+// needs mu.
+func (p *Publisher) failing() error {
+	for _, l := range p.lanes {
+		if l.last != nil {
+			return l.last
+		}
+	}
+	return nil
 }
 
 // Close sends what is pending and ends the publisher. Nothing is taken in any
@@ -183,5 +193,5 @@ func (p *Publisher) shutDown(ctx context.Context) error {
 	if p.unsent == 0 {
 		return nil
 	}
-	return &UnsentError{Stream: p.cfg.Stream, Events: p.unsent, Doubt: p.doubt, Cause: cause, Last: p.last}
+	return &UnsentError{Stream: p.cfg.Stream, Events: p.unsent, Doubt: p.doubt, Cause: cause, Last: p.failing()}
 }

@@ -57,7 +57,7 @@ func (p *Publisher) discover(l *lane, id string) (shard, bool) {
 		return s, true
 	}
 	for attempt := 0; ; attempt++ {
-		if s, ok := p.relist(id); ok {
+		if s, ok := p.relist(l, id); ok {
 			return s, true
 		}
 		if !sleep(p.ctx, p.backoff(attempt)) {
@@ -74,7 +74,7 @@ func (p *Publisher) known(l *lane, id string) (shard, bool) {
 	return s, ok && l.retired
 }
 
-func (p *Publisher) relist(id string) (shard, bool) {
+func (p *Publisher) relist(l *lane, id string) (shard, bool) {
 	m, err := p.listShards(p.ctx)
 	if err == nil {
 		if _, ok := m.all[id]; !ok {
@@ -84,7 +84,7 @@ func (p *Publisher) relist(id string) (shard, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.last = err
+		l.last = err
 		return shard{}, false
 	}
 	p.remap(m)

@@ -226,11 +226,11 @@ func (w *world) unpack(s shard, r types.Record) (all []found) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if !aggregate.IsAggregate(r.Data) {
+		subs[0].PartitionKey = *r.PartitionKey
+	}
 	for i, sub := range subs {
 		key := sub.PartitionKey
-		if !aggregate.IsAggregate(r.Data) {
-			key = *r.PartitionKey
-		}
 		all = append(all, found{s, events.Position{Sequence: *r.SequenceNumber, Sub: i}, key, string(sub.Data)})
 	}
 	return all
