@@ -109,7 +109,7 @@ func (w *World) unfollow(user, other string) {
 
 // Post lets a user publish something.
 func (w *World) Post(user string) {
-	id := fmt.Sprintf("%08x-0000-7000-8000-%s", w.clock.Sub(Start)/time.Millisecond, user[12:])
+	id := fmt.Sprintf("%08x-0000-7000-8000-%s", w.clock.Sub(Start).Milliseconds(), user[12:])
 	w.posts[user] = append(w.posts[user], id)
 	w.tell(events.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
 }
