@@ -26,6 +26,11 @@ import (
 func TestInvokeRunsTheBinary(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Region: "eu-west-1", Account: "123456789012"})
 	w.function("echo", 7, map[string]string{"OWN": "mine"})
+	if _, err := w.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{
+		FunctionName: aws.String("echo"), ZipFile: whole(t),
+	}); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("OF_THE_HOST", "must not be seen")
 	before := time.Now()
 	out, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{
@@ -179,11 +184,7 @@ func TestFailuresOfInitialisation(t *testing.T) {
 		t.Errorf("the initialisation was not tried again: %s", got.Payload)
 	}
 	for name, mode := range map[string]os.FileMode{"bootstrap": 0o644, "other": 0o755} {
-		code, err := zipped(name, []byte("#!/bin/sh\n"), mode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.create(t, "none-"+name, code)
+		w.create(t, "none-"+name, archive(t, name, []byte("#!/bin/sh\n"), mode))
 		if f := parse[failure](t, w.invoke("none-"+name, nil).Payload); f.Type != "Runtime.InvalidEntrypoint" {
 			t.Errorf("%s: got %+v", name, f)
 		}
@@ -303,12 +304,9 @@ func TestCloseEndsRunningFunctions(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, sandbox.Config{Dir: dir})
 	out := w.function("runs", 60, nil)
-	code, err := zipped("bootstrap", []byte("#!/bin/sh\nsleep 60 & echo $! >> \"$OUT/starts\"\nsleep 60\n"), 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.create(t, "shell", code)
-	_, err = w.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
+	script := "#!/bin/sh\nsleep 60 & echo $! >> \"$OUT/starts\"\nsleep 60\n"
+	w.create(t, "shell", archive(t, "bootstrap", []byte(script), 0o755))
+	_, err := w.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
 		FunctionName: aws.String("shell"), Environment: &types.Environment{Variables: map[string]string{"OUT": out}},
 	})
 	if err != nil {

@@ -32,26 +32,65 @@ import (
 
 const role = "arn:aws:iam::000000000000:role/function"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built != "" {
+			_ = os.RemoveAll(built)
+		}
+		os.Exit(code)
+	}))
+}
 
-// archive builds the test function once and returns it as an archive.
-var archive = sync.OnceValues(func() ([]byte, error) {
+var built string // directory of the test function, once it was built
+
+// binary builds the test function once.
+var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "banyan-testfunction-")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	built = dir
 	path := filepath.Join(dir, "bootstrap")
 	build := exec.Command("go", "build", "-ldflags=-s -w", "-tags=lambda.norpc", "-o", path, "./internal/testfunction")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the test function: %w\n%s", err, out)
+		return "", fmt.Errorf("building the test function: %w\n%s", err, out)
 	}
-	binary, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return zipped("bootstrap", binary, 0o755)
+	return path, nil
 })
+
+// whole is the test function as it would be deployed.
+func whole(t *testing.T) []byte {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive(t, "bootstrap", content, 0o755)
+}
+
+// small is an archive whose bootstrap turns into the test function; uploading
+// megabytes again and again takes its time under the race detector.
+func small(t *testing.T) []byte {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive(t, "bootstrap", []byte("#!/bin/sh\nexec "+path+"\n"), 0o755)
+}
+
+func archive(t *testing.T, name string, content []byte, mode fs.FileMode) []byte {
+	t.Helper()
+	out, err := zipped(name, content, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
 
 func zipped(name string, content []byte, mode fs.FileMode) ([]byte, error) {
 	var b bytes.Buffer
@@ -72,6 +111,7 @@ func zipped(name string, content []byte, mode fs.FileMode) ([]byte, error) {
 // world is a sandbox with a Lambda, a Kinesis and an SQS, and their clients.
 type world struct {
 	t       *testing.T
+	dir     string // outlives the host, so functions may write to the end
 	host    *sandbox.Host
 	lambda  *lambda.Client
 	kinesis *kinesis.Client
@@ -81,6 +121,7 @@ type world struct {
 // newWorld starts one. Times are short unless the test says otherwise.
 func newWorld(t *testing.T, cfg sandbox.Config) *world {
 	t.Helper()
+	dir := t.TempDir()
 	streams, err := kinesissandbox.New(kinesissandbox.Config{Transition: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +156,7 @@ func newWorld(t *testing.T, cfg sandbox.Config) *world {
 		}),
 	}
 	return &world{
-		t: t, host: host,
+		t: t, dir: dir, host: host,
 		lambda:  lambda.NewFromConfig(base, func(o *lambda.Options) { o.BaseEndpoint = &lambdaURL }),
 		kinesis: kinesis.NewFromConfig(base, func(o *kinesis.Options) { o.BaseEndpoint = &kinesisURL }),
 		sqs:     sqs.NewFromConfig(base, func(o *sqs.Options) { o.BaseEndpoint = &sqsURL }),
@@ -139,18 +180,17 @@ func short(d *time.Duration, value time.Duration) {
 // in which it notes what it sees.
 func (w *world) function(name string, timeout int32, env map[string]string) string {
 	w.t.Helper()
-	code, err := archive()
-	if err != nil {
+	out := filepath.Join(w.dir, name)
+	if err := os.Mkdir(out, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	out := w.t.TempDir()
 	variables := map[string]string{"OUT": out}
 	for k, v := range env {
 		variables[k] = v
 	}
-	_, err = w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
+	_, err := w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
 		FunctionName: &name, Role: aws.String(role), Handler: aws.String("bootstrap"), Runtime: types.RuntimeProvidedal2023,
-		Timeout: &timeout, Environment: &types.Environment{Variables: variables}, Code: &types.FunctionCode{ZipFile: code},
+		Timeout: &timeout, Environment: &types.Environment{Variables: variables}, Code: &types.FunctionCode{ZipFile: small(w.t)},
 	})
 	if err != nil {
 		w.t.Fatal(err)
