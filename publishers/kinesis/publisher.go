@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/banyan-fig/banyan/events"
 )
@@ -95,9 +96,8 @@ func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (*Result, error
 // events.Encode does, and which has that partition key. The publisher keeps
 // data, which must not be changed any more.
 func (p *Publisher) EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (*Result, error) {
-	if most := p.cfg.largestEvent(partitionKey); len(data) > most {
-		return nil, fmt.Errorf("%w: %d bytes, %s takes %d with a key of %d",
-			ErrTooLarge, len(data), p.place.text, most, len(partitionKey))
+	if err := p.admissible(partitionKey, data); err != nil {
+		return nil, err
 	}
 	if err := p.enter(ctx, len(data)); err != nil {
 		return nil, err
@@ -115,6 +115,22 @@ func (p *Publisher) EnqueueEncoded(ctx context.Context, partitionKey string, dat
 		return nil, p.errClosed()
 	}
 	return r, nil
+}
+
+// admissible refuses what Kinesis would refuse the whole request for.
+func (p *Publisher) admissible(partitionKey string, data []byte) error {
+	if n := utf8.RuneCountInString(partitionKey); n < 1 || n > events.MaxPartitionKey || !utf8.ValidString(partitionKey) {
+		return fmt.Errorf("%w: partitionkey: %q is not 1 to %d characters of UTF-8",
+			events.ErrMalformed, partitionKey[:min(len(partitionKey), 80)], events.MaxPartitionKey)
+	}
+	if len(data) == 0 {
+		return fmt.Errorf("%w: no bytes", events.ErrMalformed)
+	}
+	if most := p.cfg.largestEvent(partitionKey); len(data) > most {
+		return fmt.Errorf("%w: %d bytes, %s takes %d with a key of %d",
+			ErrTooLarge, len(data), p.place.text, most, len(partitionKey))
+	}
+	return nil
 }
 
 func (p *Publisher) enter(ctx context.Context, bytes int) error {

@@ -412,6 +412,43 @@ func TestPublishRefusesWhatIsNoEvent(t *testing.T) {
 	}
 }
 
+func TestEnqueueEncodedRefusesWhatWouldFailItsNeighbours(t *testing.T) {
+	w := newWorld(t, 1, sandbox.Config{})
+	p := w.publisher(kinesis.Config{})
+	for _, tc := range []struct{ key, data string }{
+		{"", "x"}, {strings.Repeat("é", 257), "x"}, {"\xff", "x"}, {"k", ""},
+	} {
+		if _, err := p.EnqueueEncoded(t.Context(), tc.key, []byte(tc.data)); !errors.Is(err, events.ErrMalformed) {
+			t.Errorf("%.10q %q: got %v", tc.key, tc.data, err)
+		}
+	}
+	r, err := p.EnqueueEncoded(t.Context(), strings.Repeat("é", 256), []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheLimitOfAShard runs into the 1,000 records a second that a shard takes:
+// the sandbox keeps the head of a request and refuses the tail.
+func TestTheLimitOfAShard(t *testing.T) {
+	w := newWorld(t, 1, sandbox.Config{})
+	p := w.publisher(kinesis.Config{NoAggregation: true})
+	var published []sent
+	for i := range 1400 {
+		published = append(published, w.enqueue(p, fmt.Sprint("k", i%350), i/350))
+	}
+	flush(t, p)
+	if n := w.check(published); n != 0 {
+		t.Errorf("%d duplicates", n)
+	}
+	if s := p.Stats(); s.Throttles == 0 {
+		t.Errorf("never throttled: %+v", s)
+	}
+}
+
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
 	for part, cfg := range map[string]kinesis.Config{
