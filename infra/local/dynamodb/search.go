@@ -83,8 +83,6 @@ func (q *search) checkSelect() error {
 func (q *search) checkGlobal() error {
 	ix, r := q.index, q.request
 	switch {
-	case r.consistent && r.operation == "Scan":
-		return invalid("Consistent reads are not supported on global secondary indexes")
 	case r.consistent:
 		return invalid("Consistent reads are not supported on global secondary indexes")
 	case r.sel == "ALL_ATTRIBUTES" && ix.projected != nil:

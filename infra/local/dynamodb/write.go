@@ -171,7 +171,7 @@ func checkReturnValues(value string, allowed []string) error {
 
 // returned are the Attributes of the answer.
 func (c *change) returned() attribute.Item {
-	var update *expression.Change = c.bound.update
+	update := c.bound.update
 	switch c.request.returnValues {
 	case "ALL_OLD":
 		return c.oldItem()

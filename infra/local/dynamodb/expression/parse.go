@@ -29,6 +29,7 @@ type parser struct {
 	tokens    []token
 	pos       int
 	err       error
+	reserved  error // the first reserved word; syntax errors come before it, wherever they are
 	operators int
 	groups    int
 	names     []string // placeholders in the order of their use
@@ -103,10 +104,7 @@ func (p *parser) syntax() {
 		return
 	}
 	from, to := p.tokens[max(p.pos-1, 0)], p.tokens[min(p.pos+1, len(p.tokens)-1)]
-	near := p.text[from.start:min(to.stop, len(p.text))]
-	if p.peek().kind == end {
-		near = strings.TrimRight(near, " \t\r\n")
-	}
+	near := p.text[from.start:to.stop]
 	p.fail(errorf("Syntax error; token: \"%s\", near: \"%s\"", p.peek().text, near))
 }
 
@@ -114,6 +112,9 @@ func (p *parser) syntax() {
 func (p *parser) finish() error {
 	if p.err == nil && p.peek().kind != end {
 		p.syntax()
+	}
+	if p.err == nil {
+		p.err = p.reserved
 	}
 	return p.err
 }
@@ -155,8 +156,8 @@ func (p *parser) member() step {
 	t := p.peek()
 	switch t.kind {
 	case word:
-		if isReserved(t.text) {
-			p.fail(errorf("Attribute name is a reserved keyword; reserved keyword: %s", t.text))
+		if p.reserved == nil && isReserved(t.text) {
+			p.reserved = errorf("Attribute name is a reserved keyword; reserved keyword: %s", t.text)
 		}
 	case namePlace:
 		p.names = append(p.names, t.text)

@@ -1,0 +1,53 @@
+package dynamodb_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/infra/local/dynamodb"
+	"github.com/banyan-fig/banyan/infra/local/dynamodb/dynamodbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves a stand-in and returns official clients that talk to it, which do not retry.
+func start(t testing.TB, cfg dynamodb.Config) (*sdk.Client, *dynamodbstreams.Client) {
+	server := httptest.NewServer(dynamodb.New(cfg))
+	t.Cleanup(server.Close)
+	return clients(t, server.URL)
+}
+
+func clients(t testing.TB, endpoint string) (*sdk.Client, *dynamodbstreams.Client) {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg := aws.Config{
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	return sdk.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg)
+}
+
+func TestConformance(t *testing.T) {
+	client, streams := start(t, dynamodb.Config{})
+	dynamodbtest.Run(t, client, streams)
+}
+
+// TestConformanceOfAnother runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
+// infra/local/conformance/dynamodb-local.sh sets it.
+func TestConformanceOfAnother(t *testing.T) {
+	endpoint := os.Getenv("BANYAN_CONFORMANCE_DYNAMODB")
+	if endpoint == "" {
+		t.Skip("BANYAN_CONFORMANCE_DYNAMODB is not set")
+	}
+	client, streams := clients(t, endpoint)
+	dynamodbtest.Run(t, client, streams)
+}
