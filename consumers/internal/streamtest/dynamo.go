@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,12 +52,15 @@ func (d DynamoDB) Client(faults *Faults) *dynamodb.Client {
 	})
 }
 
-var tables atomic.Int64
+var (
+	tables atomic.Int64
+	unfit  = regexp.MustCompile(`[^a-zA-Z0-9_.-]`)
+)
 
 // CreateTable creates a table of the test's own.
 func (d DynamoDB) CreateTable(input func(name string) *dynamodb.CreateTableInput) string {
 	d.t.Helper()
-	name := fmt.Sprintf("t%d-%d-%s", os.Getpid(), tables.Add(1), strings.NewReplacer("/", "-", "#", "-").Replace(d.t.Name()))
+	name := fmt.Sprintf("t%d-%d-%s", os.Getpid(), tables.Add(1), unfit.ReplaceAllString(d.t.Name(), "-"))
 	in := input(name[:min(len(name), 200)])
 	if _, err := d.Client(nil).CreateTable(d.t.Context(), in); err != nil {
 		d.t.Fatal(err)

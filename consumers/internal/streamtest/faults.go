@@ -17,6 +17,8 @@ import (
 type Faults struct {
 	Every int
 	Next  http.RoundTripper
+	// Before is called with each request before it is sent, and may hold it up.
+	Before func(operation, body string)
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -53,6 +55,11 @@ func (f *Faults) draw() int {
 // RoundTrip is a [http.RoundTripper].
 func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.sent.Add(1)
+	if f.Before != nil {
+		if err := f.tell(r); err != nil {
+			return nil, err
+		}
+	}
 	switch f.draw() {
 	case 0:
 		return nil, errBroken
@@ -68,6 +75,17 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		return f.conflict(r)
 	}
 	return f.Next.RoundTrip(r)
+}
+
+func (f *Faults) tell(r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	f.Before(operation, string(body))
+	return nil
 }
 
 // conflict cancels a transaction because of its first item.
