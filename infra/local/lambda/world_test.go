@@ -113,6 +113,7 @@ type world struct {
 	t       *testing.T
 	dir     string // outlives the host, so functions may write to the end
 	host    *sandbox.Host
+	base    aws.Config // for more clients
 	lambda  *lambda.Client
 	kinesis *kinesis.Client
 	sqs     *sqs.Client
@@ -156,7 +157,7 @@ func newWorld(t *testing.T, cfg sandbox.Config) *world {
 		}),
 	}
 	return &world{
-		t: t, dir: dir, host: host,
+		t: t, dir: dir, host: host, base: base,
 		lambda:  lambda.NewFromConfig(base, func(o *lambda.Options) { o.BaseEndpoint = &lambdaURL }),
 		kinesis: kinesis.NewFromConfig(base, func(o *kinesis.Options) { o.BaseEndpoint = &kinesisURL }),
 		sqs:     sqs.NewFromConfig(base, func(o *sqs.Options) { o.BaseEndpoint = &sqsURL }),

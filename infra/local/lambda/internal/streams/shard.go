@@ -22,10 +22,10 @@ const (
 type shard struct {
 	id      string
 	parents []string
-	start   Position
+	start   Position // where the present run began
 	since   time.Time
 	lanes   []*lane
-	read    string // the last sequence number that all lanes were given
+	read    string // the last sequence number that all lanes were given in this run
 	begun   bool   // an iterator was had before
 
 	mu       sync.Mutex
@@ -86,6 +86,7 @@ func (s *shard) resume(lanes, batch int) Position {
 		l.limit = max(batch, laneRoom)
 		l.reopen()
 	}
+	s.start, s.read = from, ""
 	return from
 }
 
@@ -99,14 +100,10 @@ func (s *shard) position() Position {
 			oldest = seq
 		}
 	}
-	switch {
-	case oldest != "" && s.read != "" && !less(s.read, oldest):
+	if oldest != "" && s.read != "" && !less(s.read, oldest) {
 		return Position{Start: AtSequenceNumber, Sequence: oldest}
-	case s.begun:
-		return s.lost()
-	default:
-		return s.start
 	}
+	return s.last()
 }
 
 // readAll reads to the end of the shard. An error means the context's end.
@@ -119,7 +116,7 @@ func (s *shard) readAll(ctx context.Context, cfg Config, from Position, begun fu
 		page, err = cfg.Source.Read(ctx, s.id, iterator, s.pageSize())
 		switch {
 		case errors.Is(err, ErrIteratorExpired):
-			iterator, err = s.iterator(ctx, cfg, s.lost())
+			iterator, err = s.iterator(ctx, cfg, s.last())
 			continue
 		case err != nil:
 			cfg.Status.problem(err.Error())
@@ -146,13 +143,13 @@ func idle(p Page, pace Pace) time.Duration {
 	return pace.Idle
 }
 
-// lost is where to go on when an iterator is no longer there. LATEST would now
+// last is where to go on when an iterator is no longer there. LATEST would now
 // be later than it was.
-func (s *shard) lost() Position {
+func (s *shard) last() Position {
 	switch {
 	case s.read != "":
 		return Position{Start: AfterSequenceNumber, Sequence: s.read}
-	case s.start.Start == Latest:
+	case s.begun && s.start.Start == Latest:
 		return Position{Start: AtTimestamp, Time: s.since}
 	default:
 		return s.start

@@ -1,0 +1,54 @@
+package lambda_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+)
+
+const orphanDir = "BANYAN_TEST_ORPHAN_DIR"
+
+// A host that is killed leaves no function behind: the kernel ends them.
+func TestKilledHostLeavesNoFunctions(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ties a process's life to its parent's")
+	}
+	dir := t.TempDir()
+	host := exec.Command(os.Args[0], "-test.run=^TestOrphanHost$")
+	host.Env = append(os.Environ(), orphanDir+"="+dir, "TMPDIR="+t.TempDir())
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	eventually(t, "the function runs", func() bool {
+		if started, _ := filepath.Glob(filepath.Join(dir, "starts")); len(started) == 0 {
+			return false
+		}
+		pid = pids(t, dir)[0]
+		return len(lines(t, dir, "calls")) == 1
+	})
+	if !alive(pid) {
+		t.Fatal("the function is not there")
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	eventually(t, "the function is gone", func() bool { return !alive(pid) || zombie(pid) })
+}
+
+// TestOrphanHost is the host that TestKilledHostLeavesNoFunctions kills.
+func TestOrphanHost(t *testing.T) {
+	dir := os.Getenv(orphanDir)
+	if dir == "" {
+		t.Skip("run by TestKilledHostLeavesNoFunctions")
+	}
+	w := newWorld(t, sandbox.Config{})
+	w.function("orphan", 60, map[string]string{"OUT": strings.TrimSpace(dir)})
+	w.invoke("orphan", map[string]int{"sleepMs": 60_000})
+}
