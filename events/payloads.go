@@ -2,7 +2,7 @@ package events
 
 import "time"
 
-// UserJoined: somebody opened an account.
+// UserJoined says that somebody opened an account.
 type UserJoined struct {
 	UserID   string    `json:"userId"`
 	Name     string    `json:"name"`
@@ -21,7 +21,7 @@ func (p UserJoined) Subject() string { return "user/" + p.UserID }
 // PartitionKey is the user's id.
 func (p UserJoined) PartitionKey() string { return p.UserID }
 
-// UserProfileUpdated: a user changed what others see of them. It carries the
+// UserProfileUpdated says that a user changed what others see of them. It carries the
 // whole new profile, not the difference.
 type UserProfileUpdated struct {
 	UserID string `json:"userId"`
@@ -44,7 +44,7 @@ func (p UserProfileUpdated) Subject() string { return "user/" + p.UserID }
 // PartitionKey is the user's id.
 func (p UserProfileUpdated) PartitionKey() string { return p.UserID }
 
-// RelationshipFollowed: the follower wants to see what the followee posts.
+// RelationshipFollowed says that the follower wants to see what the followee posts.
 type RelationshipFollowed struct {
 	FollowerID string    `json:"followerId"`
 	FolloweeID string    `json:"followeeId"`
@@ -63,7 +63,7 @@ func (p RelationshipFollowed) Subject() string { return relationship(p.FollowerI
 // PartitionKey is the follower's id: the one who acts.
 func (p RelationshipFollowed) PartitionKey() string { return p.FollowerID }
 
-// RelationshipUnfollowed: the follower no longer wants to.
+// RelationshipUnfollowed says that the follower no longer wants to.
 type RelationshipUnfollowed struct {
 	FollowerID string    `json:"followerId"`
 	FolloweeID string    `json:"followeeId"`
@@ -86,7 +86,7 @@ func relationship(follower, followee string) string {
 	return "relationship/" + follower + "/" + followee
 }
 
-// PostPublished: an author wrote something for their followers.
+// PostPublished says that an author wrote something for their followers.
 type PostPublished struct {
 	// PostID is a UUIDv7 or an ObjectId in hex; for one author its text order is
 	// the order of publication.
