@@ -13,7 +13,7 @@ import (
 func Distinct(docs []D, path value.Path) []V {
 	var all []V
 	for _, d := range docs {
-		value.Walk(d, path, func(v V) bool {
+		value.Walk(d, path, func(v V, _ bool) bool {
 			switch v.Type {
 			case 0:
 			case bsoncore.TypeArray:

@@ -32,7 +32,8 @@ type Filter struct {
 type condition interface{ holds(d D) bool }
 
 // predicate decides about one value that a path reached; whole arrays included.
-type predicate interface{ test(v V) bool }
+// expand says whether the elements of an array count as values too.
+type predicate interface{ test(v V, expand bool) bool }
 
 type (
 	all   []condition

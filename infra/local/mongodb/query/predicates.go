@@ -13,11 +13,11 @@ import (
 )
 
 // each tests a value, and if it is an array its elements.
-func each(v V, test func(V) bool) bool {
+func each(v V, expand bool, test func(V) bool) bool {
 	if test(v) {
 		return true
 	}
-	if v.Type != bsoncore.TypeArray {
+	if !expand || v.Type != bsoncore.TypeArray {
 		return false
 	}
 	it := value.Elements(v.Data)
@@ -34,7 +34,7 @@ type comparison struct {
 	to V
 }
 
-func (c comparison) test(v V) bool { return each(v, c.one) }
+func (c comparison) test(v V, expand bool) bool { return each(v, expand, c.one) }
 
 func (c comparison) one(v V) bool {
 	if value.Missing(v) || v.Type == bsoncore.TypeUndefined {
@@ -108,7 +108,7 @@ func compileIn(key string, v V) (in, error) {
 	return p, nil
 }
 
-func (p in) test(v V) bool { return each(v, p.one) }
+func (p in) test(v V, expand bool) bool { return each(v, expand, p.one) }
 
 func (p in) one(v V) bool {
 	if value.Missing(v) || v.Type == bsoncore.TypeUndefined {
@@ -119,19 +119,19 @@ func (p in) one(v V) bool {
 	if _, found := slices.BinarySearchFunc(p.values, v, value.Compare); found {
 		return true
 	}
-	return slices.ContainsFunc(p.patterns, func(re predicate) bool { return re.test(v) })
+	return slices.ContainsFunc(p.patterns, func(re predicate) bool { return re.test(v, false) })
 }
 
 type present struct{}
 
-func (present) test(v V) bool { return !value.Missing(v) }
+func (present) test(v V, _ bool) bool { return !value.Missing(v) }
 
 type matching struct {
 	*regexp.Regexp
 	source []byte
 }
 
-func (p matching) test(v V) bool { return each(v, p.one) }
+func (p matching) test(v V, expand bool) bool { return each(v, expand, p.one) }
 
 func (p matching) one(v V) bool {
 	switch v.Type {
@@ -147,7 +147,7 @@ func (p matching) one(v V) bool {
 
 type length int64
 
-func (n length) test(v V) bool {
+func (n length) test(v V, _ bool) bool {
 	if v.Type != bsoncore.TypeArray {
 		return false
 	}
@@ -187,8 +187,8 @@ func compileMod(v V) (predicate, error) {
 	return modulo{parts[0], parts[1]}, nil
 }
 
-func (p modulo) test(v V) bool {
-	return each(v, func(v V) bool {
+func (p modulo) test(v V, expand bool) bool {
+	return each(v, expand, func(v V) bool {
 		f, ok := value.Float(v)
 		if !ok || math.IsNaN(f) || math.Abs(f) >= 1<<63 {
 			return false
@@ -258,8 +258,8 @@ func (p types) add(v V) error {
 	return nil
 }
 
-func (p types) test(v V) bool {
-	return each(v, func(v V) bool { return p[v.Type] })
+func (p types) test(v V, expand bool) bool {
+	return each(v, expand, func(v V) bool { return p[v.Type] })
 }
 
 // conjunction is $all: each predicate has to hold for the same value.
@@ -296,8 +296,8 @@ func compileAllItem(v V) (predicate, error) {
 	return comparison{op: "$eq", to: v}, nil
 }
 
-func (c conjunction) test(v V) bool {
-	return len(c) > 0 && !slices.ContainsFunc(c, func(p predicate) bool { return !p.test(v) })
+func (c conjunction) test(v V, expand bool) bool {
+	return len(c) > 0 && !slices.ContainsFunc(c, func(p predicate) bool { return !p.test(v, expand) })
 }
 
 // element is $elemMatch.
@@ -319,7 +319,7 @@ func compileElemMatch(v V) (predicate, error) {
 	return element{c, false}, err
 }
 
-func (p element) test(v V) bool {
+func (p element) test(v V, _ bool) bool {
 	if v.Type != bsoncore.TypeArray {
 		return false
 	}

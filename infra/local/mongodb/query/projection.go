@@ -134,7 +134,7 @@ func compileReshape(d D, mode *int) (func(V) V, error) {
 		}
 		return func(v V) V {
 			for _, item := range items(v) {
-				if v.Type == bsoncore.TypeArray && p.test(value.Array(item)) {
+				if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {
 					return value.Array(item)
 				}
 			}

@@ -160,7 +160,7 @@ func (x *index) keys(d D, fn func([]V)) {
 		if value.Keys(d, p.path, func(v V) { lists[i] = append(lists[i], v) }) {
 			x.multikey = true
 		}
-		exists = exists || !x.Sparse || value.Walk(d, p.path, func(v V) bool { return !value.Missing(v) })
+		exists = exists || !x.Sparse || value.Walk(d, p.path, func(v V, _ bool) bool { return !value.Missing(v) })
 	}
 	if exists {
 		combine(lists, nil, fn)

@@ -59,15 +59,16 @@ func Lookup(d D, p Path) V {
 // Walk calls fn with every value that a query's path reaches: through the
 // elements of arrays on the way, with a missing value where an embedded
 // document lacks the field, and with nothing for elements of arrays that are no
-// documents. The last value is given whole, also if it is an array. Walk stops
-// and returns true when fn does.
+// documents. The last value is given whole, also if it is an array; then expand
+// says whether its elements count as well, which they do not where the path
+// ended in an array index. Walk stops and returns true when fn does.
 //
 // This is the rule by which {"a.b": null} matches {a: 5} and {a: [{}]} but not
 // {a: [5]}.
-func Walk(d D, p Path, fn func(V) bool) bool {
+func Walk(d D, p Path, fn func(v V, expand bool) bool) bool {
 	v := Field(d, p[0])
 	if len(p) == 1 {
-		return fn(v)
+		return fn(v, true)
 	}
 	switch v.Type {
 	case bsoncore.TypeEmbeddedDocument:
@@ -75,10 +76,10 @@ func Walk(d D, p Path, fn func(V) bool) bool {
 	case bsoncore.TypeArray:
 		return walkArray(v.Data, p[1:], fn)
 	}
-	return fn(V{})
+	return fn(V{}, true)
 }
 
-func walkArray(array D, p Path, fn func(V) bool) bool {
+func walkArray(array D, p Path, fn func(V, bool) bool) bool {
 	if _, ok := Index(p[0]); ok {
 		if at := Field(array, p[0]); !Missing(at) {
 			if walkIndexed(at, p[1:], fn) {
@@ -95,9 +96,9 @@ func walkArray(array D, p Path, fn func(V) bool) bool {
 	return false
 }
 
-func walkIndexed(v V, p Path, fn func(V) bool) bool {
+func walkIndexed(v V, p Path, fn func(V, bool) bool) bool {
 	if len(p) == 0 {
-		return fn(v)
+		return fn(v, false)
 	}
 	switch v.Type {
 	case bsoncore.TypeEmbeddedDocument:
@@ -105,7 +106,7 @@ func walkIndexed(v V, p Path, fn func(V) bool) bool {
 	case bsoncore.TypeArray:
 		return walkArray(v.Data, p, fn)
 	}
-	return fn(V{})
+	return fn(V{}, true)
 }
 
 // Keys calls fn with what an index stores for a path: every value that Walk
@@ -114,7 +115,7 @@ func walkIndexed(v V, p Path, fn func(V) bool) bool {
 func Keys(d D, p Path, fn func(V)) (multikey bool) {
 	found := false
 	emit := func(v V) { found = true; fn(v) }
-	Walk(d, p, func(v V) bool {
+	Walk(d, p, func(v V, _ bool) bool {
 		switch v.Type {
 		case 0:
 			emit(Null)

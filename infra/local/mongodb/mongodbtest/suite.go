@@ -1,0 +1,208 @@
+// Package mongodbtest says what Banyan expects of a MongoDB: a suite of tests
+// with the official driver, to be run against the sandbox and, as a check on
+// both, against servers that others made.
+//
+// Caveats: it needs a server it may write to; it works in databases of its own,
+// named banyan_test_..., and drops them. What a known peer cannot do is skipped
+// by name and with the reason; anything else a server lacks is a failure.
+package mongodbtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// suite is one connection to the server under test.
+type suite struct {
+	client *mongo.Client
+	peer   string
+}
+
+// Run runs the whole suite against the server at a URI.
+func Run(t *testing.T, uri string) {
+	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetAppName("banyan-conformance").SetTimeout(20 * time.Second))
+	if err != nil {
+		t.Fatalf("connecting to %s: %v", uri, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := client.Disconnect(ctx); err != nil {
+			t.Errorf("disconnecting: %v", err)
+		}
+	})
+	s := &suite{client: client, peer: peerOf(t, client)}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if why := lacking[s.peer][c.name]; why != "" {
+				t.Skipf("%s: %s", s.peer, why)
+			}
+			c.run(t, s)
+		})
+	}
+}
+
+type testCase struct {
+	name string
+	run  func(t *testing.T, s *suite)
+}
+
+var cases = []testCase{
+	{"handshake", testHandshake},
+	{"types", testTypes},
+	{"filters", testFilters},
+	{"filters beyond the basic", testMoreFilters},
+	{"order between types", testOrder},
+	{"updates", testUpdates},
+	{"update errors", testUpdateErrors},
+	{"updates by pipeline", testPipelineUpdates},
+	{"upserts", testUpserts},
+	{"projections", testProjections},
+	{"find and modify", testFindAndModify},
+	{"cursors", testCursors},
+	{"bulk writes", testBulkWrites},
+	{"aggregation", testAggregation},
+	{"lookup", testLookup},
+	{"unique indexes", testUniqueIndexes},
+	{"index management", testIndexManagement},
+	{"partial and sparse indexes", testPartialIndexes},
+	{"indexes change no answer", testIndexesChangeNothing},
+	{"catalog", testCatalog},
+	{"rename", testRename},
+	{"rename under writes", testRenameUnderWrites},
+	{"views", testViews},
+	{"the fence", testFence},
+	{"validators", testValidators},
+	{"snapshot reads", testSnapshots},
+	{"retryable writes", testRetryableWrites},
+	{"transactions", testTransactions},
+	{"change streams", testChangeStreams},
+	{"change stream descriptions", testDescriptions},
+	{"change stream resume", testResume},
+	{"change stream waits", testStreamWaits},
+	{"change stream scopes", testScopes},
+	{"change stream images", testImages},
+	{"change stream invalidate", testInvalidate},
+	{"current operations", testCurrentOp},
+	{"errors", testErrors},
+	{"large documents", testLargeDocuments},
+	{"simulation", testSimulation},
+}
+
+// lacking are the cases that a peer cannot pass, and why.
+var lacking = map[string]map[string]string{
+	"mongo-java-server": {
+		"filters beyond the basic":   "compares MinKey, NaN and null with other rules than a mongod, and has no $expr arithmetic",
+		"updates by pipeline":        "has no updates by pipeline",
+		"partial and sparse indexes": "has no partial indexes",
+		"views":                      "has no views",
+		"the fence":                  "has no views",
+		"validators":                 "has no validators",
+		"snapshot reads":             "has no read concern snapshot",
+		"retryable writes":           "is no replica set, so drivers retry no writes",
+		"transactions":               "has no transactions",
+		"change stream descriptions": "does not tell paths of operators in updateDescription",
+		"change stream resume":       "has no startAtOperationTime and no postBatchResumeToken",
+		"change stream waits":        "has no postBatchResumeToken",
+		"change stream scopes":       "streams single collections only",
+		"change stream images":       "has no pre- and post-images",
+		"change stream invalidate":   "sends no invalidate events",
+		"current operations":         "has no $currentOp stage",
+	},
+}
+
+func peerOf(t *testing.T, client *mongo.Client) string {
+	t.Helper()
+	var status struct{ Process string }
+	if err := client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status); err != nil {
+		t.Fatalf("asking the server who it is: %v", err)
+	}
+	if status.Process == "java" {
+		return "mongo-java-server"
+	}
+	return status.Process
+}
+
+// database is an empty database, gone after the test.
+func (s *suite) database(t *testing.T) *mongo.Database {
+	t.Helper()
+	db := s.client.Database("banyan_test_" + bson.NewObjectID().Hex())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := db.Drop(ctx); err != nil {
+			t.Errorf("dropping %s: %v", db.Name(), err)
+		}
+	})
+	return db
+}
+
+// collection is an empty collection with documents in extended JSON.
+func (s *suite) collection(t *testing.T, documents ...string) *mongo.Collection {
+	t.Helper()
+	coll := s.database(t).Collection("things")
+	for _, d := range documents {
+		if _, err := coll.InsertOne(t.Context(), parse(t, d)); err != nil {
+			t.Fatalf("inserting %s: %v", d, err)
+		}
+	}
+	return coll
+}
+
+// parse reads extended JSON.
+func parse(t *testing.T, s string) bson.D {
+	t.Helper()
+	var d bson.D
+	if err := bson.UnmarshalExtJSON([]byte(s), false, &d); err != nil {
+		t.Fatalf("the test's own JSON %s: %v", s, err)
+	}
+	return d
+}
+
+// show writes a document as canonical extended JSON without blanks that differ.
+func show(t *testing.T, v any) string {
+	t.Helper()
+	b, err := bson.MarshalExtJSON(v, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// code fails the test unless the error is a server's with the code.
+func code(t *testing.T, err error, want int) {
+	t.Helper()
+	var se mongo.ServerError
+	if !errorAs(err, &se) || !se.HasErrorCode(want) {
+		t.Errorf("error is %v (%T), want the server's with code %d", err, err, want)
+	}
+}
+
+// ids are the _ids that a query finds, as text.
+func ids(t *testing.T, coll *mongo.Collection, filter bson.D, opts ...options.Lister[options.FindOptions]) string {
+	t.Helper()
+	cur, err := coll.Find(t.Context(), filter, opts...)
+	if err != nil {
+		t.Fatalf("finding %s: %v", show(t, filter), err)
+	}
+	var found []struct {
+		ID any `bson:"_id"`
+	}
+	if err := cur.All(t.Context(), &found); err != nil {
+		t.Fatalf("finding %s: %v", show(t, filter), err)
+	}
+	out := ""
+	for i, f := range found {
+		if i > 0 {
+			out += " "
+		}
+		out += fmt.Sprint(f.ID)
+	}
+	return out
+}
