@@ -46,7 +46,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, fmt.Errorf("lambda: configuration: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	dir, err := os.MkdirTemp(cfg.Dir, "banyan-lambda-")
+	dir, err := ownDirectory(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("lambda: making a directory for functions' code: %w", err)
 	}

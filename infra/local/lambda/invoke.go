@@ -90,7 +90,8 @@ func (h *Host) initialise(r *revision, inv environment.Invocation) (*environment
 	for _, limit := range []time.Duration{h.cfg.InitTimeout, inv.Timeout} {
 		id := uuid.NewString()
 		env, err := environment.Start(h.spawner, environment.Config{
-			ID: id, Dir: r.code.dir, Env: h.variables(r, id), MemorySize: *r.config.MemorySize, Log: r.function.log.append,
+			ID: id, Dir: r.code.dir, Tmp: h.codes.dir, Env: h.variables(r, id),
+			MemorySize: *r.config.MemorySize, Log: r.function.log.append,
 		})
 		if err != nil {
 			return nil, environment.Unstartable(inv.ID, err)

@@ -13,14 +13,15 @@ import (
 
 const orphanDir = "BANYAN_TEST_ORPHAN_DIR"
 
-// A host that is killed leaves no function behind: the kernel ends them.
+// A host that is killed leaves no function behind, as the kernel ends them, and
+// its directory only until the next host starts.
 func TestKilledHostLeavesNoFunctions(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ties a process's life to its parent's")
 	}
-	dir := t.TempDir()
+	dir, tmp := t.TempDir(), t.TempDir()
 	host := exec.Command(os.Args[0], "-test.run=^TestOrphanHost$")
-	host.Env = append(os.Environ(), orphanDir+"="+dir, "TMPDIR="+t.TempDir())
+	host.Env = append(os.Environ(), orphanDir+"="+dir, "TMPDIR="+tmp)
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +41,20 @@ func TestKilledHostLeavesNoFunctions(t *testing.T) {
 	}
 	_ = host.Wait()
 	eventually(t, "the function is gone", func() bool { return !alive(pid) || zombie(pid) })
+	left := func() []string {
+		found, _ := filepath.Glob(filepath.Join(tmp, "banyan-lambda-*"))
+		return found
+	}
+	if len(left()) != 1 {
+		t.Fatalf("the killed host left %v", left())
+	}
+	next, err := sandbox.New(sandbox.Config{Dir: tmp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Close(t.Context()); err != nil || len(left()) != 0 {
+		t.Errorf("after the next host: %v, %v", left(), err)
+	}
 }
 
 // TestOrphanHost is the host that TestKilledHostLeavesNoFunctions kills.

@@ -59,7 +59,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 // whole is the test function as it would be deployed.
-func whole(t *testing.T) []byte {
+func whole(t testing.TB) []byte {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -74,7 +74,7 @@ func whole(t *testing.T) []byte {
 
 // small is an archive whose bootstrap turns into the test function; uploading
 // megabytes again and again takes its time under the race detector.
-func small(t *testing.T) []byte {
+func small(t testing.TB) []byte {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -83,7 +83,7 @@ func small(t *testing.T) []byte {
 	return archive(t, "bootstrap", []byte("#!/bin/sh\nexec "+path+"\n"), 0o755)
 }
 
-func archive(t *testing.T, name string, content []byte, mode fs.FileMode) []byte {
+func archive(t testing.TB, name string, content []byte, mode fs.FileMode) []byte {
 	t.Helper()
 	out, err := zipped(name, content, mode)
 	if err != nil {
@@ -110,7 +110,7 @@ func zipped(name string, content []byte, mode fs.FileMode) ([]byte, error) {
 
 // world is a sandbox with a Lambda, a Kinesis and an SQS, and their clients.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string // outlives the host, so functions may write to the end
 	host    *sandbox.Host
 	base    aws.Config // for more clients
@@ -120,7 +120,7 @@ type world struct {
 }
 
 // newWorld starts one. Times are short unless the test says otherwise.
-func newWorld(t *testing.T, cfg sandbox.Config) *world {
+func newWorld(t testing.TB, cfg sandbox.Config) *world {
 	t.Helper()
 	dir := t.TempDir()
 	streams, err := kinesissandbox.New(kinesissandbox.Config{Transition: time.Millisecond})
@@ -164,7 +164,7 @@ func newWorld(t *testing.T, cfg sandbox.Config) *world {
 	}
 }
 
-func serve(t *testing.T, h http.Handler) string {
+func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
@@ -208,7 +208,7 @@ func (w *world) invoke(name string, request any) *lambda.InvokeOutput {
 	return out
 }
 
-func encode(t *testing.T, v any) []byte {
+func encode(t testing.TB, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -217,7 +217,7 @@ func encode(t *testing.T, v any) []byte {
 	return b
 }
 
-func parse[T any](t *testing.T, b []byte) T {
+func parse[T any](t testing.TB, b []byte) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal(b, &v); err != nil {
@@ -227,7 +227,7 @@ func parse[T any](t *testing.T, b []byte) T {
 }
 
 // lines reads what a function noted under a name; nothing where it did not.
-func lines(t *testing.T, dir, name string) []string {
+func lines(t testing.TB, dir, name string) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -240,7 +240,7 @@ func lines(t *testing.T, dir, name string) []string {
 }
 
 // eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if holds() {

@@ -30,6 +30,7 @@ const (
 type Config struct {
 	ID         string       // unique, shown in logs
 	Dir        string       // the function's code, its task root and working directory
+	Tmp        string       // where the environment gets its own directory for temporary files
 	Env        []string     // all variables but AWS_LAMBDA_RUNTIME_API and TMPDIR
 	MemorySize int          // in MB, for the REPORT line only
 	Log        func([]byte) // gets whole and partial lines; nil discards them
@@ -136,7 +137,7 @@ func (e *Environment) launch(spawner *Spawner, bootstrap string) error {
 	if err != nil {
 		return fmt.Errorf("listening for the Runtime API: %w", err)
 	}
-	if e.tmp, err = os.MkdirTemp("", "banyan-lambda-tmp-"); err != nil {
+	if e.tmp, err = os.MkdirTemp(e.cfg.Tmp, "tmp-"); err != nil {
 		_ = listener.Close()
 		return fmt.Errorf("making the environment's temporary directory: %w", err)
 	}
