@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve starts a server over the wire and returns a client of it.
-func serve(t *testing.T, cfg sandbox.Config, options ...func(*kinesis.Options)) (*sandbox.Server, *kinesis.Client) {
+func serve(t testing.TB, cfg sandbox.Config, options ...func(*kinesis.Options)) (*sandbox.Server, *kinesis.Client) {
 	t.Helper()
 	if cfg.Transition == 0 {
 		cfg.Transition = 5 * time.Millisecond
@@ -33,7 +33,7 @@ func serve(t *testing.T, cfg sandbox.Config, options ...func(*kinesis.Options)) 
 	return server, client(t, front.URL, options...)
 }
 
-func client(t *testing.T, url string, options ...func(*kinesis.Options)) *kinesis.Client {
+func client(t testing.TB, url string, options ...func(*kinesis.Options)) *kinesis.Client {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -43,7 +43,7 @@ type getRecordsOutput struct {
 	shard    int
 	records  []record
 	next     string // "" at the shard's end
-	behind   time.Duration
+	behind   int64  // milliseconds
 	children []childShard
 }
 
@@ -93,7 +93,7 @@ func (s *Server) read(st *stream, sh *shard, it iterator, limit int, now time.Ti
 	}
 	out := &getRecordsOutput{shard: sh.number, records: slices.Clone(unread[:n])}
 	if n < len(unread) {
-		out.behind = max(0, now.Sub(time.Unix(0, int64(unread[n].clock))))
+		out.behind = max(0, now.UnixMilli()-int64(unread[n].clock/1e6))
 	} else if !sh.isOpen() {
 		out.children = st.children(sh.number)
 		return out, nil
@@ -152,7 +152,7 @@ func (out *getRecordsOutput) AppendJSON(b []byte) []byte {
 		b = r.appendJSON(b, out.shard)
 	}
 	b = append(b, `],"MillisBehindLatest":`...)
-	b = strconv.AppendInt(b, out.behind.Milliseconds(), 10)
+	b = strconv.AppendInt(b, out.behind, 10)
 	if out.next != "" {
 		b = append(b, `,"NextShardIterator":`...)
 		b = appendValue(b, out.next)

@@ -83,7 +83,7 @@ func (st *stream) settle(now time.Time) {
 		then := st.onSettle
 		st.onSettle = nil
 		st.status = statusActive
-		then(now)
+		then(st.settleAt)
 	}
 	st.expire(now)
 }

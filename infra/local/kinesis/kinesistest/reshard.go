@@ -126,7 +126,8 @@ func (s suite) updateShardCount(t *testing.T) {
 			last[key] = *out.SequenceNumber
 		}
 	}
-	_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling})
+	_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling},
+		func(o *kinesis.Options) { o.RetryMaxAttempts = 1 }) // the client would take it for throttling
 	wantRefused(t, err, "more than double")
 }
 
