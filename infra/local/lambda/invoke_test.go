@@ -202,6 +202,30 @@ func (w *world) create(t *testing.T, name string, code []byte) {
 	}
 }
 
+// What a function reports of its own initialisation is what the caller gets.
+func TestReportedInitError(t *testing.T) {
+	w := newWorld(t, sandbox.Config{})
+	w.function("reports", 5, map[string]string{"INIT": "report"})
+	got := w.invoke("reports", nil)
+	if f := parse[failure](t, got.Payload); got.FunctionError == nil || f.Type != "Function.Config" || f.Message != "no table" {
+		t.Errorf("got %s", got.Payload)
+	}
+}
+
+// The Runtime API answers mistakes as documented, and the invocation survives
+// them.
+func TestRuntimeAPIAnswersMistakes(t *testing.T) {
+	w := newWorld(t, sandbox.Config{})
+	out := w.function("by-hand", 5, map[string]string{"INIT": "by hand"})
+	if got := w.invoke("by-hand", nil); string(got.Payload) != `"by hand"` {
+		t.Errorf("got %s", got.Payload)
+	}
+	want := "200 403 400 403 202 400 404"
+	if got := strings.Join(lines(t, out, "statuses"), " "); got != want {
+		t.Errorf("statuses %s, not %s", got, want)
+	}
+}
+
 func TestReservedConcurrencyIsTheLimit(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	w.function("one", 5, nil)

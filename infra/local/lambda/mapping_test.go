@@ -577,6 +577,63 @@ func TestFaultsLoseNothing(t *testing.T) {
 	}
 }
 
+// Keys that share a shard run at the same time in as many lanes as asked for.
+func TestParallelizationFactor(t *testing.T) {
+	t.Parallel()
+	const keys = 10
+	w := newWorld(t, sandbox.Config{})
+	out := w.function("lanes", 5, map[string]string{"MODE": "stream"})
+	arn := w.stream("lanes", 1)
+	for n := range keys {
+		w.put("lanes", fmt.Sprintf("key%d:slow %d", n, n)) // 300 ms each
+	}
+	begin := time.Now()
+	w.mapping("lanes", arn, lambda.CreateEventSourceMappingInput{BatchSize: aws.Int32(1), ParallelizationFactor: aws.Int32(10)})
+	eventually(t, "all are seen", func() bool { return len(delivered(t, out)) == keys })
+	if took := time.Since(begin); took > keys*300*time.Millisecond*3/4 {
+		t.Errorf("ten records of 300 ms took %s", took)
+	}
+	if n := len(lines(t, out, "starts")); n < 3 || n > 10 {
+		t.Errorf("%d execution environments", n)
+	}
+}
+
+// A throttled batch is tried until it gets through, and that is no retry.
+func TestThrottledBatchesWait(t *testing.T) {
+	w := newWorld(t, sandbox.Config{})
+	out := w.function("throttled", 5, map[string]string{"MODE": "stream"})
+	reserve := func(n int32) {
+		t.Helper()
+		if _, err := w.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
+			FunctionName: aws.String("throttled"), ReservedConcurrentExecutions: &n,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reserve(0)
+	arn, queue := w.stream("throttled", 1), w.queue("dead")
+	w.put("throttled", "k:1")
+	id := w.mapping("throttled", arn, lambda.CreateEventSourceMappingInput{
+		MaximumRetryAttempts: aws.Int32(0), DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{
+			Destination: aws.String("arn:aws:sqs:us-east-1:000000000000:dead"),
+		}},
+	})
+	result := func() string {
+		got, err := w.lambda.GetEventSourceMapping(t.Context(), &lambda.GetEventSourceMappingInput{UUID: &id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *got.LastProcessingResult
+	}
+	eventually(t, "the mapping tells of the throttle", func() bool { return strings.Contains(result(), "PROBLEM: TooManyRequestsException") })
+	time.Sleep(50 * time.Millisecond)
+	reserve(1)
+	eventually(t, "the record is delivered", func() bool { return len(delivered(t, out)) == 1 && result() == "OK" })
+	if gone := w.dead(queue, 0); len(gone) != 0 {
+		t.Errorf("given up on: %+v", gone)
+	}
+}
+
 func TestRefusedMappings(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	w.function("refused", 5, nil)

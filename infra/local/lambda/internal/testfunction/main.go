@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +51,11 @@ func main() {
 		os.Exit(3)
 	case "hang":
 		time.Sleep(time.Minute)
+	case "report":
+		call(http.MethodPost, "init/error", `{"errorType":"Function.Config","errorMessage":"no table"}`)
+		os.Exit(1)
+	case "by hand":
+		byHand()
 	case "once": // fails the first time only
 		if _, err := os.Stat(filepath.Join(os.Getenv("OUT"), "failed")); err != nil {
 			note("failed", "")
@@ -59,6 +66,37 @@ func main() {
 		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() { note("sigterm", "got") }))
 	}
 	lambda.Start(handle)
+}
+
+// call makes a request to the Runtime API without the library, and notes the
+// status.
+func call(method, path, body string) *http.Response {
+	url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/" + path
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	note("statuses", fmt.Sprint(response.StatusCode))
+	return response
+}
+
+// byHand answers one invocation, with every mistake on the way.
+func byHand() {
+	next := call(http.MethodGet, "invocation/next", "")
+	id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
+	call(http.MethodGet, "invocation/next", "")                       // before it answered
+	call(http.MethodPost, "invocation/other/response", `"wrong"`)     // not its invocation
+	call(http.MethodPost, "init/error", `{}`)                         // too late
+	call(http.MethodPost, "invocation/"+id+"/response", `"by hand"`)  // right
+	call(http.MethodPost, "invocation/"+id+"/response", `"answered"`) // twice
+	call(http.MethodGet, "nonsense", "")
+	call(http.MethodGet, "invocation/next", "")
 }
 
 func handle(ctx context.Context, raw json.RawMessage) (any, error) {
