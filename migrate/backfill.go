@@ -1,0 +1,244 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+)
+
+// backfill copies ranges until none is left, together with all other processes
+// that do the same.
+type backfill struct {
+	e      *Engine
+	pulse  *pulse
+	vitals *vitals
+	limit  *rate.Limiter
+	fresh  bool
+	mu     sync.Mutex
+	busy   map[int]bool
+	paused bool
+}
+
+// errPulse: this process was silent for too long and may no longer write.
+var errPulse = errors.New("this process lost its lease")
+
+func (e *Engine) newBackfill(p *pulse, v *vitals) *backfill {
+	return &backfill{e: e, pulse: p, vitals: v, limit: rate.NewLimiter(rate.Inf, e.ChunkSize), busy: map[int]bool{}}
+}
+
+// run returns when every range is copied.
+func (b *backfill) run(ctx context.Context) error {
+	if err := b.awaitPlan(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	stop := make(chan struct{})
+	g.Go(func() error { return b.obey(ctx, stop) })
+	g.Go(func() error {
+		defer close(stop)
+		workers, ctx := errgroup.WithContext(ctx)
+		for range b.e.Workers {
+			workers.Go(func() error { return b.work(ctx) })
+		}
+		return workers.Wait()
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	_, err := b.e.updateJob(context.WithoutCancel(ctx), func(j *job) bool {
+		if j.Copied {
+			return false
+		}
+		j.Copied, j.CopiedAt = true, time.Now().UTC()
+		return true
+	})
+	return err
+}
+
+func (b *backfill) awaitPlan(ctx context.Context) error {
+	for {
+		j := &job{}
+		if _, err := b.e.state.load(ctx, jobKey, j); err != nil {
+			return err
+		}
+		if b.fresh = j.Generation > 1; j.Planned {
+			b.heed(j)
+			return nil
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// obey follows pause and throttle as they are changed in the control table.
+func (b *backfill) obey(ctx context.Context, stop <-chan struct{}) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			j := &job{}
+			if _, err := b.e.state.load(ctx, jobKey, j); err != nil {
+				return err
+			}
+			b.heed(j)
+		}
+	}
+}
+
+func (b *backfill) heed(j *job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = j.Paused
+	perSecond := b.e.Throttle
+	if j.Throttle > 0 && (perSecond == 0 || j.Throttle < perSecond) {
+		perSecond = j.Throttle
+	}
+	if perSecond == 0 {
+		b.limit.SetLimit(rate.Inf)
+		return
+	}
+	b.limit.SetLimit(rate.Limit(perSecond))
+}
+
+func (b *backfill) isPaused() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.paused
+}
+
+func (b *backfill) work(ctx context.Context) error {
+	for {
+		r, done, err := b.claim(ctx)
+		if err != nil || done {
+			return err
+		}
+		if r == nil {
+			if err := sleep(ctx, 200*time.Millisecond); err != nil {
+				return err
+			}
+			continue
+		}
+		err = b.copyRange(ctx, r)
+		b.mu.Lock()
+		delete(b.busy, r.N)
+		b.mu.Unlock()
+		if err != nil && !errors.Is(err, errLost) {
+			return err
+		}
+	}
+}
+
+// claim takes a range under the lock, so that two workers of one process do not
+// take the same.
+func (b *backfill) claim(ctx context.Context) (*rangeRow, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, done, err := b.e.claimRange(ctx, b.vitals, func(n int) bool { return b.busy[n] })
+	if r != nil {
+		b.busy[r.N] = true
+	}
+	return r, done, err
+}
+
+// piece is a chunk that was read, or why it could not be.
+type piece struct {
+	chunk
+	err error
+}
+
+// copyRange copies a range from where it was left, reading one chunk ahead. The
+// cursor moves only past what is in the target.
+func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := make(chan piece, 1)
+	var reader sync.WaitGroup
+	reader.Go(func() { b.readAhead(ctx, unpackID(r.After), unpackID(r.To), ahead) })
+	defer reader.Wait()
+	defer cancel()
+	for p := range ahead {
+		if p.err != nil {
+			return p.err
+		}
+		if err := b.write(ctx, r, p.chunk); err != nil {
+			return err
+		}
+		if len(p.docs) > 0 {
+			r.After = packID(p.docs[len(p.docs)-1].Lookup("_id"))
+		}
+		r.Copied += int64(len(p.docs))
+		r.Done = len(p.docs) == 0
+		if err := b.e.crash("chunk"); err != nil {
+			return err
+		}
+		if err := b.e.state.save(ctx, r); err != nil || r.Done {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// readAhead sends the range's chunks in order; an empty one is the last.
+func (b *backfill) readAhead(ctx context.Context, after, to bson.RawValue, out chan<- piece) {
+	defer close(out)
+	for {
+		c, err := b.next(ctx, after, to)
+		select {
+		case out <- piece{c, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || len(c.docs) == 0 {
+			return
+		}
+		after = c.docs[len(c.docs)-1].Lookup("_id")
+	}
+}
+
+func (b *backfill) next(ctx context.Context, after, to bson.RawValue) (chunk, error) {
+	for b.isPaused() {
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return chunk{}, err
+		}
+	}
+	return b.e.source.read(ctx, after, to, b.e.ChunkSize)
+}
+
+func (b *backfill) write(ctx context.Context, r *rangeRow, c chunk) error {
+	if len(c.docs) == 0 {
+		return nil
+	}
+	if err := b.limit.WaitN(ctx, min(len(c.docs), b.limit.Burst())); err != nil {
+		return err
+	}
+	entries := make([]entry, 0, len(c.docs))
+	for _, doc := range c.docs {
+		e, err := b.e.target.encode(doc, c.at)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+		r.Bytes += int64(e.size)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.e.Writers)
+	for _, batch := range b.e.target.batches(entries) {
+		g.Go(func() error {
+			if !b.pulse.alive() {
+				return errPulse
+			}
+			return b.e.target.putAbsent(ctx, batch, c.at, b.fresh)
+		})
+	}
+	return g.Wait()
+}

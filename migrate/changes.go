@@ -1,0 +1,141 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ErrHistoryLost: the position in the change stream is no longer in the source's
+// oplog.
+var ErrHistoryLost = errors.New("the position in the change stream is gone from the source's oplog, so deletes may have been missed; copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
+
+// changesRow is the state of the changes: who follows them, and from where.
+type changesRow struct {
+	Row
+	Worker   string    `dynamodbav:"worker"`
+	Start    clock     `dynamodbav:"start"` // followed from here while Token is empty
+	Token    []byte    `dynamodbav:"token"`
+	Applied  clock     `dynamodbav:"applied"`  // everything up to this source time is in the target
+	CaughtUp time.Time `dynamodbav:"caughtUp"` // when the stream last held nothing more
+	SavedAt  time.Time `dynamodbav:"savedAt"`
+	Events   int64     `dynamodbav:"events"`
+	Markers  []string  `dynamodbav:"markers"` // the last ones passed
+	Foreign  foreign   `dynamodbav:"foreign"`
+	Error    string    `dynamodbav:"error"` // why following stopped
+}
+
+const changesKey = "changes"
+
+// foreign sums up the writes that did not move the plan's stamp field.
+type foreign struct {
+	Writes int64     `dynamodbav:"writes" json:"writes"`
+	LastID string    `dynamodbav:"lastId" json:"lastId,omitempty"`
+	LastAt time.Time `dynamodbav:"lastAt" json:"lastAt,omitzero"`
+}
+
+// Changes is what status and progress tell of the change stream.
+type Changes struct {
+	Followed bool          `json:"followed"` // a process is following
+	Applied  uint64        `json:"appliedUpTo"`
+	Lag      time.Duration `json:"lagNanoseconds"` // negative while unknown
+	Events   int64         `json:"events"`
+	Foreign  foreign       `json:"foreign"`
+	Error    string        `json:"error,omitempty"`
+}
+
+func (r *changesRow) summary(now time.Time) Changes {
+	c := Changes{Followed: r.Worker != "", Applied: uint64(r.Applied), Lag: -1, Events: r.Events, Foreign: r.Foreign, Error: r.Error}
+	if !r.CaughtUp.IsZero() {
+		c.Lag = max(0, now.Sub(r.CaughtUp))
+	}
+	return c
+}
+
+// follow keeps contending for the changes and follows them while it holds them.
+func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
+	for {
+		row, err := e.acquireChanges(ctx, v)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+				return err
+			}
+			continue
+		}
+		err = e.holdChanges(ctx, p, row)
+		if !errors.Is(err, errLost) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// acquireChanges takes the changes unless someone alive has them.
+func (e *Engine) acquireChanges(ctx context.Context, v *vitals) (*changesRow, error) {
+	row := &changesRow{}
+	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+		return nil, err
+	}
+	if row.Worker != e.worker {
+		if gone, err := v.dead(ctx, row.Worker); err != nil || !gone {
+			return nil, err
+		}
+	}
+	row.Worker, row.Error = e.worker, ""
+	if row.Start == 0 {
+		now, err := e.sourceTime(ctx)
+		if err != nil {
+			return nil, err
+		}
+		row.Start = now
+	}
+	err := e.state.save(ctx, row)
+	if errors.Is(err, errLost) {
+		return nil, nil
+	}
+	return row, err
+}
+
+func (e *Engine) sourceTime(ctx context.Context) (now clock, err error) {
+	err = retry(ctx, "ask MongoDB for its time", func(ctx context.Context) (err error) {
+		now, err = e.source.now(ctx)
+		return err
+	})
+	return now, err
+}
+
+// awaitMarker inserts a marker and waits until the changes have passed it: then
+// everything acknowledged before is in the target.
+func (e *Engine) awaitMarker(ctx context.Context, epoch int64, poll time.Duration) (*changesRow, error) {
+	id := uuid.NewString()
+	if err := e.source.mark(ctx, id, epoch); err != nil {
+		return nil, err
+	}
+	defer func() {
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = e.source.unmark(out, id) // a marker left behind does no harm
+	}()
+	return e.awaitPassed(ctx, id, poll)
+}
+
+func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Duration) (*changesRow, error) {
+	for {
+		row := &changesRow{}
+		if _, err := e.state.load(ctx, changesKey, row); err != nil {
+			return nil, err
+		}
+		if slices.Contains(row.Markers, marker) {
+			return row, nil
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return nil, fmt.Errorf("wait until the changes have passed a marker: %w", err)
+		}
+	}
+}

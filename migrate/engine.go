@@ -1,0 +1,154 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/uuid"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/ownership"
+)
+
+// DynamoDBAPI is what a migration needs of *dynamodb.Client.
+type DynamoDBAPI interface {
+	ownership.DynamoDBAPI
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+}
+
+// Config says what an Engine works on. Plan, Mongo, Database and DynamoDB are
+// needed; all else has defaults.
+type Config struct {
+	Plan         *Plan
+	Mongo        *mongo.Client
+	Database     string // used where the plan names none
+	DynamoDB     DynamoDBAPI
+	ControlTable string // default ownership.DefaultTable
+
+	RangeSize int           // documents in a range of _id; default by the size of the collection
+	ChunkSize int           // documents read at once; default 500
+	Workers   int           // ranges copied at once by this process; default 4
+	Writers   int           // concurrent writes of each range; default 4
+	Appliers  int           // changes applied at once; default 16
+	Throttle  int           // documents a second that this process copies; default unlimited
+	Lease     time.Duration // after which a silent process is taken for dead; default 3s
+
+	// Progress is called about once a second while copying and following, and
+	// at each change of phase; it must not block.
+	Progress func(Progress)
+	Log      *slog.Logger // default: discards
+	// Crash, if set, is asked at named points of the protocol; an error ends the
+	// process's work there as if it had been killed. For tests of invariant 7.
+	Crash func(point string) error
+}
+
+// Validate reports the first setting that is missing or wrong.
+func (c Config) Validate() error {
+	switch {
+	case c.Plan == nil || c.Plan.codec == nil:
+		return errors.New("migrate: no plan; read one with ReadPlan")
+	case c.Mongo == nil || c.DynamoDB == nil:
+		return errors.New("migrate: clients of both stores are needed")
+	case c.Plan.Source.Database == "" && c.Database == "":
+		return errors.New("migrate: no source database; name it in the plan or in the path of MONGODB_URI")
+	case c.RangeSize < 0 || c.ChunkSize < 0 || c.Workers < 0 || c.Writers < 0 || c.Appliers < 0 || c.Throttle < 0 || c.Lease < 0:
+		return errors.New("migrate: sizes, rates and times must not be negative")
+	}
+	return nil
+}
+
+func (c *Config) defaults() {
+	def(&c.ControlTable, ownership.DefaultTable)
+	def(&c.ChunkSize, 500)
+	def(&c.Workers, 4)
+	def(&c.Writers, 4)
+	def(&c.Appliers, 16)
+	def(&c.Lease, 3*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	if c.Crash == nil {
+		c.Crash = func(string) error { return nil }
+	}
+}
+
+// Engine performs the verbs of a migration for one plan. Its methods may be
+// called concurrently and from any number of processes.
+type Engine struct {
+	Config
+	codec  *codec.Codec
+	source *source
+	target *target
+	state  *state
+	owners *ownership.Table
+	worker string // this process's name among the workers
+
+	crashed atomic.Bool
+}
+
+// errCrash ends the work of an engine at a point that Config.Crash chose.
+var errCrash = errors.New("crashed on purpose")
+
+// crash asks at a named point whether to go on. After a crash nothing is tidied
+// up any more, as if the process had been killed.
+func (e *Engine) crash(point string) error {
+	if err := e.Crash(point); err != nil {
+		e.crashed.Store(true)
+		return fmt.Errorf("%w at %q: %w", errCrash, point, err)
+	}
+	return nil
+}
+
+// New checks cfg; it sends nothing.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	database := cfg.Plan.Source.Database
+	if database == "" {
+		database = cfg.Database
+	}
+	e := &Engine{Config: cfg, codec: cfg.Plan.codec, worker: uuid.NewString()}
+	e.owners = ownership.NewTable(cfg.DynamoDB, cfg.ControlTable)
+	e.source = &source{db: cfg.Mongo.Database(database), name: cfg.Plan.Source.Collection, entity: cfg.Plan.Entity}
+	e.target = &target{plan: cfg.Plan, codec: cfg.Plan.codec, client: cfg.DynamoDB}
+	e.state = &state{client: cfg.DynamoDB, table: cfg.ControlTable, pk: "entity#" + cfg.Plan.Entity}
+	return e, nil
+}
+
+// Init creates the control table, unless it is there.
+func (e *Engine) Init(ctx context.Context) error {
+	if err := e.owners.Ensure(ctx); err != nil {
+		return reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
+	}
+	return nil
+}
+
+// record loads who owns the entity.
+func (e *Engine) record(ctx context.Context) (ownership.Record, error) {
+	r, err := e.owners.Load(ctx, e.Plan.Entity)
+	if err != nil {
+		return r, reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
+	}
+	return r, nil
+}
+
+// reachable adds what to look at when a store cannot be reached at all.
+func reachable(store, settings string, err error) error {
+	if unreachable(err) {
+		return fmt.Errorf("%s cannot be reached; check %s: %w", store, settings, err)
+	}
+	return err
+}

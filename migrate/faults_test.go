@@ -1,0 +1,51 @@
+package migrate_test
+
+import (
+	"math/rand/v2"
+	"sync"
+
+	dynamodbserver "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
+)
+
+// faults makes a share of all requests to both stores go wrong, by seed.
+type faults struct {
+	mu       sync.Mutex
+	rate     float64
+	rng      *rand.Rand
+	injected int
+}
+
+func (f *faults) set(rate float64, seed uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rate, f.rng = rate, rand.New(rand.NewPCG(seed, 99))
+}
+
+// draw returns a number below n, or -1 for no fault.
+func (f *faults) draw(n int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rate == 0 || f.rng.Float64() >= f.rate {
+		return -1
+	}
+	f.injected++
+	return f.rng.IntN(n)
+}
+
+func (f *faults) dynamodb(_, _ string) dynamodbserver.Fault {
+	all := []dynamodbserver.Fault{dynamodbserver.FaultThrottle, dynamodbserver.FaultInternal, dynamodbserver.FaultTimeoutBefore,
+		dynamodbserver.FaultTimeoutAfter, dynamodbserver.FaultPartial, dynamodbserver.FaultConflict}
+	if i := f.draw(len(all)); i >= 0 {
+		return all[i]
+	}
+	return dynamodbserver.FaultNone
+}
+
+func (f *faults) mongodb(_, _ string) mongodbserver.Fault {
+	all := []mongodbserver.FaultKind{mongodbserver.CloseBefore, mongodbserver.CloseAfter, mongodbserver.NotWritablePrimary}
+	if i := f.draw(len(all)); i >= 0 {
+		return mongodbserver.Fault{Kind: all[i]}
+	}
+	return mongodbserver.Fault{}
+}

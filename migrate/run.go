@@ -1,0 +1,248 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/migrate/ownership"
+)
+
+// RunOptions choose how far Run goes.
+type RunOptions struct {
+	// UntilShadowing returns when everything is copied and the changes have been
+	// caught up with, instead of following until the owner has switched.
+	UntilShadowing bool
+	// FromStart copies everything afresh, from a new position in the change
+	// stream; what is in the target is replaced where it is older.
+	FromStart bool
+}
+
+// errDone ends a run that has done what it was asked for.
+var errDone = errors.New("done")
+
+// Run copies the collection and follows its changes until the owner has
+// switched. It may be killed at any instant, and be run by any number of
+// processes at once. A run that was cut off from the control table for longer
+// than its lease begins again by itself.
+func (e *Engine) Run(ctx context.Context, opts RunOptions) error {
+	rec, err := e.prepare(ctx, opts)
+	if err != nil || rec.Owner == ownership.DynamoDB {
+		return err
+	}
+	for {
+		err := e.runOnce(ctx, opts)
+		switch {
+		case errors.Is(err, errDone):
+			return nil
+		case ctx.Err() != nil && !e.crashed.Load():
+			return fmt.Errorf("run of %s interrupted: %w", e.Plan.Entity, ctx.Err())
+		case !errors.Is(err, errPulse):
+			return err
+		}
+		e.Log.Warn("lease lost, beginning again", "worker", e.worker)
+		e.worker = uuid.NewString()
+	}
+}
+
+// prepare makes sure of what a run needs before it changes anything.
+func (e *Engine) prepare(ctx context.Context, opts RunOptions) (ownership.Record, error) {
+	rec, err := e.record(ctx)
+	if err != nil {
+		return rec, err
+	}
+	if rec.Owner == ownership.DynamoDB {
+		e.Progress(Progress{At: time.Now(), Phase: rec.Phase, Message: "the owner has switched already; there is nothing to do"})
+		return rec, nil
+	}
+	if err := e.source.mustExist(ctx); err != nil {
+		return rec, err
+	}
+	if err := e.ensureTables(ctx); err != nil {
+		return rec, err
+	}
+	if opts.FromStart {
+		if err := e.reset(ctx); err != nil {
+			return rec, err
+		}
+	}
+	_, err = e.updateJob(ctx, func(j *job) bool {
+		if j.Generation > 0 {
+			return false
+		}
+		j.Generation, j.StartedAt = 1, time.Now().UTC()
+		return true
+	})
+	if err != nil {
+		return rec, err
+	}
+	return e.movePhase(ctx, ownership.Legacy, ownership.Copying)
+}
+
+// movePhase changes the phase if it is still from.
+func (e *Engine) movePhase(ctx context.Context, from, to ownership.Phase) (ownership.Record, error) {
+	for i := 0; ; i++ {
+		rec, err := e.record(ctx)
+		if err != nil || rec.Phase != from {
+			return rec, err
+		}
+		next, err := e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase = to })
+		if !errors.Is(err, ownership.ErrConflict) || i > 20 {
+			return next, err
+		}
+	}
+}
+
+// reset forgets the ranges and the position; the next run copies afresh.
+func (e *Engine) reset(ctx context.Context) error {
+	rec, err := e.record(ctx)
+	if err != nil {
+		return err
+	}
+	if rec.Phase == ownership.Switching {
+		return fmt.Errorf("a cut-over of %s is going on; let it end, or run `banyan-migrate cutover` again, first", e.Plan.Entity)
+	}
+	start, err := e.sourceTime(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := e.movePhase(ctx, ownership.Shadowing, ownership.Copying); err != nil {
+		return err
+	}
+	if err := e.forgetVerifications(ctx); err != nil {
+		return err
+	}
+	if err := e.restartChanges(ctx, start); err != nil {
+		return err
+	}
+	_, err = e.updateJob(ctx, func(j *job) bool {
+		j.Generation, j.StartedAt = j.Generation+1, time.Now().UTC()
+		j.Planned, j.Copied, j.CopiedAt = false, false, time.Time{}
+		return true
+	})
+	return err
+}
+
+// restartChanges takes the position away from whoever follows; he notices at
+// his next save.
+func (e *Engine) restartChanges(ctx context.Context, start clock) error {
+	for {
+		row := &changesRow{}
+		if _, err := e.state.load(ctx, changesKey, row); err != nil {
+			return err
+		}
+		*row = changesRow{Row: row.Row, Start: start, Foreign: row.Foreign}
+		if err := e.state.save(ctx, row); !errors.Is(err, errLost) {
+			return err
+		}
+	}
+}
+
+func (e *Engine) runOnce(ctx context.Context, opts RunOptions) error {
+	p, lost, stop, err := e.beat(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	v := e.watchWorkers()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-lost:
+			return errPulse
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	g.Go(func() error { return e.follow(ctx, p, v) })
+	g.Go(func() error { return e.copyThenShadow(ctx, p, v) })
+	g.Go(func() error { return e.watchOwner(ctx, opts) })
+	g.Go(func() error { return e.report(ctx) })
+	return g.Wait()
+}
+
+// copyThenShadow copies what is left to copy, waits until the changes have
+// caught up with that, and says so in the phase.
+func (e *Engine) copyThenShadow(ctx context.Context, p *pulse, v *vitals) error {
+	if err := e.newBackfill(p, v).run(ctx); err != nil {
+		return err
+	}
+	rec, err := e.record(ctx)
+	if err != nil || rec.Phase != ownership.Copying {
+		return err
+	}
+	if _, err := e.awaitMarker(ctx, rec.Epoch, 50*time.Millisecond); err != nil {
+		return err
+	}
+	if err := e.crash("shadowing"); err != nil {
+		return err
+	}
+	_, err = e.movePhase(ctx, ownership.Copying, ownership.Shadowing)
+	return err
+}
+
+// orphanAfter is how long after its hold ended a cut-over that nobody finishes
+// is undone by a run.
+const orphanAfter = 3 * time.Second
+
+// watchOwner ends the run when it has nothing more to do, and undoes a cut-over
+// whose process is gone: the fence would refuse writes for good.
+func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
+	for {
+		rec, err := e.record(ctx)
+		switch {
+		case err != nil:
+			return err
+		case rec.Owner == ownership.DynamoDB:
+			return errDone
+		case opts.UntilShadowing && rec.Phase == ownership.Shadowing:
+			return errDone
+		case rec.Phase == ownership.Switching && time.Now().After(rec.HoldUntil.Add(orphanAfter)):
+			e.Log.Warn("undoing a cut-over that nobody finished", "entity", e.Plan.Entity)
+			if _, err := e.undo(ctx, rec); err != nil && !errors.Is(err, ownership.ErrConflict) {
+				return err
+			}
+		}
+		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// report calls Progress once a second.
+func (e *Engine) report(ctx context.Context) error {
+	var m meter
+	for {
+		p, err := e.progress(ctx)
+		if err != nil {
+			return err
+		}
+		p.PerSecond = m.observe(p.At, p.Copied.Documents)
+		p.ETA = eta(p.Copied, p.PerSecond)
+		e.Progress(p)
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *Engine) progress(ctx context.Context) (Progress, error) {
+	rec, err := e.record(ctx)
+	if err != nil {
+		return Progress{}, err
+	}
+	c, err := e.copied(ctx)
+	if err != nil {
+		return Progress{}, err
+	}
+	row := &changesRow{}
+	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+		return Progress{}, err
+	}
+	now := time.Now()
+	return Progress{At: now.UTC(), Phase: rec.Phase, Copied: c, Changes: row.summary(now)}, nil
+}

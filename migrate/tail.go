@@ -1,0 +1,154 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// maxTail bounds how many changed keys a cut-over keeps to compare again.
+const maxTail = 200_000
+
+// tail collects the keys that changed since a verification, from a change
+// stream of its own: a cut-over that is killed has nothing to remember.
+type tail struct {
+	e       *Engine
+	mu      sync.Mutex
+	keys    map[string]bson.RawValue
+	markers map[string]bool
+}
+
+func (e *Engine) newTail() *tail {
+	return &tail{e: e, keys: map[string]bson.RawValue{}, markers: map[string]bool{}}
+}
+
+// follow collects until ctx ends, from the place where v stood.
+func (t *tail) follow(ctx context.Context, v *Verification, epoch int64) error {
+	token := bson.Raw(v.Token)
+	for i := 0; ; i++ {
+		err := t.collect(ctx, &token, v.AsOf, epoch)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case historyLost(err):
+			return fmt.Errorf("compare what changed since the verification: %w; verify again", err)
+		case permanent(err) || i >= attempts || errors.Is(err, errTailFull):
+			return fmt.Errorf("compare what changed since the verification: %w", err)
+		}
+		if err := sleep(ctx, backoff(i)); err != nil {
+			return err
+		}
+	}
+}
+
+var errTailFull = fmt.Errorf("more than %d documents changed since; verify again, and cut over soon after", maxTail)
+
+func (t *tail) collect(ctx context.Context, token *bson.Raw, start clock, epoch int64) error {
+	cs, err := t.e.watch(ctx, epoch, *token, start, false)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = cs.Close(out) // the server forgets the cursor by itself
+	}()
+	for ctx.Err() == nil {
+		if !cs.TryNext(ctx) {
+			if err := cs.Err(); err != nil {
+				return err
+			}
+			continue
+		}
+		ev, err := decodeEvent(cs.Current)
+		if err != nil {
+			return err
+		}
+		if err := t.note(ev); err != nil {
+			return err
+		}
+		*token = append(bson.Raw{}, cs.ResumeToken()...)
+	}
+	return ctx.Err()
+}
+
+func (t *tail) note(ev event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case ev.collection == markers:
+		if id, ok := ev.id.StringValueOK(); ok && ev.op == "insert" {
+			t.markers[id] = true
+		}
+	case ev.changesDocument():
+		t.keys[idText(ev.id)] = ev.id
+		if len(t.keys) > maxTail {
+			return errTailFull
+		}
+	}
+	return nil
+}
+
+// take empties the collection of keys.
+func (t *tail) take() []bson.RawValue {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ids := make([]bson.RawValue, 0, len(t.keys))
+	for _, id := range t.keys {
+		ids = append(ids, id)
+	}
+	t.keys = map[string]bson.RawValue{}
+	return ids
+}
+
+func (t *tail) saw(marker string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.markers[marker] {
+		delete(t.markers, marker)
+		return true
+	}
+	return false
+}
+
+// sync returns when both the target and this tail have everything that was
+// acknowledged before the call.
+func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error {
+	id := uuid.NewString()
+	if err := t.e.source.mark(ctx, id, epoch); err != nil {
+		return err
+	}
+	defer func() {
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = t.e.source.unmark(out, id) // a marker left behind does no harm
+	}()
+	if _, err := t.e.awaitPassed(ctx, id, poll); err != nil {
+		return err
+	}
+	for !t.saw(id) {
+		if err := sleep(ctx, poll); err != nil {
+			return fmt.Errorf("wait until the tail has passed a marker: %w", err)
+		}
+	}
+	return nil
+}
+
+// compare checks keys as they are now. Everything that was read has been
+// applied, so a difference is one, unless the source has moved on meanwhile.
+func (t *tail) compare(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []Mismatch, unstable []bson.RawValue, err error) {
+	for len(ids) > 0 {
+		n := min(len(ids), 500)
+		b, u, err := t.e.checkNow(ctx, ids[:n], epoch)
+		if err != nil {
+			return nil, nil, err
+		}
+		bad, unstable, ids = append(bad, b...), append(unstable, u...), ids[n:]
+	}
+	return bad, unstable, nil
+}

@@ -1,0 +1,147 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// workerRow is one process that takes part in a migration. Its beat grows while
+// it lives; who sees the same beat for a whole lease takes it for dead, so no
+// two machines' clocks are ever compared.
+type workerRow struct {
+	Row
+	ID   string    `dynamodbav:"id"`
+	Beat int64     `dynamodbav:"beat"`
+	At   time.Time `dynamodbav:"at"` // for people only
+	Host string    `dynamodbav:"host"`
+	PID  int       `dynamodbav:"pid"`
+}
+
+const workerPrefix = "worker#"
+
+// pulse keeps this process alive in the eyes of the others, and knows until
+// when it may believe so: two thirds of the lease, counted from before the beat
+// was sent.
+type pulse struct {
+	e     *Engine
+	mu    sync.Mutex
+	until time.Time
+	row   workerRow
+}
+
+// beat starts a pulse; stop ends it and takes the process off the list.
+func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop func(), err error) {
+	host, _ := os.Hostname() // for people only
+	p = &pulse{e: e}
+	if _, err := e.state.load(ctx, workerPrefix+e.worker, &p.row); err != nil {
+		return nil, nil, nil, err
+	}
+	p.row.ID, p.row.Host, p.row.PID = e.worker, host, os.Getpid()
+	if err := p.once(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		p.keep(ctx, gone)
+	}()
+	return p, gone, func() {
+		cancel()
+		<-done
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if !e.crashed.Load() {
+			_ = e.state.remove(out, workerPrefix+e.worker) // the others find out by themselves, later
+		}
+	}, nil
+}
+
+func (p *pulse) once(ctx context.Context) error {
+	sent := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.e.Lease)
+	defer cancel()
+	p.row.Beat++
+	p.row.At = sent.UTC()
+	if err := p.e.state.save(ctx, &p.row); err != nil {
+		return fmt.Errorf("beat of worker %s: %w", p.e.worker, err)
+	}
+	p.mu.Lock()
+	p.until = sent.Add(p.e.Lease * 2 / 3)
+	p.mu.Unlock()
+	return nil
+}
+
+func (p *pulse) keep(ctx context.Context, gone chan<- struct{}) {
+	for sleep(ctx, p.e.Lease/6) == nil {
+		if err := p.once(ctx); err != nil && ctx.Err() == nil && !p.alive() {
+			close(gone)
+			return
+		}
+	}
+}
+
+// alive reports whether this process may still believe in its leases.
+func (p *pulse) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().Before(p.until)
+}
+
+// vitals watches the beats of other workers.
+type vitals struct {
+	e    *Engine
+	mu   sync.Mutex
+	seen map[string]sighting
+	read time.Time
+}
+
+type sighting struct {
+	beat  int64
+	since time.Time
+	there bool
+}
+
+func (e *Engine) watchWorkers() *vitals { return &vitals{e: e, seen: map[string]sighting{}} }
+
+// dead reports whether a worker is gone: off the list, or silent for a lease.
+func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
+	if worker == "" {
+		return true, nil
+	}
+	if worker == v.e.worker {
+		return false, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.look(ctx); err != nil {
+		return false, err
+	}
+	s, known := v.seen[worker]
+	return !known || !s.there || time.Since(s.since) > v.e.Lease, nil
+}
+
+// look reads the list of workers at most five times a second.
+func (v *vitals) look(ctx context.Context) error {
+	if time.Since(v.read) < 200*time.Millisecond {
+		return nil
+	}
+	rows, err := list[workerRow](ctx, v.e.state, workerPrefix)
+	if err != nil {
+		return err
+	}
+	v.read = time.Now()
+	now := map[string]sighting{}
+	for _, r := range rows {
+		s, known := v.seen[r.ID]
+		if !known || s.beat != r.Beat {
+			s = sighting{beat: r.Beat, since: v.read, there: true}
+		}
+		now[r.ID] = s
+	}
+	v.seen = now
+	return nil
+}

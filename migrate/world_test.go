@@ -1,0 +1,228 @@
+package migrate_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
+
+	dynamodbserver "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/plans"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is both stores over the wire, and a migration of users between them.
+type world struct {
+	t      testing.TB
+	ctx    context.Context
+	mongo  *mongo.Client
+	db     *mongo.Database
+	users  *mongo.Collection
+	ddb    *dynamodb.Client
+	plan   *migrate.Plan
+	owners *ownership.Table
+	faults *faults
+	uri    string
+	aws    string
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, ctx: t.Context()}
+	w.faults = &faults{}
+	db, err := mongodbserver.Start(mongodbserver.Config{Fault: w.faults.mongodb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.uri = db.URI()
+	server := httptest.NewServer(dynamodbserver.New(dynamodbserver.Config{Fault: w.faults.dynamodb}))
+	w.aws = server.URL
+	w.mongo, err = mongo.Connect(options.Client().ApplyURI(w.uri))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.faults.set(0, 0)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = w.mongo.Disconnect(ctx)
+		server.CloseClientConnections()
+		server.Close()
+		_ = db.Close()
+	})
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.ddb = dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+	w.db = w.mongo.Database("legacy")
+	w.users = w.db.Collection("users")
+	if w.plan, err = migrate.ParsePlan("users.yaml", plans.Users); err != nil {
+		t.Fatal(err)
+	}
+	w.owners = ownership.NewTable(w.ddb, "")
+	return w
+}
+
+// seed inserts n users with a unique index on email.
+func (w *world) seed(n int) {
+	w.t.Helper()
+	if _, err := w.users.Indexes().CreateOne(w.ctx, mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
+		w.t.Fatal(err)
+	}
+	for from := 0; from < n; from += 1000 {
+		var docs []any
+		for i := from; i < min(n, from+1000); i++ {
+			docs = append(docs, user(i))
+		}
+		if _, err := w.users.InsertMany(w.ctx, docs); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func userID(i int) bson.ObjectID {
+	var id bson.ObjectID
+	copy(id[:], fmt.Sprintf("%012d", i))
+	return id
+}
+
+func user(i int) bson.D {
+	d := bson.D{{Key: "_id", Value: userID(i)}, {Key: "name", Value: fmt.Sprintf("User %d", i)}, {Key: "email", Value: fmt.Sprintf("u%d@example.com", i)},
+		{Key: "password", Value: "$2a$04$not.a.real.hash.but.as.long.as.one.is.in.practice.000"}}
+	if i%3 > 0 { // documents from before the service have neither
+		d = append(d, bson.E{Key: "version", Value: int64(1)}, bson.E{Key: "createdAt", Value: time.UnixMilli(1600000000000 + int64(i)).UTC()})
+	}
+	return d
+}
+
+func (w *world) engine(change ...func(*migrate.Config)) *migrate.Engine {
+	w.t.Helper()
+	cfg := migrate.Config{Plan: w.plan, Mongo: w.mongo, Database: "legacy", DynamoDB: w.ddb, Lease: time.Second}
+	for _, c := range change {
+		c(&cfg)
+	}
+	e, err := migrate.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := e.Init(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// scan reads a whole table.
+func (w *world) scan(table string) []codec.Item {
+	w.t.Helper()
+	var all []codec.Item
+	pages := dynamodb.NewScanPaginator(w.ddb, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(w.ctx)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, page.Items...)
+	}
+	return all
+}
+
+func isTombstone(item codec.Item) bool {
+	m, ok := item[codec.Reserved].(*types.AttributeValueMemberM)
+	if !ok {
+		return false
+	}
+	d, ok := m.Value["d"].(*types.AttributeValueMemberBOOL)
+	return ok && d.Value
+}
+
+// mustBeEqual checks that the target holds exactly the documents of the given
+// collections, later ones winning, and the unique table exactly their e-mails.
+func (w *world) mustBeEqual(collections ...string) {
+	w.t.Helper()
+	want := map[string]bson.Raw{}
+	for _, name := range collections {
+		cur, err := w.db.Collection(name).Find(w.ctx, bson.D{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for cur.Next(w.ctx) {
+			want[cur.Current.Lookup("_id").ObjectID().Hex()] = append(bson.Raw{}, cur.Current...)
+		}
+		if err := cur.Err(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	live, emails := 0, map[string]string{}
+	for _, item := range w.scan("users") {
+		id := item["id"].(*types.AttributeValueMemberS).Value
+		if isTombstone(item) {
+			if want[id] != nil {
+				w.t.Errorf("user %s is a tombstone but lives in MongoDB", id)
+			}
+			continue
+		}
+		live++
+		doc, err := w.plan.Codec().Decode(item)
+		if err != nil {
+			w.t.Errorf("user %s: %v", id, err)
+			continue
+		}
+		if !bytes.Equal(doc, want[id]) {
+			w.t.Errorf("user %s differs:\n%v\n%v", id, doc, want[id])
+		}
+		if email, ok := doc.Lookup("email").StringValueOK(); ok {
+			emails["email#"+email] = id
+		}
+	}
+	if live != len(want) {
+		w.t.Errorf("%d items for %d documents", live, len(want))
+	}
+	entries := w.scan("users-unique")
+	for _, entry := range entries {
+		value := entry["value"].(*types.AttributeValueMemberS).Value
+		if owner := entry["owner"].(*types.AttributeValueMemberS).Value; emails[value] != owner {
+			w.t.Errorf("unique %q belongs to %q, want %q", value, owner, emails[value])
+		}
+	}
+	if len(entries) != len(emails) {
+		w.t.Errorf("%d unique entries for %d e-mails", len(entries), len(emails))
+	}
+}
+
+func (w *world) phase() ownership.Record {
+	w.t.Helper()
+	r, err := w.owners.Load(w.ctx, "users")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// background runs fn until the returned function is called, which returns its
+// error.
+func background(ctx context.Context, fn func(context.Context) error) func() error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- fn(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
