@@ -41,9 +41,9 @@ func TestConformance(t *testing.T) {
 	dynamodbtest.Run(t, client, streams)
 }
 
-// TestConformanceOfAnother runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
+// TestConformancePeer runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
 // infra/local/conformance/dynamodb-local.sh sets it.
-func TestConformanceOfAnother(t *testing.T) {
+func TestConformancePeer(t *testing.T) {
 	endpoint := os.Getenv("BANYAN_CONFORMANCE_DYNAMODB")
 	if endpoint == "" {
 		t.Skip("BANYAN_CONFORMANCE_DYNAMODB is not set")
