@@ -110,9 +110,8 @@ func await(ctx context.Context, arrival <-chan struct{}, deadline time.Time, nex
 	case <-arrival:
 	case <-timer.C:
 	case <-ctx.Done():
-		return false
 	}
-	return true
+	return ctx.Err() == nil // who went away takes no message along
 }
 
 // tryReceive takes what is visible now. Without any it returns what to wait
