@@ -138,7 +138,16 @@ var filterCases = []filterCase{
 
 func testFilters(t *testing.T, s *suite) {
 	coll := s.collection(t, filterDocuments...)
-	for _, c := range filterCases {
+	s.checkFilters(t, coll, filterCases)
+}
+
+func (s *suite) checkFilters(t *testing.T, coll *mongo.Collection, cases []filterCase) {
+	t.Helper()
+	for _, c := range cases {
+		if why := lacking[s.peer]["filters "+c.filter]; why != "" {
+			t.Logf("left out for %s: %s, as it %s", s.peer, c.filter, why)
+			continue
+		}
 		got := ids(t, coll, parse(t, c.filter), options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 		if got != c.want {
 			t.Errorf("%s finds %q, want %q", c.filter, got, c.want)
@@ -152,7 +161,7 @@ func testMoreFilters(t *testing.T, s *suite) {
 		`{"_id": 1, "a": {"$minKey": 1}}`, `{"_id": 2, "a": {"$maxKey": 1}}`, `{"_id": 3, "a": {"$numberDouble": "NaN"}}`,
 		`{"_id": 4, "a": 5}`, `{"_id": 5, "a": {"b": 1}}`, `{"_id": 6, "a": [5]}`, `{"_id": 7, "a": [{}]}`, `{"_id": 8, "a": [null]}`,
 		`{"_id": 9, "a": {"$numberDecimal": "5.0"}}`)
-	for _, c := range []filterCase{
+	s.checkFilters(t, coll, []filterCase{
 		{`{"a.b": null}`, "1 2 3 4 7 9"},
 		{`{"a.b": {"$exists": false}}`, "1 2 3 4 6 7 8 9"},
 		{`{"a": {"$gt": {"$minKey": 1}}}`, "2 3 4 5 6 7 8 9"},
@@ -165,12 +174,7 @@ func testMoreFilters(t *testing.T, s *suite) {
 		{`{"a": 5}`, "4 6 9"},
 		{`{"$expr": {"$eq": [{"$add": ["$_id", 1]}, 5]}}`, "4"},
 		{`{"$expr": {"$and": [{"$gt": ["$_id", 3]}, {"$lt": [{"$mod": ["$_id", 4]}, 1]}]}}`, "4 8"},
-	} {
-		got := ids(t, coll, parse(t, c.filter), options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
-		if got != c.want {
-			t.Errorf("%s finds %q, want %q", c.filter, got, c.want)
-		}
-	}
+	})
 }
 
 func testOrder(t *testing.T, s *suite) {

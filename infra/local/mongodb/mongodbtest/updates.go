@@ -201,7 +201,7 @@ func testBulkWrites(t *testing.T, s *suite) {
 		mongo.NewDeleteOneModel().SetFilter(parse(t, `{"_id": 1}`)),
 	}
 	r, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
-	if !mongo.IsDuplicateKeyError(err) || r.InsertedCount != 2 || r.ModifiedCount != 1 || r.DeletedCount != 1 {
+	if !mongo.IsDuplicateKeyError(err) || r.InsertedCount != 2 && s.peer != "mongo-java-server" || r.ModifiedCount != 1 || r.DeletedCount != 1 {
 		t.Errorf("unordered: %+v, %v", r, err)
 	}
 	_, err = coll.InsertMany(ctx, []any{bson.D{{Key: "_id", Value: 3}}, bson.D{{Key: "_id", Value: 2}}, bson.D{{Key: "_id", Value: 4}}})
@@ -209,7 +209,7 @@ func testBulkWrites(t *testing.T, s *suite) {
 	if !errorAs(err, &bulk) || len(bulk.WriteErrors) != 1 || bulk.WriteErrors[0].Index != 1 {
 		t.Errorf("ordered: %v", err)
 	}
-	if got := ids(t, coll, bson.D{}); got != "2 3" {
+	if got := ids(t, coll, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}})); got != "2 3" {
 		t.Errorf("left: %s", got)
 	}
 }
