@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,12 +27,12 @@ type echoInput struct {
 
 func (in echoInput) Resource() string { return in.Text }
 
-func echoService(effects *int) *awsjson.Service {
+func echoService(effects *atomic.Int32) *awsjson.Service {
 	return &awsjson.Service{
 		Target: "Echo_1", Version: "1.1", MaxBody: 1000,
 		Operations: map[string]awsjson.Operation{
 			"Echo": awsjson.Op(func(_ context.Context, in *echoInput) (*echoInput, error) {
-				*effects++
+				effects.Add(1)
 				return in, nil
 			}),
 			"Nothing": awsjson.Op(func(context.Context, *struct{}) (*struct{}, error) { return nil, nil }),
@@ -94,7 +95,7 @@ func TestAnswers(t *testing.T) {
 			if change == nil {
 				change = func(*http.Request) {}
 			}
-			got := post(t, echoService(new(int)), test.target, test.body, change)
+			got := post(t, echoService(new(atomic.Int32)), test.target, test.body, change)
 			if got.status != test.status || !strings.Contains(got.body, test.want) || test.want == "" && got.body != "" {
 				t.Errorf("%d %s, want %d %s", got.status, got.body, test.status, test.want)
 			}
@@ -103,7 +104,7 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
-	if got := post(t, echoService(new(int)), "Echo_1.Refuse", "").header.Get("X-Amzn-Query-Error"); got != "Old.NoSuchThing;Sender" {
+	if got := post(t, echoService(new(atomic.Int32)), "Echo_1.Refuse", "").header.Get("X-Amzn-Query-Error"); got != "Old.NoSuchThing;Sender" {
 		t.Errorf("X-Amzn-Query-Error: %s", got)
 	}
 }
@@ -125,7 +126,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.kind.String(), func(t *testing.T) {
-			effects := 0
+			var effects atomic.Int32
 			service := echoService(&effects)
 			service.Fault = func(operation, resource string) fault.Fault {
 				if operation != "Echo" || resource != "r" {
@@ -136,8 +137,8 @@ func TestFaults(t *testing.T) {
 			front := httptest.NewServer(service)
 			defer front.Close()
 			status, body := send(t, front)
-			if effects != test.effects || status != test.status || !strings.Contains(body, test.want) {
-				t.Errorf("%d effects, %d %s; want %d, %d %s", effects, status, body, test.effects, test.status, test.want)
+			if int(effects.Load()) != test.effects || status != test.status || !strings.Contains(body, test.want) {
+				t.Errorf("%d effects, %d %s; want %d, %d %s", effects.Load(), status, body, test.effects, test.status, test.want)
 			}
 		})
 	}
@@ -164,7 +165,7 @@ func send(t *testing.T, front *httptest.Server) (int, string) {
 }
 
 func TestOtherKindsReachTheOperation(t *testing.T) {
-	service := echoService(new(int))
+	service := echoService(new(atomic.Int32))
 	service.Fault = func(string, string) fault.Fault { return fault.Fault{Kind: fault.Duplicate} }
 	if got := post(t, service, "Echo_1.Kind", "{}"); !strings.Contains(got.body, "duplicate") {
 		t.Errorf("the operation was told %s", got.body)
@@ -179,7 +180,7 @@ func FuzzRequest(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
 		r.Header["X-Amz-Target"] = []string{target}
 		w := httptest.NewRecorder()
-		echoService(new(int)).ServeHTTP(w, r)
+		echoService(new(atomic.Int32)).ServeHTTP(w, r)
 		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("answer %q", w.Body)
 		}
