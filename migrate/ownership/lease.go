@@ -63,6 +63,7 @@ func (m *Member) poll(ctx context.Context) error {
 
 // learn takes over a record that was asked for at sent.
 func (m *Member) learn(sent time.Time, r Record) error {
+	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.registered.IsZero() || sent.Before(m.registered) {
@@ -72,7 +73,7 @@ func (m *Member) learn(sent time.Time, r Record) error {
 		return fmt.Errorf("revision %d of %s after %d: %w", r.Revision, m.cfg.Entity, m.rec.Revision, errRegressed)
 	}
 	if r.Hold && (!m.rec.Hold || r.Epoch != m.rec.Epoch) {
-		m.heldSince = m.cfg.Clock.Now()
+		m.heldSince = now
 	}
 	m.rec, m.recSent = r, sent
 	m.broadcast()
@@ -97,12 +98,12 @@ func (m *Member) keepRenewing(ctx context.Context) {
 }
 
 func (m *Member) renew(ctx context.Context) error {
+	sent := m.cfg.Clock.Now()
 	m.mu.Lock()
 	m.beat++
-	row := m.row(m.ackable())
+	row := m.row(sent)
 	m.mu.Unlock()
 
-	sent := m.cfg.Clock.Now()
 	err := m.attempt(ctx, func(ctx context.Context) error {
 		return m.cfg.Table.renewOnce(ctx, m.cfg.Entity, row)
 	})

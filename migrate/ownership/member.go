@@ -128,32 +128,34 @@ func (m *Member) drain(ctx context.Context) error {
 
 // register makes a new row. Whatever was read before it no longer counts.
 func (m *Member) register(ctx context.Context) error {
+	sent := m.cfg.Clock.Now()
 	m.mu.Lock()
 	m.id = m.cfg.ID + "-" + uuid.NewString()[:13]
 	m.registered, m.beatSent, m.recSent = time.Time{}, time.Time{}, time.Time{}
 	m.beat++
 	m.broadcast()
-	row := m.row(m.ackable())
+	row := m.row(sent)
 	m.mu.Unlock()
 
-	sent := m.cfg.Clock.Now()
 	err := m.attempt(ctx, func(ctx context.Context) error {
 		return m.cfg.Table.registerOnce(ctx, m.cfg.Entity, row)
 	})
 	if err != nil {
 		return err
 	}
+	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.registered, m.beatSent, m.acked = m.cfg.Clock.Now(), sent, row.Acked
+	m.registered, m.beatSent, m.acked = now, sent, row.Acked
 	return nil
 }
 
-// row is what the next request writes. Callers hold mu.
-func (m *Member) row(acked int64) MemberState {
+// row is what the request sent next writes. Callers hold mu, and so must not look
+// at the clock, which tests can stop.
+func (m *Member) row(sent time.Time) MemberState {
 	return MemberState{
-		ID: m.id, Service: m.cfg.Service, Acked: acked, Beat: m.beat, Lease: m.cfg.Lease,
-		LeaseExpiry: m.cfg.Clock.Now().Add(m.cfg.Lease), Inflight: m.inflight(),
+		ID: m.id, Service: m.cfg.Service, Acked: m.ackable(), Beat: m.beat, Lease: m.cfg.Lease,
+		LeaseExpiry: sent.Add(m.cfg.Lease), Inflight: m.inflight(),
 	}
 }
 
@@ -213,12 +215,13 @@ func (m *Member) Record() Record {
 
 // Ready returns nil while the member can admit reads, else why it cannot.
 func (m *Member) Ready() error {
+	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left {
 		return ErrLeft
 	}
-	if !m.leased(m.cfg.Clock.Now()) {
+	if !m.leased(now) {
 		return errors.Join(ErrNoLease, m.trying)
 	}
 	return nil
