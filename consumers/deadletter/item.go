@@ -64,7 +64,7 @@ func encode(d consumers.DeadLetter, inline bool) item {
 	i[attrAt] = text(formatTime(d.At))
 	i[attrSize] = &types.AttributeValueMemberN{Value: strconv.Itoa(len(d.Raw))}
 	if inline {
-		i[attrRaw] = &types.AttributeValueMemberB{Value: d.Raw}
+		i[attrRaw] = &types.AttributeValueMemberB{Value: append([]byte{}, d.Raw...)} // the SDK writes nil as no JSON at all
 	}
 	return i
 }
