@@ -1,0 +1,33 @@
+package demo
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// chaosPlan is what goes wrong in the chaos variant, all by the seed. The
+// rates are such that a long run meets every kind many times.
+const chaosPlan = `
+delay 60ms
+kinesis.PutRecords      throttle=0.02 partial=0.05 timeout-before=0.01 timeout-after=0.02 internal=0.01
+kinesis.GetRecords      throttle=0.03 internal=0.01 timeout-after=0.01
+dynamodb.BatchWriteItem throttle=0.01 partial=0.05 timeout-after=0.005
+dynamodb.BatchGetItem   throttle=0.01 partial=0.05
+dynamodb.*              throttle=0.005 internal=0.002 timeout-before=0.001 timeout-after=0.002
+lambda.*                duplicate=0.05 late=0.03 timeout-after=0.02 partial=0.01 throttle=0.01
+mongodb.find            timeout-before=0.002
+mongodb.*               timeout-before=0.001 timeout-after=0.001
+`
+
+// killer decides when the migrating process is killed.
+type killer struct {
+	r     *rand.Rand
+	kills int
+}
+
+func newKiller(seed uint64) *killer { return &killer{r: rand.New(rand.NewPCG(seed, 0xC1A05))} }
+
+// next is how long the process may live this time.
+func (k *killer) next() time.Duration {
+	return 100*time.Millisecond + time.Duration(k.r.ExpFloat64()*float64(700*time.Millisecond))
+}

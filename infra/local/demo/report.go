@@ -1,0 +1,117 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Report is what was measured. Times are in milliseconds.
+type Report struct {
+	Requests                int64   `json:"requests"`
+	FailedRequests          int64   `json:"failed_requests"`
+	EventsPublished         int64   `json:"events_published"`     // distinct events on the stream
+	EventsApplied           int64   `json:"events_applied"`       // of these, in effect in both read models
+	EventsLost              int64   `json:"events_lost"`          // acknowledged writes without their effect in the stream or a read model
+	EventsAppliedTwice      int64   `json:"events_applied_twice"` // effects in a read model that no event accounts for
+	ReadYourWritesViolation int64   `json:"read_your_writes_violations"`
+	Documents               int64   `json:"documents"`  // copied to DynamoDB
+	Compared                int64   `json:"compared"`   // by the verification
+	Mismatches              int64   `json:"mismatches"` // found by it, or by the audit after the switch
+	WriteHoldMS             float64 `json:"write_hold_ms"`
+	P50MS                   float64 `json:"p50_ms"`
+	P99MS                   float64 `json:"p99_ms"`
+	LagP99MS                float64 `json:"lag_p99_ms"` // from an event's arrival on the stream to its handling
+
+	Seed             uint64   `json:"seed"`
+	Size             int      `json:"size"`
+	Chaos            bool     `json:"chaos"`
+	Redelivered      int64    `json:"events_redelivered"` // duplicates on the stream
+	FaultsInjected   int64    `json:"faults_injected"`
+	MigrateKills     int      `json:"migrate_kills"`
+	MigratePeakBytes int64    `json:"migrate_peak_bytes"` // resident memory of the migrating process
+	MaxMS            float64  `json:"max_ms"`
+	Seconds          float64  `json:"seconds"`
+	Broken           []string `json:"broken"`            // invariants that did not hold, in words
+	Details          []string `json:"details,omitempty"` // the first of what failed or differed
+}
+
+// writeHoldLimit is the longest that writes may be held by a switch.
+const writeHoldLimit = time.Second
+
+// judge lists what broke.
+func (r *Report) judge() {
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			r.Broken = append(r.Broken, fmt.Sprintf(format, args...))
+		}
+	}
+	check(r.Requests > 0, "no request was made")
+	check(r.EventsPublished > 0, "no event was published")
+	check(r.Documents > 0, "no document was migrated")
+	check(r.FailedRequests == 0, "%d requests failed", r.FailedRequests)
+	check(r.EventsLost == 0, "%d events were lost", r.EventsLost)
+	check(r.EventsAppliedTwice == 0, "%d effects stand in a read model that no event accounts for", r.EventsAppliedTwice)
+	check(r.ReadYourWritesViolation == 0, "%d reads did not see the client's own write", r.ReadYourWritesViolation)
+	check(r.Mismatches == 0, "%d documents differ between MongoDB and DynamoDB", r.Mismatches)
+	check(r.WriteHoldMS > 0 && r.WriteHoldMS < ms(writeHoldLimit), "the longest write hold was %.0f ms, it must be above 0 and under %.0f", r.WriteHoldMS, ms(writeHoldLimit))
+}
+
+// save writes the report as JSON.
+func (r *Report) save(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// show prints the summary for a person.
+func (r *Report) show(s *screen) {
+	var b strings.Builder
+	row := func(good bool, label, value, note string) {
+		mark := s.style("32", "ok")
+		if !good {
+			mark = s.style("1;31", "!!")
+		}
+		fmt.Fprintf(&b, "  %s  %-34s %12s  %s\n", mark, label, value, s.style("2", note))
+	}
+	zero := func(label string, n int64, note string) { row(n == 0, label, number(n), note) }
+
+	s.act("What the mobile clients noticed")
+	row(r.Requests > 0, "requests", number(r.Requests), fmt.Sprintf("in %.0f s, all to one address", r.Seconds))
+	zero("failed", r.FailedRequests, "")
+	zero("own writes not read back", r.ReadYourWritesViolation, "")
+	row(true, "latency p50 / p99", fmt.Sprintf("%.1f / %.0f ms", r.P50MS, r.P99MS), fmt.Sprintf("slowest %.0f ms", r.MaxMS))
+	s.print(b.String())
+	b.Reset()
+
+	s.act("What happened behind their back")
+	row(r.EventsPublished > 0, "events published", number(r.EventsPublished), fmt.Sprintf("%s of them more than once", number(r.Redelivered)))
+	row(r.EventsApplied == r.EventsPublished, "events in effect", number(r.EventsApplied), "in both read models")
+	zero("events lost", r.EventsLost, "")
+	zero("effects applied twice", r.EventsAppliedTwice, "")
+	row(true, "lag p99", fmt.Sprintf("%.0f ms", r.LagP99MS), "from arrival on the stream to a consumer's handling")
+	row(r.Documents > 0, "documents moved to DynamoDB", number(r.Documents), fmt.Sprintf("%s compared", number(r.Compared)))
+	zero("mismatches", r.Mismatches, "")
+	row(r.WriteHoldMS < ms(writeHoldLimit), "longest write hold", fmt.Sprintf("%.0f ms", r.WriteHoldMS), "while the owner changed")
+	row(true, "memory of the migrating process", fmt.Sprintf("%d MB", r.MigratePeakBytes>>20), "at its peak")
+	if r.Chaos {
+		row(true, "faults injected / SIGKILLs", fmt.Sprintf("%s / %d", number(r.FaultsInjected), r.MigrateKills), fmt.Sprintf("seed %d", r.Seed))
+	}
+	s.print(b.String())
+
+	if len(r.Broken) == 0 {
+		s.print("\n" + s.style("1;32", "The monolith lost its timeline and its users, and nobody noticed.") + "\n")
+		return
+	}
+	s.print("\n" + s.style("1;31", "Broken:") + "\n")
+	for _, x := range append(r.Broken, r.Details...) {
+		s.print("  - " + x + "\n")
+	}
+}
