@@ -1,6 +1,9 @@
 package local
 
 import (
+	"context"
+	"time"
+
 	"github.com/banyan-fig/banyan/infra/local/dynamodb"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
@@ -12,11 +15,16 @@ func drawn(in *fault.Injector, service string) func(operation, resource string) 
 }
 
 // dynamodbFaults translates. A partial failure is unprocessed work where there
-// is a batch, and else a conflict with a transaction; late and duplicate have
-// no meaning for a database.
-func dynamodbFaults(in *fault.Injector) func(operation, table string) dynamodb.Fault {
+// is a batch, and else a conflict with a transaction; late is a slow answer;
+// duplicate has no meaning for a database. A timeout after the effect closes
+// the connection at once.
+func dynamodbFaults(ctx context.Context, in *fault.Injector) func(operation, table string) dynamodb.Fault {
 	return func(operation, table string) dynamodb.Fault {
-		switch in.Draw(DynamoDB, operation, table).Kind {
+		f := in.Draw(DynamoDB, operation, table)
+		if f.Kind == fault.TimeoutBefore || f.Kind == fault.Late {
+			hold(ctx, f.Delay)
+		}
+		switch f.Kind {
 		case fault.Throttle:
 			return dynamodb.FaultThrottle
 		case fault.Internal:
@@ -51,6 +59,16 @@ func mongodbFaults(in *fault.Injector) func(command, namespace string) mongodb.F
 			return mongodb.Fault{Delay: f.Delay}
 		}
 		return mongodb.Fault{}
+	}
+}
+
+// hold waits, unless the sandbox ends.
+func hold(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -30,8 +30,9 @@ type Sandbox struct {
 	env      []string
 	faults   *fault.Injector
 
+	ctx     context.Context // of all requests; ends with Close
+	stop    context.CancelFunc
 	http    *http.Server
-	stop    context.CancelFunc // ends the contexts of all requests
 	serving sync.WaitGroup
 	kinesis *kinesis.Server
 	lambda  *lambda.Host
@@ -54,8 +55,10 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	cfg = cfg.withDefaults()
 	user := newEnvironment(cfg.Environ)
 	s := &Sandbox{cfg: cfg, embedded: user.embeds()}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.faults, err = fault.New(cfg.Faults, cfg.Seed); err != nil {
+		s.stop()
 		return nil, err
 	}
 	if err := s.start(ctx, user); err != nil {
@@ -120,13 +123,11 @@ func (s *Sandbox) startAWS(l net.Listener, url, region string) error {
 	if err != nil {
 		return err
 	}
-	requests, stop := context.WithCancel(context.Background())
-	s.stop = stop
 	s.http = &http.Server{
 		Handler:           services,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return requests },
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	s.serving.Go(func() { _ = s.http.Serve(l) }) // ends with Close
@@ -149,7 +150,7 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 		}
 	}
 	if s.embeds(DynamoDB) {
-		services[DynamoDB] = dynamodb.New(dynamodb.Config{Region: region, Account: account, Fault: dynamodbFaults(s.faults)})
+		services[DynamoDB] = dynamodb.New(dynamodb.Config{Region: region, Account: account, Fault: dynamodbFaults(s.ctx, s.faults)})
 	}
 	if s.embeds(Lambda) {
 		s.lambda, err = lambda.New(lambda.Config{
@@ -194,8 +195,8 @@ func (s *Sandbox) close() error {
 	if s.lambda != nil {
 		errs = append(errs, s.lambda.Close(ctx)) // first, its mappings use the others
 	}
+	s.stop()
 	if s.http != nil {
-		s.stop()
 		errs = append(errs, s.shutdown(ctx))
 		s.serving.Wait()
 	}
