@@ -147,7 +147,7 @@ func (e *Engine) record(ctx context.Context) (ownership.Record, error) {
 
 // reachable adds what to look at when a store cannot be reached at all.
 func reachable(store, settings string, err error) error {
-	if unreachable(err) {
+	if unreachable(err) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s cannot be reached; check %s: %w", store, settings, err)
 	}
 	return err

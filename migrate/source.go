@@ -64,8 +64,22 @@ func (s *source) kinds(ctx context.Context) (map[string]string, error) {
 	return kinds, err
 }
 
+// answers asks once, so that a wrong address is told at once.
+func (s *source) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	err := s.db.Client().Ping(ctx, nil)
+	if unreachable(err) {
+		return reachable("MongoDB", "MONGODB_URI", err)
+	}
+	return nil // what passes is left to the retries
+}
+
 // mustExist reports a missing collection in one sentence.
 func (s *source) mustExist(ctx context.Context) error {
+	if err := s.answers(ctx); err != nil {
+		return err
+	}
 	kinds, err := s.kinds(ctx)
 	if err != nil {
 		return reachable("MongoDB", "MONGODB_URI", err)

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/banyan-fig/banyan/migrate"
+)
+
+// settings are the flags of every verb.
+type settings struct {
+	Plan     string `help:"The entity plan (YAML)." env:"BANYAN_PLAN" default:"users.yaml" placeholder:"FILE"`
+	MongoURI string `help:"The source, with the database in its path." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
+	Control  string `help:"The control table." env:"BANYAN_CONTROL_TABLE" default:"banyan-control"`
+	JSON     bool   `help:"Results and progress as JSON, one object a line." env:"BANYAN_JSON"`
+	Throttle int    `help:"Documents a second that this process copies at most; 0 is unlimited." default:"0"`
+}
+
+// defaultDatabase is used where neither the plan nor the URI names one.
+const defaultDatabase = "legacy"
+
+// pools is how many connections to DynamoDB are kept open.
+const pools = 64
+
+// with connects to both stores, runs fn, and disconnects.
+func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
+	plan, err := migrate.ReadPlan(s.Plan)
+	if err != nil {
+		return err
+	}
+	uri, err := connstring.ParseAndValidate(s.MongoURI)
+	if err != nil {
+		return fmt.Errorf("MONGODB_URI cannot be understood; it looks like mongodb://host:port/database: %w", err)
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(s.MongoURI).SetServerSelectionTimeout(5 * time.Second).SetConnectTimeout(5 * time.Second))
+	if err != nil {
+		return fmt.Errorf("connect to MongoDB: %w", err)
+	}
+	defer func() {
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = client.Disconnect(out) // the process ends
+	}()
+	ddb, err := dynamo(ctx)
+	if err != nil {
+		return err
+	}
+	database := uri.Database
+	if database == "" {
+		database = defaultDatabase
+	}
+	engine, err := migrate.New(migrate.Config{Plan: plan, Mongo: client, Database: database, DynamoDB: ddb, ControlTable: s.Control,
+		Throttle: s.Throttle, Progress: out.progress, Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	if err != nil {
+		return err
+	}
+	return fn(engine)
+}
+
+func dynamo(ctx context.Context) (*dynamodb.Client, error) {
+	pool := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = pools })
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool))
+	if err != nil {
+		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("no AWS region is set; set AWS_REGION")
+	}
+	return dynamodb.NewFromConfig(cfg), nil
+}
