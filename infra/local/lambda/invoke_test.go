@@ -83,6 +83,46 @@ func TestInvokeRunsTheBinary(t *testing.T) {
 	}
 }
 
+// All functions' output goes to one writer, line by line and by name, and the
+// host keeps a bounded part of it.
+func TestLogsAreBoundedAndPassedOn(t *testing.T) {
+	var out lockedBuffer
+	w := newWorld(t, sandbox.Config{Log: &out, LogSize: 2000})
+	w.function("talks", 5, nil)
+	for n := range 40 {
+		w.invoke("talks", map[string]any{"print": fmt.Sprintf("line %d\nand more", n)})
+	}
+	kept := w.host.Log("talks")
+	if len(kept) > 2000 || !strings.Contains(string(kept), "line 39\nand more\n") || strings.Contains(string(kept), "line 0\n") {
+		t.Errorf("kept %d bytes: %s", len(kept), kept)
+	}
+	for n := range 40 {
+		if want := fmt.Sprintf("talks: line %d\ntalks: and more\ntalks: END ", n); !strings.Contains(out.String(), want) {
+			t.Fatalf("%q is not in the log", want)
+		}
+	}
+	if w.host.Log("nobody") != nil {
+		t.Error("a log of no function")
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // An environment is reused while it is idle, and used by one invocation at a
 // time.
 func TestEnvironmentsAreReused(t *testing.T) {

@@ -132,7 +132,7 @@ func newWorld(t testing.TB, cfg sandbox.Config) *world {
 		t.Fatal(err)
 	}
 	kinesisURL, sqsURL := serve(t, streams), serve(t, queues)
-	cfg.Env = append(cfg.Env, "AWS_ENDPOINT_URL_KINESIS="+kinesisURL, "AWS_ENDPOINT_URL_SQS="+sqsURL)
+	cfg.Env = append([]string{"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_SQS=" + sqsURL}, cfg.Env...)
 	short(&cfg.PollInterval, 5*time.Millisecond)
 	short(&cfg.RetryBackoff, 2*time.Millisecond)
 	short(&cfg.RetryBackoffMax, 20*time.Millisecond)

@@ -2,7 +2,7 @@ package streams
 
 import "time"
 
-// Unlimited, as Retries, means until the record succeeds or expires.
+// Unlimited as the number of Retries means until the record succeeds or expires.
 const Unlimited = -1
 
 // MaxPayload is the most that one invocation can be given, in bytes ("Lambda
