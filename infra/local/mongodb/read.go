@@ -119,11 +119,8 @@ func find(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	if err := refused(r.body, "collation", "min", "max", "returnKey", "showRecordId"); err != nil && !emptyOptions(r.body) {
+	if err := refused(r.body, "collation", "min", "max", "returnKey", "showRecordId", "tailable"); err != nil {
 		return err
-	}
-	if value.Truthy(r.field("tailable")) {
-		return failure.Unsupported("tailable cursors on collections")
 	}
 	q, p, err := r.query()
 	if err != nil {
@@ -143,16 +140,6 @@ func find(r *request, out *reply) error {
 		}
 	}
 	return r.openCursor(out, ns, f, snapshot, r.batchSize(r.body))
-}
-
-// emptyOptions says that what was refused was given as false only.
-func emptyOptions(d D) bool {
-	for _, name := range []string{"collation", "min", "max", "returnKey", "showRecordId"} {
-		if v := value.Field(d, name); value.Truthy(v) && !(v.Type == bsoncore.TypeEmbeddedDocument && len(v.Data) == 5) {
-			return false
-		}
-	}
-	return true
 }
 
 func project(docs []D, p *query.Projection) ([]D, error) {

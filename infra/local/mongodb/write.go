@@ -205,11 +205,13 @@ func update(r *request, out *reply) error {
 	return err
 }
 
-// refused are options that would change what a write means; leaving them out
-// silently would be a lie.
+// refused are options that would change what a command means; leaving them out
+// silently would be a lie. Given as false or empty they mean nothing.
 func refused(d D, names ...string) error {
 	for _, name := range names {
-		if v := value.Field(d, name); !value.Missing(v) && !(v.Type == bsoncore.TypeArray && len(v.Data) == 5) {
+		v := value.Field(d, name)
+		empty := (v.Type == bsoncore.TypeArray || v.Type == bsoncore.TypeEmbeddedDocument) && len(v.Data) == 5
+		if value.Truthy(v) && !empty {
 			return failure.Unsupported("option %s", name)
 		}
 	}

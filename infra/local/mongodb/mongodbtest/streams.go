@@ -224,6 +224,8 @@ func testScopes(t *testing.T, s *suite) {
 	do(t, s.rename(ctx, db, "a", "b", false))
 	_, err = db.Collection("b").InsertOne(ctx, parse(t, `{"_id": 2}`))
 	do(t, err)
+	do(t, db.CreateView(ctx, "a", "b", bson.A{})) // of views nothing is told
+	do(t, db.Collection("a").Drop(ctx))
 	do(t, db.Collection("b").Drop(ctx))
 	for name, cs := range map[string]*mongo.ChangeStream{"cluster": all, "database": one} {
 		for _, want := range []string{"insert a", "rename a b", "insert b", "drop b"} {
@@ -291,8 +293,12 @@ func testInvalidate(t *testing.T, s *suite) {
 	ctx := t.Context()
 	cs := watch(t, coll, `[]`, options.ChangeStream())
 	do(t, coll.Drop(ctx))
-	if e := next(t, cs); e.Type != "drop" {
-		t.Errorf("first %s", e.Type)
+	dropped := next(t, cs)
+	if dropped.Type != "drop" {
+		t.Errorf("first %s", dropped.Type)
+	}
+	if e := next(t, watch(t, coll, `[]`, options.ChangeStream().SetResumeAfter(dropped.ID))); e.Type != "invalidate" {
+		t.Errorf("resumed after the drop: %s", e.Type)
 	}
 	gone := next(t, cs)
 	if gone.Type != "invalidate" {

@@ -124,7 +124,7 @@ func (e *Engine) createView(ns Namespace, on string, options D) error {
 	}
 	c := &Collection{NS: ns, UUID: newUUID(), Options: options, ViewOn: on, Pipeline: pipeline}
 	e.install(c)
-	e.record(&Entry{Kind: Created, NS: ns, UUID: c.UUID})
+	e.tick() // a view is no collection: change streams do not tell of it
 	return nil
 }
 
@@ -195,9 +195,17 @@ func (e *Engine) Drop(ns Namespace) (Info, bool) {
 		return Info{}, false
 	}
 	i := c.info()
-	e.uninstall(c)
-	e.record(&Entry{Kind: Dropped, NS: ns, UUID: c.UUID})
+	e.discard(c)
 	return i, true
+}
+
+func (e *Engine) discard(c *Collection) {
+	e.uninstall(c)
+	if c.ViewOn != "" {
+		e.tick()
+		return
+	}
+	e.record(&Entry{Kind: Dropped, NS: c.NS, UUID: c.UUID})
 }
 
 func (e *Engine) uninstall(c *Collection) {
@@ -216,9 +224,7 @@ func (e *Engine) DropDatabase(db string) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.dbs[db])) {
-		c := e.dbs[db][name]
-		e.uninstall(c)
-		e.record(&Entry{Kind: Dropped, NS: c.NS, UUID: c.UUID})
+		e.discard(e.dbs[db][name])
 	}
 	e.record(&Entry{Kind: DatabaseDropped, NS: Namespace{DB: db}})
 }

@@ -90,6 +90,11 @@ func (c *contents) swap(old, r *record) {
 // checkUnique says whether the record may come in, in place of old or anew.
 func (c *contents) checkUnique(r, old *record, ns string) error {
 	for _, x := range c.indexes {
+		if len(x.parts) > 1 {
+			if err := x.check(r.doc); err != nil {
+				return err
+			}
+		}
 		if !x.Unique {
 			continue
 		}

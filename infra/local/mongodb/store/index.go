@@ -167,6 +167,29 @@ func (x *index) keys(d D, fn func([]V)) {
 	}
 }
 
+// maxKeys is how many keys one document may have in one index.
+const maxKeys = 100_000
+
+// check refuses documents with arrays in two fields of the index, as MongoDB
+// does, because the keys would be all their pairs.
+func (x *index) check(d D) error {
+	root, keys := "", 1
+	for _, p := range x.parts {
+		n := 0
+		value.Keys(d, p.path, func(V) { n++ })
+		if n > 1 && root != "" && root != p.path[0] {
+			return failure.New(failure.Code(171), "cannot index parallel arrays [%s] [%s]", p.path[0], root)
+		}
+		if n > 1 {
+			root = p.path[0]
+		}
+		if keys *= n; keys > maxKeys {
+			return failure.New(failure.Code(171), "the document has too many keys for index %s of the sandbox", x.Name)
+		}
+	}
+	return nil
+}
+
 func combine(lists [][]V, prefix []V, fn func([]V)) {
 	if len(prefix) == len(lists) {
 		fn(prefix)
@@ -195,6 +218,9 @@ func (c *contents) build(spec IndexSpec, ns string) error {
 	x := newIndex(spec)
 	var err error
 	c.records.Ascend(func(r *record) bool {
+		if err = x.check(r.doc); err != nil {
+			return false
+		}
 		if spec.Unique {
 			x.keys(r.doc, func(keys []V) {
 				x.span(keys, func(e entry) bool {

@@ -75,7 +75,6 @@ type oplog struct {
 	bytes    int64
 	maxCount int
 	maxBytes int64
-	window   time.Duration
 	lost     Position // the last position that fell off
 	changed  chan struct{}
 }
@@ -112,9 +111,13 @@ func (e *Engine) Read(p Position, limit int) (entries []*Entry, changed <-chan s
 	return e.log.entries[i:min(len(e.log.entries), i+limit)], e.log.changed, true
 }
 
-// Oldest is the first position that can still be read from.
-func (e *Engine) Oldest() Position {
+// At is the entry at a position, if it is still there.
+func (e *Engine) At(p Position) (*Entry, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.log.lost
+	i := e.log.after(p) - 1
+	if i < 0 || e.log.entries[i].Position != p {
+		return nil, false
+	}
+	return e.log.entries[i], true
 }

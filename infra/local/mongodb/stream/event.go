@@ -26,7 +26,7 @@ func (s *Stream) event(e *store.Entry) (D, error) {
 		b.add("ns", namespace(e.NS))
 		b.add("to", namespace(e.To))
 		if s.expanded {
-			b.add("operationDescription", value.Document(build("to", namespace(e.To))))
+			b.add("operationDescription", value.Document(renamed(e)))
 		}
 	case store.DatabaseDropped:
 		b.add("ns", value.Document(build("db", value.String(e.NS.DB))))
@@ -74,6 +74,16 @@ func build(key string, v V) D {
 func namespace(ns store.Namespace) V {
 	return value.Document(bsoncore.BuildDocument(nil,
 		bsoncore.AppendStringElement(nil, "db", ns.DB), bsoncore.AppendStringElement(nil, "coll", ns.Coll)))
+}
+
+func renamed(e *store.Entry) D {
+	b := &builder{}
+	b.at, b.out = bsoncore.AppendDocumentStart(nil)
+	b.add("to", namespace(e.To))
+	if target, dropped := e.DroppedTarget(); dropped {
+		b.out = bsoncore.AppendBinaryElement(b.out, "dropTarget", 4, target[:])
+	}
+	return b.end()
 }
 
 // header is what all events begin with.

@@ -19,6 +19,7 @@ type Stream struct {
 	pipeline query.Pipeline
 	read     token // everything up to it has been given out or passed over
 	over     bool  // an invalidate event has been given out
+	pending  bool  // resumed from the event that an invalidate event follows
 }
 
 // Open starts a stream from the argument of $changeStream and the stages after
@@ -111,7 +112,14 @@ func (s *Stream) resume(resume, after V) error {
 		return failure.New(failure.InvalidResumeToken, "Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.")
 	}
 	s.read = t
-	return s.reachable()
+	if err := s.reachable(); err != nil {
+		return err
+	}
+	if t.kind == tokenEvent {
+		e, ok := s.engine.At(t.Position)
+		s.pending = ok && s.invalidates(e)
+	}
+	return nil
 }
 
 func (s *Stream) startAt(v V) error {
@@ -162,6 +170,11 @@ const (
 func (s *Stream) Next(limit int) (events []D, changed <-chan struct{}, err error) {
 	if s.over {
 		return nil, nil, nil
+	}
+	if s.pending {
+		if e, ok := s.engine.At(s.read.Position); ok {
+			return s.invalidate(e, nil)
+		}
 	}
 	entries, changed, ok := s.engine.Read(s.read.Position, maxScan)
 	if !ok {
