@@ -80,7 +80,7 @@ func TestManyFollowOneAtOnce(t *testing.T) {
 	faults := streamtest.NewFaults(1, 10)
 	m := newModel(t, profile.Config{Client: db.Client(faults), Table: table})
 	var g errgroup.Group
-	const fans = 300
+	const fans = 200
 	for i := range fans {
 		g.Go(func() error {
 			return m.Handle(t.Context(), streamtest.Message(t, i+1, followed(fmt.Sprint("fan", i), ada)))

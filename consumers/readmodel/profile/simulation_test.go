@@ -54,7 +54,7 @@ func newModel(t *testing.T, cfg profile.Config) *profile.Model {
 // TestFoldIsTheLegacyQuery checks the specification itself against what the
 // monolith would count, which is computed in another way.
 func TestFoldIsTheLegacyQuery(t *testing.T) {
-	for _, seed := range seeds(20) {
+	for _, seed := range seeds(8) {
 		w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 400, Shards: 3})
 		state := fold(t, w).State()
 		for _, user := range w.Users {
@@ -85,13 +85,13 @@ func fold(t *testing.T, w *streamtest.World) *profile.Fold {
 // TestOnceInEffect: whatever is delivered twice, in part, late, or cut short,
 // while the table fails now and then, the table is the fold in the end.
 func TestOnceInEffect(t *testing.T) {
-	for _, seed := range seeds(6) {
+	for _, seed := range seeds(3) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			faults := streamtest.NewFaults(seed, 15)
 			db := streamtest.NewDynamoDB(t)
 			table := db.CreateTable(profile.TableInput)
-			w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 300, Shards: 4})
+			w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 160, Shards: 4})
 			c := newConsumer(t, newModel(t, profile.Config{Client: db.Client(faults), Table: table}))
 			streamtest.Delivery{Seed: seed, Rough: true}.Deliver(t, w, c)
 			expect(t, db.Client(nil), table, fold(t, w).State())

@@ -19,7 +19,7 @@ import (
 // one invocation goes on where it stood.
 func TestFanOutIsTakenUpAgain(t *testing.T) {
 	tb := newTable(t, 0)
-	const followers = 300
+	const followers = 200
 	for i := range followers {
 		tb.apply(1+i, followed(fmt.Sprintf("fan-%03d", i), ada))
 	}
@@ -55,7 +55,7 @@ func TestFanOutIsTakenUpAgain(t *testing.T) {
 func TestTrim(t *testing.T) {
 	tb := newTable(t, 20)
 	tb.apply(1, followed(bob, ada))
-	for i := range 130 {
+	for i := range 60 {
 		tb.apply(2+i, post(ada, i))
 	}
 	for _, user := range []string{ada, bob} {
@@ -69,8 +69,8 @@ func TestTrim(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, user := range []string{ada, bob} {
-		if n := len(got[user].Entries); n != 20 || got[user].Floor != "post-000109" {
-			t.Errorf("%s has %d entries above %s, want 20 above post-000109", user, n, got[user].Floor)
+		if n := len(got[user].Entries); n != 20 || got[user].Floor != "post-000039" {
+			t.Errorf("%s has %d entries above %s, want 20 above post-000039", user, n, got[user].Floor)
 		}
 	}
 }

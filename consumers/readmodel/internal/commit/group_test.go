@@ -1,0 +1,195 @@
+package commit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/consumers/readmodel/internal/commit"
+	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type fixture struct {
+	t      *testing.T
+	client *dynamodb.Client
+	table  string
+}
+
+func newFixture(t *testing.T, cfg commit.Config, faults *streamtest.Faults) (*commit.Group, fixture) {
+	t.Helper()
+	db := streamtest.NewDynamoDB(t)
+	f := fixture{t, db.Client(nil), db.CreateTable(profile.TableInput)}
+	cfg.Client, cfg.Table = db.Client(faults), f.table
+	return commit.NewGroup(cfg), f
+}
+
+func (f fixture) get(k commit.Key) commit.Attributes {
+	f.t.Helper()
+	out, err := f.client.GetItem(f.t.Context(), &dynamodb.GetItemInput{TableName: &f.table, Key: k.Attributes(), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out.Item
+}
+
+func guarded(i int, text string) commit.Step {
+	return commit.Step{
+		Items: []commit.Item{commit.Put(commit.At("guard", fmt.Sprint(i)), commit.Attributes{"text": commit.S(text)}, commit.Absent())},
+		Adds:  []commit.Add{{Key: commit.At("counter", "all"), Deltas: map[string]int64{"n": 1, "sum": int64(i)}}},
+	}
+}
+
+func number(t *testing.T, item commit.Attributes, name string) int64 {
+	t.Helper()
+	n, err := commit.Number(item, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestEachStepOnce: many callers, the same steps twice each, one counter, and
+// faults: each step takes effect once and its twin is dropped.
+func TestEachStepOnce(t *testing.T) {
+	requests := 0
+	g, f := newFixture(t, commit.Config{Writers: 1, Requests: func(items, _ int) {
+		requests++
+		if items > 100 {
+			t.Errorf("%d items in a transaction", items)
+		}
+	}}, streamtest.NewFaults(5, 6))
+	const steps = 250
+	var work errgroup.Group
+	for i := range steps {
+		for range 2 {
+			work.Go(func() error { _, err := g.Do(t.Context(), guarded(i, "x")); return err })
+		}
+	}
+	if err := work.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	counter := f.get(commit.At("counter", "all"))
+	if n, sum := number(t, counter, "n"), number(t, counter, "sum"); n != steps || sum != steps*(steps-1)/2 {
+		t.Errorf("counted %d, sum %d", n, sum)
+	}
+	if requests > steps/4 {
+		t.Errorf("%d requests for %d steps: they were not put together", requests, 2*steps)
+	}
+}
+
+func TestDroppedTakesNoOtherWithIt(t *testing.T) {
+	g, _ := newFixture(t, commit.Config{}, nil)
+	if _, err := g.Do(t.Context(), guarded(1, "x")); err != nil {
+		t.Fatal(err)
+	}
+	applied, err := g.Do(t.Context(), guarded(0, "x"), guarded(1, "x"), guarded(2, "x"))
+	if err != nil || fmt.Sprint(applied) != "[true false true]" {
+		t.Errorf("got %v, %v", applied, err)
+	}
+}
+
+// TestOneBadStepFailsAlone: an item that DynamoDB refuses is its owner's fault.
+func TestOneBadStepFailsAlone(t *testing.T) {
+	g, f := newFixture(t, commit.Config{Writers: 1}, nil)
+	var work errgroup.Group
+	for i := range 50 {
+		work.Go(func() error {
+			text := "x"
+			if i == 20 {
+				text = strings.Repeat("x", 500_000)
+			}
+			_, err := g.Do(t.Context(), guarded(i, text))
+			if i != 20 {
+				return err
+			}
+			if !consumers.IsPermanent(commit.Classify(err)) {
+				return fmt.Errorf("the bad one: %w", err)
+			}
+			return nil
+		})
+	}
+	if err := work.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := number(t, f.get(commit.At("counter", "all")), "n"); n != 49 {
+		t.Errorf("counted %d, want 49", n)
+	}
+}
+
+func TestStepsThatShareAKeyGoOneAfterTheOther(t *testing.T) {
+	g, f := newFixture(t, commit.Config{}, nil)
+	var steps []commit.Step
+	for i := range 30 {
+		steps = append(steps, commit.Step{Items: []commit.Item{commit.Put(commit.At("same", "key"), commit.Attributes{"n": commit.N(int64(i))}, commit.Expression{})}})
+	}
+	if applied, err := g.Do(t.Context(), steps...); err != nil || len(applied) != 30 {
+		t.Errorf("got %v, %v", applied, err)
+	}
+	if len(f.get(commit.At("same", "key"))) == 0 {
+		t.Error("nothing was written")
+	}
+}
+
+func TestMoreThanATransactionHolds(t *testing.T) {
+	g, _ := newFixture(t, commit.Config{}, nil)
+	if _, err := g.Do(t.Context(), commit.Step{}); err == nil {
+		t.Error("took a step of nothing")
+	}
+	if _, err := g.Do(t.Context(), commit.Step{Items: make([]commit.Item, 101)}); err == nil {
+		t.Error("took a step of 101 items")
+	}
+	var big []commit.Step // 30 MB, where a transaction has 4
+	for i := range 100 {
+		big = append(big, guarded(i, strings.Repeat("x", 300_000)))
+	}
+	if _, err := g.Do(t.Context(), big...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGivesUpWithItsCaller(t *testing.T) {
+	gate := streamtest.NewGate("TransactWriteItems", "guard")
+	faults := streamtest.NewFaults(0, 0)
+	faults.Before = gate.Before
+	g, f := newFixture(t, commit.Config{Writers: 1}, faults)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 2)
+	go func() { _, err := g.Do(ctx, guarded(1, "on its way")); done <- err }()
+	gate.Wait(t)
+	go func() { _, err := g.Do(ctx, guarded(2, "in line")); done <- err }()
+	time.Sleep(10 * time.Millisecond)
+	cancel()
+	for range 2 {
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	gate.Open()
+	if _, err := g.Do(t.Context(), guarded(3, "later")); err != nil {
+		t.Error(err)
+	}
+	if len(f.get(commit.At("guard", "2"))) != 0 {
+		t.Error("a step that was withdrawn took effect")
+	}
+}
+
+func TestGivesUpInTime(t *testing.T) {
+	g, _ := newFixture(t, commit.Config{Attempts: 3, Base: time.Millisecond}, streamtest.NewFaults(1, 1))
+	started := time.Now()
+	_, err := g.Do(t.Context(), guarded(1, "x"))
+	if err == nil || !consumers.IsUnavailable(commit.Classify(err)) || time.Since(started) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(started), err)
+	}
+}
