@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -227,5 +229,42 @@ func TestCloseEndsLongPolls(t *testing.T) {
 	<-done
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("closing took %s", took)
+	}
+}
+
+// TestClientsRecoverByThemselves: what the plan injects are errors that the
+// official client knows and retries.
+func TestClientsRecoverByThemselves(t *testing.T) {
+	plan, err := fault.Parse("delay 1ms; *.* throttle=0.1 internal=0.1 timeout-before=0.1 timeout-after=0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, local.Config{Faults: plan, Seed: 11})
+	s.Faults().Switch(false)
+	cfg, ctx := sdk(t, s), t.Context()
+	cfg.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 8, 5*time.Millisecond, ratelimit.None
+		})
+	}
+	streams, queues := kinesis.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
+	queue, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Faults().Switch(true)
+	for range 30 {
+		if _, err := streams.ListStreams(ctx, &kinesis.ListStreamsInput{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := queues.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("x")}); err != nil {
+			t.Error(err)
+		}
+		if _, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if s.Faults().Total() < 20 {
+		t.Errorf("only %d faults (seed 11)", s.Faults().Total())
 	}
 }

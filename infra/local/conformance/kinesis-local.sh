@@ -39,7 +39,7 @@ tls=${ports#* }
 log=$(mktemp)
 server=
 stop() {
-	[ -z "$server" ] || kill "$server" 2>/dev/null || true
+	if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
 	rm -f "$log"
 }
 trap stop EXIT
