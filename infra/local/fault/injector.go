@@ -79,7 +79,7 @@ func (in *Injector) Draw(service, operation, resource string) Fault {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !in.on {
+	if !in.on || len(in.rules) == 0 {
 		return Fault{}
 	}
 	rule, ok := in.match(service, operation)
