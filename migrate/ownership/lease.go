@@ -117,9 +117,16 @@ func (m *Member) renew(ctx context.Context) error {
 	return err
 }
 
+// renewed takes over that the row was there and is renewed. A registration whose
+// answer was lost is found out here to have succeeded.
 func (m *Member) renewed(sent time.Time, row MemberState) {
+	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.registered.IsZero() {
+		m.registered = now
+		kick(m.polls)
+	}
 	m.beatSent, m.acked = sent, max(m.acked, row.Acked)
 	m.broadcast()
 	if m.ackable() > m.acked {

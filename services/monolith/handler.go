@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -42,7 +43,7 @@ func NewHandler(app *App, log *slog.Logger) *Handler {
 	h.private("DELETE /api/v1/follow/{id}", h.unfollow)
 	h.private("POST /api/v1/posts", h.post)
 	h.private("GET /api/v1/timeline", h.timeline)
-	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, fmt.Errorf("%w: there is no such endpoint", errNotFound))
 	})

@@ -1,0 +1,79 @@
+// Command banyan-monolith is the sample legacy application.
+//
+//	serve      answers the old mobile API
+//	import     loads users from a mongoexport file
+//	generate   makes up users, follows and posts
+//	snapshot   publishes what is there, for read models that begin empty
+//
+// It exits with 0 when done or after SIGINT or SIGTERM, 1 on failure, and 2 for a
+// wrong command line.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/services/legacydb"
+)
+
+// commands is the command line.
+type commands struct {
+	MongodbURI string `name:"mongodb-uri" help:"The legacy database." env:"MONGODB_URI" required:""`
+
+	Serve    serve        `cmd:"" help:"Answer the old mobile API."`
+	Import   importUsers  `cmd:"" help:"Load users from a mongoexport file in extended JSON: one a line, or an array."`
+	Generate generate     `cmd:"" help:"Make up users, follows and posts, the same for the same seed."`
+	Snapshot snapshotting `cmd:"" help:"Publish the users, follows and posts that are there already."`
+}
+
+// env is what every command works with.
+type env struct {
+	db     *mongo.Database
+	log    *slog.Logger
+	out    io.Writer // results, for machines
+	screen *screen   // progress, for people
+}
+
+func main() {
+	var cmd commands
+	parser := kong.Must(&cmd, kong.Name("banyan-monolith"),
+		kong.Description("The sample legacy application that Banyan strangles."))
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		parser.Errorf("%v; see --help", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, parsed, cmd.MongodbURI); err != nil {
+		fmt.Fprintf(os.Stderr, "banyan-monolith: %v\n", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, parsed *kong.Context, uri string) (err error) {
+	db, err := legacydb.Open(ctx, uri)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Client().Disconnect(context.WithoutCancel(ctx))) }()
+	e := &env{db: db, log: slog.New(slog.NewTextHandler(os.Stderr, nil)), out: os.Stdout, screen: newScreen(os.Stderr)}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return parsed.Run(e)
+}
+
+// print writes a summary as one line of JSON.
+func (e *env) print(summary any) error {
+	return json.NewEncoder(e.out).Encode(summary)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/services/monolith"
+	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/services/users/client"
+)
+
+// endTimeout bounds the flush of what is left to publish.
+const endTimeout = 10 * time.Second
+
+type serve struct {
+	Listen       string        `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
+	AdminListen  string        `help:"Address of /healthz and /readyz." default:"127.0.0.1:8083" env:"MONOLITH_ADMIN_LISTEN"`
+	UsersURL     string        `name:"users-url" help:"The users service." env:"USERS_URL" required:""`
+	EventsStream string        `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
+	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:""`
+	TokenLife    time.Duration `help:"How long a token is good for." default:"24h"`
+}
+
+// Run serves until ctx ends, then lets requests end and flushes the last events.
+func (c *serve) Run(ctx context.Context, e *env) (err error) {
+	tokens, err := monolith.NewTokens([]byte(c.JwtSecret), c.TokenLife, nil)
+	if err != nil {
+		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
+	}
+	people, err := client.New(client.Config{BaseURL: c.UsersURL})
+	if err != nil {
+		return err
+	}
+	defer people.Close()
+	publisher, err := openPublisher(ctx, c.EventsStream)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePublisher(ctx, publisher)) }()
+	if err := monolith.EnsureIndexes(ctx, e.db); err != nil {
+		return err
+	}
+	app, err := monolith.New(monolith.Config{Database: e.db, Users: people, Publisher: publisher, Tokens: tokens})
+	if err != nil {
+		return err
+	}
+	api, err := serving.Listen("--listen", c.Listen, monolith.NewHandler(app, e.log))
+	if err != nil {
+		return err
+	}
+	admin, err := serving.Listen("--admin-listen", c.AdminListen, adminHandler())
+	if err != nil {
+		api.Close()
+		return err
+	}
+	e.log.InfoContext(ctx, "serving", "api", api.Addr(), "admin", admin.Addr(), "users", c.UsersURL)
+	return serving.Run(ctx, api, admin)
+}
+
+func adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"GET /healthz", "GET /readyz"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	}
+	return mux
+}
+
+func openPublisher(ctx context.Context, stream string) (*kinesis.Publisher, error) {
+	sdk, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	p, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream})
+	if err != nil {
+		return nil, fmt.Errorf("publish to the stream %q: %w", stream, err)
+	}
+	return p, nil
+}
+
+func closePublisher(ctx context.Context, p *kinesis.Publisher) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	return p.Close(ctx)
+}

@@ -1,0 +1,74 @@
+// Package serving runs the HTTP servers of a service's command: it listens, says
+// clearly why it cannot, and ends gracefully.
+package serving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// grace is how long requests may still take once the end was asked for.
+const grace = 10 * time.Second
+
+// Server is one address with its handler.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen binds address, such as "127.0.0.1:8081", for handler; requests are
+// answered from Run on. flag names what to change when the address is taken.
+func Listen(flag, address string, handler http.Handler) (*Server, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("cannot listen on %s: another program uses that port; stop it or choose another with %s", address, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s, see %s: %w", address, flag, err)
+	}
+	return &Server{listener: listener, http: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}}, nil
+}
+
+// Addr is the bound address.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close stops listening, for a Server that was never Run.
+func (s *Server) Close() { _ = s.listener.Close() }
+
+// Run serves until ctx ends or a server fails. Then the servers stop accepting and
+// requests get ten seconds to end.
+func Run(ctx context.Context, servers ...*Server) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range servers {
+		group.Go(func() error {
+			if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve on %s: %w", s.Addr(), err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			defer cancel()
+			if err := s.http.Shutdown(end); err != nil {
+				return fmt.Errorf("requests on %s did not end within %s: %w", s.Addr(), grace, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/services/legacydb"
+	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/services/users"
+	"github.com/banyan-fig/banyan/services/users/dynamodb"
+	"github.com/banyan-fig/banyan/services/users/mongodb"
+)
+
+// entity is what this service owns.
+const entity = "users"
+
+// leaveTimeout bounds what is left to do once no request runs any more.
+const leaveTimeout = 10 * time.Second
+
+// command is the command line.
+type command struct {
+	Listen       string `help:"Address of the API." default:"127.0.0.1:8081" env:"USERS_LISTEN"`
+	AdminListen  string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8082" env:"USERS_ADMIN_LISTEN"`
+	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith." env:"MONGODB_URI" required:""`
+	ControlTable string `help:"DynamoDB table with the ownership records." default:"banyan-control" env:"BANYAN_CONTROL_TABLE"`
+	Table        string `help:"DynamoDB table of the users." default:"users" env:"USERS_TABLE"`
+	UniqueTable  string `help:"DynamoDB table of the e-mails in use." default:"users-unique" env:"USERS_UNIQUE_TABLE"`
+	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
+	BcryptCost   int    `help:"Cost of new password hashes, 4 to 31." default:"10" env:"USERS_BCRYPT_COST"`
+}
+
+// parts is what a running service is made of, in the order of its making.
+type parts struct {
+	db        *mongo.Database
+	publisher *kinesis.Publisher
+	member    *ownership.Member
+	service   *users.Service
+	handler   *users.Handler
+}
+
+// Run serves until ctx ends, then leaves in order: no more requests, out of the
+// membership, the last events flushed.
+func (c *command) Run(ctx context.Context, log *slog.Logger) (err error) {
+	var p parts
+	defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
+	if err := c.assemble(ctx, log, &p); err != nil {
+		return err
+	}
+	api, err := serving.Listen("--listen", c.Listen, p.handler)
+	if err != nil {
+		return err
+	}
+	admin, err := serving.Listen("--admin-listen", c.AdminListen, newAdmin(&p))
+	if err != nil {
+		api.Close()
+		return err
+	}
+	s := p.member.Stats()
+	log.InfoContext(ctx, "serving", "api", api.Addr(), "admin", admin.Addr(), "owner", s.Owner, "epoch", s.Epoch)
+	return serving.Run(ctx, api, admin)
+}
+
+func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) error {
+	sdk, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	tables := awsdynamodb.NewFromConfig(sdk)
+	if p.db, err = legacydb.Open(ctx, c.MongodbURI); err != nil {
+		return err
+	}
+	if p.publisher, err = c.publish(ctx, sdk); err != nil {
+		return err
+	}
+	control := ownership.NewTable(tables, c.ControlTable)
+	if p.member, err = ownership.Join(ctx, ownership.MemberConfig{Table: control, Entity: entity, Service: "banyan-users"}); err != nil {
+		return err
+	}
+	old := mongodb.New(p.db)
+	if err := prepare(ctx, p.member, old); err != nil {
+		return err
+	}
+	p.service, err = users.New(users.Config{
+		Ownership: p.member, Publisher: p.publisher, BcryptCost: c.BcryptCost,
+		Stores: map[ownership.Store]users.Store{
+			ownership.MongoDB:  old,
+			ownership.DynamoDB: dynamodb.New(tables, c.Table, c.UniqueTable),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.handler = users.NewHandler(p.service, users.HandlerConfig{Log: log})
+	return nil
+}
+
+func (c *command) publish(ctx context.Context, sdk aws.Config) (*kinesis.Publisher, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	p, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: c.EventsStream})
+	if err != nil {
+		return nil, fmt.Errorf("publish to the stream %q: %w", c.EventsStream, err)
+	}
+	return p, nil
+}
+
+// prepare makes the indexes while MongoDB is the owner.
+func prepare(ctx context.Context, m *ownership.Member, old *mongodb.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return m.Write(ctx, func(ctx context.Context, g ownership.Grant) error {
+		if g.Owner != ownership.MongoDB {
+			return nil
+		}
+		return old.EnsureIndexes(ctx)
+	})
+}
+
+// close ends what was made, the last first.
+func (p *parts) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	var errs []error
+	if p.member != nil {
+		errs = append(errs, p.member.Leave(ctx))
+	}
+	if p.publisher != nil {
+		errs = append(errs, p.publisher.Close(ctx))
+	}
+	if p.db != nil {
+		errs = append(errs, p.db.Client().Disconnect(ctx))
+	}
+	return errors.Join(errs...)
+}
