@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/local/mongodb/failure"
@@ -14,13 +15,14 @@ const maxSnapshots = 4
 // asOf is the collection as it was at a cluster time: a clone of what is there
 // now with the later oplog entries undone. It needs the write lock.
 func (e *Engine) asOf(c *Collection, at Timestamp) (*contents, error) {
+	if err := e.reachable(at); err != nil {
+		return nil, err
+	}
+	c.snapshots = slices.DeleteFunc(c.snapshots, func(s snapshot) bool { return e.reachable(s.at) != nil })
 	for _, s := range c.snapshots {
 		if s.at == at {
 			return s.data, nil
 		}
-	}
-	if err := e.reachable(at); err != nil {
-		return nil, err
 	}
 	if c.since.Compare(at) > 0 {
 		return nil, failure.New(failure.SnapshotUnavailable, "Unable to read from a snapshot due to pending collection catalog changes; collection %s had another name or did not exist at Timestamp(%d, %d)", c.NS, at.T, at.I)
