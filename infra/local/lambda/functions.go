@@ -279,19 +279,16 @@ func (h *Host) replace(f *function, next *revision) {
 	h.drop(old)
 }
 
-// drop ends what a revision held, apart from this goroutine; mu is held, so
-// the host is not closed, or Close retires the pool itself.
+// drop ends what a revision holds, in the background; mu is held. Once the host
+// is closed there is nothing to do, as Close ends all pools.
 func (h *Host) drop(r *revision) {
-	retire := func() {
-		r.pool.retire()
-		h.codes.release(r.code)
-	}
 	if h.beginLocked() != nil {
 		return
 	}
 	go func() {
 		defer h.wg.Done()
-		retire()
+		r.pool.retire()
+		h.codes.release(r.code)
 	}()
 }
 

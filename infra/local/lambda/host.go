@@ -93,8 +93,9 @@ func (h *Host) Log(function string) []byte {
 }
 
 // Close ends all mappings, invocations and processes and removes the code. It
-// waits for them until ctx ends; what is then still there is named in the
-// error only as late, and goes on ending. Events that wait are lost.
+// waits for them until ctx ends; the error is then the context's, and the rest
+// goes on in the background. Events that wait are lost. Closing again waits for
+// the first time.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	again := h.closed
