@@ -58,7 +58,7 @@ func (m mapping) run() {
 			return
 		}
 		batch := m.records[at:min(at+1+m.random.IntN(size), len(m.records))]
-		done := m.invoke(batch, m.random.IntN(4) == 0)
+		done := m.invoke(batch, tries < 3 && m.random.IntN(4) == 0)
 		if m.d.Rough && m.random.IntN(6) == 0 {
 			continue // the answer got lost: the whole batch once more
 		}
