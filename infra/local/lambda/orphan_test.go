@@ -25,13 +25,13 @@ func TestKilledHostLeavesNoFunctions(t *testing.T) {
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = host.Process.Kill() }()
 	var pid int
 	eventually(t, "the function runs", func() bool {
-		if started, _ := filepath.Glob(filepath.Join(dir, "starts")); len(started) == 0 {
-			return false
+		if started := pids(t, dir); len(started) == 1 {
+			pid = started[0]
 		}
-		pid = pids(t, dir)[0]
-		return len(lines(t, dir, "calls")) == 1
+		return pid != 0 && len(lines(t, dir, "calls")) == 1
 	})
 	if !alive(pid) {
 		t.Fatal("the function is not there")
