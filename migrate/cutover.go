@@ -146,7 +146,9 @@ func (e *Engine) obstacles(ctx context.Context, rec ownership.Record) (*Verifica
 	if rec.Phase != ownership.Shadowing || !j.Copied {
 		add("the phase is %s, not shadowing: let `banyan-migrate run` go on", rec.Phase)
 	}
-	if lag := row.summary(now).Lag; row.Worker != "" && (lag < 0 || lag > b.Lag) {
+	if lag := row.summary(now).Lag; row.Worker != "" && lag < 0 {
+		add("it is not known yet how far the changes lag: wait a moment")
+	} else if row.Worker != "" && lag > b.Lag {
 		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
 	}
 	if age := now.Sub(row.Foreign.LastAt); row.Foreign.Writes > 0 && age < b.ForeignQuiet {

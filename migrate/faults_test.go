@@ -14,6 +14,16 @@ type faults struct {
 	rate     float64
 	rng      *rand.Rand
 	injected int
+	// deny, if set, says which requests to DynamoDB fail for now.
+	deny func(operation, table string) bool
+	// partial is the share of batch reads that are answered in part.
+	partial float64
+}
+
+func (f *faults) with(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
 }
 
 func (f *faults) set(rate float64, seed uint64) {
@@ -33,7 +43,24 @@ func (f *faults) draw(n int) int {
 	return f.rng.IntN(n)
 }
 
-func (f *faults) dynamodb(_, _ string) dynamodbserver.Fault {
+func (f *faults) chosen(operation, table string) dynamodbserver.Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deny != nil && f.deny(operation, table) {
+		f.injected++
+		return dynamodbserver.FaultInternal
+	}
+	if operation == "BatchGetItem" && f.partial > 0 && rand.Float64() < f.partial {
+		f.injected++
+		return dynamodbserver.FaultPartial
+	}
+	return dynamodbserver.FaultNone
+}
+
+func (f *faults) dynamodb(operation, table string) dynamodbserver.Fault {
+	if fault := f.chosen(operation, table); fault != dynamodbserver.FaultNone {
+		return fault
+	}
 	all := []dynamodbserver.Fault{dynamodbserver.FaultThrottle, dynamodbserver.FaultInternal, dynamodbserver.FaultTimeoutBefore,
 		dynamodbserver.FaultTimeoutAfter, dynamodbserver.FaultPartial, dynamodbserver.FaultConflict}
 	if i := f.draw(len(all)); i >= 0 {

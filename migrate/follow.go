@@ -28,6 +28,7 @@ const (
 const (
 	saveEvery = 300 * time.Millisecond
 	maxAwait  = 150 * time.Millisecond
+	batchSize = 500
 )
 
 // follower reads the change stream in order and applies it, parallel across
@@ -182,7 +183,7 @@ func historyLost(err error) bool {
 func (e *Engine) watch(ctx context.Context, epoch int64, token bson.Raw, start clock, lookup bool) (*mongo.ChangeStream, error) {
 	names := append(e.source.names(epoch), markers)
 	pipeline := mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "ns.coll", Value: bson.D{{Key: "$in", Value: names}}}}}}}
-	opts := options.ChangeStream().SetMaxAwaitTime(maxAwait).SetBatchSize(500)
+	opts := options.ChangeStream().SetMaxAwaitTime(maxAwait).SetBatchSize(batchSize)
 	if lookup {
 		opts.SetFullDocument(options.UpdateLookup)
 	}
@@ -205,11 +206,18 @@ func (f *follower) readStream(ctx context.Context) error {
 		defer cancel()
 		_ = cs.Close(out) // the server forgets the cursor by itself
 	}()
+	asked, inBatch := time.Now(), 0
 	for {
-		asked := time.Now()
+		if cs.RemainingBatchLength() == 0 {
+			asked, inBatch = time.Now(), 0
+		}
 		if cs.TryNext(ctx) {
 			if err := f.dispatch(ctx, cs); err != nil {
 				return err
+			}
+			// A batch that is not full held all there was when it was asked for.
+			if inBatch++; cs.RemainingBatchLength() == 0 && inBatch < batchSize {
+				f.tracker.heartbeat(append(bson.Raw{}, cs.ResumeToken()...), 0, asked)
 			}
 			continue
 		}

@@ -197,6 +197,9 @@ func firstBatch(reply bson.Raw) ([]bson.Raw, error) {
 // keys are those of idText.
 func (s *source) current(ctx context.Context, ids []bson.RawValue, epoch int64) (map[string]bson.Raw, error) {
 	found := map[string]bson.Raw{}
+	if len(ids) == 0 {
+		return found, nil
+	}
 	for range 2 { // what a rename hides from the first pass, the second finds
 		kinds, err := s.kinds(ctx)
 		if err != nil {

@@ -1,0 +1,149 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/ownership"
+)
+
+// crasher ends an engine's work at one of its named points, now and then.
+type crasher struct {
+	mu    sync.Mutex
+	rng   *rand.Rand
+	odds  float64
+	count map[string]int
+}
+
+func (c *crasher) at(point string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	odds := c.odds
+	if point == "change" || point == "position" {
+		odds /= 25 // these come often
+	}
+	if c.rng.Float64() >= odds {
+		return nil
+	}
+	c.count[point]++
+	return errors.New("simulated")
+}
+
+func (c *crasher) calm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.odds = 0
+}
+
+// TestMigrationUnderTrafficFaultsAndCrashes moves users while instances of their
+// service write, both stores fail now and then, and every process crashes at
+// random points and is started again.
+func TestMigrationUnderTrafficFaultsAndCrashes(t *testing.T) {
+	for _, seed := range []uint64{1, 2, uint64(time.Now().UnixNano())} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { simulate(t, seed) })
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	const users = 500
+	w := newWorld(t)
+	w.plan.Budgets.Hold = 5 * time.Second // faults make requests slow here
+	w.seed(users)
+	c := &crasher{rng: rand.New(rand.NewPCG(seed, 7)), odds: 0.2, count: map[string]int{}}
+	small := func(cfg *migrate.Config) {
+		cfg.RangeSize, cfg.ChunkSize, cfg.Crash = 100, 20, c.at
+		cfg.Lease = 600 * time.Millisecond
+	}
+	w.engine(small)
+	tr := w.startTraffic(3, users, seed)
+	defer tr.end()
+	w.faults.set(0.01, seed)
+	calm := time.AfterFunc(4*time.Second, func() { c.calm(); w.faults.set(0, 0) })
+	defer calm.Stop()
+
+	stopRuns := background(w.ctx, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if err := w.engine(small).Run(ctx, migrate.RunOptions{}); err == nil {
+				return nil
+			}
+			_ = pause(ctx, 20*time.Millisecond)
+		}
+		return ctx.Err()
+	})
+	w.switchSomehow(small, 40*time.Second)
+	if err := stopRuns(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error("run: ", err)
+	}
+	w.faults.set(0, 0)
+	waitFor(t, func() bool { return tr.switched.Load() > 0 })
+	tr.end()
+	if n := tr.late.Load(); n > 0 {
+		t.Errorf("MongoDB acknowledged %d writes after DynamoDB was the owner", n)
+	}
+	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.strays()...)...)
+	t.Logf("%d writes before the switch, %d faults, crashes %v", tr.writes.Load(), w.faults.injected, c.count)
+}
+
+// switchSomehow verifies and cuts over until the owner is DynamoDB and writes
+// are released, as an operator would who does not give up.
+func (w *world) switchSomehow(change func(*migrate.Config), patience time.Duration) {
+	w.t.Helper()
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		e := w.engine(change)
+		ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+		v, err := e.Verify(ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { w.t.Errorf("mismatch: %+v", m) }})
+		if err == nil && v.Mismatches == 0 || w.ownerOrNone() == ownership.DynamoDB || w.switching() {
+			var sum migrate.Switch
+			if sum, err = w.engine(change).Cutover(ctx, migrate.CutoverOptions{}); err == nil && sum.Step == migrate.StepDone {
+				cancel()
+				return
+			}
+		}
+		cancel()
+		last = err
+		_ = pause(w.ctx, 50*time.Millisecond)
+	}
+	w.t.Fatalf("not switched in time: %v", last)
+}
+
+func (w *world) ownerOrNone() ownership.Store {
+	r, err := w.owners.Load(w.ctx, "users")
+	if err != nil {
+		return ""
+	}
+	return r.Owner
+}
+
+func (w *world) switching() bool {
+	r, err := w.owners.Load(w.ctx, "users")
+	return err == nil && r.Phase == ownership.Switching
+}
+
+func (w *world) strays() []string {
+	w.t.Helper()
+	var found []string
+	for n := 1; n <= 16; n++ {
+		name := fmt.Sprintf("users__banyan_stray_%d", n)
+		if count, err := w.db.Collection(name).EstimatedDocumentCount(w.ctx); err == nil && count > 0 {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+func waitFor(t testing.TB, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); {
+		if time.Now().After(end) {
+			t.Fatal("waited too long")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
