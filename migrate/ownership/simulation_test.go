@@ -154,7 +154,7 @@ func (w *world) writes(m *ownership.Member, p *process, rng *rand.Rand) {
 	for !w.over() {
 		p.wait()
 		id := 0
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		err := m.Write(ctx, func(_ context.Context, g ownership.Grant) (err error) {
 			w.judgeAdmission(g, p)
 			travel(p, rng)
@@ -164,7 +164,7 @@ func (w *world) writes(m *ownership.Member, p *process, rng *rand.Rand) {
 		cancel()
 		p.wait()
 		if err != nil {
-			w.t.Errorf("write: %v", err)
+			w.t.Errorf("write: %v; %+v; ready %v", err, m.Stats(), m.Ready())
 			continue
 		}
 		w.mu.Lock()
@@ -209,7 +209,7 @@ func (w *world) reads(m *ownership.Member, p *process, rng *rand.Rand) {
 		var missing []int
 		var readAt time.Time
 		var epoch int64
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		err := m.Read(ctx, func(_ context.Context, g ownership.Grant) error {
 			travel(p, rng)
 			missing, readAt, epoch = w.missing(g, known), time.Now(), g.Epoch
