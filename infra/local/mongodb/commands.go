@@ -8,62 +8,58 @@ type command struct {
 	sessionless bool // does not look at lsid and txnNumber
 }
 
-var commands map[string]command
-
 // handshake are the commands that never meet a fault: a driver sends them by
 // itself, to look after its connections.
 var handshake = map[string]bool{"hello": true, "isMaster": true, "ismaster": true, "endSessions": true}
 
-func init() { // handlers look back into the table
-	commands = map[string]command{
-		"hello":            {hello, true},
-		"isMaster":         {hello, true},
-		"ismaster":         {hello, true},
-		"ping":             {nothingToDo, true},
-		"buildInfo":        {buildInfo, true},
-		"buildinfo":        {buildInfo, true},
-		"getParameter":     {getParameter, true},
-		"serverStatus":     {serverStatus, true},
-		"connectionStatus": {connectionStatus, true},
-		"whatsmyuri":       {whatsMyURI, true},
-		"logout":           {nothingToDo, true},
-		"hostInfo":         {nothingToDo, true},
-		"currentOp":        {currentOp, true},
+var commands = map[string]command{
+	"hello":            {hello, true},
+	"isMaster":         {hello, true},
+	"ismaster":         {hello, true},
+	"ping":             {nothingToDo, true},
+	"buildInfo":        {buildInfo, true},
+	"buildinfo":        {buildInfo, true},
+	"getParameter":     {getParameter, true},
+	"serverStatus":     {serverStatus, true},
+	"connectionStatus": {connectionStatus, true},
+	"whatsmyuri":       {whatsMyURI, true},
+	"logout":           {nothingToDo, true},
+	"hostInfo":         {nothingToDo, true},
+	"currentOp":        {currentOp, true},
 
-		"startSession":      {startSession, true},
-		"endSessions":       {endSessions, true},
-		"refreshSessions":   {refreshSessions, true},
-		"killSessions":      {endSessions, true},
-		"commitTransaction": {commitTransaction, false},
-		"abortTransaction":  {abortTransaction, false},
+	"startSession":      {startSession, true},
+	"endSessions":       {endSessions, true},
+	"refreshSessions":   {refreshSessions, true},
+	"killSessions":      {endSessions, true},
+	"commitTransaction": {commitTransaction, false},
+	"abortTransaction":  {abortTransaction, false},
 
-		"insert":        {insert, false},
-		"update":        {update, false},
-		"delete":        {remove, false},
-		"findAndModify": {findAndModify, false},
-		"findandmodify": {findAndModify, false},
+	"insert":        {insert, false},
+	"update":        {update, false},
+	"delete":        {remove, false},
+	"findAndModify": {findAndModify, false},
+	"findandmodify": {findAndModify, false},
 
-		"find":        {find, false},
-		"aggregate":   {aggregate, false},
-		"count":       {count, false},
-		"distinct":    {distinct, false},
-		"getMore":     {getMore, false},
-		"killCursors": {killCursors, true},
-		"explain":     {explain, true},
+	"find":        {find, false},
+	"aggregate":   {aggregate, false},
+	"count":       {count, false},
+	"distinct":    {distinct, false},
+	"getMore":     {getMore, false},
+	"killCursors": {killCursors, true},
+	"explain":     {explain, true},
 
-		"create":           {create, false},
-		"drop":             {drop, true},
-		"dropDatabase":     {dropDatabase, true},
-		"renameCollection": {renameCollection, true},
-		"collMod":          {collMod, true},
-		"listCollections":  {listCollections, true},
-		"listDatabases":    {listDatabases, true},
-		"createIndexes":    {createIndexes, true},
-		"listIndexes":      {listIndexes, true},
-		"dropIndexes":      {dropIndexes, true},
-		"collStats":        {collStats, true},
-		"dbStats":          {dbStats, true},
-	}
+	"create":           {create, false},
+	"drop":             {drop, true},
+	"dropDatabase":     {dropDatabase, true},
+	"renameCollection": {renameCollection, true},
+	"collMod":          {collMod, true},
+	"listCollections":  {listCollections, true},
+	"listDatabases":    {listDatabases, true},
+	"createIndexes":    {createIndexes, true},
+	"listIndexes":      {listIndexes, true},
+	"dropIndexes":      {dropIndexes, true},
+	"collStats":        {collStats, true},
+	"dbStats":          {dbStats, true},
 }
 
 func nothingToDo(*request, *reply) error { return nil }

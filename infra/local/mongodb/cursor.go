@@ -16,6 +16,7 @@ import (
 
 const (
 	maxCursors      = 10_000
+	sweepCursors    = 100 // from so many on, idle ones are looked for
 	cursorIdle      = 10 * time.Minute
 	defaultBatch    = 101
 	maxBatchBytes   = value.MaxDocumentSize
@@ -43,7 +44,7 @@ func newCursors() *cursors { return &cursors{byID: map[int64]*cursor{}} }
 func (c *cursors) add(one *cursor, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.byID) >= maxCursors {
+	if len(c.byID) >= sweepCursors {
 		for id, old := range c.byID {
 			if now.Sub(old.used) > cursorIdle {
 				delete(c.byID, id)

@@ -13,30 +13,26 @@ type compiler func(name string, path value.Path, v V) ([]operation, error)
 
 // operators are the update operators that work on scalars and fields; those of
 // arrays are in arrays.go.
-var operators map[string]compiler
-
-func init() { // breaks the cycle: $pull compiles filters, a pipeline updates
-	operators = map[string]compiler{
-		"$set": simple(func(u *updating, p value.Path, v V) error { return u.set(p, v) }),
-		"$setOnInsert": simple(func(u *updating, p value.Path, v V) error {
-			if !u.inserting {
-				return nil
-			}
-			return u.set(p, v)
-		}),
-		"$unset":       simple(unset),
-		"$inc":         arithmetic(value.Add),
-		"$mul":         arithmetic(value.Mul),
-		"$min":         simple(func(u *updating, p value.Path, v V) error { return extreme(u, p, v, -1) }),
-		"$max":         simple(func(u *updating, p value.Path, v V) error { return extreme(u, p, v, 1) }),
-		"$currentDate": currentDate,
-		"$rename":      rename,
-		"$push":        push,
-		"$addToSet":    addToSet,
-		"$pop":         pop,
-		"$pull":        pull,
-		"$pullAll":     pullAll,
-	}
+var operators = map[string]compiler{
+	"$set": simple(func(u *updating, p value.Path, v V) error { return u.set(p, v) }),
+	"$setOnInsert": simple(func(u *updating, p value.Path, v V) error {
+		if !u.inserting {
+			return nil
+		}
+		return u.set(p, v)
+	}),
+	"$unset":       simple(unset),
+	"$inc":         arithmetic(value.Add),
+	"$mul":         arithmetic(value.Mul),
+	"$min":         simple(func(u *updating, p value.Path, v V) error { return extreme(u, p, v, -1) }),
+	"$max":         simple(func(u *updating, p value.Path, v V) error { return extreme(u, p, v, 1) }),
+	"$currentDate": currentDate,
+	"$rename":      rename,
+	"$push":        push,
+	"$addToSet":    addToSet,
+	"$pop":         pop,
+	"$pull":        pull,
+	"$pullAll":     pullAll,
 }
 
 func simple(apply func(u *updating, p value.Path, v V) error) compiler {

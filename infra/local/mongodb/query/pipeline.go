@@ -117,15 +117,11 @@ func (p Pipeline) Names() []string {
 
 type stageCompiler func(argument V) (func([]D, Source) ([]D, error), error)
 
-var stages map[string]stageCompiler
-
-func init() { // $lookup and updates refer back to the stages
-	stages = map[string]stageCompiler{
-		"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip, "$count": count,
-		"$project": project, "$addFields": addFields, "$set": addFields, "$unset": unsetStage,
-		"$replaceRoot": replaceRoot, "$replaceWith": replaceWith, "$sample": sample,
-		"$unwind": unwind, "$lookup": lookup, "$group": group, "$sortByCount": sortByCount,
-	}
+var stages = map[string]stageCompiler{
+	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip, "$count": count,
+	"$project": project, "$addFields": addFields, "$set": addFields, "$unset": unsetStage,
+	"$replaceRoot": replaceRoot, "$replaceWith": replaceWith, "$sample": sample,
+	"$unwind": unwind, "$lookup": lookup, "$group": group, "$sortByCount": sortByCount,
 }
 
 // perDocument lifts a function of one document.

@@ -135,11 +135,21 @@ func (p *plan) order(q Query, from int) {
 	p.ordered = true
 }
 
-// selective says that the query touches a part of the collection only, by an
-// index, so that it may be run under the lock.
-func (p *plan) selective() bool {
-	return p != nil && (len(p.ranges) > 1 || len(p.ranges[0][0].keys) > 0 || len(p.ranges[0][1].keys) > 0)
+// short says that the query looks at a small part of the collection, so that it
+// may be run under the lock: certain keys, or a range up to a limit.
+func (p *plan) short(q Query) bool {
+	if p == nil {
+		return false
+	}
+	from, to := p.ranges[0][0].keys, p.ranges[0][1].keys
+	bounded := len(from) > 0 || len(to) > 0 || q.Filter.Everything()
+	if bounded && q.Limit > 0 && q.Skip+q.Limit <= shortLimit && (len(q.Order) == 0 || p.ordered) {
+		return true
+	}
+	return len(from) > 0 && len(from) == len(to) && &from[len(from)-1] == &to[len(to)-1]
 }
+
+const shortLimit = 10_000
 
 // find runs a query and gives the records in order.
 func (c *contents) find(q Query, p *plan) []*record {

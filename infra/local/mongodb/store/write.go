@@ -273,7 +273,7 @@ func (e *Engine) findNow(ns Namespace, q Query) (docs []D, at Timestamp, done bo
 		return nil, e.clock, true, ErrView
 	}
 	p := c.data.choose(q)
-	if !p.selective() && c.data.records.Len() > smallCollection {
+	if !p.short(q) && c.data.records.Len() > smallCollection {
 		return nil, e.clock, false, nil
 	}
 	return documents(c.data.find(q, p)), e.clock, true, nil
