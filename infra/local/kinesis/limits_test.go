@@ -1,7 +1,11 @@
 package kinesis_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -187,24 +191,55 @@ func TestReadsAreLimitedOnRequest(t *testing.T) {
 	w.get(t, it)
 }
 
+// putRaw puts n records of a size past the client, whose share of the work on
+// many bytes would be the larger one.
+func (w *world) putRaw(t *testing.T, n, size int) {
+	t.Helper()
+	record := `{"PartitionKey":"k","Data":"` + base64.StdEncoding.EncodeToString(make([]byte, size-1)) + `"}`
+	body := `{"StreamName":"s","Records":[` + strings.Repeat(record+",", n-1) + record + `]}`
+	if got := raw(w.server, "PutRecords", body); !strings.Contains(got, `"FailedRecordCount":0`) {
+		t.Fatal(got)
+	}
+}
+
+// getRaw returns how many records an answer holds, its lag and what is next.
+func (w *world) getRaw(t *testing.T, iterator string) (records, behind int, next string) {
+	t.Helper()
+	answer := raw(w.server, "GetRecords", `{"ShardIterator":"`+iterator+`"}`)
+	var tail struct {
+		MillisBehindLatest int
+		NextShardIterator  string
+	}
+	at := strings.LastIndex(answer, `"MillisBehindLatest"`)
+	must(t, json.Unmarshal([]byte("{"+answer[at:]), &tail))
+	return strings.Count(answer, `"SequenceNumber"`), tail.MillisBehindLatest, tail.NextShardIterator
+}
+
+func raw(server http.Handler, operation, body string) string {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", sandbox.Target+"."+operation)
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+	return w.Body.String()
+}
+
 func TestAnswerHoldsAtMost10MiBAnd10000Records(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Unlimited: true}, 1)
-	for range 3 {
-		w.put(t, 4, 1<<20)
-	}
-	out := w.get(t, w.iterator(t, firstShard))
-	want(t, "records of 1 MiB in one answer", len(out.Records), 10)
+	w.putRaw(t, 6, 1<<20)
+	w.putRaw(t, 6, 1<<20)
+	n, _, next := w.getRaw(t, *w.iterator(t, firstShard))
+	want(t, "records of 1 MiB in one answer", n, 10)
 	w.advance(7 * time.Second)
-	out = w.get(t, out.NextShardIterator)
-	want(t, "the rest", len(out.Records), 2)
-	want(t, "milliseconds behind at the tip", int(*out.MillisBehindLatest), 0)
+	n, behind, next := w.getRaw(t, next)
+	want(t, "the rest", n, 2)
+	want(t, "milliseconds behind at the tip", behind, 0)
 	for range 21 {
-		w.put(t, 500, 10)
+		w.putRaw(t, 500, 10)
 	}
 	w.advance(3 * time.Second)
-	out = w.get(t, out.NextShardIterator)
-	want(t, "small records in one answer", len(out.Records), 10_000)
-	want(t, "milliseconds behind with 500 left", int(*out.MillisBehindLatest), 3000)
+	n, behind, _ = w.getRaw(t, next)
+	want(t, "small records in one answer", n, 10_000)
+	want(t, "milliseconds behind with 500 left", behind, 3000)
 }
 
 func TestIteratorsExpire(t *testing.T) {
@@ -276,9 +311,8 @@ func TestClosedShardsExpire(t *testing.T) {
 // TestMemoryIsBounded: beyond the bound the oldest records go, and are counted.
 func TestMemoryIsBounded(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Unlimited: true, MaxStreamBytes: 10 << 20}, 2)
-	for range 3 {
-		w.put(t, 4, 1<<20)
-	}
+	w.putRaw(t, 6, 1<<20)
+	w.putRaw(t, 6, 1<<20)
 	s := w.server.Stats()
 	if s.Bytes > 10<<20 || s.Records != 10 || s.TrimmedEarly != 2 {
 		t.Errorf("stats %+v", s)
