@@ -32,6 +32,7 @@ func BenchmarkOperations(b *testing.B) {
 	for i := range 10_000 {
 		send(b, s, "PutItem", put(i))
 	}
+	serial := 0
 	for _, c := range []struct {
 		operation string
 		body      func(i int) string
@@ -41,7 +42,8 @@ func BenchmarkOperations(b *testing.B) {
 			return fmt.Sprintf(`{"TableName":"table","Key":{"pk":{"S":"user#%d"},"sk":{"S":"post#%08d"}}}`, i%100, i%10_000)
 		}},
 		{"UpdateItem", func(i int) string {
-			return fmt.Sprintf(`{"TableName":"table","Key":{"pk":{"S":"user#%d"},"sk":{"S":"counter"}},"UpdateExpression":"ADD #c :one SET seen = :s","ConditionExpression":"attribute_not_exists(seen) OR seen <> :s","ExpressionAttributeNames":{"#c":"count"},"ExpressionAttributeValues":{":one":{"N":"1"},":s":{"S":"%d"}}}`, i%100, i)
+			serial++
+			return fmt.Sprintf(`{"TableName":"table","Key":{"pk":{"S":"user#%d"},"sk":{"S":"counter"}},"UpdateExpression":"ADD #c :one SET seen = :s","ConditionExpression":"attribute_not_exists(seen) OR seen <> :s","ExpressionAttributeNames":{"#c":"count"},"ExpressionAttributeValues":{":one":{"N":"1"},":s":{"S":"%d"}}}`, i%100, serial)
 		}},
 		{"Query", func(i int) string {
 			return fmt.Sprintf(`{"TableName":"table","KeyConditionExpression":"pk = :p AND begins_with(sk, :s)","ExpressionAttributeValues":{":p":{"S":"user#%d"},":s":{"S":"post#"}},"ScanIndexForward":false,"Limit":20}`, i%100)

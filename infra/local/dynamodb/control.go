@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +77,7 @@ func (s *Server) createTable(in *createTableInput) (tableOutput, error) {
 	}
 	s.tables[t.name] = t
 	if t.stream != nil {
-		s.streams = append(s.streams, t.stream)
+		s.keepStream(t.stream)
 	}
 	description := t.describe("ACTIVE")
 	return tableOutput{TableDescription: &description}, nil
@@ -261,7 +262,7 @@ func (s *Server) updateStream(t *table, spec *streamSpecification) error {
 		}
 		t.stream = s.newStream(t, spec.StreamViewType)
 		s.mu.Lock()
-		s.streams = append(s.streams, t.stream)
+		s.keepStream(t.stream)
 		s.mu.Unlock()
 	case t.stream == nil:
 		return invalid("Table is already without a stream: TableName: %s", t.name)
@@ -420,17 +421,25 @@ type tagOutput struct {
 
 // tagged runs f on the tags of the table with the ARN.
 func (s *Server) tagged(arn string, f func(tags map[string]string)) error {
+	t := s.withARN(arn)
+	if t == nil {
+		return fail("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(t.tags)
+	return nil
+}
+
+func (s *Server) withARN(arn string) *table {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, t := range s.tables {
 		if t.arn == arn {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			f(t.tags)
-			return nil
+			return t
 		}
 	}
-	return fail("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn)
+	return nil
 }
 
 func (s *Server) tagResource(in *tagInput) (tagOutput, error) {
@@ -456,18 +465,8 @@ func (s *Server) listTags(in *tagInput) (tagOutput, error) {
 			out.Tags = append(out.Tags, tag{k, v})
 		}
 	})
-	slices.SortFunc(out.Tags, func(a, b tag) int { return compareText(a.Key, b.Key) })
+	slices.SortFunc(out.Tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
 	return out, err
-}
-
-func compareText(a, b string) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }
 
 // epoch writes a time as the protocol does.

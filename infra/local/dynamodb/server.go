@@ -59,9 +59,9 @@ type Server struct {
 	expressions *expressionCache
 	tokens      *tokenCache
 
-	mu      sync.RWMutex
+	mu      sync.RWMutex // taken after a table's own, never before it
 	tables  map[string]*table
-	streams []*stream // all that were ever enabled, in order
+	streams []*stream // oldest first
 }
 
 // New makes an empty stand-in.

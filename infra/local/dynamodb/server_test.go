@@ -67,7 +67,7 @@ func codeOf(err error) string {
 // TestFaults lets one put go wrong in every way.
 func TestFaults(t *testing.T) {
 	var next atomic.Int64
-	client, _ := start(t, dynamodb.Config{Fault: func(op, table string) dynamodb.Fault {
+	client := startOnce(t, dynamodb.Config{Fault: func(op, table string) dynamodb.Fault {
 		if op != "PutItem" || table != "table" {
 			return dynamodb.FaultNone
 		}
@@ -100,7 +100,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestPartialBatches(t *testing.T) {
-	client, _ := start(t, dynamodb.Config{Fault: func(op, _ string) dynamodb.Fault {
+	client := startOnce(t, dynamodb.Config{Fault: func(op, _ string) dynamodb.Fault {
 		if strings.HasPrefix(op, "Batch") {
 			return dynamodb.FaultPartial
 		}
@@ -140,7 +140,7 @@ func TestPartialBatches(t *testing.T) {
 }
 
 func TestConflictCancelsTransactions(t *testing.T) {
-	client, _ := start(t, dynamodb.Config{Fault: func(op, _ string) dynamodb.Fault {
+	client := startOnce(t, dynamodb.Config{Fault: func(op, _ string) dynamodb.Fault {
 		if op == "TransactWriteItems" {
 			return dynamodb.FaultConflict
 		}
@@ -329,8 +329,8 @@ func TestTags(t *testing.T) {
 
 func TestSimulation(t *testing.T) {
 	client, _ := start(t, dynamodb.Config{})
-	for seed := uint64(100); seed < 106; seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { dynamodbtest.Simulate(t, client, seed, 400) })
+	for seed := uint64(100); seed < 104; seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { dynamodbtest.Simulate(t, client, seed, 250) })
 	}
 }
 

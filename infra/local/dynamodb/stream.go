@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,23 @@ func (s *Server) newStream(t *table, view string) *stream {
 	}
 }
 
+// closedStreams is how many streams of deleted tables, or that were disabled, can still be read.
+const closedStreams = 50
+
+// keepStream lists a stream. The caller holds mu.
+func (s *Server) keepStream(st *stream) {
+	closed := 0
+	for i := len(s.streams) - 1; i >= 0; i-- {
+		if !s.streams[i].isClosed() {
+			continue
+		}
+		if closed++; closed > closedStreams {
+			s.streams = slices.Delete(slices.Clone(s.streams), i, i+1)
+		}
+	}
+	s.streams = append(s.streams, st)
+}
+
 // add appends a change, unless nothing changed.
 func (st *stream) add(now time.Time, k keys, old, updated *entry, by writer) {
 	if old != nil && updated != nil && (old == updated || attribute.EqualItems(old.item, updated.item)) || old == nil && updated == nil {
@@ -78,15 +96,11 @@ func (st *stream) add(now time.Time, k keys, old, updated *entry, by writer) {
 	}
 }
 
-// trim drops the oldest records; now and then it moves the rest, so that their memory goes too.
+// trim drops the oldest records; their slots go when the slice next grows.
 func (st *stream) trim(n int) {
 	clear(st.records[:n])
 	st.records = st.records[n:]
 	st.first += int64(n)
-	if cap(st.records) < 2*len(st.records) {
-		return
-	}
-	st.records = append(make([]record, 0, len(st.records)+len(st.records)/2), st.records...)
 }
 
 func (st *stream) hasOld() bool { return st.view == "OLD_IMAGE" || st.view == "NEW_AND_OLD_IMAGES" }
@@ -96,6 +110,12 @@ func (st *stream) close() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closed = true
+}
+
+func (st *stream) isClosed() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.closed
 }
 
 // next is the number that the next record will have.

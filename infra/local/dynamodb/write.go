@@ -91,7 +91,7 @@ func (c *change) applyUpdate() error {
 		}
 	}
 	if err := c.table.indexKeys(item); err != nil {
-		return err
+		return invalid("The update expression attempted to update the secondary index key to unsupported type or value: %s", asAPIError(err).message)
 	}
 	if c.updated, err = c.table.placed(item); err == nil && c.updated.size > maxItem {
 		return invalid("Item size to update has exceeded the maximum allowed size")

@@ -45,7 +45,7 @@ func rat(t *testing.T, text string) *big.Rat {
 func TestNumbersKeepTheirOrder(t *testing.T) {
 	const seed = 20
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	for range 20_000 {
+	for range 4_000 {
 		a, b := decimal(rnd), decimal(rnd)
 		if rnd.IntN(20) == 0 {
 			b = a
@@ -71,7 +71,7 @@ func TestSumsAreExact(t *testing.T) {
 	const seed = 21
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	exact := 0
-	for range 20_000 {
+	for range 4_000 {
 		a, b := decimal(rnd), decimal(rnd)
 		for op, f := range map[string]func(x, y attribute.Value) (attribute.Value, error){"+": attribute.Add, "-": attribute.Subtract} {
 			got, err := f(number(t, a), number(t, b))
@@ -91,7 +91,7 @@ func TestSumsAreExact(t *testing.T) {
 			}
 		}
 	}
-	if exact < 1000 {
+	if exact < 500 {
 		t.Errorf("only %d sums were within 38 digits", exact)
 	}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 func (s *suite) random(t *testing.T) {
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { Simulate(t, s.client, seed, 250) })
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { Simulate(t, s.client, seed, 150) })
 	}
 }
 

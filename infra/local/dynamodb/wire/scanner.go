@@ -2,8 +2,8 @@
 // a tree of generic values first. It exists because the sandbox answers thousands of requests a
 // second, and nearly all of their bytes are attribute values that have a type of their own.
 //
-// It is stricter and smaller than encoding/json where that is enough: it reads one document, does
-// not check that text is UTF-8, and knows nothing of reflection.
+// It is stricter and smaller than encoding/json: it reads one document, refuses strings that are not
+// UTF-8 instead of mending them, and knows nothing of reflection.
 package wire
 
 import (
@@ -118,16 +118,22 @@ func (s *Scanner) enclosed(open, end byte, each func() error) error {
 
 // String consumes a string and returns a copy of it.
 func (s *Scanner) String() (string, error) {
-	raw, err := s.text()
+	raw, err := s.Bytes()
 	return string(raw), err
 }
 
 // Bytes consumes a string and returns its unescaped text, valid until the next call.
-func (s *Scanner) Bytes() ([]byte, error) { return s.text() }
+func (s *Scanner) Bytes() ([]byte, error) {
+	raw, err := s.text()
+	if err == nil && !utf8.Valid(raw) {
+		err = s.fail("a string is not UTF-8")
+	}
+	return raw, err
+}
 
 // name consumes a string that is likely to come again, and returns one shared copy of it.
 func (s *Scanner) name() (string, error) {
-	raw, err := s.text()
+	raw, err := s.Bytes()
 	if err != nil || len(raw) == 0 {
 		return "", err
 	}
@@ -170,7 +176,7 @@ func (s *Scanner) Skip() error {
 	case '[':
 		return s.Array(s.Skip)
 	case '"':
-		_, err := s.text()
+		_, err := s.Bytes()
 		return err
 	case 't', 'f':
 		_, err := s.Bool()
