@@ -67,7 +67,7 @@ var peerDiffers = []kinesistest.Skip{
 	{Test: "UnknownIterator", Why: "kinesis-local answers 500; the API reference: InvalidArgumentException"},
 	{Test: "ForeignSequenceNumber", Why: "kinesis-local gives an iterator; the API reference: InvalidArgumentException"},
 	{Test: "CallOf501Records", Why: "kinesis-local takes more than the documented 500 records"},
-	{Test: "CallOf11MiB", Why: "kinesis-local takes more than the documented 10 MiB"},
+	{Test: "CallOver10MiB", Why: "kinesis-local takes more than the documented 10 MiB"},
 	{Test: "RecordLimitCountsTheKey", Why: "kinesis-local leaves the key out of the documented 1 MiB"},
 	{Test: "ShardFiltersOfThePast", Why: "kinesis-local returns shards of other times too for AT_TRIM_HORIZON, AT_TIMESTAMP and FROM_TIMESTAMP"},
 	{Test: "ShardCountIsRequired", Why: "kinesis-local creates a provisioned stream without a shard count"},

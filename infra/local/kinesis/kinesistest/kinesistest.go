@@ -51,7 +51,7 @@ func Run(t *testing.T, client *kinesis.Client, skips ...Skip) {
 		{"KeyLimits", s.keyLimits},
 		{"CallOf500Records", s.callOf500Records},
 		{"CallOf501Records", s.callOf501Records},
-		{"CallOf11MiB", s.callOf11MiB},
+		{"CallOver10MiB", s.callOver10MiB},
 		{"RecordLimit", s.recordLimit},
 		{"RecordLimitCountsTheKey", s.recordLimitCountsTheKey},
 		{"RaisedRecordLimit", s.raisedRecordLimit},

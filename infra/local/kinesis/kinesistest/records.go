@@ -183,9 +183,9 @@ func (s suite) callOf501Records(t *testing.T) {
 	wantRefused(t, s.puts(t, entries("k", numbered("r", 501))), "501 records")
 }
 
-func (s suite) callOf11MiB(t *testing.T) {
-	megabytes := slices.Repeat([]string{strings.Repeat("x", 1<<20-1)}, 11)
-	wantRefused(t, s.puts(t, entries("k", megabytes)), "11 MiB")
+func (s suite) callOver10MiB(t *testing.T) {
+	megabytes := slices.Repeat([]string{strings.Repeat("x", 1<<20-1)}, 10)
+	wantRefused(t, s.puts(t, entries("k", append(megabytes, ""))), "10 MiB and one byte")
 }
 
 func (s suite) recordLimit(t *testing.T) {
