@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"slices"
 	"sort"
 	"time"
 
@@ -108,7 +109,8 @@ func (e *Engine) Read(p Position, limit int) (entries []*Entry, changed <-chan s
 		return nil, nil, false
 	}
 	i := e.log.after(p)
-	return e.log.entries[i:min(len(e.log.entries), i+limit)], e.log.changed, true
+	// A copy, because the oplog clears what falls off its beginning.
+	return slices.Clone(e.log.entries[i:min(len(e.log.entries), i+limit)]), e.log.changed, true
 }
 
 // At is the entry at a position, if it is still there.

@@ -258,3 +258,49 @@ func TestClusterTimeIncreases(t *testing.T) {
 		t.Errorf("the last entries are %v", entries)
 	}
 }
+
+// Readers of the oplog are not disturbed by what falls off it meanwhile.
+func TestReadersOfAShortOplog(t *testing.T) {
+	e := store.New(store.Config{OplogEntries: 20})
+	if err := e.Create(things, document(t, bson.D{})); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			entries, changed, ok := e.Read(store.Position{At: e.Now(), Index: 0}, 10)
+			for _, entry := range entries {
+				if entry.Kind == "" {
+					t.Error("an empty entry")
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-changed:
+			default:
+				if !ok {
+					continue
+				}
+			}
+		}
+	})
+	for i := range 500 {
+		before := store.Position{At: e.Now()}
+		if err := e.Insert(nil, things, document(t, bson.D{{Key: "_id", Value: i}})); err != nil {
+			t.Fatal(err)
+		}
+		held, _, _ := e.Read(before, 10)
+		for j := range 25 {
+			if err := e.Insert(nil, things, document(t, bson.D{{Key: "_id", Value: fmt.Sprint(i, j)}})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(held) != 1 || held[0] == nil {
+			t.Fatalf("what was read has become %v", held)
+		}
+	}
+	close(done)
+	wg.Wait()
+}

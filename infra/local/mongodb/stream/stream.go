@@ -161,7 +161,7 @@ func (s *Stream) requireImages() error {
 
 // Limits of one batch.
 const (
-	maxScan       = 10_000
+	maxScan       = 1000
 	maxBatchBytes = value.MaxDocumentSize
 )
 
