@@ -37,6 +37,9 @@ const (
 	functionRole  = "arn:aws:iam::000000000000:role/banyan-consumer"
 )
 
+// consumerNames are the functions and, in their metrics, the consumers.
+var consumerNames = []string{"timeline", "profile"}
+
 // clients are the official SDK's, pointed by the environment like everybody's.
 type clients struct {
 	kinesis  *kinesis.Client
@@ -90,7 +93,7 @@ func (w *World) provision(ctx context.Context) error {
 		Wait(ctx, &kinesis.DescribeStreamInput{StreamName: aws.String(streamName)}, time.Minute); err != nil {
 		return fmt.Errorf("wait for the stream %s: %w", streamName, err)
 	}
-	return w.run(ctx, "init", nil, "banyan-migrate", "init")
+	return w.run(ctx, "init", nil, "banyan-migrate", "init", "--plan", w.path("users.yaml"))
 }
 
 // deploy uploads the consumers' binaries as functions and maps the stream to
@@ -108,7 +111,7 @@ func (w *World) deploy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the queue's ARN: %w", err)
 	}
-	for _, name := range []string{"timeline", "profile"} {
+	for _, name := range consumerNames {
 		if err := w.deployFunction(ctx, name, stream.StreamDescriptionSummary.StreamARN, attrs.Attributes["QueueArn"]); err != nil {
 			return fmt.Errorf("deploy the function %s: %w", name, err)
 		}
@@ -137,10 +140,12 @@ func (w *World) deployFunction(ctx context.Context, name string, stream *string,
 		Wait(ctx, &lambda.GetFunctionInput{FunctionName: aws.String("banyan-" + name)}, time.Minute); err != nil {
 		return err
 	}
+	// Retried until it works: the consumer itself parks what it cannot handle, so
+	// what fails here is the world around it, and giving up would lose events.
 	_, err = w.aws.lambda.CreateEventSourceMapping(ctx, &lambda.CreateEventSourceMappingInput{
 		FunctionName: aws.String("banyan-" + name), EventSourceArn: stream,
 		StartingPosition: lambdatypes.EventSourcePositionTrimHorizon,
-		BatchSize:        aws.Int32(100), BisectBatchOnFunctionError: aws.Bool(true), MaximumRetryAttempts: aws.Int32(20),
+		BatchSize:        aws.Int32(100), BisectBatchOnFunctionError: aws.Bool(true), MaximumRetryAttempts: aws.Int32(-1),
 		FunctionResponseTypes: []lambdatypes.FunctionResponseType{lambdatypes.FunctionResponseTypeReportBatchItemFailures},
 		DestinationConfig:     &lambdatypes.DestinationConfig{OnFailure: &lambdatypes.OnFailure{Destination: aws.String(queue)}},
 	})
@@ -166,5 +171,8 @@ func zipFile(path string) ([]byte, error) {
 	if _, err := io.Copy(entry, f); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }

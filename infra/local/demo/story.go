@@ -8,10 +8,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
+
+// catchUp is how long the read models may take for what there was before.
+const catchUp = 10 * time.Minute
 
 // Run tells the whole story and judges it. Its error says what broke; the
 // summary was printed, and written if asked for, before it returns.
@@ -78,7 +83,38 @@ func (w *World) legacy(ctx context.Context) error {
 		return err
 	}
 	w.screen.step("the monolith told what it knew so far: %s events on the stream", number(told.Events))
-	return w.serve(ctx)
+	if err := w.serve(ctx); err != nil {
+		return err
+	}
+	return w.caughtUp(ctx, told.Events)
+}
+
+// caughtUp waits until the consumers have handled what was told so far. With
+// functions that run elsewhere there is nothing to be seen here: they catch up
+// while the traffic runs.
+func (w *World) caughtUp(ctx context.Context, told int64) error {
+	if !slices.Contains(w.sandbox.Embedded(), local.Lambda) {
+		return nil
+	}
+	began := time.Now()
+	for {
+		left := w.metrics.behind(told)
+		if left == 0 {
+			break
+		}
+		if time.Since(began) > catchUp {
+			return fmt.Errorf("the read models are still %d events behind after %s", left, catchUp)
+		}
+		w.screen.now("%s events to go", number(left))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	w.metrics.forget()
+	w.screen.step("the read models have caught up, at %s events a second each", number(int64(float64(told)/time.Since(began).Seconds())))
+	return w.healthy()
 }
 
 func (w *World) whereabouts() string {
@@ -247,7 +283,7 @@ func (w *World) reckon(ctx context.Context, t *traffic, r *Report) error {
 func (r *Report) collect(w *World, t *traffic, began time.Time) {
 	r.Requests, r.FailedRequests, r.ReadYourWritesViolation = t.requests.Load(), t.failed.Load(), t.violations.Load()
 	r.P50MS, r.P99MS, r.MaxMS = ms(t.latencies.quantile(0.5)), ms(t.latencies.quantile(0.99)), ms(t.latencies.quantile(1))
-	r.LagP99MS = ms(w.lag.lags.quantile(0.99))
+	r.LagP99MS = ms(w.metrics.lags.quantile(0.99))
 	r.Seconds = time.Since(began).Seconds()
 	r.Details = append(r.Details, t.errors...)
 	if w.cfg.Chaos {

@@ -58,22 +58,15 @@ func newTraffic(base string, seed uint64, others []string) *traffic {
 // begin signs the apps up and starts the load at rate requests a second.
 func (t *traffic) begin(ctx context.Context, rate int) error {
 	ctx, t.stop = context.WithCancel(ctx)
-	apps := make([]*mobile, mobiles)
-	errs := make(chan error, mobiles)
-	for i := range apps {
-		apps[i] = t.newMobile()
-		t.wg.Go(func() { errs <- t.timed(ctx, time.Now(), apps[i].signUp) })
-	}
-	t.wg.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
+	for range mobiles {
+		m := t.newMobile()
+		if err := t.timed(ctx, time.Now(), m.signUp); err != nil {
 			return fmt.Errorf("sign up the first apps: %w", err)
 		}
+		t.signed = append(t.signed, m)
 	}
-	for i, app := range apps {
-		t.signed = append(t.signed, app)
-		t.wg.Go(func() { t.live(ctx, app, rand.New(rand.NewPCG(t.seed, uint64(i)))) })
+	for i, m := range t.signed {
+		t.wg.Go(func() { t.live(ctx, m, rand.New(rand.NewPCG(t.seed, uint64(i)))) })
 	}
 	t.wg.Go(func() { t.pace(ctx, rate) })
 	return nil
@@ -90,7 +83,8 @@ func (t *traffic) pace(ctx context.Context, rate int) {
 	defer close(t.due)
 	next := time.Now()
 	for ctx.Err() == nil {
-		next = next.Add(time.Second / time.Duration(rate))
+		// Three actions in ten refresh a page afterwards: 1.3 requests each.
+		next = next.Add(time.Second * 13 / 10 / time.Duration(rate))
 		time.Sleep(time.Until(next))
 		select {
 		case t.due <- next:
@@ -117,27 +111,32 @@ func (t *traffic) live(ctx context.Context, m *mobile, r *rand.Rand) {
 			continue // what is due but was not begun is not made
 		}
 		// A request under way when the load ends is still finished and counted.
-		_ = t.timed(context.WithoutCancel(ctx), due, t.act(m, r))
+		ctx := context.WithoutCancel(ctx)
+		do, refresh := t.act(m, r)
+		if t.timed(ctx, due, do) == nil && refresh != nil {
+			_ = t.timed(ctx, time.Now(), refresh)
+		}
 	}
 }
 
-// act picks what to do next: mostly reading, as people do.
-func (t *traffic) act(m *mobile, r *rand.Rand) func(context.Context) error {
+// act picks what to do next: mostly reading, as people do. After a write the
+// app shows the page that the write changed, at once.
+func (t *traffic) act(m *mobile, r *rand.Rand) (do, refresh func(context.Context) error) {
 	switch p := r.IntN(100); {
-	case p < 46:
-		return m.readTimeline
-	case p < 62:
-		return m.readSelf
-	case p < 74:
-		return func(ctx context.Context) error { return m.publish(ctx, fmt.Sprintf("%s says %d", m.name, r.Uint32())) }
+	case p < 45:
+		return m.readTimeline, nil
+	case p < 64:
+		return m.readSelf, nil
+	case p < 76:
+		return func(ctx context.Context) error { return m.publish(ctx, fmt.Sprintf("%s says %d", m.name, r.Uint32())) }, m.readTimeline
 	case p < 86:
-		return func(ctx context.Context) error { return m.rename(ctx, fmt.Sprintf("%s #%d", m.mail, r.IntN(1000))) }
+		return func(ctx context.Context) error { return m.rename(ctx, fmt.Sprintf("%s #%d", m.mail, r.IntN(1000))) }, m.readSelf
 	case p < 94:
-		return func(ctx context.Context) error { return t.toggleFollow(ctx, m, r) }
-	case p < 96:
-		return m.logIn
+		return func(ctx context.Context) error { return t.toggleFollow(ctx, m, r) }, m.readTimeline
+	case p < 97:
+		return m.logIn, nil
 	default:
-		return t.joinAnother
+		return t.joinAnother, nil
 	}
 }
 

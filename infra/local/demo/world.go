@@ -81,7 +81,7 @@ type World struct {
 	vars     map[string]string // the whole environment of the processes
 	aws      *clients
 	database string
-	lag      *lagMeter
+	metrics  *meter
 
 	addresses struct{ monolith, users, usersAdmin, timeline, monolithAdmin, proxy, proxyAdmin string }
 	processes []*process
@@ -96,7 +96,7 @@ func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	w = &World{cfg: cfg, screen: newScreen(cfg.Out), lag: &lagMeter{}}
+	w = &World{cfg: cfg, screen: newScreen(cfg.Out), metrics: &meter{}}
 	if w.dir, err = os.MkdirTemp("", "banyan-"); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
 			w.Close(true)
 		}
 	}()
-	if w.sandbox, err = local.Start(ctx, local.Config{Seed: cfg.Seed, FunctionLog: w.lag, Dir: w.dir}); err != nil {
+	if w.sandbox, err = local.Start(ctx, local.Config{Seed: cfg.Seed, FunctionLog: w.metrics, Dir: w.dir}); err != nil {
 		return nil, err
 	}
 	w.env = append(w.sandbox.Env(),
