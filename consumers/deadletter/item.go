@@ -53,18 +53,25 @@ func chunkPartition(consumer string, p events.Position) string {
 	return prefixBytes + consumer + "#" + p.String()
 }
 
+// encode leaves out what is empty: servers before 2020 refuse empty values.
 func encode(d consumers.DeadLetter, inline bool) item {
 	i := headKey(d.Consumer, d.Position)
-	i[attrShard] = text(d.Shard)
-	i[attrKey] = text(strings.ToValidUTF8(d.PartitionKey, "\uFFFD"))
-	i[attrEventID] = text(d.EventID)
-	i[attrType] = text(d.EventType)
-	i[attrReason] = text(shorten(d.Reason))
-	i[attrArrived] = text(formatTime(d.Arrived))
-	i[attrAt] = text(formatTime(d.At))
+	for name, value := range map[string]string{
+		attrShard:   d.Shard,
+		attrKey:     strings.ToValidUTF8(d.PartitionKey, "\uFFFD"),
+		attrEventID: d.EventID,
+		attrType:    d.EventType,
+		attrReason:  shorten(d.Reason),
+		attrArrived: formatTime(d.Arrived),
+		attrAt:      formatTime(d.At),
+	} {
+		if value != "" {
+			i[name] = text(value)
+		}
+	}
 	i[attrSize] = &types.AttributeValueMemberN{Value: strconv.Itoa(len(d.Raw))}
-	if inline {
-		i[attrRaw] = &types.AttributeValueMemberB{Value: append([]byte{}, d.Raw...)} // the SDK writes nil as no JSON at all
+	if inline && len(d.Raw) > 0 {
+		i[attrRaw] = &types.AttributeValueMemberB{Value: d.Raw}
 	}
 	return i
 }

@@ -12,21 +12,22 @@ import (
 
 // nameStep keeps the newest name and bio, beside the counters of the item.
 func nameStep(user, name, bio string, version int64, pos events.Position) commit.Step {
-	return commit.Step{Items: []commit.Item{commit.Update(profileKey(user), setName, nameValues(name, bio, version, pos))}}
+	e := nameValues(name, version, pos)
+	e.Names["#bio"], e.Values[":bio"] = attrBio, commit.S(bio)
+	return commit.Step{Items: []commit.Item{commit.Update(profileKey(user), setName+", #bio = :bio", e)}}
 }
 
-const setName = "SET #name = :name, #bio = :bio, #version = :version, #pos = :pos"
+const setName = "SET #name = :name, #version = :version, #pos = :pos"
 
 // nameValues is the condition with what setName refers to as well.
-func nameValues(name, bio string, version int64, pos events.Position) commit.Expression {
+func nameValues(name string, version int64, pos events.Position) commit.Expression {
 	e := commit.NewestVersion(version, pos)
-	e.Names["#name"], e.Names["#bio"] = attrName, attrBio
-	e.Values[":name"], e.Values[":bio"] = commit.S(name), commit.S(bio)
+	e.Names["#name"], e.Values[":name"] = attrName, commit.S(name)
 	return e
 }
 
 func joinStep(p *events.UserJoined, pos events.Position) commit.Step {
-	e := nameValues(p.Name, "", 0, pos)
+	e := nameValues(p.Name, 0, pos)
 	e.Names["#joined"], e.Values[":joined"] = attrJoined, joinedAt(p)
 	return commit.Step{Items: []commit.Item{
 		commit.Update(profileKey(p.UserID), setName+", #joined = if_not_exists(#joined, :joined)", e),

@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -47,6 +48,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	queue   []*job
+	busy    map[Key]bool // in the transactions on their way
 	writers int
 }
 
@@ -54,7 +56,6 @@ type Group struct {
 type job struct {
 	step    Step
 	size    int
-	taken   bool
 	dropped bool
 	err     error
 	done    chan struct{}
@@ -77,7 +78,7 @@ func NewGroup(cfg Config) *Group {
 	if cfg.Random == nil {
 		cfg.Random = rand.Int64N
 	}
-	return &Group{cfg: cfg}
+	return &Group{cfg: cfg, busy: map[Key]bool{}}
 }
 
 // Do carries out the steps and tells for each whether it took effect; false is
@@ -149,24 +150,28 @@ func (g *Group) withdraw(jobs []*job) {
 }
 
 func (g *Group) write(ctx context.Context) {
-	for jobs := g.next(); jobs != nil; jobs = g.next() {
-		g.commit(ctx, jobs)
+	for t := g.next(nil); t != nil; t = g.next(t) {
+		g.commit(ctx, t.jobs)
 	}
 }
 
-// next takes the jobs of one transaction out of the line: the first, and those
-// after it that fit and share no key with it. nil ends the writer.
-func (g *Group) next() []*job {
+// next takes the jobs of one transaction out of the line, after the one before
+// it, if any, has ended: the first, and those after it that fit and share no key
+// with it. What another writer has in hand waits for that one, which will come
+// by here: two transactions with one key between them would only cancel each
+// other. nil ends the writer.
+func (g *Group) next(ended *transaction) *transaction {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var t transaction
+	g.release(ended)
+	t := &transaction{owned: map[Key]bool{}, counts: map[Key]bool{}}
 	kept := g.queue[:0]
 	for i, j := range g.queue {
 		if t.full() {
 			kept = append(kept, g.queue[i:]...)
 			break
 		}
-		if !t.take(j) {
+		if g.inHand(j) || !t.take(j) {
 			kept = append(kept, j)
 		}
 	}
@@ -174,6 +179,35 @@ func (g *Group) next() []*job {
 	g.queue = kept
 	if len(t.jobs) == 0 {
 		g.writers--
+		return nil
 	}
-	return t.jobs
+	maps.Copy(g.busy, t.owned)
+	maps.Copy(g.busy, t.counts)
+	return t
+}
+
+func (g *Group) release(t *transaction) {
+	if t == nil {
+		return
+	}
+	for k := range t.owned {
+		delete(g.busy, k)
+	}
+	for k := range t.counts {
+		delete(g.busy, k)
+	}
+}
+
+func (g *Group) inHand(j *job) bool {
+	for _, i := range j.step.Items {
+		if g.busy[i.key] {
+			return true
+		}
+	}
+	for _, a := range j.step.Adds {
+		if g.busy[a.Key] {
+			return true
+		}
+	}
+	return false
 }

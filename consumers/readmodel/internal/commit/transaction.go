@@ -23,9 +23,6 @@ func (t *transaction) full() bool { return t.items() >= maxItems }
 
 // take adds j if it fits.
 func (t *transaction) take(j *job) bool {
-	if t.owned == nil {
-		t.owned, t.counts = map[Key]bool{}, map[Key]bool{}
-	}
 	if len(t.jobs) > 0 && !t.fits(j) {
 		return false
 	}
