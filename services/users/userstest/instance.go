@@ -1,0 +1,60 @@
+package userstest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/services/users"
+	"github.com/banyan-fig/banyan/services/users/dynamodb"
+	"github.com/banyan-fig/banyan/services/users/mongodb"
+)
+
+// Instance is a running users service with both stores.
+type Instance struct {
+	URL     string
+	Member  *ownership.Member
+	Control *ownership.Table
+}
+
+// NewInstance starts one that ends with the test. The control table is made.
+func NewInstance(t *testing.T, db *mongo.Database, tables *awsdynamodb.Client, publisher users.Publisher) *Instance {
+	t.Helper()
+	control := ownership.NewTable(tables, "")
+	if err := control.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	member, err := ownership.Join(t.Context(), ownership.MemberConfig{Table: control, Entity: "users"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := member.Leave(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	old := mongodb.New(db)
+	if err := old.EnsureIndexes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	service, err := users.New(users.Config{
+		Ownership: member, Publisher: publisher, BcryptCost: bcrypt.MinCost,
+		Stores: map[ownership.Store]users.Store{ownership.MongoDB: old, ownership.DynamoDB: dynamodb.New(tables, "", "")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(users.NewHandler(service, users.HandlerConfig{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}))
+	t.Cleanup(server.Close)
+	return &Instance{URL: server.URL, Member: member, Control: control}
+}
