@@ -11,7 +11,8 @@
 set -euo pipefail
 
 version=1.46.0
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+here=${BASH_SOURCE[0]%/*}
+root=$(cd "$here/../../.." && pwd)
 cache=${BANYAN_CACHE:-$root/.cache}/mongo-java-server-$version
 
 skip() { echo "SKIPPED mongo-java-server: $1"; exit 0; }
