@@ -191,3 +191,18 @@ func checkFields(doc bson.Raw) error {
 	}
 	return nil
 }
+
+// CheckExport reads an export as Import does and keeps nothing: bad is told every
+// document that could not be a user. Clashes between documents are not looked for.
+func CheckExport(name string, r io.Reader, bad func(*BadDocument)) error {
+	err := readExport(r, func(e exported) error {
+		if _, err := parseUser(e.text); err != nil {
+			bad(&BadDocument{File: name, Line: e.line, Err: err})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s:%w", ErrFile, name, err)
+	}
+	return nil
+}
