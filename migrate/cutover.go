@@ -23,13 +23,13 @@ type Switch struct {
 	HeldAt     time.Time `dynamodbav:"heldAt" json:"heldAt,omitzero"`
 	ReleasedAt time.Time `dynamodbav:"releasedAt" json:"releasedAt,omitzero"`
 	// Held is for how long writes were held, in milliseconds.
-	Held       int64    `dynamodbav:"heldMs" json:"heldMs"`
-	Compared   int64    `dynamodbav:"compared" json:"comparedBefore"`    // changed since the verification, compared before the hold
-	TailKeys   int64    `dynamodbav:"tailKeys" json:"comparedWhileHeld"` // compared while writes were held
-	Strays     int      `dynamodbav:"strays" json:"strays"`
-	Problems   []string `dynamodbav:"problems" json:"problems,omitempty"` // why it was refused or undone
-	DryRun     bool     `dynamodbav:"-" json:"dryRun,omitempty"`
-	Verified   string   `dynamodbav:"verified" json:"verification"`
+	Held     int64    `dynamodbav:"heldMs" json:"heldMs"`
+	Compared int64    `dynamodbav:"compared" json:"comparedBefore"`    // changed since the verification, compared before the hold
+	TailKeys int64    `dynamodbav:"tailKeys" json:"comparedWhileHeld"` // compared while writes were held
+	Strays   int      `dynamodbav:"strays" json:"strays"`
+	Problems []string `dynamodbav:"problems" json:"problems,omitempty"` // why it was refused or undone
+	DryRun   bool     `dynamodbav:"-" json:"dryRun,omitempty"`
+	Verified string   `dynamodbav:"verified" json:"verification"`
 }
 
 // Steps of a cut-over, as Switch.Step and status show them.

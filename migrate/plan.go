@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -125,7 +126,7 @@ func ReadPlan(file string) (*Plan, error) {
 func ParsePlan(name string, text []byte) (*Plan, error) {
 	p := &Plan{}
 	if err := yaml.UnmarshalWithOptions(text, p, yaml.Strict()); err != nil {
-		return nil, syntaxError(name, err)
+		return nil, syntaxError(name, text, err)
 	}
 	p.Budgets.defaults()
 	if path, problem := p.problem(); problem != "" {
@@ -140,7 +141,7 @@ func ParsePlan(name string, text []byte) (*Plan, error) {
 }
 
 // syntaxError reduces the parser's picture of the place to file:line:column.
-func syntaxError(name string, err error) error {
+func syntaxError(name string, text []byte, err error) error {
 	var at yaml.Error
 	if errors.As(err, &at) && at.GetToken() != nil {
 		pos := at.GetToken().Position
@@ -150,7 +151,27 @@ func syntaxError(name string, err error) error {
 		}
 		return fmt.Errorf("%w: %s:%d:%d: %s; %s", ErrPlan, name, pos.Line, pos.Column, at.GetMessage(), hint)
 	}
-	return fmt.Errorf("%w: %s:1:1: %v", ErrPlan, name, err)
+	where := name + ":1:1"
+	if strings.Contains(err.Error(), "duration") { // the parser does not say where
+		where = badDuration(name, text)
+		err = fmt.Errorf("%w; write durations like 900ms, 5s or 10m", err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrPlan, where, err)
+}
+
+// badDuration finds the first budget that is no duration.
+func badDuration(name string, text []byte) string {
+	for _, budget := range []string{"hold", "lag", "verification", "foreignQuiet"} {
+		var value string
+		at, err := yaml.PathString("$.budgets." + budget)
+		if err != nil || at.Read(bytes.NewReader(text), &value) != nil {
+			continue
+		}
+		if _, err := time.ParseDuration(value); err != nil {
+			return locate(name, text, "$.budgets."+budget)
+		}
+	}
+	return name + ":1:1"
 }
 
 // locate finds where a path of the plan stands in its text, or the nearest

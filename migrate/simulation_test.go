@@ -63,7 +63,7 @@ func simulate(t *testing.T, seed uint64) {
 	w.engine(small)
 	tr := w.startTraffic(3, users, seed)
 	defer tr.end()
-	w.faults.set(0.01, seed)
+	w.faults.set(0.03, seed)
 	calm := time.AfterFunc(4*time.Second, func() { c.calm(); w.faults.set(0, 0) })
 	defer calm.Stop()
 

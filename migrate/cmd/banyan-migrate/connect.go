@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -70,7 +72,11 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 
 func dynamo(ctx context.Context) (*dynamodb.Client, error) {
 	pool := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = pools })
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool))
+	// The engine retries by itself, and a cut-over has no time for long waits.
+	quick := func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 500 * time.Millisecond })
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool), config.WithRetryer(quick))
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}

@@ -1,0 +1,155 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/ownership"
+)
+
+// shadowing brings a small world to the point where it can be cut over.
+func shadowing(t *testing.T, users int) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.seed(users)
+	w.plan.Budgets.Hold = 10 * time.Second
+	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.verified()
+	return w
+}
+
+func (w *world) verified() migrate.Verification {
+	w.t.Helper()
+	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { w.t.Errorf("%+v", m) }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+// crashOnce crashes at the nth time a point is reached.
+func crashOnce(point string, nth int) func(*migrate.Config) {
+	return func(c *migrate.Config) {
+		c.Lease = 300 * time.Millisecond
+		c.Crash = func(p string) error {
+			if p == point {
+				if nth--; nth == 0 {
+					return errors.New("here")
+				}
+			}
+			return nil
+		}
+	}
+}
+
+func TestACutoverKilledAnywhereIsFinishedOrUndoneByTheNext(t *testing.T) {
+	for _, tc := range []struct {
+		point    string
+		nth      int
+		switched bool // before it was killed
+	}{
+		{"held", 1, false}, {"fence step", 1, false}, {"fence step", 2, false},
+		{"after " + migrate.StepFence, 1, false}, {"after " + migrate.StepDrain, 1, false}, {"after " + migrate.StepTail, 1, false},
+		{"switched", 1, true}, {"released", 1, true},
+	} {
+		t.Run(tc.point, func(t *testing.T) {
+			t.Parallel()
+			w := shadowing(t, 40)
+			if _, err := w.engine(crashOnce(tc.point, tc.nth)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
+				t.Fatal("it did not crash")
+			}
+			if got := w.phase().Owner == ownership.DynamoDB; got != tc.switched {
+				t.Fatalf("owner %+v", w.phase())
+			}
+			sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+			if err != nil || sum.Step != migrate.StepDone {
+				t.Fatalf("%+v %v", sum, err)
+			}
+			if r := w.phase(); r.Owner != ownership.DynamoDB || r.Epoch != 2 || r.Hold {
+				t.Fatalf("%+v", r)
+			}
+			w.mustBeEqual("users")
+		})
+	}
+}
+
+func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
+	w := shadowing(t, 40)
+	slow, err := ownership.Join(w.ctx, ownership.MemberConfig{Table: w.owners, Entity: "users"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, finish := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- slow.Write(w.ctx, func(context.Context, ownership.Grant) error {
+			close(inside)
+			<-finish
+			return nil
+		})
+	}()
+	<-inside
+	w.plan.Budgets.Hold = 300 * time.Millisecond
+	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+	if !errors.Is(err, migrate.ErrUndone) || sum.Step != migrate.StepUndone || sum.Held > 2000 {
+		t.Fatalf("%+v %v", sum, err)
+	}
+	if r := w.phase(); r.Owner != ownership.MongoDB || r.Phase != ownership.Shadowing || r.Hold || r.Epoch != 1 {
+		t.Fatalf("%+v", r)
+	}
+	close(finish)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := w.users.InsertOne(w.ctx, user(1000)); err != nil {
+		t.Error("MongoDB does not take writes again: ", err)
+	}
+	w.plan.Budgets.Hold = 10 * time.Second
+	if _, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := slow.Leave(w.ctx); err != nil {
+		t.Error(err)
+	}
+	w.mustBeEqual("users")
+}
+
+// A fence that was undone brings the documents of strays home.
+func TestUndoBringsStraysHome(t *testing.T) {
+	w := shadowing(t, 40)
+	if _, err := w.engine(crashOnce("fence step", 1)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
+		t.Fatal("it did not crash")
+	}
+	changed := user(3)
+	changed[1].Value = "changed by a zombie"
+	if _, err := w.users.InsertMany(w.ctx, []any{user(2002), append(changed, bson.E{Key: "version", Value: int64(7)})}); err != nil {
+		t.Fatal(err)
+	}
+	run := background(w.ctx, func(ctx context.Context) error { return w.engine().Run(ctx, migrate.RunOptions{}) })
+	if _, err := w.engine(crashOnce("held", 1)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
+		t.Fatal("it did not crash")
+	}
+	names, err := w.db.ListCollectionNames(w.ctx, bson.D{})
+	if err != nil || slices.Contains(names, "users__banyan_e1") || slices.Contains(names, "users__banyan_stray_1") {
+		t.Errorf("%v %v", names, err)
+	}
+	if n, err := w.users.CountDocuments(w.ctx, bson.D{}); err != nil || n != 41 {
+		t.Errorf("%d documents, %v", n, err)
+	}
+	waitFor(t, func() bool { // the run in the background undoes what is left behind
+		_, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+		return err == nil
+	})
+	if err := run(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	w.mustBeEqual("users")
+}
