@@ -87,7 +87,7 @@ func (m *Member) bounded(ctx context.Context) (context.Context, context.CancelFu
 // admit waits until the operation may run and counts it in.
 func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
 	var heldSince time.Time
-	for {
+	for asked := false; ; {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
 		reason, until := m.obstacle(now, write)
@@ -106,6 +106,11 @@ func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
 		}
 		if errors.Is(reason, ErrHeld) && heldSince.IsZero() {
 			heldSince = now
+		}
+		if errors.Is(reason, ErrNoLease) && !asked {
+			asked = true // once: asking at every wake-up would be a busy loop
+			kick(m.polls)
+			kick(m.renews)
 		}
 		if err := m.await(ctx, changed, until); err != nil {
 			a := admission{}
@@ -131,8 +136,6 @@ func (m *Member) obstacle(now time.Time, write bool) (error, time.Duration) {
 		return ErrLeft, 0
 	}
 	if !m.leased(now) {
-		kick(m.polls)
-		kick(m.renews)
 		return errors.Join(ErrNoLease, m.trying), m.cfg.Lease
 	}
 	if !write || !m.rec.Hold {
@@ -247,8 +250,8 @@ func (m *Member) stillCurrent(ctx context.Context, a admission) (bool, error) {
 // freshRecord waits for a record that was asked for after the call, and a lease.
 func (m *Member) freshRecord(ctx context.Context) (Record, error) {
 	called := m.cfg.Clock.Now()
+	kick(m.polls)
 	for {
-		kick(m.polls)
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
 		rec, fresh, changed := m.rec, m.leased(now) && m.recSent.After(called), m.changed

@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
-var seeds = flag.Int("seeds", 12, "how many seeds the simulation runs")
+var seeds = flag.Int("seeds", 4, "how many seeds the simulation runs")
 
 // TestSwitchesUnderChaos lets several instances write and read while a coordinator
 // changes the owner back and forth, requests to the control table are slow, lost or
@@ -170,7 +170,7 @@ func (w *world) writes(m *ownership.Member, p *process, rng *rand.Rand) {
 		w.mu.Lock()
 		w.acked = append(w.acked, id)
 		w.mu.Unlock()
-		time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
+		time.Sleep(time.Duration(rng.IntN(40)) * time.Millisecond)
 	}
 }
 
@@ -226,7 +226,7 @@ func (w *world) reads(m *ownership.Member, p *process, rng *rand.Rand) {
 		if len(missing) > 0 {
 			w.t.Errorf("a read did not return %d writes acknowledged before it began", len(missing))
 		}
-		time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
+		time.Sleep(time.Duration(rng.IntN(40)) * time.Millisecond)
 	}
 }
 
