@@ -44,8 +44,9 @@ type world struct {
 	aws    string
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel() // most of a migration's time is waiting
 	w := &world{t: t, ctx: t.Context()}
 	w.faults = &faults{}
 	db, err := mongodbserver.Start(mongodbserver.Config{Fault: w.faults.mongodb})
