@@ -19,15 +19,21 @@ mongodb.find            timeout-before=0.002
 mongodb.*               timeout-before=0.001 timeout-after=0.001
 `
 
-// killer decides when the migrating process is killed.
+// killer decides when a migrating process is killed.
 type killer struct {
 	r     *rand.Rand
-	kills int
+	lives int
 }
 
 func newKiller(seed uint64) *killer { return &killer{r: rand.New(rand.NewPCG(seed, 0xC1A05))} }
 
-// next is how long the process may live this time.
+// next is how long the process may live this time. The first lives are short,
+// to end in the middle of the work; then some are long enough to wait for the
+// lease of a killed predecessor.
 func (k *killer) next() time.Duration {
-	return 100*time.Millisecond + time.Duration(k.r.ExpFloat64()*float64(700*time.Millisecond))
+	k.lives++
+	if k.lives <= 2 {
+		return 30*time.Millisecond + time.Duration(k.r.IntN(600))*time.Millisecond
+	}
+	return 100*time.Millisecond + time.Duration(k.r.ExpFloat64()*float64(3*time.Second))
 }
