@@ -134,7 +134,7 @@ func (m *Member) renewed(sent time.Time, row MemberState) {
 	}
 }
 
-// keepSweeping removes the rows of members that crashed, so that a later switch
+// keepSweeping removes the rows of members that crashed, within three leases, so that a later switch
 // does not have to wait for their leases.
 func (m *Member) keepSweeping(ctx context.Context) {
 	seen := sightings{}
