@@ -125,7 +125,12 @@ func (e *Engine) awaitMarker(ctx context.Context, epoch int64, poll time.Duratio
 	return e.awaitPassed(ctx, id, poll)
 }
 
+// silence is how long the changes' state may stay as it is before waiting for
+// them is given up: who follows saves it several times a second.
+const silence = 30 * time.Second
+
 func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Duration) (*changesRow, error) {
+	rev, since := int64(-1), time.Now()
 	for {
 		row := &changesRow{}
 		if _, err := e.state.load(ctx, changesKey, row); err != nil {
@@ -133,6 +138,11 @@ func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Durat
 		}
 		if slices.Contains(row.Markers, marker) {
 			return row, nil
+		}
+		if row.Rev != rev {
+			rev, since = row.Rev, time.Now()
+		} else if time.Since(since) > silence {
+			return nil, fmt.Errorf("nobody has followed the changes for %s (%s); start `banyan-migrate run`", silence, row.Error)
 		}
 		if err := sleep(ctx, poll); err != nil {
 			return nil, fmt.Errorf("wait until the changes have passed a marker: %w", err)

@@ -50,7 +50,7 @@ func (e *Engine) Preflight(ctx context.Context, report func(Misfit)) (Preflight,
 	for _, in := range e.Plan.TableInputs() {
 		p.Tables = append(p.Tables, *in.TableName)
 	}
-	if err := e.source.mustExist(ctx); err != nil {
+	if err := e.source.mustExist(ctx, 0); err != nil {
 		return p, err
 	}
 	misfit := func(m Misfit) {

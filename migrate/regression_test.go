@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -292,6 +293,39 @@ func TestFromStartReplacesAndRepairFindsWhatWasDeletedUnseen(t *testing.T) {
 	}
 	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Repair: true})
 	if err != nil || v.Repaired == 0 || v.Mismatches != 0 {
+		t.Fatalf("%+v %v", v, err)
+	}
+	w.mustBeEqual("users")
+}
+
+func TestALostPositionStopsClearlyAndACopyFromTheStartHeals(t *testing.T) {
+	w := newWorld(t, func(c *mongodbserver.Config) { c.OplogEntries = 100 })
+	w.seed(50)
+	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 { // nobody follows meanwhile
+		if _, err := w.users.UpdateByID(w.ctx, userID(i%50), rename(fmt.Sprint("unseen ", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.users.DeleteOne(w.ctx, bson.D{{Key: "_id", Value: userID(7)}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		if _, err := w.users.UpdateByID(w.ctx, userID(40+i%10), rename(fmt.Sprint("later ", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := w.engine().Run(w.ctx, migrate.RunOptions{})
+	if !errors.Is(err, migrate.ErrHistoryLost) || !strings.Contains(err.Error(), "--from-start") {
+		t.Fatalf("%v", err)
+	}
+	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true, FromStart: true}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Repair: true})
+	if err != nil || v.Mismatches != 0 || v.Repaired == 0 {
 		t.Fatalf("%+v %v", v, err)
 	}
 	w.mustBeEqual("users")

@@ -59,7 +59,7 @@ func (e *Engine) prepare(ctx context.Context, opts RunOptions) (ownership.Record
 		e.Progress(Progress{At: time.Now(), Phase: rec.Phase, Message: "the owner has switched already; there is nothing to do"})
 		return rec, nil
 	}
-	if err := e.source.mustExist(ctx); err != nil {
+	if err := e.source.mustExist(ctx, rec.Epoch); err != nil {
 		return rec, err
 	}
 	if err := e.ensureTables(ctx); err != nil {

@@ -75,8 +75,9 @@ func (s *source) answers(ctx context.Context) error {
 	return nil // what passes is left to the retries
 }
 
-// mustExist reports a missing collection in one sentence.
-func (s *source) mustExist(ctx context.Context) error {
+// mustExist reports a missing collection in one sentence. In the middle of a
+// fence it exists under its fenced name only.
+func (s *source) mustExist(ctx context.Context, epoch int64) error {
 	if err := s.answers(ctx); err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (s *source) mustExist(ctx context.Context) error {
 	if err != nil {
 		return reachable("MongoDB", "MONGODB_URI", err)
 	}
-	if kinds[s.name] == "" {
+	if kinds[s.name] == "" && kinds[s.fenced(epoch)] == "" {
 		return fmt.Errorf("the collection %s.%s does not exist; check source.collection in the plan and the database in MONGODB_URI", s.db.Name(), s.name)
 	}
 	return nil

@@ -44,12 +44,16 @@ type world struct {
 	aws    string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*mongodbserver.Config)) *world {
 	t.Helper()
 	t.Parallel() // most of a migration's time is waiting
 	w := &world{t: t, ctx: t.Context()}
 	w.faults = &faults{}
-	db, err := mongodbserver.Start(mongodbserver.Config{Fault: w.faults.mongodb})
+	cfg := mongodbserver.Config{Fault: w.faults.mongodb}
+	for _, c := range change {
+		c(&cfg)
+	}
+	db, err := mongodbserver.Start(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
