@@ -25,7 +25,7 @@ type backfill struct {
 }
 
 // errPulse: this process was silent for too long and may no longer write.
-var errPulse = errors.New("this process lost its lease")
+var errPulse = errors.New("this process lost its lease, for it could not reach the control table in time; run it again")
 
 func (e *Engine) newBackfill(p *pulse, v *vitals) *backfill {
 	return &backfill{e: e, pulse: p, vitals: v, limit: rate.NewLimiter(rate.Inf, e.ChunkSize), busy: map[int]bool{}}

@@ -41,7 +41,7 @@ func crashOnce(point string, nth int) func(*migrate.Config) {
 	var left atomic.Int64
 	left.Store(int64(nth))
 	return func(c *migrate.Config) {
-		c.Lease = 300 * time.Millisecond
+		c.Lease = time.Second
 		c.Crash = func(p string) error {
 			if p == point && left.Add(-1) == 0 {
 				return errors.New("here")

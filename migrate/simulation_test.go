@@ -61,7 +61,7 @@ func simulate(t *testing.T, seed uint64) {
 	c := &crasher{rng: rand.New(rand.NewPCG(seed, 7)), odds: 0.2, count: map[string]int{}}
 	small := func(cfg *migrate.Config) {
 		cfg.RangeSize, cfg.ChunkSize, cfg.Crash = 100, 20, c.at
-		cfg.Lease = 600 * time.Millisecond
+		cfg.Lease = time.Second
 	}
 	w.engine(small)
 	tr := w.startTraffic(3, users, seed)

@@ -18,6 +18,8 @@ type workerRow struct {
 	At   time.Time `dynamodbav:"at"` // for people only
 	Host string    `dynamodbav:"host"`
 	PID  int       `dynamodbav:"pid"`
+	// Lease is this worker's own: the silence after which it is dead.
+	Lease time.Duration `dynamodbav:"lease"`
 }
 
 const workerPrefix = "worker#"
@@ -39,7 +41,7 @@ func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop
 	if _, err := e.state.load(ctx, workerPrefix+e.worker, &p.row); err != nil {
 		return nil, nil, nil, err
 	}
-	p.row.ID, p.row.Host, p.row.PID = e.worker, host, os.Getpid()
+	p.row.ID, p.row.Host, p.row.PID, p.row.Lease = e.worker, host, os.Getpid(), e.Lease
 	if err := p.once(ctx); err != nil {
 		return nil, nil, nil, err
 	}
@@ -102,7 +104,7 @@ type vitals struct {
 type sighting struct {
 	beat  int64
 	since time.Time
-	there bool
+	lease time.Duration
 }
 
 func (e *Engine) watchWorkers() *vitals { return &vitals{e: e, seen: map[string]sighting{}} }
@@ -121,7 +123,7 @@ func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
 		return false, err
 	}
 	s, known := v.seen[worker]
-	return !known || !s.there || time.Since(s.since) > v.e.Lease, nil
+	return !known || time.Since(s.since) > s.lease, nil
 }
 
 // look reads the list of workers at most five times a second.
@@ -138,7 +140,7 @@ func (v *vitals) look(ctx context.Context) error {
 	for _, r := range rows {
 		s, known := v.seen[r.ID]
 		if !known || s.beat != r.Beat {
-			s = sighting{beat: r.Beat, since: v.read, there: true}
+			s = sighting{beat: r.Beat, since: v.read, lease: r.Lease}
 		}
 		now[r.ID] = s
 	}

@@ -121,7 +121,7 @@ func user(i int) bson.D {
 
 func (w *world) engine(change ...func(*migrate.Config)) *migrate.Engine {
 	w.t.Helper()
-	cfg := migrate.Config{Plan: w.plan, Mongo: w.mongo, Database: "legacy", DynamoDB: w.ddb, Lease: time.Second}
+	cfg := migrate.Config{Plan: w.plan, Mongo: w.mongo, Database: "legacy", DynamoDB: w.ddb}
 	for _, c := range change {
 		c(&cfg)
 	}
