@@ -28,13 +28,13 @@ import (
 
 // What the world is made of. In production Terraform makes these.
 const (
-	streamName    = "banyan-events"
-	shards        = 4
-	timelineTable = "banyan-timeline"
-	profileTable  = "banyan-profile"
-	deadLetters   = "banyan-dead-letters"
-	failureQueue  = "banyan-consumer-failures"
-	functionRole  = "arn:aws:iam::000000000000:role/banyan-consumer"
+	streamName      = "banyan-events"
+	shards          = 4
+	timelineTable   = "banyan-timeline"
+	profileTable    = "banyan-profile"
+	deadLetterTable = "banyan-dead-letters"
+	failureQueue    = "banyan-consumer-failures"
+	functionRole    = "arn:aws:iam::000000000000:role/banyan-consumer"
 )
 
 // consumerNames are the functions and, in their metrics, the consumers.
@@ -81,7 +81,7 @@ func (w *World) provision(ctx context.Context) error {
 	if _, err := w.aws.kinesis.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String(streamName), ShardCount: aws.Int32(shards)}); err != nil {
 		return fmt.Errorf("create the stream %s: %w", streamName, err)
 	}
-	for _, in := range []*dynamodb.CreateTableInput{timeline.TableInput(timelineTable), profile.TableInput(profileTable), deadletter.TableInput(deadLetters)} {
+	for _, in := range []*dynamodb.CreateTableInput{timeline.TableInput(timelineTable), profile.TableInput(profileTable), deadletter.TableInput(deadLetterTable)} {
 		if _, err := w.aws.dynamodb.CreateTable(ctx, in); err != nil {
 			return fmt.Errorf("create the table %s: %w", *in.TableName, err)
 		}
@@ -130,7 +130,7 @@ func (w *World) deployFunction(ctx context.Context, name string, stream *string,
 		Code:    &lambdatypes.FunctionCode{ZipFile: code},
 		Timeout: aws.Int32(30), MemorySize: aws.Int32(256),
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
-			"TIMELINE_TABLE": timelineTable, "PROFILE_TABLE": profileTable, "DEAD_LETTER_TABLE": deadLetters, "GOMAXPROCS": "1",
+			"TIMELINE_TABLE": timelineTable, "PROFILE_TABLE": profileTable, "DEAD_LETTER_TABLE": deadLetterTable, "GOMAXPROCS": "1",
 		}},
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ func (w *World) start(name string, env []string, args ...string) (*process, erro
 	}
 	defer out.Close() // the child has its own copy
 	p := &process{name: name, log: logPath, done: make(chan struct{})}
-	p.cmd = w.command(nil, env, args...)
+	p.cmd = w.command(context.Background(), env, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w (build it with `make build`)", name, err)
@@ -48,9 +48,6 @@ func (w *World) start(name string, env []string, args ...string) (*process, erro
 
 // command prepares args[0] of the bin folder with the world's environment.
 func (w *World) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	cmd := exec.CommandContext(ctx, filepath.Join(w.cfg.Bin, args[0]), args[1:]...)
 	cmd.Env = append(append(os.Environ(), w.env...), env...)
 	cmd.SysProcAttr = diesWithParent()

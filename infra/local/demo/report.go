@@ -17,6 +17,8 @@ type Report struct {
 	EventsLost              int64   `json:"events_lost"`          // acknowledged writes without their effect in the stream or a read model
 	EventsAppliedTwice      int64   `json:"events_applied_twice"` // effects in a read model that no event accounts for
 	ReadYourWritesViolation int64   `json:"read_your_writes_violations"`
+	DeadLetters             int64   `json:"dead_letters"` // kept for a record that was no event, one a consumer
+	DeadLettersWanted       int64   `json:"dead_letters_wanted"`
 	Documents               int64   `json:"documents"`  // copied to DynamoDB
 	Compared                int64   `json:"compared"`   // by the verification
 	Mismatches              int64   `json:"mismatches"` // found by it, or by the audit after the switch
@@ -57,6 +59,7 @@ func (r *Report) judge() {
 	check(r.FailedRequests == 0, "%d requests failed", r.FailedRequests)
 	check(r.EventsLost == 0, "%d events were lost", r.EventsLost)
 	check(r.EventsAppliedTwice == 0, "%d effects stand in a read model that no event accounts for", r.EventsAppliedTwice)
+	check(r.DeadLetters == r.DeadLettersWanted, "%d dead letters, there must be %d", r.DeadLetters, r.DeadLettersWanted)
 	check(r.ReadYourWritesViolation == 0, "%d reads did not see the client's own write", r.ReadYourWritesViolation)
 	check(r.Mismatches == 0, "%d documents differ between MongoDB and DynamoDB", r.Mismatches)
 	check(r.WriteHoldMS > 0 && r.WriteHoldMS < ms(writeHoldLimit), "the longest write hold was %.0f ms, it must be above 0 and under %.0f", r.WriteHoldMS, ms(writeHoldLimit))
@@ -99,6 +102,7 @@ func (r *Report) show(s *screen) {
 	row(r.EventsApplied == r.EventsPublished, "events in effect", number(r.EventsApplied), "in both read models")
 	zero("events lost", r.EventsLost, "")
 	zero("effects applied twice", r.EventsAppliedTwice, "")
+	row(r.DeadLetters == r.DeadLettersWanted, "dead letters", number(r.DeadLetters), "for a record that was no event, one for each consumer")
 	row(true, "lag p99", fmt.Sprintf("%.0f ms", r.LagP99MS), "from arrival on the stream to a consumer's handling")
 	row(r.Documents > 0, "documents moved to DynamoDB", number(r.Documents), fmt.Sprintf("%s compared", number(r.Compared)))
 	zero("mismatches", r.Mismatches, "")

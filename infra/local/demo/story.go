@@ -83,6 +83,10 @@ func (w *World) legacy(ctx context.Context) error {
 		return err
 	}
 	w.screen.step("the monolith told what it knew so far: %s events on the stream", number(told.Events))
+	if err := w.putPoison(ctx); err != nil {
+		return err
+	}
+	told.Events++ // the poison is to be handled as well
 	if err := w.serve(ctx); err != nil {
 		return err
 	}
@@ -267,6 +271,9 @@ func (w *World) reckon(ctx context.Context, t *traffic, r *Report) error {
 		return err
 	}
 	if err := w.audit(ctx, t, r); err != nil {
+		return err
+	}
+	if err := w.deadLetters(ctx, r); err != nil {
 		return err
 	}
 	var m struct {
