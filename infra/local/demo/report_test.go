@@ -1,0 +1,69 @@
+package demo
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each number that must hold is judged: a report with one of them wrong names
+// it, and says so to a person.
+func TestEachBrokenPromiseIsNamed(t *testing.T) {
+	good := Report{Requests: 1, EventsPublished: 1, Documents: 1, WriteHoldMS: 200, DeadLetters: 2, DeadLettersWanted: 2}
+	ok := good
+	if ok.judge(); len(ok.Broken) != 0 {
+		t.Fatalf("a good report is judged %v", ok.Broken)
+	}
+	for want, spoil := range map[string]func(*Report){
+		"no request":               func(r *Report) { r.Requests = 0 },
+		"no event":                 func(r *Report) { r.EventsPublished = 0 },
+		"no document":              func(r *Report) { r.Documents = 0 },
+		"3 requests failed":        func(r *Report) { r.FailedRequests = 3 },
+		"1 events were lost":       func(r *Report) { r.EventsLost = 1 },
+		"2 effects":                func(r *Report) { r.EventsAppliedTwice = 2 },
+		"5 reads":                  func(r *Report) { r.ReadYourWritesViolation = 5 },
+		"4 documents differ":       func(r *Report) { r.Mismatches = 4 },
+		"longest write hold was 0": func(r *Report) { r.WriteHoldMS = 0 },
+		"hold was 1000 ms":         func(r *Report) { r.WriteHoldMS = 1000 },
+		"1 dead letters":           func(r *Report) { r.DeadLetters = 1 },
+	} {
+		r := good
+		spoil(&r)
+		r.judge()
+		if len(r.Broken) != 1 || !strings.Contains(r.Broken[0], want) {
+			t.Errorf("want one complaint with %q, got %q", want, r.Broken)
+		}
+		var out bytes.Buffer
+		if r.show(newScreen(&out)); !strings.Contains(out.String(), r.Broken[0]) {
+			t.Errorf("%q is not shown", want)
+		}
+	}
+	var out bytes.Buffer
+	unjudged := good
+	if unjudged.show(newScreen(&out)); strings.Contains(out.String(), "nobody noticed") {
+		t.Error("a story that did not end is praised")
+	}
+}
+
+func TestReportKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report.json")
+	if err := new(Report).save(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	for key := range strings.FieldsSeq("requests failed_requests events_published events_lost events_applied_twice read_your_writes_violations documents mismatches write_hold_ms p50_ms p99_ms lag_p99_ms") {
+		if _, ok := got[key]; !ok {
+			t.Errorf("the report lacks %s", key)
+		}
+	}
+}
