@@ -1,42 +1,24 @@
 #!/usr/bin/env bash
-# Runs a command against mongo-java-server, an independent implementation of
-# MongoDB's wire protocol, so that what our conformance suite demands is not
-# only what our own sandbox does.
+# Runs a command with mongo-java-server, an independent implementation of
+# MongoDB's wire protocol, at BANYAN_CONFORMANCE_MONGODB:
 #
-#   infra/local/conformance/mongo-java-server.sh go test ./infra/local/mongodb/...
+#   infra/local/conformance/mongo-java-server.sh go test -run Peer ./infra/local/mongodb
 #
-# The command finds the server's address in BANYAN_CONFORMANCE_MONGODB. The
-# server is fetched from Maven Central once, into $BANYAN_CACHE (default: .cache
-# in the repository's root). Without java or mvn it prints SKIPPED and exits 0.
+# Exits with the command's code. It is fetched from Maven Central once, into
+# $BANYAN_CACHE (default: .cache in the root of the repository); where that
+# cannot be done, the reason is printed as SKIPPED and nothing is run.
 set -euo pipefail
+peer=mongo-java-server
+source "$(dirname "$0")/peer.sh"
 
 version=1.46.0
-here=${BASH_SOURCE[0]%/*}
-root=$(cd "$here/../../.." && pwd)
-cache=${BANYAN_CACHE:-$root/.cache}/mongo-java-server-$version
 
-skip() { echo "SKIPPED mongo-java-server: $1"; exit 0; }
+install() {
+	maven "de.bwaldvogel:mongo-java-server:$version" && source_of_peer >Peer.java && javac -cp 'lib/*' Peer.java
+}
 
-if [ $# -eq 0 ]; then
-  echo "usage: $0 command [arguments]" >&2
-  exit 2
-fi
-for tool in java javac mvn; do
-  command -v "$tool" >/dev/null || skip "$tool is not installed"
-done
-
-if [ ! -f "$cache/complete" ]; then
-  mkdir -p "$cache"
-  cat >"$cache/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>banyan</groupId><artifactId>peer</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>de.bwaldvogel</groupId><artifactId>mongo-java-server</artifactId><version>$version</version></dependency>
-  </dependencies>
-</project>
-POM
-  cat >"$cache/Peer.java" <<'JAVA'
+source_of_peer() {
+	cat <<'JAVA'
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
@@ -54,45 +36,15 @@ public class Peer implements MongoVersion {
         backend.version(new Peer());
         MongoServer server = new MongoServer(backend);
         server.enableOplog();
-        System.out.println(server.bindAndGetConnectionString());
+        server.bind("127.0.0.1", Integer.parseInt(args[0]));
     }
 }
 JAVA
-  (cd "$cache" && timeout 300 mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib >mvn.log 2>&1) ||
-    skip "Maven could not fetch it, see $cache/mvn.log"
-  javac -cp "$cache/lib/*" -d "$cache" "$cache/Peer.java"
-  touch "$cache/complete"
-fi
-
-log=$(mktemp)
-java -Xmx512m -cp "$cache:$cache/lib/*" Peer >"$log" 2>&1 &
-server=$!
-stop() {
-  kill "$server" 2>/dev/null || true
-  wait "$server" 2>/dev/null || true
-  rm -f "$log"
 }
-trap stop EXIT
 
-uri=
-for _ in $(seq 100); do
-  uri=$(grep -o 'mongodb://[0-9.:]*' "$log" | head -n 1 || true)
-  hostport=${uri#mongodb://}
-  if [ -n "$uri" ] && (exec 3<>"/dev/tcp/${hostport%:*}/${hostport#*:}") 2>/dev/null; then
-    break
-  fi
-  if ! kill -0 "$server" 2>/dev/null; then
-    cat "$log" >&2
-    echo "mongo-java-server ended before it listened" >&2
-    exit 1
-  fi
-  uri=
-  sleep 0.2
-done
-if [ -z "$uri" ]; then
-  cat "$log" >&2
-  echo "mongo-java-server did not answer within 20 s" >&2
-  exit 1
-fi
+start() { exec java -Xmx512m -cp '.:lib/*' Peer "$port"; }
 
-BANYAN_CONFORMANCE_MONGODB=$uri "$@"
+need java javac mvn
+once "mongo-java-server-$version" install
+serve
+BANYAN_CONFORMANCE_MONGODB=mongodb://127.0.0.1:$port "$@"

@@ -1,27 +1,61 @@
 #!/usr/bin/env bash
-# Runs the suite of each sandbox service against the sandbox and then against
-# a real part, set up here. A part that cannot be set up is named as SKIPPED;
-# a suite that fails makes this fail.
+# Runs the suite of each sandbox service against the sandbox, and then against
+# real parts and other implementations, which are set up here in $BANYAN_CACHE
+# (default: .cache in the root of the repository).
+#
+# Prints a line for each suite and server, with every skipped case and its
+# reason. Exits with 1 if a test failed or a suite ran no test. A part that
+# cannot be set up is named as SKIPPED, which is no failure.
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 go=${GO:-go}
+here=infra/local/conformance
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
 failed=()
 
-suite() { # name, peer's script, package
-	printf '\n--- %s: the sandbox\n' "$1"
-	"$go" test -count=1 "$3" || failed+=("$1 (sandbox)")
-	printf '\n--- %s: %s\n' "$1" "$(basename "$2" .sh)"
-	bash "$2" "$go" test -count=1 -v -run Peer "$3" | grep -vE '^(=== |    --- PASS| +--- PASS)' || failed+=("$1 ($(basename "$2" .sh))")
+"$go" build -o "$work/report" "./$here" || exit 1
+
+# check NAME COMMAND... runs tests and reports them under a name.
+check() {
+	local name=$1
+	shift
+	"$@" | "$work/report" "$name" || failed+=("$name")
 }
 
-dir=infra/local/conformance
-suite Kinesis  $dir/kinesis-local.sh     ./infra/local/kinesis
-suite DynamoDB $dir/dynamodb-local.sh    ./infra/local/dynamodb
-suite MongoDB  $dir/mongo-java-server.sh ./infra/local/mongodb
-if [ -f $dir/moto.sh ]; then suite SQS $dir/moto.sh ./infra/local/sqs; fi
-echo "SKIPPED Lambda's Runtime API and event source mappings: no other implementation can be had without Docker"
+# tests PATTERN PACKAGE is the command that runs tests for the report. It fails
+# with them, but the report has said so before.
+tests() { printf '%s\n' "$go" test -count=1 -timeout=5m -json -run "$1" "$2"; }
+
+sandbox() { # name, pattern, package
+	mapfile -t command < <(tests "$2" "$3")
+	check "$1: the sandbox" "${command[@]}"
+}
+
+against() { # peer's script, name, pattern, package
+	mapfile -t command < <(tests "$3" "$4")
+	check "$2: $1" bash "$here/$1.sh" "${command[@]}"
+}
+
+sandbox                   Kinesis  '^TestSandboxConforms$' ./infra/local/kinesis
+against kinesis-local     Kinesis  '^TestPeerConforms$'    ./infra/local/kinesis
+sandbox                   DynamoDB '^TestSandboxConforms$' ./infra/local/dynamodb
+against dynamodb-local    DynamoDB '^TestPeerConforms$'    ./infra/local/dynamodb
+sandbox                   MongoDB  '^TestSandboxConforms$' ./infra/local/mongodb
+against mongo-java-server MongoDB  '^TestPeerConforms$'    ./infra/local/mongodb
+sandbox                   SQS      '^TestSandboxConforms$' ./infra/local/sqs
+against moto              SQS      '^TestPeerConforms$'    ./infra/local/sqs
+sandbox                   'Lambda functions' '^TestSandboxConforms$' ./infra/local/lambda
+against moto              'Lambda functions' '^TestPeerConforms$'    ./infra/local/lambda
+echo "SKIPPED the Lambda Runtime API: no other implementation of it can be had without Docker"
+against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra/local/lambda
+against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
+against kinesis-agg       'the aggregate format'        '^TestPeer'      ./events/aggregate
 
 if [ ${#failed[@]} -gt 0 ]; then
-	printf '\nFAILED: %s\n' "${failed[*]}"
+	printf '\nFAILED in %d s:\n' "$SECONDS"
+	printf '  %s\n' "${failed[@]}"
 	exit 1
 fi
+printf '\nAll that was run conforms, in %d s.\n' "$SECONDS"

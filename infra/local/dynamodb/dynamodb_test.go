@@ -45,14 +45,14 @@ func clients(t testing.TB, endpoint string, retryer aws.Retryer) (*sdk.Client, *
 	return sdk.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg)
 }
 
-func TestConformance(t *testing.T) {
+func TestSandboxConforms(t *testing.T) {
 	client, streams := start(t, dynamodb.Config{})
 	dynamodbtest.Run(t, client, streams)
 }
 
-// TestConformancePeer runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
+// TestPeerConforms runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
 // infra/local/conformance/dynamodb-local.sh sets it.
-func TestConformancePeer(t *testing.T) {
+func TestPeerConforms(t *testing.T) {
 	endpoint := os.Getenv("BANYAN_CONFORMANCE_DYNAMODB")
 	if endpoint == "" {
 		t.Skip("BANYAN_CONFORMANCE_DYNAMODB is not set")

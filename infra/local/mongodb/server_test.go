@@ -26,13 +26,13 @@ func start(t *testing.T, cfg mongodb.Config) *mongodb.Server {
 	return s
 }
 
-func TestConformance(t *testing.T) {
+func TestSandboxConforms(t *testing.T) {
 	mongodbtest.Run(t, start(t, mongodb.Config{}).URI())
 }
 
-// TestConformanceOfPeer runs the same suite against somebody else's server; see
+// TestPeerConforms runs the same suite against somebody else's server; see
 // infra/local/conformance.
-func TestConformanceOfPeer(t *testing.T) {
+func TestPeerConforms(t *testing.T) {
 	uri := os.Getenv("BANYAN_CONFORMANCE_MONGODB")
 	if uri == "" {
 		t.Skip("BANYAN_CONFORMANCE_MONGODB names no server")
