@@ -19,7 +19,7 @@ func shadowing(t *testing.T, users int) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.seed(users)
-	w.plan.Budgets.Hold = 10 * time.Second
+	w.plan.Budgets.Hold = 2 * time.Second // also what the next process waits before it undoes
 	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestUndoBringsStraysHome(t *testing.T) {
 		t.Fatal("it did not crash")
 	}
 	names, err := w.db.ListCollectionNames(w.ctx, bson.D{})
-	if err != nil || slices.Contains(names, "users__banyan_e1") || slices.Contains(names, "users__banyan_stray_1") {
+	if err != nil || slices.Contains(names, "users__banyan_e1") || len(w.strays()) > 0 {
 		t.Errorf("%v %v", names, err)
 	}
 	if n, err := w.users.CountDocuments(w.ctx, bson.D{}); err != nil || n != 41 {

@@ -79,7 +79,7 @@ func (e *Engine) Cutover(ctx context.Context, opts CutoverOptions) (Switch, erro
 		return c.resume(ctx, e, rec)
 	}
 	if rec.Phase == ownership.Switching && !opts.DryRun {
-		if rec, err = e.undo(ctx, rec); errors.Is(err, errForward) {
+		if rec, err = e.undo(ctx, 0); errors.Is(err, errForward) {
 			return c.resume(ctx, e, rec)
 		} else if err != nil {
 			return c.sum, err
@@ -201,7 +201,7 @@ func (c *cutover) perform(ctx context.Context, rec ownership.Record) error {
 		}
 		return c.release(ctx, held)
 	}
-	now, undoErr := c.e.undo(context.WithoutCancel(ctx), held)
+	now, undoErr := c.e.undo(context.WithoutCancel(ctx), held.Revision)
 	switch {
 	case errors.Is(undoErr, errForward):
 		return c.release(ctx, now)
@@ -219,6 +219,9 @@ func (c *cutover) perform(ctx context.Context, rec ownership.Record) error {
 // that little is to be done while writes are held.
 func (c *cutover) preTail(ctx context.Context, epoch int64) error {
 	c.step(ctx, StepPreTail)
+	if err := c.e.owners.Sweep(ctx, c.e.Plan.Entity); err != nil { // the dead would cost the hold a lease
+		return err
+	}
 	var again []bson.RawValue
 	for range 20 {
 		if err := c.tail.sync(ctx, epoch, 10*time.Millisecond); err != nil {
@@ -278,17 +281,16 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 	}
 	for _, s := range []struct {
 		name string
-		do   func(context.Context, int64) error
-	}{{StepFence, c.fence}, {StepDrain, c.drain}, {StepTail, c.compareTail}} {
+		do   func(context.Context, ownership.Record) error
+	}{{StepFence, c.fence}, {StepDrain, c.drain}, {StepTail, c.compareTail}, {StepSwitch, c.stillFenced}} {
 		c.mark(s.name)
-		if err := s.do(ctx, rec.Epoch); err != nil {
+		if err := s.do(ctx, held); err != nil {
 			return held, err
 		}
 		if err := c.e.crash("after " + s.name); err != nil {
 			return held, err
 		}
 	}
-	c.mark(StepSwitch)
 	if left := time.Until(until); left < budget/10 {
 		return held, fmt.Errorf("the budget of %s is used up", budget)
 	}
@@ -301,21 +303,32 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 	return next, nil
 }
 
-func (c *cutover) fence(ctx context.Context, epoch int64) (err error) {
-	c.sum.Strays, err = c.e.fence(ctx, epoch)
+func (c *cutover) fence(ctx context.Context, held ownership.Record) error {
+	f := c.e.newFence(held)
+	err := f.raise(ctx)
+	c.sum.Strays = f.strays
 	return err
 }
 
-func (c *cutover) drain(ctx context.Context, epoch int64) error {
-	return c.tail.sync(ctx, epoch, 5*time.Millisecond)
+func (c *cutover) drain(ctx context.Context, held ownership.Record) error {
+	return c.tail.sync(ctx, held.Epoch, 5*time.Millisecond)
+}
+
+// stillFenced makes sure that nobody has taken the fence away meanwhile.
+func (c *cutover) stillFenced(ctx context.Context, held ownership.Record) error {
+	at, err := c.e.newFence(held).look(ctx)
+	if err == nil && (!at.fenced || at.own != "view") {
+		return fmt.Errorf("the fence of %s was taken away by someone else", c.e.source.name)
+	}
+	return err
 }
 
 // compareTail compares what changed since the last pass before the hold. The
 // fence stands, so nothing moves any more.
-func (c *cutover) compareTail(ctx context.Context, epoch int64) error {
+func (c *cutover) compareTail(ctx context.Context, held ownership.Record) error {
 	ids := c.tail.take()
 	c.sum.TailKeys = int64(len(ids))
-	bad, unstable, err := c.tail.compare(ctx, ids, epoch)
+	bad, unstable, err := c.tail.compare(ctx, ids, held.Epoch)
 	if err != nil {
 		return err
 	}
@@ -358,9 +371,10 @@ func (c *cutover) release(ctx context.Context, rec ownership.Record) error {
 	return nil
 }
 
-// letGo ends the hold, unless another cut-over has done so at the same time.
+// letGo ends the hold, unless another cut-over has done so at the same time, or
+// the record tells of something else by now.
 func (c *cutover) letGo(ctx context.Context, rec ownership.Record) error {
-	for rec.Hold {
+	for mine := rec; rec.Hold && rec.Epoch == mine.Epoch && rec.Phase == mine.Phase; {
 		_, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Hold = false })
 		if !errors.Is(err, ownership.ErrConflict) {
 			return err

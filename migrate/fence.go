@@ -1,59 +1,204 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
-// fenceSteps bounds how often a fence is looked at and moved one step on; each
-// stray that a zombie makes costs two.
-const fenceSteps = 60
-
-// fence makes MongoDB itself refuse writes to the collection: it takes the
-// fenced name, and a read-only view takes its own. A writer that slips in
+// fence is what makes MongoDB itself refuse writes to the collection: it takes
+// the fenced name, and a read-only view takes its own. A writer that slips in
 // between makes a stray collection, whose documents are acknowledged writes; it
-// is set aside under a name that the changes follow too. Each step is found from
-// what is there, so a fence that was interrupted is finished by the same call.
-// It returns how many strays were set aside.
-func (e *Engine) fence(ctx context.Context, epoch int64) (strays int, err error) {
-	s := e.source
-	for range fenceSteps {
-		kinds, err := s.kinds(ctx)
-		if err != nil {
-			return strays, err
-		}
-		fenced, own := kinds[s.fenced(epoch)] != "", kinds[s.name]
-		switch {
-		case own == "view" && fenced:
-			return strays, nil
-		case own == "view" || own == "" && !fenced:
-			return strays, fmt.Errorf("fence %s: there is no collection to fence", s.name)
-		case !fenced:
-			err = s.rename(ctx, s.name, s.fenced(epoch))
-		case own != "":
-			err = s.setAside(ctx, kinds)
-			strays++
-		default:
-			err = s.makeView(ctx, epoch)
-		}
-		if err != nil && !movedMeanwhile(err) {
-			return strays, fmt.Errorf("fence %s: %w", s.name, err)
-		}
-		if err := e.crash("fence step"); err != nil {
-			return strays, err
-		}
-	}
-	return strays, fmt.Errorf("fence %s: writers kept making it anew; stop them, and cut over again", s.name)
+// is set aside under a name that the changes follow too. There are as many tries
+// as the context has time for, each of two commands only.
+//
+// MongoDB's commands name a collection, not what the sender believes it to be.
+// So who fences or unfences does it in his turn only: for as long as the plan's
+// hold, counted from before he put himself into the ownership record, while
+// everyone else waits until the record has stood still for longer than that.
+// The driver passes the end of the turn on to the server.
+type fence struct {
+	e       *Engine
+	epoch   int64
+	turn    int64 // revision of the record; makes the names of strays unique
+	strays  int   // set aside so far
+	clashed map[string]bool
 }
 
-// movedMeanwhile reports whether the collections were no longer what kinds said.
-func movedMeanwhile(err error) bool {
+func (e *Engine) newFence(rec ownership.Record) *fence {
+	return &fence{e: e, epoch: rec.Epoch, turn: rec.Revision, clashed: map[string]bool{}}
+}
+
+// standing is what there is of a fence.
+type standing struct {
+	fenced bool   // the collection has its fenced name
+	own    string // what has its own name: "collection", "view", or "" for nothing
+	strays []string
+}
+
+func (f *fence) look(ctx context.Context) (standing, error) {
+	s := f.e.source
+	kinds, err := s.kinds(ctx)
+	return standing{kinds[s.fenced(f.epoch)] != "", kinds[s.name], s.straysIn(kinds)}, err
+}
+
+// raise puts the fence up, from whatever step it stands at.
+func (f *fence) raise(ctx context.Context) error {
+	s := f.e.source
+	for {
+		at, err := f.look(ctx)
+		switch {
+		case err != nil:
+		case at.own == "view" && at.fenced:
+			f.strays = len(at.strays)
+			return nil
+		case at.own == "view" || at.own == "" && !at.fenced:
+			return fmt.Errorf("fence %s: there is no collection to fence", s.name)
+		case !at.fenced:
+			if err = s.rename(ctx, s.name, s.fenced(f.epoch)); err == nil {
+				err = f.close(ctx)
+			}
+		default:
+			err = f.close(ctx)
+		}
+		if err := again(ctx, err); err != nil {
+			return fmt.Errorf("fence %s: %w", s.name, err)
+		}
+	}
+}
+
+// close puts the view in the place of the collection that has gone. It does not
+// look in between: whoever writes there now gets a stray of his own.
+func (f *fence) close(ctx context.Context) error {
+	s := f.e.source
+	for {
+		if err := f.e.crash("fence step"); err != nil {
+			return err
+		}
+		err := s.makeView(ctx, f.epoch)
+		if err == nil {
+			return f.e.crash("fence step")
+		}
+		if !hasCode(err, namespaceExists) {
+			return err
+		}
+		f.strays++
+		made, err := f.setAside(ctx, s.stray(f.turn, f.strays))
+		if err != nil || made {
+			return err
+		}
+	}
+}
+
+// closers is how many connections wait with the view for a stray to go.
+const closers = 3
+
+// setAside renames a stray while others already try to put the view in its place:
+// against a writer who hammers, one who asks after the rename mostly comes late.
+// None of them is under way any more when it returns.
+func (f *fence) setAside(ctx context.Context, stray string) (made bool, err error) {
+	var done, gone atomic.Bool
+	g, ctx := errgroup.WithContext(ctx)
+	for range closers {
+		g.Go(func() error {
+			for last := false; !last && !done.Load(); {
+				last = gone.Load()
+				err := f.e.source.makeView(ctx, f.epoch)
+				if err == nil {
+					done.Store(true)
+				} else if !hasCode(err, namespaceExists) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer gone.Store(true)
+		return f.e.source.rename(ctx, f.e.source.name, stray)
+	})
+	err = g.Wait()
+	return done.Load(), err
+}
+
+// take takes the fence away again, from whatever step it stands at. The
+// documents of strays are brought home before, while nobody can write.
+func (f *fence) take(ctx context.Context) error {
+	s := f.e.source
+	for {
+		at, err := f.look(ctx)
+		if err == nil && !at.fenced {
+			return nil
+		}
+		if err == nil {
+			err = f.takeStep(ctx, at)
+		}
+		if err := again(ctx, err); err != nil {
+			return fmt.Errorf("take the fence of %s away: %w", s.name, err)
+		}
+		if err := f.e.crash("unfence step"); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *fence) takeStep(ctx context.Context, at standing) error {
+	s := f.e.source
+	if at.own == "collection" { // a stray: the fence is to stand until it is home
+		return f.close(ctx)
+	}
+	for _, name := range at.strays {
+		if !f.clashed[name] {
+			return f.mergeStray(ctx, name)
+		}
+	}
+	if at.own == "view" {
+		// Never a second time without having looked: it could hit the collection.
+		if err := s.db.Collection(s.name).Drop(ctx); err != nil {
+			return err
+		}
+	}
+	return s.rename(ctx, s.fenced(f.epoch), s.name)
+}
+
+// Codes of MongoDB's errors that say that a name was not what it was thought to be.
+const (
+	namespaceNotFound = 26
+	namespaceExists   = 48
+	notOnView         = 166
+)
+
+func hasCode(err error, codes ...int) bool {
 	var server mongo.ServerError
-	return errors.As(err, &server) && (server.HasErrorCode(26) || server.HasErrorCode(48) || server.HasErrorCode(166))
+	if errors.As(err, &server) {
+		for _, code := range codes {
+			if server.HasErrorCode(code) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// again returns nil when looking again will help.
+func again(ctx context.Context, err error) error {
+	switch {
+	case err == nil || hasCode(err, namespaceNotFound, namespaceExists, notOnView):
+		return ctx.Err()
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	case permanent(err):
+		return err
+	}
+	return sleep(ctx, backoff(0))
 }
 
 func (s *source) rename(ctx context.Context, from, to string) error {
@@ -68,95 +213,72 @@ func (s *source) makeView(ctx context.Context, epoch int64) error {
 	})
 }
 
-func (s *source) setAside(ctx context.Context, kinds map[string]string) error {
-	for n := 1; n <= maxStrays; n++ {
-		if kinds[s.stray(n)] == "" {
-			return s.rename(ctx, s.name, s.stray(n))
-		}
-	}
-	return fmt.Errorf("%d stray collections beside %s already; merge and drop them first", maxStrays, s.name)
-}
-
-// unfence takes the fence away again, from whatever step it stands at, and
-// brings the documents of strays home.
-func (e *Engine) unfence(ctx context.Context, epoch int64) error {
-	s := e.source
-	for range fenceSteps {
-		kinds, err := s.kinds(ctx)
+// mergeStray puts the documents of a stray, which are the newer, into the fenced
+// collection, and drops the stray. One with a document that clashes with
+// another's unique value stays as it is, and is named.
+func (f *fence) mergeStray(ctx context.Context, name string) error {
+	s := f.e.source
+	var clash error
+	for after := (bson.RawValue{}); ; {
+		docs, err := s.readFrom(ctx, name, after, mergeBatch)
 		if err != nil {
 			return err
 		}
-		fenced, own := kinds[s.fenced(epoch)] != "", kinds[s.name]
-		switch {
-		case fenced && own == "view":
-			err = s.drop(ctx, s.name)
-		case fenced && own == "":
-			err = s.rename(ctx, s.fenced(epoch), s.name)
-		case fenced:
-			err = s.setAside(ctx, kinds)
-		default:
-			return e.mergeStrays(ctx, kinds)
+		if len(docs) == 0 {
+			break
 		}
-		if err != nil && !movedMeanwhile(err) {
-			return fmt.Errorf("take the fence of %s away: %w", s.name, err)
-		}
-		if err := e.crash("unfence step"); err != nil {
+		if err := f.bringHome(ctx, docs); mongo.IsDuplicateKeyError(err) {
+			clash = err
+		} else if err != nil {
 			return err
 		}
+		after = docs[len(docs)-1].Lookup("_id")
 	}
-	return fmt.Errorf("take the fence of %s away: writers kept making it anew; stop them, and run cutover again", s.name)
-}
-
-func (s *source) drop(ctx context.Context, name string) error {
+	if clash != nil {
+		f.clashed[name] = true
+		f.e.Log.Error("a write that slipped past the fence clashes with another document; it stays where it is", "collection", name, "error", clash)
+		return nil
+	}
 	return retry(ctx, "drop "+name, func(ctx context.Context) error { return s.db.Collection(name).Drop(ctx) })
 }
 
-// mergeStrays puts the documents of strays into the collection, replacing what
-// is older there, and drops the strays. A stray whose document clashes with
-// another's unique value stays, and is named.
-func (e *Engine) mergeStrays(ctx context.Context, kinds map[string]string) error {
-	for n := 1; n <= maxStrays; n++ {
-		if kinds[e.source.stray(n)] == "" {
-			continue
-		}
-		if err := e.mergeStray(ctx, e.source.stray(n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// mergeBatch is how many documents of a stray are brought home at once.
+const mergeBatch = 500
 
-func (e *Engine) mergeStray(ctx context.Context, name string) error {
-	s := e.source
-	err := retry(ctx, "merge "+name+" into "+s.name, func(ctx context.Context) error {
-		cur, err := s.db.Collection(name).Find(ctx, bson.D{})
-		if err != nil {
-			return err
-		}
-		defer cur.Close(ctx)
-		for cur.Next(ctx) {
-			if err := s.upsert(ctx, cur.Current); err != nil {
-				return err
-			}
-		}
-		return cur.Err()
-	})
-	if mongo.IsDuplicateKeyError(err) {
-		e.Log.Error("a write that slipped past the fence clashes with another document; it stays where it is", "collection", name, "error", err)
-		return nil
+// bringHome puts documents into the fenced collection; those that are there
+// already are left alone, for a turn may be too short and the next begins anew.
+// It goes on past a clash, and returns the last one.
+func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
+	s, there := f.e.source, map[string]bson.Raw{}
+	ids := make([]bson.RawValue, 0, len(docs))
+	for _, doc := range docs {
+		ids = append(ids, doc.Lookup("_id"))
 	}
-	if err != nil {
+	if err := s.lookup(ctx, s.fenced(f.epoch), ids, there); err != nil {
 		return err
 	}
-	return s.drop(ctx, name)
+	for i, doc := range docs {
+		if bytes.Equal(there[idText(ids[i])], doc) {
+			continue
+		}
+		err := retry(ctx, "bring a document home to "+s.name, func(ctx context.Context) error { return s.upsert(ctx, s.fenced(f.epoch), doc) })
+		if mongo.IsDuplicateKeyError(err) {
+			clash = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return clash
 }
 
-func (s *source) upsert(ctx context.Context, doc bson.Raw) error {
-	_, err := s.db.Collection(s.name).InsertOne(ctx, doc)
+// upsert puts a document in the place of what has its _id.
+func (s *source) upsert(ctx context.Context, into string, doc bson.Raw) error {
+	coll := s.db.Collection(into)
+	_, err := coll.InsertOne(ctx, doc)
 	if !mongo.IsDuplicateKeyError(err) {
 		return err
 	}
-	result, replaceErr := s.db.Collection(s.name).ReplaceOne(ctx, bson.D{{Key: "_id", Value: doc.Lookup("_id")}}, doc)
+	result, replaceErr := coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: doc.Lookup("_id")}}, doc)
 	if replaceErr != nil {
 		return replaceErr
 	}

@@ -202,34 +202,13 @@ func TestGhostferry217NoFalseMismatchUnderTrafficAfterAResume(t *testing.T) {
 func TestAZombiesAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
 	w := shadowing(t, 100)
 	w.plan.Budgets.Tail = 20_000
-	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
-	var mu sync.Mutex
-	acknowledged, refused := map[string]bool{}, 0
-	var zombies sync.WaitGroup
-	for z := range 3 {
-		zombies.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				id := userID(10_000 + 100_000*z + i)
-				_, err := w.users.InsertOne(ctx, append(user(10_000 + 100_000*z + i)[:4:4], bson.E{Key: "version", Value: int64(1)}))
-				mu.Lock()
-				if err == nil {
-					acknowledged[id.Hex()] = true
-				} else if errors.Is(fencedError(err), ownership.ErrFenced) {
-					refused++
-				}
-				mu.Unlock()
-				_ = pause(ctx, 200*time.Microsecond)
-			}
-		})
-	}
+	z := w.wake(3, 200*time.Microsecond)
 	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { mu.Lock(); defer mu.Unlock(); return refused > 3 })
-	cancel()
-	zombies.Wait()
+	waitFor(t, func() bool { return z.refused.Load() > 3 })
+	acknowledged := z.end()
 	items := map[string]bool{}
 	for _, item := range w.scan("users") {
 		items[item["id"].(*types.AttributeValueMemberS).Value] = true
@@ -240,7 +219,7 @@ func TestAZombiesAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
 		}
 	}
 	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.strays()...)...)
-	t.Logf("%d acknowledged, %d refused, %d strays, held %d ms", len(acknowledged), refused, sum.Strays, sum.Held)
+	t.Logf("%d acknowledged, %d refused, %d strays, held %d ms", len(acknowledged), z.refused.Load(), sum.Strays, sum.Held)
 }
 
 func TestForeignWritesStopACutover(t *testing.T) {

@@ -185,10 +185,6 @@ func (e *Engine) copyThenShadow(ctx context.Context, p *pulse, v *vitals) error 
 	return err
 }
 
-// orphanAfter is how long after its hold ended a cut-over that nobody finishes
-// is undone by a run.
-const orphanAfter = 3 * time.Second
-
 // watchOwner ends the run when it has nothing more to do, and undoes a cut-over
 // whose process is gone: the fence would refuse writes for good.
 func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
@@ -201,10 +197,13 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 			return errDone
 		case opts.UntilShadowing && rec.Phase == ownership.Shadowing:
 			return errDone
-		case rec.Phase == ownership.Switching && time.Now().After(rec.HoldUntil.Add(orphanAfter)):
-			e.Log.Warn("undoing a cut-over that nobody finished", "entity", e.Plan.Entity)
-			if _, err := e.undo(ctx, rec); err != nil && !errors.Is(err, ownership.ErrConflict) {
+		case rec.Phase == ownership.Switching || rec.Phase == ownership.Shadowing:
+			_, err := e.undo(ctx, 0)
+			if e.crashed.Load() {
 				return err
+			}
+			if err != nil && !errors.Is(err, errForward) {
+				e.Log.Warn("a cut-over that nobody finished could not be undone yet", "error", err)
 			}
 		}
 		if err := sleep(ctx, 250*time.Millisecond); err != nil {

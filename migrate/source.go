@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -21,9 +23,6 @@ func (c clock) timestamp() bson.Timestamp { return bson.Timestamp{T: uint32(c >>
 // markers is the collection whose inserts mark places in the change stream.
 const markers = "banyan_markers"
 
-// maxStrays bounds how many stray collections a fence may leave behind.
-const maxStrays = 16
-
 // source is the collection being moved, under whichever name it has.
 type source struct {
 	db     *mongo.Database
@@ -32,22 +31,38 @@ type source struct {
 }
 
 func (s *source) fenced(epoch int64) string { return fmt.Sprintf("%s__banyan_e%d", s.name, epoch) }
-func (s *source) stray(n int) string        { return fmt.Sprintf("%s__banyan_stray_%d", s.name, n) }
 
-// names lists all collections that may hold the entity's documents in an epoch.
-func (s *source) names(epoch int64) []string {
-	all := []string{s.name, s.fenced(epoch)}
-	for n := 1; n <= maxStrays; n++ {
-		all = append(all, s.stray(n))
+// stray names the nth stray of a turn. Its text order is the order in time.
+func (s *source) stray(turn int64, n int) string {
+	return fmt.Sprintf("%s%010d_%06d", s.strayPrefix(), turn, n)
+}
+
+func (s *source) strayPrefix() string { return s.name + "__banyan_stray_" }
+
+// straysIn lists the strays among collections, the oldest first.
+func (s *source) straysIn(kinds map[string]string) []string {
+	var all []string
+	for name := range kinds {
+		if strings.HasPrefix(name, s.strayPrefix()) {
+			all = append(all, name)
+		}
 	}
+	slices.Sort(all)
 	return all
 }
 
-// kinds says which collections are there and what they are: "collection" or "view".
+// names matches all collections that may hold the entity's documents in an epoch.
+func (s *source) names(epoch int64) bson.A {
+	return bson.A{s.name, s.fenced(epoch), bson.Regex{Pattern: "^" + regexp.QuoteMeta(s.strayPrefix())}}
+}
+
+// kinds says which of the entity's collections are there and what they are:
+// "collection" or "view".
 func (s *source) kinds(ctx context.Context) (map[string]string, error) {
 	kinds := map[string]string{}
 	err := retry(ctx, "list the collections of "+s.db.Name(), func(ctx context.Context) error {
-		cur, err := s.db.ListCollections(ctx, bson.D{})
+		ours := bson.D{{Key: "name", Value: bson.Regex{Pattern: "^" + regexp.QuoteMeta(s.name) + "($|__banyan_)"}}}
+		cur, err := s.db.ListCollections(ctx, ours)
 		if err != nil {
 			return err
 		}
@@ -112,6 +127,19 @@ func (s *source) read(ctx context.Context, after, upTo bson.RawValue, limit int)
 	return c, err
 }
 
+// readFrom returns up to limit documents of a collection that nobody writes to.
+func (s *source) readFrom(ctx context.Context, name string, after bson.RawValue, limit int) (docs []bson.Raw, err error) {
+	err = retry(ctx, "read "+name, func(ctx context.Context) error {
+		reply, err := s.db.RunCommand(ctx, find(name, between(after, bson.RawValue{}), limit, "majority")).Raw()
+		if err != nil {
+			return err
+		}
+		docs, err = firstBatch(reply)
+		return err
+	})
+	return docs, err
+}
+
 func between(after, upTo bson.RawValue) bson.D {
 	var bounds bson.D
 	if !after.IsZero() {
@@ -126,14 +154,14 @@ func between(after, upTo bson.RawValue) bson.D {
 	return bson.D{{Key: "_id", Value: bounds}}
 }
 
-func (s *source) find(filter bson.D, limit int, concern string) bson.D {
-	return bson.D{{Key: "find", Value: s.name}, {Key: "filter", Value: filter}, {Key: "sort", Value: bson.D{{Key: "_id", Value: 1}}},
+func find(name string, filter bson.D, limit int, concern string) bson.D {
+	return bson.D{{Key: "find", Value: name}, {Key: "filter", Value: filter}, {Key: "sort", Value: bson.D{{Key: "_id", Value: 1}}},
 		{Key: "limit", Value: int32(limit)}, {Key: "batchSize", Value: int32(limit)}, {Key: "singleBatch", Value: true},
 		{Key: "readConcern", Value: bson.D{{Key: "level", Value: concern}}}}
 }
 
 func (s *source) snapshot(ctx context.Context, filter bson.D, limit int) (chunk, error) {
-	reply, err := s.db.RunCommand(ctx, s.find(filter, limit, "snapshot")).Raw()
+	reply, err := s.db.RunCommand(ctx, find(s.name, filter, limit, "snapshot")).Raw()
 	if err != nil {
 		return chunk{}, err
 	}
@@ -157,7 +185,7 @@ func (s *source) majority(ctx context.Context, filter bson.D, limit int) (chunk,
 	if err != nil {
 		return chunk{}, err
 	}
-	reply, err := s.db.RunCommand(ctx, s.find(filter, limit, "majority")).Raw()
+	reply, err := s.db.RunCommand(ctx, find(s.name, filter, limit, "majority")).Raw()
 	if err != nil {
 		return chunk{}, err
 	}
@@ -224,11 +252,7 @@ func (s *source) places(kinds map[string]string, epoch int64) []string {
 	if kinds[s.fenced(epoch)] != "" {
 		all = append(all, s.fenced(epoch))
 	}
-	for n := 1; n <= maxStrays; n++ {
-		if kinds[s.stray(n)] != "" {
-			all = append(all, s.stray(n))
-		}
-	}
+	all = append(all, s.straysIn(kinds)...)
 	if kinds[s.name] != "view" {
 		all = append(all, s.name)
 	}

@@ -9,45 +9,80 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
-// undoTimeout bounds one undoing; writes wait while it lasts.
-const undoTimeout = 30 * time.Second
+const (
+	// undoTimeout bounds one undoing; writes wait while it lasts.
+	undoTimeout = 30 * time.Second
+	// turnSlack is for how long after its turn a process may go on before others
+	// begin: it wants to undo its own work first.
+	turnSlack = 400 * time.Millisecond
+)
 
-// undo brings an entity back from switching to shadowing. It first changes the
-// record, so that a switch that is still under way, or whose answer was lost,
-// can no longer take effect; if it has, errForward. Any number of processes may
-// undo at once.
-func (e *Engine) undo(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
+// undo brings an entity back from switching to shadowing, and takes away a fence
+// that a process which slept left behind in shadowing. It first changes the
+// record, so that a switch that is still under way, or whose answer was lost, can
+// no longer take effect; if it has, errForward. Any number of processes may call
+// it at once; each waits for its turn, unless the record is at revision mine,
+// which the caller wrote.
+func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
 	defer cancel()
+	var seen int64
+	since := time.Now()
 	for {
 		rec, err := e.record(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return rec, err
+		}
+		if rec.Revision != seen {
+			seen, since = rec.Revision, time.Now()
+		}
+		switch {
 		case rec.Owner == ownership.DynamoDB:
 			return rec, errForward
 		case rec.Phase != ownership.Switching:
-			return rec, nil
+			if stands, err := e.strayFence(ctx, rec); err != nil || !stands {
+				return rec, err
+			}
+		case rec.Revision != mine && time.Since(since) < e.Plan.Budgets.Hold+turnSlack:
+			if err := sleep(ctx, 20*time.Millisecond); err != nil {
+				return rec, fmt.Errorf("wait for another process's cut-over: %w", err)
+			}
+			continue
 		}
 		rec, err = e.undoOnce(ctx, rec)
-		if !errors.Is(err, ownership.ErrConflict) {
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ownership.ErrConflict) && !errors.Is(err, context.DeadlineExceeded) {
 			return rec, err
 		}
-		if err := sleep(ctx, backoff(2)); err != nil {
+		mine = rec.Revision // the turn was too short, or someone else's
+		if err := sleep(ctx, backoff(1)); err != nil {
 			return rec, err
 		}
 	}
 }
 
+// strayFence reports whether a fence stands that no cut-over is responsible for.
+func (e *Engine) strayFence(ctx context.Context, rec ownership.Record) (bool, error) {
+	if rec.Phase != ownership.Shadowing {
+		return false, nil
+	}
+	at, err := e.newFence(rec).look(ctx)
+	return at.fenced, err
+}
+
+// undoOnce takes a turn. The record returned is the last one written.
 func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
-	claimed, err := e.owners.Update(ctx, rec, func(r *ownership.Record) { r.HoldUntil = time.Now().Add(2 * time.Second) })
+	turn, cancel := context.WithTimeout(ctx, e.Plan.Budgets.Hold)
+	defer cancel()
+	claimed, err := e.owners.Update(ctx, rec, func(r *ownership.Record) {
+		r.Hold, r.Phase, r.HoldUntil = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold)
+	})
 	if err != nil {
-		return rec, err
+		return ownership.Record{}, err
 	}
 	if err := e.crash("undo claimed"); err != nil {
 		return claimed, err
 	}
-	if err := e.unfence(ctx, claimed.Epoch); err != nil {
+	if err := e.newFence(claimed).take(turn); err != nil {
 		return claimed, err
 	}
 	next, err := e.owners.Update(ctx, claimed, func(r *ownership.Record) {

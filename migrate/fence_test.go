@@ -1,0 +1,174 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/ownership"
+)
+
+// zombies write to users past every hold, as processes do that were paused.
+type zombies struct {
+	wg      sync.WaitGroup
+	stop    context.CancelFunc
+	refused atomic.Int64
+	mu      sync.Mutex
+	kept    map[string]bool // acknowledged
+}
+
+func (w *world) wake(n int, rest time.Duration) *zombies {
+	ctx, cancel := context.WithCancel(w.ctx)
+	z := &zombies{stop: cancel, kept: map[string]bool{}}
+	for i := range n {
+		z.wg.Go(func() {
+			for id := 10_000 + 100_000*i; ctx.Err() == nil; id++ {
+				_, err := w.users.InsertOne(ctx, append(user(id)[:4:4], bson.E{Key: "version", Value: int64(1)}))
+				if err == nil {
+					z.mu.Lock()
+					z.kept[userID(id).Hex()] = true
+					z.mu.Unlock()
+				} else if errors.Is(fencedError(err), ownership.ErrFenced) {
+					z.refused.Add(1)
+				}
+				_ = pause(ctx, rest)
+			}
+		})
+	}
+	return z
+}
+
+func (z *zombies) end() map[string]bool {
+	z.stop()
+	z.wg.Wait()
+	return z.kept
+}
+
+// However many strays zombies make, undoing brings every acknowledged document
+// home and leaves one collection that takes writes.
+func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
+	w := shadowing(t, 40)
+	var z *zombies
+	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{Step: func(step string) {
+		switch step {
+		case migrate.StepFence:
+			z = w.wake(4, 100*time.Microsecond)
+			time.Sleep(20 * time.Millisecond)
+		case migrate.StepDrain:
+			time.Sleep(w.plan.Budgets.Hold)
+		}
+	}})
+	if !errors.Is(err, migrate.ErrUndone) {
+		t.Fatalf("%+v %v", sum, err)
+	}
+	kept := z.end()
+	if r := w.phase(); r.Phase != ownership.Shadowing || r.Hold {
+		t.Fatalf("%+v", r)
+	}
+	if names := w.strays(); len(names) > 0 {
+		t.Errorf("left behind: %v", names)
+	}
+	w.mustHome(kept)
+	if _, err := w.users.InsertOne(w.ctx, user(5000)); err != nil {
+		t.Error("MongoDB does not take writes again: ", err)
+	}
+	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
+		t.Error(err)
+	}
+	w.verified()
+	w.mustBeEqual("users")
+	t.Logf("%d acknowledged, %d refused, %d strays", len(kept), z.refused.Load(), sum.Strays)
+}
+
+func (w *world) mustHome(ids map[string]bool) {
+	w.t.Helper()
+	cur, err := w.users.Find(w.ctx, bson.D{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	home := map[string]bool{}
+	for cur.Next(w.ctx) {
+		home[cur.Current.Lookup("_id").ObjectID().Hex()] = true
+	}
+	for id := range ids {
+		if !home[id] {
+			w.t.Errorf("an acknowledged write is lost: %s", id)
+		}
+	}
+}
+
+// rename moves a collection as a process would that slept with the command in
+// its hands.
+func (w *world) rename(from, to string) {
+	w.t.Helper()
+	command := bson.D{{Key: "renameCollection", Value: "legacy." + from}, {Key: "to", Value: "legacy." + to}}
+	if err := w.mongo.Database("admin").RunCommand(w.ctx, command).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// A fence that a process left behind after its cut-over was undone by another is
+// taken away by whoever runs.
+func TestAFenceThatNobodyIsResponsibleForIsTakenAway(t *testing.T) {
+	w := shadowing(t, 40)
+	run := background(w.ctx, func(ctx context.Context) error { return w.engine().Run(ctx, migrate.RunOptions{}) })
+	w.rename("users", "users__banyan_e1")
+	if err := w.db.CreateView(w.ctx, "users", "users__banyan_e1", mongo.Pipeline{}); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, func() bool {
+		_, err := w.users.UpdateByID(w.ctx, userID(1), rename("home again"))
+		return err == nil && w.phase().Phase == ownership.Shadowing
+	})
+	if err := run(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	w.verified()
+	w.mustBeEqual("users")
+}
+
+// The switch does not happen when the fence is gone.
+func TestNoSwitchWithoutAFence(t *testing.T) {
+	w := shadowing(t, 40)
+	_, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{Step: func(step string) {
+		if step == migrate.StepSwitch {
+			if err := w.users.Drop(w.ctx); err != nil {
+				t.Error(err)
+			}
+			w.rename("users__banyan_e1", "users")
+		}
+	}})
+	if !errors.Is(err, migrate.ErrUndone) || w.phase().Owner != ownership.MongoDB {
+		t.Errorf("%v %+v", err, w.phase())
+	}
+}
+
+// Two cut-overs at once: one of them switches, and the other says so.
+func TestTwoCutoversAtOnceMakeOneSwitch(t *testing.T) {
+	w := shadowing(t, 40)
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+			if err != nil || sum.Step != migrate.StepDone {
+				t.Error(i, fmt.Sprintf("%+v", sum), err)
+			}
+		})
+	}
+	wg.Wait()
+	if r := w.phase(); r.Owner != ownership.DynamoDB || r.Epoch != 2 || r.Hold {
+		t.Errorf("%+v", r)
+	}
+	if _, err := w.users.InsertOne(w.ctx, user(5000)); !errors.Is(fencedError(err), ownership.ErrFenced) {
+		t.Errorf("a write past the fence: %v", err)
+	}
+	w.mustBeEqual("users")
+}
