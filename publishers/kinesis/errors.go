@@ -128,7 +128,7 @@ func advice(err error) string {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return ""
 		}
-		return ": check that the endpoint is right and can be reached (AWS_ENDPOINT_URL, AWS_REGION, network)"
+		return ": check that the endpoint, region and credentials are right (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID) and that it can be reached"
 	}
 	switch api.ErrorCode() {
 	case "ResourceNotFoundException":

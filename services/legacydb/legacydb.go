@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 )
 
 // DefaultName is the database where the URI names none.
@@ -35,11 +36,25 @@ func Open(ctx context.Context, uri string) (*mongo.Database, error) {
 	defer cancel()
 	if err := client.Ping(ping, readpref.Primary()); err != nil {
 		_ = client.Disconnect(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("MongoDB at %s does not answer; check MONGODB_URI: %w", strings.Join(parsed.Hosts, ","), err)
+		return nil, fmt.Errorf("MongoDB at %s does not answer: %w; check MONGODB_URI", strings.Join(parsed.Hosts, ","), cause(err))
 	}
 	name := parsed.Database
 	if name == "" {
 		name = DefaultName
 	}
 	return client.Database(name), nil
+}
+
+// cause is why no server was found, without the driver's picture of the topology.
+func cause(err error) error {
+	var selection topology.ServerSelectionError
+	if !errors.As(err, &selection) {
+		return err
+	}
+	for _, server := range selection.Desc.Servers {
+		if server.LastError != nil {
+			return server.LastError
+		}
+	}
+	return selection.Wrapped
 }

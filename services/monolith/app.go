@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/token"
 	"github.com/banyan-fig/banyan/services/turns"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
@@ -49,7 +50,7 @@ type Config struct {
 	// Publisher gets an event for each write.
 	Publisher Publisher
 	// Tokens makes and checks bearer tokens.
-	Tokens *Tokens
+	Tokens *token.Tokens
 	// Now is replaced in tests.
 	Now func() time.Time
 }

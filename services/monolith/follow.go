@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/api"
 )
 
 // followDoc is a document of the collection follows.
@@ -25,7 +26,7 @@ func followID(follower, followee string) string { return follower + ":" + follow
 // since nobody knows whether the first time got as far as telling it.
 func (a *App) Follow(ctx context.Context, follower, followee string) (events.Position, error) {
 	if follower == followee {
-		return events.Position{}, fmt.Errorf("%w: nobody can follow themselves", errInvalid)
+		return events.Position{}, fmt.Errorf("%w: nobody can follow themselves", api.ErrInvalid)
 	}
 	if _, err := a.cfg.Users.Get(ctx, followee); err != nil {
 		return events.Position{}, err

@@ -2,7 +2,6 @@ package monolith
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,11 +11,9 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/services/api"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
-
-// maxBody is the most bytes that a request body may have.
-const maxBody = 64 << 10
 
 // requestTimeout bounds each request.
 const requestTimeout = 10 * time.Second
@@ -57,9 +54,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.whole.Se
 func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	r = r.WithContext(ctx)
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	h.mux.ServeHTTP(w, r)
+	h.mux.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // open routes an endpoint that needs no token.
@@ -88,7 +83,7 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request) error {
 		Mail        string `json:"mail"`
 		Password    string `json:"password"`
 	}
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadLooseJSON(w, r, &in); err != nil {
 		return err
 	}
 	done, err := h.app.cfg.Users.Create(r.Context(), client.NewUser{
@@ -105,7 +100,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) error {
 		Mail     string `json:"mail"`
 		Password string `json:"password"`
 	}
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadLooseJSON(w, r, &in); err != nil {
 		return err
 	}
 	u, err := h.app.cfg.Users.Authenticate(r.Context(), in.Mail, in.Password)
@@ -136,7 +131,7 @@ func (h *Handler) changeProfile(w http.ResponseWriter, r *http.Request, me strin
 		DisplayName *string `json:"display_name"`
 		About       *string `json:"about"`
 	}
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadLooseJSON(w, r, &in); err != nil {
 		return err
 	}
 	done, err := h.app.cfg.Users.Update(r.Context(), me, client.Change{Name: in.DisplayName, Bio: in.About})
@@ -166,7 +161,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, me string) error 
 	var in struct {
 		Text string `json:"text"`
 	}
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadLooseJSON(w, r, &in); err != nil {
 		return err
 	}
 	p, at, err := h.app.Publish(r.Context(), me, in.Text)
@@ -178,14 +173,18 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, me string) error 
 
 func (h *Handler) timeline(w http.ResponseWriter, r *http.Request, me string) error {
 	count := defaultCount
-	if text := r.URL.Query().Get("count"); text != "" {
+	q, err := api.Query(r)
+	if err != nil {
+		return err
+	}
+	if text := q.Get("count"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return fmt.Errorf("%w: count must be 1 to %d", errInvalid, maxCount)
+			return fmt.Errorf("%w: count must be 1 to %d", api.ErrInvalid, maxCount)
 		}
 		count = min(n, maxCount)
 	}
-	posts, next, err := h.app.Timeline(r.Context(), me, r.URL.Query().Get("before"), count)
+	posts, next, err := h.app.Timeline(r.Context(), me, q.Get("before"), count)
 	if err != nil {
 		return err
 	}
@@ -194,11 +193,4 @@ func (h *Handler) timeline(w http.ResponseWriter, r *http.Request, me string) er
 		shown[i] = presentPost(p)
 	}
 	return answer(w, http.StatusOK, events.Position{}, timelineBody{Posts: shown, Next: next})
-}
-
-func readJSON(r *http.Request, into any) error {
-	if err := json.NewDecoder(r.Body).Decode(into); err != nil {
-		return fmt.Errorf("%w: the body is not the JSON that was expected", errInvalid)
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/api"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
 
@@ -39,7 +40,7 @@ type Post struct {
 // Publish keeps a post of the author.
 func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Position, error) {
 	if n := utf8.RuneCountInString(text); strings.TrimSpace(text) == "" || n > maxPost || !utf8.ValidString(text) {
-		return Post{}, events.Position{}, fmt.Errorf("%w: text must have 1 to %d characters", errInvalid, maxPost)
+		return Post{}, events.Position{}, fmt.Errorf("%w: text must have 1 to %d characters", api.ErrInvalid, maxPost)
 	}
 	u, err := a.cfg.Users.Get(ctx, author)
 	if err != nil {
@@ -71,7 +72,7 @@ func (a *App) Timeline(ctx context.Context, userID, before string, count int) ([
 	if before != "" {
 		id, err := bson.ObjectIDFromHex(before)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w: before is not a cursor of this API", errInvalid)
+			return nil, "", fmt.Errorf("%w: before is not a cursor of this API", api.ErrInvalid)
 		}
 		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$lt", Value: id}}})
 	}

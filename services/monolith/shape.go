@@ -2,12 +2,13 @@ package monolith
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/services/api"
+	"github.com/banyan-fig/banyan/services/token"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
 
@@ -51,7 +52,6 @@ func presentPost(p Post) postBody {
 }
 
 var (
-	errInvalid     = errors.New("invalid request")
 	errNotFound    = errors.New("not found")
 	errUnavailable = errors.New("a part of the system is unavailable, try again")
 )
@@ -63,9 +63,10 @@ var failures = []struct {
 	code    string
 	message string // the error's own text when empty
 }{
-	{errUnauthorized, http.StatusUnauthorized, "unauthorized", "log in again"},
+	{token.ErrInvalid, http.StatusUnauthorized, "unauthorized", "log in again"},
 	{client.ErrCredentials, http.StatusUnauthorized, "unauthorized", "wrong mail or password"},
-	{errInvalid, http.StatusBadRequest, "invalid", ""},
+	{api.ErrTooLarge, http.StatusBadRequest, "invalid", ""},
+	{api.ErrInvalid, http.StatusBadRequest, "invalid", ""},
 	{client.ErrInvalid, http.StatusBadRequest, "invalid", "the input was refused"},
 	{errNotFound, http.StatusNotFound, "not_found", "there is no such thing"},
 	{client.ErrNotFound, http.StatusNotFound, "not_found", "there is no such user"},
@@ -92,7 +93,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", status,
 			"error", err, "correlation_id", correlation.From(r.Context()).CorrelationID)
 	}
-	writeEnvelope(w, status, envelope{Status: "error", Error: &body})
+	api.WriteJSON(w, status, envelope{Status: "error", Error: &body})
 }
 
 // answer writes data, and where the write's event is, if there was one.
@@ -100,12 +101,6 @@ func answer(w http.ResponseWriter, status int, at events.Position, data any) err
 	if at != (events.Position{}) {
 		w.Header().Set(events.HeaderWritten, at.String())
 	}
-	writeEnvelope(w, status, envelope{Status: "ok", Data: data})
+	api.WriteJSON(w, status, envelope{Status: "ok", Data: data})
 	return nil
-}
-
-func writeEnvelope(w http.ResponseWriter, status int, e envelope) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(e) // the client went away: nobody is left to tell
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/services/monolith"
+	"github.com/banyan-fig/banyan/services/token"
 	"github.com/banyan-fig/banyan/services/users/client"
 	"github.com/banyan-fig/banyan/services/users/userstest"
 )
@@ -59,7 +60,7 @@ func (w *world) addInstance() {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(people.Close)
-	tokens, err := monolith.NewTokens([]byte(secret), 0, nil)
+	tokens, err := token.New(token.Config{Secret: []byte(secret)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

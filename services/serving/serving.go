@@ -1,11 +1,12 @@
-// Package serving runs the HTTP servers of a service's command: it listens, says
-// clearly why it cannot, and ends gracefully.
+// Package serving is a service's command: its command line and exit codes, and its
+// HTTP servers, which say clearly why they cannot listen, and end gracefully.
 package serving
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
@@ -40,6 +41,7 @@ func Listen(flag, address string, handler http.Handler) (*Server, error) {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}}, nil
 }
 

@@ -2,7 +2,6 @@ package timeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/services/api"
 )
 
 // HeaderApplied says, in an answer about a read model that is behind, which
@@ -25,23 +25,22 @@ type Reader interface {
 	Applied(ctx context.Context, userID string) (events.Position, error)
 }
 
-// Config says what a handler serves. Reader and Secret are required.
+// Tokens tell who a request is from, normally [token.Tokens].
+type Tokens interface {
+	Subject(r *http.Request) (string, error)
+}
+
+// Config says what a handler serves. Reader and Tokens are required.
 type Config struct {
 	Reader Reader
-	// Secret verifies tokens, at least [MinSecret] bytes.
-	Secret []byte
+	Tokens Tokens
 	// Timeout of a request. 0: 5 s.
 	Timeout time.Duration
 	// Logger gets the errors that clients are not told; nil: slog.Default().
 	Logger *slog.Logger
-	// Now is the clock that tokens expire by; nil: time.Now.
-	Now func() time.Time
 }
 
-type api struct {
-	cfg    Config
-	tokens *verifier
-}
+type handler struct{ cfg Config }
 
 // NewHandler makes the API. It is safe for concurrent use, runs as a server as
 // well as in a function, and has no state.
@@ -49,26 +48,24 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	if cfg.Reader == nil {
 		return nil, errors.New("timeline: config: Reader is nil")
 	}
+	if cfg.Tokens == nil {
+		return nil, errors.New("timeline: config: Tokens is nil")
+	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	tokens, err := newVerifier(cfg.Secret, cfg.Now)
-	if err != nil {
-		return nil, fmt.Errorf("timeline: config: %w", err)
-	}
-	a := &api{cfg, tokens}
+	h := &handler{cfg}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/timelines/{userId}", a.endpoint(a.read))
-	mux.HandleFunc("/v1/timelines/{userId}", a.endpoint(refuse(errMethod)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"status": "ok"}) })
-	mux.HandleFunc("GET /readyz", a.endpoint(a.ready))
-	mux.HandleFunc("/", a.endpoint(refuse(errNoRoute)))
+	mux.HandleFunc("GET /v1/timelines/{userId}", h.endpoint(h.read))
+	mux.HandleFunc("/v1/timelines/{userId}", h.endpoint(refuse(api.ErrMethod)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		api.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", h.endpoint(h.ready))
+	mux.HandleFunc("/", h.endpoint(refuse(api.ErrNoRoute)))
 	return correlation.Middleware(mux), nil
 }
 
@@ -79,60 +76,67 @@ func refuse(err error) endpoint {
 	return func(http.ResponseWriter, *http.Request) error { return err }
 }
 
-func (a *api) endpoint(e endpoint) http.HandlerFunc {
+func (h *handler) endpoint(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 		defer cancel()
 		err := e(w, r.WithContext(ctx))
 		if err == nil {
 			return
 		}
-		p := problemOf(err)
+		p := problems.Of(err)
 		if p.Status >= http.StatusInternalServerError {
-			a.cfg.Logger.ErrorContext(ctx, "request failed", "path", r.URL.Path, "status", p.Status,
+			h.cfg.Logger.ErrorContext(ctx, "request failed", "path", r.URL.Path, "status", p.Status,
 				"error", err.Error(), "correlation_id", correlation.From(ctx).CorrelationID)
 		}
-		writeProblem(w, p)
+		if p.Status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", "GET, HEAD")
+		}
+		api.WriteProblem(w, p)
 	}
 }
 
 // ready reads what nobody wrote: an answer is an answer.
-func (a *api) ready(w http.ResponseWriter, r *http.Request) error {
-	if _, err := a.cfg.Reader.Applied(r.Context(), "readyz"); err != nil {
-		a.cfg.Logger.WarnContext(r.Context(), "not ready", "error", err.Error())
-		writeProblem(w, Problem{Type: "/problems/not-ready", Title: "The read model cannot be read", Status: http.StatusServiceUnavailable})
+func (h *handler) ready(w http.ResponseWriter, r *http.Request) error {
+	if _, err := h.cfg.Reader.Applied(r.Context(), "readyz"); err != nil {
+		h.cfg.Logger.WarnContext(r.Context(), "not ready", "error", err.Error())
+		api.WriteProblem(w, api.Problem{Type: "/problems/not-ready", Title: "The read model cannot be read", Status: http.StatusServiceUnavailable})
 		return nil
 	}
-	writeJSON(w, map[string]string{"status": "ready"})
+	api.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
 }
 
-func (a *api) read(w http.ResponseWriter, r *http.Request) error {
-	user, err := a.authorised(r)
+func (h *handler) read(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.authorised(r)
 	if err != nil {
 		return err
 	}
-	limit, err := parseLimit(r.URL.Query().Get("limit"))
+	q, err := api.Query(r)
 	if err != nil {
 		return err
 	}
-	if err := a.caughtUp(w, r, user); err != nil {
+	limit, err := parseLimit(q.Get("limit"))
+	if err != nil {
 		return err
 	}
-	page, err := a.cfg.Reader.Read(r.Context(), user, r.URL.Query().Get("cursor"), limit)
+	if err := h.caughtUp(w, r, user); err != nil {
+		return err
+	}
+	page, err := h.cfg.Reader.Read(r.Context(), user, q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	writeJSON(w, shape(page))
+	api.WriteJSON(w, http.StatusOK, shape(page))
 	return nil
 }
 
 // maxUser is the most characters that a user id, being a partition key, has.
 const maxUser = 256
 
-func (a *api) authorised(r *http.Request) (string, error) {
-	subject, err := a.tokens.subject(r)
+func (h *handler) authorised(r *http.Request) (string, error) {
+	subject, err := h.cfg.Tokens.Subject(r)
 	if err != nil {
 		return "", err
 	}
@@ -148,22 +152,22 @@ func parseLimit(s string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > timeline.MaxLimit {
-		return 0, fmt.Errorf("%w: limit must be a number from 1 to %d", errInvalid, timeline.MaxLimit)
+		return 0, fmt.Errorf("%w: limit must be a number from 1 to %d", api.ErrInvalid, timeline.MaxLimit)
 	}
 	return n, nil
 }
 
 // caughtUp makes sure that the model has applied what the client asks for.
-func (a *api) caughtUp(w http.ResponseWriter, r *http.Request, user string) error {
+func (h *handler) caughtUp(w http.ResponseWriter, r *http.Request, user string) error {
 	after := r.Header.Get(events.HeaderReadAfter)
 	if after == "" {
 		return nil
 	}
 	want, err := events.ParsePosition(after)
 	if err != nil {
-		return fmt.Errorf("%w: %s is not a position", errInvalid, events.HeaderReadAfter)
+		return fmt.Errorf("%w: %s is not a position", api.ErrInvalid, events.HeaderReadAfter)
 	}
-	applied, err := a.cfg.Reader.Applied(r.Context(), user)
+	applied, err := h.cfg.Reader.Applied(r.Context(), user)
 	if err != nil {
 		return err
 	}
@@ -193,9 +197,4 @@ func shape(p timeline.Page) pageJSON {
 		out.Items[i] = itemJSON(item)
 	}
 	return out
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client went away: nobody is left to tell
 }

@@ -1,17 +1,14 @@
 package users
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/api"
 )
 
 const (
@@ -63,7 +60,7 @@ func FormatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	var in createBody
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
 	done, err := h.service.Create(r.Context(), NewUser{
@@ -82,7 +79,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 
 func (h *Handler) update(w http.ResponseWriter, r *http.Request) error {
 	var in changeBody
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
 	version, err := ifMatch(r.Header.Get("If-Match"))
@@ -106,17 +103,22 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return writeJSON(w, http.StatusOK, present(u))
+	api.WriteJSON(w, http.StatusOK, present(u))
+	return nil
 }
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
+	q, err := api.Query(r)
+	if err != nil {
+		return err
+	}
 	if q.Has("ids") {
 		found, err := h.service.GetMany(r.Context(), splitIDs(q.Get("ids")))
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, listBody{Users: presentAll(found)})
+		api.WriteJSON(w, http.StatusOK, listBody{Users: presentAll(found)})
+		return nil
 	}
 	limit, err := pageSize(q.Get("limit"))
 	if err != nil {
@@ -130,19 +132,21 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, listBody{Users: presentAll(page), Next: next.String()})
+	api.WriteJSON(w, http.StatusOK, listBody{Users: presentAll(page), Next: next.String()})
+	return nil
 }
 
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) error {
 	var in credentialsBody
-	if err := readJSON(r, &in); err != nil {
+	if err := api.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
 	u, err := h.service.Authenticate(r.Context(), in.Email, in.Password)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, present(u))
+	api.WriteJSON(w, http.StatusOK, present(u))
+	return nil
 }
 
 func presentAll(found []User) []userBody {
@@ -156,36 +160,8 @@ func presentAll(found []User) []userBody {
 func writeUser(w http.ResponseWriter, status int, done Written) error {
 	w.Header().Set("ETag", etag(done.User.Version))
 	w.Header().Set(events.HeaderWritten, done.Position.String())
-	return writeJSON(w, status, present(done.User))
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody is left to tell
+	api.WriteJSON(w, status, present(done.User))
 	return nil
-}
-
-// readJSON reads exactly one JSON object with known members only.
-func readJSON(r *http.Request, into any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return fmt.Errorf("%w, not %.80q", errMediaType, r.Header.Get("Content-Type"))
-	}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = errors.New("there is more after the object")
-		}
-	}
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return fmt.Errorf("%w: at most %d bytes are accepted", errTooLarge, tooLarge.Limit)
-	}
-	return fmt.Errorf("%w: request body: %w", ErrInvalid, err)
 }
 
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/services/api"
 )
-
-// MaxBody is the most bytes that a request body may have.
-const MaxBody = 64 << 10
 
 // HandlerConfig configures NewHandler. The zero value works.
 type HandlerConfig struct {
@@ -73,14 +71,14 @@ func (h *Handler) route(pattern string, serve endpoint) {
 }
 
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(err)
+	p := problems.Of(err)
 	if p.Status >= http.StatusInternalServerError {
 		h.failures.Add(1)
 		h.cfg.Log.ErrorContext(r.Context(), "request failed",
 			"method", r.Method, "path", r.URL.Path, "status", p.Status, "error", err,
 			"correlation_id", correlation.From(r.Context()).CorrelationID)
 	}
-	writeProblem(w, p)
+	api.WriteProblem(w, p)
 }
 
 func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
@@ -88,8 +86,6 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
 	r = r.WithContext(ctx)
-	r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if _, pattern := h.mux.Handler(r); pattern == "" {
 		h.unrouted(w, r)
 		return
@@ -102,12 +98,12 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
 	var seen statusOnly
 	h.mux.ServeHTTP(&seen, r)
-	p := Problem{Type: "/problems/no-route", Title: "There is nothing here", Status: http.StatusNotFound}
+	err := api.ErrNoRoute
 	if seen.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", seen.Header().Get("Allow"))
-		p = Problem{Type: "/problems/method", Title: "Method not allowed", Status: http.StatusMethodNotAllowed}
+		err = api.ErrMethod
 	}
-	writeProblem(w, p)
+	h.fail(w, r, err)
 }
 
 // statusOnly takes an answer's status and headers and throws its body away.

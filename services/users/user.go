@@ -87,7 +87,7 @@ func (n NewUser) Validate() error {
 	if n.Password == "" || len(n.Password) > MaxPassword {
 		return fmt.Errorf("%w: password must have 1 to %d bytes", ErrInvalid, MaxPassword)
 	}
-	if y := n.CreatedAt.Year(); !n.CreatedAt.IsZero() && (y < 1970 || y > 9999) {
+	if y := n.CreatedAt.UTC().Year(); !n.CreatedAt.IsZero() && (y < 1970 || y > 9999) {
 		return fmt.Errorf("%w: createdAt must be between the years 1970 and 9999", ErrInvalid)
 	}
 	return nil

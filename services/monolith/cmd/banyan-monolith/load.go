@@ -9,6 +9,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/services/monolith"
+	"github.com/banyan-fig/banyan/services/stream"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
 
@@ -53,13 +54,18 @@ type generate struct {
 	JSON           bool    `name:"json" help:"Has no effect: the summary is JSON already." hidden:""`
 }
 
+func (c *generate) config() monolith.GenerateConfig {
+	return monolith.GenerateConfig{Users: c.Users, FollowsPerUser: c.FollowsPerUser, PostsPerUser: c.PostsPerUser, Seed: c.Seed}
+}
+
+// Validate is called by kong.
+func (c *generate) Validate() error { return c.config().Validate() }
+
 // Run generates.
 func (c *generate) Run(ctx context.Context, e *env) error {
-	began := time.Now()
-	made, err := monolith.Generate(ctx, e.db, monolith.GenerateConfig{
-		Users: c.Users, FollowsPerUser: c.FollowsPerUser, PostsPerUser: c.PostsPerUser, Seed: c.Seed,
-		Progress: func(done, of int) { e.screen.show("%d of %d users", done, of) },
-	})
+	began, cfg := time.Now(), c.config()
+	cfg.Progress = func(done, of int) { e.screen.show("%d of %d users", done, of) }
+	made, err := monolith.Generate(ctx, e.db, cfg)
 	e.screen.done()
 	if err != nil {
 		return err
@@ -82,7 +88,7 @@ func (c *snapshotting) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closePublisher(ctx, publisher)) }()
+	defer func() { err = errors.Join(err, stream.Close(ctx, publisher)) }()
 	var people monolith.Lister = monolith.CollectionLister{Database: e.db}
 	if c.UsersURL != "" {
 		users, err := client.New(client.Config{BaseURL: c.UsersURL})

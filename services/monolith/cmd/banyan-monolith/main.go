@@ -13,22 +13,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/services/legacydb"
+	"github.com/banyan-fig/banyan/services/serving"
 )
 
 // commands is the command line.
 type commands struct {
-	MongodbURI string `name:"mongodb-uri" help:"The legacy database." env:"MONGODB_URI" required:""`
+	MongodbURI string `name:"mongodb-uri" help:"The legacy database." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 
 	Serve    serve        `cmd:"" help:"Answer the old mobile API."`
 	Import   importUsers  `cmd:"" help:"Load users from a mongoexport file in extended JSON: one a line, or an array."`
@@ -46,29 +44,21 @@ type env struct {
 
 func main() {
 	var cmd commands
-	parser := kong.Must(&cmd, kong.Name("banyan-monolith"),
-		kong.Description("The sample legacy application that Banyan strangles."))
-	parsed, err := parser.Parse(os.Args[1:])
-	if err != nil {
-		parser.Errorf("%v; see --help", err)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, parsed, cmd.MongodbURI); err != nil {
-		fmt.Fprintf(os.Stderr, "banyan-monolith: %v\n", err)
-		stop()
-		os.Exit(1)
-	}
+	serving.Command{
+		Name: "banyan-monolith", Description: "The sample legacy application that Banyan strangles.", Grammar: &cmd,
+		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
+			return run(ctx, parsed, cmd.MongodbURI, log)
+		},
+	}.Main()
 }
 
-func run(ctx context.Context, parsed *kong.Context, uri string) (err error) {
+func run(ctx context.Context, parsed *kong.Context, uri string, log *slog.Logger) (err error) {
 	db, err := legacydb.Open(ctx, uri)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Client().Disconnect(context.WithoutCancel(ctx))) }()
-	e := &env{db: db, log: slog.New(slog.NewTextHandler(os.Stderr, nil)), out: os.Stdout, screen: newScreen(os.Stderr)}
+	e := &env{db: db, log: log, out: os.Stdout, screen: newScreen(os.Stderr)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(e)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,7 +27,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Defer(func() { _ = sandbox.Close() })
-			e.Vars = append(e.Vars, sandbox.Env()...)
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { _ = taken.Close() })
+			e.Vars = append(append(e.Vars, sandbox.Env()...), "TAKEN="+taken.Addr().String())
 			return makeStream(e)
 		},
 	})

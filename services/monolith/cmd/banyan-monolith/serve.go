@@ -9,31 +9,44 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/monolith"
 	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/services/stream"
+	"github.com/banyan-fig/banyan/services/token"
 	"github.com/banyan-fig/banyan/services/users/client"
 )
 
-// endTimeout bounds the flush of what is left to publish.
-const endTimeout = 10 * time.Second
-
 type serve struct {
 	Listen       string        `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
-	AdminListen  string        `help:"Address of /healthz and /readyz." default:"127.0.0.1:8083" env:"MONOLITH_ADMIN_LISTEN"`
-	UsersURL     string        `name:"users-url" help:"The users service." env:"USERS_URL" required:""`
+	AdminListen  string        `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
+	UsersURL     string        `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
 	EventsStream string        `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:""`
+	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 	TokenLife    time.Duration `help:"How long a token is good for." default:"24h"`
+}
+
+func (c *serve) tokens() token.Config {
+	return token.Config{Secret: []byte(c.JwtSecret), Life: c.TokenLife}
+}
+
+// Validate is called by kong.
+func (c *serve) Validate() error {
+	if err := c.tokens().Validate(); err != nil {
+		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
+	}
+	if err := (client.Config{BaseURL: c.UsersURL}).Validate(); err != nil {
+		return fmt.Errorf("--users-url: %w", err)
+	}
+	return nil
 }
 
 // Run serves until ctx ends, then lets requests end and flushes the last events.
 func (c *serve) Run(ctx context.Context, e *env) (err error) {
-	tokens, err := monolith.NewTokens([]byte(c.JwtSecret), c.TokenLife, nil)
+	tokens, err := token.New(c.tokens())
 	if err != nil {
-		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
+		return err
 	}
 	people, err := client.New(client.Config{BaseURL: c.UsersURL})
 	if err != nil {
@@ -44,7 +57,7 @@ func (c *serve) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closePublisher(ctx, publisher)) }()
+	defer func() { err = errors.Join(err, stream.Close(ctx, publisher)) }()
 	if err := monolith.EnsureIndexes(ctx, e.db); err != nil {
 		return err
 	}
@@ -61,7 +74,7 @@ func (c *serve) Run(ctx context.Context, e *env) (err error) {
 		api.Close()
 		return err
 	}
-	e.log.InfoContext(ctx, "serving", "api", api.Addr(), "admin", admin.Addr(), "users", c.UsersURL)
+	e.log.InfoContext(ctx, "serving", "api", api.Addr().String(), "admin", admin.Addr().String(), "users", c.UsersURL)
 	return serving.Run(ctx, api, admin)
 }
 
@@ -73,22 +86,10 @@ func adminHandler() http.Handler {
 	return mux
 }
 
-func openPublisher(ctx context.Context, stream string) (*kinesis.Publisher, error) {
+func openPublisher(ctx context.Context, name string) (*kinesis.Publisher, error) {
 	sdk, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	p, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream})
-	if err != nil {
-		return nil, fmt.Errorf("publish to the stream %q: %w", stream, err)
-	}
-	return p, nil
-}
-
-func closePublisher(ctx context.Context, p *kinesis.Publisher) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	return p.Close(ctx)
+	return stream.Open(ctx, sdk, name)
 }

@@ -6,13 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -23,102 +17,55 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/services/serving"
 	"github.com/banyan-fig/banyan/services/timeline"
+	"github.com/banyan-fig/banyan/services/token"
 )
 
-const (
-	exitFailure = 1
-	exitUsage   = 2
-)
-
-type flags struct {
-	Listen   string        `help:"Address to serve on." default:"127.0.0.1:8083" env:"LISTEN"`
-	Table    string        `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
-	Secret   string        `help:"Secret that tokens are signed with, at least 32 bytes. Better set by the environment." env:"BANYAN_JWT_SECRET" placeholder:"SECRET"`
-	Timeout  time.Duration `help:"Longest time for one request." default:"5s" env:"REQUEST_TIMEOUT"`
-	Shutdown time.Duration `help:"Longest time to finish requests when asked to stop." default:"10s" env:"SHUTDOWN_TIMEOUT"`
+// command is the command line.
+type command struct {
+	Listen    string `help:"Address to serve on." default:"127.0.0.1:8083" env:"TIMELINE_LISTEN"`
+	Table     string `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
+	JwtSecret string `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// run parses the arguments, serves, and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var f flags
-	exited := -1
-	parser, err := kong.New(&f, kong.Name("banyan-timeline"), kong.Description("Serves timelines from their read model."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
-	if err != nil {
-		fmt.Fprintln(stderr, "banyan-timeline:", err)
-		return exitFailure
-	}
-	_, err = parser.Parse(args)
-	if exited >= 0 {
-		return exited // --help
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "banyan-timeline: %v (see --help)\n", err)
-		return exitUsage
-	}
-	if len(f.Secret) < timeline.MinSecret {
-		fmt.Fprintf(stderr, "banyan-timeline: BANYAN_JWT_SECRET has %d bytes, at least %d are needed\n", len(f.Secret), timeline.MinSecret)
-		return exitUsage
-	}
-	logger := slog.New(slog.NewJSONHandler(stderr, nil))
-	if err := f.serve(ctx, logger); err != nil {
-		fmt.Fprintln(stderr, "banyan-timeline:", err)
-		return exitFailure
-	}
-	return 0
-}
-
-func (f flags) serve(ctx context.Context, logger *slog.Logger) error {
-	client, err := connect(ctx, f.Table)
-	if err != nil {
-		return err
-	}
-	handler, err := timeline.NewHandler(timeline.Config{
-		Reader: readmodel.NewReader(client, f.Table), Secret: []byte(f.Secret), Timeout: f.Timeout, Logger: logger,
-	})
-	if err != nil {
-		return err
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.Listen)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s (choose another with --listen): %w", f.Listen, err)
-	}
-	logger.Info("serving timelines", "address", listener.Addr().String(), "table", f.Table)
-	return f.until(ctx, &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      f.Timeout + 10*time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}, listener)
-}
-
-// until serves as long as ctx lives, and finishes what is on its way.
-func (f flags) until(ctx context.Context, server *http.Server, listener net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.Shutdown)
-	defer cancel()
-	err := server.Shutdown(grace)
-	<-failed // http.ErrServerClosed, as told
-	if err != nil {
-		return fmt.Errorf("some requests were not finished within %v: %w", f.Shutdown, err)
+// Validate is called by kong.
+func (c *command) Validate() error {
+	if err := (token.Config{Secret: []byte(c.JwtSecret)}).Validate(); err != nil {
+		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
 	}
 	return nil
+}
+
+func main() { newCommand().Main() }
+
+func newCommand() serving.Command {
+	var c command
+	return serving.Command{
+		Name: "banyan-timeline", Description: "Serves timelines from their read model.", Grammar: &c,
+		Run: func(ctx context.Context, _ *kong.Context, log *slog.Logger) error { return c.serve(ctx, log) },
+	}
+}
+
+func (c *command) serve(ctx context.Context, log *slog.Logger) error {
+	tokens, err := token.New(token.Config{Secret: []byte(c.JwtSecret)})
+	if err != nil {
+		return err
+	}
+	client, err := connect(ctx, c.Table)
+	if err != nil {
+		return err
+	}
+	handler, err := timeline.NewHandler(timeline.Config{Reader: readmodel.NewReader(client, c.Table), Tokens: tokens, Logger: log})
+	if err != nil {
+		return err
+	}
+	server, err := serving.Listen("--listen", c.Listen, handler)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "serving timelines", "address", server.Addr().String(), "table", c.Table)
+	return serving.Run(ctx, server)
 }
 
 // connect makes sure that the table is there, so that a wrong name or endpoint

@@ -56,7 +56,7 @@ func startTable(t *testing.T) events.Position {
 	t.Cleanup(server.Close)
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_ENDPOINT_URL_DYNAMODB": "", "TIMELINE_TABLE": "", "LISTEN": "", "BANYAN_JWT_SECRET": secret,
+		"AWS_ENDPOINT_URL_DYNAMODB": "", "TIMELINE_TABLE": "", "TIMELINE_LISTEN": "", "BANYAN_JWT_SECRET": secret,
 	} {
 		t.Setenv(name, value)
 	}
@@ -89,7 +89,7 @@ func TestServesUntilItIsStopped(t *testing.T) {
 	var stdout, stderr output
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, []string{"--listen", "127.0.0.1:0", "--table", "timelines"}, &stdout, &stderr)
+		code <- newCommand().Execute(ctx, []string{"--listen", "127.0.0.1:0", "--table", "timelines"}, &stdout, &stderr)
 	}()
 	address := await(t, &stderr)
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "ada", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}).SignedString([]byte(secret))
@@ -109,7 +109,7 @@ func TestServesUntilItIsStopped(t *testing.T) {
 		t.Errorf("readyz: %s", got)
 	}
 	var busy output
-	if c := run(t.Context(), []string{"--listen", address, "--table", "timelines"}, io.Discard, &busy); c != 1 || !sentence(busy.String(), "cannot listen on "+address) {
+	if c := newCommand().Execute(t.Context(), []string{"--listen", address, "--table", "timelines"}, io.Discard, &busy); c != 1 || !sentence(busy.String(), "cannot listen on "+address) {
 		t.Errorf("port in use: %d, %s", c, busy.String())
 	}
 	stop()
@@ -123,12 +123,12 @@ func TestServesUntilItIsStopped(t *testing.T) {
 	}
 }
 
-var serving = regexp.MustCompile(`"address":"([^"]+)"`)
+var listening = regexp.MustCompile(`"address":"([^"]+)"`)
 
 func await(t *testing.T, stderr *output) string {
 	t.Helper()
 	for range 1000 {
-		if m := serving.FindStringSubmatch(stderr.String()); m != nil {
+		if m := listening.FindStringSubmatch(stderr.String()); m != nil {
 			return m[1]
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -181,7 +181,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		"missing table":      {args: []string{"--table", "nowhere"}, code: 1, says: `there is no table "nowhere"`},
 		"wrong endpoint":     {args: []string{"--table", "timelines"}, env: map[string]string{"AWS_ENDPOINT_URL": "http://" + nobody}, code: 1, says: "DynamoDB does not answer"},
-		"short secret":       {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"}, code: 2, says: "BANYAN_JWT_SECRET has 5 bytes"},
+		"short secret":       {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"}, code: 2, says: "BANYAN_JWT_SECRET: the secret of the tokens must have at least 32 bytes, not 5"},
+		"no secret":          {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": ""}, code: 2, says: "BANYAN_JWT_SECRET"},
+		"an argument":        {args: []string{"timelines"}, code: 2, says: "unexpected argument timelines"},
 		"unknown flag":       {args: []string{"--loud"}, code: 2, says: "unknown flag --loud"},
 		"not an address":     {args: []string{"--table", "timelines", "--listen", "nowhere"}, code: 1, says: "cannot listen on nowhere"},
 		"help is no mistake": {args: []string{"--help"}, code: 0},
@@ -191,7 +193,7 @@ func TestRefusals(t *testing.T) {
 				t.Setenv(k, v)
 			}
 			var stderr output
-			if code := run(t.Context(), c.args, io.Discard, &stderr); code != c.code || c.says != "" && !sentence(stderr.String(), c.says) {
+			if code := newCommand().Execute(t.Context(), c.args, io.Discard, &stderr); code != c.code || c.says != "" && !sentence(stderr.String(), c.says) {
 				t.Errorf("exit code %d: %s", code, stderr.String())
 			}
 		})

@@ -9,28 +9,17 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/services/serving"
 )
 
 func main() {
-	var cmd command
-	parser := kong.Must(&cmd, kong.Name("banyan-users"),
-		kong.Description("The users service: an HTTP API over whichever store owns the users."))
-	if _, err := parser.Parse(os.Args[1:]); err != nil {
-		parser.Errorf("%v; see --help", err)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := cmd.Run(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
-		fmt.Fprintf(os.Stderr, "banyan-users: %v\n", err)
-		stop()
-		os.Exit(1)
-	}
+	var c command
+	serving.Command{
+		Name: "banyan-users", Description: "The users service: an HTTP API over whichever store owns the users.", Grammar: &c,
+		Run: func(ctx context.Context, _ *kong.Context, log *slog.Logger) error { return c.serve(ctx, log) },
+	}.Main()
 }

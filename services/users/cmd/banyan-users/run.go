@@ -7,16 +7,16 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/legacydb"
 	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/services/stream"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/dynamodb"
 	"github.com/banyan-fig/banyan/services/users/mongodb"
@@ -32,7 +32,7 @@ const leaveTimeout = 10 * time.Second
 type command struct {
 	Listen       string `help:"Address of the API." default:"127.0.0.1:8081" env:"USERS_LISTEN"`
 	AdminListen  string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8082" env:"USERS_ADMIN_LISTEN"`
-	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith." env:"MONGODB_URI" required:""`
+	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 	ControlTable string `help:"DynamoDB table with the ownership records." default:"banyan-control" env:"BANYAN_CONTROL_TABLE"`
 	Table        string `help:"DynamoDB table of the users." default:"users" env:"USERS_TABLE"`
 	UniqueTable  string `help:"DynamoDB table of the e-mails in use." default:"users-unique" env:"USERS_UNIQUE_TABLE"`
@@ -49,9 +49,17 @@ type parts struct {
 	handler   *users.Handler
 }
 
-// Run serves until ctx ends, then leaves in order: no more requests, out of the
+// Validate is called by kong.
+func (c *command) Validate() error {
+	if c.BcryptCost < bcrypt.MinCost || c.BcryptCost > bcrypt.MaxCost {
+		return fmt.Errorf("--bcrypt-cost must be %d to %d, not %d", bcrypt.MinCost, bcrypt.MaxCost, c.BcryptCost)
+	}
+	return nil
+}
+
+// serve serves until ctx ends, then leaves in order: no more requests, out of the
 // membership, the last events flushed.
-func (c *command) Run(ctx context.Context, log *slog.Logger) (err error) {
+func (c *command) serve(ctx context.Context, log *slog.Logger) (err error) {
 	var p parts
 	defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
 	if err := c.assemble(ctx, log, &p); err != nil {
@@ -67,7 +75,7 @@ func (c *command) Run(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	s := p.member.Stats()
-	log.InfoContext(ctx, "serving", "api", api.Addr(), "admin", admin.Addr(), "owner", s.Owner, "epoch", s.Epoch)
+	log.InfoContext(ctx, "serving", "api", api.Addr().String(), "admin", admin.Addr().String(), "owner", s.Owner, "epoch", s.Epoch)
 	return serving.Run(ctx, api, admin)
 }
 
@@ -80,7 +88,7 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 	if p.db, err = legacydb.Open(ctx, c.MongodbURI); err != nil {
 		return err
 	}
-	if p.publisher, err = c.publish(ctx, sdk); err != nil {
+	if p.publisher, err = stream.Open(ctx, sdk, c.EventsStream); err != nil {
 		return err
 	}
 	control := ownership.NewTable(tables, c.ControlTable)
@@ -105,16 +113,6 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 	return nil
 }
 
-func (c *command) publish(ctx context.Context, sdk aws.Config) (*kinesis.Publisher, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	p, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: c.EventsStream})
-	if err != nil {
-		return nil, fmt.Errorf("publish to the stream %q: %w", c.EventsStream, err)
-	}
-	return p, nil
-}
-
 // prepare makes the indexes while MongoDB is the owner.
 func prepare(ctx context.Context, m *ownership.Member, old *mongodb.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -136,7 +134,7 @@ func (p *parts) close(ctx context.Context) error {
 		errs = append(errs, p.member.Leave(ctx))
 	}
 	if p.publisher != nil {
-		errs = append(errs, p.publisher.Close(ctx))
+		errs = append(errs, stream.Close(ctx, p.publisher))
 	}
 	if p.db != nil {
 		errs = append(errs, p.db.Client().Disconnect(ctx))

@@ -1,0 +1,68 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of a Command.
+const (
+	ExitFailure = 1 // it could not start, or not go on
+	ExitUsage   = 2 // a wrong command line or environment
+)
+
+// Command is the command line of a service. Grammar is a pointer to a struct for
+// kong; a Validate method of it, or of its parts, refuses wrong values as wrong
+// usage.
+type Command struct {
+	Name, Description string
+	Grammar           any
+	// Run does the work until ctx ends. log writes JSON lines to the standard
+	// error.
+	Run func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error
+}
+
+// Main is the whole main function: it runs until done, or SIGINT or SIGTERM, and
+// exits.
+func (c Command) Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	os.Exit(c.Execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Execute runs the command with args until ctx ends and returns its exit code.
+// What went wrong is said in one line on stderr. slog's default logger is
+// replaced.
+func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	exited := -1
+	parser, err := kong.New(c.Grammar, kong.Name(c.Name), kong.Description(c.Description),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+	if err != nil {
+		return c.complain(stderr, err, ExitFailure)
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help
+	}
+	if err != nil {
+		return c.complain(stderr, fmt.Errorf("%w; see %s --help", err, c.Name), ExitUsage)
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	slog.SetDefault(log)
+	if err := c.Run(ctx, parsed, log); err != nil {
+		return c.complain(stderr, err, ExitFailure)
+	}
+	return 0
+}
+
+func (c Command) complain(stderr io.Writer, err error, code int) int {
+	fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
+	return code
+}
