@@ -13,7 +13,7 @@ source "$(dirname "$0")/peer.sh"
 
 version=0.6.2
 
-install() { timeout 300 npm install --silent --no-audit --no-fund --prefix . "kinesis-local@$version"; }
+install() { timeout 300 npm install --loglevel=error --no-audit --no-fund --prefix . "kinesis-local@$version"; }
 
 start() {
 	cd node_modules/kinesis-local

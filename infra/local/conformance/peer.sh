@@ -29,10 +29,13 @@ once() {
 	stage=$(mktemp -d "$home.XXXXXX")
 	if ! (cd "$stage" && "$2" >install.log 2>&1); then
 		rm -rf "$home.failed" && mv "$stage" "$home.failed"
-		skip "it could not be fetched: $(grep -v '^[[:space:]]*$' "$home.failed/install.log" | tail -n 1) (all of it in $home.failed/install.log)"
+		skip "it could not be fetched: $(complaint "$home.failed/install.log") (all of it in $home.failed/install.log)"
 	fi
 	mv -T "$stage" "$home" 2>/dev/null || rm -rf "$stage" # another run was quicker
 }
+
+# complaint is the line of an installer's log that says the most.
+complaint() { { grep -i error "$1" || echo "without a word"; } | head -n 1 | cut -c 1-200; }
 
 # maven GROUP:ARTIFACT:VERSION fetches a jar and what it needs into ./lib.
 maven() {
@@ -47,7 +50,7 @@ maven() {
 		  </dependency></dependencies>
 		</project>
 	POM
-	timeout 300 mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
+	timeout 300 mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
 }
 
 # pypi REQUIREMENT... fetches packages into ./lib, to be used by PYTHONPATH: a
