@@ -43,13 +43,12 @@ func unpack(e awsevents.KinesisEvent) ([]*task, error) {
 // parts is what the record holds: the events of an aggregate, or itself. An
 // aggregate without any event in it stays whole, so that it is not lost.
 func parts(r awsevents.KinesisRecord) []aggregate.Record {
-	whole := []aggregate.Record{{PartitionKey: r.PartitionKey, Data: r.Data}}
-	if !aggregate.IsAggregate(r.Data) {
-		return whole
-	}
 	records, err := aggregate.Decode(r.Data)
 	if err != nil || len(records) == 0 || len(records) > maxSub+1 {
-		return whole
+		records = []aggregate.Record{{Data: r.Data}}
+	}
+	if len(records) == 1 && records[0].PartitionKey == "" { // a plain record has only its own
+		records[0].PartitionKey = r.PartitionKey
 	}
 	return records
 }

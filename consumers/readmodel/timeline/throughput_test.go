@@ -33,7 +33,7 @@ func BenchmarkApply(b *testing.B) {
 		for range batch {
 			n++
 			user := fmt.Sprintf("user%03d", n*7919%1000)
-			var p events.Payload = post(user, n)
+			p := events.Payload(post(user, n))
 			if n%2 == 0 || n < 10_000 {
 				p = followed(user, fmt.Sprintf("user%03d", n*104729%1000))
 			}

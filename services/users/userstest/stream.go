@@ -94,12 +94,9 @@ func (s *Stream) Events() []events.Event {
 
 func (s *Stream) decode(data []byte) []events.Event {
 	s.t.Helper()
-	records := []aggregate.Record{{Data: data}}
-	if aggregate.IsAggregate(data) {
-		var err error
-		if records, err = aggregate.Decode(data); err != nil {
-			s.t.Fatal(err)
-		}
+	records, err := aggregate.Decode(data)
+	if err != nil {
+		s.t.Fatal(err)
 	}
 	all := make([]events.Event, len(records))
 	for i, r := range records {

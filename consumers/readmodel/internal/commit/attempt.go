@@ -15,8 +15,6 @@ import (
 
 // commit brings every job to an end: in effect, dropped, or failed.
 func (g *Group) commit(ctx context.Context, jobs []*job) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
-	defer cancel()
 	limit := g.cfg.Base
 	for attempt := 1; len(jobs) > 0; attempt++ {
 		left, wait, err := g.attempt(ctx, jobs)

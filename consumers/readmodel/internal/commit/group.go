@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ type Group struct {
 type job struct {
 	step    Step
 	size    int
+	in      *transaction // once it is on its way
 	dropped bool
 	err     error
 	done    chan struct{}
@@ -84,7 +86,8 @@ func NewGroup(cfg Config) *Group {
 // Do carries out the steps and tells for each whether it took effect; false is
 // a step whose condition did not hold. After an error any of them may have
 // taken effect, also a little later when ctx ended first: a transaction on its
-// way is not called back, it ends by the group's own Timeout.
+// way goes on as long as a caller waits for a part of it, at most for the group's
+// own Timeout.
 func (g *Group) Do(ctx context.Context, steps ...Step) ([]bool, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -101,8 +104,8 @@ func (g *Group) Do(ctx context.Context, steps ...Step) ([]bool, error) {
 }
 
 // enqueue puts jobs in line and sees to it that somebody writes. A writer is a
-// goroutine that lives as long as there is something to write, and every job
-// has a caller that waits for it.
+// goroutine that lives as long as there is something to write, and somebody
+// waits for it.
 func (g *Group) enqueue(ctx context.Context, jobs []*job) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,16 +117,15 @@ func (g *Group) enqueue(ctx context.Context, jobs []*job) {
 }
 
 func (g *Group) await(ctx context.Context, jobs []*job) ([]bool, error) {
+	defer g.leave(jobs)
 	applied := make([]bool, len(jobs))
 	for i, j := range jobs {
 		select {
 		case <-j.done:
 		case <-ctx.Done():
-			g.withdraw(jobs)
 			return nil, fmt.Errorf("commit to %s: %w", g.cfg.Table, ctx.Err())
 		}
 		if j.err != nil {
-			g.withdraw(jobs[i+1:])
 			return nil, fmt.Errorf("commit to %s: %w", g.cfg.Table, j.err)
 		}
 		applied[i] = !j.dropped
@@ -131,27 +133,28 @@ func (g *Group) await(ctx context.Context, jobs []*job) ([]bool, error) {
 	return applied, nil
 }
 
-// withdraw takes jobs that nobody has begun out of the line.
-func (g *Group) withdraw(jobs []*job) {
-	mine := make(map[*job]bool, len(jobs))
-	for _, j := range jobs {
-		mine[j] = true
-	}
+// leave is the end of a caller's waiting: jobs that nobody has begun leave the
+// line, and a transaction that nobody waits for any more ends.
+func (g *Group) leave(jobs []*job) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	kept := g.queue[:0]
-	for _, j := range g.queue {
-		if !mine[j] {
-			kept = append(kept, j)
+	inLine := map[*job]bool{}
+	for _, j := range jobs {
+		if j.in == nil {
+			inLine[j] = true
+		} else if j.in.awaited--; j.in.awaited == 0 {
+			j.in.cancel()
 		}
 	}
-	clear(g.queue[len(kept):])
-	g.queue = kept
+	if len(inLine) > 0 {
+		g.queue = slices.DeleteFunc(g.queue, func(j *job) bool { return inLine[j] })
+	}
 }
 
 func (g *Group) write(ctx context.Context) {
-	for t := g.next(nil); t != nil; t = g.next(t) {
-		g.commit(ctx, t.jobs)
+	for t := g.next(ctx, nil); t != nil; t = g.next(ctx, t) {
+		g.commit(t.ctx, t.jobs)
+		t.cancel()
 	}
 }
 
@@ -160,7 +163,7 @@ func (g *Group) write(ctx context.Context) {
 // with it. What another writer has in hand waits for that one, which will come
 // by here: two transactions with one key between them would only cancel each
 // other. nil ends the writer.
-func (g *Group) next(ended *transaction) *transaction {
+func (g *Group) next(ctx context.Context, ended *transaction) *transaction {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.release(ended)
@@ -181,6 +184,7 @@ func (g *Group) next(ended *transaction) *transaction {
 		g.writers--
 		return nil
 	}
+	t.begin(ctx, g.cfg.Timeout)
 	maps.Copy(g.busy, t.owned)
 	maps.Copy(g.busy, t.counts)
 	return t

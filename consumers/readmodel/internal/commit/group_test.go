@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,6 +183,23 @@ func TestGivesUpWithItsCaller(t *testing.T) {
 	}
 	if len(f.get(commit.At("guard", "2"))) != 0 {
 		t.Error("a step that was withdrawn took effect")
+	}
+}
+
+// TestEndsWhenNobodyWaits: no attempt is made for a caller that has gone.
+func TestEndsWhenNobodyWaits(t *testing.T) {
+	var attempts atomic.Int64
+	g, _ := newFixture(t, commit.Config{Attempts: 1 << 20, Base: time.Millisecond, Requests: func(int, int) { attempts.Add(1) }}, streamtest.NewFaults(1, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := g.Do(ctx, guarded(1, "x"), guarded(2, "y")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	before := attempts.Load()
+	time.Sleep(200 * time.Millisecond)
+	if n := attempts.Load(); before == 0 || n != before {
+		t.Errorf("%d attempts while somebody waited, %d after", before, n-before)
 	}
 }
 

@@ -13,7 +13,7 @@ type Value = types.AttributeValue
 // Attributes are an item's or an expression's values.
 type Attributes = map[string]types.AttributeValue
 
-// S, N and B make attribute values.
+// S makes a text.
 func S(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 // N makes a number.

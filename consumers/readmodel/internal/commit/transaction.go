@@ -1,9 +1,11 @@
 package commit
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -15,6 +17,18 @@ type transaction struct {
 	owned  map[Key]bool
 	counts map[Key]bool
 	bytes  int
+
+	ctx     context.Context // ends with the transaction's time, or when nobody waits
+	cancel  context.CancelFunc
+	awaited int // its jobs whose callers wait, under the group's lock
+}
+
+func (t *transaction) begin(ctx context.Context, timeout time.Duration) {
+	t.ctx, t.cancel = context.WithTimeout(ctx, timeout)
+	t.awaited = len(t.jobs)
+	for _, j := range t.jobs {
+		j.in = t
+	}
 }
 
 func (t *transaction) items() int { return len(t.owned) + len(t.counts) }
