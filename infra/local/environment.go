@@ -24,6 +24,7 @@ const (
 	secretKey      = "AWS_SECRET_ACCESS_KEY"
 	sessionToken   = "AWS_SESSION_TOKEN"
 	region         = "AWS_REGION"
+	otherRegion    = "AWS_DEFAULT_REGION" // what the SDKs of other languages read
 	defaultRegion  = "us-east-1"
 	account        = "000000000000"
 	legacyDatabase = "legacy"
@@ -42,7 +43,7 @@ const streamsURL = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 // passedOn is what of the user's environment Env repeats, in its order.
 var passedOn = []string{
 	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[SQS],
-	region, accessKey, secretKey, sessionToken, mongoURI,
+	region, otherRegion, accessKey, secretKey, sessionToken, mongoURI,
 }
 
 // environment is the user's, by name. Empty values count as not set.
@@ -77,7 +78,7 @@ func (e environment) embeds() []string {
 
 // region is the user's, or the sandbox's.
 func (e environment) region() string {
-	for _, name := range []string{region, "AWS_DEFAULT_REGION"} {
+	for _, name := range []string{region, otherRegion} {
 		if e[name] != "" {
 			return e[name]
 		}
@@ -88,7 +89,7 @@ func (e environment) region() string {
 // with adds the sandbox's own variables, given the addresses of what is
 // embedded ("" for nothing).
 func (e environment) with(awsURL, mongo string) ([]string, error) {
-	own := environment{region: e.region()}
+	own := environment{region: e.region(), otherRegion: e.region()}
 	if awsURL != "" {
 		own[endpointURL] = awsURL
 		own[accessKey], own[secretKey] = "local", "local"

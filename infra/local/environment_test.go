@@ -47,7 +47,7 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 		{
 			"nothing is set", nil,
 			[]string{"dynamodb", "kinesis", "lambda", "mongodb", "sqs"},
-			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "MONGODB_URI": "*"},
+			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "MONGODB_URI": "*"},
 			[]string{"AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"},
 		},
 		{

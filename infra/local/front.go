@@ -1,6 +1,7 @@
 package local
 
 import (
+	"encoding/xml"
 	"fmt"
 	"net/http"
 	"slices"
@@ -30,7 +31,10 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	if r.Method == http.MethodGet && r.URL.Path == "/" {
+	if service == "" {
+		service = signedFor(r)
+	}
+	if service == "" && r.Method == http.MethodGet && r.URL.Path == "/" {
 		fmt.Fprintf(w, "Banyan's sandbox: %s\n", strings.Join(f.names(), ", "))
 		return
 	}
@@ -50,16 +54,52 @@ func serviceOf(r *http.Request) string {
 	return ""
 }
 
+// signedFor is the service in a signature's scope, which is there whatever the
+// protocol: "... Credential=key/date/region/service/aws4_request, ...".
+func signedFor(r *http.Request) string {
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	scope, _, _ = strings.Cut(scope, ",")
+	if parts := strings.Split(scope, "/"); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
+}
+
 // refusal says why nobody serves a request, in the protocol of the caller.
 func (f front) refusal(service string, r *http.Request) http.Handler {
 	what := fmt.Sprintf("not implemented by the sandbox: %s %s", r.Method, r.URL.Path)
 	switch {
+	case f[service] != nil: // in a protocol that the service spoke before
+		what = fmt.Sprintf("not implemented by the sandbox: %s %s of %s; let the client send JSON", r.Method, r.URL.Path, service)
 	case serviceURLs[service] != "":
 		what = fmt.Sprintf("the sandbox does not embed %s because your environment names a server for it, but this request came here: set %s for this client too", service, serviceURLs[service])
 	case service != "":
-		what = "not implemented by the sandbox: the service " + service
+		what = fmt.Sprintf("not implemented by the sandbox: the service %s (%s %s)", service, r.Method, r.URL.Path)
 	}
-	return awsjson.Refuse(&awsjson.Error{Type: "UnknownOperationException", Message: what, Status: http.StatusNotFound})
+	e := &awsjson.Error{Type: "UnknownOperationException", Message: what, Status: http.StatusNotFound}
+	switch {
+	case service == "s3":
+		return refuseInXML("Error", "", e)
+	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+		return refuseInXML("ErrorResponse", "Error", e)
+	}
+	return awsjson.Refuse(e)
+}
+
+// refuseInXML answers a client of a service that speaks XML, which would
+// otherwise complain of the syntax instead of telling what the error is.
+func refuseInXML(outer, inner string, e *awsjson.Error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		open, end := "<"+outer+">", "</"+outer+">"
+		if inner != "" {
+			open, end = open+"<"+inner+">", "</"+inner+">"+end
+		}
+		var message strings.Builder
+		_ = xml.EscapeText(&message, []byte(e.Message)) // a Builder takes everything
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(e.Status)
+		fmt.Fprintf(w, "%s<Code>%s</Code><Message>%s</Message>%s", open, e.Type, message.String(), end)
+	})
 }
 
 func (f front) names() []string {

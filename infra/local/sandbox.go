@@ -167,8 +167,9 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 
 // Env is what a process needs to find the sandbox, "NAME=value" each, to be
 // appended to the user's environment: AWS_ENDPOINT_URL, AWS_REGION,
-// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MONGODB_URI, and what the user
-// has set of these and of AWS_ENDPOINT_URL_<SERVICE>.
+// AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+// MONGODB_URI, and what the user has set of these and of
+// AWS_ENDPOINT_URL_<SERVICE>.
 func (s *Sandbox) Env() []string { return slices.Clone(s.env) }
 
 // Embedded lists the services that run here, sorted; the others are the

@@ -131,6 +131,49 @@ func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// TestOtherServicesAreNamed: whatever protocol a client of another service
+// speaks, its error says which service is not here.
+func TestOtherServicesAreNamed(t *testing.T) {
+	url := vars(start(t, local.Config{}))["AWS_ENDPOINT_URL"]
+	defer http.DefaultClient.CloseIdleConnections()
+	const form, other = "application/x-www-form-urlencoded; charset=utf-8", "application/x-amz-json-1.1"
+	for _, c := range []struct{ method, path, service, content, want string }{
+		{"POST", "/", "sns", form, "<ErrorResponse><Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the service sns (POST /)</Message></Error></ErrorResponse>"},
+		{"GET", "/", "s3", "", "<Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the service s3 (GET /)</Message></Error>"},
+		{"PUT", "/a&b", "s3", "", "the service s3 (PUT /a&amp;b)"},
+		{"GET", "/restapis", "apigateway", other, `"message":"not implemented by the sandbox: the service apigateway (GET /restapis)"`},
+		{"POST", "/", "sqs", form, "not implemented by the sandbox: POST / of sqs; let the client send JSON"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", c.content)
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/"+c.service+"/aws4_request, SignedHeaders=host, Signature=0")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s %s of %s: %d %s, want %s", c.method, c.path, c.service, resp.StatusCode, body, c.want)
+		}
+	}
+}
+
+// TestPlanOfNobody: a rule that nothing would ever hit is a mistake in its name.
+func TestPlanOfNobody(t *testing.T) {
+	for text, good := range map[string]bool{"dynamodb.* throttle=0.1": true, "*.PutRecords late=0.1": true, "dynamo.* throttle=0.1": false} {
+		plan, err := fault.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (local.Config{Faults: plan}).Validate(); (err == nil) != good || !good && !strings.Contains(err.Error(), `"dynamo"`) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

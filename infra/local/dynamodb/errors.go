@@ -57,6 +57,14 @@ func notImplemented(what string) error {
 	return &apiError{code: "UnknownOperationException", message: "not implemented by the sandbox: " + what, status: http.StatusNotImplemented}
 }
 
+// unreadable is the answer to a body that is too large, or did not come whole.
+func unreadable(err error) error {
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return &apiError{code: "RequestEntityTooLargeException", message: fmt.Sprintf("the request is larger than the %d MiB that the service takes", large.Limit>>20), status: http.StatusRequestEntityTooLarge}
+	}
+	return fail("SerializationException", "the request could not be read: %v", err)
+}
+
 func throttled() error {
 	return fail("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 }

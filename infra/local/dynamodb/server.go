@@ -99,7 +99,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}()
 	var err error
 	if b.in, err = readBody(req, b.in[:0]); err != nil {
-		b.out = respond(w, b.out[:0], fail("SerializationException", "the request could not be read: %v", err))
+		b.out = respond(w, b.out[:0], unreadable(err))
 		return
 	}
 	out, err := s.serve(operation, b.in, b.out[:0])
@@ -110,7 +110,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func readBody(req *http.Request, into []byte) ([]byte, error) {
-	if n := int(req.ContentLength); n > cap(into) && n <= maxBody {
+	if req.ContentLength > maxBody {
+		return into, &http.MaxBytesError{Limit: maxBody}
+	}
+	if n := int(req.ContentLength); n > cap(into) {
 		into = make([]byte, 0, n+1)
 	}
 	body := http.MaxBytesReader(nil, req.Body, maxBody)

@@ -308,6 +308,17 @@ func TestUnknown(t *testing.T) {
 }
 
 // TestTags are what Terraform asks for.
+// TestTooLarge: a body that no operation takes is refused unread.
+func TestTooLarge(t *testing.T) {
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.PutItem")
+	r.ContentLength = 100 << 20
+	dynamodb.New(dynamodb.Config{}).ServeHTTP(w, r)
+	if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "larger than the 40 MiB") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestTags(t *testing.T) {
 	client, _ := start(t, dynamodb.Config{Region: "eu-central-1"})
 	makeTable(t, client, "table")
