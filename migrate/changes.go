@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 )
 
-// ErrHistoryLost: the position in the change stream is no longer in the source's
-// oplog.
+// ErrHistoryLost says that the position in the change stream is no longer in the
+// source's oplog.
 var ErrHistoryLost = errors.New("the position in the change stream is gone from the source's oplog, so deletes may have been missed; copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
 
 // changesRow is the state of the changes: who follows them, and from where.
@@ -148,4 +149,38 @@ func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Durat
 			return nil, fmt.Errorf("wait until the changes have passed a marker: %w", err)
 		}
 	}
+}
+
+// following runs fn while the changes are followed: by this process, if no
+// other does.
+func (e *Engine) following(ctx context.Context, fn func(context.Context, *Engine) error) error {
+	sub, err := New(e.Config)
+	if err != nil {
+		return err
+	}
+	p, lost, stop, err := sub.beat(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return sub.follow(ctx, p, sub.watchWorkers()) })
+	g.Go(func() error {
+		select {
+		case <-lost:
+			return errPulse
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	g.Go(func() error {
+		if err := fn(ctx, sub); err != nil {
+			return err
+		}
+		return errDone
+	})
+	if err := g.Wait(); !errors.Is(err, errDone) {
+		return err
+	}
+	return nil
 }

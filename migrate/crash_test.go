@@ -19,13 +19,17 @@ func shadowing(t *testing.T, users int) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.seed(users)
-	w.plan.Budgets.Hold = 2 * time.Second // also what the next process waits before it undoes
+	w.plan.Budgets.Hold = 10 * time.Second
 	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
 		t.Fatal(err)
 	}
 	w.verified()
 	return w
 }
+
+// afterACrash is a hold for cut-overs that crash: the next process waits for as
+// long before it undoes.
+const afterACrash = 1500 * time.Millisecond
 
 func (w *world) verified() migrate.Verification {
 	w.t.Helper()
@@ -63,6 +67,7 @@ func TestACutoverKilledAnywhereIsFinishedOrUndoneByTheNext(t *testing.T) {
 	} {
 		t.Run(tc.point, func(t *testing.T) {
 			w := shadowing(t, 40)
+			w.plan.Budgets.Hold = afterACrash
 			if _, err := w.engine(crashOnce(tc.point, tc.nth)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
 				t.Fatal("it did not crash")
 			}
@@ -125,6 +130,7 @@ func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
 // A fence that was undone brings the documents of strays home.
 func TestUndoBringsStraysHome(t *testing.T) {
 	w := shadowing(t, 40)
+	w.plan.Budgets.Hold = afterACrash
 	if _, err := w.engine(crashOnce("fence step", 1)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
 		t.Fatal("it did not crash")
 	}

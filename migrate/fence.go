@@ -257,10 +257,19 @@ func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
 	if err := s.lookup(ctx, s.fenced(f.epoch), ids, there); err != nil {
 		return err
 	}
+	var missing []bson.Raw
 	for i, doc := range docs {
-		if bytes.Equal(there[idText(ids[i])], doc) {
-			continue
+		if !bytes.Equal(there[idText(ids[i])], doc) {
+			missing = append(missing, doc)
 		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if _, err := s.db.Collection(s.fenced(f.epoch)).InsertMany(ctx, missing); !mongo.IsDuplicateKeyError(err) {
+		return err
+	}
+	for _, doc := range missing { // some replace what is there, or clash with it
 		err := retry(ctx, "bring a document home to "+s.name, func(ctx context.Context) error { return s.upsert(ctx, s.fenced(f.epoch), doc) })
 		if mongo.IsDuplicateKeyError(err) {
 			clash = err

@@ -56,6 +56,7 @@ func (z *zombies) end() map[string]bool {
 // home and leaves one collection that takes writes.
 func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
 	w := shadowing(t, 40)
+	w.plan.Budgets.Hold = afterACrash
 	var z *zombies
 	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{Step: func(step string) {
 		switch step {

@@ -39,7 +39,7 @@ type Preflight struct {
 	Warnings   []string      `json:"warnings,omitempty"`
 }
 
-// ErrMisfits: documents do not fit; they were reported one by one.
+// ErrMisfits says that documents do not fit; they were reported one by one.
 var ErrMisfits = errors.New("documents do not fit the plan")
 
 // Preflight reads every document of the source, encodes it, and reports each

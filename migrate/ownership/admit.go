@@ -90,7 +90,7 @@ func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
 	for asked := false; ; {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
-		reason, until := m.obstacle(now, write)
+		until, reason := m.obstacle(now, write)
 		changed := m.changed
 		if reason == nil {
 			a := m.countIn(write)
@@ -131,21 +131,21 @@ func (m *Member) refuse(reason, cause error) error {
 
 // obstacle says why an operation cannot be admitted now, and how long to wait
 // before looking again without news. Callers hold mu.
-func (m *Member) obstacle(now time.Time, write bool) (error, time.Duration) {
+func (m *Member) obstacle(now time.Time, write bool) (time.Duration, error) {
 	if m.left {
-		return ErrLeft, 0
+		return 0, ErrLeft
 	}
 	if !m.leased(now) {
-		return errors.Join(ErrNoLease, m.trying), m.cfg.Lease
+		return m.cfg.Lease, errors.Join(ErrNoLease, m.trying)
 	}
 	if !write || !m.rec.Hold {
-		return nil, 0
+		return 0, nil
 	}
 	left := m.holdLeft(now)
 	if left <= 0 {
-		return nil, 0
+		return 0, nil
 	}
-	return ErrHeld, left
+	return left, ErrHeld
 }
 
 // holdLeft is how long the hold binds if nothing more is heard. Before the switch

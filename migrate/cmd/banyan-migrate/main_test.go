@@ -39,9 +39,22 @@ type stores struct {
 	db    *mongo.Database
 	users *mongo.Collection
 	plan  string
+	aws   string
+	env   []string
 }
 
+// start opens stores that this process itself reaches through its environment.
 func start(t *testing.T) *stores {
+	t.Helper()
+	s := open(t)
+	for _, v := range s.env {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	return s
+}
+
+func open(t *testing.T) *stores {
 	t.Helper()
 	server, err := mongodbserver.Start(mongodbserver.Config{})
 	if err != nil {
@@ -60,15 +73,13 @@ func start(t *testing.T) *stores {
 		aws.Close()
 		_ = server.Close()
 	})
-	s := &stores{t: t, db: client.Database("legacy"), plan: filepath.Join(t.TempDir(), "users.yaml")}
+	s := &stores{t: t, db: client.Database("legacy"), aws: aws.URL, plan: filepath.Join(t.TempDir(), "users.yaml")}
 	s.users = s.db.Collection("users")
 	if err := os.WriteFile(s.plan, plans.Users, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"MONGODB_URI": strings.Replace(server.URI(), "/?", "/legacy?", 1), "AWS_ENDPOINT_URL": aws.URL,
-		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "BANYAN_PLAN": s.plan} {
-		t.Setenv(name, value)
-	}
+	s.env = []string{"MONGODB_URI=" + strings.Replace(server.URI(), "/?", "/legacy?", 1), "AWS_ENDPOINT_URL=" + aws.URL,
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "BANYAN_PLAN=" + s.plan}
 	return s
 }
 
@@ -218,11 +229,17 @@ func TestKilledAgainAndAgain(t *testing.T) {
 
 func (s *stores) process(args ...string) *exec.Cmd {
 	s.t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asCommand+"=1")
+	cmd := s.binary(args...)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd
+}
+
+// binary is the real command, in a process of its own.
+func (s *stores) binary(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(append(os.Environ(), s.env...), asCommand+"=1")
 	return cmd
 }

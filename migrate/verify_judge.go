@@ -1,0 +1,151 @@
+package migrate
+
+import (
+	"context"
+	"time"
+
+	"github.com/banyan-fig/banyan/migrate/codec"
+)
+
+// judge looks again at what differed, a batch at a time.
+func (v *verifier) judge(ctx context.Context) error {
+	for {
+		batch, more := v.collect(ctx)
+		if len(batch) > 0 {
+			if err := v.judgeBatch(ctx, batch); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return ctx.Err()
+		}
+	}
+}
+
+// collect gathers suspects for a moment, at most 200.
+func (v *verifier) collect(ctx context.Context) (batch []Mismatch, more bool) {
+	var timer <-chan time.Time
+	for len(batch) < 200 {
+		select {
+		case m, ok := <-v.suspects:
+			if !ok {
+				return batch, false
+			}
+			if batch = append(batch, m); timer == nil {
+				timer = time.After(100 * time.Millisecond)
+			}
+		case <-timer:
+			return batch, true
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+	return batch, true
+}
+
+func (v *verifier) judgeBatch(ctx context.Context, batch []Mismatch) error {
+	v.result.Rechecked += int64(len(batch))
+	still, err := v.e.recheck(ctx, batch, v.epoch)
+	if err != nil {
+		return err
+	}
+	if v.opts.Repair && len(still) > 0 {
+		if still, err = v.repair(ctx, still); err != nil {
+			return err
+		}
+	}
+	for _, m := range still {
+		if m.Repaired {
+			v.result.Repaired++
+		} else {
+			v.result.Mismatches++
+		}
+		if v.opts.Report != nil {
+			v.opts.Report(m)
+		}
+	}
+	return nil
+}
+
+// recheckRounds is how often something that keeps changing is looked at again.
+const recheckRounds = 10
+
+// recheck looks at suspects until each is clearly right or wrong: after the
+// changes passed a marker, on both sides, and again where the source moved
+// meanwhile. (migration tools that compare once report what is on its way.)
+func (e *Engine) recheck(ctx context.Context, suspects []Mismatch, epoch int64) ([]Mismatch, error) {
+	ids, entries := suspectIDs(suspects), leftoverEntries(suspects)
+	var wrong []Mismatch
+	for round := range recheckRounds {
+		if _, err := e.awaitMarker(ctx, epoch, 10*time.Millisecond); err != nil {
+			return nil, err
+		}
+		bad, unstable, err := e.checkNow(ctx, ids, epoch)
+		if err != nil {
+			return nil, err
+		}
+		left, err := e.recheckLeftovers(ctx, entries)
+		if err != nil {
+			return nil, err
+		}
+		// A difference counts when it is still there after a second marker.
+		if wrong = append(bad, left...); round > 0 && len(unstable) == 0 || len(wrong)+len(unstable) == 0 {
+			return wrong, nil
+		}
+		ids, entries = append(suspectIDs(bad), unstable...), leftoverEntries(left)
+	}
+	for _, id := range ids {
+		wrong = append(wrong, Mismatch{ID: codec.Show(id), Kind: MismatchDifferent, Detail: "changed too fast to be compared; verify again", id: id})
+	}
+	return wrong, nil
+}
+
+func leftoverEntries(found []Mismatch) [][]string {
+	var entries [][]string
+	for _, m := range found {
+		if m.Kind == MismatchLeftover {
+			for len(entries) <= m.table {
+				entries = append(entries, nil)
+			}
+			entries[m.table] = append(entries[m.table], m.value)
+		}
+	}
+	return entries
+}
+
+func (e *Engine) recheckLeftovers(ctx context.Context, values [][]string) ([]Mismatch, error) {
+	var all []Mismatch
+	for i, list := range values {
+		for len(list) > 0 {
+			n := min(len(list), 100)
+			ask := make([][]string, len(e.Plan.Unique))
+			ask[i] = distinct(list[:n])
+			_, held, err := e.target.get(ctx, nil, ask)
+			if err != nil {
+				return nil, err
+			}
+			var entries []codec.Item
+			for _, entry := range held[i] {
+				entries = append(entries, entry)
+			}
+			found, err := e.target.checkLeftovers(ctx, i, entries)
+			if err != nil {
+				return nil, err
+			}
+			all, list = append(all, found...), list[n:]
+		}
+	}
+	return all, nil
+}
+
+func distinct(values []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, v := range values {
+		if !seen[v] {
+			seen[v] = true
+			out = append(out, v)
+		}
+	}
+	return out
+}

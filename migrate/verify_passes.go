@@ -1,0 +1,162 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/migrate/codec"
+)
+
+type idRange struct{ from, to bson.RawValue }
+
+// forward compares every document with its item and its unique entries.
+func (v *verifier) forward(ctx context.Context) error {
+	n, err := v.e.source.estimate(ctx)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	ranges := make(chan idRange)
+	g.Go(func() error {
+		defer close(ranges)
+		_, err := v.e.bounds(ctx, v.e.rangeSize(n), func(_ int, from, to bson.RawValue) error {
+			select {
+			case ranges <- idRange{from, to}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		return err
+	})
+	for range verifyWorkers {
+		g.Go(func() error {
+			for r := range ranges {
+				if err := v.forwardRange(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (v *verifier) forwardRange(ctx context.Context, r idRange) error {
+	for after := r.from; ; {
+		c, err := v.e.source.read(ctx, after, r.to, v.e.ChunkSize)
+		if err != nil || len(c.docs) == 0 {
+			return err
+		}
+		ids, docs := make([]bson.RawValue, 0, len(c.docs)), make(map[string]bson.Raw, len(c.docs))
+		for _, doc := range c.docs {
+			id := doc.Lookup("_id")
+			ids, docs[idText(id)] = append(ids, id), doc
+		}
+		found, err := v.e.target.compare(ctx, ids, docs)
+		if err != nil {
+			return err
+		}
+		v.documents.Add(int64(len(ids)))
+		if err := v.suspect(ctx, found); err != nil {
+			return err
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+// backward looks for items whose document is not in the source.
+func (v *verifier) backward(ctx context.Context) error {
+	key := v.e.codec.KeyAttribute()
+	in := &dynamodb.ScanInput{TableName: &v.e.Plan.Target.Table, ConsistentRead: aws.Bool(true),
+		ProjectionExpression:     aws.String("#key, #b.#t, #b.#d"),
+		ExpressionAttributeNames: map[string]string{"#key": key, "#b": codec.Reserved, "#t": stampTime, "#d": stampDead}}
+	return v.scan(ctx, in, func(ctx context.Context, items []codec.Item) error {
+		var ids []bson.RawValue
+		for _, item := range items {
+			if stampsOf(item).dead {
+				v.tombstones.Add(1)
+				continue
+			}
+			v.items.Add(1)
+			id, err := v.e.codec.ID(item)
+			if err != nil {
+				return fmt.Errorf("verify the table %s: %w", v.e.Plan.Target.Table, err)
+			}
+			ids = append(ids, id)
+		}
+		return v.backwardPage(ctx, ids)
+	})
+}
+
+func (v *verifier) backwardPage(ctx context.Context, ids []bson.RawValue) error {
+	for len(ids) > 0 {
+		n := min(len(ids), 500)
+		there, err := v.e.source.present(ctx, ids[:n])
+		if err != nil {
+			return err
+		}
+		for _, id := range ids[:n] {
+			if !there[idText(id)] {
+				if err := v.suspect(ctx, []Mismatch{{ID: codec.Show(id), Kind: MismatchExtra, id: id}}); err != nil {
+					return err
+				}
+			}
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// leftovers looks for unique entries that no item stands behind.
+func (v *verifier) leftovers(ctx context.Context, constraint int) error {
+	in := &dynamodb.ScanInput{TableName: &v.e.Plan.Unique[constraint].Table, ConsistentRead: aws.Bool(true)}
+	return v.scan(ctx, in, func(ctx context.Context, entries []codec.Item) error {
+		v.unique.Add(int64(len(entries)))
+		for len(entries) > 0 {
+			n := min(len(entries), 100)
+			found, err := v.e.target.checkLeftovers(ctx, constraint, entries[:n])
+			if err != nil {
+				return err
+			}
+			if err := v.suspect(ctx, found); err != nil {
+				return err
+			}
+			entries = entries[n:]
+		}
+		return nil
+	})
+}
+
+// scan reads a table in parallel segments, a page at a time.
+func (v *verifier) scan(ctx context.Context, in *dynamodb.ScanInput, page func(context.Context, []codec.Item) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for segment := range verifyWorkers {
+		g.Go(func() error {
+			in := *in
+			in.Segment, in.TotalSegments, in.Limit = aws.Int32(int32(segment)), aws.Int32(verifyWorkers), aws.Int32(1000)
+			for {
+				var out *dynamodb.ScanOutput
+				err := retry(ctx, "scan "+*in.TableName, func(ctx context.Context) (err error) {
+					out, err = v.e.DynamoDB.Scan(ctx, &in)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				if err := page(ctx, out.Items); err != nil {
+					return err
+				}
+				if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+					return nil
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
