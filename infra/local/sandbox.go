@@ -34,7 +34,6 @@ type Sandbox struct {
 	stop    context.CancelFunc
 	http    *http.Server
 	serving sync.WaitGroup
-	kinesis *kinesis.Server
 	lambda  *lambda.Host
 	mongo   *mongodb.Server
 
@@ -138,11 +137,10 @@ func (s *Sandbox) startAWS(l net.Listener, url, region string) error {
 func (s *Sandbox) services(url, region string) (services front, err error) {
 	services = front{}
 	if s.embeds(Kinesis) {
-		s.kinesis, err = kinesis.New(kinesis.Config{Region: region, Account: account, Unlimited: s.cfg.Unlimited, Fault: drawn(s.faults, Kinesis)})
+		services[Kinesis], err = kinesis.New(kinesis.Config{Region: region, Account: account, Unlimited: s.cfg.Unlimited, Fault: drawn(s.faults, Kinesis)})
 		if err != nil {
 			return nil, err
 		}
-		services[Kinesis] = s.kinesis
 	}
 	if s.embeds(SQS) {
 		if services[SQS], err = sqs.New(sqs.Config{Region: region, Account: account, URL: url, Fault: drawn(s.faults, SQS)}); err != nil {
@@ -178,9 +176,6 @@ func (s *Sandbox) Embedded() []string { return slices.Clone(s.embedded) }
 
 // Faults is the fault plan at work, to change, switch and count.
 func (s *Sandbox) Faults() *fault.Injector { return s.faults }
-
-// Kinesis is the embedded Kinesis, for its Stats; nil if it is not embedded.
-func (s *Sandbox) Kinesis() *kinesis.Server { return s.kinesis }
 
 // Close ends functions, requests and connections and waits for them, ten
 // seconds at most. The data is gone. Closing again returns the same error.

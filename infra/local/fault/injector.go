@@ -68,9 +68,6 @@ func (in *Injector) Switch(on bool) {
 	in.on = on
 }
 
-// Seed returns the seed given to [New].
-func (in *Injector) Seed() uint64 { return in.seed }
-
 // Draw decides about the next call of operation on resource ("" if it has
 // none).
 func (in *Injector) Draw(service, operation, resource string) Fault {

@@ -125,16 +125,12 @@ func (s *Server) operations() map[string]awsjson.Operation {
 		"SplitShard":                    awsjson.Op(s.splitShard),
 		"MergeShards":                   awsjson.Op(s.mergeShards),
 		"UpdateShardCount":              awsjson.Op(s.updateShardCount),
-		"UpdateStreamMode":              awsjson.Op(s.updateStreamMode),
 		"UpdateMaxRecordSize":           awsjson.Op(s.updateMaxRecordSize),
 		"IncreaseStreamRetentionPeriod": awsjson.Op(s.increaseRetention),
 		"DecreaseStreamRetentionPeriod": awsjson.Op(s.decreaseRetention),
 		"AddTagsToStream":               awsjson.Op(s.addTagsToStream),
 		"RemoveTagsFromStream":          awsjson.Op(s.removeTagsFromStream),
 		"ListTagsForStream":             awsjson.Op(s.listTagsForStream),
-		"TagResource":                   awsjson.Op(s.tagResource),
-		"UntagResource":                 awsjson.Op(s.untagResource),
-		"ListTagsForResource":           awsjson.Op(s.listTagsForResource),
 	}
 }
 

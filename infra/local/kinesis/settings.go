@@ -61,22 +61,3 @@ func (s *Server) updateMaxRecordSize(_ context.Context, in *updateMaxRecordSizeI
 	s.beginReshard(st, func(uint64) { st.maxRecord = *in.MaxRecordSizeInKiB << 10 })
 	return nil, nil
 }
-
-type updateStreamModeInput struct {
-	streamRef
-	StreamModeDetails streamMode
-}
-
-func (s *Server) updateStreamMode(_ context.Context, in *updateStreamModeInput) (*struct{}, error) {
-	mode := in.StreamModeDetails.StreamMode
-	if mode != modeProvisioned && mode != modeOnDemand {
-		return nil, awsjson.Errorf("ValidationException", "StreamMode %q must be PROVISIONED or ON_DEMAND", mode)
-	}
-	st, err := s.lockedForChange(in.streamRef)
-	if err != nil {
-		return nil, err
-	}
-	defer st.mu.Unlock()
-	s.beginReshard(st, func(uint64) { st.mode = mode })
-	return nil, nil
-}

@@ -1,8 +1,6 @@
 package mongodb
 
 import (
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
-
 	"github.com/banyan-fig/banyan/infra/local/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/query"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/store"
@@ -55,8 +53,6 @@ type sourceStage func(r *request, ns store.Namespace, argument, rest V, out *rep
 
 var sources = map[string]sourceStage{
 	"$changeStream": (*request).changeStream,
-	"$collStats":    (*request).collStatsStage,
-	"$indexStats":   (*request).indexStatsStage,
 	"$currentOp":    (*request).currentOpStage,
 }
 
@@ -189,38 +185,6 @@ func (r *request) made(ns store.Namespace, docs []D, rest V, out *reply) error {
 		ns.Coll = allCollections
 	}
 	return r.openCursor(out, ns, found{docs: docs}, false, r.batchSize(r.document("cursor")))
-}
-
-func (r *request) collStatsStage(ns store.Namespace, argument, rest V, out *reply) error {
-	i, ok := r.engine.Lookup(ns)
-	if !ok {
-		return failure.New(failure.NamespaceNotFound, "Unable to retrieve stats in $collStats stage :: caused by :: Collection [%s] not found.", ns)
-	}
-	d := newReply()
-	d.string("ns", ns.String())
-	d.string("host", r.server.Addr())
-	d.out = bsoncore.AppendDateTimeElement(d.out, "localTime", r.engine.Wall().UnixMilli())
-	if !value.Missing(value.Field(argument.Data, "storageStats")) {
-		d.add("storageStats", value.Document(storageStats(i).document()))
-	}
-	if !value.Missing(value.Field(argument.Data, "count")) {
-		d.int32("count", i.Count)
-	}
-	return r.made(ns, []D{d.document()}, rest, out)
-}
-
-func (r *request) indexStatsStage(ns store.Namespace, _, rest V, out *reply) error {
-	i, _ := r.engine.Lookup(ns)
-	var docs []D
-	for _, x := range i.Indexes {
-		d := newReply()
-		d.add("name", value.Field(x, "name"))
-		d.add("key", value.Field(x, "key"))
-		d.string("host", r.server.Addr())
-		d.add("spec", value.Document(x))
-		docs = append(docs, d.document())
-	}
-	return r.made(ns, docs, rest, out)
 }
 
 func (r *request) currentOpStage(ns store.Namespace, argument, rest V, out *reply) error {

@@ -1,7 +1,5 @@
 package mongodb
 
-import "github.com/google/uuid"
-
 // command is how a command is carried out.
 type command struct {
 	run         func(r *request, out *reply) error
@@ -19,17 +17,11 @@ var commands = map[string]command{
 	"ping":             {nothingToDo, true},
 	"buildInfo":        {buildInfo, true},
 	"buildinfo":        {buildInfo, true},
-	"getParameter":     {getParameter, true},
 	"serverStatus":     {serverStatus, true},
 	"connectionStatus": {connectionStatus, true},
-	"whatsmyuri":       {whatsMyURI, true},
 	"logout":           {nothingToDo, true},
-	"hostInfo":         {nothingToDo, true},
-	"currentOp":        {currentOp, true},
 
-	"startSession":      {startSession, true},
 	"endSessions":       {endSessions, true},
-	"refreshSessions":   {refreshSessions, true},
 	"killSessions":      {endSessions, true},
 	"commitTransaction": {commitTransaction, false},
 	"abortTransaction":  {abortTransaction, false},
@@ -46,7 +38,6 @@ var commands = map[string]command{
 	"distinct":    {distinct, false},
 	"getMore":     {getMore, false},
 	"killCursors": {killCursors, true},
-	"explain":     {explain, true},
 
 	"create":           {create, false},
 	"drop":             {drop, true},
@@ -58,10 +49,6 @@ var commands = map[string]command{
 	"createIndexes":    {createIndexes, true},
 	"listIndexes":      {listIndexes, true},
 	"dropIndexes":      {dropIndexes, true},
-	"collStats":        {collStats, true},
-	"dbStats":          {dbStats, true},
 }
 
 func nothingToDo(*request, *reply) error { return nil }
-
-func newSessionID() [16]byte { return uuid.New() }

@@ -5,7 +5,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"github.com/banyan-fig/banyan/infra/local/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/value"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/wire"
 )
@@ -75,14 +74,6 @@ func buildInfo(_ *request, out *reply) error {
 	return nil
 }
 
-func getParameter(r *request, out *reply) error {
-	if !value.Missing(r.field("featureCompatibilityVersion")) || value.Truthy(value.Field(r.arg.Data, "allParameters")) {
-		out.add("featureCompatibilityVersion", value.Document(bsoncore.BuildDocument(nil, bsoncore.AppendStringElement(nil, "version", "7.0"))))
-		return nil
-	}
-	return failure.New(failure.InvalidOptions, "no option found to get (the sandbox has featureCompatibilityVersion only)")
-}
-
 func serverStatus(r *request, out *reply) error {
 	out.string("host", r.server.Addr())
 	out.string("version", version)
@@ -102,20 +93,6 @@ func connectionStatus(_ *request, out *reply) error {
 	out.add("authInfo", value.Document(bsoncore.BuildDocument(nil,
 		bsoncore.AppendValueElement(nil, "authenticatedUsers", value.Array()),
 		bsoncore.AppendValueElement(nil, "authenticatedUserRoles", value.Array()))))
-	return nil
-}
-
-func whatsMyURI(r *request, out *reply) error {
-	out.string("you", r.net.RemoteAddr().String())
-	return nil
-}
-
-func currentOp(r *request, out *reply) error {
-	var list []V
-	for _, d := range r.server.operations(value.Truthy(r.field("$all"))) {
-		list = append(list, value.Document(d))
-	}
-	out.add("inprog", value.Array(list...))
 	return nil
 }
 

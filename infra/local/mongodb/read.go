@@ -250,7 +250,3 @@ func distinct(r *request, out *reply) error {
 	out.add("values", value.Array(query.Distinct(docs.docs, value.ParsePath(key))...))
 	return nil
 }
-
-func explain(r *request, _ *reply) error {
-	return failure.Unsupported("explain")
-}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -96,11 +95,6 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // URI is a connection string for the server.
 func (s *Server) URI() string { return "mongodb://" + s.Addr() + "/?replicaSet=" + setName }
-
-// DatabaseURI is a connection string that names a database in its path.
-func (s *Server) DatabaseURI(db string) string {
-	return "mongodb://" + s.Addr() + "/" + url.PathEscape(db) + "?replicaSet=" + setName
-}
 
 // Close ends all connections and waits for what they were doing. The data is
 // gone.

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
-
 	"github.com/banyan-fig/banyan/infra/local/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/store"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/value"
@@ -197,33 +195,9 @@ func abortTransaction(r *request, _ *reply) error {
 	return nil
 }
 
-func startSession(r *request, out *reply) error {
-	id := newSessionID()
-	lsid := bsoncore.BuildDocument(nil, bsoncore.AppendBinaryElement(nil, "id", 4, id[:]))
-	if _, err := r.server.sessions.get(lsid, r.engine.Wall()); err != nil {
-		return err
-	}
-	out.add("id", value.Document(lsid))
-	out.int32("timeoutMinutes", sessionMinutes)
-	return nil
-}
-
 func endSessions(r *request, _ *reply) error {
 	list, _ := r.arg.ArrayOK()
 	values, _ := list.Values()
 	r.server.sessions.end(values)
-	return nil
-}
-
-func refreshSessions(r *request, _ *reply) error {
-	list, _ := r.arg.ArrayOK()
-	values, _ := list.Values()
-	for _, v := range values {
-		if d, ok := v.DocumentOK(); ok {
-			if _, err := r.server.sessions.get(d, r.engine.Wall()); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }

@@ -112,9 +112,6 @@ func (v Value) Kind() Kind { return v.kind }
 // Text is the text of an S, the normalised digits of an N, or the raw bytes of a B.
 func (v Value) Text() string { return v.text }
 
-// Truth is the value of a BOOL.
-func (v Value) Truth() bool { return v.truth }
-
 // List is the elements of an L, not to be changed.
 func (v Value) List() []Value {
 	if v.more == nil {

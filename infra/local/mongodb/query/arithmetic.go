@@ -29,7 +29,7 @@ func fold(name string, op value.Arithmetic) func([]V) (V, error) {
 	}
 }
 
-// compute is arithmetic on numbers and, for + and -, dates with milliseconds.
+// compute is arithmetic on numbers and, for +, a date with milliseconds.
 func compute(op value.Arithmetic, a, b V, name string) (V, error) {
 	da, dateA := a.DateTimeOK()
 	db, dateB := b.DateTimeOK()
@@ -39,12 +39,8 @@ func compute(op value.Arithmetic, a, b V, name string) (V, error) {
 	nb, _ := value.Float(b)
 	na, _ := value.Float(a)
 	switch {
-	case dateA && dateB && op == value.Sub:
-		return value.Int64(da - db), nil
 	case dateA && value.IsNumber(b) && op == value.Add:
 		return date(da + int64(nb)), nil
-	case dateA && value.IsNumber(b) && op == value.Sub:
-		return date(da - int64(nb)), nil
 	case dateB && value.IsNumber(a) && op == value.Add:
 		return date(db + int64(na)), nil
 	}
@@ -57,28 +53,6 @@ func compute(op value.Arithmetic, a, b V, name string) (V, error) {
 		return r, nil
 	}
 	return V{}, failure.New(failure.TypeMismatch, "%s only supports numeric or date types, not %s", name, b.Type)
-}
-
-func subtract(a []V) (V, error) {
-	if nothing(a[0]) || nothing(a[1]) {
-		return value.Null, nil
-	}
-	return compute(value.Sub, a[0], a[1], "$subtract")
-}
-
-func divide(a []V) (V, error) {
-	if nothing(a[0]) || nothing(a[1]) {
-		return value.Null, nil
-	}
-	x, okx := value.Float(a[0])
-	y, oky := value.Float(a[1])
-	if !okx || !oky {
-		return V{}, failure.New(failure.TypeMismatch, "$divide only supports numeric types, not %s and %s", a[0].Type, a[1].Type)
-	}
-	if y == 0 {
-		return V{}, failure.New(failure.BadValue, "can't $divide by zero")
-	}
-	return value.Double(x / y), nil
 }
 
 func remainder(a []V) (V, error) {

@@ -217,8 +217,6 @@ var calls = map[string]call{
 	"$ifNull":   {2, 0, ifNull},
 	"$add":      {0, 0, fold("$add", value.Add)},
 	"$multiply": {0, 0, fold("$multiply", value.Mul)},
-	"$subtract": {2, 2, subtract},
-	"$divide":   {2, 2, divide},
 	"$mod":      {2, 2, remainder},
 	"$concat":   {0, 0, concat},
 	"$size": {1, 1, func(a []V) (V, error) {
@@ -233,16 +231,7 @@ var calls = map[string]call{
 		}
 		return value.Bool(slices.ContainsFunc(items(a[1]), func(v V) bool { return value.Equal(v, a[0]) })), nil
 	}},
-	"$arrayElemAt": {2, 2, arrayElemAt},
-	"$first":       {1, 1, func(a []V) (V, error) { return arrayElemAt([]V{a[0], value.Int32(0)}) }},
-	"$last":        {1, 1, func(a []V) (V, error) { return arrayElemAt([]V{a[0], value.Int32(-1)}) }},
-	"$type":        {1, 1, func(a []V) (V, error) { return value.String(typeName(a[0].Type)), nil }},
-	"$toString":    {1, 1, toString},
-	"$toLower":     {1, 1, func(a []V) (V, error) { return mapString(a[0], strings.ToLower) }},
-	"$toUpper":     {1, 1, func(a []V) (V, error) { return mapString(a[0], strings.ToUpper) }},
-	"$min":         {1, 0, func(a []V) (V, error) { return pick(a, -1), nil }},
-	"$max":         {1, 0, func(a []V) (V, error) { return pick(a, 1), nil }},
-	"$isArray":     {1, 1, func(a []V) (V, error) { return value.Bool(a[0].Type == bsoncore.TypeArray), nil }},
+	"$isArray": {1, 1, func(a []V) (V, error) { return value.Bool(a[0].Type == bsoncore.TypeArray), nil }},
 	"$bsonSize": {1, 1, func(a []V) (V, error) {
 		return value.Int32(int32(len(a[0].Data))), nil
 	}},
@@ -283,24 +272,6 @@ func concat(a []V) (V, error) {
 	return value.String(b.String()), nil
 }
 
-func arrayElemAt(a []V) (V, error) {
-	if nothing(a[0]) || nothing(a[1]) {
-		return value.Null, nil
-	}
-	n, ok := value.Integer(a[1])
-	if a[0].Type != bsoncore.TypeArray || !ok {
-		return V{}, failure.New(failure.Code(28689), "$arrayElemAt needs an array and an integer, not %s and %s", a[0].Type, a[1].Type)
-	}
-	list := items(a[0])
-	if n < 0 {
-		n += int64(len(list))
-	}
-	if n < 0 || n >= int64(len(list)) {
-		return V{}, nil
-	}
-	return list[n], nil
-}
-
 func typeName(t bsoncore.Type) string {
 	for name, code := range typeNames {
 		if code == t {
@@ -308,52 +279,4 @@ func typeName(t bsoncore.Type) string {
 		}
 	}
 	return "missing"
-}
-
-func toString(a []V) (V, error) {
-	switch v := a[0]; {
-	case nothing(v):
-		return value.Null, nil
-	case v.Type == bsoncore.TypeString:
-		return v, nil
-	case v.Type == bsoncore.TypeObjectID:
-		const digits = "0123456789abcdef"
-		hex := make([]byte, 0, 24)
-		for _, b := range v.Data {
-			hex = append(hex, digits[b>>4], digits[b&15])
-		}
-		return value.String(string(hex)), nil
-	case v.Type == bsoncore.TypeInt32 || v.Type == bsoncore.TypeInt64:
-		n, _ := value.Integer(v)
-		return value.String(formatInt(n)), nil
-	}
-	return V{}, failure.Unsupported("$toString of %s", a[0].Type)
-}
-
-func mapString(v V, f func(string) string) (V, error) {
-	if nothing(v) {
-		return value.String(""), nil
-	}
-	s, ok := v.StringValueOK()
-	if !ok {
-		return V{}, failure.Unsupported("changing the case of %s", v.Type)
-	}
-	return value.String(f(s)), nil
-}
-
-// pick is the least (-1) or greatest (1) of values, or of one array's elements.
-func pick(list []V, sign int) V {
-	if len(list) == 1 && list[0].Type == bsoncore.TypeArray {
-		list = items(list[0])
-	}
-	best := value.Null
-	for _, v := range list {
-		if nothing(v) {
-			continue
-		}
-		if best.Type == bsoncore.TypeNull || value.Compare(v, best)*sign > 0 {
-			best = v
-		}
-	}
-	return best
 }

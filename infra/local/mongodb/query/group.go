@@ -229,18 +229,6 @@ func emit(buckets []*bucket, fields []groupField) []D {
 	return out
 }
 
-func sortByCount(v V) (func([]D, Source) ([]D, error), error) {
-	id, err := CompileExpression(v)
-	if err != nil {
-		return nil, err
-	}
-	fields := []groupField{{"count", accumulators["$sum"], literal(value.Int32(1))}}
-	return func(docs []D, _ Source) ([]D, error) {
-		grouped, err := runGroup(id, fields, docs)
-		return Order{{value.Path{"count"}, true}}.Sort(grouped, 0), err
-	}, nil
-}
-
 func unwind(v V) (func([]D, Source) ([]D, error), error) {
 	path, keepEmpty, indexName := v, false, ""
 	if v.Type == bsoncore.TypeEmbeddedDocument {

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"math/rand/v2"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -24,7 +23,7 @@ type stage struct {
 type Pipeline []stage
 
 // CompilePipeline reads the stages of an aggregation. Stages that name a source
-// instead of changing documents ($changeStream, $collStats, ...) are for the
+// instead of changing documents ($changeStream, $currentOp, ...) are for the
 // caller to take off first.
 func CompilePipeline(v V) (Pipeline, error) {
 	if v.Type != bsoncore.TypeArray {
@@ -120,8 +119,8 @@ type stageCompiler func(argument V) (func([]D, Source) ([]D, error), error)
 var stages = map[string]stageCompiler{
 	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip, "$count": count,
 	"$project": project, "$addFields": addFields, "$set": addFields, "$unset": unsetStage,
-	"$replaceRoot": replaceRoot, "$replaceWith": replaceWith, "$sample": sample,
-	"$unwind": unwind, "$lookup": lookup, "$group": group, "$sortByCount": sortByCount,
+	"$replaceRoot": replaceRoot, "$replaceWith": replaceWith,
+	"$unwind": unwind, "$lookup": lookup, "$group": group,
 }
 
 // perDocument lifts a function of one document.
@@ -201,15 +200,6 @@ func count(v V) (func([]D, Source) ([]D, error), error) {
 		}
 		return []D{bsoncore.BuildDocument(nil, bsoncore.AppendInt32Element(nil, name, int32(len(docs))))}, nil
 	}, nil
-}
-
-func sample(v V) (func([]D, Source) ([]D, error), error) {
-	n, err := natural(value.Lookup(v.Data, value.Path{"size"}), "$sample", 1)
-	return func(docs []D, _ Source) ([]D, error) {
-		out := append([]D(nil), docs...)
-		rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-		return out[:min(n, int64(len(out)))], nil
-	}, err
 }
 
 func project(v V) (func([]D, Source) ([]D, error), error) {

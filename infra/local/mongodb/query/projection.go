@@ -2,7 +2,6 @@ package query
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -10,8 +9,6 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/local/mongodb/value"
 )
-
-func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
 // Projection is a compiled projection, of find or of $project.
 type Projection struct {
@@ -24,7 +21,7 @@ type Projection struct {
 type branch struct {
 	leaf     bool
 	compute  Expression
-	reshape  func(V) V // $slice and $elemMatch
+	reshape  func(V) V // $elemMatch
 	names    []string  // order of the children
 	children map[string]*branch
 }
@@ -120,56 +117,24 @@ func (p *Projection) choose(mode *int, include bool, path string) error {
 	return nil
 }
 
-// compileReshape reads the two operators that only find's projections have.
+// compileReshape reads the operator that only find's projections have.
 func compileReshape(d D, mode *int) (func(V) V, error) {
 	it := value.Elements(d)
-	it.Next()
-	switch string(it.Key) {
-	case "$slice":
-		return compileSlice(it.Value)
-	case "$elemMatch":
-		p, err := compileElemMatch(it.Value)
-		if *mode == 0 {
-			*mode = 1
-		}
-		return func(v V) V {
-			for _, item := range items(v) {
-				if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {
-					return value.Array(item)
-				}
-			}
-			return V{}
-		}, err
+	if !it.Next() || string(it.Key) != "$elemMatch" {
+		return nil, nil
 	}
-	return nil, nil
-}
-
-func compileSlice(v V) (func(V) V, error) {
-	skip, limit := int64(0), int64(0)
-	if v.Type == bsoncore.TypeArray {
-		list := items(v)
-		if len(list) != 2 {
-			return nil, nil // the expression, with three arguments
-		}
-		skip, _ = value.Integer(list[0])
-		limit, _ = value.Integer(list[1])
-	} else if limit, _ = value.Integer(v); limit < 0 {
-		skip, limit = limit, -limit
-	}
-	if limit < 0 {
-		return nil, failure.New(failure.Code(28724), "Limit of $slice must be positive")
+	p, err := compileElemMatch(it.Value)
+	if *mode == 0 {
+		*mode = 1
 	}
 	return func(v V) V {
-		if v.Type != bsoncore.TypeArray {
-			return v
+		for _, item := range items(v) {
+			if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {
+				return value.Array(item)
+			}
 		}
-		list := items(v)
-		from := min(skip, int64(len(list)))
-		if skip < 0 {
-			from = max(0, int64(len(list))+skip)
-		}
-		return value.Array(list[from:min(int64(len(list)), from+limit)]...)
-	}, nil
+		return V{}
+	}, err
 }
 
 // Apply gives the projected document.

@@ -30,9 +30,6 @@ func (e *Engine) Begin(session D, number int64) *Txn {
 	}
 }
 
-// At is the instant the transaction reads as of.
-func (t *Txn) At() Timestamp { return t.at }
-
 // contents is the transaction's own copy of a collection.
 func (t *Txn) contents(e *Engine, c *Collection) (*contents, error) {
 	if data, ok := t.data[c.UUID]; ok {
