@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -47,39 +48,52 @@ func sdk(t *testing.T, s *local.Sandbox) aws.Config {
 	return cfg
 }
 
-func TestOfficialClientsFindEveryService(t *testing.T) {
-	s := start(t, local.Config{})
-	cfg, ctx := sdk(t, s), t.Context()
-	for name, call := range map[string]func() error{
+// calls make one harmless call of each service by its official client.
+func calls(t *testing.T, cfg aws.Config, mongoDB *mongo.Client) map[string]func() error {
+	return map[string]func() error{
 		"kinesis": func() error {
-			_, err := kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})
+			_, err := kinesis.NewFromConfig(cfg).ListStreams(t.Context(), &kinesis.ListStreamsInput{})
 			return err
 		},
 		"sqs": func() error {
-			_, err := sqs.NewFromConfig(cfg).ListQueues(ctx, &sqs.ListQueuesInput{})
+			_, err := sqs.NewFromConfig(cfg).ListQueues(t.Context(), &sqs.ListQueuesInput{})
 			return err
 		},
 		"dynamodb": func() error {
-			_, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})
-			return err
-		},
-		"dynamodb streams": func() error {
-			_, err := dynamodbstreams.NewFromConfig(cfg).ListStreams(ctx, &dynamodbstreams.ListStreamsInput{})
-			return err
-		},
-		"lambda": func() error {
-			_, err := lambda.NewFromConfig(cfg).ListFunctions(ctx, &lambda.ListFunctionsInput{})
+			_, err := dynamodb.NewFromConfig(cfg).ListTables(t.Context(), &dynamodb.ListTablesInput{})
 			return err
 		},
 		"mongodb": func() error {
-			client, err := mongo.Connect(options.Client().ApplyURI(vars(s)["MONGODB_URI"]))
-			if err != nil {
-				return err
-			}
-			defer client.Disconnect(ctx)
-			return client.Ping(ctx, nil)
+			_, err := mongoDB.Database("d").Collection("c").CountDocuments(t.Context(), map[string]any{})
+			return err
 		},
-	} {
+	}
+}
+
+// connect gives a client of the sandbox's MongoDB that does not retry.
+func connect(t *testing.T, s *local.Sandbox) *mongo.Client {
+	t.Helper()
+	client, err := mongo.Connect(options.Client().ApplyURI(vars(s)["MONGODB_URI"]).SetRetryReads(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	return client
+}
+
+func TestOfficialClientsFindEveryService(t *testing.T) {
+	s := start(t, local.Config{})
+	cfg := sdk(t, s)
+	all := calls(t, cfg, connect(t, s))
+	all["dynamodb streams"] = func() error {
+		_, err := dynamodbstreams.NewFromConfig(cfg).ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{})
+		return err
+	}
+	all["lambda"] = func() error {
+		_, err := lambda.NewFromConfig(cfg).ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
+		return err
+	}
+	for name, call := range all {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -208,34 +222,12 @@ func TestFaultsReachEveryService(t *testing.T) {
 	}
 	s := start(t, local.Config{Faults: plan})
 	s.Faults().Switch(false)
-	cfg, ctx := sdk(t, s), t.Context()
+	cfg := sdk(t, s)
 	cfg.RetryMaxAttempts = 1
-	client, err := mongo.Connect(options.Client().ApplyURI(vars(s)["MONGODB_URI"]).SetRetryReads(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Disconnect(ctx)
-	calls := map[string]func() error{
-		"kinesis": func() error {
-			_, err := kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})
-			return err
-		},
-		"sqs": func() error {
-			_, err := sqs.NewFromConfig(cfg).ListQueues(ctx, &sqs.ListQueuesInput{})
-			return err
-		},
-		"dynamodb": func() error {
-			_, err := dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})
-			return err
-		},
-		"mongodb": func() error {
-			_, err := client.Database("d").Collection("c").CountDocuments(ctx, map[string]any{})
-			return err
-		},
-	}
+	all := calls(t, cfg, connect(t, s))
 	for _, on := range []bool{false, true, false} {
 		s.Faults().Switch(on)
-		for name, call := range calls {
+		for name, call := range all {
 			if err := call(); (err != nil) != on {
 				t.Errorf("%s with faults %t: %v", name, on, err)
 			}
@@ -245,7 +237,7 @@ func TestFaultsReachEveryService(t *testing.T) {
 	for _, c := range s.Faults().Counts() {
 		services[c.Service] = true
 	}
-	if len(services) != len(calls) {
+	if len(services) != len(all) {
 		t.Errorf("counted %v", s.Faults().Counts())
 	}
 }
