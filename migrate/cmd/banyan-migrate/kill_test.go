@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ type service struct {
 	mu       sync.Mutex
 	kept     map[ownership.Store]map[string]bool // acknowledged
 	failures []error
-	late     int // acknowledged by MongoDB after DynamoDB had acknowledged one
+	late     atomic.Int64 // acknowledged by MongoDB after DynamoDB had acknowledged one
 }
 
 func (s *stores) serve() *service {
@@ -57,7 +58,7 @@ func (s *stores) serve() *service {
 		v.wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				v.write(m, fmt.Sprintf("i%dn%d@example.com", i, n))
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(25 * time.Millisecond)
 			}
 			out, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
@@ -80,7 +81,7 @@ func (v *service) write(m *ownership.Member, email string) {
 		}
 		err = v.insertMongoDB(ctx, id, email)
 		if err == nil && switched {
-			v.late++
+			v.late.Add(1)
 		}
 		return err
 	})
@@ -136,8 +137,8 @@ func (v *service) mustHaveMoved() {
 	for _, err := range v.failures {
 		t.Error("a write failed: ", err)
 	}
-	if v.late > 0 {
-		t.Errorf("MongoDB took %d writes after DynamoDB had", v.late)
+	if n := v.late.Load(); n > 0 {
+		t.Errorf("MongoDB took %d writes after DynamoDB had", n)
 	}
 	items := v.items()
 	for _, kept := range v.kept {
@@ -233,6 +234,7 @@ func (s *stores) piped(args ...string) (*exec.Cmd, *bufio.Scanner) {
 // The real process is killed as each step of a cut-over begins, and a little
 // later; then the same command is run again.
 func TestACutoverKilledForRealIsFinishedByTheSameCommand(t *testing.T) {
+	t.Parallel()
 	for i, step := range []string{migrate.StepPreTail, migrate.StepHold, migrate.StepFence, migrate.StepDrain, migrate.StepTail, migrate.StepSwitch, migrate.StepRelease} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -260,7 +262,6 @@ func (s *stores) cutOver() {
 			return
 		}
 		told += string(out)
-		s.t.Logf("%s %s", time.Now().Format("05.000"), out)
 	}
 	s.t.Fatalf("not switched:\n%s", told)
 }
@@ -268,6 +269,7 @@ func (s *stores) cutOver() {
 // A process that is stopped while it works, and wakes after another has switched
 // the owner, does no harm and ends by itself.
 func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
 		args []string
