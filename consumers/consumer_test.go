@@ -201,7 +201,14 @@ func TestHaltRunsNothingInVain(t *testing.T) {
 		records = append(records, one(t, n, fmt.Sprint("author", n%5)))
 	}
 	j := &journal{}
-	failed := run(t, consumers.Config{Name: "test", Handler: j.handler(fails("000010", errors.New("wrong"))), Policy: consumers.Halt, Attempts: 1, Concurrency: 3}, records...)
+	handle := j.handler(fails("000010", errors.New("wrong")))
+	later := func(ctx context.Context, m consumers.Message) error {
+		if m.Position.Sequence > streamtest.Sequence(10) {
+			time.Sleep(50 * time.Millisecond) // until the failure is known
+		}
+		return handle(ctx, m)
+	}
+	failed := run(t, consumers.Config{Name: "test", Handler: later, Policy: consumers.Halt, Attempts: 1, Concurrency: 3}, records...)
 	if !slices.Equal(failed, []string{"10"}) {
 		t.Errorf("reported %v", failed)
 	}
