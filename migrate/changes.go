@@ -113,17 +113,26 @@ func (e *Engine) sourceTime(ctx context.Context) (now clock, err error) {
 
 // awaitMarker inserts a marker and waits until the changes have passed it: then
 // everything acknowledged before is in the target.
-func (e *Engine) awaitMarker(ctx context.Context, epoch int64, poll time.Duration) (*changesRow, error) {
+func (e *Engine) awaitMarker(ctx context.Context, epoch int64, poll time.Duration) (row *changesRow, err error) {
+	err = e.marked(ctx, epoch, func(id string) error {
+		row, err = e.awaitPassed(ctx, id, poll)
+		return err
+	})
+	return row, err
+}
+
+// marked inserts a marker for as long as fn runs.
+func (e *Engine) marked(ctx context.Context, epoch int64, fn func(id string) error) error {
 	id := uuid.NewString()
 	if err := e.source.mark(ctx, id, epoch); err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = e.source.unmark(out, id) // a marker left behind does no harm
 	}()
-	return e.awaitPassed(ctx, id, poll)
+	return fn(id)
 }
 
 // silence is how long the changes' state may stay as it is before waiting for

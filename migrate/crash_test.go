@@ -159,3 +159,47 @@ func TestUndoBringsStraysHome(t *testing.T) {
 	}
 	w.mustBeEqual("users")
 }
+
+// A lease is renewed by its holder only: processes that wait for the one of a
+// dead process, and die while they wait, do not make it last longer.
+func TestWaitingForALeaseDoesNotRenewIt(t *testing.T) {
+	w := shadowing(t, 20)
+	const lease = 1500 * time.Millisecond
+	holder := w.engine(crashOnce("position", 1), func(c *migrate.Config) { c.Lease = lease })
+	if err := holder.Run(w.ctx, migrate.RunOptions{}); err == nil {
+		t.Fatal("it did not crash")
+	}
+	patient := background(w.ctx, func(ctx context.Context) error {
+		return w.engine(func(c *migrate.Config) { c.Lease = lease }).Run(ctx, migrate.RunOptions{})
+	})
+	began := time.Now()
+	for time.Since(began) < lease {
+		var dead atomic.Bool
+		waiter := w.engine(func(c *migrate.Config) {
+			c.Lease = 10 * time.Second
+			c.Crash = func(string) error {
+				if dead.Load() {
+					return errors.New("killed")
+				}
+				return nil
+			}
+		})
+		stop := background(w.ctx, func(ctx context.Context) error { return waiter.Run(ctx, migrate.RunOptions{}) })
+		time.Sleep(lease / 4)
+		dead.Store(true)
+		_ = stop()
+	}
+	if _, err := w.users.UpdateByID(w.ctx, userID(1), rename("after the lease")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		st, err := w.engine().Status(w.ctx)
+		return err == nil && st.Changes.Followed && st.Changes.Events > 0 && st.Changes.Lag >= 0 && st.Changes.Lag < time.Second
+	})
+	if took := time.Since(began); took > 3*lease {
+		t.Errorf("the changes were followed again after %s; the lease is %s", took, lease)
+	}
+	if err := patient(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

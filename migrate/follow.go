@@ -196,16 +196,18 @@ func (e *Engine) watch(ctx context.Context, epoch int64, token bson.Raw, start c
 	return e.source.db.Watch(ctx, pipeline, opts)
 }
 
+func closeStream(ctx context.Context, cs *mongo.ChangeStream) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = cs.Close(out) // the server forgets the cursor by itself
+}
+
 func (f *follower) readStream(ctx context.Context) error {
 	cs, err := f.e.watch(ctx, f.epoch, f.tracker.current().token, f.row.Start, true)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = cs.Close(out) // the server forgets the cursor by itself
-	}()
+	defer closeStream(ctx, cs)
 	asked, inBatch := time.Now(), 0
 	for {
 		if cs.RemainingBatchLength() == 0 {

@@ -203,7 +203,7 @@ func TestAZombiesAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
 	w := shadowing(t, 100)
 	w.plan.Budgets.Tail = 20_000
 	z := w.wake(3, 200*time.Microsecond)
-	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+	sum, err := w.engine(func(c *migrate.Config) { c.Lease = 10 * time.Second }).Cutover(w.ctx, migrate.CutoverOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
@@ -53,11 +52,7 @@ func (t *tail) collect(ctx context.Context, token *bson.Raw, start clock, epoch 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = cs.Close(out) // the server forgets the cursor by itself
-	}()
+	defer closeStream(ctx, cs)
 	for ctx.Err() == nil {
 		if !cs.TryNext(ctx) {
 			if err := cs.Err(); err != nil {
@@ -119,24 +114,17 @@ func (t *tail) saw(marker string) bool {
 // sync returns when both the target and this tail have everything that was
 // acknowledged before the call.
 func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error {
-	id := uuid.NewString()
-	if err := t.e.source.mark(ctx, id, epoch); err != nil {
-		return err
-	}
-	defer func() {
-		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = t.e.source.unmark(out, id) // a marker left behind does no harm
-	}()
-	if _, err := t.e.awaitPassed(ctx, id, poll); err != nil {
-		return err
-	}
-	for !t.saw(id) {
-		if err := sleep(ctx, poll); err != nil {
-			return fmt.Errorf("wait until the tail has passed a marker: %w", err)
+	return t.e.marked(ctx, epoch, func(id string) error {
+		if _, err := t.e.awaitPassed(ctx, id, poll); err != nil {
+			return err
 		}
-	}
-	return nil
+		for !t.saw(id) {
+			if err := sleep(ctx, poll); err != nil {
+				return fmt.Errorf("wait until the tail has passed a marker: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // compare checks keys as they are now. Everything that was read has been

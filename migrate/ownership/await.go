@@ -31,9 +31,6 @@ type MemberState struct {
 	Beat int64
 	// Lease is how long a renewal is good for.
 	Lease time.Duration
-	// LeaseExpiry is when the lease ends by the member's wall clock: for people to
-	// read. AwaitAck does not rely on it.
-	LeaseExpiry time.Time
 	// Inflight is the number of operations running at the last renewal.
 	Inflight int
 }

@@ -63,7 +63,6 @@ func encodeMember(entity string, s MemberState) map[string]types.AttributeValue 
 	item["acked"] = number(s.Acked)
 	item["beat"] = number(s.Beat)
 	item["leaseMs"] = number(s.Lease.Milliseconds())
-	item["leaseExpiry"] = text(s.LeaseExpiry.UTC().Format(time.RFC3339Nano))
 	item["inflight"] = number(int64(s.Inflight))
 	return item
 }
@@ -71,13 +70,12 @@ func encodeMember(entity string, s MemberState) map[string]types.AttributeValue 
 func decodeMember(item map[string]types.AttributeValue) (MemberState, error) {
 	d := decoder{item: item}
 	return MemberState{
-		ID:          strings.TrimPrefix(d.text("sk"), memberPrefix),
-		Service:     d.text("service"),
-		Acked:       d.number("acked"),
-		Beat:        d.number("beat"),
-		Lease:       time.Duration(d.number("leaseMs")) * time.Millisecond,
-		LeaseExpiry: d.time("leaseExpiry"),
-		Inflight:    int(d.number("inflight")),
+		ID:       strings.TrimPrefix(d.text("sk"), memberPrefix),
+		Service:  d.text("service"),
+		Acked:    d.number("acked"),
+		Beat:     d.number("beat"),
+		Lease:    time.Duration(d.number("leaseMs")) * time.Millisecond,
+		Inflight: int(d.number("inflight")),
 	}, d.err
 }
 

@@ -101,7 +101,7 @@ func (m *Member) renew(ctx context.Context) error {
 	sent := m.cfg.Clock.Now()
 	m.mu.Lock()
 	m.beat++
-	row := m.row(sent)
+	row := m.row()
 	m.mu.Unlock()
 
 	err := m.attempt(ctx, func(ctx context.Context) error {

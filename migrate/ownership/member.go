@@ -134,7 +134,7 @@ func (m *Member) register(ctx context.Context) error {
 	m.registered, m.beatSent, m.recSent = time.Time{}, time.Time{}, time.Time{}
 	m.beat++
 	m.broadcast()
-	row := m.row(sent)
+	row := m.row()
 	m.mu.Unlock()
 
 	err := m.attempt(ctx, func(ctx context.Context) error {
@@ -150,12 +150,11 @@ func (m *Member) register(ctx context.Context) error {
 	return nil
 }
 
-// row is what the request sent next writes. Callers hold mu, and so must not look
-// at the clock, which tests can stop.
-func (m *Member) row(sent time.Time) MemberState {
+// row is what the request sent next writes. Callers hold mu.
+func (m *Member) row() MemberState {
 	return MemberState{
 		ID: m.id, Service: m.cfg.Service, Acked: m.ackable(), Beat: m.beat, Lease: m.cfg.Lease,
-		LeaseExpiry: sent.Add(m.cfg.Lease), Inflight: m.inflight(),
+		Inflight: m.inflight(),
 	}
 }
 
