@@ -66,6 +66,10 @@ check: lint test fuzz ## What CI runs of the code itself: lint, test, a short fu
 conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
 	@bash infra/local/conformance/run.sh
 
+.PHONY: demo-peers
+demo-peers: build ## The demo on DynamoDB Local and kinesis-local instead of the sandbox's
+	@bash infra/local/conformance/demo-peers.sh
+
 .PHONY: clean
 clean: ## Remove what was built or set up here
 	rm -rf $(BIN) .cache

@@ -117,7 +117,7 @@ func (w *World) caughtUp(ctx context.Context, told int64) error {
 		}
 	}
 	w.metrics.forget()
-	w.screen.step("the read models have caught up, at %s events a second each", number(int64(float64(told)/time.Since(began).Seconds())))
+	w.screen.step("the read models have caught up")
 	return w.healthy()
 }
 
