@@ -321,3 +321,22 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestDecodeIsBounded: not even white space is let in beyond the limits.
+func TestDecodeIsBounded(t *testing.T) {
+	e, err := events.New(t.Context(), "/test", events.UserJoined{UserID: "ada", Name: "Ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := events.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := append(b, bytes.Repeat([]byte(" "), events.MaxSize+1-len(b))...)
+	if _, err := events.Decode(padded[:events.MaxSize]); err != nil {
+		t.Errorf("as large as can be: %v", err)
+	}
+	if _, err := events.Decode(padded); !errors.Is(err, events.ErrMalformed) {
+		t.Errorf("a byte too large: %v", err)
+	}
+}
