@@ -83,6 +83,7 @@ func (c *compiler) header(f *routeFile) {
 		var err error
 		if t.subjects, err = newSubjects(secret); err != nil {
 			c.wrong(s.line, s.col, "environment variable %s: %v", s.value, err)
+			t.subjects = &subjects{} // it was given: say it once
 		}
 	}
 	if f.Cohorts != nil {
@@ -90,6 +91,7 @@ func (c *compiler) header(f *routeFile) {
 		v, _ := c.env(k.value)
 		if c.key = []byte(v); len(v) < 16 {
 			c.wrong(k.line, k.col, "environment variable %s: the cohort key has %d bytes, at least 16 are needed", k.value, len(v))
+			c.key = []byte("given, though unusable")
 		}
 	}
 	for _, p := range f.Trusted {
@@ -104,6 +106,7 @@ func (c *compiler) header(f *routeFile) {
 
 func (c *compiler) upstream(name string, spec at[upstreamSpec]) {
 	raw := spec.value.URL
+	c.table.upstreams[name] = &upstream{name: name} // also when its address is wrong: that is said once
 	if !raw.given() {
 		c.wrong(spec.line, spec.col, "upstream %q has no url", name)
 		return

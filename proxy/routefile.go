@@ -92,7 +92,23 @@ func (a at[T]) given() bool { return a.line > 0 }
 // UnmarshalYAML keeps the place of the node that the value is read from.
 func (a *at[T]) UnmarshalYAML(n ast.Node) error {
 	a.line, a.col = place(n)
-	return yaml.NodeToValue(n, &a.value, yaml.Strict())
+	err := yaml.NodeToValue(n, &a.value, yaml.Strict())
+	var wrongType *yaml.TypeError
+	if errors.As(err, &wrongType) && wrongType.StructFieldName == nil {
+		return wrongAt(n, "%q is not %s", n.String(), kindOf(a.value))
+	}
+	return err
+}
+
+// kindOf says what a value of the type is, for a person.
+func kindOf(v any) string {
+	switch v.(type) {
+	case int, float64:
+		return "a number"
+	case string:
+		return "a text"
+	}
+	return "a mapping with the keys that belong here"
 }
 
 // duration reads "250ms" as time.ParseDuration does.

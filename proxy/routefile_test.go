@@ -56,6 +56,22 @@ func TestCompileReportsEveryMistake(t *testing.T) {
 	}
 }
 
+// What is wrong once is said once: unset variables do not make every route
+// wrong that needs them.
+func TestUnsetVariablesAreSaidOnce(t *testing.T) {
+	src, err := os.ReadFile("testdata/routes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = proxy.Compile("r.yaml", src, func(string) (string, bool) { return "", false })
+	if err == nil {
+		t.Fatal("compiled")
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 4 {
+		t.Errorf("four variables are missing, said:\n%v", err)
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	good, err := os.ReadFile("testdata/routes.yaml")
 	if err != nil {

@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"sync"
 	"time"
 )
@@ -12,12 +13,16 @@ import (
 // it whole lines, one at a time.
 type meter struct {
 	lags histogram
+	log  io.Writer // gets every line, for people
 
 	mu      sync.Mutex
 	handled map[string]int64 // events by consumer, stale ones included
 }
 
 func (m *meter) Write(line []byte) (int, error) {
+	if _, err := m.log.Write(line); err != nil {
+		return 0, err
+	}
 	at := bytes.IndexByte(line, '{')
 	if at < 0 || !bytes.Contains(line, []byte(`"_aws"`)) {
 		return len(line), nil

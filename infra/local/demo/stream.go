@@ -59,9 +59,6 @@ func eachEvent(shard string, r types.Record, do func(consumers.Message)) error {
 	if err != nil {
 		return fmt.Errorf("record %s: %w", *r.SequenceNumber, err)
 	}
-	if !aggregate.IsAggregate(r.Data) {
-		records = []aggregate.Record{{PartitionKey: *r.PartitionKey, Data: r.Data}}
-	}
 	for i, sub := range records {
 		e, err := events.Decode(sub.Data)
 		if err != nil {

@@ -59,8 +59,8 @@ func (w *World) directions(guest *mobile) string {
 	line("")
 	line("Migrate users while it runs:")
 	line("")
-	for _, kv := range w.sandbox.Env() {
-		line("  export %s", kv)
+	for _, export := range w.sandbox.Exports() {
+		line("  %s", export)
 	}
 	line("  M='%s/banyan-migrate'; P='--plan %s'", w.cfg.Bin, w.path("users.yaml"))
 	line("  $M plan $P && $M run $P --until shadowing && $M verify $P && $M cutover $P && $M status $P")

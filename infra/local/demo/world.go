@@ -26,9 +26,9 @@ func usersPlan() []byte { return plans.Users }
 
 // Config says how large the world is and what happens in it.
 type Config struct {
-	Size   int       // users that the monolith has at the beginning; default 10,000
-	Rate   int       // requests a second; default 200
-	Seed   uint64    // of all that is generated; default 1
+	Size   int       // users that the monolith has at the beginning, 100 to 10,000,000
+	Rate   int       // requests a second, 1 to 10,000
+	Seed   uint64    // of all that is generated
 	Data   string    // a mongoexport file of users instead of generated ones
 	Report string    // where to write the summary as JSON, "" for nowhere
 	Chaos  bool      // inject faults and kill the migrating process
@@ -37,19 +37,8 @@ type Config struct {
 	Keep   bool      // leave the work folder with the logs, also when all went well
 }
 
-func (c *Config) fill() error {
-	if c.Size == 0 {
-		c.Size = 10_000
-	}
-	if c.Rate == 0 {
-		c.Rate = 200
-	}
-	if c.Seed == 0 {
-		c.Seed = 1
-	}
-	if c.Out == nil {
-		c.Out = os.Stdout
-	}
+// Validate reports the first setting that makes no sense.
+func (c Config) Validate() error {
 	if c.Size < 100 || c.Size > 10_000_000 {
 		return fmt.Errorf("size %d: give between 100 and 10,000,000 users", c.Size)
 	}
@@ -60,6 +49,16 @@ func (c *Config) fill() error {
 		if _, err := os.Stat(c.Data); err != nil {
 			return fmt.Errorf("data: %w", err)
 		}
+	}
+	return nil
+}
+
+func (c *Config) fill() error {
+	if c.Out == nil {
+		c.Out = os.Stdout
+	}
+	if err := c.Validate(); err != nil {
+		return err
 	}
 	if c.Bin == "" {
 		self, err := os.Executable()
@@ -83,6 +82,8 @@ type World struct {
 	database string
 	metrics  *meter
 
+	functionLog *os.File
+
 	addresses struct{ monolith, users, usersAdmin, timeline, monolithAdmin, proxy, proxyAdmin string }
 	processes []*process
 	traffic   *traffic
@@ -105,6 +106,10 @@ func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
 			w.Close(true)
 		}
 	}()
+	if w.functionLog, err = os.Create(w.path("functions.log")); err != nil {
+		return nil, err
+	}
+	w.metrics.log = w.functionLog
 	if w.sandbox, err = local.Start(ctx, local.Config{Seed: cfg.Seed, FunctionLog: w.metrics, Dir: w.dir}); err != nil {
 		return nil, err
 	}
@@ -149,6 +154,9 @@ func (w *World) Close(keep bool) {
 	}
 	if w.sandbox != nil {
 		_ = w.sandbox.Close()
+	}
+	if w.functionLog != nil {
+		_ = w.functionLog.Close()
 	}
 	if keep {
 		w.screen.step("the logs are in %s", w.dir)

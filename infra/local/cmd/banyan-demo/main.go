@@ -50,13 +50,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "banyan-demo:", err, "(see banyan-demo --help)")
 		os.Exit(2)
 	}
+	cfg := f.Run.config()
+	cfg.Chaos = f.Run.Chaos
+	if k.Command() == "up" {
+		cfg = f.Up.config()
+	}
+	if err := cfg.Validate(); err != nil {
+		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if k.Command() == "up" {
-		err = demo.Up(ctx, f.Up.config())
+		err = demo.Up(ctx, cfg)
 	} else {
-		cfg := f.Run.config()
-		cfg.Chaos = f.Run.Chaos
 		err = demo.Run(ctx, cfg)
 	}
 	switch {

@@ -28,11 +28,15 @@ A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI 
 
 A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate and late.`
 
+// streamShards is what on-demand streams begin with, too.
+const streamShards = 4
+
 type flags struct {
 	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command." env:"BANYAN_LOCAL_ADDR"`
 	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command." env:"BANYAN_LOCAL_MONGO_ADDR"`
 	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_LOCAL_FAULTS"`
 	Seed      uint64   `help:"Which calls the plan hits." default:"1" env:"SEED"`
+	Stream    []string `help:"Create a stream of this name, with four shards, before anything else; may be repeated." placeholder:"NAME" env:"BANYAN_LOCAL_STREAM"`
 	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_LOCAL_UNLIMITED"`
 	Command   []string `arg:"" optional:"" passthrough:"partial" help:"A command to run with the sandbox; its exit code becomes this one's."`
 }
@@ -71,6 +75,11 @@ func (f flags) run(ctx context.Context, out io.Writer) (code int, err error) {
 			code, err = max(code, 1), errors.Join(err, closeErr)
 		}
 	}()
+	for _, name := range f.Stream {
+		if err := sandbox.CreateStream(ctx, name, streamShards); err != nil {
+			return 1, err
+		}
+	}
 	if len(f.command()) > 0 {
 		return execute(ctx, f.command(), sandbox.Env())
 	}
@@ -127,21 +136,9 @@ func announce(out io.Writer, s *local.Sandbox) {
 	} else {
 		fmt.Fprintf(out, "# embedded: %s; ctrl-c ends it, and its data is gone\n", strings.Join(s.Embedded(), ", "))
 	}
-	for _, kv := range s.Env() {
-		name, value, _ := strings.Cut(kv, "=")
-		fmt.Fprintf(out, "export %s=%s\n", name, quoted(value))
+	for _, export := range s.Exports() {
+		fmt.Fprintln(out, export)
 	}
-}
-
-// quoted is a word for any POSIX shell.
-func quoted(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@,+%", r)
-	}
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // execute runs a command to its end; a signal is handed on to it.

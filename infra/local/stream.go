@@ -1,0 +1,38 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// CreateStream creates a provisioned stream in the embedded Kinesis and waits
+// until it takes records. It refuses to touch a Kinesis that is the user's.
+func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) error {
+	if !slices.Contains(s.embedded, Kinesis) {
+		return fmt.Errorf("create the stream %s: Kinesis is not embedded, your environment names a server for it; create the stream there", name)
+	}
+	env := map[string]string{}
+	for _, kv := range s.Env() {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+	}
+	client := kinesis.New(kinesis.Options{
+		Region: env[region], BaseEndpoint: aws.String(env[endpointURL]),
+		Credentials: credentials.NewStaticCredentialsProvider(env[accessKey], env[secretKey], env[sessionToken]),
+	})
+	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards}); err != nil {
+		return fmt.Errorf("create the stream %s: %w", name, err)
+	}
+	fast := func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second }
+	if err := kinesis.NewStreamExistsWaiter(client, fast).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: &name}, time.Minute); err != nil {
+		return fmt.Errorf("wait for the stream %s: %w", name, err)
+	}
+	return nil
+}
