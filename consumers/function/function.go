@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strconv"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -30,6 +32,10 @@ import (
 
 // Namespace of the functions' metrics.
 const Namespace = "Banyan/Consumers"
+
+// idleConnections are kept to DynamoDB. The SDK keeps 10, fewer than the
+// concurrency of a consumer, so that it would open and close them all the time.
+const idleConnections = 64
 
 // Spec is what sets one function apart.
 type Spec struct {
@@ -103,7 +109,8 @@ func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers
 	if err != nil {
 		return nil, err
 	}
-	aws, err := config.LoadDefaultConfig(ctx, config.WithRetryer(newRetryer))
+	pool := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = idleConnections })
+	aws, err := config.LoadDefaultConfig(ctx, config.WithRetryer(newRetryer), config.WithHTTPClient(pool))
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/monolith"
@@ -87,9 +86,9 @@ func adminHandler() http.Handler {
 }
 
 func openPublisher(ctx context.Context, name string) (*kinesis.Publisher, error) {
-	sdk, err := config.LoadDefaultConfig(ctx)
+	sdk, err := serving.AWS(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+		return nil, err
 	}
 	return stream.Open(ctx, sdk, name)
 }

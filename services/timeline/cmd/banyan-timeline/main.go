@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -71,9 +68,9 @@ func (c *command) serve(ctx context.Context, log *slog.Logger) error {
 // connect makes sure that the table is there, so that a wrong name or endpoint
 // shows at once.
 func connect(ctx context.Context, table string) (*dynamodb.Client, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryer(newRetryer))
+	cfg, err := serving.AWS(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+		return nil, err
 	}
 	client := dynamodb.NewFromConfig(cfg)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -87,9 +84,4 @@ func connect(ctx context.Context, table string) (*dynamodb.Client, error) {
 		return nil, fmt.Errorf("DynamoDB does not answer for table %q (check AWS_ENDPOINT_URL, AWS_REGION and the credentials): %w", table, err)
 	}
 	return client, nil
-}
-
-// newRetryer comes back soon, since a person waits.
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 200*time.Millisecond })
 }

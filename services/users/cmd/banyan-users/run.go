@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/crypto/bcrypt"
@@ -80,9 +79,9 @@ func (c *command) serve(ctx context.Context, log *slog.Logger) (err error) {
 }
 
 func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) error {
-	sdk, err := config.LoadDefaultConfig(ctx)
+	sdk, err := serving.AWS(ctx)
 	if err != nil {
-		return fmt.Errorf("load the AWS configuration: %w", err)
+		return err
 	}
 	tables := awsdynamodb.NewFromConfig(sdk)
 	if p.db, err = legacydb.Open(ctx, c.MongodbURI); err != nil {
