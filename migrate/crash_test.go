@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -102,6 +103,8 @@ func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
 		})
 	}()
 	<-inside
+	finishOnce := sync.OnceFunc(func() { close(finish) })
+	defer finishOnce()
 	w.plan.Budgets.Hold = 300 * time.Millisecond
 	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
 	if !errors.Is(err, migrate.ErrUndone) || sum.Step != migrate.StepUndone || sum.Held > 2000 {
@@ -110,7 +113,7 @@ func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
 	if r := w.phase(); r.Owner != ownership.MongoDB || r.Phase != ownership.Shadowing || r.Hold || r.Epoch != 1 {
 		t.Fatalf("%+v", r)
 	}
-	close(finish)
+	finishOnce()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -196,7 +199,7 @@ func TestWaitingForALeaseDoesNotRenewIt(t *testing.T) {
 		st, err := w.engine().Status(w.ctx)
 		return err == nil && st.Changes.Followed && st.Changes.Events > 0 && st.Changes.Lag >= 0 && st.Changes.Lag < time.Second
 	})
-	if took := time.Since(began); took > 3*lease {
+	if took := time.Since(began); took > 6*lease {
 		t.Errorf("the changes were followed again after %s; the lease is %s", took, lease)
 	}
 	if err := patient(); !errors.Is(err, context.Canceled) {

@@ -3,7 +3,6 @@ package migrate_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,19 +151,29 @@ func TestNoSwitchWithoutAFence(t *testing.T) {
 	}
 }
 
-// Two cut-overs at once: one of them switches, and the other says so.
+// A cut-over that finds another at work lets it have its turn: the first one
+// switches, and both say so.
 func TestTwoCutoversAtOnceMakeOneSwitch(t *testing.T) {
 	w := shadowing(t, 40)
-	var wg sync.WaitGroup
-	for i := range 2 {
-		wg.Go(func() {
-			sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
-			if err != nil || sum.Step != migrate.StepDone {
-				t.Error(i, fmt.Sprintf("%+v", sum), err)
-			}
-		})
+	second, before := make(chan error, 1), w.phase().Revision
+	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{Step: func(step string) {
+		if step == migrate.StepDrain {
+			go func() {
+				_, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
+				second <- err
+			}()
+			time.Sleep(500 * time.Millisecond)
+		}
+	}})
+	if err != nil || sum.Step != migrate.StepDone {
+		t.Errorf("%+v %v", sum, err)
 	}
-	wg.Wait()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	if changes := w.phase().Revision - before; changes != 3 {
+		t.Errorf("the record changed %d times; to hold, switch and release takes 3", changes)
+	}
 	if r := w.phase(); r.Owner != ownership.DynamoDB || r.Epoch != 2 || r.Hold {
 		t.Errorf("%+v", r)
 	}
