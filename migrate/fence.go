@@ -98,20 +98,27 @@ func (f *fence) close(ctx context.Context) error {
 	}
 }
 
-// closers is how many connections wait with the view for a stray to go.
-const closers = 3
+// fillers is how many connections wait to take a name as soon as it is free.
+const fillers = 3
 
-// setAside renames a stray while others already try to put the view in its place:
-// against a writer who hammers, one who asks after the rename mostly comes late.
-// None of them is under way any more when it returns.
+// setAside renames a stray while others already try to put the view in its place.
 func (f *fence) setAside(ctx context.Context, stray string) (made bool, err error) {
+	s := f.e.source
+	return swap(ctx, func(ctx context.Context) error { return s.rename(ctx, s.name, stray) },
+		func(ctx context.Context) error { return s.makeView(ctx, f.epoch) })
+}
+
+// swap frees a name while others already try to fill it: against a writer who
+// hammers, one who asks afterwards mostly comes late. None of them is under way
+// any more when it returns.
+func swap(ctx context.Context, free, fill func(context.Context) error) (filled bool, err error) {
 	var done, gone atomic.Bool
-	g, ctx := errgroup.WithContext(ctx)
-	for range closers {
+	var g errgroup.Group // without a context: what one meets must not interrupt the freeing of another
+	for range fillers {
 		g.Go(func() error {
 			for last := false; !last && !done.Load(); {
 				last = gone.Load()
-				err := f.e.source.makeView(ctx, f.epoch)
+				err := fill(ctx)
 				if err == nil {
 					done.Store(true)
 				} else if !hasCode(err, namespaceExists) {
@@ -123,7 +130,7 @@ func (f *fence) setAside(ctx context.Context, stray string) (made bool, err erro
 	}
 	g.Go(func() error {
 		defer gone.Store(true)
-		return f.e.source.rename(ctx, f.e.source.name, stray)
+		return free(ctx)
 	})
 	err = g.Wait()
 	return done.Load(), err
@@ -160,13 +167,13 @@ func (f *fence) takeStep(ctx context.Context, at standing) error {
 			return f.mergeStray(ctx, name)
 		}
 	}
-	if at.own == "view" {
-		// Never a second time without having looked: it could hit the collection.
-		if err := s.db.Collection(s.name).Drop(ctx); err != nil {
-			return err
-		}
+	home := func(ctx context.Context) error { return s.rename(ctx, s.fenced(f.epoch), s.name) }
+	if at.own == "" {
+		return home(ctx)
 	}
-	return s.rename(ctx, s.fenced(f.epoch), s.name)
+	// Sent once, and not again without having looked: it could hit the collection.
+	_, err := swap(ctx, func(ctx context.Context) error { return s.db.Collection(s.name).Drop(ctx) }, home)
+	return err
 }
 
 // Codes of MongoDB's errors that say that a name was not what it was thought to be.
