@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/monolith"
 	"github.com/banyan-fig/banyan/services/serving"
