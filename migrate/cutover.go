@@ -258,9 +258,26 @@ func (t *tail) give(ids []bson.RawValue) {
 	}
 }
 
+// announce tells the members that a switch is near. From their acknowledgement on
+// they look at the record several times as often, so that the hold, which costs
+// their clients, need not wait for a slow look.
+func (c *cutover) announce(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.e.Plan.Budgets.Hold)
+	defer cancel()
+	near, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase, r.By = ownership.Switching, self() })
+	if err != nil {
+		return rec, err
+	}
+	return near, c.e.owners.AwaitAck(ctx, c.e.Plan.Entity, near.Revision)
+}
+
 // untilSwitch goes from holding writes to the new owner. The record returned is
 // the last one known, also with an error.
 func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
+	rec, err := c.announce(ctx, rec)
+	if err != nil {
+		return rec, err
+	}
 	budget := c.e.Plan.Budgets.Hold
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -268,7 +285,7 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 	until := time.Now().Add(budget)
 	c.sum.HeldAt = time.Now().UTC()
 	held, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) {
-		r.Hold, r.HoldUntil, r.Phase = true, until, ownership.Switching
+		r.Hold, r.HoldUntil = true, until
 	})
 	if err != nil {
 		return rec, err
@@ -295,7 +312,7 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 		return held, fmt.Errorf("the budget of %s is used up", budget)
 	}
 	next, err := c.e.owners.Update(ctx, held, func(r *ownership.Record) {
-		r.Owner, r.Epoch, r.Phase, r.HoldUntil = ownership.DynamoDB, r.Epoch+1, ownership.Switched, time.Time{}
+		r.Owner, r.Epoch, r.Phase, r.HoldUntil, r.By = ownership.DynamoDB, r.Epoch+1, ownership.Switched, time.Time{}, ""
 	})
 	if err != nil {
 		return held, err // undo finds out whether it took effect all the same

@@ -171,8 +171,8 @@ func TestTwoCutoversAtOnceMakeOneSwitch(t *testing.T) {
 	if err := <-second; err != nil {
 		t.Error(err)
 	}
-	if changes := w.phase().Revision - before; changes != 3 {
-		t.Errorf("the record changed %d times; to hold, switch and release takes 3", changes)
+	if changes := w.phase().Revision - before; changes != 4 {
+		t.Errorf("the record changed %d times; to announce, hold, switch and release takes 4", changes)
 	}
 	if r := w.phase(); r.Owner != ownership.DynamoDB || r.Epoch != 2 || r.Hold {
 		t.Errorf("%+v", r)

@@ -206,7 +206,7 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 				e.Log.Warn("a cut-over that nobody finished could not be undone yet", "error", err)
 			}
 		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

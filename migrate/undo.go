@@ -43,7 +43,7 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 			if stands, err := e.strayFence(ctx, rec); err != nil || !stands {
 				return rec, err
 			}
-		case rec.Revision != mine && time.Since(since) < e.Plan.Budgets.Hold+turnSlack:
+		case rec.Revision != mine && time.Since(since) < e.turnOf(rec):
 			if err := sleep(ctx, 20*time.Millisecond); err != nil {
 				return rec, fmt.Errorf("wait for another process's cut-over: %w", err)
 			}
@@ -60,6 +60,14 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 	}
 }
 
+// turnOf is how long a record must stand still before others may act on it.
+func (e *Engine) turnOf(rec ownership.Record) time.Duration {
+	if gone(rec.By) {
+		return settled
+	}
+	return e.Plan.Budgets.Hold + turnSlack
+}
+
 // strayFence reports whether a fence stands that no cut-over is responsible for.
 func (e *Engine) strayFence(ctx context.Context, rec ownership.Record) (bool, error) {
 	if rec.Phase != ownership.Shadowing {
@@ -74,7 +82,7 @@ func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.
 	turn, cancel := context.WithTimeout(ctx, e.Plan.Budgets.Hold)
 	defer cancel()
 	claimed, err := e.owners.Update(ctx, rec, func(r *ownership.Record) {
-		r.Hold, r.Phase, r.HoldUntil = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold)
+		r.Hold, r.Phase, r.HoldUntil, r.By = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold), self()
 	})
 	if err != nil {
 		return ownership.Record{}, err
@@ -86,7 +94,7 @@ func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.
 		return claimed, err
 	}
 	next, err := e.owners.Update(ctx, claimed, func(r *ownership.Record) {
-		r.Hold, r.HoldUntil, r.Phase = false, time.Time{}, ownership.Shadowing
+		r.Hold, r.HoldUntil, r.Phase, r.By = false, time.Time{}, ownership.Shadowing, ""
 	})
 	if err != nil {
 		return claimed, fmt.Errorf("give writes back to MongoDB: %w", err)

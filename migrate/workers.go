@@ -18,6 +18,9 @@ type workerRow struct {
 	At   time.Time `dynamodbav:"at"` // for people only
 	Host string    `dynamodbav:"host"`
 	PID  int       `dynamodbav:"pid"`
+	// Process is for others on the same machine, who need not wait for the lease
+	// of one that is gone.
+	Process string `dynamodbav:"process"`
 	// Lease is this worker's own: the silence after which it is dead.
 	Lease time.Duration `dynamodbav:"lease"`
 }
@@ -41,7 +44,7 @@ func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop
 	if _, err := e.state.load(ctx, workerPrefix+e.worker, &p.row); err != nil {
 		return nil, nil, nil, err
 	}
-	p.row.ID, p.row.Host, p.row.PID, p.row.Lease = e.worker, host, os.Getpid(), e.Lease
+	p.row.ID, p.row.Host, p.row.PID, p.row.Process, p.row.Lease = e.worker, host, os.Getpid(), self(), e.Lease
 	if err := p.once(ctx); err != nil {
 		return nil, nil, nil, err
 	}
@@ -102,9 +105,10 @@ type vitals struct {
 }
 
 type sighting struct {
-	beat  int64
-	since time.Time
-	lease time.Duration
+	beat    int64
+	since   time.Time
+	lease   time.Duration
+	process string
 }
 
 func (e *Engine) watchWorkers() *vitals { return &vitals{e: e, seen: map[string]sighting{}} }
@@ -123,7 +127,7 @@ func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
 		return false, err
 	}
 	s, known := v.seen[worker]
-	return !known || time.Since(s.since) > s.lease, nil
+	return !known || time.Since(s.since) > s.lease || gone(s.process) && time.Since(s.since) > settled, nil
 }
 
 // look reads the list of workers at most five times a second.
@@ -140,7 +144,7 @@ func (v *vitals) look(ctx context.Context) error {
 	for _, r := range rows {
 		s, known := v.seen[r.ID]
 		if !known || s.beat != r.Beat {
-			s = sighting{beat: r.Beat, since: v.read, lease: r.Lease}
+			s = sighting{beat: r.Beat, since: v.read, lease: r.Lease, process: r.Process}
 		}
 		now[r.ID] = s
 	}

@@ -37,6 +37,9 @@ func encodeRecord(r Record, token string) map[string]types.AttributeValue {
 	item["hold"] = &types.AttributeValueMemberBOOL{Value: r.Hold}
 	item["revision"] = number(r.Revision)
 	item["token"] = text(token)
+	if r.By != "" {
+		item["by"] = text(r.By)
+	}
 	if !r.HoldUntil.IsZero() {
 		item["holdUntil"] = text(r.HoldUntil.UTC().Format(time.RFC3339Nano))
 	}
@@ -52,6 +55,7 @@ func decodeRecord(entity string, item map[string]types.AttributeValue) (Record, 
 		Phase:     Phase(d.text("phase")),
 		Hold:      d.boolean("hold"),
 		HoldUntil: d.time("holdUntil"),
+		By:        d.optional("by"),
 		Revision:  d.number("revision"),
 	}
 	return r, d.text("token"), d.err
@@ -120,6 +124,14 @@ func (d *decoder) boolean(name string) bool {
 		return false
 	}
 	return v.Value
+}
+
+// optional reads a text that may be absent, which is "".
+func (d *decoder) optional(name string) string {
+	if d.item[name] == nil {
+		return ""
+	}
+	return d.text(name)
 }
 
 // time reads an optional time; absent is the zero time.

@@ -45,6 +45,9 @@ type Record struct {
 	// HoldUntil ends the courtesy of Hold by itself, when the coordinator died
 	// before the switch. Zero means that Hold does not end by itself.
 	HoldUntil time.Time
+	// By names the process that began what is going on, so that another on the
+	// same machine can tell whether it still lives. It grants nothing; may be "".
+	By string
 	// Revision grows by one with every change of the record.
 	Revision int64
 }

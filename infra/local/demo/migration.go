@@ -21,8 +21,9 @@ import (
 
 // Patience with the migration.
 const (
-	attempts    = 60 // commands run again after they were killed or undid themselves
-	copyTimeout = 10 * time.Minute
+	attempts     = 60 // commands run again after they were killed or undid themselves
+	calmAttempts = 3  // the same without chaos: a busy machine may need a second try
+	copyTimeout  = 10 * time.Minute
 )
 
 // migrate moves the entity users while the apps keep writing it.
@@ -59,6 +60,9 @@ func (w *World) migrate(ctx context.Context, r *Report) error {
 	}
 	if s, err = w.migration(ctx); err != nil {
 		return err
+	}
+	if s.Cutover != nil {
+		r.WriteHoldMS = float64(s.Cutover.Held)
 	}
 	if s.Owner != ownership.DynamoDB {
 		return fmt.Errorf("after the cut-over the owner is %s", s.Owner)
@@ -161,7 +165,7 @@ func (w *World) insist(ctx context.Context, r *Report, verb string) error {
 		} else {
 			<-p.done
 		}
-		if err = p.exit(); err == nil || !w.cfg.Chaos || ctx.Err() != nil {
+		if err = p.exit(); err == nil || ctx.Err() != nil || (!w.cfg.Chaos && i >= calmAttempts) {
 			return err
 		}
 		time.Sleep(200 * time.Millisecond)

@@ -49,7 +49,10 @@ func (s *stores) serve() *service {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &service{s: s, ddb: ddb, owner: ownership.NewTable(ddb, ""), stop: cancel,
 		kept: map[ownership.Store]map[string]bool{ownership.MongoDB: {}, ownership.DynamoDB: {}}}
-	s.t.Cleanup(cancel)
+	s.t.Cleanup(func() {
+		cancel()
+		v.wg.Wait()
+	})
 	for i := range 2 {
 		m, err := ownership.Join(ctx, ownership.MemberConfig{Table: v.owner, Entity: "users", MaxWait: 20 * time.Second})
 		if err != nil {
@@ -186,7 +189,10 @@ func shadowed(t *testing.T) (*stores, *service) {
 // run tests are busy.
 func (s *stores) patient() {
 	s.t.Helper()
-	text := strings.Replace(string(plans.Users), "hold: 900ms", "hold: 2s", 1)
+	text := strings.Replace(string(plans.Users), "hold: 700ms", "hold: 2s", 1)
+	if text == string(plans.Users) {
+		s.t.Fatal("the plan has another hold than this test replaces")
+	}
 	if err := os.WriteFile(s.plan, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,48 @@
+package migrate
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A process of this machine is told from one that has ended, from one whose id
+// was given to another, and from one that cannot be seen from here.
+func TestAProcessIsGoneOnlyWhenItCertainlyIs(t *testing.T) {
+	me := self()
+	if me == "" {
+		t.Skip("this system has no /proc: nobody is ever taken for gone")
+	}
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Fields(me)
+	name := func(boot, space, pid, born string) string { return strings.Join([]string{boot, space, pid, born}, " ") }
+	pid := child.Process.Pid
+	alive := name(parts[0], parts[1], strconv.Itoa(pid), birth(pid))
+	for what, c := range map[string]struct {
+		process string
+		gone    bool
+	}{
+		"itself":                     {me, false},
+		"a child that runs":          {alive, false},
+		"a number used again":        {name(parts[0], parts[1], strconv.Itoa(pid), "1"), true},
+		"of another boot or machine": {name("other", parts[1], strconv.Itoa(pid), "1"), false},
+		"of another namespace":       {name(parts[0], "pid:[1]", strconv.Itoa(pid), "1"), false},
+		"nobody":                     {"", false},
+		"nonsense":                   {"a b c", false},
+	} {
+		if gone(c.process) != c.gone {
+			t.Errorf("%s (%s): gone is %v", what, c.process, !c.gone)
+		}
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	if !gone(alive) {
+		t.Error("a killed child is not gone")
+	}
+}
