@@ -23,11 +23,11 @@ type peer struct {
 	out *bufio.Reader
 }
 
-// startPeer needs AGGREGATE_PEER, a Python that has aws-kinesis-agg: see peer.sh.
+// startPeer needs AGGREGATE_PEER, a Python that has aws-kinesis-agg, as `make conformance` sets it up.
 func startPeer(t *testing.T) *peer {
 	python := os.Getenv("AGGREGATE_PEER")
 	if python == "" {
-		t.Skip("AGGREGATE_PEER is not set: run peer.sh")
+		t.Skip("AGGREGATE_PEER is not set: run `make conformance`")
 	}
 	cmd := exec.Command(python, "testdata/peer.py")
 	cmd.Stderr = os.Stderr
