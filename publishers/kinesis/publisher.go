@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/publishers"
 )
 
 // Publisher puts events on one stream, see the package comment for what it
@@ -80,7 +81,7 @@ func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Positio
 // Enqueue takes e in and returns at once, or when there is place for it; see
 // [Publisher.Publish] for the errors. Events of one key are on the stream in
 // the order in which Enqueue took them in.
-func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (*Result, error) {
+func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
 	data, err := events.Encode(e)
 	if err != nil {
 		return nil, fmt.Errorf("publishers/kinesis: %w", err)
@@ -95,7 +96,7 @@ func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (*Result, error
 // EnqueueEncoded is Enqueue for an event that is encoded already, as
 // events.Encode does, and which has that partition key. The publisher keeps
 // data, which must not be changed any more.
-func (p *Publisher) EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (*Result, error) {
+func (p *Publisher) EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (publishers.Receipt, error) {
 	if err := p.admissible(partitionKey, data); err != nil {
 		return nil, err
 	}

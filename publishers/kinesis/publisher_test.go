@@ -20,6 +20,7 @@ import (
 	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -157,7 +158,7 @@ func TestPublishWaitsWhileFull(t *testing.T) {
 			cfg.Client = m
 			p := w.publisher(cfg)
 			data := bytes.Repeat([]byte("x"), 256)
-			var results []*kinesis.Result
+			var results []publishers.Receipt
 			for range 4 {
 				r, err := p.EnqueueEncoded(t.Context(), "k", data)
 				if err != nil {

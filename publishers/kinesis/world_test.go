@@ -22,6 +22,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -240,7 +241,7 @@ func (w *world) unpack(s shard, r types.Record) (all []found) {
 type sent struct {
 	key    string
 	number int
-	result *kinesis.Result
+	result publishers.Receipt
 }
 
 func body(key string, number int) string { return fmt.Sprintf("%s#%d#", key, number) }

@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/monolith"
-	"github.com/banyan-fig/banyan/services/serving"
 	"github.com/banyan-fig/banyan/services/stream"
 	"github.com/banyan-fig/banyan/services/token"
 	"github.com/banyan-fig/banyan/services/users/client"

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
-	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/services/timeline"
 	"github.com/banyan-fig/banyan/services/token"
 )

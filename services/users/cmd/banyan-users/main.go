@@ -13,7 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 func main() {

@@ -11,10 +11,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/legacydb"
-	"github.com/banyan-fig/banyan/services/serving"
 	"github.com/banyan-fig/banyan/services/stream"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/dynamodb"

@@ -14,7 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/services/serving"
+	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
