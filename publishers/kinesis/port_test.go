@@ -1,0 +1,68 @@
+package kinesis_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/publisherstest"
+)
+
+// TestPort holds the publisher to what all publishers promise.
+func TestPort(t *testing.T) {
+	for name, cfg := range map[string]kinesis.Config{
+		"aggregated": {},
+		"plain":      {NoAggregation: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			publisherstest.Run(t, publisherstest.Harness{
+				New:    func(t *testing.T, o publisherstest.Options) publisherstest.Subject { return subject(t, cfg, o) },
+				Closed: kinesis.ErrClosed,
+				Full:   kinesis.ErrFull,
+			})
+		})
+	}
+}
+
+func subject(t *testing.T, cfg kinesis.Config, o publisherstest.Options) publisherstest.Subject {
+	w := newWorld(t, 2, sandbox.Config{Unlimited: true})
+	held := &heldClient{API: w.client, released: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(held.released) })
+	if !o.Held {
+		release()
+	}
+	cfg.Client, cfg.RefuseWhenFull = held, o.Refuse
+	if o.Small {
+		cfg.MaxPending = 20
+	}
+	p := w.publisher(cfg)
+	return publisherstest.Subject{Publisher: p, Release: release, Close: p.Close,
+		Kept: func(context.Context) ([]publisherstest.Record, error) { return w.kept(), nil }}
+}
+
+// kept are the events where their keys belong.
+func (w *world) kept() (all []publisherstest.Record) {
+	for _, f := range w.read() {
+		all = append(all, publisherstest.Record{PartitionKey: f.key, Data: []byte(f.data)})
+	}
+	return all
+}
+
+// heldClient sends nothing before it is released.
+type heldClient struct {
+	kinesis.API
+	released chan struct{}
+}
+
+func (h *heldClient) PutRecords(ctx context.Context, in *awskinesis.PutRecordsInput, options ...func(*awskinesis.Options)) (*awskinesis.PutRecordsOutput, error) {
+	select {
+	case <-h.released:
+		return h.API.PutRecords(ctx, in, options...)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

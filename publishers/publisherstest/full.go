@@ -1,0 +1,103 @@
+package publisherstest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers"
+)
+
+const (
+	// mostSmall is by how many events a small publisher is full.
+	mostSmall = 1000
+	// moment is how long a call has to hang to be taken for waiting.
+	moment = 50 * time.Millisecond
+)
+
+// fill takes events of a key in until one is not, and returns the receipts and
+// the error of the last.
+func (s *subject) fill(key string, limit func() (context.Context, context.CancelFunc)) (taken []publishers.Receipt, err error) {
+	s.Helper()
+	for i := range mostSmall + 1 {
+		ctx, cancel := limit()
+		r, err := s.Publisher.EnqueueEncoded(ctx, key, encoded(key, i))
+		cancel()
+		if err != nil {
+			return taken, err
+		}
+		taken = append(taken, r)
+	}
+	s.Fatalf("%d events were taken in by a publisher that was to be small", mostSmall+1)
+	return nil, nil
+}
+
+func briefly() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), moment)
+}
+
+func fullWaits(s *subject) {
+	if s.harness.NeverWaits {
+		s.Skip("it never waits")
+	}
+	s.make(Options{Small: true, Held: true})
+	taken, err := s.fill("key", briefly)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		s.Fatalf("at the limit: %v", err)
+	}
+	n := len(taken)
+	var waiting publishers.Receipt
+	in := make(chan struct{})
+	go func() {
+		defer close(in)
+		waiting = s.enqueue("key", n)
+	}()
+	select {
+	case <-in:
+		s.Error("the limit was reached, and one more event is taken in")
+	case <-time.After(moment):
+	}
+	s.Release()
+	s.inTime(in, "an event waits for a place that is there")
+	for i, r := range append(taken, waiting) {
+		s.await(r, id("key", i))
+	}
+	s.check(map[string]int{"key": n + 1})
+}
+
+func fullRefuses(s *subject) {
+	if s.harness.Full == nil {
+		s.Skip("it never refuses")
+	}
+	s.make(Options{Small: true, Held: true, Refuse: true})
+	taken, err := s.fill("key", limited)
+	if !errors.Is(err, s.harness.Full) {
+		s.Fatalf("at the limit: %v, want %v", err, s.harness.Full)
+	}
+	n := len(taken)
+	s.Release()
+	for i, r := range taken {
+		s.await(r, id("key", i))
+	}
+	taken = append(taken, s.enqueueSoon("key", n))
+	s.await(taken[n], id("key", n))
+	s.check(map[string]int{"key": n + 1})
+}
+
+// enqueueSoon tries until there is a place again: what was kept may take a
+// moment to be passed on.
+func (s *subject) enqueueSoon(key string, number int) publishers.Receipt {
+	s.Helper()
+	ctx, cancel := limited()
+	defer cancel()
+	for {
+		r, err := s.Publisher.EnqueueEncoded(ctx, key, encoded(key, number))
+		if err == nil {
+			return r
+		}
+		if !errors.Is(err, s.harness.Full) || ctx.Err() != nil {
+			s.Fatalf("there must be place again: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,86 @@
+package publisherstest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers"
+)
+
+// patience is how long anything may take before a test fails rather than hangs.
+const patience = 20 * time.Second
+
+// Harness makes publishers for the suite. New and Closed are needed.
+type Harness struct {
+	// New makes a publisher that has kept nothing yet. It fails t when it cannot.
+	// The suite closes it.
+	New func(t *testing.T, o Options) Subject
+	// Closed is what errors.Is finds in the error of a closed publisher.
+	Closed error
+	// Full is what errors.Is finds in the error of a publisher made with
+	// Options.Refuse that is at its limit. Nil: it has no such option, and that
+	// is not tested.
+	Full error
+	// NeverWaits says that a publisher at its limit always refuses, so that
+	// waiting is not tested.
+	NeverWaits bool
+}
+
+// Options is what kind of publisher a test needs.
+type Options struct {
+	// Small asks for a limit that is reached within 1,000 events of 500 bytes
+	// which are taken in while the publisher is held.
+	Small bool
+	// Refuse asks for an error at the limit, rather than waiting.
+	Refuse bool
+	// Held asks for a publisher that cannot pass anything on before Release is
+	// called: what it takes in stays with it.
+	Held bool
+}
+
+// Subject is one publisher under test.
+type Subject struct {
+	Publisher publishers.Publisher
+	// Release ends Options.Held. Calling it again, or on a publisher that was not
+	// held, does nothing.
+	Release func()
+	// Close ends the publisher, by the end of ctx at the latest. Calling it again
+	// does nothing.
+	Close func(ctx context.Context) error
+	// Kept returns everything that the publisher has kept until now, on the
+	// stream or on disk. Records of one key come in the order in which a reader
+	// would get them. It is called while the publisher works and after Close.
+	Kept func(ctx context.Context) ([]Record, error)
+}
+
+// Record is one event as it is kept.
+type Record struct {
+	PartitionKey string
+	Data         []byte
+}
+
+// Run tests everything that the port promises.
+func Run(t *testing.T, h Harness) {
+	for name, test := range map[string]func(*subject){
+		"OneKeyKeepsItsOrder":              oneKeyKeepsItsOrder,
+		"ManyKeysAtOnceKeepTheirOrder":     manyKeysAtOnceKeepTheirOrder,
+		"OneKeyFromManyGoroutines":         oneKeyFromManyGoroutines,
+		"BothWaysInShareOneOrder":          bothWaysInShareOneOrder,
+		"BytesAreKeptAsTheyAre":            bytesAreKeptAsTheyAre,
+		"AcknowledgedIsKeptAlready":        acknowledgedIsKeptAlready,
+		"ReceiptsTellTheSameToEverybody":   receiptsTellTheSameToEverybody,
+		"AnEndedContextLeavesTheEventIn":   anEndedContextLeavesTheEventIn,
+		"AnEndedContextTakesNothingInHalf": anEndedContextTakesNothingInHalf,
+		"PositionsGrowWithinAKey":          positionsGrowWithinAKey,
+		"WhatIsNoEventIsRefused":           whatIsNoEventIsRefused,
+		"FullWaits":                        fullWaits,
+		"FullRefuses":                      fullRefuses,
+		"CloseKeepsWhatWasTakenIn":         closeKeepsWhatWasTakenIn,
+		"ClosedTakesNothingIn":             closedTakesNothingIn,
+		"CloseLeavesNobodyWaiting":         closeLeavesNobodyWaiting,
+		"PublishingAndClosingRace":         publishingAndClosingRace,
+	} {
+		t.Run(name, func(t *testing.T) { test(&subject{T: t, harness: h}) })
+	}
+}
