@@ -1,60 +1,68 @@
 package aggregate
 
-import (
-	"crypto/md5" //nolint:gosec // the format says MD5, as a checksum
+import "google.golang.org/protobuf/encoding/protowire"
 
-	"google.golang.org/protobuf/encoding/protowire"
-)
-
-// Builder puts an aggregate together. The zero value is an empty one. Not safe
-// for concurrent use.
+// Builder puts an aggregate together. The zero value is an empty one. It keeps
+// its memory over [Builder.Reset], so that one that is used again allocates
+// nothing. Not safe for concurrent use.
 type Builder struct {
 	keys    table
 	hashes  table
-	records []byte
-	n       int
+	records []pending
+	bytes   int // of the records when written
+}
+
+// pending is a record as the message will refer to it.
+type pending struct {
+	data []byte
+	key  uint32
+	hash uint32 // one more than the index, 0 for none
 }
 
 // table is one of the string tables: each text once, referred to by its index.
 type table struct {
-	index   map[string]uint64
+	index   map[string]uint32
 	encoded []byte
+	last    string // as the same text often comes again at once
+	lastAt  uint32
 }
 
 // find returns the index that s has or would get, and the bytes that adding it
 // costs.
-func (t *table) find(s string) (index uint64, cost int) {
+func (t *table) find(s string) (index uint32, cost int) {
+	if s == t.last && len(t.index) > 0 {
+		return t.lastAt, 0
+	}
 	if i, ok := t.index[s]; ok {
+		t.last, t.lastAt = s, i
 		return i, 0
 	}
-	return uint64(len(t.index)), 1 + protowire.SizeBytes(len(s))
+	return uint32(len(t.index)), 1 + protowire.SizeBytes(len(s))
 }
 
-func (t *table) add(field protowire.Number, s string) uint64 {
-	i, cost := t.find(s)
-	if cost == 0 {
-		return i
-	}
+// add puts s at an index that find gave for it.
+func (t *table) add(field protowire.Number, s string, index uint32) {
 	if t.index == nil {
-		t.index = make(map[string]uint64)
+		t.index = make(map[string]uint32)
 	}
-	t.index[s] = i
+	t.index[s] = index
+	t.last, t.lastAt = s, index
 	t.encoded = protowire.AppendTag(t.encoded, field, protowire.BytesType)
 	t.encoded = protowire.AppendString(t.encoded, s)
-	return i
 }
 
 func (t *table) reset() {
 	clear(t.index)
 	t.encoded = t.encoded[:0]
+	t.last = ""
 }
 
 // Len is how many records were added.
-func (b *Builder) Len() int { return b.n }
+func (b *Builder) Len() int { return len(b.records) }
 
 // Size is how many bytes the aggregate has as it stands, [Overhead] when empty.
 func (b *Builder) Size() int {
-	return Overhead + len(b.keys.encoded) + len(b.hashes.encoded) + len(b.records)
+	return Overhead + len(b.keys.encoded) + len(b.hashes.encoded) + b.bytes
 }
 
 // Has tells whether a record with that partition key was added.
@@ -63,61 +71,112 @@ func (b *Builder) Has(partitionKey string) bool {
 	return ok
 }
 
-// SizeWith is how many bytes the aggregate would have with r added.
-func (b *Builder) SizeWith(r Record) int {
-	key, keyCost := b.keys.find(r.PartitionKey)
-	size := b.Size() + keyCost
-	hash, hashCost := uint64(0), 0
-	if r.ExplicitHashKey != "" {
-		hash, hashCost = b.hashes.find(r.ExplicitHashKey)
-		size += hashCost
-	}
-	return size + 1 + protowire.SizeBytes(recordSize(r, key, hash))
+// place is where a record goes, and what it costs.
+type place struct {
+	key, hash         uint32
+	keyCost, hashCost int
+	record            int
 }
 
-func recordSize(r Record, key, hash uint64) int {
-	n := 1 + protowire.SizeVarint(key) + 1 + protowire.SizeBytes(len(r.Data))
+func (p place) cost() int { return p.keyCost + p.hashCost + p.record }
+
+func (b *Builder) place(r Record) place {
+	var p place
+	p.key, p.keyCost = b.keys.find(r.PartitionKey)
 	if r.ExplicitHashKey != "" {
-		n += 1 + protowire.SizeVarint(hash)
+		p.hash, p.hashCost = b.hashes.find(r.ExplicitHashKey)
+		p.hash++
+	}
+	p.record = 1 + protowire.SizeBytes(messageSize(pending{r.Data, p.key, p.hash}))
+	return p
+}
+
+func messageSize(r pending) int {
+	n := 1 + protowire.SizeVarint(uint64(r.key)) + 1 + protowire.SizeBytes(len(r.data))
+	if r.hash != 0 {
+		n += 1 + protowire.SizeVarint(uint64(r.hash-1))
 	}
 	return n
 }
 
-// Add appends r; its index in the aggregate is the Len before. The data is
-// copied.
-func (b *Builder) Add(r Record) {
-	key, hash := b.keys.add(fieldPartitionKeys, r.PartitionKey), uint64(0)
-	if r.ExplicitHashKey != "" {
-		hash = b.hashes.add(fieldExplicitHashKeys, r.ExplicitHashKey)
+// SizeWith is how many bytes the aggregate would have with r added.
+func (b *Builder) SizeWith(r Record) int { return b.Size() + b.place(r).cost() }
+
+// Add appends r; its index in the aggregate is the Len before. The data is not
+// copied: it must stay as it is until the aggregate is written and the builder
+// reset.
+func (b *Builder) Add(r Record) { b.put(r, b.place(r)) }
+
+// AddWithin adds r if the aggregate has at most so many bytes then, and tells
+// whether it did. It costs less than asking SizeWith first.
+func (b *Builder) AddWithin(r Record, most int) bool {
+	p := b.place(r)
+	if b.Size()+p.cost() > most {
+		return false
 	}
-	m := protowire.AppendTag(b.records, fieldRecords, protowire.BytesType)
-	m = protowire.AppendVarint(m, uint64(recordSize(r, key, hash)))
-	m = protowire.AppendTag(m, fieldKeyIndex, protowire.VarintType)
-	m = protowire.AppendVarint(m, key)
-	if r.ExplicitHashKey != "" {
-		m = protowire.AppendTag(m, fieldHashIndex, protowire.VarintType)
-		m = protowire.AppendVarint(m, hash)
+	b.put(r, p)
+	return true
+}
+
+func (b *Builder) put(r Record, p place) {
+	if p.keyCost > 0 {
+		b.keys.add(fieldPartitionKeys, r.PartitionKey, p.key)
 	}
-	m = protowire.AppendTag(m, fieldData, protowire.BytesType)
-	b.records = protowire.AppendBytes(m, r.Data)
-	b.n++
+	if p.hashCost > 0 {
+		b.hashes.add(fieldExplicitHashKeys, r.ExplicitHashKey, p.hash-1)
+	}
+	b.records = append(b.records, pending{r.Data, p.key, p.hash})
+	b.bytes += p.record
 }
 
 // Append writes the aggregate to dst. The builder stays as it is.
 func (b *Builder) Append(dst []byte) []byte {
-	dst = append(dst, magic...)
 	start := len(dst)
-	dst = append(dst, b.keys.encoded...)
-	dst = append(dst, b.hashes.encoded...)
-	dst = append(dst, b.records...)
-	digest := md5.Sum(dst[start:]) //nolint:gosec // as above
-	return append(dst, digest[:]...)
+	dst = b.AppendUnsealed(dst)
+	Seal(dst[start:])
+	return dst
 }
 
-// Reset empties the builder and keeps its memory.
+// AppendUnsealed is Append with nothing but place for the digest, which [Seal]
+// writes: the digests of many aggregates cost less at once.
+func (b *Builder) AppendUnsealed(dst []byte) []byte {
+	dst = append(dst, magic...)
+	dst = append(dst, b.keys.encoded...)
+	dst = append(dst, b.hashes.encoded...)
+	for i := range b.records {
+		dst = b.records[i].append(dst)
+	}
+	return append(dst, noDigest[:]...)
+}
+
+var noDigest [digestSize]byte
+
+const (
+	tagRecords = fieldRecords<<3 | byte(protowire.BytesType)
+	tagKey     = fieldKeyIndex<<3 | byte(protowire.VarintType)
+	tagHash    = fieldHashIndex<<3 | byte(protowire.VarintType)
+	tagData    = fieldData<<3 | byte(protowire.BytesType)
+)
+
+func (r *pending) append(dst []byte) []byte {
+	dst = append(dst, tagRecords)
+	dst = protowire.AppendVarint(dst, uint64(messageSize(*r)))
+	dst = append(dst, tagKey)
+	dst = protowire.AppendVarint(dst, uint64(r.key))
+	if r.hash != 0 {
+		dst = append(dst, tagHash)
+		dst = protowire.AppendVarint(dst, uint64(r.hash-1))
+	}
+	dst = append(dst, tagData)
+	dst = protowire.AppendVarint(dst, uint64(len(r.data)))
+	return append(dst, r.data...)
+}
+
+// Reset empties the builder and keeps its memory, but none of the records'.
 func (b *Builder) Reset() {
 	b.keys.reset()
 	b.hashes.reset()
+	clear(b.records)
 	b.records = b.records[:0]
-	b.n = 0
+	b.bytes = 0
 }
