@@ -1,0 +1,63 @@
+package measure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
+)
+
+// ErrMiscounted says that the stream has not got what was sent: more or less
+// events, or some in another shard than their own.
+var ErrMiscounted = errors.New("the stream did not get what was sent")
+
+// checkedEvents go through each way before it is measured.
+const checkedEvents = 2500
+
+// check sends some events to a stream that looks into its records.
+func (r *run) check(ctx context.Context, name string) error {
+	before, err := counts(ctx, r.Endpoint, streamChecked)
+	if err != nil {
+		return err
+	}
+	w, err := open(ctx, name, r.Endpoint, streamChecked, r.load)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.send(ctx, checkedEvents), w.close(ctx)); err != nil {
+		return err
+	}
+	after, err := counts(ctx, r.Endpoint, streamChecked)
+	if err != nil {
+		return err
+	}
+	if got, astray := after.Events-before.Events, after.Misplaced-before.Misplaced; got != checkedEvents || astray != 0 {
+		return fmt.Errorf("%w: %d events instead of %d, %d in another shard than their own", ErrMiscounted, got, checkedEvents, astray)
+	}
+	return nil
+}
+
+// askWithin bounds a question to the counting server.
+const askWithin = 10 * time.Second
+
+func counts(ctx context.Context, endpoint, stream string) (c counting.Counts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/counts/"+stream, nil)
+	if err != nil {
+		return c, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return c, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return c, fmt.Errorf("the counting server answers %s", res.Status)
+	}
+	return c, json.NewDecoder(res.Body).Decode(&c)
+}
