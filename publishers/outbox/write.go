@@ -1,0 +1,233 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// ErrWrite is returned for an update or a document that events cannot be put
+// into safely; the error says why and what to do instead.
+var ErrWrite = errors.New("events cannot be put into this write")
+
+// Field names the array of events in a document, [DefaultField] unless the
+// relay's Config says otherwise. Its methods change no argument.
+type Field string
+
+// cleared is the field that the relay leaves its mark in, see [Relay].
+func (f Field) cleared() string { return string(f) + "_cleared" }
+
+func (f Field) validate() error {
+	if f == "" || f == "_id" || strings.ContainsAny(string(f), ".$\x00") {
+		return fmt.Errorf("field %q is no name of a top level field", f)
+	}
+	return nil
+}
+
+// Push puts events into an update, such that the server makes the change and
+// keeps the events in one step. It is Field.Push of the default field.
+func Push(update bson.D, told ...events.Event) (bson.D, error) {
+	return DefaultField.Push(update, told...)
+}
+
+// Embed puts events into a document that is to be inserted. It is Field.Embed
+// of the default field.
+func Embed(doc bson.D, told ...events.Event) (bson.D, error) {
+	return DefaultField.Embed(doc, told...)
+}
+
+// Replace makes the update that turns one document into another and keeps the
+// events. It is Field.Replace of the default field.
+func Replace(before, after bson.D, told ...events.Event) (bson.D, error) {
+	return DefaultField.Replace(before, after, told...)
+}
+
+// Push returns update with told at the end of its $push. An upsert may use it as
+// well. An update that pushes to other fields keeps that; calling Push on its own
+// result appends.
+//
+// It fails with [ErrWrite] for a replacement and for an update that itself
+// changes the field, and with events.ErrMalformed for an event that cannot be
+// published. An update pipeline is of another type: use Push with the operators,
+// or the collection form.
+func (f Field) Push(update bson.D, told ...events.Event) (bson.D, error) {
+	if err := f.updatable(update); err != nil {
+		return nil, err
+	}
+	entries, err := Entries(told...)
+	if err != nil || len(entries) == 0 {
+		return slices.Clone(update), err
+	}
+	out := slices.Clone(update)
+	at := slices.IndexFunc(out, func(e bson.E) bool { return e.Key == "$push" })
+	if at < 0 {
+		return append(out, bson.E{Key: "$push", Value: bson.D{f.each(entries)}}), nil
+	}
+	pushes, err := f.join(out[at].Value, entries)
+	out[at].Value = pushes
+	return out, err
+}
+
+func (f Field) each(entries bson.A) bson.E {
+	return bson.E{Key: string(f), Value: bson.D{{Key: "$each", Value: entries}}}
+}
+
+// updatable tells what is wrong with an update apart from its $push.
+func (f Field) updatable(update bson.D) error {
+	for _, operator := range update {
+		if !strings.HasPrefix(operator.Key, "$") {
+			return fmt.Errorf("publishers/outbox: %w: %q is no update operator; a replacement would take events away that still wait in the document: use Replace, which makes an update of it", ErrWrite, operator.Key)
+		}
+		fields, err := document(operator.Value)
+		if err != nil {
+			return fmt.Errorf("publishers/outbox: %w: %s: %w", ErrWrite, operator.Key, err)
+		}
+		for _, field := range fields {
+			if f.owns(field.Key) && operator.Key != "$push" {
+				return fmt.Errorf("publishers/outbox: %w: its %s changes %q, which is the relay's: leave it out", ErrWrite, operator.Key, field.Key)
+			}
+		}
+	}
+	return nil
+}
+
+// owns says whether a path is the array, in it, or the relay's mark.
+func (f Field) owns(path string) bool {
+	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.cleared()
+}
+
+// join adds entries to the fields of an existing $push.
+func (f Field) join(pushes any, entries bson.A) (bson.D, error) {
+	fields, err := document(pushes)
+	if err != nil {
+		return nil, fmt.Errorf("publishers/outbox: %w: $push: %w", ErrWrite, err)
+	}
+	out := slices.Clone(fields)
+	for i, field := range out {
+		switch {
+		case field.Key == string(f):
+			earlier, ok := ownPush(field.Value)
+			if !ok {
+				return nil, fmt.Errorf("publishers/outbox: %w: its $push to %q is none that Push made: give the events to Push", ErrWrite, field.Key)
+			}
+			out[i] = f.each(slices.Concat(earlier, entries))
+			return out, nil
+		case f.owns(field.Key):
+			return nil, fmt.Errorf("publishers/outbox: %w: its $push changes %q, which is the relay's: leave it out", ErrWrite, field.Key)
+		}
+	}
+	return append(out, f.each(entries)), nil
+}
+
+// ownPush returns the entries of {$each: [...]}.
+func ownPush(v any) (bson.A, bool) {
+	d, ok := v.(bson.D)
+	if !ok || len(d) != 1 || d[0].Key != "$each" {
+		return nil, false
+	}
+	entries, ok := d[0].Value.(bson.A)
+	return entries, ok
+}
+
+// Embed returns doc with told in its array, for an insert.
+//
+// It fails with [ErrWrite] when doc has the array already: a document that was
+// read with its waiting events would write them back after they were published.
+// For the same reason, and since it would take away events that still wait, a
+// document that may exist is not to be replaced: [Field.Replace] makes an update
+// of it. (A replacement loses no event that the change stream can still tell; but
+// should the relay have been away for longer than the oplog reaches, only what is
+// in the document can be found.)
+func (f Field) Embed(doc bson.D, told ...events.Event) (bson.D, error) {
+	for _, field := range doc {
+		if f.owns(field.Key) {
+			return nil, fmt.Errorf("publishers/outbox: %w: the document has %q already: if it was read from the database use Replace, else leave that out", ErrWrite, field.Key)
+		}
+		if strings.HasPrefix(field.Key, "$") {
+			return nil, fmt.Errorf("publishers/outbox: %w: %q is an update operator: use Push", ErrWrite, field.Key)
+		}
+	}
+	entries, err := Entries(told...)
+	if err != nil || len(entries) == 0 {
+		return slices.Clone(doc), err
+	}
+	return append(slices.Clone(doc), bson.E{Key: string(f), Value: entries}), nil
+}
+
+// Replace returns the update that turns before, a document as it was read, into
+// after, and keeps told in the same step: a replacement that touches neither the
+// events that wait in the document nor fields that somebody else has added
+// meanwhile. Both may have the array, which is passed over, and after may leave
+// the _id out. Filter by a version of the document to be sure that it still is
+// what was read.
+//
+// It fails with [ErrWrite] for names of fields that no update can set, such as
+// those with a dot.
+func (f Field) Replace(before, after bson.D, told ...events.Event) (bson.D, error) {
+	var set, unset bson.D
+	for _, field := range after {
+		if field.Key == "" || strings.ContainsAny(field.Key, ".$") {
+			return nil, fmt.Errorf("publishers/outbox: %w: no update can set the field %q: use the collection form, where a replacement does no harm", ErrWrite, field.Key)
+		}
+		if field.Key != "_id" && !f.owns(field.Key) {
+			set = append(set, field)
+		}
+	}
+	for _, field := range before {
+		gone := !slices.ContainsFunc(after, func(e bson.E) bool { return e.Key == field.Key })
+		if gone && field.Key != "_id" && !f.owns(field.Key) {
+			unset = append(unset, bson.E{Key: field.Key, Value: ""})
+		}
+	}
+	var update bson.D
+	if len(set) > 0 {
+		update = append(update, bson.E{Key: "$set", Value: set})
+	}
+	if len(unset) > 0 {
+		update = append(update, bson.E{Key: "$unset", Value: unset})
+	}
+	return f.Push(update, told...)
+}
+
+// document reads what an operator is given, whatever Go type it has.
+func document(v any) (bson.D, error) {
+	if d, ok := v.(bson.D); ok {
+		return d, nil
+	}
+	b, err := bson.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("not a document: %w", err)
+	}
+	var d bson.D
+	return d, bson.Unmarshal(b, &d)
+}
+
+// Entries are events as they are stored, for a write that no other function
+// here makes, such as one of several pipelines. It fails with events.ErrMalformed.
+func Entries(told ...events.Event) (bson.A, error) {
+	entries := make(bson.A, 0, len(told))
+	for _, e := range told {
+		entry, err := stored(e)
+		if err != nil {
+			return nil, fmt.Errorf("publishers/outbox: %w", err)
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// stored is the form that this package writes, see the package comment.
+func stored(e events.Event) (bson.D, error) {
+	b, err := events.Encode(e)
+	return bson.D{
+		{Key: "v", Value: int32(1)},
+		{Key: "id", Value: e.ID},
+		{Key: "key", Value: e.PartitionKey},
+		{Key: "event", Value: bson.Binary{Data: b}},
+	}, err
+}
