@@ -1,0 +1,228 @@
+package follow_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		child()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// world is a database over the wire, with faults.
+type world struct {
+	t      testing.TB
+	ctx    context.Context
+	uri    string
+	client *mongo.Client
+	db     *mongo.Database
+	things *mongo.Collection
+	faults *faults
+}
+
+// faults hits commands by chance while it is on.
+type faults struct {
+	mu   sync.Mutex
+	rand *rand.Rand
+	odds float64
+}
+
+func (f *faults) set(odds float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.odds = odds
+}
+
+func (f *faults) hook(string, string) mongodb.Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rand.Float64() >= f.odds {
+		return mongodb.Fault{}
+	}
+	return mongodb.Fault{Kind: mongodb.FaultKind(1 + f.rand.IntN(3))}
+}
+
+func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world {
+	t.Helper()
+	w := &world{t: t, ctx: t.Context(), faults: &faults{rand: rand.New(rand.NewPCG(seed, 0))}}
+	cfg := mongodb.Config{Fault: w.faults.hook}
+	for _, c := range change {
+		c(&cfg)
+	}
+	server, err := mongodb.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.uri = server.URI()
+	w.client = connect(t, w.uri)
+	t.Cleanup(func() {
+		w.faults.set(0)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = w.client.Disconnect(ctx)
+		_ = server.Close()
+	})
+	w.db = w.client.Database("legacy")
+	w.things = w.db.Collection("things")
+	return w
+}
+
+func connect(t testing.TB, uri string) *mongo.Client {
+	t.Helper()
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// follower starts one and waits until it is ready; the function ends it and
+// returns what Run returned.
+func (w *world) follower(cfg follow.Config) (*follow.Follower, func() error) {
+	w.t.Helper()
+	f, stop := w.start(cfg)
+	select {
+	case <-f.Ready():
+	case <-time.After(10 * time.Second):
+		w.t.Fatal("the follower was not ready in time: ", f.Status().LastError)
+	}
+	return f, stop
+}
+
+func (w *world) start(cfg follow.Config) (*follow.Follower, func() error) {
+	w.t.Helper()
+	if cfg.Name == "" {
+		cfg.Name = "test"
+	}
+	if cfg.Database == nil {
+		cfg.Database, cfg.Collection = w.db, "things"
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = 2 * time.Second
+	}
+	f, err := follow.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	w.t.Cleanup(func() { _ = stop() })
+	return f, stop
+}
+
+// ended waits for a Run that ends by itself.
+func (w *world) ended(cfg follow.Config) error {
+	w.t.Helper()
+	f, err := follow.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+	defer cancel()
+	err = f.Run(ctx)
+	if err == nil {
+		w.t.Fatal("it did not end by itself")
+	}
+	return err
+}
+
+func (w *world) insert(ids ...int) {
+	w.t.Helper()
+	for _, id := range ids {
+		if _, err := w.things.InsertOne(w.ctx, bson.D{{Key: "_id", Value: id}}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// position reads the stored one.
+func (w *world) position() bson.Raw {
+	w.t.Helper()
+	doc, err := w.db.Collection(follow.Checkpoints).FindOne(w.ctx, bson.D{{Key: "_id", Value: "test"}}).Raw()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return doc
+}
+
+// log keeps what a handler saw.
+type log struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *log) add(c follow.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, fmt.Sprintf("%s %v", c.Operation, c.ID()))
+}
+
+func (l *log) get() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string{}, l.all...)
+}
+
+func (l *log) handle(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	l.add(c)
+	return nil, nil
+}
+
+// receipt is settled by the test.
+type receipt struct {
+	done chan struct{}
+	err  error
+}
+
+func newReceipt() *receipt { return &receipt{done: make(chan struct{})} }
+
+func (r *receipt) settle(err error) {
+	r.err = err
+	close(r.done)
+}
+
+func (r *receipt) Done() <-chan struct{} { return r.done }
+
+func (r *receipt) Wait(ctx context.Context) (events.Position, error) {
+	select {
+	case <-r.done:
+		return events.Position{}, r.err
+	case <-ctx.Done():
+		return events.Position{}, ctx.Err()
+	}
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("in vain waited for: %s", what)
+}
+
