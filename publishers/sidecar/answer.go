@@ -1,0 +1,128 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// The errors of requests. Their texts are meant for callers.
+var (
+	errNoRoute   = errors.New("there is nothing here; POST CloudEvents to " + Path)
+	errMethod    = errors.New("events are posted")
+	errBrowser   = errors.New("the request has an Origin, so it comes from a browser; pages may not publish")
+	errEncoded   = errors.New("the body has a Content-Encoding; send it as it is")
+	errMediaType = errors.New("unsupported media type")
+	errSlow      = errors.New("the body came too slowly")
+	errTooLarge  = errors.New("too large")
+	errBusy      = errors.New("as many requests as may be are being served; wait for some to end")
+	errNotKept   = errors.New("not taken in, and will not come on the stream unless it is sent again")
+	errUnknown   = errors.New("it is not known whether this event is kept: it may come on the stream later; sending it again with the same id is safe")
+)
+
+func (h *Handler) errBody() error {
+	return fmt.Errorf("%w: the body may have %d bytes", errTooLarge, h.cfg.MaxBodyBytes)
+}
+
+// errNoEvent is about a request that is in no mode.
+func errNoEvent(header http.Header) error {
+	for name := range header {
+		if len(name) > len(attributePrefix) && name[:len(attributePrefix)] == attributePrefix {
+			return malformed("specversion", "%.20q is not 1.0: send the header ce-specversion: 1.0", header.Get("Ce-Specversion"))
+		}
+	}
+	return fmt.Errorf("%w: %.80q without ce- headers is no CloudEvent: send application/cloudevents+json, "+
+		"application/cloudevents-batch+json, or the headers ce-specversion, ce-id, ce-source, ce-type and ce-partitionkey "+
+		"with content-type application/json", errMediaType, header.Get("Content-Type"))
+}
+
+// kind is what one error looks like from outside.
+type kind struct {
+	err    error
+	slug   string
+	title  string
+	status int
+}
+
+// kinds are looked through in this order.
+var kinds = []kind{
+	{errNoRoute, "no-route", "There is nothing here", http.StatusNotFound},
+	{errMethod, "method", "Method not allowed", http.StatusMethodNotAllowed},
+	{errBrowser, "browser", "Not for browsers", http.StatusForbidden},
+	{errEncoded, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType},
+	{errMediaType, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType},
+	{errSlow, "slow", "The body came too slowly", http.StatusRequestTimeout},
+	{errTooLarge, "too-large", "Too large", http.StatusRequestEntityTooLarge},
+	{events.ErrMalformed, "malformed", "Malformed event", http.StatusBadRequest},
+	{errBusy, "busy", "Too many requests at once", http.StatusTooManyRequests},
+	{errUnknown, "unknown", "Not known to be kept; repeat it with the same id", http.StatusServiceUnavailable},
+	{errNotKept, "not-kept", "Not kept; repeat it with the same id", http.StatusServiceUnavailable},
+}
+
+// problem is an error answer, RFC 9457.
+type problem struct {
+	Type   string    `json:"type"`
+	Title  string    `json:"title"`
+	Status int       `json:"status"`
+	Detail string    `json:"detail"`
+	Events []account `json:"events,omitempty"`
+}
+
+func problemOf(err error) problem {
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return problem{Type: "/problems/" + k.slug, Title: k.title, Status: k.status, Detail: err.Error()}
+		}
+	}
+	return problem{Type: "/problems/internal", Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
+}
+
+// account is what became of one event.
+type account struct {
+	ID       string   `json:"id"`
+	Kept     kept     `json:"kept"`
+	Position string   `json:"position,omitempty"`
+	Dropped  []string `json:"dropped,omitempty"` // attributes that are not carried
+	Error    string   `json:"error,omitempty"`
+}
+
+func accounts(items []item) []account {
+	out := make([]account, len(items))
+	for i, it := range items {
+		out[i] = account{ID: it.id, Kept: it.kept, Position: it.pos.String(), Dropped: it.dropped}
+		if it.kept == "" {
+			out[i].Kept = keptNo
+		}
+		if it.err != nil {
+			out[i].Error = it.err.Error()
+		}
+	}
+	return out
+}
+
+func (h *Handler) succeed(w http.ResponseWriter, items []item) {
+	h.counted.count(items)
+	if len(items) == 1 && !items[0].pos.IsZero() {
+		w.Header().Set(events.HeaderWritten, items[0].pos.String())
+	}
+	write(w, http.StatusOK, "application/json", struct {
+		Events []account `json:"events"`
+	}{accounts(items)})
+}
+
+func (p problem) write(w http.ResponseWriter) {
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
+	write(w, p.Status, "application/problem+json", p)
+}
+
+func write(w http.ResponseWriter, status int, kind string, body any) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody is left to tell
+}
