@@ -16,7 +16,8 @@ import (
 // uses at once, so that it would open and close connections all the time.
 const idleConnections = 64
 
-// AWS loads the SDK's configuration from the environment, with retries that
+// AWS loads the SDK's configuration from the environment (ErrUsage where that names
+// no region), with retries that
 // come back soon since a person waits: four attempts, 200 ms between them at
 // most (the SDK's own pauses grow to 20 s).
 func AWS(ctx context.Context) (aws.Config, error) {
@@ -27,6 +28,9 @@ func AWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool), config.WithRetryer(soon))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, fmt.Errorf("%w: no AWS region is known: set AWS_REGION, or a region in the profile", ErrUsage)
 	}
 	return cfg, nil
 }

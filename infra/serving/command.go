@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,10 @@ const (
 	ExitFailure = 1 // it could not start, or not go on
 	ExitUsage   = 2 // a wrong command line or environment
 )
+
+// ErrUsage is for errors of Command.Run that tell of a wrong command line or
+// environment: they exit with ExitUsage.
+var ErrUsage = errors.New("wrong usage")
 
 // Command is the command line of a service. Grammar is a pointer to a struct for
 // kong; a Validate method of it, or of its parts, refuses wrong values as wrong
@@ -56,7 +61,10 @@ func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.W
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	slog.SetDefault(log)
-	if err := c.Run(ctx, parsed, log); err != nil {
+	switch err := c.Run(ctx, parsed, log); {
+	case errors.Is(err, ErrUsage):
+		return c.complain(stderr, err, ExitUsage)
+	case err != nil:
 		return c.complain(stderr, err, ExitFailure)
 	}
 	return 0

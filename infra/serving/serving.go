@@ -15,13 +15,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// grace is how long requests may still take once the end was asked for.
+// grace is how long requests may still take once the end was asked for, where a
+// Server does not say otherwise.
 const grace = 10 * time.Second
 
 // Server is one address with its handler.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	grace    time.Duration
 }
 
 // Listen binds address, such as "127.0.0.1:8081", for handler; requests are
@@ -34,7 +36,11 @@ func Listen(flag, address string, handler http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s, see %s: %w", address, flag, err)
 	}
-	return &Server{listener: listener, http: &http.Server{
+	return newServer(listener, handler), nil
+}
+
+func newServer(listener net.Listener, handler http.Handler) *Server {
+	return &Server{listener: listener, grace: grace, http: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -42,8 +48,12 @@ func Listen(flag, address string, handler http.Handler) (*Server, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
-	}}, nil
+	}}
 }
+
+// Grace sets how long requests may still take once the end was asked for, instead
+// of ten seconds. Call it before Run.
+func (s *Server) Grace(d time.Duration) { s.grace = d }
 
 // Addr is the bound address.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -52,7 +62,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Close() { _ = s.listener.Close() }
 
 // Run serves until ctx ends or a server fails. Then the servers stop accepting and
-// requests get ten seconds to end.
+// requests get ten seconds to end, or what [Server.Grace] said.
 func Run(ctx context.Context, servers ...*Server) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range servers {
@@ -64,10 +74,10 @@ func Run(ctx context.Context, servers ...*Server) error {
 		})
 		group.Go(func() error {
 			<-ctx.Done()
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
 			defer cancel()
 			if err := s.http.Shutdown(end); err != nil {
-				return fmt.Errorf("requests on %s did not end within %s: %w", s.Addr(), grace, err)
+				return fmt.Errorf("requests on %s did not end within %s: %w", s.Addr(), s.grace, err)
 			}
 			return nil
 		})
