@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -299,24 +300,63 @@ func TestEncodeAllocatesOnlyItsResult(t *testing.T) {
 	}
 }
 
-func BenchmarkEncode(b *testing.B) {
-	e, buf := sample(), make([]byte, 0, 4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := events.AppendEncode(buf, e); err != nil {
-			b.Fatal(err)
-		}
+// sized is the sample with a payload of so many bytes.
+func sized(bytes int) events.Event {
+	text := events.PostPublished{PostID: "p", AuthorID: "u", Text: strings.Repeat("x", bytes)}
+	return change(func(e *events.Event) {
+		e.Data, _ = json.Marshal(text)
+		e.Data = append(e.Data[:bytes-2:bytes-2], `"}`...)
+	})
+}
+
+func benchmarkSizes(b *testing.B, do func(b *testing.B, e events.Event)) {
+	for _, size := range []int{200, 1000} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			b.ReportAllocs()
+			do(b, sized(size))
+		})
 	}
 }
 
+func BenchmarkEncode(b *testing.B) {
+	benchmarkSizes(b, func(b *testing.B, e events.Event) {
+		for b.Loop() {
+			if _, err := events.Encode(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkAppendEncode(b *testing.B) {
+	benchmarkSizes(b, func(b *testing.B, e events.Event) {
+		buf := make([]byte, 0, 4096)
+		for b.Loop() {
+			if _, err := events.AppendEncode(buf, e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func BenchmarkDecode(b *testing.B) {
-	text, err := events.Encode(sample())
-	if err != nil {
-		b.Fatal(err)
-	}
+	benchmarkSizes(b, func(b *testing.B, e events.Event) {
+		text, err := events.Encode(e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := events.Decode(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkNew(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := events.Decode(text); err != nil {
+		if _, err := events.New(context.Background(), "/bench", events.PostPublished{PostID: "p", AuthorID: "u", Text: "hello"}); err != nil {
 			b.Fatal(err)
 		}
 	}

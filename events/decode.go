@@ -40,7 +40,7 @@ func decode(b []byte) (Event, error) {
 	if err := d.event(); err != nil {
 		return Event{}, err
 	}
-	return d.e, d.e.validateAttributes()
+	return d.e, d.e.validateAttributes(d.e.isPlain())
 }
 
 type decoder struct {

@@ -13,16 +13,25 @@ const ContentType = "application/cloudevents+json"
 // same event. It fails with [ErrMalformed] for what [Event.Validate] refuses
 // and for an event beyond [MaxSize].
 func Encode(e Event) ([]byte, error) {
-	return AppendEncode(make([]byte, 0, e.sizeHint()), e)
+	return encode(nil, &e)
 }
 
 // AppendEncode is Encode onto dst, for who keeps a buffer. On error dst is
 // returned as it was.
 func AppendEncode(dst []byte, e Event) ([]byte, error) {
-	if err := e.Validate(); err != nil {
+	return encode(dst, &e)
+}
+
+func encode(dst []byte, e *Event) ([]byte, error) {
+	plain := e.isPlain()
+	if err := e.validate(plain); err != nil {
 		return dst, fmt.Errorf("events: encode %s: %w", shorten(e.ID), err)
 	}
-	b := e.append(dst)
+	b := dst
+	if b == nil {
+		b = make([]byte, 0, e.sizeHint())
+	}
+	b = e.append(b, plain)
 	if size := len(b) - len(dst); size > MaxSize {
 		return dst, fmt.Errorf("events: encode %s: %w",
 			shorten(e.ID), malformed("data", "the event has %d bytes, at most %d are allowed", size, MaxSize))
@@ -30,48 +39,66 @@ func AppendEncode(dst []byte, e Event) ([]byte, error) {
 	return b, nil
 }
 
-// envelopeSize is about what the names and the punctuation take.
-const envelopeSize = 288
+// envelopeSize is what the names and the punctuation of a whole event take, its
+// time, and a version below ten.
+const envelopeSize = len(`{"specversion":"1.0","id":"","source":"","type":"","dataversion":1,"subject":"",` +
+	`"time":"2006-01-02T15:04:05.999999999Z","partitionkey":"","sequence":"","traceparent":"","correlationid":"",` +
+	`"causationid":"","datacontenttype":"application/json","data":}`)
 
+// sizeHint is exact for a whole event that needs no escapes.
 func (e *Event) sizeHint() int {
 	return envelopeSize + len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.PartitionKey) +
 		len(e.Sequence) + len(e.TraceParent) + len(e.CorrelationID) + len(e.CausationID) + len(e.Data)
 }
 
-func (e *Event) append(b []byte) []byte {
-	b = append(b, `{"specversion":"1.0"`...)
-	b = appendMember(b, `,"id":`, e.ID)
-	b = appendMember(b, `,"source":`, e.Source)
-	b = appendMember(b, `,"type":`, e.Type)
-	b = append(b, `,"dataversion":`...)
+// append leaves empty attributes out: in CloudEvents there is no such.
+func (e *Event) append(b []byte, plain bool) []byte {
+	b = append(b, `{"specversion":"1.0","id":"`...)
+	b = appendText(b, e.ID, plain)
+	b = append(b, `","source":"`...)
+	b = appendText(b, e.Source, plain)
+	b = append(b, `","type":"`...)
+	b = appendText(b, e.Type, plain)
+	b = append(b, `","dataversion":`...)
 	b = strconv.AppendInt(b, int64(e.Version), 10)
-	b = appendMember(b, `,"subject":`, e.Subject)
+	if e.Subject != "" {
+		b = append(b, `,"subject":"`...)
+		b = appendText(b, e.Subject, plain)
+		b = append(b, '"')
+	}
 	b = append(b, `,"time":"`...)
-	b = e.Time.UTC().AppendFormat(b, time.RFC3339Nano)
-	b = append(b, '"')
-	b = appendMember(b, `,"partitionkey":`, e.PartitionKey)
-	b = appendMember(b, `,"sequence":`, e.Sequence)
-	b = appendMember(b, `,"traceparent":`, e.TraceParent)
-	b = appendMember(b, `,"correlationid":`, e.CorrelationID)
-	b = appendMember(b, `,"causationid":`, e.CausationID)
-	b = append(b, `,"datacontenttype":"application/json","data":`...)
+	b = appendTime(b, e.Time)
+	b = append(b, `","partitionkey":"`...)
+	b = appendText(b, e.PartitionKey, plain)
+	b = append(b, `","sequence":"`...)
+	b = appendText(b, e.Sequence, plain)
+	if e.TraceParent != "" {
+		b = append(b, `","traceparent":"`...)
+		b = appendText(b, e.TraceParent, plain)
+	}
+	if e.CorrelationID != "" {
+		b = append(b, `","correlationid":"`...)
+		b = appendText(b, e.CorrelationID, plain)
+	}
+	if e.CausationID != "" {
+		b = append(b, `","causationid":"`...)
+		b = appendText(b, e.CausationID, plain)
+	}
+	b = append(b, `","datacontenttype":"application/json","data":`...)
 	b = append(b, e.Data...)
 	return append(b, '}')
 }
 
-// appendMember leaves an empty attribute out: in CloudEvents there is no such.
-func appendMember(b []byte, name, value string) []byte {
-	if value == "" {
-		return b
+// appendText needs valid UTF-8 without control characters, which validate has
+// made sure of.
+func appendText(b []byte, s string, plain bool) []byte {
+	if plain {
+		return append(b, s...)
 	}
-	b = append(b, name...)
-	return appendString(b, value)
+	return appendEscaped(b, s)
 }
 
-// appendString needs valid UTF-8 without control characters, which Validate
-// has made sure of.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
+func appendEscaped(b []byte, s string) []byte {
 	start := 0
 	for i := range len(s) {
 		if c := s[i]; c == '"' || c == '\\' {
@@ -80,6 +107,48 @@ func appendString(b []byte, s string) []byte {
 			start = i + 1
 		}
 	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
+	return append(b, s[start:]...)
+}
+
+// appendTime writes t in UTC as time.RFC3339Nano does, for the years that
+// validate lets through.
+func appendTime(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = appendTwo(b, year/100)
+	b = appendTwo(b, year%100)
+	b = append(b, '-')
+	b = appendTwo(b, int(month))
+	b = append(b, '-')
+	b = appendTwo(b, day)
+	b = append(b, 'T')
+	b = appendTwo(b, hour)
+	b = append(b, ':')
+	b = appendTwo(b, minute)
+	b = append(b, ':')
+	b = appendTwo(b, second)
+	if nanos := t.Nanosecond(); nanos != 0 {
+		b = appendFraction(b, nanos)
+	}
+	return append(b, 'Z')
+}
+
+func appendTwo(b []byte, n int) []byte {
+	return append(b, byte('0'+n/10), byte('0'+n%10))
+}
+
+// appendFraction leaves the zeros at the end out.
+func appendFraction(b []byte, nanos int) []byte {
+	digits := 9
+	for nanos%10 == 0 {
+		nanos /= 10
+		digits--
+	}
+	b = append(b, ".000000000"[:1+digits]...)
+	for i := len(b) - 1; nanos > 0; i-- {
+		b[i] = byte('0' + nanos%10)
+		nanos /= 10
+	}
+	return b
 }

@@ -103,15 +103,6 @@ func trimZeros(digits string) string {
 	return trimmed
 }
 
-func allDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return len(s) > 0
-}
-
 // shorten keeps what came from outside from filling an error message.
 func shorten(s string) string {
 	const most = 80

@@ -177,23 +177,23 @@ func (c *scanner) span() (text string, escaped bool, err error) {
 		return "", false, c.fail("a string")
 	}
 	start := c.i
-	for c.i < len(c.s) {
-		switch b := c.s[c.i]; {
-		case b == '"':
+	for {
+		c.i += ordinary(c.s[c.i:])
+		switch {
+		case c.i == len(c.s):
+			return "", false, c.fail("a closing quote")
+		case c.s[c.i] == '"':
 			c.i++
 			return c.s[start : c.i-1], escaped, nil
-		case b < 0x20:
-			return "", false, c.fail("no control character")
-		case b == '\\':
+		case c.s[c.i] == '\\':
 			escaped = true
 			if err := c.escape(); err != nil {
 				return "", false, err
 			}
 		default:
-			c.i++
+			return "", false, c.fail("no control character")
 		}
 	}
-	return "", false, c.fail("a closing quote")
 }
 
 func (c *scanner) escape() error {

@@ -18,6 +18,12 @@ const (
 	MaxPartitionKey = 256
 )
 
+// The years that RFC 3339 can write, in seconds since 1970.
+const (
+	year0     = -62167219200
+	year10000 = 253402300800
+)
+
 // ErrMalformed is returned for bytes or values that are not an event. The error
 // names the attribute.
 var ErrMalformed = errors.New("malformed event")
@@ -28,8 +34,18 @@ func malformed(attribute, why string, args ...any) error {
 
 // Validate tells whether e can be published: it returns nil or [ErrMalformed]
 // with the name of the first attribute that is wrong.
-func (e Event) Validate() error {
-	if err := e.validateAttributes(); err != nil {
+func (e Event) Validate() error { return e.validate(e.isPlain()) }
+
+// isPlain tells whether all attributes are, and those that must be there are:
+// what nearly every event is, found out fast.
+func (e *Event) isPlain() bool {
+	return e.ID != "" && e.Source != "" && e.Type != "" && e.PartitionKey != "" &&
+		isPlain(e.ID) && isPlain(e.Source) && isPlain(e.Type) && isPlain(e.Subject) && isPlain(e.PartitionKey) &&
+		isPlain(e.Sequence) && isPlain(e.TraceParent) && isPlain(e.CorrelationID) && isPlain(e.CausationID)
+}
+
+func (e *Event) validate(plain bool) error {
+	if err := e.validateAttributes(plain); err != nil {
 		return err
 	}
 	if len(e.Data) == 0 {
@@ -42,7 +58,16 @@ func (e Event) Validate() error {
 }
 
 // validateAttributes is Validate without the payload, for who has just parsed it.
-func (e *Event) validateAttributes() error {
+func (e *Event) validateAttributes(plain bool) error {
+	if !plain {
+		if err := e.checkStrings(); err != nil {
+			return err
+		}
+	}
+	return e.checkForms()
+}
+
+func (e *Event) checkStrings() error {
 	for _, a := range [...]struct {
 		name, value string
 		required    bool
@@ -61,7 +86,7 @@ func (e *Event) validateAttributes() error {
 			return err
 		}
 	}
-	return e.checkForms()
+	return nil
 }
 
 func (e *Event) checkForms() error {
@@ -80,8 +105,8 @@ func (e *Event) checkForms() error {
 	if e.Time.IsZero() {
 		return malformed("time", "required, and absent")
 	}
-	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
-		return malformed("time", "year %d cannot be written as RFC 3339", y)
+	if at := e.Time.Unix(); at < year0 || at >= year10000 {
+		return malformed("time", "year %d cannot be written as RFC 3339", e.Time.UTC().Year())
 	}
 	return nil
 }
@@ -125,13 +150,17 @@ func checkUnicode(name, s string) error {
 // asking the parser.
 func isURIReference(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-			c == '/' || c == '-' || c == '_' || c == '.' || c == '~'
-		if !plain {
+		if !inPlainPath[s[i]] {
 			_, err := url.Parse(s)
 			return err == nil
 		}
 	}
 	return true
 }
+
+var inPlainPath = func() (is [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-_.~") {
+		is[c] = true
+	}
+	return is
+}()
