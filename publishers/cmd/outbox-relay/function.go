@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	awsevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/consumers/function"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/outboxtable"
+)
+
+// name is the relay's in metrics, logs and dead letters.
+const name = "outbox-relay"
+
+// relay is the handler with what it does when time runs out.
+type relay struct {
+	*outboxtable.Relay
+	log *slog.Logger
+	end func() // the process
+}
+
+// handle is outboxtable.Relay.Handle. It ends the process rather than let Lambda
+// freeze it with events on their way to the stream: thawed, it would send them
+// behind their successors. Lambda then delivers the batch again, to a new one.
+func (r *relay) handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevents.DynamoDBEventResponse, error) {
+	out, err := r.Handle(ctx, e)
+	if errors.Is(err, outboxtable.ErrInFlight) {
+		r.log.ErrorContext(ctx, "ending the process: its time is over, and events are still on their way to the stream", "error", err)
+		r.end()
+	}
+	return out, err
+}
+
+// newFunction makes the relay from the environment, and makes sure that the
+// stream and both tables are there.
+func newFunction(ctx context.Context, getenv func(string) string) (*relay, error) {
+	s, err := function.ParseSettings(function.Spec{
+		Name: name, TableVariable: "OUTBOX_TABLE", DefaultTable: outboxtable.DefaultTable,
+	}, getenv)
+	claim, claimErr := parseClaim(getenv("CLAIM"))
+	if err := errors.Join(err, claimErr); err != nil {
+		return nil, err
+	}
+	sdk, err := serving.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tables := dynamodb.NewFromConfig(sdk)
+	for variable, table := range map[string]string{"OUTBOX_TABLE": s.Table, "DEAD_LETTER_TABLE": s.DeadLetters} {
+		if _, err := tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table}); err != nil {
+			return nil, fmt.Errorf("table %q cannot be used (create it, or set %s): %w", table, variable, err)
+		}
+	}
+	stream := getenv("EVENTS_STREAM")
+	if stream == "" {
+		stream = "banyan-events"
+	}
+	publisher, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream})
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", name)
+	r, err := outboxtable.New(outboxtable.Config{
+		Client: tables, Table: s.Table, Publisher: publisher, Permanent: permanent,
+		DeadLetters: letters{deadletter.New(tables, s.DeadLetters), log},
+		Claim:       claim, Concurrency: s.Concurrency, Observe: observe(log),
+	})
+	return &relay{Relay: r, log: log, end: func() { os.Exit(1) }}, err
+}
+
+func parseClaim(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil // the relay has a default
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("CLAIM is %q: a duration such as 15s is wanted", text)
+	}
+	return d, nil
+}
+
+func permanent(err error) bool {
+	return errors.Is(err, kinesis.ErrTooLarge) || errors.Is(err, events.ErrMalformed)
+}
+
+// letters keeps dead letters where the consumers do.
+type letters struct {
+	store *deadletter.Store
+	log   *slog.Logger
+}
+
+// Put implements outboxtable.DeadLetters.
+func (l letters) Put(ctx context.Context, d outboxtable.DeadLetter) error {
+	err := l.store.Put(ctx, consumers.DeadLetter{
+		Consumer: name, Shard: d.Table, Position: d.Position(), PartitionKey: d.PartitionKey,
+		EventID: d.Event.ID, EventType: d.Event.Type, Raw: d.Raw,
+		Reason: d.Reason, Arrived: d.Made, At: d.At,
+	})
+	if err == nil {
+		l.log.ErrorContext(ctx, "an event can never be published, and is a dead letter now",
+			"event_id", d.Event.ID, "event_type", d.Event.Type, "partition_key", d.PartitionKey, "item", d.SortKey,
+			"correlation_id", d.Event.CorrelationID, "causation_id", d.Event.CausationID, "reason", d.Reason)
+	}
+	return err
+}
+
+// observe writes the figures of a batch as the consumers do: an event that was
+// published is one that was applied, a key that comes again one that failed.
+func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
+	emf := consumers.EMF(os.Stdout, function.Namespace)
+	return func(ctx context.Context, r outboxtable.Report) {
+		if r.Keys == 0 {
+			return // claims and deletions only
+		}
+		emf(ctx, consumers.Report{
+			Consumer: name, At: r.At, Records: r.Records, Messages: r.Published + r.Parked,
+			Applied: r.Published, Parked: r.Parked, Failed: r.Failed, Unhandled: r.Busy, Lags: r.Lags, Errors: r.Errors,
+		})
+		if len(r.Errors) > 0 || r.Busy > 0 {
+			reasons := make([]string, len(r.Errors))
+			for i, err := range r.Errors {
+				reasons[i] = err.Error()
+			}
+			log.WarnContext(ctx, "not everything in the batch was published",
+				"keys", r.Keys, "parked", r.Parked, "failed", r.Failed, "busy", r.Busy, "reasons", reasons)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package outboxtable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// errLost says that an item is gone or another relay has claimed it.
+var errLost = errors.New("the claim was lost")
+
+// claim keeps other relays off the key of which s is the first item, or goes on
+// doing so.
+func (r *Relay) claim(ctx context.Context, s stored) error {
+	now := r.cfg.Now()
+	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:           &r.cfg.Table,
+		Key:                 s.key(),
+		UpdateExpression:    aws.String("SET #relay = :me, #until = :until"),
+		ConditionExpression: aws.String("attribute_exists(#pk) AND (attribute_not_exists(#relay) OR #relay = :me OR #until < :now)"),
+		ExpressionAttributeNames: map[string]string{
+			"#pk": attrPK, "#relay": attrRelay, "#until": attrUntil,
+		},
+		ExpressionAttributeValues: attributes{
+			":me": text(r.cfg.ID), ":until": number(now.Add(r.cfg.Claim).UnixMilli()), ":now": number(now.UnixMilli()),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("claim it by %s: %w", s.sk, lostOr(err))
+	}
+	return nil
+}
+
+// release gives up a claim under which nothing was published. That it is gone
+// already is no failure.
+func (r *Relay) release(ctx context.Context, s stored) error {
+	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &r.cfg.Table,
+		Key:                       s.key(),
+		UpdateExpression:          aws.String("REMOVE #relay, #until"),
+		ConditionExpression:       aws.String("#relay = :me"),
+		ExpressionAttributeNames:  map[string]string{"#relay": attrRelay, "#until": attrUntil},
+		ExpressionAttributeValues: attributes{":me": text(r.cfg.ID)},
+	})
+	if err = lostOr(err); err != nil && !errors.Is(err, errLost) {
+		return fmt.Errorf("release it: %w", err)
+	}
+	return nil
+}
+
+// removeAttempts bounds how often a deletion that met another transaction is
+// tried again.
+const removeAttempts = 6
+
+// remove deletes published items, all or none of them, provided that the claim
+// on the first is still held. Where it is not, somebody else publishes them.
+func (r *Relay) remove(ctx context.Context, items []stored) error {
+	for try := 0; ; try++ {
+		err := r.removeOnce(ctx, items)
+		if err == nil || errors.Is(err, errLost) {
+			return nil
+		}
+		if try+1 == removeAttempts || !isConflict(err) || !pause(ctx, jitter(try)) {
+			return fmt.Errorf("delete %d items that were published: %w", len(items), err)
+		}
+	}
+}
+
+func (r *Relay) removeOnce(ctx context.Context, items []stored) error {
+	held := aws.String("#relay = :me")
+	names := map[string]string{"#relay": attrRelay}
+	values := attributes{":me": text(r.cfg.ID)}
+	if len(items) == 1 {
+		_, err := r.cfg.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &r.cfg.Table, Key: items[0].key(),
+			ConditionExpression: held, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		})
+		return lostOr(err)
+	}
+	all := make([]types.TransactWriteItem, len(items))
+	for i, s := range items {
+		all[i].Delete = &types.Delete{TableName: &r.cfg.Table, Key: s.key()}
+	}
+	d := all[0].Delete
+	d.ConditionExpression, d.ExpressionAttributeNames, d.ExpressionAttributeValues = held, names, values
+	_, err := r.cfg.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: all})
+	return lostOr(err)
+}
+
+// lostOr makes errLost of a condition that did not hold.
+func lostOr(err error) error {
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) || Repeated(err, 0) {
+		return errLost
+	}
+	return err
+}
+
+// isConflict tells errors that the SDK does not retry by itself: two
+// transactions met, or one was throttled.
+func isConflict(err error) bool {
+	var cancelled *types.TransactionCanceledException
+	var met *types.TransactionConflictException
+	return errors.As(err, &cancelled) || errors.As(err, &met)
+}
+
+func jitter(try int) time.Duration {
+	most := 20 * time.Millisecond << min(try, 5)
+	return most/2 + rand.N(most/2)
+}

@@ -1,0 +1,81 @@
+package outboxtable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	awsevents "github.com/aws/aws-lambda-go/events"
+)
+
+// Handle relays what the insertions in a batch of the table's stream tell of,
+// for an event source mapping that has ReportBatchItemFailures. It returns
+// before the function's deadline, when everything it gave to the publisher is
+// settled. The answer names the lowest sequence number that is not done with:
+// its key was claimed by another relay, failed, or found no time. Other keys go
+// on regardless, and find nothing left to do when they are delivered again.
+//
+// An error means the whole batch: a record without a key of this table was
+// delivered, or [ErrInFlight].
+func (r *Relay) Handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevents.DynamoDBEventResponse, error) {
+	none := awsevents.DynamoDBEventResponse{BatchItemFailures: []awsevents.DynamoDBBatchItemFailure{}}
+	keys, sequences, err := inserted(e)
+	if err != nil {
+		return none, fmt.Errorf("outboxtable: batch of %d records: %w", len(e.Records), err)
+	}
+	work, cancel := r.workTime(ctx)
+	defer cancel()
+	results := r.drainAll(work, keys)
+	if r.cfg.Observe != nil {
+		rep := Report{Table: r.cfg.Table, At: r.cfg.Now(), Records: len(e.Records)}
+		rep.account(results)
+		r.cfg.Observe(ctx, rep)
+	}
+	return answer(none, sequences, results)
+}
+
+// inserted lists the keys that got items, each once, with the sequence number of
+// the first record that tells of it.
+func inserted(e awsevents.DynamoDBEvent) (keys, sequences []string, err error) {
+	seen := map[string]bool{}
+	for i, record := range e.Records {
+		if record.EventName != string(awsevents.DynamoDBOperationTypeInsert) {
+			continue
+		}
+		pk, ok := record.Change.Keys[attrPK]
+		if !ok || pk.DataType() != awsevents.DataTypeString || record.Change.SequenceNumber == "" {
+			return nil, nil, fmt.Errorf("record %d (%s) has no text key %q or no sequence number: is this the stream of an outbox table?",
+				i+1, record.EventSourceArn, attrPK)
+		}
+		if key := pk.String(); !seen[key] {
+			seen[key] = true
+			keys, sequences = append(keys, key), append(sequences, record.Change.SequenceNumber)
+		}
+	}
+	return keys, sequences, nil
+}
+
+// workTime is ctx less the margin in which nothing is published.
+func (r *Relay) workTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(r.cfg.Margin, time.Until(deadline)/5)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// answer names the first key that failed; keys are in the order of the batch.
+func answer(none awsevents.DynamoDBEventResponse, sequences []string, results []keyResult) (awsevents.DynamoDBEventResponse, error) {
+	out := none
+	for i, res := range results {
+		if errors.Is(res.err, ErrInFlight) {
+			return none, res.err
+		}
+		if res.err != nil && len(out.BatchItemFailures) == 0 {
+			out.BatchItemFailures = append(out.BatchItemFailures, awsevents.DynamoDBBatchItemFailure{ItemIdentifier: sequences[i]})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,99 @@
+package outboxtable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+var (
+	// ErrClaimed is why a key was left alone: another relay is at it. It goes on
+	// there; try again when the claim has run out.
+	ErrClaimed = errors.New("another relay has claimed the key")
+	// ErrInFlight is returned when the time ended while events were on their way
+	// to the stream. They may arrive at any time. They are in the table still, and
+	// are published again when the claim has run out; a process that is stopped
+	// before that (Lambda freezes one after each answer) and goes on after it
+	// would repeat them behind their successors. End it, or close the publisher.
+	ErrInFlight = errors.New("events are on their way to the stream")
+)
+
+// pageItems is the most items of a round: what a transaction can delete.
+const pageItems = 100
+
+// Relay brings the events of one table to the stream. Safe for concurrent use.
+type Relay struct{ cfg Config }
+
+// New makes a relay, or says everything that is wrong with cfg. It sends
+// nothing.
+func New(cfg Config) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Relay{cfg.withDefaults()}, nil
+}
+
+// drain relays a key until nothing of it is left, or ctx ends.
+func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
+	var t tally
+	for {
+		more, err := r.round(ctx, key, &t)
+		if err != nil {
+			return t, fmt.Errorf("outboxtable: relay key %q of table %q: %w", key, r.cfg.Table, err)
+		}
+		if !more {
+			return t, nil
+		}
+	}
+}
+
+// round relays the first items of a key. It tells whether to look again.
+func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err error) {
+	items, err := r.first(ctx, key)
+	if err != nil || len(items) == 0 {
+		return false, err
+	}
+	if s := items[0]; s.relay != "" && s.relay != r.cfg.ID && s.until.After(r.cfg.Now()) {
+		return false, fmt.Errorf("%w, until %s", ErrClaimed, s.until.UTC().Format(time.RFC3339))
+	}
+	switch err := r.claim(ctx, items[0]); {
+	case errors.Is(err, errLost):
+		return true, nil // another was quicker: look who, and at what is left
+	case err != nil:
+		return false, err
+	}
+	done, err := r.publish(ctx, items, t)
+	if errors.Is(err, ErrInFlight) {
+		return false, err // the claim stays, and with it the item that carries it
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Margin)
+	defer cancel()
+	if done == 0 {
+		return false, errors.Join(err, r.release(end, items[0]))
+	}
+	return true, errors.Join(err, r.remove(end, items[:done]))
+}
+
+// first reads the items at the front of a key.
+func (r *Relay) first(ctx context.Context, key string) ([]stored, error) {
+	out, err := r.cfg.Client.Query(ctx, &dynamodb.QueryInput{
+		TableName:                 &r.cfg.Table,
+		ConsistentRead:            aws.Bool(true),
+		Limit:                     aws.Int32(pageItems),
+		KeyConditionExpression:    aws.String("#pk = :pk"),
+		ExpressionAttributeNames:  map[string]string{"#pk": attrPK},
+		ExpressionAttributeValues: attributes{":pk": text(key)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read its items: %w", err)
+	}
+	items := make([]stored, len(out.Items))
+	for i, a := range out.Items {
+		items[i] = read(a)
+	}
+	return items, nil
+}

@@ -1,0 +1,79 @@
+package outboxtable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// Sweep relays every key that has an item older than olderThan: what the stream
+// of the table forgot or nobody listened to, and what an owner that publishes by
+// itself left over. It publishes all that there is of such a key, in order; it
+// is safe beside [Relay.Handle] and other sweeps, whose keys it leaves alone
+// (Report.Busy). It scans the table, which costs next to nothing while the
+// table is as empty as it should be.
+//
+// Keys that fail do not keep it from the others; the error then joins the first
+// few reasons. It ends when ctx does; [ErrInFlight].
+func (r *Relay) Sweep(ctx context.Context, olderThan time.Duration) (Report, error) {
+	rep := Report{Table: r.cfg.Table}
+	before := r.cfg.Now().Add(-olderThan)
+	in := r.scan(before)
+	var errs []error
+	for {
+		out, err := r.cfg.Client.Scan(ctx, in)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("outboxtable: sweep: scan table %q: %w", r.cfg.Table, err))
+			break
+		}
+		results := r.drainAll(ctx, distinct(out.Items))
+		rep.account(results)
+		errs = append(errs, failures(results)...)
+		if len(out.LastEvaluatedKey) == 0 || ctx.Err() != nil {
+			break
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+	rep.At = r.cfg.Now()
+	if r.cfg.Observe != nil {
+		r.cfg.Observe(ctx, rep)
+	}
+	return rep, errors.Join(errs[:min(len(errs), maxErrors)]...)
+}
+
+func (r *Relay) scan(before time.Time) *dynamodb.ScanInput {
+	return &dynamodb.ScanInput{
+		TableName:                 &r.cfg.Table,
+		ConsistentRead:            aws.Bool(true),
+		ProjectionExpression:      aws.String("#pk"),
+		FilterExpression:          aws.String("attribute_not_exists(#at) OR #at <= :before"),
+		ExpressionAttributeNames:  map[string]string{"#pk": attrPK, "#at": attrAt},
+		ExpressionAttributeValues: attributes{":before": number(before.UnixMilli())},
+	}
+}
+
+func distinct(items []attributes) []string {
+	seen := map[string]bool{}
+	var keys []string
+	for _, a := range items {
+		if key := textOf(a, attrPK); !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func failures(results []keyResult) []error {
+	var errs []error
+	for _, res := range results {
+		if res.err != nil && !errors.Is(res.err, ErrClaimed) {
+			errs = append(errs, res.err)
+		}
+	}
+	return errs
+}
