@@ -1,0 +1,8 @@
+package putrecords
+
+// ReadAnswers is what an answer of a server becomes.
+func ReadAnswers(answer []byte) ([]Answer, error) {
+	var r Request
+	_, err := r.readAnswers(answer)
+	return r.answers, err
+}
