@@ -104,7 +104,7 @@ func (c Config) Validate() error {
 		check(!slices.Contains(c.Outboxes, name), "collection %q is named twice: its documents carry events, or are events", name)
 	}
 	errs = append(errs, c.Field.validate(), Field(c.Correlation).validate())
-	check(c.Window > 0 && c.Remember > 0, "Window %d or Remember %d is negative", c.Window, c.Remember)
+	check(c.Window > 0 && c.Remember >= c.Window, "Window %d is negative or more than Remember, %d", c.Window, c.Remember)
 	check(c.SweepEvery > 0 && c.Grace > 0, "SweepEvery %v or Grace %v is negative", c.SweepEvery, c.Grace)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("publishers/outbox: config: %w", err)
@@ -121,7 +121,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Window, 1000)
 	orDefault(&c.Lease, 10*time.Second)
 	orDefault(&c.Grace, 5*time.Second)
-	orDefault(&c.Remember, 1<<16)
+	orDefault(&c.Remember, max(1<<16, c.Window))
 	if c.Permanent == nil {
 		c.Permanent = func(err error) bool { return errors.Is(err, events.ErrMalformed) }
 	}

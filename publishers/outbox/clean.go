@@ -1,0 +1,272 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// Bounds of one clean-up.
+const (
+	maxCleaned     = 500 // batches at once
+	attemptTimeout = 15 * time.Second
+)
+
+// clean takes batches in their order, waits until each is published, moves aside
+// what was refused, and removes all of it from where it waited.
+func (r *Relay) clean(ctx context.Context) {
+	var next *batch
+	for {
+		first := next
+		if next = nil; first == nil {
+			select {
+			case first = <-r.queue:
+			case <-ctx.Done():
+				return
+			}
+		}
+		r.counts.head(first)
+		var group []*batch
+		group, next = r.gather(ctx, first)
+		err := r.cleanUp(ctx, group)
+		for _, b := range group {
+			r.settle(b, err)
+		}
+		if next == nil && len(r.queue) == 0 {
+			r.counts.head(nil)
+		}
+	}
+}
+
+func (r *Relay) settle(b *batch, err error) {
+	if err != nil {
+		r.lost.Store(true)
+	}
+	r.counts.leave(b)
+	b.settle(err)
+}
+
+// gather waits for the first batch and takes those behind it that are published
+// as well. It returns the one that is not, and settles those that failed.
+func (r *Relay) gather(ctx context.Context, first *batch) (group []*batch, next *batch) {
+	for b := first; b != nil; {
+		if err := r.published(ctx, b); err == nil {
+			group = append(group, b)
+		} else if len(group) == 0 {
+			r.settle(b, err)
+		} else {
+			return group, b // in its turn
+		}
+		if len(group) == maxCleaned {
+			return group, nil
+		}
+		select {
+		case b = <-r.queue:
+			if !b.isPublished() {
+				return group, b
+			}
+		default:
+			b = nil
+		}
+	}
+	return group, nil
+}
+
+// isPublished says whether waiting for it would not wait.
+func (b *batch) isPublished() bool {
+	for _, p := range b.entries {
+		if p.receipt == nil {
+			continue
+		}
+		select {
+		case <-p.receipt.Done():
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// cleanUp removes what is published or refused, however often that takes.
+func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
+	for _, b := range group {
+		for _, p := range b.entries {
+			if p.refusal == nil {
+				continue
+			}
+			if err := r.untilDone(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
+				return err
+			}
+		}
+	}
+	for name, outbox := range r.outboxes {
+		if err := r.deleteFrom(ctx, outbox, group, name); err != nil {
+			return err
+		}
+	}
+	for name, array := range r.arrays {
+		if err := r.pullFrom(ctx, array, r.cfg.Field.leftovers(group, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilDone repeats what failed and may not fail again.
+func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) error {
+	for attempt := 0; ; attempt++ {
+		once, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := do(once)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err = again(err); ctx.Err() != nil || !errors.Is(err, errAgain) {
+			return err
+		}
+		r.cfg.Log.Warn("clean-up is late", "relay", r.cfg.Name, "error", err)
+		if pause(ctx, attempt) != nil {
+			return err
+		}
+	}
+}
+
+func (r *Relay) deleteFrom(ctx context.Context, outbox *mongo.Collection, group []*batch, name string) error {
+	ids := bson.A{}
+	for _, b := range group {
+		if b.origin != nil && b.origin.collection == name {
+			ids = append(ids, b.origin.document.Lookup("_id"))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return r.untilDone(ctx, func(ctx context.Context) error {
+		_, err := outbox.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
+		return err
+	})
+}
+
+// leftover is what to take out of one document.
+type leftover struct {
+	document bson.Raw
+	ids      bson.A // of events, each once
+	values   bson.A // whole, for what has no id or was refused
+}
+
+// leftovers sorts a group by document.
+func (f Field) leftovers(group []*batch, name string) (all []*leftover) {
+	of := make(map[string]*leftover)
+	for _, b := range group {
+		if b.origin == nil || b.origin.collection != name {
+			continue
+		}
+		l := of[string(b.origin.document)]
+		if l == nil {
+			l = &leftover{document: b.origin.document}
+			of[string(b.origin.document)] = l
+			all = append(all, l)
+		}
+		for _, p := range b.entries {
+			l.add(p)
+		}
+	}
+	return all
+}
+
+func (l *leftover) add(p *passage) {
+	if p.refusal != nil || absent(p.id) {
+		l.values = append(l.values, p.raw)
+		return
+	}
+	for _, id := range l.ids {
+		if id := id.(bson.RawValue); id.Type == p.id.Type && bytes.Equal(id.Value, p.id.Value) {
+			return
+		}
+	}
+	l.ids = append(l.ids, p.id)
+}
+
+// updates take out what is left over. Where nothing else waits, the field goes,
+// which leaves no trace and shows nothing in the change stream. Else the rest of
+// the array shows there as if it was new; the mark tells that it is not.
+func (f Field) updates(l *leftover) (models []mongo.WriteModel) {
+	update := func(condition bson.D, change bson.D) {
+		filter := append(elementsOf(l.document), condition...)
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(change))
+	}
+	array, id := string(f), string(f)+".id"
+	vanish := bson.D{{Key: "$unset", Value: bson.D{{Key: array, Value: ""}, {Key: f.cleared(), Value: ""}}}}
+	pull := func(what bson.D) bson.D {
+		return bson.D{{Key: "$pull", Value: bson.D{{Key: array, Value: what}}},
+			{Key: "$set", Value: bson.D{{Key: f.cleared(), Value: bson.NewObjectID()}}}}
+	}
+	if len(l.ids) > 0 {
+		all := bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(l.ids)}}}, {Key: id, Value: bson.D{{Key: "$all", Value: l.ids}}}}
+		any := bson.D{{Key: "$in", Value: l.ids}}
+		update(all, vanish)
+		update(bson.D{{Key: id, Value: any}}, pull(bson.D{{Key: "id", Value: any}}))
+	}
+	if len(l.values) > 0 {
+		any := bson.D{{Key: "$in", Value: l.values}}
+		update(bson.D{{Key: array, Value: any}}, pull(any))
+		update(bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: 0}}}}, vanish)
+	}
+	return models
+}
+
+func elementsOf(doc bson.Raw) bson.D {
+	var d bson.D
+	fields, _ := doc.Elements() // the server's
+	for _, f := range fields {
+		d = append(d, bson.E{Key: f.Key(), Value: f.Value()})
+	}
+	return d
+}
+
+func (r *Relay) pullFrom(ctx context.Context, c *mongo.Collection, all []*leftover) error {
+	var models []mongo.WriteModel
+	for _, l := range all {
+		models = append(models, r.cfg.Field.updates(l)...)
+	}
+	for len(models) > 0 {
+		var refused mongo.WriteError
+		err := r.untilDone(ctx, func(ctx context.Context) error {
+			_, err := c.BulkWrite(ctx, models)
+			if e, ok := unwritable(err); ok {
+				refused, err = e, errUnwritable
+			}
+			return err
+		})
+		if !errors.Is(err, errUnwritable) {
+			return err
+		}
+		r.counts.stuck.Add(1)
+		r.cfg.Log.Error("a document refuses its clean-up: its events are published and stay in it", "collection", c.Name(), "error", refused)
+		models = models[refused.Index+1:]
+	}
+	return nil
+}
+
+// errUnwritable is final, so that it ends the repetition.
+var errUnwritable = mongo.CommandError{Code: 72, Message: "a document cannot be changed"}
+
+// unwritable finds an error that belongs to one document and will not pass: its
+// validation, for instance. With the server's codes for a bad value, a path that
+// cannot be, a failed validation, a view and a document that is too large.
+func unwritable(err error) (mongo.WriteError, bool) {
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || len(bulk.WriteErrors) == 0 {
+		return mongo.WriteError{}, false
+	}
+	first := bulk.WriteErrors[0].WriteError
+	switch first.Code {
+	case 2, 28, 121, 166, 10334, 17280:
+		return first, true
+	}
+	return mongo.WriteError{}, false
+}

@@ -1,0 +1,117 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/events"
+)
+
+// origin is where an entry was found, and what stands in for what it lacks.
+type origin struct {
+	collection string
+	document   bson.Raw // the documentKey
+	outbox     bool     // the document is the entry
+	at         bson.Timestamp
+	wall       time.Time
+	number     int // of the entry among those of that time
+	source     string
+	ids        func() ids // of the document, asked only when they are needed
+}
+
+// entry is an event as it was found in the database.
+type entry struct {
+	raw   bson.RawValue // all of it
+	id    bson.RawValue // how the database names it, zero when it has no name
+	known string        // how the relay knows the event again
+	key   string
+	data  []byte // for the publisher
+}
+
+// errEntry is why an entry is refused that is no event.
+var errEntry = errors.New("not an event")
+
+func refuse(why string, args ...any) error {
+	return fmt.Errorf("%w: %w", errEntry, fmt.Errorf(why, args...))
+}
+
+// parse reads an entry of whatever form. On error, what of it could be read is
+// returned as well.
+func parse(raw bson.RawValue, o *origin) (entry, error) {
+	e := entry{raw: raw}
+	doc, ok := raw.DocumentOK()
+	if !ok {
+		return e, refuse("it is %s, not a document", raw.Type)
+	}
+	if e.id = doc.Lookup("id"); absent(e.id) && o.outbox {
+		e.id = doc.Lookup("_id")
+	}
+	told, err := e.event(doc, o)
+	if err != nil {
+		return e, err
+	}
+	if name, ok := text(e.id); ok && name != told.ID {
+		return e, refuse("its id %q is not the %q of its event", name, told.ID)
+	}
+	e.known, e.key = told.Source+"\x00"+told.ID, told.PartitionKey
+	return e, nil
+}
+
+// event reads the encoded event, or makes it of the fields.
+func (e *entry) event(doc bson.Raw, o *origin) (told events.Event, err error) {
+	v := doc.Lookup("event")
+	if v.IsZero() {
+		if told, err = o.foreign(doc, e.id); err != nil {
+			return told, err
+		}
+		e.data, err = events.Encode(told)
+	} else {
+		if e.data, err = encoded(v); err != nil {
+			return told, err
+		}
+		told, err = events.Decode(e.data)
+	}
+	if err != nil {
+		return told, fmt.Errorf("%w: %w", errEntry, err)
+	}
+	return told, nil
+}
+
+// encoded are the bytes of an event, which other languages may write as text.
+func encoded(v bson.RawValue) ([]byte, error) {
+	if _, data, ok := v.BinaryOK(); ok {
+		return data, nil
+	}
+	if s, ok := v.StringValueOK(); ok {
+		return []byte(s), nil
+	}
+	return nil, refuse("event is %s, neither bytes nor text", v.Type)
+}
+
+// text is what an id is in an event: a text as it is, an ObjectId in hex, a UUID
+// in its usual form, a whole number in decimal.
+func text(v bson.RawValue) (string, bool) {
+	switch v.Type {
+	case bson.TypeString:
+		return v.StringValueOK()
+	case bson.TypeObjectID:
+		id, ok := v.ObjectIDOK()
+		return id.Hex(), ok
+	case bson.TypeInt32, bson.TypeInt64:
+		n, ok := v.AsInt64OK()
+		return fmt.Sprint(n), ok
+	case bson.TypeDouble: // which scripts count in
+		f, ok := v.DoubleOK()
+		return fmt.Sprintf("%.0f", f), ok && f == math.Trunc(f) && math.Abs(f) < 1<<53
+	case bson.TypeBinary:
+		_, data, ok := v.BinaryOK()
+		id, err := uuid.FromBytes(data)
+		return id.String(), ok && err == nil
+	}
+	return "", false
+}

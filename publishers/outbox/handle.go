@@ -1,0 +1,148 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// handle publishes the events that a change brought.
+func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	found, err := r.found(ctx, &c)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	o := r.origin(c.Collection, c.Key)
+	o.at, o.wall, o.number = c.ClusterTime, c.Wall, c.Index
+	o.ids = func() ids { return r.idsAt(ctx, &c) }
+	b, err := r.publish(ctx, o, found)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	return []publishers.Receipt{b}, nil
+}
+
+func (r *Relay) origin(collection string, document bson.Raw) *origin {
+	return &origin{collection: collection, document: document, outbox: r.outboxes[collection] != nil, source: r.cfg.Source}
+}
+
+// found are the entries that a change brought, and maybe others.
+func (r *Relay) found(ctx context.Context, c *follow.Change) ([]bson.RawValue, error) {
+	if r.outboxes[c.Collection] != nil {
+		if c.Operation != "insert" || c.Full == nil {
+			return nil, nil
+		}
+		return []bson.RawValue{{Type: bson.TypeEmbeddedDocument, Value: c.Full}}, nil
+	}
+	if r.arrays[c.Collection] == nil {
+		return nil, nil
+	}
+	if c.Operation != "update" {
+		return elements(c.Full.Lookup(string(r.cfg.Field))), nil
+	}
+	news := r.cfg.Field.newIn(c.Updated)
+	if news.unclear {
+		return r.arrayAt(ctx, c)
+	}
+	return news.entries, nil
+}
+
+// elements are what an array holds; what is no array counts as one element.
+func elements(v bson.RawValue) []bson.RawValue {
+	if absent(v) {
+		return nil
+	}
+	array, ok := v.ArrayOK()
+	if !ok {
+		return []bson.RawValue{v}
+	}
+	all, _ := array.Values() // the server's documents are well-formed
+	return slices.DeleteFunc(all, absent)
+}
+
+// brought is what an update says of the array.
+type brought struct {
+	entries []bson.RawValue
+	unclear bool // something inside of entries changed: read the document
+}
+
+// newIn reads the updated fields. What is appended comes as one field for each
+// element, "_outbox.3"; a first event, and whatever else is done to the array,
+// comes as the whole of it. After the relay's own clean-up it is the whole of
+// what is left, all of which the stream told of before: the mark says so, and
+// without it those events would come a second time, behind their successors.
+func (f Field) newIn(updated bson.Raw) (b brought) {
+	fields, _ := updated.Elements()
+	type appended struct {
+		index int
+		value bson.RawValue
+	}
+	var news []appended
+	for _, field := range fields {
+		name := field.Key()
+		index, isIn := strings.CutPrefix(name, string(f)+".")
+		switch {
+		case name == f.cleared():
+			return brought{}
+		case name == string(f):
+			b.entries = elements(field.Value())
+		case isIn:
+			n, err := strconv.Atoi(index)
+			b.unclear = b.unclear || err != nil
+			news = append(news, appended{n, field.Value()}) // not used when unclear
+		}
+	}
+	slices.SortStableFunc(news, func(a, b appended) int { return cmp.Compare(a.index, b.index) })
+	for _, n := range news {
+		if !absent(n.value) {
+			b.entries = append(b.entries, n.value)
+		}
+	}
+	return b
+}
+
+// arrayAt reads the array as the change left it.
+func (r *Relay) arrayAt(ctx context.Context, c *follow.Change) ([]bson.RawValue, error) {
+	doc, err := r.documentAt(ctx, c)
+	if err != nil || doc == nil {
+		return nil, err // too long ago: it is for the sweep
+	}
+	return elements(doc.Lookup(string(r.cfg.Field))), nil
+}
+
+// idsAt are the ids of the document as the change left them; none, rather than
+// those of a later write, where that cannot be told any more.
+func (r *Relay) idsAt(ctx context.Context, c *follow.Change) ids {
+	for _, doc := range []bson.Raw{c.Full, c.Updated} {
+		if v := doc.Lookup(r.cfg.Correlation); !absent(v) {
+			return idsOf(v)
+		}
+	}
+	if c.Operation != "update" || slices.Contains(c.Removed, r.cfg.Correlation) {
+		return ids{}
+	}
+	doc, err := r.documentAt(ctx, c)
+	if err != nil || doc == nil {
+		return ids{}
+	}
+	return idsOf(doc.Lookup(r.cfg.Correlation))
+}
+
+// documentAt reads a document as of a change; nil if it is too long ago.
+func (r *Relay) documentAt(ctx context.Context, c *follow.Change) (bson.Raw, error) {
+	docs, err := r.readAt(ctx, r.arrays[c.Collection], []bson.RawValue{c.ID()}, c.ClusterTime)
+	if tooLongAgo(err) || err == nil && len(docs) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, again(err)
+	}
+	return docs[0], nil
+}

@@ -1,0 +1,167 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/publishers"
+)
+
+// errAgain marks errors that another attempt may not see.
+var errAgain = errors.New("will be tried again")
+
+// Error codes of the server that another attempt does not change: bad values,
+// missing rights, unknown commands.
+var final = []int{2, 9, 13, 14, 18, 59, 72}
+
+// again marks err unless it will not pass.
+func again(err error) error {
+	var server mongo.ServerError
+	if err == nil || errors.Is(err, errAgain) {
+		return err
+	}
+	if errors.As(err, &server) {
+		for _, code := range final {
+			if server.HasErrorCode(code) {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w: %w", errAgain, err)
+}
+
+// batch is what one document brought, from the publisher to the clean-up. It is
+// the receipt that the position waits for.
+type batch struct {
+	origin  *origin
+	entries []*passage
+	broken  error // it was not taken in whole
+	err     error
+	done    chan struct{} // closed when err is final
+
+	judged  bool // outcome is known
+	outcome error
+}
+
+// passage is one entry on its way.
+type passage struct {
+	entry
+	receipt publishers.Receipt // nil for what was refused at once
+	refusal error              // why it is moved aside
+}
+
+// Done implements publishers.Receipt.
+func (b *batch) Done() <-chan struct{} { return b.done }
+
+// Wait implements publishers.Receipt.
+func (b *batch) Wait(ctx context.Context) (events.Position, error) {
+	select {
+	case <-b.done:
+		return events.Position{}, b.err
+	case <-ctx.Done():
+		return events.Position{}, ctx.Err()
+	}
+}
+
+func (b *batch) settle(err error) {
+	b.err = err
+	close(b.done)
+}
+
+// publish hands those of the entries on that are not known. The batch is nil if
+// that is none.
+func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue) (*batch, error) {
+	b := &batch{origin: o, done: make(chan struct{})}
+	first := o.number
+	for i, raw := range found {
+		o.number = first + i
+		p := &passage{}
+		p.entry, p.refusal = parse(raw, o)
+		if p.refusal == nil {
+			if r.known.Contains(p.known) {
+				r.counts.repeated.Add(1)
+				continue
+			}
+			if p.receipt, b.broken = r.enqueue(ctx, p); b.broken != nil {
+				break
+			}
+			r.known.Add(p.known, struct{}{})
+		}
+		b.entries = append(b.entries, p)
+	}
+	if len(b.entries) == 0 {
+		return nil, b.broken
+	}
+	if err := r.push(ctx, b); err != nil {
+		return nil, err
+	}
+	return b, b.broken
+}
+
+// enqueue waits for a publisher that cannot take anything in now; nothing else is
+// handed on meanwhile, so the order stays. An event that it never takes is refused.
+func (r *Relay) enqueue(ctx context.Context, p *passage) (publishers.Receipt, error) {
+	for attempt := 0; ; attempt++ {
+		receipt, err := r.cfg.Publisher.EnqueueEncoded(ctx, p.key, p.data)
+		switch {
+		case err == nil:
+			return receipt, nil
+		case r.cfg.Permanent(err):
+			p.refusal = err
+			return nil, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+		r.counts.held.Add(1)
+		r.cfg.Log.Warn("the publisher takes no events in", "relay", r.cfg.Name, "error", err)
+		if err := pause(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// push hands a batch to the clean-up.
+func (r *Relay) push(ctx context.Context, b *batch) error {
+	select {
+	case r.queue <- b:
+		r.counts.enter(b)
+		return nil
+	case <-ctx.Done():
+		r.lost.Store(true)
+		return context.Cause(ctx)
+	}
+}
+
+// published waits for all of a batch and sorts out what was refused. The first
+// error that passes is returned: then none of the batch is cleaned up.
+func (r *Relay) published(ctx context.Context, b *batch) error {
+	if !b.judged {
+		b.outcome, b.judged = r.judge(ctx, b), true
+	}
+	return b.outcome
+}
+
+func (r *Relay) judge(ctx context.Context, b *batch) error {
+	failure := b.broken
+	for _, p := range b.entries {
+		if p.receipt == nil {
+			continue
+		}
+		_, err := p.receipt.Wait(ctx)
+		switch {
+		case err == nil:
+			r.counts.published.Add(1)
+			r.counts.bytes.Add(int64(len(p.data)))
+		case r.cfg.Permanent(err):
+			p.refusal = err
+		case failure == nil:
+			failure = fmt.Errorf("%w: %w", errAgain, err)
+		}
+	}
+	return failure
+}

@@ -1,0 +1,214 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// Relay publishes the events that wait in a database, see the package comment
+// for what it promises. Run may be called by one goroutine at a time; Status and
+// Ready may be called by any.
+type Relay struct {
+	cfg      Config
+	follower *follow.Follower
+	arrays   map[string]*mongo.Collection // those whose documents carry events
+	outboxes map[string]*mongo.Collection
+	refused  *mongo.Collection
+	counts   counts
+
+	known *lru.Cache[string, struct{}] // events published or on their way; the reader's own
+	lost  atomic.Bool                  // something failed: forget what is known before reading again
+	epoch int64                        // of the lease that known belongs to; the reader's own
+	queue chan *batch                  // to the cleaner, in the order of publishing
+}
+
+// New checks cfg. Nothing is asked of the server before Run.
+func New(cfg Config) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	r := &Relay{
+		cfg:      cfg,
+		arrays:   collections(cfg.Database, cfg.Documents),
+		outboxes: collections(cfg.Database, cfg.Outboxes),
+		refused:  cfg.Database.Collection(cfg.Refused),
+		queue:    make(chan *batch, cfg.Window),
+	}
+	var err error
+	if r.known, err = lru.New[string, struct{}](cfg.Remember); err != nil {
+		return nil, fmt.Errorf("publishers/outbox: %w", err)
+	}
+	if r.follower, err = follow.New(r.following()); err != nil {
+		return nil, fmt.Errorf("publishers/outbox: %w", err)
+	}
+	return r, nil
+}
+
+func collections(db *mongo.Database, names []string) map[string]*mongo.Collection {
+	all := make(map[string]*mongo.Collection, len(names))
+	for _, name := range names {
+		all[name] = db.Collection(name)
+	}
+	return all
+}
+
+func (r *Relay) following() follow.Config {
+	return follow.Config{
+		Name:        r.cfg.Name,
+		Database:    r.cfg.Database,
+		Pipeline:    r.pipeline(),
+		Checkpoints: r.cfg.Checkpoints,
+		Handle:      r.handle,
+		Sweep:       r.sweep,
+		SweepEvery:  r.cfg.SweepEvery,
+		Interleave:  reopening{r},
+		Passing:     func(err error) bool { return errors.Is(err, errAgain) },
+		Window:      r.cfg.Window,
+		Lease:       r.cfg.Lease,
+		Grace:       r.cfg.Grace,
+		StartAt:     r.cfg.StartAt,
+		FollowOn:    true, // a collection that comes back may carry events again
+		Log:         r.cfg.Log,
+	}
+}
+
+// pipeline asks for changes that may bring events, and leaves out of the
+// documents what the relay does not look at.
+func (r *Relay) pipeline() mongo.Pipeline {
+	array := "fullDocument." + string(r.cfg.Field)
+	brings := bson.D{{Key: "$or", Value: bson.A{
+		bson.D{{Key: "operationType", Value: "invalidate"}},
+		bson.D{{Key: "operationType", Value: "insert"}, {Key: "ns.coll", Value: in(r.cfg.Outboxes)}},
+		bson.D{{Key: "operationType", Value: "update"}, {Key: "ns.coll", Value: in(r.cfg.Documents)}},
+		bson.D{{Key: "operationType", Value: in([]string{"insert", "replace"})}, {Key: "ns.coll", Value: in(r.cfg.Documents)},
+			{Key: array, Value: bson.D{{Key: "$exists", Value: true}}}},
+	}}}
+	stages := mongo.Pipeline{{{Key: "$match", Value: brings}}}
+	if len(r.cfg.Outboxes) > 0 {
+		return stages // whole documents are needed
+	}
+	return append(stages, bson.D{{Key: "$project", Value: bson.D{
+		{Key: "operationType", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "wallTime", Value: 1}, {Key: "ns", Value: 1},
+		{Key: "documentKey", Value: 1}, {Key: "updateDescription", Value: 1},
+		{Key: array, Value: 1}, {Key: "fullDocument." + r.cfg.Correlation, Value: 1},
+	}}})
+}
+
+func in(names []string) bson.D {
+	list := bson.A{}
+	for _, name := range names {
+		list = append(list, name)
+	}
+	return bson.D{{Key: "$in", Value: list}}
+}
+
+// Ready is closed when the relay has the lease and its place in the stream is
+// stored: no event from then on can be missed.
+func (r *Relay) Ready() <-chan struct{} { return r.follower.Ready() }
+
+// Run relays until ctx ends, which is no error, or something is wrong that will
+// not pass: no change streams, or missing rights. While MongoDB or the publisher
+// cannot be reached it waits. Where the position fell off the oplog it takes a new
+// one and searches the collections for what it missed.
+func (r *Relay) Run(ctx context.Context) error {
+	if err := r.Ensure(ctx); err != nil && ctx.Err() == nil {
+		r.cfg.Log.Warn("the sweep will read whole collections: no index", "relay", r.cfg.Name, "error", err)
+	}
+	cleaning, stop := context.WithCancel(context.WithoutCancel(ctx))
+	cleaned := make(chan struct{})
+	go func() {
+		defer close(cleaned)
+		r.clean(cleaning)
+	}()
+	err := r.follow(ctx)
+	stop()
+	<-cleaned
+	if err != nil {
+		return fmt.Errorf("publishers/outbox: relay %q of %s: %w", r.cfg.Name, r.cfg.Database.Name(), err)
+	}
+	return nil
+}
+
+func (r *Relay) follow(ctx context.Context) error {
+	for {
+		err := r.follower.Run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, follow.ErrHistoryLost) {
+			return err
+		}
+		if err := r.recover(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// recover forgets a position that the server no longer has. The next one is taken
+// before the collections are searched, and the search comes before the first
+// change that is read from there. So what was written before is found where it
+// waits, since an event leaves the database only when it is published, and what
+// is written after is told by the stream. (A publisher of the changes themselves
+// cannot do so: nothing in a document tells which changes made it.)
+func (r *Relay) recover(ctx context.Context, lost error) error {
+	r.counts.recovered.Add(1)
+	r.cfg.Log.Warn("the history was lost; the collections are searched for events that wait", "relay", r.cfg.Name, "error", lost)
+	err := r.follower.Forget(ctx)
+	switch {
+	case err == nil, errors.Is(err, follow.ErrFollowed): // then the other one does it
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case !errors.Is(again(err), errAgain):
+		return err
+	}
+	return pause(ctx, 0)
+}
+
+// reopening is told whenever the stream is opened anew.
+type reopening struct{ r *Relay }
+
+// Begin waits until nothing is in flight, so that what is read again comes behind
+// it. What is known is forgotten if some of it failed, or if another relay may
+// have been at work meanwhile: where an event is published again, all of its
+// successors have to be.
+func (o reopening) Begin(ctx context.Context, state bson.Raw, _ bool) (bson.Raw, error) {
+	b := &batch{done: make(chan struct{})}
+	if err := o.r.push(ctx, b); err != nil {
+		return nil, err
+	}
+	if _, err := b.Wait(ctx); err != nil {
+		return nil, err
+	}
+	epoch := o.r.follower.Status().Epoch
+	if o.r.lost.Swap(false) || epoch != o.r.epoch {
+		o.r.known.Purge()
+	}
+	o.r.epoch = epoch
+	return state, nil
+}
+
+// Next has nothing: events that wait are found by the sweep.
+func (reopening) Next(context.Context) (*follow.Chunk, error) { return nil, nil }
+
+// pause waits between two attempts: 20 ms, doubled with each, up to 5 s.
+func pause(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(min(20*time.Millisecond<<min(attempt, 10), 5*time.Second))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

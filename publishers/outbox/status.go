@@ -1,0 +1,70 @@
+package outbox
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// Status is how a relay is doing. Its counts are those of this process.
+type Status struct {
+	// Follower is the change stream's part: the lease, the position as cluster
+	// time, the lag, and what went wrong last.
+	Follower follow.Status
+	// Published counts events that the publisher has kept, Bytes how large they
+	// were.
+	Published, Bytes int64
+	// Swept counts those of them that the change stream had not told of.
+	Swept int64
+	// Refused counts events that were moved aside.
+	Refused int64
+	// Repeated counts entries passed over because they had been published.
+	Repeated int64
+	// Stuck counts refusals of documents to be cleaned up.
+	Stuck int64
+	// Held counts attempts to hand on an event that the publisher did not take.
+	Held int64
+	// Sweeps counts whole sweeps, Postponed those for which the stream was too far
+	// behind, and Recovered how often the history was lost.
+	Sweeps, Postponed, Recovered int64
+	// Waiting is how many events are read and not yet published and cleaned up.
+	Waiting int64
+	// Oldest is how long ago, by the server's clock against ours, the first of them
+	// was written; 0 when none waits.
+	Oldest time.Duration
+}
+
+type counts struct {
+	published, bytes, swept, refused, repeated, stuck, held atomic.Int64
+	sweeps, postponed, recovered, waiting                   atomic.Int64
+	oldest                                                  atomic.Int64 // UnixNano, 0 for none
+}
+
+func (c *counts) enter(b *batch) { c.waiting.Add(int64(len(b.entries))) }
+
+func (c *counts) leave(b *batch) { c.waiting.Add(-int64(len(b.entries))) }
+
+// head notes which batch is waited for.
+func (c *counts) head(b *batch) {
+	if b == nil || b.origin == nil {
+		c.oldest.Store(0)
+		return
+	}
+	c.oldest.Store(b.origin.wall.UnixNano())
+}
+
+// Status tells how the relay is doing now.
+func (r *Relay) Status() Status {
+	c := &r.counts
+	s := Status{
+		Follower:  r.follower.Status(),
+		Published: c.published.Load(), Bytes: c.bytes.Load(), Swept: c.swept.Load(), Refused: c.refused.Load(),
+		Repeated: c.repeated.Load(), Stuck: c.stuck.Load(), Held: c.held.Load(),
+		Sweeps: c.sweeps.Load(), Postponed: c.postponed.Load(), Recovered: c.recovered.Load(), Waiting: c.waiting.Load(),
+	}
+	if at := c.oldest.Load(); at != 0 {
+		s.Oldest = max(0, time.Since(time.Unix(0, at)))
+	}
+	return s
+}

@@ -1,0 +1,259 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// How many documents are looked at together, and how large they may be in all
+// before no further one is taken.
+const (
+	sweepPage  = 200
+	sweepBytes = 8 << 20
+)
+
+// Ensure creates the index by which the sweep finds documents with waiting
+// events, in each collection that has such. It holds only documents that have
+// some, and is found or made; Run calls it as well.
+func (r *Relay) Ensure(ctx context.Context) error {
+	path := string(r.cfg.Field) + ".id"
+	there := bson.D{{Key: path, Value: bson.D{{Key: "$exists", Value: true}}}}
+	index := mongo.IndexModel{
+		Keys:    bson.D{{Key: path, Value: 1}},
+		Options: options.Index().SetName(string(r.cfg.Field) + "_waiting").SetPartialFilterExpression(there),
+	}
+	for _, name := range r.cfg.Documents {
+		if _, err := r.arrays[name].Indexes().CreateOne(ctx, index); err != nil {
+			return fmt.Errorf("publishers/outbox: create the index of waiting events of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// sweep publishes events that wait and that the change stream has passed by: it
+// runs between two changes, and what was there at a time up to which all changes
+// were handled, is still there and is not on its way, was missed. That time is the
+// database's own, so no clock decides, and nothing overtakes an event that the
+// stream is still to tell of.
+//
+// When the stream is further behind than the server's snapshots reach, that cannot
+// be told: the sweep is left to the next time.
+func (r *Relay) sweep(ctx context.Context) error {
+	at, err := r.passed(ctx)
+	if err != nil || at == (bson.Timestamp{}) {
+		return again(err)
+	}
+	for _, name := range slices.Concat(r.cfg.Documents, r.cfg.Outboxes) {
+		err := r.sweepCollection(ctx, name, at)
+		if tooLongAgo(err) {
+			r.counts.postponed.Add(1)
+			return nil
+		}
+		if err != nil {
+			return again(fmt.Errorf("sweep %s: %w", name, err))
+		}
+	}
+	r.counts.sweeps.Add(1)
+	return nil
+}
+
+// passed is a time up to which all changes were handled, zero if none is known.
+func (r *Relay) passed(ctx context.Context) (bson.Timestamp, error) {
+	at := r.follower.Status().Position
+	if at != (bson.Timestamp{}) {
+		return before(at), nil // of a transaction's changes, some may be left
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	var position struct{ Start bson.Timestamp }
+	err := r.checkpoints().FindOne(ctx, bson.D{{Key: "_id", Value: r.cfg.Name}}).Decode(&position)
+	return before(position.Start), err
+}
+
+func before(t bson.Timestamp) bson.Timestamp {
+	switch {
+	case t.I > 0:
+		t.I--
+	case t.T > 0:
+		t.T, t.I = t.T-1, ^uint32(0)
+	}
+	return t
+}
+
+// sweepCollection reads what waits now, and asks for each page of it what of that
+// waited then.
+func (r *Relay) sweepCollection(ctx context.Context, name string, at bson.Timestamp) error {
+	cursor, err := r.waiting(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server forgets it by itself
+	var page []bson.Raw
+	size := 0
+	for cursor.Next(ctx) {
+		if doc := cursor.Current; r.hasNews(name, doc) {
+			page, size = append(page, bytes.Clone(doc)), size+len(doc)
+		}
+		if len(page) == sweepPage || size > sweepBytes {
+			if err := r.sweepPage(ctx, name, at, page); err != nil {
+				return err
+			}
+			page, size = page[:0], 0
+		}
+	}
+	if err := cursor.Err(); err != nil || len(page) == 0 {
+		return err
+	}
+	return r.sweepPage(ctx, name, at, page)
+}
+
+func (r *Relay) waiting(ctx context.Context, name string) (*mongo.Cursor, error) {
+	if outbox := r.outboxes[name]; outbox != nil {
+		return outbox.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
+	}
+	there := bson.D{{Key: string(r.cfg.Field) + ".id", Value: bson.D{{Key: "$exists", Value: true}}}}
+	return r.arrays[name].Find(ctx, there, options.Find().SetProjection(r.parts()).SetBatchSize(sweepPage))
+}
+
+// parts are those of a document that the relay looks at.
+func (r *Relay) parts() bson.D {
+	return bson.D{{Key: string(r.cfg.Field), Value: 1}, {Key: r.cfg.Correlation, Value: 1}}
+}
+
+// entriesOf are those of a document of a collection.
+func (r *Relay) entriesOf(name string, doc bson.Raw) []bson.RawValue {
+	if r.outboxes[name] != nil {
+		return []bson.RawValue{{Type: bson.TypeEmbeddedDocument, Value: doc}}
+	}
+	return elements(doc.Lookup(string(r.cfg.Field)))
+}
+
+// hasNews says whether a document has entries that are not on their way.
+func (r *Relay) hasNews(name string, doc bson.Raw) bool {
+	o := r.origin(name, doc)
+	return slices.ContainsFunc(r.entriesOf(name, doc), func(raw bson.RawValue) bool {
+		e, err := parse(raw, o)
+		return err != nil || !r.known.Contains(e.known)
+	})
+}
+
+// sweepPage publishes what waits in each document now, did so then, and is not on
+// its way, and waits until that is done.
+func (r *Relay) sweepPage(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) error {
+	then, err := r.then(ctx, name, at, page)
+	if err != nil {
+		return err
+	}
+	var batches []*batch
+	for _, doc := range page {
+		missed := r.missed(name, doc, then[idText(doc)])
+		if len(missed) == 0 {
+			continue
+		}
+		o := r.originOf(name, doc, at)
+		b, err := r.publish(ctx, o, missed)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			batches = append(batches, b)
+			r.counts.swept.Add(int64(len(b.entries)))
+		}
+	}
+	for _, b := range batches {
+		if _, err := b.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// then reads the documents of a page as they were.
+func (r *Relay) then(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) (map[string]bson.Raw, error) {
+	from := r.arrays[name]
+	if from == nil {
+		from = r.outboxes[name]
+	}
+	ids := make([]bson.RawValue, len(page))
+	for i, doc := range page {
+		ids[i] = doc.Lookup("_id")
+	}
+	docs, err := r.readAt(ctx, from, ids, at)
+	byID := make(map[string]bson.Raw, len(docs))
+	for _, doc := range docs {
+		byID[idText(doc)] = doc
+	}
+	return byID, err
+}
+
+func idText(doc bson.Raw) string {
+	id := doc.Lookup("_id")
+	return string(append([]byte{byte(id.Type)}, id.Value...))
+}
+
+// missed are the entries that a document had then and has now, in order.
+func (r *Relay) missed(name string, now, then bson.Raw) []bson.RawValue {
+	if then == nil {
+		return nil
+	}
+	had := r.entriesOf(name, then)
+	return slices.DeleteFunc(r.entriesOf(name, now), func(raw bson.RawValue) bool {
+		return !slices.ContainsFunc(had, raw.Equal)
+	})
+}
+
+// originOf is where a swept entry was found. When it was written is not known
+// any more; what it lacks comes from the time of the sweep.
+func (r *Relay) originOf(name string, doc bson.Raw, at bson.Timestamp) *origin {
+	key, _ := bson.Marshal(bson.D{{Key: "_id", Value: doc.Lookup("_id")}}) // it was one before
+	o := r.origin(name, key)
+	o.at, o.wall = at, time.Unix(int64(at.T), 0)
+	o.ids = func() ids { return idsOf(doc.Lookup(r.cfg.Correlation)) }
+	return o
+}
+
+// readAt reads documents as of a cluster time.
+func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.RawValue, at bson.Timestamp) ([]bson.Raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	session, err := r.cfg.Database.Client().StartSession(options.Session().SetSnapshot(true).SetSnapshotTime(at))
+	if err != nil {
+		return nil, err
+	}
+	defer session.EndSession(ctx)
+	ctx = mongo.NewSessionContext(ctx, session)
+	opts := options.Find()
+	if r.arrays[from.Name()] != nil {
+		opts.SetProjection(r.parts())
+	}
+	cursor, err := from.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: docs}}}}, opts)
+	if err != nil {
+		return nil, err
+	}
+	var all []bson.Raw
+	return all, cursor.All(ctx, &all)
+}
+
+// tooLongAgo tells that the server has no snapshots of a time any more: its codes
+// SnapshotTooOld and SnapshotUnavailable.
+func tooLongAgo(err error) bool {
+	var server mongo.ServerError
+	return errors.As(err, &server) && (server.HasErrorCode(239) || server.HasErrorCode(246))
+}
+
+func (r *Relay) checkpoints() *mongo.Collection {
+	if r.cfg.Checkpoints != nil {
+		return r.cfg.Checkpoints
+	}
+	return r.cfg.Database.Collection(follow.Checkpoints)
+}
