@@ -225,4 +225,3 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	}
 	t.Fatalf("in vain waited for: %s", what)
 }
-

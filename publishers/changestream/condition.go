@@ -1,0 +1,110 @@
+package changestream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// A condition restricts a rule. One test is not nil.
+type condition struct {
+	changed []path       // any of them
+	exists  []path       // all of them
+	missing []path       // none of them
+	equals  []comparison // all of them, in the document
+	was     []comparison // all of them, in the document before the change
+}
+
+// comparison is of a field with a constant, as JSON.
+type comparison struct {
+	path  path
+	value []byte
+}
+
+var errNoImage = errors.New("the rule asks what the document was, and there is no before-image " +
+	"(changeStreamPreAndPostImages was not on when it changed, or the image has expired)")
+
+// holds is an error where it cannot be known.
+func (w *condition) holds(d *document) (bool, error) {
+	if len(w.changed) > 0 && !anyChanged(w.changed, d.c) {
+		return false, nil
+	}
+	if d.c.Operation == "update" && d.main == nil {
+		return true, nil // the document is gone: the rule says what to do
+	}
+	for _, p := range w.exists {
+		if _, ok := d.find(p); !ok {
+			return false, nil
+		}
+	}
+	for _, p := range w.missing {
+		if _, ok := d.find(p); ok {
+			return false, nil
+		}
+	}
+	for _, c := range w.equals {
+		if v, ok := d.find(c.path); !c.equal(v, ok) {
+			return false, nil
+		}
+	}
+	return w.wasSo(d.c)
+}
+
+func (w *condition) wasSo(c *Change) (bool, error) {
+	if len(w.was) == 0 {
+		return true, nil
+	}
+	if c.Before == nil {
+		return false, errNoImage
+	}
+	for _, one := range w.was {
+		if v, ok := one.path.in(c.Before); !one.equal(v, ok) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func anyChanged(paths []path, c *Change) bool {
+	for _, p := range paths {
+		if p.changedBy(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// equal compares numbers by value, and everything else as it would be written
+// into an event. An absent field equals null.
+func (c *comparison) equal(v bson.RawValue, there bool) bool {
+	if !there {
+		return string(c.value) == "null"
+	}
+	if number, err := appendNumber(nil, v); err == nil && v.Type != bson.TypeString {
+		return sameNumber(string(number), string(c.value))
+	}
+	text, err := appendNatural(nil, v, 1)
+	return err == nil && bytes.Equal(text, c.value)
+}
+
+func sameNumber(a, b string) bool {
+	if !isNumber(a) || !isNumber(b) || len(a) > maxIntegerDigits || len(b) > maxIntegerDigits {
+		return a == b
+	}
+	x, _, errX := big.ParseFloat(a, 10, 160, big.ToNearestEven)
+	y, _, errY := big.ParseFloat(b, 10, 160, big.ToNearestEven)
+	return errX == nil && errY == nil && x.Cmp(y) == 0
+}
+
+// asJSON writes a constant of a mapping file.
+func asJSON(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("%v cannot be written as JSON", v)
+	}
+	return b, nil
+}

@@ -1,0 +1,110 @@
+package changestream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// names are the collections of the mapping, sorted.
+func (m *Mapping) names() []string {
+	var all []string
+	for name := range m.Collections {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// images asks which collections store the images of their changes, after turning
+// them on where that is wanted.
+func (p *Publisher) images(ctx context.Context) (after, before options.FullDocument, err error) {
+	on, err := p.withImages(ctx)
+	if err == nil && p.cfg.EnsureImages {
+		if err = p.ensureImages(ctx, on); err == nil {
+			on, err = p.withImages(ctx)
+		}
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("changestream: look for before-images in %s: %w", p.cfg.Database.Name(), err)
+	}
+	with := 0
+	for _, has := range on {
+		if has {
+			with++
+		}
+	}
+	switch {
+	case with == 0:
+		return options.UpdateLookup, "", nil // a server before 6.0 does not know the other option
+	case with == len(p.cfg.Mapping.Collections):
+		return options.WhenAvailable, options.WhenAvailable, nil
+	}
+	return options.UpdateLookup, options.WhenAvailable, nil
+}
+
+// withImages has the collections that exist.
+func (p *Publisher) withImages(ctx context.Context) (map[string]bool, error) {
+	cur, err := p.cfg.Database.ListCollections(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}}})
+	if err != nil {
+		return nil, err
+	}
+	var all []struct {
+		Name    string
+		Options struct {
+			Images struct{ Enabled bool } `bson:"changeStreamPreAndPostImages"`
+		}
+	}
+	if err := cur.All(ctx, &all); err != nil {
+		return nil, err
+	}
+	on := map[string]bool{}
+	for _, c := range all {
+		on[c.Name] = c.Options.Images.Enabled
+	}
+	return on, nil
+}
+
+func (p *Publisher) ensureImages(ctx context.Context, on map[string]bool) error {
+	images := bson.D{{Key: "enabled", Value: true}}
+	for _, name := range p.cfg.Mapping.names() {
+		has, exists := on[name]
+		if has {
+			continue
+		}
+		command := "collMod"
+		if !exists {
+			command = "create"
+		}
+		err := p.cfg.Database.RunCommand(ctx, bson.D{{Key: command, Value: name}, {Key: "changeStreamPreAndPostImages", Value: images}}).Err()
+		if err != nil && !alreadyThere(err) {
+			return fmt.Errorf("turn on images for %s (MongoDB 6.0 or newer, and the right to collMod): %w", name, err)
+		}
+	}
+	return nil
+}
+
+func alreadyThere(err error) bool {
+	const namespaceExists = 48
+	var server mongo.ServerError
+	return errors.As(err, &server) && server.HasErrorCode(namespaceExists)
+}
+
+// lookUp reads the document of an update for which the server told none: where
+// images are on, one whose image has expired or was not kept yet.
+func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
+	if c.Operation != "update" || c.Full != nil || p.after != options.WhenAvailable {
+		return nil
+	}
+	doc, err := p.cfg.Database.Collection(c.Collection).FindOne(ctx, c.Key).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil
+	}
+	c.Full = doc
+	return err
+}

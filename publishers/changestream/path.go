@@ -1,0 +1,109 @@
+package changestream
+
+import (
+	"bytes"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// A path is a dotted way to a field, through documents and, by number, arrays.
+// A field whose name has a dot in it cannot be named.
+type path []string
+
+func newPath(s string) path { return strings.Split(s, ".") }
+
+func (p path) String() string { return strings.Join(p, ".") }
+
+// in finds the value in a document; false where there is none, or null.
+func (p path) in(doc bson.Raw) (bson.RawValue, bool) {
+	if len(doc) == 0 {
+		return bson.RawValue{}, false
+	}
+	v, err := doc.LookupErr(p...)
+	if err != nil || v.Type == bson.TypeNull || v.Type == bson.TypeUndefined {
+		return bson.RawValue{}, false
+	}
+	return v, true
+}
+
+// within tells what is left of p behind prefix.
+func (p path) within(prefix path) (rest path, ok bool) {
+	if len(prefix) > len(p) {
+		return nil, false
+	}
+	for i := range prefix {
+		if prefix[i] != p[i] {
+			return nil, false
+		}
+	}
+	return p[len(prefix):], true
+}
+
+// changedBy says whether a change changed the field, as far as can be known. Of
+// an update, the server tells what was set and removed. Of a replacement only a
+// before-image tells; without one, every field counts as changed. Of the others,
+// every field is new or gone.
+func (p path) changedBy(c *Change) bool {
+	switch c.Operation {
+	case "update":
+		return p.updatedBy(c)
+	case "replace":
+		return c.Before == nil || p.differs(c.Before, c.Full)
+	}
+	return true
+}
+
+func (p path) updatedBy(c *Change) bool {
+	elements, err := c.Updated.Elements()
+	if err != nil && len(c.Updated) > 0 {
+		return true
+	}
+	for _, e := range elements {
+		set := newPath(e.Key())
+		if _, below := set.within(p); below {
+			return true
+		}
+		if rest, above := p.within(set); above && p.differsFrom(c.Before, rest, e.Value()) {
+			return true
+		}
+	}
+	for _, removed := range c.Removed {
+		if p.overlaps(newPath(removed)) {
+			return true
+		}
+	}
+	for _, cut := range c.Truncated {
+		if p.overlaps(newPath(cut.Field)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p path) overlaps(q path) bool {
+	_, above := p.within(q)
+	_, below := q.within(p)
+	return above || below
+}
+
+// differsFrom compares the field with what it was, where a value above it was set.
+func (p path) differsFrom(before bson.Raw, rest path, set bson.RawValue) bool {
+	if before == nil {
+		return true
+	}
+	old, had := p.in(before)
+	now, has := bson.RawValue{}, false
+	if doc, ok := set.DocumentOK(); ok {
+		now, has = rest.in(doc)
+	}
+	return had != has || !same(old, now)
+}
+
+func (p path) differs(before, after bson.Raw) bool {
+	old, had := p.in(before)
+	now, has := p.in(after)
+	return had != has || !same(old, now)
+}
+
+func same(a, b bson.RawValue) bool { return a.Type == b.Type && bytes.Equal(a.Value, b.Value) }

@@ -1,0 +1,221 @@
+package changestream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// Publisher publishes the changes of a database as events. Run may be called by
+// one goroutine at a time, the rest is safe for concurrent use.
+type Publisher struct {
+	cfg   Config
+	ready chan struct{}
+	once  sync.Once
+	after options.FullDocument // what Run found out about images
+
+	mu       sync.Mutex
+	follower *follow.Follower
+	status   Status
+}
+
+// New checks cfg. Nothing is asked of the server before Run.
+func New(cfg Config) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Publisher{cfg: cfg.withDefaults(), ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when no change from then on can be missed.
+func (p *Publisher) Ready() <-chan struct{} { return p.ready }
+
+// Run publishes until ctx ends, which is no error, or something stops it for
+// good: what stops a follower (follow.ErrHistoryLost, unless Config.Snapshot
+// finds the way back by itself; follow.ErrInvalidated; follow.ErrEventTooLarge),
+// or a refusal of the stream that is not about one event.
+func (p *Publisher) Run(ctx context.Context) error {
+	for {
+		err := p.runOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, follow.ErrHistoryLost) && p.cfg.Snapshot:
+			p.cfg.Log.Error("changes were missed; a new snapshot begins", "name", p.cfg.Name, "error", err)
+			p.counted(func(s *Status) { s.HistoryLost++ })
+			err = p.Forget(ctx)
+		}
+		if err != nil && !errors.Is(err, follow.ErrFollowed) {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) runOnce(ctx context.Context) error {
+	f, err := p.newFollower(ctx)
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	waiting.Go(func() {
+		select {
+		case <-f.Ready():
+			p.once.Do(func() { close(p.ready) })
+		case <-running.Done():
+		}
+	})
+	return f.Run(ctx)
+}
+
+// newFollower asks first which images there are.
+func (p *Publisher) newFollower(ctx context.Context) (*follow.Follower, error) {
+	after, before, err := p.foundImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.after = after
+	f, err := p.follow(after, before)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.follower = f
+	return f, nil
+}
+
+func (p *Publisher) follow(after, before options.FullDocument) (*follow.Follower, error) {
+	return follow.New(follow.Config{
+		Name: p.cfg.Name, Database: p.cfg.Database, Checkpoints: p.cfg.Checkpoints, Pipeline: p.pipeline(),
+		FullDocument: after, FullDocumentBeforeChange: before,
+		Handle: p.handle, Interleave: &snapshot{p: p},
+		Window: p.cfg.Window, Lease: p.cfg.Lease, StartAt: p.cfg.StartAt, FollowOn: p.cfg.FollowOn, Log: p.cfg.Log,
+	})
+}
+
+// pipeline lets through what is about the mapping's collections.
+func (p *Publisher) pipeline() mongo.Pipeline {
+	ours := bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}
+	return mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
+		bson.D{{Key: "ns.coll", Value: ours}},
+		bson.D{{Key: "to.coll", Value: ours}},
+		bson.D{{Key: "operationType", Value: bson.D{{Key: "$in", Value: bson.A{"invalidate", "dropDatabase"}}}}},
+	}}}}}}
+}
+
+// Forget removes the position, so that the next Run starts as the first: with a
+// snapshot if Config.Snapshot says so. It fails while a publisher runs.
+func (p *Publisher) Forget(ctx context.Context) error {
+	f, err := p.follow("", "")
+	if err != nil {
+		return err
+	}
+	return f.Forget(ctx)
+}
+
+// handle publishes the events of one change.
+func (p *Publisher) handle(ctx context.Context, c Change) ([]publishers.Receipt, error) {
+	if p.cfg.Mapping.Collections[c.Collection] == nil {
+		p.counted(func(s *Status) { s.Ignored++ })
+		return nil, nil
+	}
+	if err := p.lookUp(ctx, &c); err != nil {
+		return nil, fmt.Errorf("look up the document: %w", err)
+	}
+	return p.publish(ctx, &c, "")
+}
+
+// publish maps c and hands its events over. What cannot be mapped, or is refused
+// for good, is put aside before anything that follows it is handled.
+func (p *Publisher) publish(ctx context.Context, c *Change, snapshot string) ([]publishers.Receipt, error) {
+	made, refusal := p.mapSafely(*c)
+	id := p.identify(c, snapshot)
+	var receipts []publishers.Receipt
+	for i := range made {
+		e := &made[i]
+		if snapshot != "" {
+			setDefault(&e.CorrelationID, snapshot)
+		}
+		id.complete(e, c, p.cfg.Source)
+		r, err := p.cfg.To.Enqueue(ctx, *e)
+		switch {
+		case err == nil:
+			receipts = append(receipts, &receipt{Receipt: r, p: p, c: c, id: id, snapshot: snapshot, e: *e})
+		case ctx.Err() != nil || !p.cfg.Permanent(err):
+			return nil, fmt.Errorf("publish %s: %w", e.Type, err)
+		default:
+			if err := p.refuse(ctx, c, id, snapshot, e, err); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return receipts, p.conclude(ctx, c, id, snapshot, len(made), refusal)
+}
+
+// conclude counts a change without events, or puts it aside.
+func (p *Publisher) conclude(ctx context.Context, c *Change, id *identity, snapshot string, made int, refusal error) error {
+	switch {
+	case errors.Is(refusal, ErrSkip):
+		p.counted(func(s *Status) { s.Skipped++ })
+	case refusal != nil:
+		return p.refuse(ctx, c, id, snapshot, nil, refusal)
+	case made == 0:
+		p.counted(func(s *Status) { s.Ignored++ })
+	}
+	return nil
+}
+
+// mapSafely keeps one document that a mapping did not expect from ending the
+// publisher, which would meet it again at each start.
+func (p *Publisher) mapSafely(c Change) (made []event, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			made, err = nil, fmt.Errorf("the mapping panicked: %v", r)
+		}
+	}()
+	for _, doc := range []bson.Raw{c.Key, c.Full, c.Before, c.Updated} {
+		if doc == nil {
+			continue
+		}
+		if err := doc.Validate(); err != nil {
+			return nil, fmt.Errorf("the change has a document that is not BSON: %w", err)
+		}
+	}
+	return p.cfg.Mapping.Collections[c.Collection](c)
+}
+
+// pauseBetween is how long to wait before the server is asked about images again.
+const pauseBetween = 500 * time.Millisecond
+
+// foundImages asks about images, as often as it takes until the server answers.
+func (p *Publisher) foundImages(ctx context.Context) (after, before options.FullDocument, err error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
+		after, before, err = p.images(attempt)
+		cancel()
+		var server mongo.ServerError
+		refused := errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(codeNotPrimary)
+		if err == nil || refused || ctx.Err() != nil {
+			return after, before, err
+		}
+		p.cfg.Log.Warn("the server does not answer", "name", p.cfg.Name, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pauseBetween):
+		}
+	}
+}
+
+const codeNotPrimary = 10107

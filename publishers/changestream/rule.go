@@ -1,0 +1,205 @@
+package changestream
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/correlation"
+)
+
+// A rule of a mapping file makes one event of each change that it is about.
+type rule struct {
+	on          []string
+	when        []condition
+	event       string
+	version     int
+	source      string
+	subject     template
+	key         template
+	correlation [3]path // correlation id, causation id, trace context; nil where none
+	missing     onMissing
+	gone        onMissing
+	data        []member
+}
+
+// onMissing is what becomes of an event that lacks a field.
+type onMissing string
+
+const (
+	refuse   onMissing = "refuse"  // the change becomes a dead letter
+	skip     onMissing = "skip"    // there is no event, and that is counted
+	omit     onMissing = "omit"    // the data has no such member
+	null     onMissing = "null"    // the member is null
+	constant onMissing = "default" // the member has the default
+)
+
+// member is one member of an event's data.
+type member struct {
+	name    []byte // as JSON
+	path    path   // nil: always the constant
+	as      form
+	before  bool // from the document before the change
+	missing onMissing
+	value   []byte // the constant or the default, as JSON
+}
+
+var errMissing = errors.New("the document lacks a field that the event needs")
+
+// document is what a rule reads: the document after the change, or, of a
+// delete, the one before it. Where there is neither, it is only the key.
+type document struct {
+	c    *Change
+	main bson.Raw
+}
+
+func newDocument(c *Change) *document {
+	if c.Operation == "delete" {
+		return &document{c, c.Before}
+	}
+	return &document{c, c.Full}
+}
+
+func (d *document) find(p path) (bson.RawValue, bool) {
+	if v, ok := p.in(d.main); ok {
+		return v, true
+	}
+	return p.in(d.c.Key)
+}
+
+// apply makes the rule's event of c. It is not ok when the rule is not about c;
+// [ErrSkip] when the rule says so, and other errors refuse the change.
+func (r *rule) apply(c *Change) (e events.Event, ok bool, err error) {
+	if !slices.Contains(r.on, c.Operation) {
+		return e, false, nil
+	}
+	d := newDocument(c)
+	for _, w := range r.when {
+		if holds, err := w.holds(d); err != nil || !holds {
+			return e, false, err
+		}
+	}
+	if c.Operation == "update" && c.Full == nil {
+		return e, false, r.whenGone()
+	}
+	e, err = r.build(d)
+	return e, err == nil, err
+}
+
+// whenGone is for an update whose document is no longer there to be looked up.
+func (r *rule) whenGone() error {
+	if r.gone == refuse {
+		return errors.New("the document was gone when the server looked it up for the update; post-images keep it")
+	}
+	return fmt.Errorf("%w: the document is gone, its delete follows", ErrSkip)
+}
+
+func (r *rule) build(d *document) (e events.Event, err error) {
+	e = events.Event{Type: r.event, Version: r.version, Source: r.source}
+	if e.Subject, err = r.subject.fill(d); err != nil {
+		return e, r.ifMissing(err)
+	}
+	if e.PartitionKey, err = r.key.fill(d); err != nil {
+		return e, r.ifMissing(err)
+	}
+	if e.Data, err = r.fillData(d); err != nil {
+		return e, r.ifMissing(err)
+	}
+	r.correlate(&e, d)
+	if _, err := e.Payload(); err != nil && !errors.Is(err, events.ErrUnknownType) {
+		return e, err
+	}
+	return e, nil
+}
+
+func (r *rule) ifMissing(err error) error {
+	if r.missing == skip && errors.Is(err, errMissing) {
+		return fmt.Errorf("%w: %w", ErrSkip, err)
+	}
+	return err
+}
+
+func (r *rule) fillData(d *document) (json.RawMessage, error) {
+	b := []byte{'{'}
+	for i := range r.data {
+		m := &r.data[i]
+		value, err := m.fill(d)
+		if err != nil {
+			return nil, err
+		}
+		if value == nil {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, m.name...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+// fill gives nil for a member that is to be left out.
+func (m *member) fill(d *document) ([]byte, error) {
+	if m.path == nil {
+		return m.value, nil
+	}
+	v, ok := bson.RawValue{}, false
+	if m.before {
+		v, ok = m.path.in(d.c.Before)
+	} else {
+		v, ok = d.find(m.path)
+	}
+	if ok {
+		b, err := m.as.appendValue(nil, v)
+		if err != nil {
+			return nil, fmt.Errorf("data %s from field %s: %w", m.name, m.path, err)
+		}
+		return b, nil
+	}
+	switch m.missing {
+	case omit:
+		return nil, nil
+	case null:
+		return []byte("null"), nil
+	case constant:
+		return m.value, nil
+	case skip:
+		return nil, fmt.Errorf("%w: %w: %s", ErrSkip, errMissing, m.path)
+	}
+	return nil, fmt.Errorf("%w: %s", errMissing, m.path)
+}
+
+// correlate takes the ids that the document carries. They come from outside:
+// what is no id counts as none.
+func (r *rule) correlate(e *events.Event, d *document) {
+	given := http.Header{}
+	for i, name := range []string{correlation.HeaderCorrelation, correlation.HeaderCausation, correlation.HeaderTraceParent} {
+		if r.correlation[i] == nil {
+			continue
+		}
+		if v, ok := d.find(r.correlation[i]); ok {
+			if s, err := textOf(v); err == nil {
+				given[name] = []string{s}
+			}
+		}
+	}
+	if len(given) == 0 {
+		return
+	}
+	taken := correlation.FromHeader(given)
+	if taken.CorrelationID == given.Get(correlation.HeaderCorrelation) {
+		e.CorrelationID = taken.CorrelationID
+	}
+	if taken.CausationID == given.Get(correlation.HeaderCausation) {
+		e.CausationID = taken.CausationID
+	}
+	// What is not taken is replaced by random ids, which equal nothing given.
+	if t := given.Get(correlation.HeaderTraceParent); len(t) > 2 && len(taken.TraceParent) > 2 && len(t) >= len(taken.TraceParent) && t[2:len(taken.TraceParent)] == taken.TraceParent[2:] {
+		e.TraceParent = taken.TraceParent
+	}
+}

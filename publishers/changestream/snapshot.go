@@ -1,0 +1,203 @@
+package changestream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// snapshot reads collections whole, in chunks that the follower puts into their
+// place in the stream.
+type snapshot struct {
+	p     *Publisher
+	state *snapshotState // nil: there is none
+}
+
+// snapshotState is stored with the position.
+type snapshotState struct {
+	ID          string        `bson:"id"`
+	StartedAt   time.Time     `bson:"startedAt"`
+	Collections []string      `bson:"collections"` // not read to the end yet
+	Bracket     int           `bson:"bracket"`
+	After       bson.RawValue `bson:"after,omitempty"` // the last _id read in the bracket
+	Documents   int64         `bson:"documents"`
+	Done        bool          `bson:"done"`
+}
+
+// brackets are the groups of types in the order of _id. A comparison in a query
+// is within one group only: _id > "z" finds no ObjectId. What cannot be an _id
+// (arrays, regular expressions, undefined) has none.
+var brackets = [][]string{{"minKey"}, {"null"}, {"number"}, {"string", "symbol"}, {"object"}, {"binData"}, {"objectId"},
+	{"bool"}, {"date"}, {"timestamp"}, {"dbPointer", "javascript", "javascriptWithScope"}, {"maxKey"}}
+
+// Begin starts a snapshot where there is no position to go on from, and goes on
+// with one that was interrupted.
+func (s *snapshot) Begin(_ context.Context, state bson.Raw, fresh bool) (bson.Raw, error) {
+	s.state = nil
+	switch {
+	case !fresh && state != nil:
+		s.state = &snapshotState{}
+		if err := bson.Unmarshal(state, s.state); err != nil {
+			return nil, fmt.Errorf("read how far the snapshot is: %w", err)
+		}
+	case fresh && s.p.cfg.Snapshot:
+		names := slices.Clone(s.p.cfg.Mapping.Snapshots)
+		slices.Sort(names)
+		s.state = &snapshotState{ID: uuid.NewString(), StartedAt: time.Now().UTC(), Collections: names}
+	default:
+		return state, nil
+	}
+	s.report()
+	if !fresh {
+		return state, nil
+	}
+	return bson.Marshal(s.state)
+}
+
+func (s *snapshot) report() {
+	st := SnapshotStatus{ID: s.state.ID, Running: !s.state.Done, Documents: s.state.Documents}
+	if len(s.state.Collections) > 0 {
+		st.Collection = s.state.Collections[0]
+	}
+	s.p.counted(func(all *Status) { all.Snapshot = st })
+}
+
+// Next reads on.
+func (s *snapshot) Next(ctx context.Context) (*follow.Chunk, error) {
+	for s.state != nil && !s.state.Done {
+		if len(s.state.Collections) == 0 {
+			return s.finish(ctx)
+		}
+		docs, at, err := s.read(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read %s for the snapshot: %w", s.state.Collections[0], err)
+		}
+		if len(docs) > 0 {
+			return s.chunk(docs, at)
+		}
+		s.advance()
+	}
+	return nil, nil
+}
+
+// advance goes to the next types of _id, then to the next collection.
+func (s *snapshot) advance() {
+	s.state.After = bson.RawValue{}
+	if s.state.Bracket++; s.state.Bracket == len(brackets) {
+		s.state.Bracket, s.state.Collections = 0, s.state.Collections[1:]
+	}
+}
+
+// finish is a chunk without documents, whose place is where the stream is.
+func (s *snapshot) finish(context.Context) (*follow.Chunk, error) {
+	s.state.Done = true
+	state, err := bson.Marshal(s.state)
+	if err != nil {
+		return nil, err
+	}
+	return &follow.Chunk{State: state, Handle: func(context.Context) ([]publishers.Receipt, error) {
+		s.report()
+		s.p.cfg.Log.Info("snapshot complete", "name", s.p.cfg.Name, "id", s.state.ID, "documents", s.state.Documents)
+		return nil, nil
+	}}, nil
+}
+
+func (s *snapshot) chunk(docs []bson.Raw, at bson.Timestamp) (*follow.Chunk, error) {
+	name, id := s.state.Collections[0], s.state.ID
+	s.state.After = docs[len(docs)-1].Lookup("_id")
+	s.state.Documents += int64(len(docs))
+	state, err := bson.Marshal(s.state)
+	if err != nil {
+		return nil, err
+	}
+	return &follow.Chunk{At: at, State: state, Handle: func(ctx context.Context) ([]publishers.Receipt, error) {
+		s.report()
+		return s.publish(ctx, name, id, docs, at)
+	}}, nil
+}
+
+func (s *snapshot) publish(ctx context.Context, name, id string, docs []bson.Raw, at bson.Timestamp) ([]publishers.Receipt, error) {
+	var all []publishers.Receipt
+	for _, doc := range docs {
+		key, err := bson.Marshal(bson.D{{Key: "_id", Value: doc.Lookup("_id")}})
+		if err != nil {
+			return nil, err
+		}
+		c := &Change{Operation: "snapshot", Database: s.p.cfg.Database.Name(), Collection: name, Key: key, Full: doc,
+			ClusterTime: at, Wall: time.Unix(int64(at.T), 0).UTC()}
+		receipts, err := s.p.publish(ctx, c, id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, receipts...)
+	}
+	return all, nil
+}
+
+// read gives the next documents as they all were at one cluster time.
+func (s *snapshot) read(ctx context.Context) ([]bson.Raw, bson.Timestamp, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	n := int32(s.p.cfg.SnapshotChunk)
+	reply, err := s.p.cfg.Database.RunCommand(ctx, bson.D{{Key: "find", Value: s.state.Collections[0]}, {Key: "filter", Value: s.filter()},
+		{Key: "sort", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "limit", Value: n}, {Key: "batchSize", Value: n}, {Key: "singleBatch", Value: true},
+		{Key: "readConcern", Value: bson.D{{Key: "level", Value: "snapshot"}}}}).Raw()
+	if err != nil {
+		return nil, bson.Timestamp{}, explain(err)
+	}
+	t, i, ok := reply.Lookup("cursor", "atClusterTime").TimestampOK()
+	if !ok {
+		return nil, bson.Timestamp{}, errNoSnapshots
+	}
+	batch, err := reply.Lookup("cursor", "firstBatch").Array().Values()
+	docs := make([]bson.Raw, len(batch))
+	for k, v := range batch {
+		docs[k] = v.Document()
+	}
+	return docs, bson.Timestamp{T: t, I: i}, err
+}
+
+var errNoSnapshots = errors.New("the server cannot read as of one cluster time, which a snapshot needs to find its place among the changes: it takes MongoDB 5.0 or newer")
+
+func explain(err error) error {
+	var server mongo.ServerError
+	if errors.As(err, &server) {
+		for _, code := range []int{2, 9, 72, 123} {
+			if server.HasErrorCode(code) {
+				return fmt.Errorf("%w: %w", errNoSnapshots, err)
+			}
+		}
+	}
+	return err
+}
+
+// filter is for the documents behind the last one, of the present group of types.
+func (s *snapshot) filter() bson.D {
+	condition := bson.D{{Key: "$type", Value: brackets[s.state.Bracket]}}
+	switch after := s.state.After; {
+	case after.IsZero():
+	case isNaN(after): // below all numbers, and not comparable with any
+		condition = append(condition, bson.E{Key: "$gte", Value: math.Inf(-1)})
+	default:
+		condition = append(condition, bson.E{Key: "$gt", Value: after})
+	}
+	return bson.D{{Key: "_id", Value: condition}}
+}
+
+func isNaN(v bson.RawValue) bool {
+	if d, ok := v.DoubleOK(); ok {
+		return math.IsNaN(d)
+	}
+	d, ok := v.Decimal128OK()
+	return ok && d.IsNaN()
+}

@@ -1,0 +1,54 @@
+package changestream
+
+import (
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+type event = events.Event
+
+// Status is how a publisher is doing. The counts are those of this process.
+type Status struct {
+	// Follower tells position, lag, what is in flight, and the last error.
+	Follower follow.Status
+	// Published counts events that are kept by the stream or the spool.
+	Published int64
+	// Ignored counts changes that no rule is about.
+	Ignored int64
+	// Skipped counts changes of which a rule made no event because it says so:
+	// of documents that lack a field, or are gone.
+	Skipped int64
+	// Refused counts dead letters.
+	Refused int64
+	// HistoryLost counts how often the position was no longer in the oplog and a
+	// new snapshot began.
+	HistoryLost int64
+	// Snapshot tells of the one that is running, or was the last.
+	Snapshot SnapshotStatus
+}
+
+// SnapshotStatus is how far a snapshot is.
+type SnapshotStatus struct {
+	ID         string // correlation id of its events; "" when there was none
+	Running    bool
+	Collection string // being read
+	Documents  int64  // handed out so far, over all restarts
+}
+
+// Status tells how the publisher is doing now.
+func (p *Publisher) Status() Status {
+	p.mu.Lock()
+	st, f := p.status, p.follower
+	p.mu.Unlock()
+	st.Follower = follow.Status{Name: p.cfg.Name, Lag: -1}
+	if f != nil {
+		st.Follower = f.Status()
+	}
+	return st
+}
+
+func (p *Publisher) counted(change func(*Status)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.status)
+}
