@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,6 +17,7 @@ import (
 
 func sized(n int) events.Event {
 	e := event("big", 1)
+	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	e.Data = json.RawMessage(`"` + strings.Repeat("x", n) + `"`)
 	return e
 }

@@ -110,6 +110,7 @@ func (w *world) faults(text string) {
 func (w *world) publisher(cfg kinesis.Config) *kinesis.Publisher {
 	w.Helper()
 	cfg.Client, cfg.Stream = w.kinesis, stream
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 20*time.Millisecond
 	p, err := kinesis.New(w.Context(), cfg)
 	if err != nil {
 		w.Fatal(err)
