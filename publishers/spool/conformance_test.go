@@ -1,0 +1,69 @@
+package spool_test
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/banyan-fig/banyan/publishers/publisherstest"
+	"github.com/banyan-fig/banyan/publishers/spool"
+)
+
+// TestConformance runs the suite of all publishers. What the spool has kept is on
+// disk; held, it is not drained.
+func TestConformance(t *testing.T) {
+	for _, sync := range []spool.Sync{spool.SyncAlways, spool.SyncInterval} {
+		t.Run(sync.String(), func(t *testing.T) {
+			publisherstest.Run(t, publisherstest.Harness{
+				New: func(t *testing.T, o publisherstest.Options) publisherstest.Subject {
+					return newSubject(t, o, sync)
+				},
+				Closed: spool.ErrClosed,
+				Full:   spool.ErrFull,
+			})
+		})
+	}
+}
+
+func newSubject(t *testing.T, o publisherstest.Options, sync spool.Sync) publisherstest.Subject {
+	cfg := spool.Config{Path: filepath.Join(t.TempDir(), "events.spool"), Sync: sync, RefuseWhenFull: o.Refuse}
+	if o.Small {
+		cfg.MaxEvents = 20
+	}
+	s := open(t, cfg)
+	to := &memory{}
+	drained := make(chan struct{})
+	release := func() {}
+	if o.Held || o.Small {
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		released := false
+		release = func() {
+			if !released {
+				released = true
+				go func() { defer close(drained); _ = s.Drain(ctx, to) }()
+				t.Cleanup(func() { cancel(); <-drained })
+			}
+		}
+	}
+	return publisherstest.Subject{
+		Publisher: s,
+		Release:   release,
+		Close:     s.Close,
+		Kept: func(ctx context.Context) (kept []publisherstest.Record, err error) {
+			onDisk := make(map[uint64]publisherstest.Record)
+			last := uint64(0)
+			err = spool.Read(ctx, cfg.Path, func(e spool.Entry, data []byte) error {
+				last = e.Number
+				onDisk[last] = publisherstest.Record{PartitionKey: e.PartitionKey, Data: bytes.Clone(data)}
+				return nil
+			})
+			kept = to.records() // what was passed on meanwhile is in both
+			for n := uint64(len(kept)) + 1; n <= last; n++ {
+				kept = append(kept, onDisk[n])
+			}
+			return kept, err
+		},
+	}
+}

@@ -1,0 +1,407 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/banyan-fig/banyan/publishers"
+)
+
+// draining is what the spool knows of its drain. Spool.mu guards it.
+type draining struct {
+	cancel     context.CancelCauseFunc // nil while there is none
+	done       chan struct{}
+	inFlight   int
+	untilEmpty bool
+}
+
+// stop ends the drain, if there is one, and returns what is closed when it has
+// ended.
+func (d *draining) stop() <-chan struct{} {
+	if d.cancel == nil {
+		c := make(chan struct{})
+		close(c)
+		return c
+	}
+	d.cancel(ErrClosed)
+	return d.done
+}
+
+func (d *draining) breakOff() {
+	if d.cancel != nil {
+		d.cancel(ErrBroken)
+	}
+}
+
+// check ends a drain that is to end when nothing is left.
+func (d *draining) check(kept *state) {
+	if d.untilEmpty && kept.Events == 0 {
+		d.cancel(errEmpty)
+	}
+}
+
+// Drain passes events on to a publisher, in the order in which they were taken
+// in, and deletes each when it and all before it are acknowledged. It goes on
+// until ctx ends, for which the error is nil; what is on its way then gets
+// Config.SettleTimeout to be acknowledged.
+//
+// Where the publisher fails, hangs or is full, Drain waits, and tries again with
+// a pause that grows. What Config.Permanent says will never be taken is set aside
+// as refused, and does not hold up the rest.
+//
+// After a failure that passes, everything from that event on is sent again. So
+// for one partition key the first occurrences of events are in order as long as
+// the publisher never fails one event and then keeps a later one of the same key
+// that it had taken in already. The Kinesis publisher does so only where the
+// service refuses a whole request for good, as for missing permissions, and the
+// next one is allowed. Who cannot bear that sets Config.PerKey to 1.
+//
+// One drain can run at a time, another gets [ErrDraining]. [ErrBroken] ends it.
+func (s *Spool) Drain(ctx context.Context, to publishers.Publisher) error {
+	return s.drainTo(ctx, to, false)
+}
+
+// DrainAll is [Spool.Drain] until nothing is left that waits. When ctx ends
+// before, the error says how much is left, and why.
+func (s *Spool) DrainAll(ctx context.Context, to publishers.Publisher) error {
+	return s.drainTo(ctx, to, true)
+}
+
+func (s *Spool) drainTo(ctx context.Context, to publishers.Publisher, untilEmpty bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &drain{s: s, to: to}
+	if err := s.beginDrain(cancel, untilEmpty, d); err != nil {
+		return err
+	}
+	defer s.endDrain()
+	d.run(ctx)
+	return s.drainError(ctx, untilEmpty)
+}
+
+var errEmpty = errors.New("nothing is left")
+
+func (s *Spool) beginDrain(cancel context.CancelCauseFunc, untilEmpty bool, d *drain) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case s.closed:
+		return fmt.Errorf("publishers/spool: drain %s: %w", s.cfg.Path, ErrClosed)
+	case s.drain.cancel != nil:
+		return fmt.Errorf("publishers/spool: %w: %s", ErrDraining, s.cfg.Path)
+	}
+	d.next = max(s.kept.Head, s.outcome.through+1)
+	s.drain = draining{cancel: cancel, done: make(chan struct{}), untilEmpty: untilEmpty}
+	s.drain.check(&s.kept)
+	return nil
+}
+
+func (s *Spool) endDrain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.drain.done)
+	s.drain = draining{}
+	s.wake()
+}
+
+// drainError is what a drain ends with.
+func (s *Spool) drainError(ctx context.Context, untilEmpty bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errEmpty):
+		return nil
+	case s.broken != nil:
+		return s.broken
+	case !untilEmpty:
+		return nil
+	case s.kept.Events == 0 && s.queue.events == 0:
+		return nil
+	}
+	err := fmt.Errorf("publishers/spool: drain %s: %d events are left: %w", s.cfg.Path, s.kept.Events, cause)
+	if s.trouble.lasts {
+		err = fmt.Errorf("%w; last failure: %w", err, s.trouble.err)
+	}
+	return err
+}
+
+// drain is one run of Drain.
+type drain struct {
+	s        *Spool
+	to       publishers.Publisher
+	next     uint64 // the first number that is not done with
+	failures int    // in a row
+}
+
+// run sends rounds: each goes on until something fails. After a failure the
+// first event goes alone, so that a destination that is still failing has
+// nothing of which to keep a part.
+func (d *drain) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		window := d.s.cfg.Window
+		if d.failures > 0 {
+			window = 1
+		}
+		err := d.round(ctx, window)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		d.failures++
+		d.s.failed("pass events on", err)
+		sleep(ctx, d.s.cfg.backoff(d.failures))
+	}
+}
+
+// flight is an event on its way, or one that will never be.
+type flight struct {
+	number  uint64
+	key     string
+	receipt publishers.Receipt
+	refused error // instead of a receipt
+}
+
+// round sends events from d.next on, with so many on their way. It returns the
+// first failure, after everything on its way is settled; nil when ctx ended, or
+// when the one event of a window of 1 was taken.
+func (d *drain) round(ctx context.Context, window int) error {
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	// One more is with who settles, and one with who sends.
+	r := &round{drain: d, window: window, next: d.next, flights: make(chan flight, max(window-2, 0)), keys: newKeys(d.s.cfg.PerKey)}
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		defer close(r.flights)
+		r.sendErr = r.send(sending)
+	})
+	err := r.settle(ctx, stop)
+	sender.Wait()
+	if err == nil && !errors.Is(r.sendErr, context.Canceled) {
+		err = r.sendErr
+	}
+	return err
+}
+
+// round is the part of a drain between two failures.
+type round struct {
+	drain   *drain
+	window  int
+	next    uint64 // to be read
+	flights chan flight
+	keys    *keys
+	sendErr error
+}
+
+// send takes events from the file to the publisher until something fails.
+func (r *round) send(ctx context.Context) error {
+	for ctx.Err() == nil {
+		records, err := r.drain.s.read(r.next)
+		if err != nil {
+			return err
+		}
+		for _, rec := range records {
+			if err := r.sendOne(ctx, rec); err != nil {
+				return err
+			}
+			r.next = rec.number + 1
+			if r.window == 1 {
+				return nil
+			}
+		}
+		if len(records) == 0 {
+			select {
+			case <-r.drain.s.arrived:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return nil
+}
+
+// sendOne returns an error when the event is to be sent again. What the publisher
+// has taken in always gets to who settles.
+func (r *round) sendOne(ctx context.Context, rec readRecord) error {
+	if rec.err != nil {
+		r.flights <- flight{number: rec.number, refused: rec.err}
+		return nil
+	}
+	key := string(rec.key)
+	if err := r.keys.enter(ctx, key); err != nil {
+		return err
+	}
+	receipt, err := r.drain.to.EnqueueEncoded(ctx, key, rec.data)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.drain.s.cfg.Permanent(err):
+		r.keys.leave(key)
+	default:
+		return err
+	}
+	r.flights <- flight{rec.number, key, receipt, err}
+	return nil
+}
+
+// settle waits for receipts in order. After the first failure the others only
+// have to be over: they are sent again.
+func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure error) {
+	grace, release := r.drain.s.graceOf(ctx)
+	defer release()
+	for f := range r.flights {
+		err := f.refused
+		if err == nil {
+			_, err = f.receipt.Wait(grace)
+			r.keys.leave(f.key)
+		}
+		if failure != nil {
+			continue
+		}
+		if failure = r.drain.judge(f, err, grace); failure != nil {
+			stop()
+		}
+	}
+	return failure
+}
+
+// judge notes what became of an event, or returns why it has to be sent again.
+func (d *drain) judge(f flight, err error, grace context.Context) error {
+	switch {
+	case err == nil:
+		d.done(f.number, "")
+	case f.refused != nil, grace.Err() == nil && d.s.cfg.Permanent(err):
+		d.done(f.number, err.Error())
+	default:
+		return err
+	}
+	return nil
+}
+
+// graceOf is a context that ends SettleTimeout after ctx.
+func (s *Spool) graceOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if s.cfg.SettleTimeout > 0 {
+			sleep(grace, s.cfg.SettleTimeout)
+		}
+		cancel()
+	})
+	return grace, func() { stop(); cancel() }
+}
+
+// done notes that an event is passed on, or refused for a reason.
+func (d *drain) done(number uint64, reason string) {
+	d.next, d.failures = number+1, 0
+	d.s.worked()
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	o := &d.s.outcome
+	if o.isEmpty() {
+		o.deadline = time.Now().Add(outcomeDelay)
+		d.s.wake()
+	}
+	o.through = number
+	if reason == "" {
+		o.events++
+	} else {
+		o.refused = append(o.refused, refusedNow{number, d.s.cfg.Now().UnixNano(), reason})
+	}
+	if len(d.s.queue.waiting) > 0 {
+		d.s.wake()
+	}
+}
+
+// keys bounds how many events of one key are on their way.
+type keys struct {
+	most int
+	mu   sync.Mutex
+	now  map[string]int
+	left chan struct{} // holds a token when one left
+}
+
+// newKeys returns nil, which bounds nothing, for 0.
+func newKeys(most int) *keys {
+	if most == 0 {
+		return nil
+	}
+	return &keys{most: most, now: make(map[string]int), left: make(chan struct{}, 1)}
+}
+
+// enter waits for a place. One goroutine calls it.
+func (k *keys) enter(ctx context.Context, key string) error {
+	for !k.tryEnter(key) {
+		select {
+		case <-k.left:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (k *keys) tryEnter(key string) bool {
+	if k == nil {
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now[key] >= k.most {
+		return false
+	}
+	k.now[key]++
+	return true
+}
+
+func (k *keys) leave(key string) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now[key]--; k.now[key] == 0 {
+		delete(k.now, key)
+	}
+	signal(k.left)
+}
+
+// readRecord is an event as it was read from the file.
+type readRecord struct {
+	number    uint64
+	key, data []byte
+	err       error // it is damaged
+}
+
+const (
+	readEvents = 256
+	readBytes  = 512 << 10
+)
+
+// read returns the next events from a number on, none if there are none. Their
+// bytes are their own.
+func (s *Spool) read(from uint64) (records []readRecord, err error) {
+	err = guarded(func() error {
+		return s.store.db.View(func(tx *bolt.Tx) error {
+			c := tx.Bucket(bucketEvents).Cursor()
+			size := 0
+			for key, value := c.Seek(numberKey(from)); key != nil && len(records) < readEvents && size < readBytes; key, value = c.Next() {
+				value = bytes.Clone(value)
+				size += len(value)
+				r, err := parseRecord(value)
+				records = append(records, readRecord{keyNumber(key), r.key, r.data, err})
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return records, nil
+}

@@ -1,0 +1,177 @@
+package pages
+
+import "bytes"
+
+// mostDepth bounds the height of a tree. A real one of that height would hold
+// more than any disk.
+const mostDepth = 32
+
+// Stop is what a [Visit] returns to end a walk without an error.
+var Stop = damaged(0, "stop") //nolint:errname // a signal, never seen by anybody
+
+// Visit is given an entry of a bucket of the top level. The bytes are its own
+// to keep.
+type Visit func(bucket string, key, value []byte) error
+
+// Walk visits the entries below a root in the order of buckets and keys, and
+// ends at the first damage, with a [*Damage]: it accepts what bbolt can work
+// with and nothing else. Buckets inside of buckets count as damage.
+func (f *File) Walk(m Meta, visit Visit) error {
+	if err := f.plausible(m); err != nil {
+		return err
+	}
+	w := walker{f: f, high: m.High, seen: make([]uint64, m.High/64+1), visit: visit}
+	return w.walk(m)
+}
+
+// Bucket visits the entries of one bucket of the top level.
+func (f *File) Bucket(m Meta, name string, visit Visit) error {
+	if err := f.plausible(m); err != nil {
+		return err
+	}
+	w := walker{f: f, high: m.High, only: name, visit: visit}
+	return w.walk(m)
+}
+
+// plausible refuses a root that would make page numbers overflow. Free pages at
+// the end may be missing from the file.
+func (f *File) plausible(m Meta) error {
+	if m.High > uint64(f.size)/uint64(f.pageSize)*2+1<<16 || m.Root < 2 {
+		return damaged(0, "%d pages are said to be in use, with the root in page %d, of a file of %d bytes", m.High, m.Root, f.size)
+	}
+	return nil
+}
+
+type walker struct {
+	f      *File
+	high   uint64
+	seen   []uint64 // one bit a page; nil: not checked
+	only   string   // the bucket to visit, all if empty
+	bucket string
+	visit  Visit
+}
+
+type entryFunc func(e element) error
+
+func (w *walker) walk(m Meta) error {
+	err := w.tree(m.Root, nil, nil, 0, w.top)
+	if err == error(Stop) {
+		return nil
+	}
+	return err
+}
+
+// tree walks the pages from id on. Keys must be within least and below.
+func (w *walker) tree(id uint64, least, below []byte, depth int, entry entryFunc) error {
+	if depth > mostDepth {
+		return damaged(id, "the tree is higher than %d", mostDepth)
+	}
+	p, err := w.f.read(id, w.high)
+	if err != nil {
+		return err
+	}
+	if err := w.mark(&p); err != nil {
+		return err
+	}
+	switch p.flags {
+	case flagLeaf:
+		return w.leaf(&p, least, below, entry)
+	case flagBranch:
+		return w.branch(&p, least, below, depth, entry)
+	}
+	return damaged(id, "it is neither branch nor leaf (%#x)", p.flags)
+}
+
+// mark notes that the page is in use, which it may be once only.
+func (w *walker) mark(p *page) error {
+	for id := p.id; w.seen != nil && id < p.id+p.span; id++ {
+		if w.seen[id/64]&(1<<(id%64)) != 0 {
+			return damaged(id, "it is referred to twice")
+		}
+		w.seen[id/64] |= 1 << (id % 64)
+	}
+	return nil
+}
+
+func (w *walker) leaf(p *page, least, below []byte, entry entryFunc) error {
+	for i := range p.count {
+		e, err := p.element(i)
+		if err != nil {
+			return err
+		}
+		if err := inOrder(p, i, e.key, least, below); err != nil {
+			return err
+		}
+		if err := entry(e); err != nil {
+			return err
+		}
+		least = e.key
+	}
+	return nil
+}
+
+func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc) error {
+	if p.count == 0 {
+		return damaged(p.id, "a branch without entries")
+	}
+	e, err := p.element(0)
+	for i := range p.count {
+		if err != nil {
+			return err
+		}
+		if err := inOrder(p, i, e.key, least, below); err != nil {
+			return err
+		}
+		this, limit := e, below
+		if i+1 < p.count {
+			if e, err = p.element(i + 1); err == nil {
+				limit = e.key
+			}
+		}
+		if err := w.tree(this.child, this.key, limit, depth+1, entry); err != nil {
+			return err
+		}
+		least = this.key
+	}
+	return nil
+}
+
+// inOrder tells whether entry i of a page may have that key: greater than the
+// one before it, or not less than what the parent says of the first.
+func inOrder(p *page, i int, key, least, below []byte) error {
+	c := bytes.Compare(key, least)
+	if least != nil && (c < 0 || c == 0 && i > 0) || below != nil && bytes.Compare(key, below) >= 0 {
+		return damaged(p.id, "the key of entry %d is out of order", i)
+	}
+	return nil
+}
+
+// top takes the entries of the root: buckets.
+func (w *walker) top(e element) error {
+	if !e.bucket || len(e.value) < bucketSize {
+		return damaged(0, "%.40q at the top is not a bucket", e.key)
+	}
+	if w.only != "" && w.only != string(e.key) {
+		return nil
+	}
+	w.bucket = string(e.key)
+	if root := order.Uint64(e.value); root != 0 {
+		return w.tree(root, nil, nil, 0, w.inside)
+	}
+	if len(e.value) < bucketSize+headerSize {
+		return damaged(0, "bucket %q is cut off", e.key)
+	}
+	inline := parseHeader(e.value[bucketSize:])
+	inline.b = e.value[bucketSize:]
+	if inline.flags != flagLeaf {
+		return damaged(0, "bucket %q is not a leaf", e.key)
+	}
+	return w.leaf(&inline, nil, nil, w.inside)
+}
+
+func (w *walker) inside(e element) error {
+	if e.bucket {
+		return damaged(0, "bucket %q has a bucket inside", w.bucket)
+	}
+	return w.visit(w.bucket, e.key, e.value)
+}

@@ -1,0 +1,88 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// lock is the file beside the spool that only one process can hold, and which
+// says who that is. It stays when the process ends; only the lock on it goes.
+type lock struct{ f *os.File }
+
+func lockPath(path string) string { return path + ".lock" }
+
+// takeLock waits for the lock until patience or ctx ends.
+func takeLock(ctx context.Context, path string, patience time.Duration) (*lock, error) {
+	f, err := os.OpenFile(lockPath(path), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the lock beside it: %w%s", err, directoryAdvice(path, err))
+	}
+	for deadline := time.Now().Add(patience); ; {
+		got, err := tryLock(f)
+		if got {
+			return writeHolder(f)
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		if time.Now().After(deadline) || !sleep(ctx, 20*time.Millisecond) {
+			defer f.Close()
+			return nil, fmt.Errorf("%w by %s: end that process, or give this one a file of its own; to look into it, inspect works at any time", ErrLocked, readHolder(f))
+		}
+	}
+}
+
+func directoryAdvice(path string, err error) string {
+	if os.IsNotExist(err) {
+		return fmt.Sprintf(": create the directory %s, or mount what belongs there", filepath.Dir(path))
+	}
+	return ""
+}
+
+func writeHolder(f *os.File) (*lock, error) {
+	host, _ := os.Hostname()
+	text := fmt.Sprintf("process %d (%s) on %s since %s\n", os.Getpid(), filepath.Base(os.Args[0]), host, time.Now().UTC().Format(time.RFC3339))
+	if err := f.Truncate(0); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	_, err := f.WriteAt([]byte(text), 0)
+	if err != nil && !noSpace(err) { // who cannot leave a name can still work
+		_ = f.Close()
+		return nil, err
+	}
+	return &lock{f}, nil
+}
+
+// readHolder is for people.
+func readHolder(f *os.File) string {
+	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
+	if text := strings.TrimSpace(string(b)); text != "" {
+		return text
+	}
+	return "a process that has not said who it is"
+}
+
+// holder tells who has the spool at path, "" if nobody.
+func holder(path string) string {
+	f, err := os.Open(lockPath(path))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if got, err := tryLock(f); got || err != nil {
+		return ""
+	}
+	return readHolder(f)
+}
+
+func (l *lock) release() {
+	_ = l.f.Truncate(0)
+	_ = l.f.Close()
+}

@@ -1,0 +1,394 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Salvage is the account of a damaged file that Open found. It is kept in the
+// new file.
+type Salvage struct {
+	At      time.Time `json:"at"`
+	Damage  string    `json:"damage"`  // what was wrong
+	SetAway string    `json:"setAway"` // the damaged file, as a whole
+	Bytes   int64     `json:"bytes"`   // of that file
+	// Events and Refused were readable, and are in the new file in their order.
+	Events  uint64 `json:"events"`
+	Refused uint64 `json:"refused"`
+	// LostEvents and LostRefused are known to have been there and are not
+	// readable. They are lower bounds unless StateFound.
+	LostEvents  uint64 `json:"lostEvents"`
+	LostRefused uint64 `json:"lostRefused"`
+	// Lost are the first ranges of the numbers of events that are missing, with
+	// both ends. Events that were refused or removed before are missing too.
+	Lost [][2]uint64 `json:"lost,omitempty"`
+	// StateFound tells whether the file still said how many events it had. If
+	// not, events at its end may be missing that nothing tells of, and events may
+	// come again that were passed on already.
+	StateFound bool `json:"stateFound"`
+}
+
+// String is one line for people.
+func (s Salvage) String() string {
+	text := fmt.Sprintf("%s: saved %d events and %d refused ones; lost %d and %d", s.Damage, s.Events, s.Refused, s.LostEvents, s.LostRefused)
+	if len(s.Lost) > 0 {
+		text += fmt.Sprintf(" (numbers %v)", s.Lost)
+	}
+	if !s.StateFound {
+		text += "; how many there were is not readable, so more may be lost at the end"
+	}
+	return text + "; the damaged file is " + s.SetAway
+}
+
+const (
+	mostLostRanges   = 20
+	salvageBatch     = 4 << 20 // bytes of records a transaction
+	scanBuffer       = 4 << 20
+	salvageRetention = 20 // reports kept
+)
+
+// salvage makes a new file of everything readable in the damaged one at path,
+// which keeps its content under another name.
+func salvage(path string, x *examination, now time.Time) (*Salvage, error) {
+	away := fmt.Sprintf("%s.damaged-%s", path, now.UTC().Format("20060102T150405.000000000Z"))
+	report := &Salvage{At: now.UTC(), Damage: x.damage.Error(), SetAway: away, Bytes: x.fileBytes}
+	temporary := path + ".salvage"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err := copyReadable(path, temporary, report, x.reports); err != nil {
+		_ = os.Remove(temporary)
+		return nil, fmt.Errorf("salvage what is readable into %s: %w (the damaged file is as it was: %w)", temporary, err, x.damage)
+	}
+	if err := os.Link(path, away); err != nil {
+		return nil, fmt.Errorf("keep the damaged file as %s: %w", away, err)
+	}
+	return report, replace(temporary, path)
+}
+
+func copyReadable(from, to string, report *Salvage, earlier []Salvage) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	old, found, err := findState(f)
+	if err != nil {
+		return err
+	}
+	report.StateFound = found
+	st, err := newStore(to, state{Format: format, Head: 1, Next: 1})
+	if err != nil {
+		return err
+	}
+	st.db.NoSync = true // until all is there
+	s := salvager{store: st, old: old, report: report}
+	err = s.run(f, earlier)
+	return errors.Join(err, st.db.Sync(), st.db.Close())
+}
+
+// lastState is the latest state of a file that could be found.
+type lastState struct {
+	state
+	file, generation uint64
+}
+
+// findState reads all of a file for records and returns the state with the
+// highest generation, of the file id that most records have.
+func findState(f *os.File) (lastState, bool, error) {
+	states := make(map[uint64]lastState)
+	votes := make(map[uint64]int)
+	err := scan(f, func(r *record) error {
+		if len(votes) < 1000 || votes[r.file] > 0 {
+			votes[r.file]++
+		}
+		s, err := parseState(r.data)
+		if r.kind == kindState && err == nil && (states[r.file].generation <= r.generation) && len(states) < 1000 {
+			states[r.file] = lastState{s, r.file, r.generation}
+		}
+		return nil
+	})
+	var file uint64
+	for id, n := range votes {
+		if n > votes[file] || n == votes[file] && id > file {
+			file = id
+		}
+	}
+	s, found := states[file]
+	s.file = file
+	return s, found, err
+}
+
+// scan finds every record that is whole, wherever it is in the file. What is
+// inside of a record is not looked at again.
+func scan(f *os.File, visit func(*record) error) error {
+	s := scanner{f: f, buf: make([]byte, 0, scanBuffer)}
+	for {
+		rest, err := s.next()
+		if err != nil || rest == nil {
+			return err
+		}
+		n, ok := recordLength(rest)
+		if !ok {
+			s.skip(1)
+			continue
+		}
+		whole, err := s.peek(n)
+		if err != nil {
+			return err
+		}
+		r, err := parseRecord(whole)
+		if err != nil {
+			s.skip(1)
+			continue
+		}
+		if err := visit(&r); err != nil {
+			return err
+		}
+		s.skip(n)
+	}
+}
+
+// scanner is a window on a file.
+type scanner struct {
+	f   *os.File
+	buf []byte
+	at  int   // in buf
+	off int64 // in the file, of the end of buf
+	end bool
+}
+
+func (s *scanner) skip(n int) { s.at += n }
+
+// next returns at least a header that begins with the magic of records, nil at
+// the end of the file.
+func (s *scanner) next() ([]byte, error) {
+	for {
+		if i := bytes.Index(s.buf[s.at:], []byte(recordMagic)); i >= 0 {
+			s.at += i
+			return s.peek(recordHeader)
+		}
+		s.at = max(s.at, len(s.buf)-len(recordMagic)+1)
+		if s.end {
+			return nil, nil
+		}
+		if err := s.fill(len(recordMagic)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// peek returns n bytes, fewer only at the end of the file.
+func (s *scanner) peek(n int) ([]byte, error) {
+	for len(s.buf)-s.at < n && !s.end {
+		if err := s.fill(n); err != nil {
+			return nil, err
+		}
+	}
+	return s.buf[s.at:min(s.at+n, len(s.buf))], nil
+}
+
+// fill reads on, into a buffer that has place for at least n bytes.
+func (s *scanner) fill(n int) error {
+	size := max(scanBuffer, 2*n)
+	if cap(s.buf) < size {
+		s.buf = append(make([]byte, 0, size), s.buf...)
+	}
+	s.buf = s.buf[:copy(s.buf[:cap(s.buf)], s.buf[s.at:])]
+	s.at = 0
+	got, err := s.f.ReadAt(s.buf[len(s.buf):cap(s.buf)], s.off)
+	s.buf = s.buf[:len(s.buf)+got]
+	s.off += int64(got)
+	if errors.Is(err, io.EOF) {
+		s.end, err = true, nil
+	}
+	return err
+}
+
+// salvager puts what it is given into a new file.
+type salvager struct {
+	store  *store
+	old    lastState
+	report *Salvage
+	batch  []record
+	bytes  int
+}
+
+func (s *salvager) run(f *os.File, earlier []Salvage) error {
+	err := scan(f, func(r *record) error {
+		if !s.wanted(r) {
+			return nil
+		}
+		r.key, r.data = bytes.Clone(r.key), bytes.Clone(r.data)
+		s.batch = append(s.batch, *r)
+		if s.bytes += r.size(); s.bytes < salvageBatch {
+			return nil
+		}
+		return s.flush()
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.finish(earlier)
+}
+
+// wanted leaves out what was passed on, and what a transaction wrote that was
+// taken back.
+func (s *salvager) wanted(r *record) bool {
+	if r.file != s.old.file || r.kind != kindEvent && r.kind != kindRefused {
+		return false
+	}
+	if !s.report.StateFound {
+		return true
+	}
+	if r.kind == kindEvent && r.number < s.old.Head {
+		return false
+	}
+	return r.number < s.old.Next || r.generation > s.old.generation
+}
+
+// flush writes a batch. The generation of records stays, so that of two with one
+// number the later wins.
+func (s *salvager) flush() error {
+	err := s.store.db.Update(func(tx *bolt.Tx) error {
+		for i := range s.batch {
+			if err := s.put(tx, &s.batch[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.batch, s.bytes = s.batch[:0], 0
+	return err
+}
+
+func (s *salvager) put(tx *bolt.Tx, r *record) error {
+	bucket := bucketEvents
+	if r.kind == kindRefused {
+		bucket = bucketRefused
+	}
+	b := tx.Bucket(bucket)
+	if there := b.Get(numberKey(r.number)); there != nil {
+		if other, err := parseRecord(there); err == nil && other.generation >= r.generation {
+			return nil
+		}
+	}
+	s.store.attempt = max(s.store.attempt, r.generation)
+	copied := *r
+	copied.file = s.store.id
+	return b.Put(numberKey(r.number), copied.appendTo(nil))
+}
+
+// finish takes out events that were refused later, counts, and writes the state
+// and the report.
+func (s *salvager) finish(earlier []Salvage) error {
+	return s.store.db.Update(func(tx *bolt.Tx) error {
+		if err := s.dropRefused(tx); err != nil {
+			return err
+		}
+		next, err := s.tally(tx)
+		if err != nil {
+			return err
+		}
+		s.store.state = next
+		if err := s.store.putState(tx, next, max(s.store.attempt, s.old.generation)+1); err != nil {
+			return err
+		}
+		return s.store.putReports(tx, append(earlier, *s.report))
+	})
+}
+
+func (s *salvager) dropRefused(tx *bolt.Tx) error {
+	events := tx.Bucket(bucketEvents)
+	return tx.Bucket(bucketRefused).ForEach(func(number, _ []byte) error { return events.Delete(number) })
+}
+
+// tally makes the state of what is in the new file, and accounts for what is
+// not.
+func (s *salvager) tally(tx *bolt.Tx) (state, error) {
+	next := state{Format: format, Head: s.old.Head, Next: s.old.Next, TakenIn: s.old.TakenIn, Forwarded: s.old.Forwarded}
+	expected := s.old.Head // the number that should come next
+	newer := uint64(0)     // events that the last known state does not count
+	err := tx.Bucket(bucketEvents).ForEach(func(key, value []byte) error {
+		n := binary.BigEndian.Uint64(key)
+		if s.report.StateFound || next.Events > 0 {
+			s.missing(expected, n)
+		}
+		if s.report.StateFound && n >= s.old.Next {
+			newer++
+		}
+		expected, next.Next = n+1, max(next.Next, n+1)
+		next.Events++
+		next.Bytes += uint64(len(value))
+		return nil
+	})
+	if err != nil {
+		return next, err
+	}
+	err = tx.Bucket(bucketRefused).ForEach(func(key, value []byte) error {
+		next.Next = max(next.Next, binary.BigEndian.Uint64(key)+1)
+		next.Refused++
+		next.RefusedB += uint64(len(value))
+		return nil
+	})
+	s.missing(expected, s.old.Next)
+	next.Head, next.Next = max(next.Head, 1), max(next.Next, 1)
+	next.TakenIn += newer
+	s.account(next, newer)
+	return next, err
+}
+
+func (s *salvager) missing(from, to uint64) {
+	if from < to && len(s.report.Lost) < mostLostRanges {
+		s.report.Lost = append(s.report.Lost, [2]uint64{from, to - 1})
+	}
+}
+
+func (s *salvager) account(next state, newer uint64) {
+	s.report.Events, s.report.Refused = next.Events, next.Refused
+	if s.report.StateFound {
+		s.report.LostEvents = less(s.old.Events, next.Events-newer)
+		s.report.LostRefused = less(s.old.Refused, next.Refused)
+	} else {
+		for _, lost := range s.report.Lost {
+			s.report.LostEvents += lost[1] - lost[0] + 1
+		}
+	}
+	if s.report.LostEvents == 0 {
+		s.report.Lost = nil // the gaps are of events that were refused or removed
+	}
+}
+
+func less(a, b uint64) uint64 {
+	if b >= a {
+		return 0
+	}
+	return a - b
+}
+
+// putReports keeps the latest reports.
+func (st *store) putReports(tx *bolt.Tx, reports []Salvage) error {
+	b := tx.Bucket(bucketState)
+	for i, report := range reports[max(0, len(reports)-salvageRetention):] {
+		text, err := json.Marshal(report)
+		if err != nil {
+			return err
+		}
+		r := record{file: st.id, generation: st.generation + 1, number: uint64(i), kind: kindReport, data: text}
+		if err := b.Put(fmt.Appendf(nil, "report-%02d", i), r.appendTo(nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Spool is one open file. Safe for concurrent use. It must be closed.
+type Spool struct {
+	cfg     Config
+	lock    *lock
+	store   *store // the writer's own
+	ctx     context.Context
+	cancel  context.CancelFunc // the writer gives up
+	writing sync.WaitGroup
+	work    chan struct{} // holds a token when the writer should look
+	arrived chan struct{} // holds a token when there is more to drain
+
+	closeOnce sync.Once
+	closeErr  error
+
+	mu       sync.Mutex // everything below
+	closed   bool
+	broken   error
+	queue    intake
+	kept     state // as the last transaction left it
+	oldest   time.Time
+	outcome  outcome // what the drain has got done and the file does not know
+	calls    []*call
+	drain    draining
+	salvages []Salvage
+	trouble  trouble
+	fileSize int64
+	unsynced uint64 // events that are kept and not known to be on the disk
+}
+
+// Open opens the spool at Config.Path, or makes it. It reads all of it, and what
+// is damaged is set aside as a whole, with everything readable brought into a new
+// file: the log and [Status] say what was lost, if anything. ctx bounds the
+// waiting for another process; the spool lives until [Spool.Close].
+//
+// Errors are ErrLocked, ErrNotSpool and ErrFormat, and those of the file system.
+func Open(ctx context.Context, cfg Config) (*Spool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	s, err := open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("publishers/spool: open %s: %w", cfg.Path, err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, cfg Config) (*Spool, error) {
+	l, err := takeLock(ctx, cfg.Path, cfg.LockTimeout)
+	if err != nil {
+		return nil, err
+	}
+	st, found, err := prepare(&cfg)
+	if err != nil {
+		l.release()
+		return nil, err
+	}
+	s := &Spool{
+		cfg: cfg, lock: l, store: st,
+		work: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		kept: st.state, oldest: found.oldest, salvages: found.reports, fileSize: found.fileBytes,
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.queue.init(s)
+	s.writing.Go(s.write)
+	return s, nil
+}
+
+// prepare makes, checks, mends and shrinks the file, as needed.
+func prepare(cfg *Config) (*store, *examination, error) {
+	info, err := os.Stat(cfg.Path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 && info.Mode().IsRegular():
+		if err := createStore(cfg.Path); err != nil {
+			return nil, nil, err
+		}
+	case err != nil:
+		return nil, nil, err
+	case info.Mode().Perm()&0o077 != 0 && info.Mode().IsRegular():
+		if err := os.Chmod(cfg.Path, 0o600); err != nil {
+			return nil, nil, fmt.Errorf("it can be read by others, and events may hold personal data: %w", err)
+		}
+	}
+	found, err := examine(cfg.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found.damage != nil {
+		if found, err = mend(cfg, found); err != nil {
+			return nil, nil, err
+		}
+	}
+	if found.wasteful() {
+		if found, err = compact(cfg, found); err != nil {
+			return nil, nil, err
+		}
+	}
+	st, err := openStore(cfg.Path, found, cfg)
+	return st, found, err
+}
+
+func mend(cfg *Config, damaged *examination) (*examination, error) {
+	report, err := salvage(cfg.Path, damaged, cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log.Error("spool file was damaged", "path", cfg.Path, "report", report.String())
+	found, err := examine(cfg.Path)
+	if err == nil && found.damage != nil {
+		err = fmt.Errorf("the salvaged file: %w", found.damage)
+	}
+	return found, err
+}
+
+// Close ends a drain, writes what was taken in, and lets go of the file. Nothing
+// is taken in any more, and who waits for a place gets [ErrClosed]. When ctx ends
+// first, the receipts of what is not written are ErrClosed, and Close says how
+// many. A disk that does not answer holds it up beyond ctx. A second Close waits
+// for the first and returns the same.
+func (s *Spool) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		if err := s.shutDown(ctx); err != nil {
+			s.closeErr = fmt.Errorf("publishers/spool: close %s: %w", s.cfg.Path, err)
+		}
+	})
+	return s.closeErr
+}
+
+func (s *Spool) shutDown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.queue.refuseWaiting(s.errClosed())
+	drained := s.drain.stop()
+	s.mu.Unlock()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	s.wake()
+	s.writing.Wait()
+	s.cancel()
+	s.mu.Lock()
+	left := s.queue.abandon(s.errClosed())
+	s.failCalls(ErrClosed)
+	s.mu.Unlock()
+	err := s.store.close()
+	s.lock.release()
+	if left > 0 {
+		return fmt.Errorf("%d events were taken in and not written, and their receipts say so: %w%s", left, errors.Join(ctx.Err(), err), s.lastTrouble())
+	}
+	return err
+}
+
+// errClosed needs no lock.
+func (s *Spool) errClosed() error {
+	return fmt.Errorf("not taken in: the spool at %s: %w", s.cfg.Path, ErrClosed)
+}
+
+// wake makes the writer look.
+func (s *Spool) wake() { signal(s.work) }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// trouble is the last failure.
+type trouble struct {
+	err   error
+	at    time.Time
+	lasts bool // nothing has worked since
+}
+
+// failed notes a failure and logs the first of a row. It takes mu.
+func (s *Spool) failed(what string, err error) {
+	s.mu.Lock()
+	first := !s.trouble.lasts
+	s.trouble = trouble{fmt.Errorf("%s: %w", what, err), s.cfg.Now(), true}
+	s.mu.Unlock()
+	if first {
+		s.cfg.Log.Warn("spool: "+what, "path", s.cfg.Path, "error", err)
+	}
+}
+
+// worked ends a row of failures.
+func (s *Spool) worked() {
+	s.mu.Lock()
+	after := s.trouble.lasts
+	s.trouble.lasts = false
+	s.mu.Unlock()
+	if after {
+		s.cfg.Log.Info("spool: works again", "path", s.cfg.Path)
+	}
+}
+
+// lastTrouble is for messages that tell of waiting. It takes mu.
+func (s *Spool) lastTrouble() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble.lasts {
+		return "; last failure: " + s.trouble.err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,72 @@
+package spool
+
+import (
+	"os"
+	"time"
+)
+
+// Status is a snapshot for metrics.
+type Status struct {
+	Path   string        `json:"path"`
+	Sync   Sync          `json:"sync"`
+	Every  time.Duration `json:"syncEvery,omitempty"` // of SyncInterval
+	Events uint64        `json:"events"`              // kept, and not yet known to be on the stream
+	Bytes  uint64        `json:"bytes"`               // of these on disk, without the overhead of the file
+	// OldestAge is for how long the first of these has been in the spool.
+	OldestAge time.Duration `json:"oldestAge"`
+	Pending   int           `json:"pending"`  // taken in, not yet kept
+	Waiting   int           `json:"waiting"`  // callers who wait for a place
+	InFlight  int           `json:"inFlight"` // passed on, not yet acknowledged
+	Draining  bool          `json:"draining"`
+	Refused   uint64        `json:"refused"` // set aside, and still there
+	// TakenIn and Forwarded count since the file was made; what was sent again
+	// counts once.
+	TakenIn   uint64 `json:"takenIn"`
+	Forwarded uint64 `json:"forwarded"`
+	// Unsynced counts transactions since the disk surely had everything; 0 with
+	// SyncAlways.
+	Unsynced  uint64 `json:"unsynced"`
+	FileBytes int64  `json:"fileBytes"`
+	MaxBytes  int64  `json:"maxBytes"`
+	MaxEvents int64  `json:"maxEvents,omitempty"`
+
+	// LastError is the last failure of the destination or the disk, Failing
+	// whether nothing has worked since.
+	LastError   string    `json:"lastError,omitempty"`
+	LastErrorAt time.Time `json:"lastErrorAt,omitzero"`
+	Failing     bool      `json:"failing"`
+	// Broken is why the spool takes nothing in any more.
+	Broken string `json:"broken,omitempty"`
+	// Salvages are the accounts of damaged files that were found at this path.
+	Salvages []Salvage `json:"salvages,omitempty"`
+}
+
+// Status returns the numbers of now.
+func (s *Spool) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{
+		Path: s.cfg.Path, Sync: s.cfg.Sync,
+		Events: s.kept.Events, Bytes: s.kept.Bytes, Pending: s.queue.events, Waiting: len(s.queue.waiting),
+		InFlight: s.drain.inFlight, Draining: s.drain.cancel != nil,
+		Refused: s.kept.Refused, TakenIn: s.kept.TakenIn, Forwarded: s.kept.Forwarded,
+		Unsynced: s.unsynced, MaxBytes: s.cfg.MaxBytes, MaxEvents: s.cfg.MaxEvents,
+		Failing: s.trouble.lasts, LastErrorAt: s.trouble.at, Salvages: s.salvages,
+	}
+	if s.cfg.Sync == SyncInterval {
+		st.Every = s.cfg.SyncEvery
+	}
+	if s.kept.Events > 0 {
+		st.OldestAge = max(s.cfg.Now().Sub(s.oldest), 0)
+	}
+	if s.trouble.err != nil {
+		st.LastError = s.trouble.err.Error()
+	}
+	if s.broken != nil {
+		st.Broken = s.broken.Error()
+	}
+	if info, err := os.Stat(s.cfg.Path); err == nil {
+		st.FileBytes = info.Size()
+	}
+	return st
+}

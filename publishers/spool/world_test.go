@@ -1,0 +1,75 @@
+package spool_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/publisherstest"
+	"github.com/banyan-fig/banyan/publishers/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func open(t testing.TB, cfg spool.Config) *spool.Spool {
+	t.Helper()
+	if cfg.Log == nil {
+		cfg.Log = silent
+	}
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 10*time.Millisecond
+	s, err := spool.Open(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(ended()) })
+	return s
+}
+
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// memory is a publisher that keeps everything, at once.
+type memory struct {
+	mu   sync.Mutex
+	kept []publisherstest.Record
+}
+
+func (m *memory) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
+	data, err := events.Encode(e)
+	if err != nil {
+		return nil, err
+	}
+	return m.EnqueueEncoded(ctx, e.PartitionKey, data)
+}
+
+func (m *memory) EnqueueEncoded(_ context.Context, key string, data []byte) (publishers.Receipt, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = append(m.kept, publisherstest.Record{PartitionKey: key, Data: data})
+	return settled{}, nil
+}
+
+func (m *memory) records() []publisherstest.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]publisherstest.Record(nil), m.kept...)
+}
+
+type settled struct{ err error }
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (r settled) Wait(context.Context) (events.Position, error) { return events.Position{}, r.err }
+func (r settled) Done() <-chan struct{}                         { return closedChannel }

@@ -1,0 +1,381 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// outcomeDelay is how long what was passed on may wait for company before it is
+// deleted: the transaction of the next events does it for nothing.
+const outcomeDelay = 50 * time.Millisecond
+
+// outcome is what a drain has got done, in the order of numbers.
+type outcome struct {
+	through  uint64 // every event up to this one is done with
+	events   uint64 // of these, passed on
+	refused  []refusedNow
+	deadline time.Time // when it has to be written at the latest
+}
+
+type refusedNow struct {
+	number uint64
+	at     int64
+	reason string
+}
+
+func (o *outcome) isEmpty() bool { return o.events == 0 && len(o.refused) == 0 }
+
+// before puts o in front of later.
+func (o outcome) before(later outcome) outcome {
+	return outcome{max(o.through, later.through), o.events + later.events, append(o.refused, later.refused...), o.deadline}
+}
+
+// call is something that the writer does for somebody who waits for it.
+type call struct {
+	do   func() error
+	err  error
+	done chan struct{}
+}
+
+// job is what goes into one transaction.
+type job struct {
+	batch   *batch
+	outcome outcome
+	calls   []*call
+	sync    bool
+	over    bool
+}
+
+// schedule is when the writer does what, besides at once.
+type schedule struct {
+	retry    time.Time // the disk failed: not before
+	failures int
+	sync     time.Time // of SyncInterval: zero when all is on the disk
+}
+
+// write is the goroutine that alone changes the file.
+func (s *Spool) write() {
+	var plan schedule
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		j := s.nextJob(&plan, timer)
+		if j.over {
+			return
+		}
+		s.carryOut(&j, &plan)
+	}
+}
+
+// nextJob waits until there is something to do.
+func (s *Spool) nextJob(plan *schedule, timer *time.Timer) job {
+	for {
+		j, due := s.look(plan)
+		if j != nil {
+			return *j
+		}
+		if !due.IsZero() {
+			timer.Reset(time.Until(due))
+		}
+		select {
+		case <-s.work:
+		case <-timer.C:
+		case <-s.ctx.Done():
+			return job{over: true}
+		}
+	}
+}
+
+// look takes what is to be done now, or says when there will be something.
+func (s *Spool) look(plan *schedule) (*job, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	j := &job{calls: s.calls}
+	s.calls = nil
+	j.sync = !plan.sync.IsZero() && !now.Before(plan.sync)
+	due := plan.sync
+	if now.Before(plan.retry) && !s.closed {
+		due = earliest(due, plan.retry)
+	} else {
+		s.fill(j, now)
+		due = earliest(due, s.outcome.deadline)
+	}
+	if j.batch == nil && j.outcome.isEmpty() && len(j.calls) == 0 && !j.sync {
+		if s.closed && s.outcome.isEmpty() && len(s.queue.batches) == 0 {
+			return &job{over: true}, due
+		}
+		return nil, due
+	}
+	return j, due
+}
+
+// fill needs mu.
+func (s *Spool) fill(j *job, now time.Time) {
+	if len(s.queue.batches) > 0 {
+		j.batch = s.queue.batches[0]
+		j.batch.sealed = true
+	}
+	hurry := j.batch != nil || s.closed || len(s.queue.waiting) > 0 || !now.Before(s.outcome.deadline)
+	if !s.outcome.isEmpty() && hurry {
+		j.outcome, s.outcome = s.outcome, outcome{}
+	}
+}
+
+// earliest leaves zero times out.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (s *Spool) carryOut(j *job, plan *schedule) {
+	for _, c := range j.calls {
+		c.err = c.do()
+		close(c.done)
+	}
+	if j.batch != nil || !j.outcome.isEmpty() {
+		s.commit(j, plan)
+	}
+	if j.sync {
+		plan.sync = time.Time{}
+		s.syncNow()
+	}
+	if s.cfg.Sync == SyncInterval && plan.sync.IsZero() && s.store.synced != s.store.generation {
+		plan.sync = time.Now().Add(s.cfg.SyncEvery)
+	}
+}
+
+// commit writes a job, or as much of it as there is space for.
+func (s *Spool) commit(j *job, plan *schedule) {
+	err := s.transact(j)
+	if err == nil {
+		plan.failures, plan.retry = 0, time.Time{}
+		return
+	}
+	if !s.passes(err) {
+		s.breakDown(err)
+		return
+	}
+	plan.failures++
+	if j.batch != nil && !j.outcome.isEmpty() { // deleting needs less space, and makes some
+		again := s.transact(&job{outcome: j.outcome})
+		if again == nil {
+			j.outcome, plan.failures = outcome{}, 1
+		} else if !s.passes(again) {
+			s.breakDown(again)
+			return
+		}
+	}
+	plan.retry = time.Now().Add(s.cfg.backoff(plan.failures))
+	s.diskFull(j, err)
+}
+
+// passes tells whether a transaction failed for lack of space and left nothing
+// behind. Any other failure leaves unknown what is on the disk.
+func (s *Spool) passes(err error) bool { return noSpace(err) && !s.store.inEffect() }
+
+// transact writes j in one transaction and tells everybody.
+func (s *Spool) transact(j *job) error {
+	var oldest int64
+	err := s.store.update(j.size(), func(tx *bolt.Tx, next *state) (err error) {
+		if err := s.store.refuse(tx, next, j.outcome.refused); err != nil {
+			return err
+		}
+		if oldest, err = s.store.remove(tx, next, &j.outcome); err != nil {
+			return err
+		}
+		if j.batch == nil {
+			return nil
+		}
+		if next.Events == 0 {
+			oldest = j.batch.entries[0].taken
+		}
+		return s.store.add(tx, next, j.batch.entries)
+	})
+	if err != nil {
+		return err
+	}
+	s.worked()
+	s.committed(j, oldest)
+	return nil
+}
+
+// size is about what j writes.
+func (j *job) size() int {
+	n := 1 << 20
+	if j.batch != nil {
+		n += j.batch.bytes
+	}
+	return n + len(j.outcome.refused)*mostReason
+}
+
+// committed tells everybody of a transaction.
+func (s *Spool) committed(j *job, oldest int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = s.store.state
+	s.oldest = time.Unix(0, oldest)
+	s.unsynced++
+	if s.store.synced == s.store.generation {
+		s.unsynced = 0
+	}
+	if j.batch != nil {
+		s.queue.settle(nil)
+		signal(s.arrived)
+	}
+	s.admit()
+	s.drain.check(&s.kept)
+}
+
+// add puts entries behind all others.
+func (st *store) add(tx *bolt.Tx, next *state, entries []entry) error {
+	b := tx.Bucket(bucketEvents)
+	b.FillPercent = 1 // nothing is ever put in between
+	size := 0
+	for i := range entries {
+		size += entries[i].size()
+	}
+	if cap(st.arena) < size || cap(st.arena) > 4*max(size, 1<<20) {
+		st.arena = make([]byte, 0, size)
+	}
+	arena := st.arena[:0]
+	for i := range entries {
+		e := &entries[i]
+		start := len(arena)
+		r := record{file: st.id, generation: st.attempt, number: next.Next, taken: e.taken, kind: kindEvent, data: e.data}
+		arena = r.appendKeyed(arena, e.key)
+		if err := b.Put(numberKey(next.Next), arena[start:len(arena):len(arena)]); err != nil {
+			return err
+		}
+		next.Next++
+	}
+	next.Events += uint64(len(entries))
+	next.TakenIn += uint64(len(entries))
+	next.Bytes += uint64(size)
+	return nil
+}
+
+// remove deletes what the drain is done with, and returns when the first event
+// that is left was taken in.
+func (st *store) remove(tx *bolt.Tx, next *state, o *outcome) (oldest int64, err error) {
+	c := tx.Bucket(bucketEvents).Cursor()
+	key, value := c.First()
+	for key != nil && keyNumber(key) <= o.through {
+		next.Events--
+		next.Bytes -= uint64(len(value))
+		n := keyNumber(key)
+		if err := c.Delete(); err != nil {
+			return 0, err
+		}
+		key, value = c.Seek(numberKey(n + 1))
+	}
+	next.Head = max(next.Head, o.through+1)
+	next.Forwarded += o.events
+	if key != nil {
+		oldest = recordTaken(value)
+	}
+	return oldest, nil
+}
+
+// refuse moves events to where the refused ones are.
+func (st *store) refuse(tx *bolt.Tx, next *state, refused []refusedNow) error {
+	events, to := tx.Bucket(bucketEvents), tx.Bucket(bucketRefused)
+	for _, now := range refused {
+		key := numberKey(now.number)
+		value := events.Get(key)
+		if value == nil {
+			continue // it was done already, and is said again
+		}
+		r, err := parseRecord(value)
+		if err != nil { // damaged since the file was opened: what there is of it
+			r = record{file: st.id, number: now.number, data: value}
+		}
+		r.generation, r.kind = st.attempt, kindRefused
+		r.data = refusal{now.at, now.reason, r.data}.encode()
+		kept := r.appendTo(nil)
+		next.Events--
+		next.Bytes -= uint64(len(value))
+		next.Refused++
+		next.RefusedB += uint64(len(kept))
+		if err := events.Delete(key); err != nil {
+			return err
+		}
+		if err := to.Put(key, kept); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// diskFull keeps what there was no space for until there is, or refuses it. All
+// that was taken in shares that, so that no event is kept before its predecessor.
+func (s *Spool) diskFull(j *job, err error) {
+	s.failed("the disk is full", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcome = j.outcome.before(s.outcome)
+	if s.cfg.RefuseWhenFull {
+		s.queue.abandon(fmt.Errorf("publishers/spool: not kept at %s: %w: %w", s.cfg.Path, ErrFull, err))
+	}
+}
+
+// breakDown ends the spool's work but for Close.
+func (s *Spool) breakDown(err error) {
+	s.failed("the spool is broken", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = fmt.Errorf("publishers/spool: %w: %s: %w: open it again, which checks all of it", ErrBroken, s.cfg.Path, err)
+	s.queue.abandon(s.broken)
+	s.queue.refuseWaiting(s.broken)
+	s.failCalls(s.broken)
+	s.outcome = outcome{}
+	s.drain.breakOff()
+}
+
+// syncNow brings everything to the disk.
+func (s *Spool) syncNow() {
+	if err := s.store.bring(); err != nil {
+		s.breakDown(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsynced = 0
+}
+
+// ask lets the writer do something, and waits for it.
+func (s *Spool) ask(ctx context.Context, do func() error) error {
+	c := &call{do: do, done: make(chan struct{})}
+	s.mu.Lock()
+	switch {
+	case s.broken != nil:
+		s.mu.Unlock()
+		return s.broken
+	case s.closed:
+		s.mu.Unlock()
+		return fmt.Errorf("publishers/spool: %s: %w", s.cfg.Path, ErrClosed)
+	}
+	s.calls = append(s.calls, c)
+	s.mu.Unlock()
+	s.wake()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return fmt.Errorf("publishers/spool: %s: asked for, and not known to be done: %w", s.cfg.Path, ctx.Err())
+	}
+}
+
+// failCalls needs mu.
+func (s *Spool) failCalls(err error) {
+	for _, c := range s.calls {
+		c.err = err
+		close(c.done)
+	}
+	s.calls = nil
+}
