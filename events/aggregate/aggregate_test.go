@@ -181,6 +181,54 @@ func TestSizeIsKnownBeforeAdding(t *testing.T) {
 	}
 }
 
+func TestSealingManyIsSealingEach(t *testing.T) {
+	for n := range 40 {
+		var sealed, unsealed [][]byte
+		for i := range n {
+			var b aggregate.Builder
+			for b.AddWithin(aggregate.Record{PartitionKey: fmt.Sprint("key", b.Len()%7), Data: bytes.Repeat([]byte{byte(i)}, 100+i)}, 5000+100*i) {
+			}
+			sealed = append(sealed, b.Append(nil))
+			unsealed = append(unsealed, b.AppendUnsealed(nil))
+		}
+		aggregate.Seal(unsealed...)
+		for i := range sealed {
+			if !bytes.Equal(sealed[i], unsealed[i]) || !aggregate.IsAggregate(sealed[i]) {
+				t.Fatalf("%d of %d is different", i, n)
+			}
+		}
+	}
+}
+
+func TestAddWithinKeepsTheBound(t *testing.T) {
+	var b aggregate.Builder
+	r := aggregate.Record{PartitionKey: "k", ExplicitHashKey: "7", Data: []byte("data")}
+	size := b.SizeWith(r)
+	if b.AddWithin(r, size-1) || b.Len() != 0 || b.Size() != aggregate.Overhead || b.Has("k") {
+		t.Error("a record was added that is too large")
+	}
+	if !b.AddWithin(r, size) || b.Len() != 1 || b.Size() != size {
+		t.Error("a record was refused that fits")
+	}
+}
+
+func TestAFilledBuilderAllocatesNothing(t *testing.T) {
+	var b aggregate.Builder
+	keys := []string{"a", "b", "c", "d"}
+	data, out := make([]byte, 200), make([]byte, 0, 64<<10)
+	fill := func() {
+		b.Reset()
+		for i := range 200 {
+			b.AddWithin(aggregate.Record{PartitionKey: keys[i%4], Data: data}, 64<<10)
+		}
+		out = b.Append(out[:0])
+	}
+	fill()
+	if n := testing.AllocsPerRun(10, fill); n > 0 {
+		t.Errorf("%v allocations for 200 records", n)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x0a\x01k\x1a\x05\x08\x00\x1a\x01w"), true)
 	f.Add(unhex(f, golden)[4:len(golden)/2-16], true)

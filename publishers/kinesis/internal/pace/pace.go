@@ -32,6 +32,11 @@ func Share(bytes, records int) float64 {
 	return max(float64(bytes)/shardBytes, float64(records)/shardRecords)
 }
 
+// Worth is what a share is in bytes and in records.
+func Worth(share float64) (bytes, records int) {
+	return int(share * shardBytes), int(share * shardRecords)
+}
+
 // Rate is additive increase, multiplicative decrease, as in the congestion
 // control of TCP. It does not limit before the first refusal. Not safe for
 // concurrent use.
