@@ -2,12 +2,14 @@ package kinesis
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/pace"
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
 // oneAttempt switches the SDK's retries off: what is sent again, and when, is
@@ -29,7 +31,7 @@ func (l *lane) deliver() {
 		if failures++; len(l.packer.records) < before {
 			failures = 1
 		}
-		if len(l.packer.records) > 0 && !sleep(l.p.ctx, l.p.backoff(failures-1)) {
+		if len(l.packer.records) > 0 && !l.pause(l.p.backoff(failures-1)) {
 			break
 		}
 	}
@@ -45,70 +47,79 @@ func (l *lane) isRetired() bool {
 // attempt sends once and leaves in the packer what has to be sent again. It
 // tells whether that has to be packed anew, because the shards changed.
 func (l *lane) attempt(failures int) (repack bool) {
-	out, err := l.put(failures > 0)
+	answers, err := l.put(failures > 0)
 	if err != nil {
 		l.requestFailed(err)
 		return false
 	}
-	strays := l.sortOut(out.Records)
+	strays := l.sortOut(answers)
 	for _, s := range strays {
 		l.rehome(s)
 	}
 	return len(strays) > 0
 }
 
-var errShortAnswer = errors.New("the answer does not have one result for each record")
-
-func (l *lane) put(again bool) (*awskinesis.PutRecordsOutput, error) {
-	l.p.countRequest(len(l.packer.records), again)
+func (l *lane) put(again bool) ([]putrecords.Answer, error) {
+	records := int64(len(l.packer.records))
+	l.tell(func(c *Counts) {
+		c.Requests++
+		if again {
+			c.Retries += records
+		}
+	})
+	l.request.Reset(l.p.cfg.Stream)
+	for _, rec := range l.packer.records {
+		rec.write(&l.request, l.shard.firstText)
+	}
 	ctx, cancel := context.WithTimeout(l.p.ctx, l.p.cfg.AttemptTimeout)
 	defer cancel()
-	out, err := l.p.cfg.Client.PutRecords(ctx, &awskinesis.PutRecordsInput{
-		StreamName: &l.p.cfg.Stream,
-		Records:    l.packer.entries(),
-	}, oneAttempt)
-	if err == nil && len(out.Records) != len(l.packer.records) {
-		err = errShortAnswer
-	}
-	return out, err
-}
-
-func (p *Publisher) countRequest(records int, again bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.counted.Requests++
-	if again {
-		p.counted.Retries += int64(records)
-	}
+	defer l.request.Reset(l.p.cfg.Stream) // it refers to events, which may be settled soon
+	return l.request.Send(ctx, l.p.cfg.Client, oneAttempt)
 }
 
 // requestFailed decides about all records of a request at once.
 func (l *lane) requestFailed(err error) {
 	explained := l.p.place.explain("put records into", err)
-	l.noteFailure(explained, func(s *Stats) {
-		switch classify(err) {
+	what := classify(err)
+	l.failed(explained, func(c *Counts) {
+		switch what {
 		case outcomeThrottled:
-			s.Throttles++
+			c.Throttles++
 		case outcomeUnknown:
-			s.Doubts++
+			c.Doubts++
 		}
 	})
-	switch classify(err) {
+	switch what {
+	case outcomeThrottled:
+		l.learn(0, 0, true)
 	case outcomeRefused:
-		l.p.fail(l.packer.results(), explained)
+		l.fail(l.packer.results(), explained)
 		l.packer.keep(nil)
 	case outcomeUnknown:
-		for _, r := range l.packer.results() {
-			r.doubt = true
-		}
+		markDoubt(l.packer.results())
 	}
 }
 
-func (l *lane) noteFailure(err error, count func(*Stats)) {
+// failed remembers err as the last failure.
+func (l *lane) failed(err error, count func(*Counts)) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
 	l.last = err
-	count(&l.p.counted)
+	l.count(count)
+}
+
+// learn tells the rate what became of a request.
+func (l *lane) learn(bytes, records int, throttled bool) {
+	now := time.Now()
+	if records > 0 {
+		l.learnt.Took(now, pace.Share(bytes, records))
+	}
+	if throttled {
+		l.learnt.Refused(now)
+	}
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.rate = l.learnt.Limit()
 }
 
 // stray is a record that landed in another shard than its lane's.
@@ -119,45 +130,53 @@ type stray struct {
 
 // sortOut settles the records that are in the stream, keeps those that were
 // refused, and returns those that are in an unexpected shard.
-func (l *lane) sortOut(answers []types.PutRecordsResultEntry) (strays []stray) {
-	var kept []*Result
+func (l *lane) sortOut(answers []putrecords.Answer) (strays []stray) {
 	var again, done []*record
+	bytes, throttled := 0, false
 	for i, rec := range l.packer.records {
-		switch a := answers[i]; {
-		case aws.ToString(a.ErrorCode) != "" || a.SequenceNumber == nil:
-			l.recordFailed(a)
+		a := &answers[i]
+		if a.ErrorCode != "" || a.SequenceNumber == "" {
+			throttled = l.recordFailed(a) || throttled
 			again = append(again, rec)
-		case aws.ToString(a.ShardId) != l.shard.id:
-			rec.locate(*a.SequenceNumber)
-			strays = append(strays, stray{rec, aws.ToString(a.ShardId)})
-		default:
-			rec.locate(*a.SequenceNumber)
-			kept = append(kept, rec.results...)
+			continue
+		}
+		bytes += rec.bytes
+		rec.locate(a.SequenceNumber)
+		if a.ShardID != l.shard.id {
+			strays = append(strays, stray{rec, a.ShardID})
+		} else {
 			done = append(done, rec)
 		}
 	}
 	l.countRecords(len(done)+len(strays), len(again) == 0)
-	l.p.settle(kept)
+	l.learn(bytes, len(done)+len(strays), throttled)
+	for _, rec := range done {
+		l.settle(rec.results)
+	}
 	l.packer.keep(again)
 	l.packer.drop(done)
 	return strays
 }
 
-func (l *lane) recordFailed(a types.PutRecordsResultEntry) {
-	code := aws.ToString(a.ErrorCode)
+const codeThrottled = "ProvisionedThroughputExceededException"
+
+// recordFailed tells whether it went too fast.
+func (l *lane) recordFailed(a *putrecords.Answer) (throttled bool) {
 	err := fmt.Errorf("publishers/kinesis: a record was refused by shard %s of %s: %s: %s",
-		l.shard.id, l.p.place.text, code, aws.ToString(a.ErrorMessage))
-	l.noteFailure(err, func(s *Stats) {
-		if code == "ProvisionedThroughputExceededException" {
-			s.Throttles++
+		l.shard.id, l.p.place.text, a.ErrorCode, a.ErrorMessage)
+	throttled = a.ErrorCode == codeThrottled
+	l.failed(err, func(c *Counts) {
+		if throttled {
+			c.Throttles++
 		}
 	})
+	return throttled
 }
 
 func (l *lane) countRecords(n int, well bool) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	l.p.counted.Records += int64(n)
+	l.count(func(c *Counts) { c.Records += int64(n) })
 	if well {
 		l.last = nil
 	}

@@ -18,13 +18,11 @@ type group struct {
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
 
-func (g *group) settled(err error) {
-	g.pending--
-	if err != nil {
-		g.failed++
-		if g.first == nil {
-			g.first = err
-		}
+func (g *group) settled(some grouped) {
+	g.pending -= some.events
+	g.failed += some.failed
+	if g.first == nil {
+		g.first = some.first
 	}
 	g.finish()
 }
@@ -48,9 +46,7 @@ func (g *group) isDone() bool { return g.sealed && g.pending == 0 }
 func (p *Publisher) Flush(ctx context.Context) error {
 	failed, first, err := p.drain(ctx)
 	if err != nil {
-		n, size := p.gate.inUse()
-		return fmt.Errorf("publishers/kinesis: flush: %d events with %d bytes still wait for %s: %w%s",
-			n, size, p.place.text, err, p.lastFailure())
+		return fmt.Errorf("publishers/kinesis: flush: %s: %w%s", p.crowd("still wait"), err, p.lastFailure())
 	}
 	if failed > 0 {
 		return fmt.Errorf("publishers/kinesis: flush: %d events failed, the first: %w", failed, first)
@@ -89,7 +85,7 @@ func (p *Publisher) hurry() []*group {
 	p.group = newGroup()
 	p.sealed = slices.DeleteFunc(slices.Clone(groups), (*group).isDone)
 	for _, l := range p.lanes {
-		l.signal()
+		l.ring()
 	}
 	return groups
 }

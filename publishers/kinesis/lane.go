@@ -5,7 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/pace"
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
 // lane is the queue of one shard. Its goroutine alone sends to that shard, one
@@ -14,35 +15,52 @@ type lane struct {
 	p     *Publisher
 	shard shard
 	wake  chan struct{} // holds at most one signal
-	pacer pacer
 
 	// Guarded by Publisher.mu.
 	inbox      []*Result // what came in since the goroutine last looked
 	inboxBytes int
-	oldest     time.Time // of what the goroutine has taken
-	retired    bool      // the shard is closed: hand over to the successors
+	rung       bool          // there was a signal since then
+	oldest     time.Duration // when the oldest came in of what the goroutine has taken
+	use        load          // pending events
+	waiters    []*waiter     // who waits for a place, first come first
+	retired    bool          // the shard is closed: hand over to the successors
 	successors []*lane
-	waiting    int   // for how many lanes to hand over to this one
-	last       error // of the last failed request, nil after one that worked
+	waiting    int     // for how many lanes to hand over to this one
+	last       error   // of the last failed request, nil after one that worked
+	rate       float64 // as learnt
+	counted    Counts
 
 	// The goroutine's own.
 	backlog      []*Result // taken from the inbox, not yet in a request
 	backlogBytes int
 	packer       packer
+	request      putrecords.Request
+	pacer        pacer
+	learnt       pace.Rate
 }
 
 func newLane(p *Publisher, s shard) *lane {
-	l := &lane{p: p, shard: s, wake: make(chan struct{}, 1), pacer: newPacer(&p.cfg)}
-	l.packer = packer{cfg: &p.cfg, hashKey: &l.shard.firstText}
+	l := &lane{p: p, shard: s, wake: make(chan struct{}, 1), pacer: newPacer(&p.cfg), learnt: pace.New(p.cfg.RateIncrease)}
+	l.packer = packer{cfg: &p.cfg, requests: &p.requests}
+	l.request.Encoding = p.cfg.Protocol
 	return l
 }
 
+// clockEvery is how many events share a reading of the clock, at most.
+const clockEvery = 64
+
 // push needs Publisher.mu.
 func (l *lane) push(r *Result) {
+	n := len(l.inbox)
+	if n%clockEvery == 0 {
+		r.at = time.Since(l.p.start)
+	} else {
+		r.at = l.inbox[n-1].at
+	}
 	l.inbox = append(l.inbox, r)
 	l.inboxBytes += len(r.data)
-	if len(l.inbox) == 1 || l.p.isFull(len(l.inbox), l.inboxBytes) {
-		l.signal()
+	if !l.rung && (n == 0 || l.p.isFull(n+1, l.inboxBytes)) {
+		l.ring()
 	}
 }
 
@@ -51,16 +69,18 @@ func (p *Publisher) isFull(events, bytes int) bool {
 	return bytes >= p.cfg.AggregateBytes || p.cfg.NoAggregation && events >= p.cfg.MaxRequestRecords
 }
 
-func (l *lane) signal() {
+// ring needs Publisher.mu.
+func (l *lane) ring() {
+	l.rung = true
 	select {
 	case l.wake <- struct{}{}:
 	default: // it is awake, or will be
 	}
 }
 
-// oldestAt needs Publisher.mu.
-func (l *lane) oldestAt() time.Time {
-	if l.oldest.IsZero() && len(l.inbox) > 0 {
+// oldestAt needs Publisher.mu. It is zero for nothing.
+func (l *lane) oldestAt() time.Duration {
+	if l.oldest == 0 && len(l.inbox) > 0 {
 		return l.inbox[0].at
 	}
 	return l.oldest
@@ -85,8 +105,8 @@ func (l *lane) collect(timer *time.Timer) bool {
 		if now || over {
 			return now
 		}
-		if !due.IsZero() {
-			timer.Reset(time.Until(due))
+		if due > 0 {
+			timer.Reset(due - time.Since(l.p.start))
 		}
 		select {
 		case <-l.wake:
@@ -99,42 +119,39 @@ func (l *lane) collect(timer *time.Timer) bool {
 
 // look tells when to send, zero for not before a signal, and takes the inbox if
 // that is now: until then it stays filled, so that not each event is a signal.
-func (l *lane) look() (due time.Time, now, over bool) {
+func (l *lane) look() (due time.Duration, now, over bool) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	l.oldest = time.Time{}
+	l.rung = false
+	l.oldest = 0
 	if len(l.backlog) > 0 {
 		l.oldest = l.backlog[0].at
 	}
 	if l.waiting > 0 {
-		return time.Time{}, false, false
+		return 0, false, false
 	}
 	if l.retired {
 		l.handOver()
-		return time.Time{}, false, true
+		return 0, false, true
 	}
 	events, bytes := len(l.backlog)+len(l.inbox), l.backlogBytes+l.inboxBytes
 	if events == 0 {
-		return time.Time{}, false, false
+		return 0, false, false
 	}
-	due = l.front()
-	if l.p.urgent == 0 && !l.p.isFull(events, bytes) {
-		due = due.Add(l.p.cfg.Linger)
+	if due = l.oldestAt(); l.mayLinger(events, bytes) {
+		due += l.p.cfg.Linger
+		if time.Since(l.p.start) < due {
+			return due, false, false
+		}
 	}
-	if time.Now().Before(due) {
-		return due, false, false
-	}
-	l.oldest = l.front()
+	l.oldest = l.oldestAt()
 	l.takeInbox()
 	return due, true, false
 }
 
-// front is since when the first event in the queue has been waiting.
-func (l *lane) front() time.Time {
-	if len(l.backlog) > 0 {
-		return l.backlog[0].at
-	}
-	return l.inbox[0].at
+// mayLinger needs Publisher.mu.
+func (l *lane) mayLinger(events, bytes int) bool {
+	return l.p.urgent == 0 && len(l.waiters) == 0 && !l.p.gate.short && !l.p.isFull(events, bytes)
 }
 
 func (l *lane) takeInbox() {
@@ -142,27 +159,6 @@ func (l *lane) takeInbox() {
 	l.backlogBytes += l.inboxBytes
 	clear(l.inbox)
 	l.inbox, l.inboxBytes = l.inbox[:0], 0
-}
-
-// pack moves what fits from the backlog into the packer and keeps the rest in
-// its order.
-func (l *lane) pack() {
-	l.packer.reset()
-	rest := l.backlog[:0]
-	for i, r := range l.backlog {
-		if l.packer.full {
-			rest = append(rest, l.backlog[i:]...)
-			break
-		}
-		if l.packer.take(r) {
-			l.backlogBytes -= len(r.data)
-		} else {
-			rest = append(rest, r)
-		}
-	}
-	clear(l.backlog[len(rest):])
-	l.backlog = rest
-	l.packer.seal()
 }
 
 // putBack sets results in front of the backlog again.
@@ -181,7 +177,7 @@ func (l *lane) abandon() {
 	l.p.mu.Lock()
 	l.takeInbox()
 	left := l.backlog
-	l.backlog, l.oldest = nil, time.Time{}
+	l.backlog, l.oldest = nil, 0
 	l.p.unsent += len(left)
 	for _, r := range left {
 		if r.doubt {
@@ -196,36 +192,5 @@ func (l *lane) abandon() {
 		}
 		r.err = fmt.Errorf("publishers/kinesis: the event %s %s: %w", known, l.p.place.text, ErrClosed)
 	}
-	l.p.settle(left)
-}
-
-// pacer keeps a lane below a rate; its zero value does not.
-type pacer struct{ bytes, records *rate.Limiter }
-
-func newPacer(cfg *Config) pacer {
-	return pacer{limiter(cfg.ShardBytesPerSecond), limiter(cfg.ShardRecordsPerSecond)}
-}
-
-func limiter(perSecond int) *rate.Limiter {
-	if perSecond == 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
-}
-
-// pace waits for its turn; false when the publisher ended meanwhile.
-func (l *lane) pace(bytes, records int) bool {
-	return l.await(l.pacer.bytes, bytes) && l.await(l.pacer.records, records)
-}
-
-// await takes n in portions, since a limiter gives at most a second's worth.
-func (l *lane) await(limiter *rate.Limiter, n int) bool {
-	for limiter != nil && n > 0 {
-		portion := min(n, limiter.Burst())
-		if limiter.WaitN(l.p.ctx, portion) != nil {
-			return false
-		}
-		n -= portion
-	}
-	return true
+	l.settle(left)
 }

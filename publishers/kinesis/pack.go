@@ -1,10 +1,12 @@
 package kinesis
 
 import (
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"slices"
+	"sync/atomic"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
 const (
@@ -13,21 +15,32 @@ const (
 	mostHeld = 1000
 	// spareRecords is how many emptied records a packer keeps for their memory.
 	spareRecords = 32
-	// heldBack stands for a record's index at a key that waits for the next request.
-	heldBack = -1
+	// perEvent is about what an aggregate adds to an event.
+	perEvent = 16
 )
 
 // packer makes the records of one request, with no key in two of them. It and
 // its memory are used again for the next.
+//
+// Which record an event goes into is decided by the hash of its key, the same
+// way for the whole request. When an event does not fit into its record any
+// more, that is closed, and what comes later for it waits for the next request.
+// So no event overtakes another of its key, and nobody has to remember which key
+// is where.
 type packer struct {
-	cfg     *Config
-	hashKey *string // explicit hash key of aggregates
+	cfg      *Config
+	requests *atomic.Uint64 // the number of the last request, over all lanes
 
-	records []*record
-	owner   map[string]int // index of the record that has the key, or heldBack
-	bytes   int            // of all records with their keys
-	held    int
-	full    bool // no more events need be offered
+	request     uint64
+	mostBytes   int // of all records with their keys
+	mostRecords int
+
+	slots   []*record // by hash; nil while nothing is for it
+	records []*record // those with events
+	bytes   int       // of all records with their keys
+	closed  int       // slots
+	held    int       // events that have to wait
+	full    bool      // no more events need be offered
 	spare   []*record
 }
 
@@ -37,18 +50,20 @@ type record struct {
 	results []*Result // the index is the sub of the position
 	builder aggregate.Builder
 	bytes   int
-	buffer  []byte
-	entry   types.PutRecordsRequestEntry
+	closed  bool
 }
 
-func (k *packer) reset() {
+// begin starts a request of at most so much, out of a backlog.
+func (k *packer) begin(mostBytes, mostRecords int, backlog load) {
 	k.drop(k.records)
 	k.records = k.records[:0]
-	if k.owner == nil {
-		k.owner = make(map[string]int)
-	}
-	clear(k.owner)
-	k.bytes, k.held, k.full = 0, 0, false
+	k.request = k.requests.Add(1)
+	k.mostBytes, k.mostRecords = mostBytes, mostRecords
+	k.bytes, k.closed, k.held, k.full = 0, 0, 0, false
+	n := (backlog.bytes+backlog.events*perEvent)/k.cfg.AggregateBytes + 1
+	n = max(min(n, mostRecords, mostBytes/k.cfg.AggregateBytes), 1)
+	clear(k.slots)
+	k.slots = slices.Grow(k.slots[:0], n)[:n]
 }
 
 // drop keeps some records for their memory.
@@ -56,7 +71,7 @@ func (k *packer) drop(records []*record) {
 	for _, r := range records {
 		if len(k.spare) < spareRecords {
 			clear(r.results)
-			r.results = r.results[:0]
+			r.results, r.closed = r.results[:0], false
 			r.builder.Reset()
 			k.spare = append(k.spare, r)
 		}
@@ -66,57 +81,69 @@ func (k *packer) drop(records []*record) {
 // take puts r into a record, or refuses, after which every later event of its
 // key is refused too.
 func (k *packer) take(r *Result) bool {
-	i, known := k.owner[r.key]
-	switch {
-	case i == heldBack && known:
-	case known && k.join(k.records[i], r):
-		return true
-	case !known && k.place(r):
-		return true
+	if k.cfg.NoAggregation {
+		return k.takeAlone(r)
 	}
-	k.owner[r.key] = heldBack
-	k.held++
-	k.full = k.full || k.held >= mostHeld
+	slot := &k.slots[uint64(uint32(r.key.hash.lo))*uint64(len(k.slots))>>32]
+	switch rec := *slot; {
+	case rec == nil:
+		*slot = k.open(r)
+		return *slot != nil
+	case !rec.closed && k.join(rec, r):
+		return true
+	case !rec.closed:
+		rec.closed = true
+		k.closed++
+	}
+	k.hold()
 	return false
 }
 
-// place finds a record for an event whose key is new in the request: the last
-// one, which has the most room, or another.
-func (k *packer) place(r *Result) bool {
-	last := len(k.records) - 1
-	if last >= 0 && k.join(k.records[last], r) {
-		k.owner[r.key] = last
-		return true
-	}
-	size := len(r.data) + len(r.key)
-	if len(k.records) == k.cfg.MaxRequestRecords || k.bytes+size > k.cfg.MaxRequestBytes {
-		k.full = true
+// takeAlone is take where each event is a record.
+func (k *packer) takeAlone(r *Result) bool {
+	if r.key.request == k.request {
+		k.hold()
 		return false
+	}
+	if k.open(r) == nil {
+		return false
+	}
+	r.key.request = k.request
+	return true
+}
+
+func (k *packer) hold() {
+	k.held++
+	k.full = k.held >= mostHeld || k.closed == len(k.slots)
+}
+
+// open starts a record, or finds the request full and returns nil.
+func (k *packer) open(r *Result) *record {
+	size := len(r.data) + len(r.key.text)
+	if len(k.records) == k.mostRecords || k.bytes+size > k.mostBytes && len(k.records) > 0 {
+		k.full = true
+		return nil
 	}
 	rec := k.newRecord()
 	rec.results = append(rec.results, r)
-	rec.builder.Add(aggregate.Record{PartitionKey: r.key, Data: r.data})
 	rec.bytes = size
+	if !k.cfg.NoAggregation {
+		rec.builder.Add(aggregate.Record{PartitionKey: r.key.text, Data: r.data})
+	}
 	k.bytes += size
-	k.owner[r.key] = len(k.records)
 	k.records = append(k.records, rec)
-	return true
+	return rec
 }
 
 // join adds r to a record that has some already.
 func (k *packer) join(rec *record, r *Result) bool {
-	if k.cfg.NoAggregation {
+	outer := len(rec.results[0].key.text)
+	most := min(k.cfg.AggregateBytes, k.cfg.MaxRecordBytes-outer, k.mostBytes-k.bytes+rec.bytes-outer)
+	if len(rec.results) == aggregate.MaxRecords || !rec.builder.AddWithin(aggregate.Record{PartitionKey: r.key.text, Data: r.data}, most) {
 		return false
 	}
-	sub := aggregate.Record{PartitionKey: r.key, Data: r.data}
-	outer := len(rec.results[0].key)
-	size := rec.builder.SizeWith(sub) + outer
-	if size > min(k.cfg.AggregateBytes+outer, k.cfg.MaxRecordBytes) || k.bytes-rec.bytes+size > k.cfg.MaxRequestBytes ||
-		len(rec.results) == aggregate.MaxRecords {
-		return false
-	}
-	rec.builder.Add(sub)
 	rec.results = append(rec.results, r)
+	size := rec.builder.Size() + outer
 	k.bytes += size - rec.bytes
 	rec.bytes = size
 	return true
@@ -129,26 +156,6 @@ func (k *packer) newRecord() *record {
 		return rec
 	}
 	return new(record)
-}
-
-// seal writes the entries of the request.
-func (k *packer) seal() {
-	for _, rec := range k.records {
-		first := rec.results[0]
-		rec.entry = types.PutRecordsRequestEntry{PartitionKey: &first.key, Data: first.data}
-		if len(rec.results) > 1 {
-			rec.buffer = rec.builder.Append(rec.buffer[:0])
-			rec.entry.Data, rec.entry.ExplicitHashKey = rec.buffer, k.hashKey
-		}
-	}
-}
-
-func (k *packer) entries() []types.PutRecordsRequestEntry {
-	entries := make([]types.PutRecordsRequestEntry, len(k.records))
-	for i, rec := range k.records {
-		entries[i] = rec.entry
-	}
-	return entries
 }
 
 // results are those of all records, in order for each key.
@@ -166,6 +173,37 @@ func (k *packer) keep(left []*record) {
 	k.bytes = 0
 	for _, rec := range left {
 		k.bytes += rec.bytes
+	}
+}
+
+// pack moves what fits from the backlog into the packer and keeps the rest in
+// its order.
+func (l *lane) pack() {
+	bytes, records := l.aim()
+	l.packer.begin(bytes, records, load{len(l.backlog), l.backlogBytes})
+	rest := l.backlog[:0]
+	for i, r := range l.backlog {
+		if l.packer.full {
+			rest = append(rest, l.backlog[i:]...)
+			break
+		}
+		if l.packer.take(r) {
+			l.backlogBytes -= len(r.data)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	clear(l.backlog[len(rest):])
+	l.backlog = rest
+}
+
+// write puts the records into a request.
+func (rec *record) write(request *putrecords.Request, hashKey string) {
+	first := rec.results[0]
+	if len(rec.results) == 1 {
+		request.Add(first.key.text, "", first.data)
+	} else {
+		request.AddAggregate(first.key.text, hashKey, &rec.builder)
 	}
 }
 

@@ -2,10 +2,11 @@ package kinesis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers"
@@ -14,27 +15,32 @@ import (
 // Publisher puts events on one stream, see the package comment for what it
 // promises. Safe for concurrent use. It must be closed.
 type Publisher struct {
-	cfg     Config
-	place   place
-	gate    *gate
-	ctx     context.Context // ends when Close gives up or is done
-	cancel  context.CancelFunc
-	running sync.WaitGroup // the lanes
-	refresh chan struct{}  // holds a token while nobody lists shards
+	cfg      Config
+	place    place
+	start    time.Time       // times are durations since then
+	ctx      context.Context // ends when Close gives up or is done
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // the lanes
+	refresh  chan struct{}  // holds a token while nobody lists shards
+	requests atomic.Uint64  // numbers them, over all lanes
 
 	closeOnce sync.Once
 	closeErr  error
 
-	mu      sync.Mutex // everything below, and what lanes say it guards
-	closed  bool
-	urgent  int // how many flushes want lanes not to linger
-	shards  *shardMap
-	lanes   []*lane // in the order of shards.open
-	group   *group  // of the events that come in now
-	sealed  []*group
-	counted Stats
-	unsent  int
-	doubt   int
+	mu       sync.Mutex // everything below, and what others say it guards
+	closed   bool
+	urgent   int // how many flushes want lanes not to linger
+	shards   *shardMap
+	lanes    []*lane // in the order of shards.open
+	keys     keys
+	gate     gate
+	slab     []Result
+	group    *group // of the events that come in now
+	sealed   []*group
+	counted  Counts
+	reshards int64
+	unsent   int
+	doubt    int
 }
 
 // New asks for the shards of the stream and starts a publisher. ctx bounds that
@@ -48,7 +54,9 @@ func New(ctx context.Context, cfg Config) (*Publisher, error) {
 	p := &Publisher{
 		cfg:     cfg,
 		place:   newPlace(cfg.Client, cfg.Stream),
-		gate:    newGate(cfg.MaxPending, cfg.MaxPendingBytes),
+		start:   time.Now().Add(-1), // so that no time is zero
+		keys:    newKeys(cfg.MaxPending),
+		gate:    gate{most: load{cfg.MaxPending, cfg.MaxPendingBytes}},
 		refresh: make(chan struct{}, 1),
 		group:   newGroup(),
 	}
@@ -71,11 +79,18 @@ func New(ctx context.Context, cfg Config) (*Publisher, error) {
 // it is still sent. Other errors are [ErrTooLarge], [ErrFull], [ErrClosed],
 // events.ErrMalformed, or what Kinesis refused it for.
 func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Position, error) {
-	r, err := p.Enqueue(ctx, e)
+	c := newCall()
+	data, err := events.AppendEncode(c.data[:0], e)
+	c.data = data
 	if err != nil {
-		return events.Position{}, err
+		c.drop()
+		return events.Position{}, fmt.Errorf("publishers/kinesis: %w", err)
 	}
-	return r.Wait(ctx)
+	if _, err := p.take(ctx, e.PartitionKey, data, &c.result); err != nil {
+		c.drop()
+		return events.Position{}, fmt.Errorf("publishers/kinesis: publish event %s: %w", e.ID, err)
+	}
+	return c.wait(ctx)
 }
 
 // Enqueue takes e in and returns at once, or when there is place for it; see
@@ -86,7 +101,7 @@ func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Rec
 	if err != nil {
 		return nil, fmt.Errorf("publishers/kinesis: %w", err)
 	}
-	r, err := p.EnqueueEncoded(ctx, e.PartitionKey, data)
+	r, err := p.take(ctx, e.PartitionKey, data, nil)
 	if err != nil {
 		return nil, fmt.Errorf("publishers/kinesis: publish event %s: %w", e.ID, err)
 	}
@@ -97,33 +112,30 @@ func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Rec
 // events.Encode does, and which has that partition key. The publisher keeps
 // data, which must not be changed any more.
 func (p *Publisher) EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (publishers.Receipt, error) {
-	if err := p.admissible(partitionKey, data); err != nil {
+	r, err := p.take(ctx, partitionKey, data, nil)
+	if err != nil {
 		return nil, err
-	}
-	if err := p.enter(ctx, len(data)); err != nil {
-		return nil, err
-	}
-	r := &Result{
-		p:    p,
-		key:  partitionKey,
-		hash: hashOf(partitionKey),
-		data: data,
-		at:   time.Now(),
-		done: make(chan struct{}),
-	}
-	if !p.push(r) {
-		p.gate.leave(1, len(data))
-		return nil, p.errClosed()
 	}
 	return r, nil
 }
 
-// admissible refuses what Kinesis would refuse the whole request for.
-func (p *Publisher) admissible(partitionKey string, data []byte) error {
-	if n := utf8.RuneCountInString(partitionKey); n < 1 || n > events.MaxPartitionKey || !utf8.ValidString(partitionKey) {
-		return fmt.Errorf("%w: partitionkey: %q is not 1 to %d characters of UTF-8",
-			events.ErrMalformed, partitionKey[:min(len(partitionKey), 80)], events.MaxPartitionKey)
+// take takes an event in, as r or, where that is nil, as a result of its own.
+func (p *Publisher) take(ctx context.Context, partitionKey string, data []byte, r *Result) (*Result, error) {
+	if err := p.checkData(partitionKey, data); err != nil {
+		return nil, err
 	}
+	r, w, err := p.enter(partitionKey, data, r)
+	if w != nil {
+		r, err = p.wait(ctx, w)
+	}
+	if err != nil {
+		return nil, p.notTaken(err)
+	}
+	return r, nil
+}
+
+// checkData refuses what Kinesis would refuse the whole request for.
+func (p *Publisher) checkData(partitionKey string, data []byte) error {
 	if len(data) == 0 {
 		return fmt.Errorf("%w: no bytes", events.ErrMalformed)
 	}
@@ -134,37 +146,63 @@ func (p *Publisher) admissible(partitionKey string, data []byte) error {
 	return nil
 }
 
-func (p *Publisher) enter(ctx context.Context, bytes int) error {
-	var err error
-	if p.cfg.RefuseWhenFull {
-		err = p.gate.tryEnter(bytes)
-	} else {
-		err = p.gate.enter(ctx, bytes)
-	}
-	switch err { //nolint:errorlint // our own, unwrapped
-	case nil:
-		return nil
-	case ErrClosed:
-		return p.errClosed()
-	}
-	n, size := p.gate.inUse()
-	return fmt.Errorf("not taken in: %d events with %d bytes wait for %s: %w%s", n, size, p.place.text, err, p.lastFailure())
-}
-
-func (p *Publisher) errClosed() error {
-	return fmt.Errorf("not taken in: the publisher to %s: %w", p.place.text, ErrClosed)
-}
-
-func (p *Publisher) push(r *Result) bool {
+// enter takes an event in, or queues it where it has to wait.
+func (p *Publisher) enter(partitionKey string, data []byte, r *Result) (*Result, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return false
+	k := p.keys.known[partitionKey]
+	if k == nil {
+		var err error
+		if k, err = p.meet(partitionKey); err != nil {
+			return nil, nil, err
+		}
 	}
+	if p.closed {
+		return nil, nil, ErrClosed
+	}
+	l := p.laneOf(k)
+	admitted := p.gate.admits(l, len(data))
+	if !admitted && p.cfg.RefuseWhenFull {
+		return nil, nil, ErrFull
+	}
+	if r == nil {
+		r = p.newResult()
+	}
+	r.p, r.key, r.data = p, k, data
+	k.uses++
+	if !admitted {
+		l.ring() // there is no point in lingering
+		return nil, p.gate.join(l, r), nil
+	}
+	p.push(l, r)
+	return r, nil, nil
+}
+
+// push needs mu, and place for r.
+func (p *Publisher) push(l *lane, r *Result) {
+	p.gate.take(l, len(r.data))
 	r.group = p.group
 	r.group.pending++
-	p.lanes[p.shards.find(r.hash)].push(r)
-	return true
+	l.push(r)
+}
+
+// notTaken explains why an event was not taken in.
+func (p *Publisher) notTaken(err error) error {
+	switch {
+	case errors.Is(err, events.ErrMalformed):
+		return err
+	case errors.Is(err, ErrClosed):
+		return fmt.Errorf("not taken in: the publisher to %s: %w", p.place.text, ErrClosed)
+	}
+	return fmt.Errorf("not taken in: %s: %w%s", p.crowd("wait"), err, p.lastFailure())
+}
+
+// crowd is for messages that tell of waiting.
+func (p *Publisher) crowd(wait string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.gate.inUse
+	return fmt.Sprintf("%d events with %d bytes %s for %s", n.events, n.bytes, wait, p.place.text)
 }
 
 // lastFailure is for messages that tell of waiting.
@@ -200,8 +238,8 @@ func (p *Publisher) Close(ctx context.Context) error {
 func (p *Publisher) shutDown(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
+	p.turnAway()
 	p.mu.Unlock()
-	p.gate.close()
 	_, _, cause := p.drain(ctx)
 	p.cancel()
 	p.running.Wait()

@@ -441,7 +441,7 @@ func TestTheLimitOfAShard(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
 	p := w.publisher(kinesis.Config{NoAggregation: true})
 	var published []sent
-	for i := range 1400 {
+	for i := range 2400 { // more than two seconds' worth, however they fall
 		published = append(published, w.enqueue(p, fmt.Sprint("k", i%350), i/350))
 	}
 	flush(t, p)

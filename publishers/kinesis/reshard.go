@@ -20,14 +20,14 @@ func (l *lane) rehome(s stray) {
 	}
 	var right, wrong []*Result
 	for _, r := range s.record.results {
-		if landed.contains(r.hash) {
+		if landed.contains(r.key.hash) {
 			right = append(right, r)
 		} else {
 			wrong = append(wrong, r)
 		}
 	}
-	l.p.countMisplaced(len(wrong))
-	l.p.settle(right)
+	l.tell(func(c *Counts) { c.Misplaced += int64(len(wrong)) })
+	l.settle(right)
 	markDoubt(wrong)
 	l.putBack(wrong)
 }
@@ -36,12 +36,6 @@ func markDoubt(results []*Result) {
 	for _, r := range results {
 		r.doubt = true
 	}
-}
-
-func (p *Publisher) countMisplaced(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.counted.Misplaced += int64(n)
 }
 
 // discover lists the shards until id is among them and recuts the lanes by the
@@ -112,9 +106,10 @@ func (p *Publisher) remap(m *shardMap) {
 		l.retire(lanes)
 	}
 	if p.shards != nil && len(started) > 0 {
-		p.counted.Reshards++
+		p.reshards++
 	}
 	p.shards, p.lanes = m, lanes
+	p.requeue()
 	p.running.Add(len(started))
 	for _, l := range started {
 		go l.run()
@@ -130,7 +125,7 @@ func (l *lane) retire(lanes []*lane) {
 			next.waiting++
 		}
 	}
-	l.signal()
+	l.ring()
 }
 
 // handOver needs Publisher.mu, and the lane's goroutine with nothing in flight.
@@ -139,7 +134,7 @@ func (l *lane) handOver() {
 	for _, next := range l.successors {
 		next.inherit(l.backlog)
 	}
-	l.backlog, l.backlogBytes = nil, 0
+	l.backlog, l.backlogBytes, l.use = nil, 0, load{}
 }
 
 // inherit puts what belongs to this lane in front of what it has got since it
@@ -147,12 +142,13 @@ func (l *lane) handOver() {
 func (l *lane) inherit(results []*Result) {
 	var mine []*Result
 	for _, r := range results {
-		if l.shard.contains(r.hash) {
+		if l.shard.contains(r.key.hash) {
 			mine = append(mine, r)
 			l.inboxBytes += len(r.data)
+			l.use.add(load{1, len(r.data)})
 		}
 	}
 	l.inbox = slices.Concat(mine, l.inbox)
 	l.waiting--
-	l.signal()
+	l.ring()
 }

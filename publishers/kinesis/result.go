@@ -3,77 +3,147 @@ package kinesis
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
 )
 
 // Result is what will be known of an event that was taken in.
+//
+// Results are made many at a time: who keeps one keeps the memory of a few
+// hundred, though not their events.
 type Result struct {
 	p     *Publisher
-	key   string
-	hash  hashKey
+	key   *key
 	data  []byte // nil when settled
-	at    time.Time
+	at    time.Duration
 	group *group
 	doubt bool // it was in a request whose outcome is unknown
+	once  bool // done belongs to a call of Publish, which waits for one value
 
-	pos  events.Position
-	err  error
-	done chan struct{} // closed when pos and err are final
+	pos events.Position
+	err error
+	// done is nil while nobody asks, then a channel to be closed, and settled as
+	// soon as pos and err are final.
+	done atomic.Pointer[chan struct{}]
+}
+
+// resultsPerSlab makes 32 KiB of them.
+const resultsPerSlab = 292
+
+// settled stands for all channels that nobody has asked for in time.
+var settled = func() *chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return &c
+}()
+
+// newResult needs mu.
+func (p *Publisher) newResult() *Result {
+	if len(p.slab) == 0 {
+		p.slab = make([]Result, resultsPerSlab)
+	}
+	r := &p.slab[0]
+	p.slab = p.slab[1:]
+	return r
 }
 
 // Done is closed when the event is on the stream or has failed.
-func (r *Result) Done() <-chan struct{} { return r.done }
+func (r *Result) Done() <-chan struct{} {
+	if c := r.done.Load(); c != nil {
+		return *c
+	}
+	c := make(chan struct{})
+	if r.done.CompareAndSwap(nil, &c) {
+		return c
+	}
+	return *r.done.Load()
+}
 
 // Wait returns where the event is, or why it is not on the stream. When ctx ends
 // before that is known, the event stays queued and is still sent; waiting again
 // is fine. What is known already is returned even if ctx has ended.
 func (r *Result) Wait(ctx context.Context) (events.Position, error) {
+	if r.done.Load() == settled {
+		return r.pos, r.err
+	}
+	done := r.Done()
 	select {
-	case <-r.done:
+	case <-done:
 		return r.pos, r.err
 	default:
 	}
 	select {
-	case <-r.done:
+	case <-done:
 		return r.pos, r.err
 	case <-ctx.Done():
 	}
-	return events.Position{}, fmt.Errorf("publishers/kinesis: the event is queued, will be sent, and is not yet in %s: %w%s",
-		r.p.place.text, ctx.Err(), r.p.lastFailure())
+	return events.Position{}, r.p.errQueued(ctx)
 }
 
-// settle makes results final whose pos and err are set.
-func (p *Publisher) settle(results []*Result) {
-	bytes := p.count(results)
-	p.gate.leave(len(results), bytes)
-	for _, r := range results {
-		r.data = nil
-		close(r.done)
+func (p *Publisher) errQueued(ctx context.Context) error {
+	return fmt.Errorf("publishers/kinesis: the event is queued, will be sent, and is not yet in %s: %w%s",
+		p.place.text, ctx.Err(), p.lastFailure())
+}
+
+// finish tells whoever waits; pos and err are set. r may be somebody else's
+// right after.
+func (r *Result) finish() {
+	r.key, r.data, r.group = nil, nil, nil
+	if r.once {
+		*r.done.Load() <- struct{}{}
+		return
+	}
+	if c := r.done.Swap(settled); c != nil {
+		close(*c)
 	}
 }
 
-func (p *Publisher) count(results []*Result) (bytes int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range results {
-		bytes += len(r.data)
-		if r.err == nil {
-			p.counted.Events++
-			p.counted.Bytes += int64(len(r.data))
-		} else {
-			p.counted.Failed++
+// call is the memory of one Publish: nobody else sees its result, so that it
+// can be used again.
+type call struct {
+	result Result
+	done   chan struct{} // has a value when the result is final
+	data   []byte
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+// mostKept is how large the memory for an event may be to be used again.
+const mostKept = 64 << 10
+
+func newCall() *call {
+	c := calls.Get().(*call)
+	c.result.done.Store(&c.done)
+	c.result.once = true
+	return c
+}
+
+// drop gives c back, which nothing may refer to any more.
+func (c *call) drop() {
+	if cap(c.data) > mostKept {
+		c.data = nil
+	}
+	c.result.key, c.result.data, c.result.doubt = nil, nil, false
+	c.result.pos, c.result.err = events.Position{}, nil
+	calls.Put(c)
+}
+
+// wait gives c back unless ctx ends first: then the event is on its way in c's
+// memory.
+func (c *call) wait(ctx context.Context) (events.Position, error) {
+	select {
+	case <-c.done:
+	default:
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return events.Position{}, c.result.p.errQueued(ctx)
 		}
-		r.group.settled(r.err)
 	}
-	return bytes
-}
-
-// fail settles results with one error.
-func (p *Publisher) fail(results []*Result, err error) {
-	for _, r := range results {
-		r.err = err
-	}
-	p.settle(results)
+	pos, err := c.result.pos, c.result.err
+	c.drop()
+	return pos, err
 }
