@@ -1,0 +1,141 @@
+package measure_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
+	"github.com/banyan-fig/banyan/publishers/kinesis/bench/measure"
+)
+
+// The SDK's clients keep connections for a while.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+}
+
+func small(endpoint string) measure.Options {
+	return measure.Options{
+		Endpoint: endpoint, Events: 2000, Rounds: 1, Sizes: []int{200}, ThrottleRun: 300 * time.Millisecond, Pace: 5000,
+	}
+}
+
+func serve(t *testing.T, streams ...counting.Stream) string {
+	t.Helper()
+	front := httptest.NewServer(counting.NewServer(streams...))
+	t.Cleanup(front.Close)
+	return front.URL
+}
+
+func TestRunReportsEachFigure(t *testing.T) {
+	o := small(serve(t, measure.Streams()...))
+	got := make(map[string]measure.Figure)
+	if err := measure.Run(t.Context(), o, func(f measure.Figure) { got[f.Case+" "+f.Metric] = f }); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"200B-putrecords cpu_us_per_event",
+		"200B-aggregated-ordered cpu_us_per_event",
+		"200B-aggregated-ordered cpu_ratio_to_putrecords",
+		"200B-plain-ordered cpu_ratio_to_putrecords",
+		"200B-aggregated-ordered-envelope cpu_ratio_to_putrecords",
+		"200B-aggregated-ordered cpu_ratio_to_unordered",
+		"200B-one-shard-throttled other_keys_throughput_ratio",
+		"200B-one-shard-throttled-paced other_keys_throughput_ratio",
+	} {
+		if f, ok := got[name]; !ok || f.Value <= 0 || f.Least > f.Value || f.Most < f.Value {
+			t.Errorf("%s: got %+v", name, f)
+		}
+	}
+	if _, ok := got["200B-aggregated-ordered allocations_per_event_enqueued"]; !ok {
+		t.Error("no allocations")
+	}
+}
+
+func TestRunWritesProfiles(t *testing.T) {
+	o := small(serve(t, measure.Streams()...))
+	o.Events, o.Profiles, o.Cases = 500, t.TempDir(), []string{"aggregated-ordered"}
+	if err := measure.Run(t.Context(), o, func(measure.Figure) {}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := os.Stat(filepath.Join(o.Profiles, "200B-aggregated-ordered.pprof")); err != nil || s.Size() == 0 {
+		t.Errorf("no profile: %v", err)
+	}
+}
+
+// Who leaves events out, or has a stream that loses them, gets no figures.
+func TestRunFailsWhenEventsAreMissing(t *testing.T) {
+	streams := counting.NewServer(measure.Streams()...)
+	empty := counting.NewServer(measure.Streams()...)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/counts/") {
+			empty.ServeHTTP(w, r)
+			return
+		}
+		streams.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	err := measure.Run(t.Context(), small(front.URL), func(f measure.Figure) { t.Errorf("reported %+v", f) })
+	if err == nil || !strings.Contains(err.Error(), measure.ErrMissing.Error()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRunFailsWhenPublishingFails(t *testing.T) {
+	for name, streams := range map[string][]counting.Stream{
+		"no stream":       nil,
+		"other throttled": {{Name: "checked", Shards: 4, Check: true}, {Name: "one", Shards: 1, ThrottleFirst: time.Nanosecond}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if err := measure.Run(ctx, small(serve(t, streams...)), func(measure.Figure) {}); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+func TestOptionsAreValidated(t *testing.T) {
+	for _, change := range []func(*measure.Options){
+		func(o *measure.Options) { o.Endpoint = "" },
+		func(o *measure.Options) { o.Events = -1 },
+		func(o *measure.Options) { o.Rounds = -1 },
+		func(o *measure.Options) { o.Keys = 3 },
+		func(o *measure.Options) { o.Sizes = []int{10} },
+		func(o *measure.Options) { o.Cases = []string{"fast"} },
+	} {
+		o := small("http://localhost")
+		if err := o.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if change(&o); o.Validate() == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+func TestVerdictsKeepTheirTargets(t *testing.T) {
+	for _, tc := range []struct {
+		f    measure.Figure
+		met  bool
+		want string
+	}{
+		{measure.Figure{Value: 0.4, Target: 0.5}, true, "at most 0.5: met"},
+		{measure.Figure{Value: 0.6, Target: 0.5}, false, "at most 0.5: MISSED"},
+		{measure.Figure{Value: 0.6, Target: 0.9, AtLeast: true}, false, "at least 0.9: MISSED"},
+		{measure.Figure{Value: 0.95, Target: 0.9, AtLeast: true}, true, "at least 0.9: met"},
+		{measure.Figure{Value: 7}, true, ""},
+	} {
+		if tc.f.Met() != tc.met || tc.f.Verdict() != tc.want {
+			t.Errorf("%+v: %v, %q", tc.f, tc.f.Met(), tc.f.Verdict())
+		}
+	}
+}
