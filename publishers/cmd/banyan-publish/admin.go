@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+)
+
+// serveMetrics is the answer of /metrics.json; counts are since the start, times in
+// milliseconds.
+type serveMetrics struct {
+	Sidecar sidecarMetrics `json:"sidecar"`
+	outletMetrics
+}
+
+type sidecarMetrics struct {
+	Requests  int64 `json:"requests"`
+	Kept      int64 `json:"events_kept"`
+	NotKept   int64 `json:"events_not_kept"`
+	Unknown   int64 `json:"events_unknown"`
+	Malformed int64 `json:"requests_malformed"`
+	Busy      int64 `json:"requests_busy"`
+	Failed    int64 `json:"requests_failed"`
+}
+
+// outletMetrics are those of what is behind; null is what there is not, or not yet.
+type outletMetrics struct {
+	Publisher *publisherMetrics `json:"publisher"`
+	Spool     *spoolMetrics     `json:"spool"`
+}
+
+type publisherMetrics struct {
+	Events       int64   `json:"events"`
+	Bytes        int64   `json:"bytes"`
+	Failed       int64   `json:"failed"`
+	Records      int64   `json:"records"`
+	Requests     int64   `json:"requests"`
+	Retries      int64   `json:"retries"`
+	Throttles    int64   `json:"throttles"`
+	Doubts       int64   `json:"doubts"`
+	Misplaced    int64   `json:"misplaced"`
+	Reshards     int64   `json:"reshards"`
+	Pending      int     `json:"pending"`
+	PendingBytes int     `json:"pending_bytes"`
+	OldestMS     float64 `json:"oldest_ms"`
+	Shards       int     `json:"shards"`
+}
+
+func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
+	return &publisherMetrics{
+		Events: s.Events, Bytes: s.Bytes, Failed: s.Failed, Records: s.Records, Requests: s.Requests, Retries: s.Retries,
+		Throttles: s.Throttles, Doubts: s.Doubts, Misplaced: s.Misplaced, Reshards: s.Reshards,
+		Pending: s.Pending, PendingBytes: s.PendingBytes, OldestMS: milliseconds(s.OldestAge), Shards: s.Shards,
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// newAdmin answers /healthz, /readyz and /metrics.json.
+func newAdmin(ready func() error, metrics func() any) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	mux.HandleFunc("GET /metrics.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(metrics())
+	})
+	return mux
+}

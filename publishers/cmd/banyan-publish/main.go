@@ -1,0 +1,50 @@
+// Command banyan-publish publishes on behalf of programs that cannot do it by
+// themselves:
+//
+//	serve   takes CloudEvents over HTTP from an app in any language (the sidecar)
+//	spool   looks into what is kept on disk, and drains it
+//	relay   publishes what was written to an outbox in MongoDB
+//	changes publishes document changes of MongoDB as events, by a mapping
+//
+// Every flag can also be an environment variable, which --help names, or a key of
+// the YAML file given with --config, named like the flag without its dashes; a flag
+// counts before a variable, and that before the file.
+//
+//	AWS_REGION=eu-west-1 banyan-publish serve --stream banyan-events --spool /var/lib/banyan/spool
+//
+// It exits with 0 when it did what it was asked for or was told to stop and nothing
+// was left, 1 when it could not, or something is left that was not sent, and 2 for
+// a wrong command line, environment or file.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/infra/serving"
+)
+
+func main() { newCommand().Main() }
+
+// grammar is the command line.
+type grammar struct {
+	Config configFile `help:"YAML file with flags, such as \"stream: banyan-events\"." env:"BANYAN_PUBLISH_CONFIG" placeholder:"FILE"`
+
+	Serve serveCommand `cmd:"" help:"Take CloudEvents over HTTP, as a sidecar."`
+	Spool spoolCommand `cmd:"" help:"Look into a spool, and drain it."`
+}
+
+func newCommand() serving.Command {
+	var g grammar
+	return serving.Command{
+		Name:        "banyan-publish",
+		Description: "Publish events on behalf of programs that cannot do it by themselves.",
+		Grammar:     &g,
+		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
+			parsed.BindTo(ctx, (*context.Context)(nil))
+			return parsed.Run(log)
+		},
+	}
+}

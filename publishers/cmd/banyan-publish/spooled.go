@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/spool"
+)
+
+// keepSpoolFlags say where and how a command keeps events until they are sent.
+type keepSpoolFlags struct {
+	Spool          string        `help:"File, on a local disk, that keeps events until they are on the stream." env:"BANYAN_PUBLISH_SPOOL" placeholder:"FILE"`
+	SpoolSync      spool.Sync    `help:"When an event counts as kept: always (it is on the disk), interval or never (the operating system has it)." default:"always" env:"BANYAN_PUBLISH_SPOOL_SYNC" placeholder:"always|interval|never"`
+	SpoolSyncEvery time.Duration `help:"The interval of --spool-sync=interval." default:"1s" env:"BANYAN_PUBLISH_SPOOL_SYNC_EVERY"`
+	SpoolMaxBytes  int64         `help:"Most bytes of events in the spool." default:"1073741824" env:"BANYAN_PUBLISH_SPOOL_MAX_BYTES"`
+	SpoolMaxEvents int64         `help:"Most events in the spool; 0 for no such limit." default:"0" env:"BANYAN_PUBLISH_SPOOL_MAX_EVENTS"`
+	SpoolWhenFull  string        `help:"What happens then: callers wait for their --timeout, or are refused at once." enum:"wait,refuse" default:"wait" env:"BANYAN_PUBLISH_SPOOL_WHEN_FULL"`
+}
+
+func (f *keepSpoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config {
+	return spool.Config{
+		Path: f.Spool, Sync: f.SpoolSync, SyncEvery: f.SpoolSyncEvery,
+		MaxBytes: f.SpoolMaxBytes, MaxEvents: f.SpoolMaxEvents, RefuseWhenFull: f.SpoolWhenFull == "refuse",
+		MaxEventBytes: stream.MaxRecordBytes, Permanent: permanent, SettleTimeout: time.Second, Log: log,
+	}
+}
+
+// openSpool opens it, and blames the flags where they are wrong.
+func openSpool(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", serving.ErrUsage, err)
+	}
+	return spool.Open(ctx, cfg)
+}
+
+// spooled is the stream behind a spool, which takes events in whether the stream
+// can be reached or not.
+type spooled struct {
+	*spool.Spool
+	cfg kinesis.Config
+	log *slog.Logger
+
+	cancel context.CancelFunc // ends forward
+	done   chan struct{}      // closed when forward has ended
+	err    error              // of forward, once it has
+
+	mu        sync.Mutex
+	publisher *kinesis.Publisher // nil until the stream was found
+}
+
+func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, log *slog.Logger) (*spooled, error) {
+	cfg, err := stream.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := openSpool(ctx, f.config(stream, log))
+	if err != nil {
+		return nil, err
+	}
+	s := &spooled{Spool: kept, cfg: cfg, log: log, done: make(chan struct{})}
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(s.done)
+		s.err = s.forward(ctx)
+	}()
+	return s, nil
+}
+
+// forward finds the stream, as long as that takes, and passes events on.
+func (s *spooled) forward(ctx context.Context) error {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		p, err := find(ctx, s.cfg)
+		if err == nil {
+			s.setPublisher(p)
+			return s.Drain(ctx, p)
+		}
+		if failures == 0 && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "the stream cannot be reached; events stay in the spool until it can", "error", err)
+		}
+		select {
+		case <-time.After(min(time.Second<<min(failures, 4), 10*time.Second)):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (s *spooled) setPublisher(p *kinesis.Publisher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.publisher = p
+}
+
+func (s *spooled) stream() *kinesis.Publisher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.publisher
+}
+
+// nearlyFull is the part of a limit from which on it is not ready, so that callers
+// go elsewhere, where there is an elsewhere, before they have to wait.
+const nearlyFull = 0.9
+
+func (s *spooled) ready() error {
+	st := s.Status()
+	switch {
+	case st.Broken != "":
+		return fmt.Errorf("the spool takes nothing: %s", st.Broken)
+	case float64(st.Bytes) >= nearlyFull*float64(st.MaxBytes), st.MaxEvents > 0 && float64(st.Events) >= nearlyFull*float64(st.MaxEvents):
+		return fmt.Errorf("the spool is nearly full: %d events with %d bytes%s", st.Events, st.Bytes, lastError(st))
+	case st.Waiting > 0:
+		return fmt.Errorf("the spool has no place: %d callers wait%s", st.Waiting, lastError(st))
+	}
+	return nil
+}
+
+func lastError(st spool.Status) string {
+	if !st.Failing {
+		return ""
+	}
+	return "; last failure: " + st.LastError
+}
+
+// watchEvery is how often a spool is asked whether it is broken while nothing is
+// passed on.
+const watchEvery = time.Second
+
+func (s *spooled) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.done:
+			return s.err
+		case <-tick.C:
+			if text := s.Status().Broken; text != "" {
+				return errors.New(text)
+			}
+		}
+	}
+}
+
+// closeTimeout bounds letting go of the file, and of the requests on their way.
+const closeTimeout = 5 * time.Second
+
+// close passes on what is in the spool until ctx ends; what is left is told, and
+// stays.
+func (s *spooled) close(ctx context.Context) error {
+	s.awaitEmpty(ctx)
+	s.cancel()
+	<-s.done
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if p := s.stream(); p != nil {
+		// What it could not send is still in the spool, which tells of it.
+		now, stop := context.WithTimeout(end, closeTimeout/5)
+		defer stop()
+		_ = p.Close(now)
+	}
+	st := s.Status()
+	err := s.Close(end)
+	if st.Events > 0 {
+		err = errors.Join(fmt.Errorf("%d events with %d bytes stay in the spool %s: they are sent after the next start, or by banyan-publish spool drain%s",
+			st.Events, st.Bytes, st.Path, lastError(st)), err)
+	}
+	return err
+}
+
+// awaitEmpty returns when nothing is in the spool, or ctx ends, or nothing is
+// passed on any more.
+func (s *spooled) awaitEmpty(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if st := s.Status(); st.Events == 0 && st.Pending == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.done:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// spoolMetrics are those of a spool.
+type spoolMetrics struct {
+	Events    uint64  `json:"events"`
+	Bytes     uint64  `json:"bytes"`
+	MaxBytes  int64   `json:"max_bytes"`
+	FileBytes int64   `json:"file_bytes"`
+	OldestMS  float64 `json:"oldest_ms"`
+	Pending   int     `json:"pending"`
+	Waiting   int     `json:"waiting"`
+	InFlight  int     `json:"in_flight"`
+	Refused   uint64  `json:"refused"`
+	TakenIn   uint64  `json:"taken_in"`
+	Forwarded uint64  `json:"forwarded"`
+	Failing   bool    `json:"failing"`
+	LastError string  `json:"last_error,omitempty"`
+	Salvages  int     `json:"salvages"`
+}
+
+func (s *spooled) metrics() outletMetrics {
+	var all outletMetrics
+	if p := s.stream(); p != nil {
+		all.Publisher = publisherMetricsOf(p.Stats())
+	}
+	st := s.Status()
+	all.Spool = &spoolMetrics{
+		Events: st.Events, Bytes: st.Bytes, MaxBytes: st.MaxBytes, FileBytes: st.FileBytes, OldestMS: milliseconds(st.OldestAge),
+		Pending: st.Pending, Waiting: st.Waiting, InFlight: st.InFlight, Refused: st.Refused, TakenIn: st.TakenIn,
+		Forwarded: st.Forwarded, Failing: st.Failing, LastError: st.LastError, Salvages: len(st.Salvages),
+	}
+	return all
+}
