@@ -1,5 +1,106 @@
 package follow_test
 
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
 const childEnv = "BANYAN_FOLLOW_TEST_CHILD"
 
-func child() {}
+const childLease = 700 * time.Millisecond
+
+// child is a follower in a process of its own, which tells what it handles.
+func child() {
+	client, err := mongo.Connect(options.Client().ApplyURI(os.Getenv(childEnv)))
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	f, err := follow.New(follow.Config{Name: "test", Database: client.Database("legacy"), Collection: "things", Lease: childLease,
+		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+			fmt.Println("handled", c.ID().AsInt64())
+			return nil, nil
+		}})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	go func() {
+		<-f.Ready()
+		fmt.Println("ready")
+		for last := ""; ; time.Sleep(20 * time.Millisecond) {
+			if st := f.Status(); st.LastError != last {
+				last = st.LastError
+				fmt.Println("note", last)
+			}
+		}
+	}()
+	fmt.Println("ended", f.Run(context.Background()))
+}
+
+// process is a child and what it said.
+type process struct {
+	*exec.Cmd
+	mu    sync.Mutex
+	lines []string
+	done  chan struct{}
+}
+
+func (w *world) process() *process {
+	w.t.Helper()
+	p := &process{Cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	p.Env = append(os.Environ(), childEnv+"="+w.uri)
+	out, err := p.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			p.mu.Lock()
+			p.lines = append(p.lines, lines.Text())
+			p.mu.Unlock()
+		}
+	}()
+	w.t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	<-p.done
+	_ = p.Wait()
+}
+
+// said tells how many lines begin with prefix.
+func (p *process) said(prefix string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.lines {
+		if strings.HasPrefix(line, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *process) awaits(t *testing.T, prefix string, n int) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("the child to say %q %d times", prefix, n), func() bool { return p.said(prefix) >= n })
+}

@@ -1,9 +1,19 @@
 package follow_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
@@ -24,8 +34,253 @@ func TestGoesOnWhereItStopped(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`insert {"$numberInt":"2"}`, `insert {"$numberInt":"3"}`, `insert {"$numberInt":"4"}`, `insert {"$numberInt":"5"}`}
+	want := []string{inserted(2), inserted(3), inserted(4), inserted(5)}
 	if !slices.Equal(seen.get(), want) {
 		t.Errorf("%v", seen.get())
+	}
+}
+
+func inserted(n int) string { return fmt.Sprintf(`insert {"$numberInt":"%d"}`, n) }
+
+// What is not in the oplog any more stops a follower for good, with the way back
+// in its words; forgetting the position is a part of that.
+func TestHistoryLost(t *testing.T) {
+	w := newWorld(t, 1, func(c *mongodb.Config) { c.OplogEntries = 20 })
+	var seen log
+	_, stop := w.follower(follow.Config{Handle: seen.handle})
+	w.insert(1)
+	waitFor(t, "a change", func() bool { return len(seen.get()) == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		w.insert(10 + i)
+	}
+	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", Handle: seen.handle}
+	for range 2 {
+		if err := w.ended(cfg); !errors.Is(err, follow.ErrHistoryLost) || !strings.Contains(err.Error(), "--snapshot") {
+			t.Fatalf("a position that is gone: %v", err)
+		}
+	}
+	f, err := follow.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Forget(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	_, stop = w.follower(follow.Config{Handle: seen.handle})
+	w.insert(2)
+	waitFor(t, "to go on afresh", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDropsAndRenames(t *testing.T) {
+	for name, away := range map[string]func(w *world) error{
+		"drop": func(w *world) error { return w.things.Drop(w.ctx) },
+		"rename": func(w *world) error {
+			return w.client.Database("admin").RunCommand(w.ctx, bson.D{{Key: "renameCollection", Value: "legacy.things"}, {Key: "to", Value: "legacy.old"}}).Err()
+		},
+		"dropDatabase": func(w *world) error { return w.db.Drop(w.ctx) },
+	} {
+		for _, scope := range []string{"things", ""} {
+			if name == "dropDatabase" && scope == "things" {
+				continue // as a drop, and then its positions are gone
+			}
+			t.Run(name+" of "+scope, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, 1)
+				positions := w.client.Database("relays").Collection("positions")
+				cfg := follow.Config{Name: "test", Database: w.db, Collection: scope, Checkpoints: positions}
+				stopsOnce(t, w, cfg, func() error { return away(w) })
+				goesOn(t, w, cfg, func() error { return away(w) })
+			})
+		}
+	}
+}
+
+func stopsOnce(t *testing.T, w *world, cfg follow.Config, away func() error) {
+	t.Helper()
+	var seen log
+	cfg.Handle = seen.handle
+	f, err := follow.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.Run(w.ctx) }()
+	<-f.Ready()
+	w.insert(1)
+	if err := away(); err != nil {
+		t.Fatal(err)
+	}
+	w.insert(2)
+	for err = <-done; errors.Is(err, follow.ErrInvalidated) && len(seen.get()) < 2; err = w.run(cfg, &seen) {
+	}
+	if err != nil || !slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) {
+		t.Errorf("%v, handled %v", err, seen.get())
+	}
+}
+
+// run follows until a second change was handled or it ends by itself.
+func (w *world) run(cfg follow.Config, seen *log) error {
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	defer cancel()
+	cfg.Handle = func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+		if seen.add(c); len(seen.get()) == 2 {
+			cancel()
+		}
+		return nil, nil
+	}
+	f, err := follow.New(cfg)
+	if err != nil {
+		return err
+	}
+	return f.Run(ctx)
+}
+
+func goesOn(t *testing.T, w *world, cfg follow.Config, away func() error) {
+	t.Helper()
+	var seen log
+	cfg.Name, cfg.Handle, cfg.FollowOn = "another", seen.handle, true
+	_, stop := w.follower(cfg)
+	w.insert(3)
+	_ = w.db.Collection("old").Drop(w.ctx)
+	if err := away(); err != nil {
+		t.Fatal(err)
+	}
+	w.insert(4)
+	waitFor(t, "both changes", func() bool { return slices.Equal(seen.get(), []string{inserted(3), inserted(4)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestErrorsOfHandlers: what passes is handled again, in order; what does not
+// ends Run, and is handled again by the next.
+func TestErrorsOfHandlers(t *testing.T) {
+	w := newWorld(t, 1)
+	passing, lasting := errors.New("passes"), errors.New("lasts")
+	var seen log
+	var once sync.Once
+	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", StartAt: w.now(),
+		Passing: func(err error) bool { return errors.Is(err, passing) }}
+	cfg.Handle = func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+		err := error(nil)
+		if c.ID().AsInt64() == 2 {
+			once.Do(func() { err = passing })
+		}
+		if c.ID().AsInt64() == 3 {
+			failed := newReceipt()
+			failed.settle(lasting)
+			return []publishers.Receipt{failed}, nil
+		}
+		if err == nil {
+			seen.add(c)
+		}
+		return nil, err
+	}
+	w.insert(1, 2, 3, 4)
+	if err := w.ended(cfg); !errors.Is(err, lasting) || !strings.Contains(err.Error(), "insert of") {
+		t.Fatal(err)
+	}
+	if got := seen.get(); !slices.Equal(got[:2], []string{inserted(1), inserted(2)}) {
+		t.Errorf("%v", got)
+	}
+	var rest log
+	_, stop := w.follower(follow.Config{Handle: rest.handle})
+	waitFor(t, "what was not settled", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDoneInOrder: receipts settle in any order, Done and the position do not.
+func TestDoneInOrder(t *testing.T) {
+	w := newWorld(t, 1)
+	receipts := map[int64]*receipt{}
+	var mu sync.Mutex
+	var done log
+	_, stop := w.follower(follow.Config{
+		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			r := newReceipt()
+			receipts[c.ID().AsInt64()] = r
+			return []publishers.Receipt{r}, nil
+		},
+		Done: func(_ context.Context, c follow.Change) error { done.add(c); return nil },
+	})
+	settle := func(n int64) {
+		waitFor(t, "a receipt", func() bool { mu.Lock(); defer mu.Unlock(); return receipts[n] != nil })
+		receipts[n].settle(nil)
+	}
+	w.insert(1, 2, 3)
+	settle(3)
+	settle(2)
+	time.Sleep(20 * time.Millisecond)
+	if len(done.get()) > 0 {
+		t.Errorf("%v before the first is settled", done.get())
+	}
+	settle(1)
+	waitFor(t, "all", func() bool { return slices.Equal(done.get(), []string{inserted(1), inserted(2), inserted(3)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTransactions: changes of one transaction have one time and are numbered,
+// the same after a restart in the middle of it.
+func TestTransactions(t *testing.T) {
+	w := newWorld(t, 1)
+	start := w.now()
+	w.insert(0)
+	type place struct {
+		id    int64
+		index int
+	}
+	var all []place
+	var mu sync.Mutex
+	limit := 3
+	enough := errors.New("enough")
+	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", StartAt: start,
+		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(all) == limit {
+				return nil, enough
+			}
+			all = append(all, place{c.ID().AsInt64(), c.Index})
+			return nil, nil
+		}}
+	s, err := w.client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.EndSession(w.ctx)
+	_, err = s.WithTransaction(w.ctx, func(ctx context.Context) (any, error) {
+		var docs []any
+		for i := 1; i <= 4; i++ {
+			docs = append(docs, bson.D{{Key: "_id", Value: i}})
+		}
+		return w.things.InsertMany(ctx, docs)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.insert(5)
+	for limit = 3; limit <= 6; limit += 3 {
+		if err := w.ended(cfg); limit == 3 && !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		if limit == 3 {
+			w.insert(6)
+		}
+	}
+	want := []place{{0, 0}, {1, 0}, {2, 1}, {3, 2}, {4, 3}, {5, 0}}
+	if !slices.Equal(all, want) {
+		t.Errorf("%v, want %v", all, want)
 	}
 }

@@ -185,6 +185,8 @@ func (s *session) read(ctx context.Context, cs *mongo.ChangeStream) error {
 		switch {
 		case err != nil:
 			return err
+		case !s.lease.held(): // this process may have been paused over the question
+			return errLeaseLost
 		case there:
 			err = s.take(ctx, cs.Current)
 		default:

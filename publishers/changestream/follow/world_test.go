@@ -159,6 +159,17 @@ func (w *world) insert(ids ...int) {
 	}
 }
 
+// now is a cluster time before everything that follows.
+func (w *world) now() *bson.Timestamp {
+	w.t.Helper()
+	reply, err := w.db.RunCommand(w.ctx, bson.D{{Key: "ping", Value: 1}}).Raw()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	t, i := reply.Lookup("operationTime").Timestamp()
+	return &bson.Timestamp{T: t, I: i + 1}
+}
+
 // position reads the stored one.
 func (w *world) position() bson.Raw {
 	w.t.Helper()

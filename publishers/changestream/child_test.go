@@ -1,0 +1,5 @@
+package changestream_test
+
+const childMongo = "BANYAN_CHANGESTREAM_TEST_MONGO"
+
+func child() {}

@@ -1,0 +1,137 @@
+package follow_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// A process that is paused over its lease and wakes handles nothing more, and
+// does not put the position back.
+func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
+	w := newWorld(t, 1)
+	paused := w.process()
+	paused.awaits(t, "ready", 1)
+	w.insert(1, 2)
+	paused.awaits(t, "handled", 2)
+	if err := paused.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	w.insert(3)
+	var seen log
+	_, stop := w.follower(follow.Config{Handle: seen.handle, Lease: childLease})
+	w.insert(4, 5)
+	waitFor(t, "the second follower to take over", func() bool { return slices.Contains(seen.get(), inserted(5)) })
+	if !slices.Contains(seen.get(), inserted(3)) {
+		t.Errorf("the change made in between was lost: %v", seen.get())
+	}
+	time.Sleep(childLease / 2) // until the position is stored
+	before := w.position()
+	if err := paused.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	paused.awaits(t, "note", 1)
+	w.insert(6)
+	waitFor(t, "one more", func() bool { return slices.Contains(seen.get(), inserted(6)) })
+	time.Sleep(childLease)
+	after := w.position()
+	if paused.said("handled") != 2 {
+		t.Errorf("the woken follower said %v", paused.lines)
+	}
+	if data(before) > data(after) || after.Lookup("epoch").AsInt64() != 2 {
+		t.Errorf("the position went from %v to %v", before, after)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.insert(7) // the woken one waits for the lease and follows again
+	paused.awaits(t, "handled 7", 1)
+	if paused.said("handled") != 3 {
+		t.Errorf("the woken follower said %v", paused.lines)
+	}
+}
+
+func data(position bson.Raw) string { return position.Lookup("token", "_data").StringValue() }
+
+func TestOnlyOneFollows(t *testing.T) {
+	w := newWorld(t, 1)
+	var first, second log
+	a, stopA := w.follower(follow.Config{Handle: first.handle, Lease: 400 * time.Millisecond})
+	b, stopB := w.start(follow.Config{Handle: second.handle, Lease: 400 * time.Millisecond})
+	w.insert(1, 2, 3)
+	waitFor(t, "the first to handle", func() bool { return len(first.get()) == 3 })
+	time.Sleep(600 * time.Millisecond) // longer than the lease, which is renewed
+	if len(second.get()) > 0 || b.Status().Following || !a.Status().Following {
+		t.Fatalf("both follow: %v %v", first.get(), second.get())
+	}
+	if err := b.Forget(w.ctx); !errors.Is(err, follow.ErrFollowed) {
+		t.Errorf("forgetting the position of a running follower: %v", err)
+	}
+	if err := stopA(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	w.insert(4)
+	waitFor(t, "the second to go on", func() bool { return slices.Equal(second.get(), []string{inserted(4)}) })
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a lease that was given back was taken only after %v", took)
+	}
+	if err := stopB(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The start is stored before anything is handled: what happens while a follower
+// that was killed at once is away is not lost.
+func TestKilledRightAfterTheStart(t *testing.T) {
+	w := newWorld(t, 1)
+	killed := w.process()
+	killed.awaits(t, "ready", 1)
+	killed.kill()
+	w.insert(1, 2)
+	var seen log
+	_, stop := w.follower(follow.Config{Handle: seen.handle, Lease: childLease})
+	waitFor(t, "what happened in between", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gh-ost#1684: a heartbeat that overtakes changes not settled yet loses them at
+// the next resume.
+func TestHeartbeatsDoNotOvertake(t *testing.T) {
+	w := newWorld(t, 1)
+	slow := newReceipt()
+	f, stop := w.follower(follow.Config{Lease: 400 * time.Millisecond, Grace: 50 * time.Millisecond,
+		Handle: func(context.Context, follow.Change) ([]publishers.Receipt, error) {
+			return []publishers.Receipt{slow}, nil
+		}})
+	w.insert(1)
+	waitFor(t, "the change to be handled", func() bool { return f.Status().Handled == 1 })
+	for range 5 { // the stream moves on meanwhile, and has nothing to tell
+		if _, err := w.db.Collection("others").InsertOne(w.ctx, bson.D{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if st := f.Status(); st.InFlight != 1 || st.Lag >= 0 && st.Lag < 900*time.Millisecond {
+		t.Errorf("a change is not settled, and the status is %+v", st)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	var seen log
+	_, stop = w.follower(follow.Config{Handle: seen.handle, Lease: 400 * time.Millisecond})
+	waitFor(t, "the change that was not settled", func() bool { return slices.Equal(seen.get(), []string{inserted(1)}) })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,302 @@
+package changestream_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+	sandboxkinesis "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/publishers/changestream"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childMongo) != "" {
+		child()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const stream = "facts"
+
+// world is MongoDB and Kinesis over the wire, both with faults by chance.
+type world struct {
+	t      testing.TB
+	ctx    context.Context
+	uri    string
+	aws    string
+	mongo  *mongo.Client
+	db     *mongo.Database
+	users  *mongo.Collection
+	client *awskinesis.Client
+	faults *faults
+}
+
+// faults hits commands while its odds are above zero.
+type faults struct {
+	mu   sync.Mutex
+	rand *rand.Rand
+	odds float64
+	hits int
+}
+
+func (f *faults) set(odds float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.odds = odds
+}
+
+func (f *faults) hit(kinds int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rand.Float64() >= f.odds {
+		return 0
+	}
+	f.hits++
+	return 1 + f.rand.IntN(kinds)
+}
+
+func (f *faults) mongodb(string, string) mongodb.Fault {
+	return mongodb.Fault{Kind: mongodb.FaultKind(f.hit(3))}
+}
+
+func (f *faults) kinesis(operation, _ string) fault.Fault {
+	if operation != "PutRecords" {
+		return fault.Fault{}
+	}
+	kinds := []fault.Kind{fault.None, fault.Throttle, fault.Partial, fault.TimeoutBefore, fault.TimeoutAfter, fault.Internal}
+	n := f.hit(len(kinds) - 1)
+	return fault.Fault{Kind: kinds[n], Seed: uint64(n)}
+}
+
+func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world {
+	t.Helper()
+	w := &world{t: t, ctx: t.Context(), faults: &faults{rand: rand.New(rand.NewPCG(seed, 0))}}
+	cfg := mongodb.Config{Fault: w.faults.mongodb}
+	for _, c := range change {
+		c(&cfg)
+	}
+	server, err := mongodb.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := sandboxkinesis.New(sandboxkinesis.Config{Transition: time.Millisecond, Unlimited: true, Fault: w.faults.kinesis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(k)
+	t.Cleanup(front.Close)
+	w.uri, w.aws = server.URI(), front.URL
+	w.client = kinesisClient(t, front.URL)
+	if w.mongo, err = mongo.Connect(options.Client().ApplyURI(w.uri)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.faults.set(0)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = w.mongo.Disconnect(ctx)
+		_ = server.Close()
+	})
+	w.db = w.mongo.Database("legacy")
+	w.users = w.db.Collection("users")
+	w.createStream()
+	return w
+}
+
+func kinesisClient(t testing.TB, url string) *awskinesis.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	if t != nil {
+		t.Cleanup(transport.CloseIdleConnections)
+	}
+	return awskinesis.New(awskinesis.Options{
+		BaseEndpoint: &url, Region: "eu-west-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	})
+}
+
+func (w *world) createStream() {
+	w.t.Helper()
+	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(3)}); err != nil {
+		w.t.Fatal(err)
+	}
+	waitFor(w.t, "an active stream", func() bool {
+		out, err := w.client.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
+		return err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive
+	})
+}
+
+func (w *world) kinesis() *kinesis.Publisher {
+	w.t.Helper()
+	p, err := kinesis.New(w.ctx, kinesis.Config{Client: w.client, Stream: stream, Linger: time.Millisecond,
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.Close(ctx)
+	})
+	return p
+}
+
+func permanent(err error) bool {
+	return errors.Is(err, kinesis.ErrTooLarge) || errors.Is(err, events.ErrMalformed)
+}
+
+// config is complete but for what a test is about.
+func (w *world) config(m *changestream.Mapping) changestream.Config {
+	return changestream.Config{Database: w.db, Mapping: m, To: w.kinesis(), Permanent: permanent, Lease: 2 * time.Second}
+}
+
+// publisher runs one and waits until it is ready; the function ends it and
+// returns what Run returned.
+func (w *world) publisher(cfg changestream.Config) (*changestream.Publisher, func() error) {
+	w.t.Helper()
+	p, stop := w.start(cfg)
+	waitFor(w.t, "a publisher that is ready", func() bool {
+		select {
+		case <-p.Ready():
+			return true
+		default:
+			return false
+		}
+	})
+	return p, stop
+}
+
+func (w *world) start(cfg changestream.Config) (*changestream.Publisher, func() error) {
+	w.t.Helper()
+	p, err := changestream.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	w.t.Cleanup(func() { _ = stop() })
+	return p, stop
+}
+
+// kept reads the whole stream: the events of each partition key in order.
+func (w *world) kept() map[string][]events.Event {
+	w.t.Helper()
+	all := map[string][]events.Event{}
+	shards, err := w.client.ListShards(w.ctx, &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range shards.Shards {
+		it, err := w.client.GetShardIterator(w.ctx, &awskinesis.GetShardIteratorInput{StreamName: aws.String(stream), ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for next, empty := it.ShardIterator, 0; next != nil && empty < 2; {
+			out, err := w.client.GetRecords(w.ctx, &awskinesis.GetRecordsInput{ShardIterator: next})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if next = out.NextShardIterator; len(out.Records) == 0 {
+				empty++
+			}
+			for _, r := range out.Records {
+				w.unpack(*r.PartitionKey, r.Data, all)
+			}
+		}
+	}
+	return all
+}
+
+func (w *world) unpack(key string, data []byte, into map[string][]events.Event) {
+	w.t.Helper()
+	add := func(key string, data []byte) {
+		e, err := events.Decode(data)
+		if err != nil || e.PartitionKey != key {
+			w.t.Fatalf("on the stream under %q: %s: %v", key, data, err)
+		}
+		into[key] = append(into[key], e)
+	}
+	err := aggregate.Each(data, func(_ int, r aggregate.Record) error {
+		if r.PartitionKey != "" {
+			key = r.PartitionKey
+		}
+		add(key, r.Data)
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func count(all map[string][]events.Event) (n int) {
+	for _, one := range all {
+		n += len(one)
+	}
+	return n
+}
+
+func (w *world) do(_ any, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// refused reads the dead letters.
+func (w *world) refused() []changestream.Refused {
+	w.t.Helper()
+	cur, err := w.db.Collection("changes_refused").Find(w.ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "change.clusterTime", Value: 1}}))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all []changestream.Refused
+	if err := cur.All(w.ctx, &all); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+func parse(t testing.TB, src string) *changestream.Mapping {
+	t.Helper()
+	m, err := changestream.ParseMapping("test.yaml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("in vain waited for: %s", what)
+}
