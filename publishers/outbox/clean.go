@@ -206,14 +206,17 @@ func (f Field) updates(l *leftover) (models []mongo.WriteModel) {
 			{Key: "$set", Value: bson.D{{Key: f.cleared(), Value: bson.NewObjectID()}}}}
 	}
 	if len(l.ids) > 0 {
-		all := bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(l.ids)}}}, {Key: id, Value: bson.D{{Key: "$all", Value: l.ids}}}}
+		each := bson.A{bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(l.ids)}}}}}
+		for _, one := range l.ids {
+			each = append(each, bson.D{{Key: id, Value: one}})
+		}
 		any := bson.D{{Key: "$in", Value: l.ids}}
-		update(all, vanish)
+		update(bson.D{{Key: "$and", Value: each}}, vanish)
 		update(bson.D{{Key: id, Value: any}}, pull(bson.D{{Key: "id", Value: any}}))
 	}
 	if len(l.values) > 0 {
 		any := bson.D{{Key: "$in", Value: l.values}}
-		update(bson.D{{Key: array, Value: any}}, pull(any))
+		update(bson.D{{Key: array, Value: bson.D{{Key: "$elemMatch", Value: any}}}}, pull(any)) // of an array only
 		update(bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: 0}}}}, vanish)
 	}
 	return models
@@ -252,8 +255,8 @@ func (r *Relay) pullFrom(ctx context.Context, c *mongo.Collection, all []*leftov
 	return nil
 }
 
-// errUnwritable is final, so that it ends the repetition.
-var errUnwritable = mongo.CommandError{Code: 72, Message: "a document cannot be changed"}
+// errUnwritable ends the repetition.
+var errUnwritable = errors.New("a document cannot be changed")
 
 // unwritable finds an error that belongs to one document and will not pass: its
 // validation, for instance. With the server's codes for a bad value, a path that

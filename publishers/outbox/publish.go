@@ -22,7 +22,7 @@ var final = []int{2, 9, 13, 14, 18, 59, 72}
 // again marks err unless it will not pass.
 func again(err error) error {
 	var server mongo.ServerError
-	if err == nil || errors.Is(err, errAgain) {
+	if err == nil || errors.Is(err, errAgain) || errors.Is(err, errUnwritable) {
 		return err
 	}
 	if errors.As(err, &server) {

@@ -1,0 +1,397 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/outbox"
+)
+
+func permanent(err error) bool {
+	return errors.Is(err, kinesis.ErrTooLarge) || errors.Is(err, events.ErrMalformed)
+}
+
+// Several documents tell of several keys, many events each; all are on the stream
+// once, in the order of the writes, and the documents are as if there were none.
+func TestEventsAreRelayedInOrderAndLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, stop := w.relay()
+	told := make(map[string]int)
+	var writing sync.WaitGroup
+	for i := range 4 {
+		key := fmt.Sprintf("key%d", i)
+		told[key] = 50
+		writing.Go(func() {
+			for n := range told[key] {
+				if err := w.push(w.ctx, fmt.Sprintf("doc%d", n%3), key, n); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(told); n > 0 {
+		t.Errorf("%d events came again without a need", n)
+	}
+	cursor, err := w.users.Find(t.Context(), bson.D{})
+	w.must(err)
+	var docs []bson.M
+	w.must(cursor.All(t.Context(), &docs))
+	for _, doc := range docs {
+		if len(doc) != 2 { // _id and changes
+			t.Errorf("the relay left something behind: %v", doc)
+		}
+	}
+	if s := r.Status(); s.Published != 200 || s.Waiting != 0 || s.Swept != 0 || s.Refused != 0 || s.Oldest != 0 || s.Bytes == 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// The rest of an array that the relay's own clean-up leaves shows in the change
+// stream as if it was new. Here the relay remembers only one event, so nothing but
+// the mark tells that it is not.
+func TestTheCleanUpIsNotTakenForNews(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held := make(chan struct{})
+	slow := &unreliable{Publisher: w.publisher(), fail: func() error { <-held; return nil }}
+	_, stop := w.relay(func(c *outbox.Config) { c.Publisher, c.Window, c.Remember = slow, 1, 1 })
+	const n = 40
+	for i := range n {
+		w.must(w.push(w.ctx, "doc", "key", i))
+		if i == 10 {
+			close(held)
+		}
+	}
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": n}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
+func TestOutboxCollection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, stop := w.relay()
+	for n := range 20 {
+		w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
+			if _, err := w.users.InsertOne(ctx, bson.D{{Key: "_id", Value: n}}); err != nil {
+				return err
+			}
+			return outbox.Insert(ctx, w.outbox, event("key", 2*n), event("key", 2*n+1))
+		}))
+	}
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": 40}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
+// A document that is deleted right behind its event, and while nobody relays: the
+// stream still has the write.
+func TestEventsOfDeletedDocumentsAreRelayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, stop := w.relay()
+	w.stop(stop)
+	for n := range 5 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	_, err := w.users.DeleteOne(w.ctx, bson.D{})
+	w.must(err)
+	_, stop = w.relay()
+	w.await("the events", func() bool { return len(w.read()) == 5 })
+	w.stop(stop)
+	w.check(map[string]int{"key": 5})
+}
+
+// What was told before there was a relay is found by its first sweep, and comes
+// before what is told afterwards.
+func TestTheFirstSweepFindsWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	told := map[string]int{}
+	for d := range 450 { // more than a page
+		key := fmt.Sprintf("key%d", d)
+		doc, err := outbox.Embed(bson.D{{Key: "_id", Value: key}}, event(key, 0), event(key, 1))
+		w.must(err)
+		_, err = w.users.InsertOne(w.ctx, doc)
+		w.must(err)
+		told[key] = 2
+	}
+	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
+		return outbox.Insert(ctx, w.outbox, event("other", 0), event("other", 1))
+	}))
+	told["other"] = 2
+	r, stop := w.relay()
+	for d := range 20 {
+		key := fmt.Sprintf("key%d", d)
+		w.must(w.push(w.ctx, key, key, 2))
+		told[key] = 3
+	}
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(told); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+	if n := r.Status().Swept; n < 882 {
+		t.Errorf("%d events were swept", n)
+	}
+}
+
+// The relay was away for longer than the oplog reaches: it takes a new position
+// and finds what waits, before it goes on with what the stream tells.
+func TestALostHistoryIsMadeUpForByASweep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *mongodb.Config) { c.OplogEntries = 50 })
+	_, stop := w.relay()
+	w.must(w.push(w.ctx, "doc0", "key0", 0))
+	w.awaitEmpty()
+	w.stop(stop)
+	told := map[string]int{"key0": 1}
+	for i := range 100 {
+		doc := fmt.Sprintf("%d", i%10)
+		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, told["key"+doc]))
+		told["key"+doc]++
+	}
+	r, stop := w.start(func(c *outbox.Config) { c.SweepEvery = time.Hour })
+	w.await("the recovery", func() bool { return r.Status().Recovered > 0 })
+	for i := range 10 {
+		doc := fmt.Sprintf("%d", i%10)
+		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, told["key"+doc]))
+		told["key"+doc]++
+	}
+	w.awaitEmpty()
+	w.stop(stop)
+	w.check(told)
+	if s := r.Status(); s.Swept < 100 || s.Recovered != 1 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// The sweep leaves alone what the stream is still to tell of, however long that
+// takes: else a later event of one document could overtake an earlier one of
+// another.
+func TestTheSweepDoesNotOvertakeTheStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := make(chan struct{})
+	var first sync.Once
+	slow := &unreliable{Publisher: w.publisher(), fail: func() error {
+		first.Do(func() { <-release })
+		return nil
+	}}
+	r, stop := w.relay(func(c *outbox.Config) { c.Publisher, c.SweepEvery = slow, time.Millisecond })
+	before := r.Status().Sweeps
+	for n := range 100 {
+		w.must(w.push(w.ctx, fmt.Sprintf("doc%d", 100-n), "key", n))
+	}
+	close(release)
+	w.awaitEmpty()
+	w.stop(stop)
+	s := r.Status()
+	if n := w.check(map[string]int{"key": 100}); n > 0 || s.Swept > 0 {
+		t.Errorf("%d events came again, %d were swept", n, s.Swept)
+	}
+	if s.Sweeps == before {
+		t.Error("there was no sweep")
+	}
+}
+
+// Entries that can never be events are kept whole with the reason, and their
+// neighbours are relayed.
+func TestPoisonIsMovedAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	large := event("key", 0)
+	large.ID, large.Data = "large", []byte(`"`+strings.Repeat("x", 70<<10)+`"`)
+	entries, err := outbox.Entries(event("key", 0), large, event("key", 1))
+	w.must(err)
+	noID := bson.D{{Key: "type", Value: "test.happened"}}
+	broken := bson.D{{Key: "id", Value: "broken"}, {Key: "event", Value: bson.Binary{Data: []byte("{")}}}
+	other := bson.D{{Key: "id", Value: "other"}, {Key: "event", Value: string(entries[0].(bson.D)[3].Value.(bson.Binary).Data)}}
+	all := bson.A{"junk", entries[0], noID, int32(7), entries[1], broken, other, entries[2], bson.A{}, nil}
+	r, stop := w.relay()
+	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: all}})
+	w.must(err)
+	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "text"}, {Key: "_outbox", Value: "not an array"}})
+	w.must(err)
+	_, err = w.outbox.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "junk"}})
+	w.must(err)
+	w.must(w.push(w.ctx, "later", "key", 2))
+	w.await("the poison to be moved", func() bool { return r.Status().Refused == 9 && r.Status().Waiting == 0 })
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": 3}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+	var doc struct {
+		Outbox bson.A `bson:"_outbox"`
+	}
+	w.must(w.users.FindOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}}).Decode(&doc))
+	if len(doc.Outbox) > 1 || len(doc.Outbox) == 1 && doc.Outbox[0] != nil {
+		t.Errorf("left in the document: %v", doc.Outbox)
+	}
+	w.checkRefused(map[string]string{
+		"junk": "string", "7": "32-bit integer", "broken": "malformed", "other": "not the \"key/0\"", "large": "too large",
+		"test.happened": "no id", "[]": "array", "not an array": "string", `"_id": "junk"`: "type",
+	})
+}
+
+// checkRefused finds each entry by a part of it and holds the reason against a
+// part of that.
+func (w *world) checkRefused(want map[string]string) {
+	w.t.Helper()
+	cursor, err := w.db.Collection("outbox_refused").Find(w.ctx, bson.D{})
+	w.must(err)
+	var all []struct {
+		Collection, Reason string
+		Entry              bson.RawValue
+		At                 time.Time
+		Document           bson.Raw
+	}
+	w.must(cursor.All(w.ctx, &all))
+	for part, reason := range want {
+		found := false
+		for _, r := range all {
+			entry := r.Entry.String()
+			found = found || strings.Contains(entry, part) && strings.Contains(r.Reason, reason) &&
+				r.Document.Lookup("_id").StringValue() != "" && time.Since(r.At) < time.Minute
+		}
+		if !found {
+			w.t.Errorf("%s was not moved aside because of %q", part, reason)
+		}
+	}
+	if w.t.Failed() {
+		for _, r := range all {
+			w.t.Logf("%.100v: %s", r.Entry, r.Reason)
+		}
+	}
+}
+
+// A publisher that fails for a while holds everything up and loses nothing. It
+// gave up on events and took their successors, which therefore were first on the
+// stream; what counts in the end is in order.
+func TestAFailingPublisherIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var mu sync.Mutex
+	n := 0
+	p := &unreliable{Publisher: w.publisher(), fail: func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if n++; n > 5 && n < 25 {
+			return errors.New("closed for repairs")
+		}
+		return nil
+	}}
+	r, stop := w.relay(func(c *outbox.Config) { c.Publisher = p })
+	for i := range 60 {
+		w.must(w.push(w.ctx, "doc", "key", i))
+	}
+	w.awaitEmpty()
+	w.stop(stop)
+	w.checkConverged(map[string]int{"key": 60})
+	if s := r.Status(); s.Refused > 0 || !strings.Contains(s.Follower.LastError, "closed for repairs") {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Applications that write the array as a whole, as some mappers do, are understood,
+// and what they write again is not published again.
+func TestArraysWrittenAsAWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held := make(chan struct{})
+	slow := &unreliable{Publisher: w.publisher(), fail: func() error { <-held; return nil }}
+	_, stop := w.relay(func(c *outbox.Config) { c.Publisher = slow })
+	entries, err := outbox.Entries(event("key", 0), event("key", 1), event("key", 2), event("key", 3), event("key", 4))
+	w.must(err)
+	byID := bson.D{{Key: "_id", Value: "doc"}}
+	set := func(field string, value any) {
+		t.Helper()
+		_, err := w.users.UpdateOne(w.ctx, byID, bson.D{{Key: "$set", Value: bson.D{{Key: field, Value: value}}}})
+		w.must(err)
+	}
+	_, err = w.users.InsertOne(w.ctx, byID)
+	w.must(err)
+	set("_outbox", entries[:2])
+	set("_outbox", entries[:3])
+	_, err = w.users.ReplaceOne(w.ctx, byID, bson.D{{Key: "_outbox", Value: entries[:4]}})
+	w.must(err)
+	set("_outbox.3", entries[4]) // in place of the event before: the stream has told of that
+	set("_outbox.3.note", "a change inside of an entry")
+	close(held)
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": 5}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
+// An event inside of which something changed cannot be read from the change: the
+// document as of then is.
+func TestAnEntryThatBecomesAnEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, stop := w.relay()
+	e := event("key", 0)
+	b, err := events.Encode(e)
+	w.must(err)
+	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: bson.A{bson.D{}}}})
+	w.must(err)
+	_, err = w.users.UpdateOne(w.ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "_outbox.0.id", Value: e.ID}, {Key: "_outbox.0.event", Value: bson.Binary{Data: b}}}}})
+	w.must(err)
+	w.await("the event", func() bool { return len(w.read()) == 1 })
+	w.stop(stop)
+	w.check(map[string]int{"key": 1})
+}
+
+func TestAConfigSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	client, err := mongo.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Disconnect(context.Background()) }()
+	good := outbox.Config{Database: client.Database("d"), Publisher: &unreliable{}, Documents: []string{"users"}}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*outbox.Config){
+		"Database":            func(c *outbox.Config) { c.Database = nil },
+		"Publisher":           func(c *outbox.Config) { c.Publisher = nil },
+		"no collection":       func(c *outbox.Config) { c.Documents = nil },
+		"named twice":         func(c *outbox.Config) { c.Outboxes = []string{"users"} },
+		"none that events":    func(c *outbox.Config) { c.Outboxes = []string{"system.views"} },
+		"moved aside":         func(c *outbox.Config) { c.Outboxes = []string{"outbox_refused"} },
+		`field "a.b"`:         func(c *outbox.Config) { c.Field = "a.b" },
+		`field "$c"`:          func(c *outbox.Config) { c.Correlation = "$c" },
+		"more than Remember":  func(c *outbox.Config) { c.Remember = 10 },
+		"SweepEvery -1":       func(c *outbox.Config) { c.SweepEvery = -1 },
+		"Lease 1":             func(c *outbox.Config) { c.Lease = 1 },
+		"is negative or more": func(c *outbox.Config) { c.Window = -1 },
+	} {
+		c := good
+		change(&c)
+		if _, err := outbox.New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error about %q, got %v", want, err)
+		}
+	}
+}
