@@ -43,7 +43,10 @@
 // Therefore, with SyncInterval, a read transaction stays open at the last synced
 // state, so that bbolt does not use its pages again until the next sync. What a
 // power cut leaves may then be no database any more, but each event that was
-// synced is still in its place, and Open finds it by its record.
+// synced is still in its place, and Open finds it by its record. Of the events
+// after that, it finds what the disk got, which may be some without those before
+// them; one of these that had been passed on comes again, perhaps behind its
+// successors. SyncAlways has no such events.
 //
 // # Damage
 //

@@ -22,6 +22,8 @@ type examination struct {
 	reports    []Salvage
 	damage     error // why bbolt must not open it, nil if it may
 	stateFound bool
+	meta       pages.Meta // the newest root
+	bothRoots  bool       // both are whole, so it is surely the newest
 }
 
 // examine reads all of a file and changes nothing. The error is one of reading,
@@ -41,9 +43,12 @@ func examine(path string) (*examination, error) {
 	}
 	x := &examination{fileBytes: info.Size()}
 	file := pages.New(f, info.Size())
-	meta, err := file.Meta()
+	x.meta, x.bothRoots, err = file.Meta()
 	if err == nil {
-		err = x.walk(file, meta)
+		err = x.walk(file, x.meta)
+	}
+	if err == nil && !x.bothRoots {
+		err = x.lookForNewer(f)
 	}
 	switch {
 	case err == nil, errors.Is(err, errDamaged):
@@ -54,6 +59,16 @@ func examine(path string) (*examination, error) {
 		return nil, err
 	}
 	return x, x.accept(path, f, file)
+}
+
+// lookForNewer finds out whether the root that is not whole was the newer one, of
+// a transaction that somebody may have been told of.
+func (x *examination) lookForNewer(f *os.File) error {
+	last, found, err := findState(f)
+	if err == nil && found && last.file == x.id && last.generation > x.generation {
+		err = fmt.Errorf("%w: the root of the last transaction is not whole", errDamaged)
+	}
+	return err
 }
 
 func isDamage(err error) bool {

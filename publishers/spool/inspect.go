@@ -163,7 +163,7 @@ func readOnce(ctx context.Context, path string, do func(*look) error) (moved boo
 		return false, err
 	}
 	file := pages.New(f, info.Size())
-	meta, err := file.Meta()
+	meta, _, err := file.Meta()
 	if err != nil {
 		if !file.IsBolt() {
 			err = ErrNotSpool
@@ -171,7 +171,7 @@ func readOnce(ctx context.Context, path string, do func(*look) error) (moved boo
 		return false, err
 	}
 	err = do(&look{ctx, file, meta, info.Size()})
-	after, metaErr := file.Meta()
+	after, _, metaErr := file.Meta()
 	return metaErr == nil && after.Txid != meta.Txid, err
 }
 

@@ -121,15 +121,16 @@ type state struct {
 	RefusedB  uint64 // bytes of their records
 	TakenIn   uint64 // ever
 	Forwarded uint64 // ever
+	Txid      uint64 // of the database's transaction that wrote it
 }
 
 const (
 	format     = 1
-	stateWords = 9
+	stateWords = 10
 )
 
 func (s *state) words() [stateWords]*uint64 {
-	return [...]*uint64{&s.Format, &s.Head, &s.Next, &s.Events, &s.Bytes, &s.Refused, &s.RefusedB, &s.TakenIn, &s.Forwarded}
+	return [...]*uint64{&s.Format, &s.Head, &s.Next, &s.Events, &s.Bytes, &s.Refused, &s.RefusedB, &s.TakenIn, &s.Forwarded, &s.Txid}
 }
 
 func (s state) encode() []byte {

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,19 +20,20 @@ type Salvage struct {
 	SetAway string    `json:"setAway"` // the damaged file, as a whole
 	Bytes   int64     `json:"bytes"`   // of that file
 	// Events and Refused were readable, and are in the new file in their order.
+	// Refused events that were removed or driven again may be back.
 	Events  uint64 `json:"events"`
 	Refused uint64 `json:"refused"`
 	// LostEvents and LostRefused are known to have been there and are not
-	// readable. They are lower bounds unless StateFound.
+	// readable. They are all that is lost if Exact.
 	LostEvents  uint64 `json:"lostEvents"`
 	LostRefused uint64 `json:"lostRefused"`
 	// Lost are the first ranges of the numbers of events that are missing, with
 	// both ends. Events that were refused or removed before are missing too.
 	Lost [][2]uint64 `json:"lost,omitempty"`
-	// StateFound tells whether the file still said how many events it had. If
-	// not, events at its end may be missing that nothing tells of, and events may
-	// come again that were passed on already.
-	StateFound bool `json:"stateFound"`
+	// Exact tells whether what the file said last of itself was readable. If not,
+	// more may be lost, of the last transactions, and events may come again that
+	// were passed on already.
+	Exact bool `json:"exact"`
 }
 
 // String is one line for people.
@@ -42,8 +42,8 @@ func (s Salvage) String() string {
 	if len(s.Lost) > 0 {
 		text += fmt.Sprintf(" (numbers %v)", s.Lost)
 	}
-	if !s.StateFound {
-		text += "; how many there were is not readable, so more may be lost at the end"
+	if !s.Exact {
+		text += "; how many there were at last is not readable, so more may be lost at the end"
 	}
 	return text + "; the damaged file is " + s.SetAway
 }
@@ -64,7 +64,7 @@ func salvage(path string, x *examination, now time.Time) (*Salvage, error) {
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if err := copyReadable(path, temporary, report, x.reports); err != nil {
+	if err := copyReadable(path, temporary, report, x); err != nil {
 		_ = os.Remove(temporary)
 		return nil, fmt.Errorf("salvage what is readable into %s: %w (the damaged file is as it was: %w)", temporary, err, x.damage)
 	}
@@ -74,7 +74,7 @@ func salvage(path string, x *examination, now time.Time) (*Salvage, error) {
 	return report, replace(temporary, path)
 }
 
-func copyReadable(from, to string, report *Salvage, earlier []Salvage) error {
+func copyReadable(from, to string, report *Salvage, x *examination) error {
 	f, err := os.Open(from)
 	if err != nil {
 		return err
@@ -84,15 +84,20 @@ func copyReadable(from, to string, report *Salvage, earlier []Salvage) error {
 	if err != nil {
 		return err
 	}
-	report.StateFound = found
+	report.Exact = found && x.isLast(old.Txid)
 	st, err := newStore(to, state{Format: format, Head: 1, Next: 1})
 	if err != nil {
 		return err
 	}
 	st.db.NoSync = true // until all is there
-	s := salvager{store: st, old: old, report: report}
-	err = s.run(f, earlier)
+	s := salvager{store: st, old: old, stateFound: found, report: report}
+	err = s.run(f, x.reports)
 	return errors.Join(err, st.db.Sync(), st.db.Close())
+}
+
+// isLast tells whether a transaction was the last one of the file.
+func (x *examination) isLast(txid uint64) bool {
+	return x.bothRoots && txid >= x.meta.Txid || x.meta.Root != 0 && txid > x.meta.Txid
 }
 
 // lastState is the latest state of a file that could be found.
@@ -215,11 +220,12 @@ func (s *scanner) fill(n int) error {
 
 // salvager puts what it is given into a new file.
 type salvager struct {
-	store  *store
-	old    lastState
-	report *Salvage
-	batch  []record
-	bytes  int
+	store      *store
+	old        lastState
+	stateFound bool
+	report     *Salvage
+	batch      []record
+	bytes      int
 }
 
 func (s *salvager) run(f *os.File, earlier []Salvage) error {
@@ -249,7 +255,7 @@ func (s *salvager) wanted(r *record) bool {
 	if r.file != s.old.file || r.kind != kindEvent && r.kind != kindRefused {
 		return false
 	}
-	if !s.report.StateFound {
+	if !s.stateFound {
 		return true
 	}
 	if r.kind == kindEvent && r.number < s.old.Head {
@@ -317,16 +323,18 @@ func (s *salvager) dropRefused(tx *bolt.Tx) error {
 // tally makes the state of what is in the new file, and accounts for what is
 // not.
 func (s *salvager) tally(tx *bolt.Tx) (state, error) {
-	next := state{Format: format, Head: s.old.Head, Next: s.old.Next, TakenIn: s.old.TakenIn, Forwarded: s.old.Forwarded}
-	expected := s.old.Head // the number that should come next
-	newer := uint64(0)     // events that the last known state does not count
+	next := state{Format: format, Head: max(s.old.Head, 1), Next: max(s.old.Next, 1), TakenIn: s.old.TakenIn, Forwarded: s.old.Forwarded}
+	expected := next.Head // the number that should come next
+	counted := uint64(0)  // events that the last state counts too
 	err := tx.Bucket(bucketEvents).ForEach(func(key, value []byte) error {
-		n := binary.BigEndian.Uint64(key)
-		if s.report.StateFound || next.Events > 0 {
+		n := keyNumber(key)
+		if s.stateFound || next.Events > 0 {
 			s.missing(expected, n)
 		}
-		if s.report.StateFound && n >= s.old.Next {
-			newer++
+		if n < s.old.Next {
+			counted++
+		} else {
+			next.TakenIn++
 		}
 		expected, next.Next = n+1, max(next.Next, n+1)
 		next.Events++
@@ -337,36 +345,36 @@ func (s *salvager) tally(tx *bolt.Tx) (state, error) {
 		return next, err
 	}
 	err = tx.Bucket(bucketRefused).ForEach(func(key, value []byte) error {
-		next.Next = max(next.Next, binary.BigEndian.Uint64(key)+1)
+		next.Next = max(next.Next, keyNumber(key)+1)
 		next.Refused++
 		next.RefusedB += uint64(len(value))
 		return nil
 	})
 	s.missing(expected, s.old.Next)
-	next.Head, next.Next = max(next.Head, 1), max(next.Next, 1)
-	next.TakenIn += newer
-	s.account(next, newer)
+	s.account(next, counted)
 	return next, err
 }
 
+// missing notes numbers that are not there. Those that the last state knows of
+// may have been refused or removed; those behind it are lost.
 func (s *salvager) missing(from, to uint64) {
-	if from < to && len(s.report.Lost) < mostLostRanges {
+	if from >= to {
+		return
+	}
+	if len(s.report.Lost) < mostLostRanges {
 		s.report.Lost = append(s.report.Lost, [2]uint64{from, to - 1})
+	}
+	if behind := max(from, s.old.Next); behind < to {
+		s.report.LostEvents += to - behind
 	}
 }
 
-func (s *salvager) account(next state, newer uint64) {
+func (s *salvager) account(next state, counted uint64) {
 	s.report.Events, s.report.Refused = next.Events, next.Refused
-	if s.report.StateFound {
-		s.report.LostEvents = less(s.old.Events, next.Events-newer)
-		s.report.LostRefused = less(s.old.Refused, next.Refused)
-	} else {
-		for _, lost := range s.report.Lost {
-			s.report.LostEvents += lost[1] - lost[0] + 1
-		}
-	}
+	s.report.LostEvents += less(s.old.Events, counted)
+	s.report.LostRefused = less(s.old.Refused, next.Refused)
 	if s.report.LostEvents == 0 {
-		s.report.Lost = nil // the gaps are of events that were refused or removed
+		s.report.Lost = nil
 	}
 }
 

@@ -160,6 +160,7 @@ func (st *store) update(bytes int, do func(tx *bolt.Tx, next *state) error) erro
 	next := st.state
 	err := guarded(func() error {
 		return st.db.Update(func(tx *bolt.Tx) error {
+			st.db.AllocSize = int(min(max(tx.Size()/8, leastGrowth), mostGrowth))
 			if err := do(tx, &next); err != nil {
 				return err
 			}
@@ -175,6 +176,12 @@ func (st *store) update(bytes int, do func(tx *bolt.Tx, next *state) error) erro
 	}
 	return nil
 }
+
+// By how much the file grows at once: an eighth, within these.
+const (
+	leastGrowth = 256 << 10
+	mostGrowth  = 16 << 20
+)
 
 // makeRoom lets go of the pin when the file may have to be mapped anew, for
 // which bbolt waits until nobody reads.
@@ -258,6 +265,7 @@ func (st *store) close() error {
 }
 
 func (st *store) putState(tx *bolt.Tx, s state, generation uint64) error {
+	s.Txid = uint64(tx.ID())
 	r := record{file: st.id, generation: generation, taken: time.Now().UnixNano(), kind: kindState, data: s.encode()}
 	return tx.Bucket(bucketState).Put(keyState, r.appendTo(nil))
 }

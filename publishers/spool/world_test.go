@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers"
@@ -16,7 +18,21 @@ import (
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const stream = "facts"
+
+func newClient(url string, transport *http.Transport) *awskinesis.Client {
+	if transport == nil {
+		transport = &http.Transport{MaxIdleConnsPerHost: 16}
+	}
+	return awskinesis.New(awskinesis.Options{
+		BaseEndpoint: &url,
+		Region:       "eu-west-1",
+		HTTPClient:   &http.Client{Transport: transport},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	})
+}
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
@@ -42,8 +58,10 @@ func ended() context.Context {
 
 // memory is a publisher that keeps everything, at once.
 type memory struct {
-	mu   sync.Mutex
-	kept []publisherstest.Record
+	mu    sync.Mutex
+	kept  []publisherstest.Record
+	after int    // when it has so many
+	then  func() // it does that, once
 }
 
 func (m *memory) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
@@ -58,6 +76,10 @@ func (m *memory) EnqueueEncoded(_ context.Context, key string, data []byte) (pub
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.kept = append(m.kept, publisherstest.Record{PartitionKey: key, Data: data})
+	if m.then != nil && len(m.kept) >= m.after {
+		m.then()
+		m.then = nil
+	}
 	return settled{}, nil
 }
 

@@ -103,24 +103,24 @@ func (f *File) IsBolt() bool {
 }
 
 // Meta returns the root that bbolt would use: the one with the higher number, of
-// those that are whole.
-func (f *File) Meta() (Meta, error) {
-	var newest Meta
-	found := false
+// those that are whole; and whether both are.
+func (f *File) Meta() (newest Meta, both bool, err error) {
+	found := 0
 	for page := range uint64(2) {
 		b, ok := f.metaAt(int64(page) * int64(f.pageSize))
 		if !ok {
 			continue
 		}
 		m := Meta{Txid: order.Uint64(b[48:]), Root: order.Uint64(b[16:]), High: order.Uint64(b[40:])}
-		if !found || m.Txid > newest.Txid {
-			newest, found = m, true
+		if found == 0 || m.Txid > newest.Txid {
+			newest = m
 		}
+		found++
 	}
-	if !found {
-		return Meta{}, damaged(0, "no valid root, neither here nor in page 1")
+	if found == 0 {
+		return Meta{}, false, damaged(0, "no valid root, neither here nor in page 1")
 	}
-	return newest, nil
+	return newest, found == 2, nil
 }
 
 // page is a page with all that belongs to it, as it was read.
