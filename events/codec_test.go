@@ -328,6 +328,17 @@ func BenchmarkEncode(b *testing.B) {
 	})
 }
 
+func BenchmarkEncoder(b *testing.B) {
+	benchmarkSizes(b, func(b *testing.B, e events.Event) {
+		var c events.Encoder
+		for b.Loop() {
+			if _, err := c.Encode(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func BenchmarkAppendEncode(b *testing.B) {
 	benchmarkSizes(b, func(b *testing.B, e events.Event) {
 		buf := make([]byte, 0, 4096)

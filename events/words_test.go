@@ -17,9 +17,9 @@ import (
 func TestWordsFindEachByteAtEachPlace(t *testing.T) {
 	for length := range 36 {
 		for at := range length {
-			for c := range 256 {
+			for _, c := range []byte("\x00\x01\x1f !\"#[\\]z~\x7f\x80\x9f\xa0\xa2\xc3\xdc\xff") {
 				b := []byte(strings.Repeat("~ !#[]az", 5)[:length])
-				b[at] = byte(c)
+				b[at] = c
 				checkData(t, b)
 				checkAttribute(t, string(b))
 			}
@@ -31,7 +31,7 @@ func TestWordsFindManyAtOnce(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 3))
 	bytes := []byte("abc~! 09\x1f\x20\x21\x22\x23\x5b\x5c\x5d\x7e\x7f\x80\x81\xa2\xc3\xdc\xff\x00")
-	for range 100_000 {
+	for range 10_000 {
 		b := make([]byte, rnd.IntN(40))
 		for i := range b {
 			b[i] = bytes[rnd.IntN(len(bytes))]
@@ -92,7 +92,7 @@ func TestTimesAreWrittenAsRFC3339(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 4))
 	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
 	times := []time.Time{first, last, time.Unix(0, 0), time.Date(2024, 2, 29, 23, 59, 59, 1, time.UTC)}
-	for range 20_000 {
+	for range 5000 {
 		at := time.Unix(first.Unix()+rnd.Int64N(last.Unix()-first.Unix()), 0)
 		scale := []time.Duration{1, 100, time.Microsecond, time.Millisecond, 100 * time.Millisecond, time.Second}[rnd.IntN(6)]
 		at = at.Add(time.Duration(rnd.Int64N(int64(time.Second))) / scale * scale)
