@@ -2,7 +2,6 @@ package awsjson
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -26,6 +25,10 @@ type Service struct {
 	Version string
 	// Operations by name.
 	Operations map[string]Operation
+	// CBOR says that requests in application/x-amz-cbor-1.1 are answered, in
+	// the same: structures as in JSON, bytes as bytes, and timestamps as whole
+	// milliseconds with the tag 1.
+	CBOR bool
 	// MaxBody bounds a request's body in bytes; 0 means DefaultMaxBody.
 	MaxBody int64
 	// Fault is asked before every call; nil injects nothing.
@@ -36,7 +39,7 @@ type Service struct {
 
 // Operation is one decoded and typed operation, made by [Op] or [FaultyOp].
 type Operation interface {
-	prepare(body []byte) (resource string, run func(context.Context, fault.Fault) (any, error), err error)
+	prepare(e encoding, body []byte) (resource string, run func(context.Context, fault.Fault) (any, error), err error)
 }
 
 // Resourceful inputs say what they are about (a stream, a queue), for the
@@ -57,9 +60,9 @@ func FaultyOp[In, Out any](fn func(ctx context.Context, in *In, f fault.Fault) (
 
 type operation[In, Out any] func(context.Context, *In, fault.Fault) (*Out, error)
 
-func (op operation[In, Out]) prepare(body []byte) (string, func(context.Context, fault.Fault) (any, error), error) {
+func (op operation[In, Out]) prepare(e encoding, body []byte) (string, func(context.Context, fault.Fault) (any, error), error) {
 	in := new(In)
-	if err := json.Unmarshal(body, in); err != nil {
+	if err := decode(e, body, in); err != nil {
 		return "", nil, Errorf("SerializationException", "the request is not what the operation takes: %v", err)
 	}
 	resource := ""
@@ -75,22 +78,34 @@ func (op operation[In, Out]) prepare(body []byte) (string, func(context.Context,
 	}, nil
 }
 
+// decode takes a request without a body for one without members.
+func decode(e encoding, body []byte, in any) error {
+	if len(body) == 0 {
+		return nil
+	}
+	return e.unmarshal(body, in)
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out, err := s.call(r)
+	e, err := s.encodingFor(r.Header.Get("Content-Type"))
+	var out any
+	if err == nil {
+		out, err = s.call(e, r)
+	}
 	if errors.Is(err, errNoAnswer) {
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
 	if err != nil {
-		s.writeError(w, asError(err))
+		e.writeError(w, asError(err))
 		return
 	}
-	s.write(w, http.StatusOK, out)
+	e.write(w, http.StatusOK, out)
 }
 
 var errNoAnswer = errors.New("no answer")
 
-func (s *Service) call(r *http.Request) (any, error) {
+func (s *Service) call(e encoding, r *http.Request) (any, error) {
 	name, op, err := s.operation(r)
 	if err != nil {
 		return nil, err
@@ -99,7 +114,7 @@ func (s *Service) call(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	resource, run, err := op.prepare(body)
+	resource, run, err := op.prepare(e, body)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +124,6 @@ func (s *Service) call(r *http.Request) (any, error) {
 func (s *Service) operation(r *http.Request) (string, Operation, error) {
 	if r.Method != http.MethodPost {
 		return "", nil, &Error{Type: "UnknownOperationException", Message: "AWS JSON calls are POST requests", Status: http.StatusMethodNotAllowed}
-	}
-	if ct := r.Header.Get("Content-Type"); strings.Contains(ct, "cbor") {
-		return "", nil, Errorf("UnknownOperationException", "not implemented by the sandbox: requests in %s; let the client send JSON", ct)
 	}
 	target, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	if target != s.Target {
@@ -144,19 +156,12 @@ func (s *Service) body(r *http.Request) ([]byte, error) {
 			return nil, tooLarge
 		}
 		if err == io.EOF {
-			return orEmptyObject(body), nil
+			return body, nil
 		}
 		if err != nil {
 			return nil, Errorf("SerializationException", "reading the request: %v", err)
 		}
 	}
-}
-
-func orEmptyObject(body []byte) []byte {
-	if len(body) == 0 {
-		return []byte("{}")
-	}
-	return body
 }
 
 func (s *Service) draw(operation, resource string) fault.Fault {
@@ -200,41 +205,34 @@ func hang(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Appender outputs write their own JSON, where the general encoder is too slow.
-type Appender interface{ AppendJSON(b []byte) []byte }
-
-func (s *Service) write(w http.ResponseWriter, status int, out any) {
+func (e encoding) write(w http.ResponseWriter, status int, out any) {
 	var body []byte
-	switch out := out.(type) {
-	case nil:
-	case Appender:
-		body = out.AppendJSON(nil)
-	default:
+	if out != nil {
 		var err error
-		if body, err = json.Marshal(out); err != nil {
-			s.writeError(w, asError(err))
+		if body, err = e.marshal(out); err != nil {
+			e.writeError(w, asError(err))
 			return
 		}
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-"+s.Version)
+	w.Header().Set("Content-Type", e.contentType)
 	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away needs no answer
 }
 
-func (s *Service) writeError(w http.ResponseWriter, e *Error) {
-	if e.QueryCode != "" {
-		w.Header().Set("X-Amzn-Query-Error", e.QueryCode+";Sender")
+func (e encoding) writeError(w http.ResponseWriter, failure *Error) {
+	if failure.QueryCode != "" {
+		w.Header().Set("X-Amzn-Query-Error", failure.QueryCode+";Sender")
 	}
-	s.write(w, e.status(), struct {
+	e.write(w, failure.status(), struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
-	}{e.Type, e.Message})
+	}{failure.Type, failure.Message})
 }
 
 // Refuse is a handler that answers every request with one error.
 func Refuse(e *Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		(&Service{Version: "1.1"}).writeError(w, e)
+		jsonEncoding("1.1").writeError(w, e)
 	})
 }

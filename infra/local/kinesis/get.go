@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/banyan-fig/banyan/infra/local/awsjson"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
@@ -174,6 +176,31 @@ func (r record) appendJSON(b []byte, shard int) []byte {
 	b = append(b, `,"Data":"`...)
 	b = base64.StdEncoding.AppendEncode(b, r.data)
 	return append(b, `"}`...)
+}
+
+// AppendCBOR implements awsjson.CBORAppender.
+func (out *getRecordsOutput) AppendCBOR(b []byte) []byte {
+	answer := struct {
+		Records            []cborRecord
+		MillisBehindLatest int64
+		NextShardIterator  string       `json:",omitempty"`
+		ChildShards        []childShard `json:",omitempty"`
+	}{make([]cborRecord, len(out.records)), out.behind, out.next, out.children}
+	for i, r := range out.records {
+		answer.Records[i] = cborRecord{string(appendSequence(nil, r.clock, out.shard)), awsjson.At(time.Unix(0, int64(r.clock))), r.key, r.data}
+	}
+	text, err := cbor.Marshal(answer)
+	if err != nil {
+		panic(err) // plain structs always encode
+	}
+	return append(b, text...)
+}
+
+type cborRecord struct {
+	SequenceNumber              string
+	ApproximateArrivalTimestamp *awsjson.Time
+	PartitionKey                string
+	Data                        []byte
 }
 
 func (out *getRecordsOutput) encodedSize() int {

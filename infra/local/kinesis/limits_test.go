@@ -58,7 +58,7 @@ func newWorld(t *testing.T, cfg sandbox.Config, shards int32) *world {
 	return w
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -98,6 +98,7 @@ func New(cfg Config) (*Server, error) {
 		Target:     Target,
 		Version:    "1.1",
 		Operations: s.operations(),
+		CBOR:       true,
 		MaxBody:    24 << 20, // 10 MiB in base64, with 500 keys and hash keys
 		Fault:      cfg.Fault,
 		Throttled:  awsjson.Errorf("ProvisionedThroughputExceededException", "Rate exceeded, injected by the fault plan"),
