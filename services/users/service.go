@@ -131,18 +131,16 @@ func (s *Service) Create(ctx context.Context, n NewUser) (Written, error) {
 	}
 	defer release()
 	var w Written
+	var kept Kept
+	tell := s.tellCreate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, w.Created, err = store.Create(ctx, epoch, u)
+		w.User, w.Created, kept, err = create(ctx, store, epoch, u, tell)
 		return err
 	})
 	if err != nil {
 		return Written{}, fmt.Errorf("create user %s: %w", n.ID, err)
 	}
-	facts := []events.Payload{joined(w.User)}
-	if w.User.Bio != "" || w.User.Version > 1 {
-		facts = append(facts, profileUpdated(w.User))
-	}
-	w.Position, err = s.publish(ctx, facts...)
+	w.Position, err = s.publish(ctx, kept, w.User, tell)
 	return w, err
 }
 
@@ -158,14 +156,16 @@ func (s *Service) Update(ctx context.Context, id string, c Change) (Written, err
 	}
 	defer release()
 	var w Written
+	var kept Kept
+	tell := s.tellUpdate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, err = store.Update(ctx, epoch, id, c)
+		w.User, kept, err = update(ctx, store, epoch, id, c, tell)
 		return err
 	})
 	if err != nil {
 		return Written{}, fmt.Errorf("change user %s: %w", id, err)
 	}
-	w.Position, err = s.publish(ctx, profileUpdated(w.User))
+	w.Position, err = s.publish(ctx, kept, w.User, tell)
 	return w, err
 }
 
@@ -275,22 +275,6 @@ func (s *Service) store(g ownership.Grant) (Store, error) {
 		return nil, fmt.Errorf("users are owned by %q since epoch %d, for which this service has no store", g.Owner, g.Epoch)
 	}
 	return store, nil
-}
-
-// publish tells the facts in order and returns the position of the last.
-func (s *Service) publish(ctx context.Context, facts ...events.Payload) (events.Position, error) {
-	var last events.Position
-	for _, fact := range facts {
-		e, err := events.New(ctx, s.cfg.Source, fact)
-		if err == nil {
-			last, err = s.cfg.Publisher.Publish(ctx, e)
-		}
-		if err != nil {
-			return events.Position{}, fmt.Errorf("%s of %s: %w: %w", fact.EventType(), fact.Subject(), ErrNotPublished, err)
-		}
-		s.published.Add(1)
-	}
-	return last, nil
 }
 
 func (s *Service) hash(ctx context.Context, password string) (string, error) {

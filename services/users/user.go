@@ -118,6 +118,18 @@ func (c Change) Validate() error {
 	return nil
 }
 
+// Applied is u with the change, one version on.
+func (c Change) Applied(u User) User {
+	u.Version++
+	if c.Name != nil {
+		u.Name = *c.Name
+	}
+	if c.Bio != nil {
+		u.Bio = *c.Bio
+	}
+	return u
+}
+
 // Done reports whether u is what the change would have made of the version it was
 // meant for: the client repeats a change whose answer was lost.
 func (c Change) Done(u User) bool {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/services/users"
@@ -54,7 +53,7 @@ func uniqueItem(u users.User, epoch int64) map[string]types.AttributeValue {
 }
 
 // update writes the change on condition that the item is as it was read.
-func update(table string, raw map[string]types.AttributeValue, u users.User, epoch int64, c users.Change) *dynamodb.UpdateItemInput {
+func update(table string, raw map[string]types.AttributeValue, u users.User, epoch int64, c users.Change) *types.Update {
 	b := builder{names: map[string]string{}, values: map[string]types.AttributeValue{}}
 	b.set("version", number(u.Version+1))
 	if c.Name != nil {
@@ -75,14 +74,13 @@ func update(table string, raw map[string]types.AttributeValue, u users.User, epo
 		b.sets = append(b.sets, "#banyan = :epoch")
 		b.conditions = append(b.conditions, "attribute_not_exists(#banyan)")
 	}
-	return &dynamodb.UpdateItemInput{
+	return &types.Update{
 		TableName:                 aws.String(table),
 		Key:                       map[string]types.AttributeValue{"id": str(u.ID)},
 		UpdateExpression:          aws.String("SET " + strings.Join(b.sets, ", ")),
 		ConditionExpression:       aws.String("attribute_exists(#id) AND " + strings.Join(b.conditions, " AND ")),
 		ExpressionAttributeNames:  b.withKey(),
 		ExpressionAttributeValues: b.values,
-		ReturnValues:              types.ReturnValueAllNew,
 	}
 }
 

@@ -33,11 +33,12 @@ type API interface {
 	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
 }
 
-// Store implements users.Store. It is safe for concurrent use.
+// Store implements users.Store and users.Teller. It is safe for concurrent use.
 type Store struct {
 	api    API
 	table  string
 	unique string
+	outbox Outbox
 }
 
 // New uses the given tables; empty names mean the defaults. It sends nothing.
@@ -56,30 +57,39 @@ var errAgain = errors.New("changed by someone else at the same moment")
 
 // Create implements users.Store: the item and its e-mail in one transaction.
 func (s *Store) Create(ctx context.Context, epoch int64, u users.User) (users.User, bool, error) {
-	stored, created := u, false
-	err := s.again(ctx, func() (err error) {
-		stored, created, err = s.createOnce(ctx, epoch, u)
-		return err
-	})
+	stored, created, _, err := s.CreateTelling(ctx, epoch, u, nil)
 	return stored, created, err
 }
 
-func (s *Store) createOnce(ctx context.Context, epoch int64, u users.User) (users.User, bool, error) {
-	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-		TransactItems: []types.TransactWriteItem{
-			{Put: put(s.table, "id", item(u, epoch), epoch)},
-			{Put: put(s.unique, "value", uniqueItem(u, epoch), epoch)},
-		},
+// CreateTelling implements users.Teller: the events are in the transaction, too.
+func (s *Store) CreateTelling(ctx context.Context, epoch int64, u users.User, tell users.Tell) (users.User, bool, users.Kept, error) {
+	stored, created, kept := u, false, users.Kept{}
+	err := s.again(ctx, func() (err error) {
+		stored, created, kept, err = s.createOnce(ctx, epoch, u, tell)
+		return err
 	})
+	return stored, created, kept, err
+}
+
+func (s *Store) createOnce(ctx context.Context, epoch int64, u users.User, tell users.Tell) (users.User, bool, users.Kept, error) {
+	items := []types.TransactWriteItem{
+		{Put: put(s.table, "id", item(u, epoch), epoch)},
+		{Put: put(s.unique, "value", uniqueItem(u, epoch), epoch)},
+	}
+	items, kept, err := s.keep(items, u, tell)
+	if err != nil {
+		return users.User{}, false, users.Kept{}, err
+	}
+	_, err = s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
 	if err == nil {
-		return u, true, nil
+		return u, true, kept, nil
 	}
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
-		return users.User{}, false, s.explain(err, "create user "+u.ID)
+		return users.User{}, false, users.Kept{}, s.explain(err, "create user "+u.ID)
 	}
 	stored, err := s.whyNot(ctx, epoch, u, cancelled)
-	return stored, false, err
+	return stored, false, users.Kept{}, err
 }
 
 // put replaces nothing but a tombstone that no newer epoch wrote.
@@ -127,41 +137,72 @@ func (s *Store) whyNot(ctx context.Context, epoch int64, u users.User, cancelled
 // Update implements users.Store: it reads the item and writes conditionally on
 // what it read.
 func (s *Store) Update(ctx context.Context, epoch int64, id string, c users.Change) (users.User, error) {
-	var u users.User
-	err := s.again(ctx, func() (err error) {
-		u, err = s.updateOnce(ctx, epoch, id, c)
-		return err
-	})
+	u, _, err := s.UpdateTelling(ctx, epoch, id, c, nil)
 	return u, err
 }
 
-func (s *Store) updateOnce(ctx context.Context, epoch int64, id string, c users.Change) (users.User, error) {
+// UpdateTelling implements users.Teller: the item and the events in one
+// transaction.
+func (s *Store) UpdateTelling(ctx context.Context, epoch int64, id string, c users.Change, tell users.Tell) (users.User, users.Kept, error) {
+	var u users.User
+	var kept users.Kept
+	err := s.again(ctx, func() (err error) {
+		u, kept, err = s.updateOnce(ctx, epoch, id, c, tell)
+		return err
+	})
+	return u, kept, err
+}
+
+func (s *Store) updateOnce(ctx context.Context, epoch int64, id string, c users.Change, tell users.Tell) (users.User, users.Kept, error) {
 	raw, err := s.get(ctx, s.table, "id", id)
 	if err != nil {
-		return users.User{}, err
+		return users.User{}, users.Kept{}, err
 	}
 	if epochOf(raw) > epoch {
-		return users.User{}, s.fenced(id, raw, epoch)
+		return users.User{}, users.Kept{}, s.fenced(id, raw, epoch)
 	}
 	if !present(raw) {
-		return users.User{}, users.ErrNotFound
+		return users.User{}, users.Kept{}, users.ErrNotFound
 	}
 	u := decode(raw)
 	if c.IfVersion != nil && *c.IfVersion != u.Version {
 		if c.Done(u) {
-			return u, nil
+			return u, users.Kept{}, nil
 		}
-		return users.User{}, users.ErrVersion
+		return users.User{}, users.Kept{}, users.ErrVersion
 	}
-	out, err := s.api.UpdateItem(ctx, update(s.table, raw, u, epoch, c))
-	var failed *types.ConditionalCheckFailedException
-	if errors.As(err, &failed) {
-		return users.User{}, fmt.Errorf("change user %s in %q: %w", id, s.table, errAgain)
-	}
+	changed := c.Applied(u)
+	items, kept, err := s.keep([]types.TransactWriteItem{{Update: update(s.table, raw, u, epoch, c)}}, changed, tell)
 	if err != nil {
-		return users.User{}, s.explain(err, "change user "+id)
+		return users.User{}, users.Kept{}, err
 	}
-	return decode(out.Attributes), nil
+	if err := s.commit(ctx, items); err != nil {
+		return users.User{}, users.Kept{}, s.explain(err, "change user "+id)
+	}
+	return changed, kept, nil
+}
+
+// commit writes all items or none; errAgain where somebody else was at one of
+// them. An update by itself needs no transaction, which would cost twice as much.
+func (s *Store) commit(ctx context.Context, items []types.TransactWriteItem) error {
+	if u := items[0].Update; len(items) == 1 && u != nil {
+		_, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression, ConditionExpression: u.ConditionExpression,
+			ExpressionAttributeNames: u.ExpressionAttributeNames, ExpressionAttributeValues: u.ExpressionAttributeValues,
+		})
+		var failed *types.ConditionalCheckFailedException
+		var met *types.TransactionConflictException
+		if errors.As(err, &failed) || errors.As(err, &met) {
+			return fmt.Errorf("%w: %w", errAgain, err)
+		}
+		return err
+	}
+	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
+	var cancelled *types.TransactionCanceledException
+	if errors.As(err, &cancelled) {
+		return fmt.Errorf("%w: %w", errAgain, err)
+	}
+	return err
 }
 
 // Get implements users.Store.
@@ -302,7 +343,8 @@ func (s *Store) fenced(id string, raw map[string]types.AttributeValue, epoch int
 func (s *Store) explain(err error, what string) error {
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
-		return fmt.Errorf("%s: there is no table %q or %q; the migration makes them: %w", what, s.table, s.unique, err)
+		return fmt.Errorf("%s: there is no table %q or %q, which the migration makes, or no outbox %q, which the service makes at its start: %w",
+			what, s.table, s.unique, s.outbox.Table, err)
 	}
 	return fmt.Errorf("%s in DynamoDB: %w", what, err)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/publishers/outboxtable"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/dynamodb"
 	"github.com/banyan-fig/banyan/services/users/mongodb"
@@ -49,7 +50,7 @@ func NewInstance(t *testing.T, db *mongo.Database, tables *awsdynamodb.Client, p
 	}
 	service, err := users.New(users.Config{
 		Ownership: member, Publisher: publisher, BcryptCost: bcrypt.MinCost,
-		Stores: map[ownership.Store]users.Store{ownership.MongoDB: old, ownership.DynamoDB: dynamodb.New(tables, "", "")},
+		Stores: map[ownership.Store]users.Store{ownership.MongoDB: old, ownership.DynamoDB: newStore(t, tables)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,4 +58,21 @@ func NewInstance(t *testing.T, db *mongo.Database, tables *awsdynamodb.Client, p
 	server := httptest.NewServer(users.NewHandler(service, users.HandlerConfig{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}))
 	t.Cleanup(server.Close)
 	return &Instance{URL: server.URL, Member: member, Control: control}
+}
+
+// newStore keeps events as the service does. The outbox is made.
+func newStore(t *testing.T, tables *awsdynamodb.Client) *dynamodb.Store {
+	t.Helper()
+	if err := outboxtable.Ensure(t.Context(), tables, dynamodb.DefaultOutboxTable); err != nil {
+		t.Fatal(err)
+	}
+	cleaner := outboxtable.NewCleaner(tables, dynamodb.DefaultOutboxTable)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := cleaner.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return dynamodb.New(tables, "", "").WithOutbox(dynamodb.Outbox{Table: dynamodb.DefaultOutboxTable, Forget: cleaner.Forget})
 }
