@@ -114,6 +114,10 @@ func produce(ctx context.Context, s *spool.Spool, key string, refused bool) {
 		number  int
 		receipt publishers.Receipt
 	}
+	most := 20
+	if refused {
+		most = 1 // what follows a refused event must wait until that is known
+	}
 	var flying []sent
 	for n := 0; ctx.Err() == nil; {
 		r, err := s.EnqueueEncoded(ctx, key, publisherstest.Body(key, n))
@@ -121,7 +125,7 @@ func produce(ctx context.Context, s *spool.Spool, key string, refused bool) {
 			flying = append(flying, sent{n, r})
 			n++
 		}
-		for len(flying) > 0 && (len(flying) >= 20 || err != nil) {
+		for len(flying) > 0 && (len(flying) >= most || err != nil) {
 			first := flying[0]
 			flying = flying[1:]
 			if _, failed := first.receipt.Wait(context.Background()); failed == nil {
