@@ -32,8 +32,10 @@ func main() { newCommand().Main() }
 type grammar struct {
 	Config configFile `help:"YAML file with flags, such as \"stream: banyan-events\"." env:"BANYAN_PUBLISH_CONFIG" placeholder:"FILE"`
 
-	Serve serveCommand `cmd:"" help:"Take CloudEvents over HTTP, as a sidecar."`
-	Spool spoolCommand `cmd:"" help:"Look into a spool, and drain it."`
+	Serve   serveCommand   `cmd:"" help:"Take CloudEvents over HTTP, as a sidecar."`
+	Spool   spoolCommand   `cmd:"" help:"Look into a spool, and drain it."`
+	Relay   relayCommand   `cmd:"" help:"Publish what was written to an outbox in MongoDB."`
+	Changes changesCommand `cmd:"" help:"Publish document changes of MongoDB as events, by a mapping."`
 }
 
 func newCommand() serving.Command {

@@ -24,14 +24,24 @@ type outlet interface {
 // direct is the stream without a spool.
 type direct struct {
 	*kinesis.Publisher
-	patience time.Duration // an event that waits longer means that the stream cannot be reached
+	patience time.Duration // a shard whose events wait longer takes nothing
 }
 
 func (d *direct) ready() error {
-	if age := d.Stats().OldestAge; age > d.patience {
-		return fmt.Errorf("the stream takes nothing: the oldest event has been waiting for %s", age.Round(time.Millisecond))
+	var stuck *kinesis.ShardStats
+	s := d.Stats()
+	for i := range s.PerShard {
+		switch shard := &s.PerShard[i]; {
+		case shard.OldestAge > d.patience:
+			stuck = shard
+		case shard.Pending > 0:
+			return nil // another shard gets on
+		}
 	}
-	return nil
+	if stuck == nil {
+		return nil
+	}
+	return fmt.Errorf("the stream takes nothing: the oldest event has been waiting for %s; last failure: %s", stuck.OldestAge.Round(time.Millisecond), stuck.Failing)
 }
 
 func (d *direct) metrics() outletMetrics {

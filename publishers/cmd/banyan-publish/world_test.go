@@ -60,6 +60,7 @@ type world struct {
 	sandbox *local.Sandbox
 	kinesis *awskinesis.Client
 	http    *http.Client
+	env     []string // of commands that follow, beyond the sandbox's
 }
 
 func newWorld(t *testing.T) *world {

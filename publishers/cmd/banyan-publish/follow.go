@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/services/legacydb"
+)
+
+// followFlags are those of commands that follow a MongoDB database.
+type followFlags struct {
+	MongodbURI   string        `name:"mongodb-uri" help:"The database, named in the path." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	Window       int           `help:"Most changes in flight." default:"1000" env:"BANYAN_PUBLISH_WINDOW"`
+	Lease        time.Duration `help:"How long a process that is gone keeps the next one waiting." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
+	DrainTimeout time.Duration `help:"Longest that sending what is left may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
+	Stream       streamFlags   `embed:""`
+}
+
+// patience is how old an event may get before the stream counts as unreachable.
+const patience = 10 * time.Second
+
+// worker is what follows.
+type worker struct {
+	run       func(context.Context) error
+	ready     <-chan struct{}
+	following func() follow.Status
+	metrics   func(outletMetrics) any
+}
+
+// run opens both sides, works until ctx ends or the worker gives up, and sends
+// what is left.
+func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Logger, prepare func(*mongo.Database, outlet) (worker, error)) (err error) {
+	db, err := legacydb.Open(ctx, f.MongodbURI)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeIn(db.Client().Disconnect)) }()
+	p, err := f.Stream.open(ctx)
+	if err != nil {
+		return err
+	}
+	out := &direct{p, patience}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.DrainTimeout)
+		defer cancel()
+		err = errors.Join(err, out.close(end))
+	}()
+	w, err := prepare(db, out)
+	if err != nil {
+		return fmt.Errorf("%w: %w", serving.ErrUsage, err)
+	}
+	return w.work(ctx, adminListen, log, out)
+}
+
+func (w *worker) work(ctx context.Context, adminListen string, log *slog.Logger, out outlet) error {
+	admin, err := serving.Listen("--admin-listen", adminListen, newAdmin(w.readiness(ctx, out), func() any { return w.metrics(out.metrics()) }))
+	if err != nil {
+		return err
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	log.InfoContext(ctx, "starting", "admin", admin.Addr().String())
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer end()
+		return w.run(running)
+	})
+	group.Go(func() error { return serving.Run(life, admin) })
+	group.Go(func() error {
+		select {
+		case <-w.ready:
+			s := w.following()
+			log.InfoContext(ctx, "following", "name", s.Name, "position", position(s), "owner", s.Owner, "epoch", s.Epoch)
+		case <-life.Done():
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// recently is for how long an error keeps a worker that does not follow from being
+// ready. Who has no error and does not follow stands by for the one who does.
+const recently = 30 * time.Second
+
+func (w *worker) readiness(ctx context.Context, out outlet) func() error {
+	reachable := readiness(ctx, out)
+	return func() error {
+		if err := reachable(); err != nil {
+			return err
+		}
+		if s := w.following(); !s.Following && time.Since(s.LastErrorAt) < recently {
+			return fmt.Errorf("not following: %s", s.LastError)
+		}
+		return nil
+	}
+}
+
+// followerMetrics are those of the change stream.
+type followerMetrics struct {
+	Name       string  `json:"name"`
+	Following  bool    `json:"following"`
+	Owner      string  `json:"owner"`
+	Epoch      int64   `json:"epoch"`
+	Position   string  `json:"position"`
+	LagMS      float64 `json:"lag_ms"` // negative: not known
+	InFlight   int     `json:"in_flight"`
+	Handled    int64   `json:"handled"`
+	Reconnects int64   `json:"reconnects"`
+	LastError  string  `json:"last_error,omitempty"`
+}
+
+func followerMetricsOf(s follow.Status) followerMetrics {
+	return followerMetrics{
+		Name: s.Name, Following: s.Following, Owner: s.Owner, Epoch: s.Epoch, Position: position(s), LagMS: milliseconds(s.Lag),
+		InFlight: s.InFlight, Handled: s.Handled, Reconnects: s.Reconnects, LastError: s.LastError,
+	}
+}
+
+func position(s follow.Status) string { return fmt.Sprintf("%d.%d", s.Position.T, s.Position.I) }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/publishers/outbox"
+)
+
+// relayCommand relays outboxes in MongoDB.
+type relayCommand struct {
+	Name             string        `help:"Name of the relay, under which its position is stored; relays of one name take turns." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
+	Documents        []string      `help:"Collections whose documents carry events in an array." env:"BANYAN_PUBLISH_DOCUMENTS" placeholder:"COLLECTION,..."`
+	Outboxes         []string      `help:"Collections whose documents are events." env:"BANYAN_PUBLISH_OUTBOXES" placeholder:"COLLECTION,..."`
+	Field            string        `help:"The array in a document." default:"_outbox" env:"BANYAN_PUBLISH_FIELD"`
+	CorrelationField string        `help:"The sub-document with ids for events that have none." default:"_correlation" env:"BANYAN_PUBLISH_CORRELATION_FIELD"`
+	Source           string        `help:"Source of events that name none; without it they are refused." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
+	Refused          string        `help:"Collection for events that cannot be published; the name with _refused unless given." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
+	SweepEvery       time.Duration `help:"How often the collections are searched for what the change stream did not tell." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
+	AdminListen      string        `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8092" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
+	Follow           followFlags   `embed:""`
+}
+
+// Validate is called by kong.
+func (c *relayCommand) Validate() error {
+	if len(c.Documents)+len(c.Outboxes) == 0 {
+		return errors.New("name the collections whose documents carry events (--documents), those of events (--outboxes), or both")
+	}
+	return nil
+}
+
+// Run relays until ctx ends.
+func (c *relayCommand) Run(ctx context.Context, log *slog.Logger) error {
+	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
+		r, err := outbox.New(outbox.Config{
+			Name: c.Name, Database: db, Documents: c.Documents, Outboxes: c.Outboxes, Field: outbox.Field(c.Field), Correlation: c.CorrelationField,
+			Source: c.Source, Refused: c.Refused, SweepEvery: c.SweepEvery, Window: c.Follow.Window, Lease: c.Follow.Lease,
+			Publisher: out, Permanent: permanent, Log: log,
+		})
+		if err != nil {
+			return worker{}, err
+		}
+		return worker{
+			run: r.Run, ready: r.Ready(),
+			following: func() follow.Status { return r.Status().Follower },
+			metrics:   func(out outletMetrics) any { return relayMetricsOf(r.Status(), out) },
+		}, nil
+	})
+}
+
+// relayMetrics is the answer of /metrics.json; counts are since the start.
+type relayMetrics struct {
+	Relay struct {
+		Published int64   `json:"events_published"`
+		Bytes     int64   `json:"bytes"`
+		Swept     int64   `json:"events_swept"`
+		Refused   int64   `json:"events_refused"`
+		Repeated  int64   `json:"repeated"`
+		Stuck     int64   `json:"stuck"`
+		Held      int64   `json:"held"`
+		Sweeps    int64   `json:"sweeps"`
+		Postponed int64   `json:"sweeps_postponed"`
+		Recovered int64   `json:"histories_lost"`
+		Waiting   int64   `json:"waiting"`
+		OldestMS  float64 `json:"oldest_ms"`
+	} `json:"relay"`
+	Follower followerMetrics `json:"follower"`
+	outletMetrics
+}
+
+func relayMetricsOf(s outbox.Status, out outletMetrics) relayMetrics {
+	m := relayMetrics{Follower: followerMetricsOf(s.Follower), outletMetrics: out}
+	m.Relay.Published, m.Relay.Bytes, m.Relay.Swept, m.Relay.Refused = s.Published, s.Bytes, s.Swept, s.Refused
+	m.Relay.Repeated, m.Relay.Stuck, m.Relay.Held = s.Repeated, s.Stuck, s.Held
+	m.Relay.Sweeps, m.Relay.Postponed, m.Relay.Recovered = s.Sweeps, s.Postponed, s.Recovered
+	m.Relay.Waiting, m.Relay.OldestMS = s.Waiting, milliseconds(s.Oldest)
+	return m
+}
