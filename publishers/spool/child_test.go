@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/publishers"
@@ -239,5 +238,3 @@ func (c *child) kept(t *testing.T) map[string]int {
 	}
 	return kept
 }
-
-var _ = awskinesis.New
