@@ -41,7 +41,7 @@ var forms = []form{asText, asNumber, asInteger, asBool, asTime}
 var errConvert = errors.New("cannot be written")
 
 func unfit(v bson.RawValue, as string) error {
-	return fmt.Errorf("%w: a %s is no %s", errConvert, v.Type, as)
+	return fmt.Errorf("%w as %s: its type is %s", errConvert, as, v.Type)
 }
 
 // appendValue appends v as JSON.
@@ -177,7 +177,7 @@ func appendInteger(b []byte, v bson.RawValue) ([]byte, error) {
 	}
 	r, ok := new(big.Rat).SetString(string(number))
 	if !ok || !r.IsInt() || len(r.Num().String()) > maxIntegerDigits {
-		return b, fmt.Errorf("%w: %s is no whole number", errConvert, brief(string(number)))
+		return b, fmt.Errorf("%w as integer: it is %s", errConvert, brief(string(number)))
 	}
 	return append(b, r.Num().String()...), nil
 }

@@ -19,8 +19,9 @@ type identity struct {
 	digest   [sha256.Size]byte // of the change
 	sequence uint64
 	times    map[string]int // how many events of a type the change has
-	first    string
-	n        int
+	first    string         // event's id
+	n        int            // events so far
+	refused  []string       // dead letters of the change
 }
 
 // identify is by where and when a document changed, and, for a snapshot, by

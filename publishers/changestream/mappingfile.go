@@ -172,6 +172,9 @@ func (f *file) text(n ast.Node, what string) string {
 
 // word reads one of some words.
 func (f *file) word(n ast.Node, what string, words ...string) string {
+	if _, empty := n.(*ast.NullNode); empty && slices.Contains(words, string(null)) {
+		return string(null)
+	}
 	s := f.text(n, what)
 	if s != "" && !slices.Contains(words, s) {
 		f.fail(n, "%s cannot be %q; it is one of %s", what, brief(s), strings.Join(words, ", "))

@@ -140,8 +140,11 @@ func (p *Publisher) handle(ctx context.Context, c Change) ([]publishers.Receipt,
 // publish maps c and hands its events over. What cannot be mapped, or is refused
 // for good, is put aside before anything that follows it is handled.
 func (p *Publisher) publish(ctx context.Context, c *Change, snapshot string) ([]publishers.Receipt, error) {
+	return p.publishAs(ctx, c, p.identify(c, snapshot), snapshot)
+}
+
+func (p *Publisher) publishAs(ctx context.Context, c *Change, id *identity, snapshot string) ([]publishers.Receipt, error) {
 	made, refusal := p.mapSafely(*c)
-	id := p.identify(c, snapshot)
 	var receipts []publishers.Receipt
 	for i := range made {
 		e := &made[i]

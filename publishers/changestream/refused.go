@@ -67,6 +67,7 @@ func (p *Publisher) refuse(ctx context.Context, c *Change, id *identity, snapsho
 	if err != nil {
 		return fmt.Errorf("store the dead letter of %s (%w): %w", c, reason, err)
 	}
+	id.refused = append(id.refused, letter.ID)
 	p.counted(func(s *Status) { s.Refused++ })
 	p.cfg.Log.Warn("change refused", "change", c.String(), "reason", reason.Error(), "id", letter.ID)
 	return nil

@@ -118,7 +118,7 @@ func (r *rule) build(d *document) (e events.Event, err error) {
 }
 
 func (r *rule) ifMissing(err error) error {
-	if r.missing == skip && errors.Is(err, errMissing) {
+	if r.missing == skip && errors.Is(err, errMissing) && !errors.Is(err, ErrSkip) {
 		return fmt.Errorf("%w: %w", ErrSkip, err)
 	}
 	return err

@@ -100,6 +100,7 @@ type session struct {
 	swept    time.Time
 	chunk    *Chunk // read, and waiting for its place in the stream
 	chunkAt  time.Time
+	hasty    bool           // the stream was opened while a chunk was waiting
 	last     bson.Timestamp // of the last change handed out
 	index    int
 	pushed   atomic.Int64 // changes and chunks

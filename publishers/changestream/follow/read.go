@@ -11,11 +11,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// How long the server may hold back an empty answer, and how many changes it may
-// give at once.
+// How long the server may hold back an empty answer, also while a chunk waits for
+// its place in the stream, and how many changes it may give at once.
 const (
-	maxAwait  = 250 * time.Millisecond
-	batchSize = 500
+	maxAwait   = 250 * time.Millisecond
+	hastyAwait = 5 * time.Millisecond
+	batchSize  = 500
 )
 
 // follow reads the stream, and reads it again from the settled position after
@@ -29,6 +30,9 @@ func (s *session) follow(ctx context.Context) error {
 		}
 		if err := s.flush(ctx); err != nil {
 			return err
+		}
+		if errors.Is(err, errCalm) {
+			continue
 		}
 		if err = s.judge(err); err != nil {
 			return err
@@ -67,9 +71,16 @@ func (s *session) judge(err error) error {
 	return nil
 }
 
+// errCalm asks for the stream to be opened anew, when nothing is interleaved any
+// more: how long the server waits cannot be changed in between.
+var errCalm = errors.New("no chunk left")
+
 // attempt opens the stream where everything is settled and reads it.
 func (s *session) attempt(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if err := s.readChunk(ctx); err != nil {
 		return err
 	}
 	cs, err := s.open(ctx)
@@ -132,7 +143,11 @@ func (s *session) start(ctx context.Context) (bson.Timestamp, error) {
 func (s *session) open(ctx context.Context) (*mongo.ChangeStream, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	opts := options.ChangeStream().SetMaxAwaitTime(maxAwait).SetBatchSize(batchSize)
+	await := maxAwait
+	if s.hasty = s.chunk != nil; s.hasty {
+		await = hastyAwait
+	}
+	opts := options.ChangeStream().SetMaxAwaitTime(await).SetBatchSize(batchSize)
 	if s.cfg.FullDocument != "" {
 		opts.SetFullDocument(s.cfg.FullDocument)
 	}
@@ -220,6 +235,9 @@ func (s *session) between(ctx context.Context) error {
 	}
 	if err := s.readChunk(ctx); err != nil {
 		return err
+	}
+	if s.hasty && s.chunk == nil {
+		return errCalm
 	}
 	if s.cfg.Sweep == nil || !s.swept.IsZero() && s.cfg.Now().Sub(s.swept) < s.cfg.SweepEvery {
 		return nil
