@@ -35,9 +35,9 @@ type Cleaner struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	mu      sync.RWMutex
-	closed  bool
-	dropped error // the last reason
+	mu     sync.RWMutex
+	closed bool
+	left   error // why the last that was left after Close could not be deleted
 }
 
 // NewCleaner starts one.
@@ -62,8 +62,8 @@ func (c *Cleaner) Forget(e Entry) {
 	}
 }
 
-// Close deletes what waits, until ctx ends. The error is the last that left an
-// entry to the sweep.
+// Close deletes what waits, until ctx ends. The error says that some of that was
+// left to the sweep.
 func (c *Cleaner) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if !c.closed {
@@ -78,8 +78,8 @@ func (c *Cleaner) Close(ctx context.Context) error {
 		<-c.done
 	}
 	c.cancel()
-	if c.dropped != nil {
-		return fmt.Errorf("outboxtable: delete published entries of table %q: %w; the sweep will publish them again", c.table, c.dropped)
+	if c.left != nil {
+		return fmt.Errorf("outboxtable: delete published entries of table %q: %w; the sweep will publish them again", c.table, c.left)
 	}
 	return nil
 }
@@ -87,9 +87,12 @@ func (c *Cleaner) Close(ctx context.Context) error {
 func (c *Cleaner) run() {
 	defer close(c.done)
 	for first := range c.queue {
-		if err := c.remove(c.gather(first)); err != nil {
-			c.dropped = err
+		err := c.remove(c.gather(first))
+		c.mu.Lock()
+		if err != nil && c.closed {
+			c.left = err
 		}
+		c.mu.Unlock()
 	}
 }
 

@@ -217,3 +217,25 @@ func TestAFullPublisher(t *testing.T) {
 		t.Errorf("another relay, right after it: %+v, %v", rep, err)
 	}
 }
+
+func TestSweepEvery(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	w.write(event("k", 1))
+	var found []int
+	w.relay(outboxtable.Config{}).SweepEvery(ctx, 10*time.Millisecond, 0, func(rep outboxtable.Report, err error) {
+		found = append(found, rep.Published)
+		if err != nil || len(found) == 2 {
+			cancel()
+			return
+		}
+		w.write(event("k", 2))
+	})
+	if fmt.Sprint(found) != "[1 1]" {
+		t.Errorf("sweeps that found something: %v", found)
+	}
+	if err := inOrder(2, w.published()["k"]); err != nil {
+		t.Error(err)
+	}
+}

@@ -14,6 +14,7 @@ type metrics struct {
 	WritesHeld         int64           `json:"writes_held"`
 	LongestWriteHoldMS float64         `json:"longest_write_hold_ms"`
 	EventsPublished    int64           `json:"events_published"`
+	EventsSwept        int64           `json:"events_swept"`
 	Requests           int64           `json:"requests"`
 	Errors             int64           `json:"errors"`
 	Owner              ownership.Store `json:"owner"`
@@ -43,7 +44,7 @@ func (p *parts) metrics() metrics {
 	s := p.member.Stats()
 	return metrics{
 		WritesHeld: s.WritesHeld, LongestWriteHoldMS: float64(s.LongestHold) / float64(time.Millisecond),
-		EventsPublished: p.service.Published(), Requests: p.handler.Requests(), Errors: p.handler.Errors(),
+		EventsPublished: p.service.Published(), EventsSwept: p.outbox.swept.Load(), Requests: p.handler.Requests(), Errors: p.handler.Errors(),
 		Owner: s.Owner, Epoch: s.Epoch, Phase: s.Phase, ControlErrors: s.ControlErrors,
 	}
 }

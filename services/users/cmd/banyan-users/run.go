@@ -36,7 +36,11 @@ type command struct {
 	Table        string `help:"DynamoDB table of the users." default:"users" env:"USERS_TABLE"`
 	UniqueTable  string `help:"DynamoDB table of the e-mails in use." default:"users-unique" env:"USERS_UNIQUE_TABLE"`
 	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
+	OutboxTable  string `help:"DynamoDB table that keeps events until they are published; it is made if it is missing." default:"users-outbox" env:"USERS_OUTBOX_TABLE"`
 	BcryptCost   int    `help:"Cost of new password hashes, 4 to 31." default:"10" env:"USERS_BCRYPT_COST"`
+
+	SweepEvery time.Duration `help:"How often the outbox is searched for what was not published." default:"5s" env:"USERS_SWEEP_EVERY"`
+	SweepAge   time.Duration `help:"How old that must be: more than a request may take." default:"10s" env:"USERS_SWEEP_AGE"`
 }
 
 // parts is what a running service is made of, in the order of its making.
@@ -44,6 +48,7 @@ type parts struct {
 	db        *mongo.Database
 	publisher *kinesis.Publisher
 	member    *ownership.Member
+	outbox    *outbox
 	service   *users.Service
 	handler   *users.Handler
 }
@@ -53,7 +58,7 @@ func (c *command) Validate() error {
 	if c.BcryptCost < bcrypt.MinCost || c.BcryptCost > bcrypt.MaxCost {
 		return fmt.Errorf("--bcrypt-cost must be %d to %d, not %d", bcrypt.MinCost, bcrypt.MaxCost, c.BcryptCost)
 	}
-	return nil
+	return c.validateSweep()
 }
 
 // serve serves until ctx ends, then leaves in order: no more requests, out of the
@@ -98,11 +103,15 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 	if err := prepare(ctx, p.member, old); err != nil {
 		return err
 	}
+	if p.outbox, err = openOutbox(ctx, tables, c, p.publisher, log); err != nil {
+		return err
+	}
+	kept := dynamodb.Outbox{Table: c.OutboxTable, Forget: p.outbox.cleaner.Forget}
 	p.service, err = users.New(users.Config{
 		Ownership: p.member, Publisher: p.publisher, BcryptCost: c.BcryptCost,
 		Stores: map[ownership.Store]users.Store{
 			ownership.MongoDB:  old,
-			ownership.DynamoDB: dynamodb.New(tables, c.Table, c.UniqueTable),
+			ownership.DynamoDB: dynamodb.New(tables, c.Table, c.UniqueTable).WithOutbox(kept),
 		},
 	})
 	if err != nil {
@@ -131,6 +140,9 @@ func (p *parts) close(ctx context.Context) error {
 	var errs []error
 	if p.member != nil {
 		errs = append(errs, p.member.Leave(ctx))
+	}
+	if p.outbox != nil {
+		p.outbox.close(ctx)
 	}
 	if p.publisher != nil {
 		errs = append(errs, stream.Close(ctx, p.publisher))
