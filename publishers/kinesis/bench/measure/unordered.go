@@ -10,10 +10,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
 // The sizes are those that the publisher has by default, so that what differs is
@@ -50,20 +50,21 @@ type unorderedShard struct {
 
 // shipment is the memory of one request: aggregates of one shard.
 type shipment struct {
-	builder aggregate.Builder
-	entries []types.PutRecordsRequestEntry
-	buffers [][]byte
-	bytes   int
-	events  int
-	outcome *outcome
+	request  putrecords.Request
+	builders []*aggregate.Builder
+	keys     []string // the partition key of each aggregate
+	filling  int      // the index of the aggregate that is not full
+	bytes    int      // of those that are
+	events   int
+	outcome  *outcome
 }
 
 // outcome is what the receipts of one request share.
 type outcome struct {
-	done     chan struct{}
-	answers  []types.PutRecordsResultEntry
-	err      error
-	receipts []receipt
+	done      chan struct{}
+	sequences []string // of the aggregates
+	err       error
+	receipts  []receipt
 }
 
 type receipt struct {
@@ -81,7 +82,7 @@ func (r *receipt) Wait(ctx context.Context) (events.Position, error) {
 	if r.of.err != nil {
 		return events.Position{}, r.of.err
 	}
-	return events.Position{Sequence: *r.of.answers[r.record].SequenceNumber, Sub: int(r.sub)}, nil
+	return events.Position{Sequence: r.of.sequences[r.record], Sub: int(r.sub)}, nil
 }
 
 func newUnordered(ctx context.Context, client *awskinesis.Client, stream string, l *load) (*unordered, error) {
@@ -97,12 +98,17 @@ func newUnordered(ctx context.Context, client *awskinesis.Client, stream string,
 		if !ok {
 			return nil, fmt.Errorf("%q is not a hash key", text)
 		}
-		u.shards = append(u.shards, &unorderedShard{first: n.Rsh(n, 64).Uint64(), explicit: text, filling: newShipment()})
+		u.shards = append(u.shards, &unorderedShard{first: n.Rsh(n, 64).Uint64(), explicit: text, filling: u.newShipment()})
 	}
 	return u, nil
 }
 
-func newShipment() *shipment {
+func (u *unordered) newShipment() *shipment {
+	if n := len(u.spare); n > 0 {
+		s := u.spare[n-1]
+		u.spare = u.spare[:n-1]
+		return s
+	}
 	s := new(shipment)
 	s.reset()
 	return s
@@ -113,8 +119,19 @@ func (s *shipment) reset() {
 	if s.outcome != nil {
 		n = cap(s.outcome.receipts)
 	}
-	s.entries, s.bytes, s.events = s.entries[:0], 0, 0
+	for _, b := range s.builders {
+		b.Reset()
+	}
+	s.keys, s.filling, s.bytes, s.events = s.keys[:0], 0, 0, 0
 	s.outcome = &outcome{done: make(chan struct{}), receipts: make([]receipt, 0, n)}
+}
+
+// builder is the aggregate that is not full.
+func (s *shipment) builder() *aggregate.Builder {
+	if s.filling == len(s.builders) {
+		s.builders = append(s.builders, new(aggregate.Builder))
+	}
+	return s.builders[s.filling]
 }
 
 func (u *unordered) enqueue(ctx context.Context, key string, data []byte) (*receipt, error) {
@@ -144,40 +161,27 @@ func (u *unordered) shardOf(upper uint64) *unorderedShard {
 }
 
 func (u *unordered) add(ctx context.Context, sh *unorderedShard, r aggregate.Record) *receipt {
-	if sh.filling.builder.Len() > 0 && sh.filling.builder.SizeWith(r) > aggregateBytes {
-		sh.filling.seal(sh)
-		if sh.filling.bytes+aggregateBytes > requestBytes {
-			u.dispatch(ctx, sh)
-		}
-	}
 	s := sh.filling
-	if s.builder.Len() == 0 {
-		s.entries = append(s.entries, types.PutRecordsRequestEntry{PartitionKey: &r.PartitionKey, ExplicitHashKey: &sh.explicit})
+	if !s.builder().AddWithin(r, aggregateBytes) {
+		s.bytes += s.builder().Size()
+		s.filling++
+		if s.bytes+aggregateBytes > requestBytes {
+			u.dispatch(ctx, sh)
+			s = sh.filling
+		}
+		s.builder().Add(r)
 	}
-	o := s.outcome
-	o.receipts = append(o.receipts, receipt{o, int32(len(s.entries) - 1), int32(s.builder.Len())})
-	s.builder.Add(r)
+	if s.filling == len(s.keys) {
+		s.keys = append(s.keys, r.PartitionKey)
+	}
 	s.events++
+	o := s.outcome
+	o.receipts = append(o.receipts, receipt{o, int32(s.filling), int32(s.builder().Len() - 1)})
 	return &o.receipts[len(o.receipts)-1]
-}
-
-// seal ends an aggregate.
-func (s *shipment) seal(sh *unorderedShard) {
-	i := len(s.entries) - 1
-	if len(s.buffers) == i {
-		s.buffers = append(s.buffers, nil)
-	}
-	s.buffers[i] = s.builder.Append(s.buffers[i][:0])
-	s.entries[i].Data = s.buffers[i]
-	s.bytes += len(s.buffers[i])
-	s.builder.Reset()
 }
 
 func (u *unordered) dispatchAll(ctx context.Context) {
 	for _, sh := range u.shards {
-		if sh.filling.builder.Len() > 0 {
-			sh.filling.seal(sh)
-		}
 		if sh.filling.events > 0 {
 			u.dispatch(ctx, sh)
 		}
@@ -187,22 +191,23 @@ func (u *unordered) dispatchAll(ctx context.Context) {
 // dispatch needs mu.
 func (u *unordered) dispatch(ctx context.Context, sh *unorderedShard) {
 	s := sh.filling
-	if n := len(u.spare); n > 0 {
-		sh.filling, u.spare = u.spare[n-1], u.spare[:n-1]
-	} else {
-		sh.filling = newShipment()
-	}
-	u.running.Go(func() { u.put(ctx, s) })
+	sh.filling = u.newShipment()
+	u.running.Go(func() { u.put(ctx, s, sh.explicit) })
 }
 
-func (u *unordered) put(ctx context.Context, s *shipment) {
-	out, err := u.client.PutRecords(ctx, &awskinesis.PutRecordsInput{StreamName: &u.stream, Records: s.entries})
-	if err == nil && aws.ToInt32(out.FailedRecordCount) != 0 {
-		err = fmt.Errorf("%d of %d records were refused", *out.FailedRecordCount, len(s.entries))
+func (u *unordered) put(ctx context.Context, s *shipment, explicit string) {
+	s.request.Reset(u.stream)
+	for i, key := range s.keys {
+		s.request.AddAggregate(key, explicit, s.builders[i])
 	}
-	if s.outcome.err = err; err == nil {
-		s.outcome.answers = out.Records
+	answers, err := s.request.Send(ctx, u.client)
+	for _, a := range answers {
+		if a.ErrorCode != "" {
+			err = fmt.Errorf("a record was refused: %s: %s", a.ErrorCode, a.ErrorMessage)
+		}
+		s.outcome.sequences = append(s.outcome.sequences, a.SequenceNumber)
 	}
+	s.outcome.err = err
 	close(s.outcome.done)
 	u.mu.Lock()
 	defer u.mu.Unlock()

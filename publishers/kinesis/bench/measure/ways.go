@@ -23,17 +23,21 @@ type way interface {
 // open starts the way of that name into a stream.
 func open(ctx context.Context, name, endpoint, stream string, l *load) (way, error) {
 	client := newClient(endpoint)
+	cfg := kinesis.Config{Client: client, Stream: stream}
 	switch name {
 	case casePutRecords:
 		return newBatches(client, stream, l), nil
 	case caseUnordered:
 		return newUnordered(ctx, client, stream, l)
 	case casePlain:
-		return newOrdered(ctx, kinesis.Config{Client: client, Stream: stream, NoAggregation: true}, l, encoded)
-	case caseEnvelope:
-		return newOrdered(ctx, kinesis.Config{Client: client, Stream: stream}, l, enveloped)
+		cfg.NoAggregation = true
+	case caseCBOR, caseBoth:
+		cfg.Protocol = kinesis.CBOR
 	}
-	return newOrdered(ctx, kinesis.Config{Client: client, Stream: stream}, l, encoded)
+	if name == caseEnvelope || name == caseBoth {
+		return newOrdered(ctx, cfg, l, enveloped)
+	}
+	return newOrdered(ctx, cfg, l, encoded)
 }
 
 // newClient is a client of the SDK as it comes, with what config.LoadDefaultConfig
