@@ -53,18 +53,13 @@ func isCBOR(answer []byte) bool { return len(answer) > 0 && answer[0]&0xe0 == cb
 // readAnswers replaces r.answers by those of a whole answer, and counts those
 // with an error.
 func (r *Request) readAnswers(answer []byte) (failed int32, err error) {
-	d := newReader(answer)
-	r.answers = r.answers[:0]
-	err = d.object(func(name []byte) error {
-		if string(name) != "Records" {
-			return d.skip()
-		}
-		r.answers = r.answers[:0] // of a member given twice the last counts
-		return d.array(func() error { return r.readAnswer(d) })
-	})
+	a := answerReader{reader: newReader(answer), answers: r.answers[:0]}
+	a.result, a.field = a.readResult, a.readField
+	err = a.object(a.readMember)
 	if err == nil {
-		err = d.end()
+		err = a.end()
 	}
+	r.answers = a.answers
 	if err != nil {
 		r.answers = r.answers[:0]
 		return 0, err
@@ -77,38 +72,56 @@ func (r *Request) readAnswers(answer []byte) (failed int32, err error) {
 	return failed, nil
 }
 
-func (r *Request) readAnswer(d reader) error {
-	if len(r.answers) == mostAnswers {
+// answerReader reads the answer of PutRecords.
+type answerReader struct {
+	reader
+	answers []Answer
+	// The methods readResult and readField, made values once and not for each
+	// record.
+	result func() error
+	field  func(name []byte) error
+}
+
+func (a *answerReader) readMember(name []byte) error {
+	if string(name) != "Records" {
+		return a.skip()
+	}
+	a.answers = a.answers[:0] // of a member given twice the last counts
+	return a.array(a.result)
+}
+
+func (a *answerReader) readResult() error {
+	if len(a.answers) == mostAnswers {
 		return errTooMany
 	}
-	var previous Answer
-	if n := len(r.answers); n > 0 {
-		previous = r.answers[n-1]
+	a.answers = append(a.answers, Answer{})
+	return a.object(a.field)
+}
+
+func (a *answerReader) readField(name []byte) error {
+	last := len(a.answers) - 1
+	previous := &a.answers[max(0, last-1)]
+	switch string(name) {
+	case "SequenceNumber":
+		return a.readText(&a.answers[last].SequenceNumber, "")
+	case "ShardId":
+		return a.readText(&a.answers[last].ShardID, previous.ShardID)
+	case "ErrorCode":
+		return a.readText(&a.answers[last].ErrorCode, previous.ErrorCode)
+	case "ErrorMessage":
+		return a.readText(&a.answers[last].ErrorMessage, previous.ErrorMessage)
 	}
-	var a Answer
-	err := d.object(func(name []byte) error {
-		field, known := (*string)(nil), ""
-		switch string(name) {
-		case "SequenceNumber":
-			field = &a.SequenceNumber
-		case "ShardId":
-			field, known = &a.ShardID, previous.ShardID
-		case "ErrorCode":
-			field, known = &a.ErrorCode, previous.ErrorCode
-		case "ErrorMessage":
-			field, known = &a.ErrorMessage, previous.ErrorMessage
-		default:
-			return d.skip()
-		}
-		text, err := d.text()
-		if string(text) == known { // most results say the same
-			*field = known
-		} else {
-			*field = string(text)
-		}
-		return err
-	})
-	r.answers = append(r.answers, a)
+	return a.skip()
+}
+
+// readText needs no memory for a text that is the known one, as most are.
+func (a *answerReader) readText(field *string, known string) error {
+	text, err := a.text()
+	if string(text) == known {
+		*field = known
+	} else {
+		*field = string(text)
+	}
 	return err
 }
 

@@ -6,3 +6,6 @@ func ReadAnswers(answer []byte) ([]Answer, error) {
 	_, err := r.readAnswers(answer)
 	return r.answers, err
 }
+
+// FellBack tells whether r writes JSON because a server refused CBOR.
+func (r *Request) FellBack() bool { return r.jsonOnly }
