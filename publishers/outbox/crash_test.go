@@ -1,5 +1,195 @@
 package outbox_test
 
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/outbox"
+)
+
+// childEnv makes the test binary a relay: the addresses of its MongoDB and
+// Kinesis, with a blank between.
 const childEnv = "BANYAN_OUTBOX_TEST_CHILD"
 
-func child() {}
+// child relays until it is killed.
+func child() {
+	if err := relayForever(); err != nil {
+		fmt.Println("failed:", err)
+		os.Exit(1)
+	}
+}
+
+func relayForever() error {
+	uri, url, _ := strings.Cut(os.Getenv(childEnv), " ")
+	client, err := connectTo(uri)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	p, err := kinesis.New(ctx, publisherConfig(newClient(url, &http.Transport{})))
+	if err != nil {
+		return err
+	}
+	r, err := outbox.New(outbox.Config{
+		Database: client.Database("legacy"), Documents: []string{"users"}, Outboxes: []string{"outbox"},
+		Publisher: p, Permanent: permanent, Lease: 500 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-r.Ready()
+		fmt.Println("ready")
+	}()
+	return r.Run(ctx)
+}
+
+// spawn starts a relay as a process of its own and waits until it is ready.
+func (w *world) spawn() *exec.Cmd {
+	w.t.Helper()
+	exe, err := os.Executable()
+	w.must(err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+w.mongo+" "+w.kinesis)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	w.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || lines.Text() != "ready" {
+		w.t.Fatalf("the relay said %q", lines.Text())
+	}
+	return cmd
+}
+
+func (w *world) kill(cmd *exec.Cmd) {
+	w.t.Helper()
+	w.must(cmd.Process.Signal(syscall.SIGKILL))
+	_ = cmd.Wait() // killed, as asked for
+}
+
+// Writers go on while one relay after the other is killed at any instant. In the
+// end every event whose write was acknowledged is on the stream, in the order of
+// its key, and nothing waits any more.
+func TestRelaysThatAreKilledLoseNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.faults.set(0, 0.1)
+	w.kill(w.spawn()) // it has stored where the stream begins
+	stop := make(chan struct{})
+	told := w.write(3, stop)
+	for range 4 {
+		relay := w.spawn()
+		time.Sleep(20*time.Millisecond + rand.N(200*time.Millisecond))
+		w.kill(relay)
+	}
+	close(stop)
+	numbers := told()
+	last := w.spawn()
+	w.awaitEmpty()
+	w.kill(last)
+	total := 0
+	for _, n := range numbers {
+		total += n
+	}
+	t.Logf("%d events, %d came again", total, w.check(numbers))
+}
+
+// write starts writers, each of one key, that alternate between two documents and
+// the outbox collection, until stop is closed. The function waits for them and
+// returns how many events of each key were told.
+func (w *world) write(writers int, stop <-chan struct{}) func() map[string]int {
+	var mu sync.Mutex
+	told := make(map[string]int)
+	var writing sync.WaitGroup
+	for i := range writers {
+		key := fmt.Sprintf("key%d", i)
+		writing.Go(func() {
+			n := w.tell(key, stop)
+			mu.Lock()
+			defer mu.Unlock()
+			told[key] = n
+		})
+	}
+	return func() map[string]int {
+		writing.Wait()
+		return told
+	}
+}
+
+func (w *world) tell(key string, stop <-chan struct{}) (n int) {
+	for {
+		select {
+		case <-stop:
+			return n
+		default:
+		}
+		ok := w.tellInOutbox
+		if n%3 > 0 {
+			ok = w.tellInDocument
+		}
+		for attempt := 0; !ok(key, n); attempt++ {
+			if attempt > 200 {
+				w.t.Errorf("event %d of %s cannot be written", n, key)
+				return n
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		n++
+	}
+}
+
+// tellInDocument writes an event once, however often it has to be tried: the
+// document knows how far it is.
+func (w *world) tellInDocument(key string, n int) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	id := fmt.Sprintf("%s/%d", key, n%3)
+	update, err := outbox.Push(bson.D{{Key: "$set", Value: bson.D{{Key: "last", Value: n}}}}, event(key, n))
+	if err != nil {
+		w.t.Error(err)
+		return false
+	}
+	if n < 3 {
+		doc, err := outbox.Embed(bson.D{{Key: "_id", Value: id}, {Key: "last", Value: n}}, event(key, n))
+		if err != nil {
+			w.t.Error(err)
+		}
+		_, err = w.users.InsertOne(ctx, doc)
+		return err == nil || mongo.IsDuplicateKeyError(err)
+	}
+	if _, err = w.users.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "last", Value: n - 3}}, update); err == nil {
+		return true
+	}
+	var doc struct{ Last int }
+	err = w.users.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&doc)
+	return err == nil && doc.Last == n
+}
+
+// tellInOutbox writes a document and its event in one transaction.
+func (w *world) tellInOutbox(key string, n int) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := outbox.InTransaction(ctx, w.client, func(ctx context.Context) error {
+		if _, err := w.db.Collection("posts").InsertOne(ctx, bson.D{{Key: "_id", Value: event(key, n).ID}}); err != nil {
+			return err
+		}
+		return outbox.Insert(ctx, w.outbox, event(key, n))
+	})
+	return err == nil || mongo.IsDuplicateKeyError(err) // an attempt before did it
+}

@@ -34,7 +34,7 @@ func TestEventsAreRelayedInOrderAndLeaveNoTrace(t *testing.T) {
 		key := fmt.Sprintf("key%d", i)
 		told[key] = 50
 		writing.Go(func() {
-			for n := range told[key] {
+			for n := range 50 {
 				if err := w.push(w.ctx, fmt.Sprintf("doc%d", n%3), key, n); err != nil {
 					t.Error(err)
 				}
@@ -119,6 +119,32 @@ func TestEventsOfDeletedDocumentsAreRelayed(t *testing.T) {
 	w.await("the events", func() bool { return len(w.read()) == 5 })
 	w.stop(stop)
 	w.check(map[string]int{"key": 5})
+}
+
+// Where the history is lost and the document deleted, the event is gone: no sweep
+// can find it. A deletion that is told in the collection form is found.
+func TestDeletionsAreToldThroughTheCollection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *mongodb.Config) { c.OplogEntries = 50 })
+	_, stop := w.relay()
+	w.must(w.push(w.ctx, "doc", "told", 0))
+	w.awaitEmpty()
+	w.stop(stop)
+	w.must(w.push(w.ctx, "doc", "untold", 0))
+	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
+		if _, err := w.users.DeleteOne(ctx, bson.D{{Key: "_id", Value: "doc"}}); err != nil {
+			return err
+		}
+		return outbox.Insert(ctx, w.outbox, event("told", 1))
+	}))
+	for n := range 100 {
+		_, err := w.db.Collection("posts").InsertOne(w.ctx, bson.D{{Key: "_id", Value: n}})
+		w.must(err)
+	}
+	_, stop = w.relay()
+	w.awaitEmpty()
+	w.stop(stop)
+	w.check(map[string]int{"told": 2})
 }
 
 // What was told before there was a relay is found by its first sweep, and comes

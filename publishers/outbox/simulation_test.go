@@ -1,0 +1,85 @@
+package outbox_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/banyan-fig/banyan/publishers/outbox"
+)
+
+// Faults of MongoDB and Kinesis, several relays at once that come and go, and
+// writers that do not care: no event is lost, none is behind its successor for
+// good, and nothing waits in the end.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	quick := func(c *outbox.Config) {
+		c.Lease, c.SweepEvery, c.Remember = 1500*time.Millisecond, 50*time.Millisecond, 2000
+	}
+	_, first := w.relay(quick)
+	w.faults.set(0.03, 0.2)
+	stop := make(chan struct{})
+	told := w.write(4, stop)
+	for range 6 {
+		_, second := w.start(quick)
+		time.Sleep(200*time.Millisecond + rand.N(600*time.Millisecond))
+		w.stop(first)
+		first = second
+	}
+	close(stop)
+	numbers := told()
+	w.faults.set(0, 0.2)
+	w.awaitEmpty()
+	w.stop(first)
+	total := 0
+	for _, n := range numbers {
+		total += n
+	}
+	w.faults.set(0, 0)
+	t.Logf("%d events, %d came again, %d faults", total, w.check(numbers), w.faults.hit)
+	if total < 100 || w.faults.hit == 0 {
+		t.Error("that was no test")
+	}
+}
+
+// Two relays of one name at once: one works, the other takes over when it ends.
+func TestTwoRelaysTakeTurns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, stopA := w.relay()
+	b, stopB := w.start()
+	for n := range 20 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	w.awaitEmpty()
+	if a.Status().Published != 20 || b.Status().Published != 0 || b.Status().Follower.Following {
+		t.Errorf("both work: %+v, %+v", a.Status(), b.Status())
+	}
+	w.stop(stopA)
+	for n := range 20 {
+		w.must(w.push(w.ctx, "doc", "key", 20+n))
+	}
+	w.awaitEmpty()
+	w.stop(stopB)
+	if n := w.check(map[string]int{"key": 40}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
+// Two relays of different names at once publish everything twice, and harm nothing
+// else.
+func TestTwoRelaysOfTheSameEventsAreHarmless(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, stopA := w.relay()
+	_, stopB := w.relay(func(c *outbox.Config) { c.Name = "other" })
+	for n := range 50 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	w.await("both to be through", func() bool { return len(w.read()) >= 100 })
+	w.awaitEmpty()
+	w.stop(stopA)
+	w.stop(stopB)
+	w.checkConverged(map[string]int{"key": 50})
+}
