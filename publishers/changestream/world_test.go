@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -40,23 +41,38 @@ const stream = "facts"
 
 // world is MongoDB and Kinesis over the wire, both with faults by chance.
 type world struct {
-	t      testing.TB
-	ctx    context.Context
-	uri    string
-	aws    string
-	mongo  *mongo.Client
-	db     *mongo.Database
-	users  *mongo.Collection
-	client *awskinesis.Client
-	faults *faults
+	t       testing.TB
+	ctx     context.Context
+	uri     string
+	aws     string
+	mongo   *mongo.Client
+	db      *mongo.Database
+	users   *mongo.Collection
+	client  *awskinesis.Client
+	faults  *faults
+	cursors cursors
 }
 
 // faults hits commands while its odds are above zero.
 type faults struct {
-	mu   sync.Mutex
-	rand *rand.Rand
-	odds float64
-	hits int
+	mu     sync.Mutex
+	rand   *rand.Rand
+	odds   float64
+	hits   int
+	spared []string // commands
+}
+
+// spare leaves commands alone, and updates that are not of a position.
+func (f *faults) spare(commands ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spared = commands
+}
+
+func (f *faults) spares(command, namespace string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.spared, command) || command == "update" && len(f.spared) > 0 && namespace == "legacy.users"
 }
 
 func (f *faults) set(odds float64) {
@@ -75,7 +91,10 @@ func (f *faults) hit(kinds int) int {
 	return 1 + f.rand.IntN(kinds)
 }
 
-func (f *faults) mongodb(string, string) mongodb.Fault {
+func (f *faults) mongodb(command, namespace string) mongodb.Fault {
+	if f.spares(command, namespace) {
+		return mongodb.Fault{}
+	}
 	return mongodb.Fault{Kind: mongodb.FaultKind(f.hit(3))}
 }
 
@@ -107,7 +126,7 @@ func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world
 	t.Cleanup(front.Close)
 	w.uri, w.aws = server.URI(), front.URL
 	w.client = kinesisClient(t, front.URL)
-	if w.mongo, err = mongo.Connect(options.Client().ApplyURI(w.uri)); err != nil {
+	if w.mongo, err = mongo.Connect(options.Client().ApplyURI(w.uri).SetMonitor(w.cursors.monitor())); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
