@@ -3,13 +3,9 @@ package kinesis_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,48 +15,11 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
 )
 
-// counter answers like a stream of one shard that keeps nothing.
-type counter struct {
-	mu      sync.Mutex
-	answers map[int][]byte
-}
-
-func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(body)
-	body.Reset()
-	_, _ = body.ReadFrom(r.Body)
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ListShards") {
-		_, _ = io.WriteString(w, `{"Shards":[{"ShardId":"shardId-000000000000","HashKeyRange":{"StartingHashKey":"0",`+
-			`"EndingHashKey":"340282366920938463463374607431768211455"},"SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}`)
-		return
-	}
-	_, _ = w.Write(c.answer(bytes.Count(body.Bytes(), []byte(`"PartitionKey"`))))
-}
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-func (c *counter) answer(records int) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a := c.answers[records]; a != nil {
-		return a
-	}
-	entry := map[string]string{"SequenceNumber": "49590338271490256608559692538361571095921575989136588898", "ShardId": "shardId-000000000000"}
-	entries := make([]map[string]string, records)
-	for i := range entries {
-		entries[i] = entry
-	}
-	a, _ := json.Marshal(map[string]any{"FailedRecordCount": 0, "Records": entries})
-	c.answers[records] = a
-	return a
-}
-
-func counting(b *testing.B) *awskinesis.Client {
-	front := httptest.NewServer(&counter{answers: make(map[int][]byte)})
+func counted(b *testing.B) *awskinesis.Client {
+	front := httptest.NewServer(counting.NewServer(counting.Stream{Name: stream, Shards: 1}))
 	b.Cleanup(front.Close)
 	return newClient(b, front.URL)
 }
@@ -74,7 +33,7 @@ func benchKey(i int) string { return fmt.Sprintf("59b99db4cfa9a34dcd%06x", i%ben
 func BenchmarkPutRecords(b *testing.B) {
 	for _, size := range []int{200, 1000} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			client, data := counting(b), bytes.Repeat([]byte("x"), size)
+			client, data := counted(b), bytes.Repeat([]byte("x"), size)
 			batch := make([]types.PutRecordsRequestEntry, 500)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -117,7 +76,7 @@ func benchmarkPublisher(b *testing.B, cfg kinesis.Config, data []byte) {
 }
 
 func benchPublisher(b *testing.B, cfg kinesis.Config) *kinesis.Publisher {
-	cfg.Client, cfg.Stream = counting(b), stream
+	cfg.Client, cfg.Stream = counted(b), stream
 	p, err := kinesis.New(context.Background(), cfg)
 	if err != nil {
 		b.Fatal(err)

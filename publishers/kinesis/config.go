@@ -79,10 +79,10 @@ type Config struct {
 	// ShardBytesPerSecond and ShardRecordsPerSecond pace each shard below its
 	// limits, where other producers need their part. 0 means no pacing.
 	ShardBytesPerSecond, ShardRecordsPerSecond int
-	// RateIncrease is by how much the rate of a shard grows each second after a
-	// throttle made it smaller, as a part of what a shard takes: 0 means 0.1, so
-	// that a shard is back at its full rate after ten seconds at most. Negative
-	// switches the learning of rates off. See ShardStats.Rate.
+	// RateIncrease is by which part of itself the rate of a shard grows each
+	// second after a throttle made it smaller. 0 means 0.1; a rate that led to no
+	// throttle for a minute is given up. Negative switches the learning of rates
+	// off. See ShardStats.Rate.
 	RateIncrease float64
 
 	// Protocol is how requests are written. The zero value is JSON.

@@ -26,7 +26,7 @@ func limiter(perSecond int) *rate.Limiter {
 // learnt; false when the shard is closed or the publisher ended meanwhile.
 func (l *lane) pace(bytes, records int) bool {
 	return l.await(l.pacer.bytes, bytes) && l.await(l.pacer.records, records) &&
-		l.pause(l.learnt.Wait(time.Now(), pace.Share(bytes, records)))
+		l.pause(l.learnt.Wait(time.Now()))
 }
 
 // await takes n in portions, since a limiter gives at most a second's worth.
