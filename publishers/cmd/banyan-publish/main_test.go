@@ -13,9 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
 // TestScripts runs testdata/*.txtar against a sandbox with a stream.
@@ -34,17 +32,13 @@ func setUp(e *testscript.Env) error {
 	}
 	e.Defer(func() { _ = sandbox.Close() })
 	e.Vars = append(e.Vars, sandbox.Env()...)
-	for _, name := range []string{"TAKEN", "FREE", "ADMIN", "NOBODY"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		e.Vars = append(e.Vars, name+"="+l.Addr().String())
-		if name == "TAKEN" {
-			e.Defer(func() { _ = l.Close() })
-		} else if err := l.Close(); err != nil {
-			return err
-		}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	e.Vars = append(e.Vars, "ADMIN="+free.Addr().String())
+	if err := free.Close(); err != nil {
+		return err
 	}
 	return sandbox.CreateStream(context.Background(), "banyan-events", 1)
 }
@@ -68,22 +62,13 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 
 // fill makes a spool with events of the given sizes: fill FILE SIZE...
 func fill(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	s, err := spool.Open(ctx, spool.Config{Path: ts.MkAbs(args[0]), MaxEventBytes: 4 << 20})
-	ts.Check(err)
-	for i, arg := range args[1:] {
+	var sizes []int
+	for _, arg := range args[1:] {
 		size, err := strconv.Atoi(arg)
 		ts.Check(err)
-		r, err := s.Enqueue(ctx, events.Event{
-			ID: fmt.Sprintf("event-%d", i+1), Source: "/test", Type: "sized", Version: 1, Time: time.Unix(1479729600, 0).UTC(), PartitionKey: "ada",
-			Sequence: "01479729600000000000", Data: []byte(`"` + strings.Repeat("x", size) + `"`),
-		})
-		ts.Check(err)
-		_, err = r.Wait(ctx)
-		ts.Check(err)
+		sizes = append(sizes, size)
 	}
-	ts.Check(s.Close(ctx))
+	ts.Check(fillSpool(ts.MkAbs(args[0]), sizes...))
 }
 
 // post sends a file to the events of a unix socket: post SOCKET FILE NAME:VALUE...

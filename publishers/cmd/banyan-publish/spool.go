@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
@@ -160,7 +161,7 @@ type drained struct {
 }
 
 // Run sends until nothing is left.
-func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) (err error) {
+func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
@@ -170,7 +171,7 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeIn(to.Close)) }()
+	defer leave(to)
 	keep := keepSpoolFlags{Spool: c.Spool}
 	cfg := keep.config(&c.Stream, log)
 	cfg.LockTimeout = lockTimeout
@@ -196,8 +197,19 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 	return failed
 }
 
+// leave ends a publisher behind a spool at once: what it has not sent is still in
+// there, and told from there.
+func leave(p *kinesis.Publisher) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = p.Close(now)
+}
+
 // lockTimeout is how long a command waits for a sidecar that is just ending.
 const lockTimeout = time.Second
+
+// closeTimeout bounds letting go of a file or a database.
+const closeTimeout = 5 * time.Second
 
 // closeIn closes within closeTimeout.
 func closeIn(closer func(context.Context) error) error {

@@ -148,25 +148,17 @@ func (s *spooled) watch(ctx context.Context) error {
 	}
 }
 
-// closeTimeout bounds letting go of the file, and of the requests on their way.
-const closeTimeout = 5 * time.Second
-
 // close passes on what is in the spool until ctx ends; what is left is told, and
 // stays.
 func (s *spooled) close(ctx context.Context) error {
 	s.awaitEmpty(ctx)
 	s.cancel()
 	<-s.done
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
 	if p := s.stream(); p != nil {
-		// What it could not send is still in the spool, which tells of it.
-		now, stop := context.WithTimeout(end, closeTimeout/5)
-		defer stop()
-		_ = p.Close(now)
+		leave(p)
 	}
 	st := s.Status()
-	err := s.Close(end)
+	err := closeIn(s.Close)
 	if st.Events > 0 {
 		err = errors.Join(fmt.Errorf("%d events with %d bytes stay in the spool %s: they are sent after the next start, or by banyan-publish spool drain%s",
 			st.Events, st.Bytes, st.Path, lastError(st)), err)
