@@ -2,8 +2,8 @@ package aggregate
 
 import "github.com/banyan-fig/banyan/events/aggregate/internal/md5lanes"
 
-// sealedAtOnce is how many digests are computed without allocating for them:
-// twice as many as a processor has lanes for.
+// sealedAtOnce is how many digests are computed at once, without allocating for
+// them.
 const sealedAtOnce = 32
 
 // Seal writes the digest into each of the aggregates, which

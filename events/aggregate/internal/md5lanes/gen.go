@@ -1,7 +1,7 @@
 //go:build ignore
 
-// This program writes lanes_amd64.s: MD5 (RFC 1321) of sixteen messages at
-// once, a 32-bit lane of each vector register for each of them.
+// This program writes lanes_amd64.s: MD5 (RFC 1321) of eight messages at once
+// with AVX2, a 32-bit lane of each vector register for each of them.
 package main
 
 import (
@@ -23,19 +23,20 @@ func main() {
 		p("DATA sines<>+%d(SB)/4, $%#08x", 4*i, uint32(math.Floor(math.Abs(math.Sin(float64(i+1)))*(1<<32))))
 	}
 	p("GLOBL sines<>(SB), RODATA|NOPTR, $256\n")
-	p("// func blocks16(state *[4][16]uint32, messages *[16]*byte, offset, blocks int)")
-	p("// Requires: AVX512F")
-	p("TEXT ·blocks16(SB), NOSPLIT, $0-32")
+	p("// func blocks8(state *[4][8]uint32, messages *[8]*byte, offset, blocks int)")
+	p("// Requires: AVX2")
+	p("TEXT ·blocks8(SB), NOSPLIT, $512-32")
 	p("\tMOVQ state+0(FP), AX")
 	p("\tMOVQ messages+8(FP), BX")
 	p("\tMOVQ offset+16(FP), CX")
 	p("\tMOVQ blocks+24(FP), DX")
 	p("\tLEAQ sines<>(SB), R8")
+	p("\tMOVQ SP, DI") // the words of a block, by word
 	p("\tTESTQ DX, DX")
 	p("\tJE   done\n")
 	p("block:")
-	load()
-	transpose()
+	transpose(0)
+	transpose(1)
 	rounds()
 	p("\tADDQ $64, CX")
 	p("\tDECQ DX")
@@ -48,77 +49,85 @@ func main() {
 	}
 }
 
-// load reads the block of message i into Z<i>.
-func load() {
-	for i := range 16 {
+// transpose stores the words 8*half to 8*half+7 of all messages: it exchanges
+// words, double words and halves of registers.
+func transpose(half int) {
+	for i := range 8 {
 		p("\tMOVQ %d(BX), SI", 8*i)
-		p("\tVMOVDQU32 (SI)(CX*1), Z%d", i)
+		p("\tVMOVDQU %d(SI)(CX*1), Y%d", 32*half, i)
 	}
-}
-
-// transpose makes Z<i> the word i of all messages: pairs of words, of double
-// words, and twice quarters of a register.
-func transpose() {
-	for i := 0; i < 16; i += 2 {
-		p("\tVPUNPCKLDQ Z%d, Z%d, Z%d", i+1, i, 16+i)
-		p("\tVPUNPCKHDQ Z%d, Z%d, Z%d", i+1, i, 17+i)
+	for i := 0; i < 8; i += 2 {
+		p("\tVPUNPCKLDQ Y%d, Y%d, Y%d", i+1, i, 8+i)
+		p("\tVPUNPCKHDQ Y%d, Y%d, Y%d", i+1, i, 9+i)
 	}
-	for i := 0; i < 16; i += 4 {
+	for i := 0; i < 8; i += 4 {
 		for k := range 2 {
-			p("\tVPUNPCKLQDQ Z%d, Z%d, Z%d", 16+i+k+2, 16+i+k, i+2*k)
-			p("\tVPUNPCKHQDQ Z%d, Z%d, Z%d", 16+i+k+2, 16+i+k, i+2*k+1)
+			p("\tVPUNPCKLQDQ Y%d, Y%d, Y%d", 8+i+k+2, 8+i+k, i+2*k)
+			p("\tVPUNPCKHQDQ Y%d, Y%d, Y%d", 8+i+k+2, 8+i+k, i+2*k+1)
 		}
 	}
 	for k := range 4 {
-		for half := range 2 {
-			from := 8*half + k
-			p("\tVSHUFI32X4 $0x88, Z%d, Z%d, Z%d", from+4, from, 16+from)
-			p("\tVSHUFI32X4 $0xdd, Z%d, Z%d, Z%d", from+4, from, 16+from+4)
-		}
-	}
-	for k := range 4 {
-		for odd := range 2 {
-			from := 16 + k + 4*odd
-			p("\tVSHUFI32X4 $0x88, Z%d, Z%d, Z%d", from+8, from, k+4*odd)
-			p("\tVSHUFI32X4 $0xdd, Z%d, Z%d, Z%d", from+8, from, k+4*odd+8)
-		}
+		p("\tVPERM2I128 $0x20, Y%d, Y%d, Y8", k+4, k)
+		p("\tVPERM2I128 $0x31, Y%d, Y%d, Y9", k+4, k)
+		p("\tVMOVDQU Y8, %d(DI)", 32*(8*half+k))
+		p("\tVMOVDQU Y9, %d(DI)", 32*(8*half+k+4))
 	}
 }
 
-// round is one of RFC 1321's four.
-type round struct {
-	function    uint8 // truth table over d, c, b
-	first, step int   // of the words
-	shifts      [4]int
-}
-
-var all = [4]round{
-	{0xd8, 0, 1, [4]int{7, 12, 17, 22}}, // b ? c : d
-	{0xac, 1, 5, [4]int{5, 9, 14, 20}},  // d ? b : c
-	{0x96, 5, 3, [4]int{4, 11, 16, 23}}, // b ^ c ^ d
-	{0x63, 0, 7, [4]int{6, 10, 15, 21}}, // c ^ (b | ^d)
-}
-
-const temp = 20
+// Registers beside the state in 0 to 3.
+const (
+	value = 4 // of the round's function
+	other = 5
+	ones  = 6
+)
 
 func rounds() {
 	for i := range 4 {
-		p("\tVMOVDQU32 %d(AX), Z%d", 64*i, 16+i)
+		p("\tVMOVDQU %d(AX), Y%d", 32*i, i)
 	}
+	p("\tVPCMPEQD Y%d, Y%d, Y%d", ones, ones, ones)
 	for i := range 64 {
-		r := all[i/16]
-		word := (r.first + r.step*i) % 16
-		a, b, c, d := 16+(64-i)%4, 16+(65-i)%4, 16+(66-i)%4, 16+(67-i)%4
-		p("\tVPADDD.BCST %d(R8), Z%d, Z%d", 4*i, a, a)
-		p("\tVMOVDQA32 Z%d, Z%d", d, temp)
-		p("\tVPADDD Z%d, Z%d, Z%d", word, a, a)
-		p("\tVPTERNLOGD $%#02x, Z%d, Z%d, Z%d", r.function, b, c, temp)
-		p("\tVPADDD Z%d, Z%d, Z%d", temp, a, a)
-		p("\tVPROLD $%d, Z%d, Z%d", r.shifts[i%4], a, a)
-		p("\tVPADDD Z%d, Z%d, Z%d", b, a, a)
+		step(i)
 	}
 	for i := range 4 {
-		p("\tVPADDD %d(AX), Z%d, Z%d", 64*i, 16+i, 16+i)
-		p("\tVMOVDQU32 Z%d, %d(AX)", 16+i, 64*i)
+		p("\tVPADDD %d(AX), Y%d, Y%d", 32*i, i, i)
+		p("\tVMOVDQU Y%d, %d(AX)", i, 32*i)
 	}
+}
+
+// word is which one of a block a step of each round adds, and shift by how much
+// it rotates.
+var (
+	word  = [4]func(i int) int{func(i int) int { return i }, func(i int) int { return 5*i + 1 }, func(i int) int { return 3*i + 5 }, func(i int) int { return 7 * i }}
+	shift = [4][4]int{{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}}
+)
+
+func step(i int) {
+	a, b, c, d := (64-i)%4, (65-i)%4, (66-i)%4, (67-i)%4
+	left := shift[i/16][i%4]
+	p("\tVPBROADCASTD %d(R8), Y%d", 4*i, other)
+	p("\tVPADDD %d(DI), Y%d, Y%d", 32*(word[i/16](i)%16), a, a)
+	p("\tVPADDD Y%d, Y%d, Y%d", other, a, a)
+	switch i / 16 {
+	case 0: // d ^ (b & (c ^ d))
+		p("\tVPXOR Y%d, Y%d, Y%d", c, d, value)
+		p("\tVPAND Y%d, Y%d, Y%d", b, value, value)
+		p("\tVPXOR Y%d, Y%d, Y%d", d, value, value)
+	case 1: // (b & d) + (c & ^d), as these have no bit in common
+		p("\tVPANDN Y%d, Y%d, Y%d", c, d, other)
+		p("\tVPADDD Y%d, Y%d, Y%d", other, a, a)
+		p("\tVPAND Y%d, Y%d, Y%d", b, d, value)
+	case 2: // b ^ c ^ d
+		p("\tVPXOR Y%d, Y%d, Y%d", c, d, value)
+		p("\tVPXOR Y%d, Y%d, Y%d", b, value, value)
+	case 3: // c ^ (b | ^d)
+		p("\tVPXOR Y%d, Y%d, Y%d", ones, d, value)
+		p("\tVPOR Y%d, Y%d, Y%d", b, value, value)
+		p("\tVPXOR Y%d, Y%d, Y%d", c, value, value)
+	}
+	p("\tVPADDD Y%d, Y%d, Y%d", value, a, a)
+	p("\tVPSRLD $%d, Y%d, Y%d", 32-left, a, other)
+	p("\tVPSLLD $%d, Y%d, Y%d", left, a, a)
+	p("\tVPOR Y%d, Y%d, Y%d", other, a, a)
+	p("\tVPADDD Y%d, Y%d, Y%d", b, a, a)
 }

@@ -13,23 +13,23 @@ import (
 //go:generate go run gen.go
 
 const (
-	lanes     = 16
+	lanes     = 8
 	blockSize = md5.BlockSize
-	// fewest is how many messages are worth a vector: a block of sixteen takes
-	// as long as one and a half of crypto/md5.
-	fewest = 3
+	// fewest is how many messages are worth a vector, of which a block takes
+	// half again as long as one of crypto/md5.
+	fewest = 2
 	// mostBlocks bounds one run, since the garbage collector cannot interrupt it.
 	mostBlocks = 256
 )
 
-var hasVectors = cpu.X86.HasAVX512F
+var hasVectors = cpu.X86.HasAVX2
 
-// blocks16 adds so many blocks of each message, from an offset on, to its state.
+// blocks8 adds so many blocks of each message, from an offset on, to its state.
 //
 //go:noescape
-func blocks16(state *[4][lanes]uint32, messages *[lanes]*byte, offset, blocks int)
+func blocks8(state *[4][lanes]uint32, messages *[lanes]*byte, offset, blocks int)
 
-// sumVectors hashes the whole blocks that several messages have, sixteen
+// sumVectors hashes the whole blocks that several messages have, eight
 // messages at a time, and leaves the rest of each to crypto/md5.
 func sumVectors(sums [][Size]byte, messages [][]byte) {
 	v := vector{single: md5.New()} //nolint:gosec // as above
@@ -43,7 +43,7 @@ func sumVectors(sums [][Size]byte, messages [][]byte) {
 	}
 }
 
-// vector is the work on up to sixteen messages.
+// vector is the work on up to eight messages.
 type vector struct {
 	state [4][lanes]uint32
 	done  [lanes]int // bytes of each message that are in its state
@@ -106,7 +106,7 @@ func (v *vector) advance(messages [][]byte, at, next int) {
 		}
 	}
 	before := v.state
-	blocks16(&v.state, &pointers, at, (next-at)/blockSize)
+	blocks8(&v.state, &pointers, at, (next-at)/blockSize)
 	for i := range lanes {
 		if i >= len(messages) || len(messages[i]) < next {
 			for word := range v.state {
