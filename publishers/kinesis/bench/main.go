@@ -31,7 +31,7 @@ type flags struct {
 	Cases       []string      `help:"What to measure: ${cases}. All by default."`
 	ThrottleRun time.Duration `help:"How long a run with a throttled shard takes." default:"2s"`
 	Pace        int           `help:"Events a second of the paced case." default:"50000"`
-	Quick       bool          `help:"Under half a minute: 40,000 events, 3 rounds, 1 s of throttling."`
+	Quick       bool          `help:"Under half a minute: 20,000 events, 3 rounds, 1 s of throttling."`
 	JSON        bool          `name:"json" help:"One line of JSON a figure instead of the table." env:"JSON"`
 	CPUProfile  string        `name:"cpuprofile" help:"Directory for CPU profiles of each way of publishing." placeholder:"DIR" type:"path"`
 
@@ -46,7 +46,7 @@ func (f flags) options() measure.Options {
 		ThrottleRun: f.ThrottleRun, Pace: f.Pace, Profiles: f.CPUProfile,
 	}
 	if f.Quick {
-		o.Events, o.Rounds, o.ThrottleRun = 40_000, 3, time.Second
+		o.Events, o.Rounds, o.ThrottleRun = 20_000, 3, time.Second
 	}
 	return o
 }
