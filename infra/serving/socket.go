@@ -21,7 +21,7 @@ const dialTimeout = time.Second
 // program listens, and a file of another kind, are not. The socket is removed at the
 // end.
 //
-// Paths are short: 107 bytes on Linux.
+// Paths are short: 85 bytes work everywhere.
 func ListenUnix(flag, path string, mode fs.FileMode, handler http.Handler) (*Server, error) {
 	if err := checkVacant(path); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w; remove it or choose another with %s", path, err, flag)
@@ -56,6 +56,10 @@ func checkVacant(path string) error {
 	return nil
 }
 
+// longestName is how long the name of a socket may be on every system (macOS has
+// 104 bytes with the end, Linux 108).
+const longestName = 103
+
 // bind makes the socket in a folder that only we can enter, and moves it to its
 // place with its mode: between bind and chmod it would be open to others.
 func bind(path string, mode fs.FileMode) (net.Listener, error) {
@@ -65,6 +69,9 @@ func bind(path string, mode fs.FileMode) (net.Listener, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	hidden := filepath.Join(dir, "s")
+	if len(hidden) > longestName {
+		return nil, fmt.Errorf("the path is %d bytes too long for a socket", len(hidden)-longestName)
+	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
 	if err != nil {
 		return nil, err

@@ -99,6 +99,12 @@ func TestSocketKeepsOthersFiles(t *testing.T) {
 	if _, err := os.Stat(other); err != nil {
 		t.Error(err)
 	}
+	if err := os.Mkdir(filepath.Join(filepath.Dir(other), strings.Repeat("x", 90)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := serving.ListenUnix("--socket", filepath.Join(filepath.Dir(other), strings.Repeat("x", 90), "s"), 0o600, nil); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
+		t.Errorf("a long name: %v", err)
+	}
 	if _, err := serving.ListenUnix("--socket", filepath.Join(path, "below"), 0o600, nil); err == nil || !strings.Contains(err.Error(), "--socket") {
 		t.Errorf("no folder: %v", err)
 	}

@@ -66,14 +66,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) ([]item, error) 
 		return nil, err
 	}
 	defer h.room.Release(reserved)
+	// The server's own deadline may be shorter. A recorder, in tests, has none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.ReadTimeout + h.cfg.Timeout + answerTime))
 	items, err := h.read(w, r, ids)
 	if err != nil {
 		return items, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
-	// A recorder, in tests, has no deadlines.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.Timeout + answerTime))
 	return items, h.publish(ctx, items)
 }
 

@@ -45,6 +45,7 @@ type publisherMetrics struct {
 	Reshards     int64   `json:"reshards"`
 	Pending      int     `json:"pending"`
 	PendingBytes int     `json:"pending_bytes"`
+	Waiting      int     `json:"waiting"`
 	OldestMS     float64 `json:"oldest_ms"`
 	Shards       int     `json:"shards"`
 }
@@ -53,7 +54,7 @@ func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
 	return &publisherMetrics{
 		Events: s.Events, Bytes: s.Bytes, Failed: s.Failed, Records: s.Records, Requests: s.Requests, Retries: s.Retries,
 		Throttles: s.Throttles, Doubts: s.Doubts, Misplaced: s.Misplaced, Reshards: s.Reshards,
-		Pending: s.Pending, PendingBytes: s.PendingBytes, OldestMS: milliseconds(s.OldestAge), Shards: s.Shards,
+		Pending: s.Pending, PendingBytes: s.PendingBytes, Waiting: s.Waiting, OldestMS: milliseconds(s.OldestAge), Shards: s.Shards,
 	}
 }
 
