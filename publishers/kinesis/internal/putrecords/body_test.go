@@ -239,6 +239,29 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
+// TestOverHTTP2: another transport, which reads bodies in its own way.
+func TestOverHTTP2(t *testing.T) {
+	rec := &recorder{answer: success}
+	front := httptest.NewUnstartedServer(rec)
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	client := newClient(t, front.URL, func(o *awskinesis.Options) { o.HTTPClient = front.Client() })
+	r := putrecords.Request{Encoding: putrecords.CBOR}
+	data := make(map[byte][]byte)
+	for i := range 3 {
+		refill(&r, data, i)
+		if answers, err := r.Send(t.Context(), client); err != nil || len(answers) != r.Len() {
+			t.Fatal(len(answers), err)
+		}
+		got := rec.last(t)
+		if got.ProtoMajor != 2 || len(got.body) < r.Size() {
+			t.Errorf("%s with %d bytes", got.Proto, len(got.body))
+		}
+		checkSignature(t, got)
+	}
+}
+
 // TestSendersSideBySide: requests share memory, one after the other.
 func TestSendersSideBySide(t *testing.T) {
 	rec, url := record(t, success)
