@@ -314,6 +314,10 @@ func (d *drain) done(number uint64, reason string) {
 	} else {
 		o.refused = append(o.refused, refusedNow{number, d.s.cfg.Now().UnixNano(), reason})
 	}
+	if d.s.drain.untilEmpty && number+1 == d.s.kept.Next {
+		o.deadline = time.Now()
+		d.s.wake()
+	}
 	if len(d.s.queue.waiting) > 0 {
 		d.s.wake()
 	}
