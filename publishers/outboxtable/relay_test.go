@@ -132,10 +132,10 @@ func TestHandleRefusesAnotherTable(t *testing.T) {
 // More items than a round has, of more bytes than a page.
 func TestManyAndLargeItemsOfOneKey(t *testing.T) {
 	w := newWorld(t)
-	const n = 230
+	const n = 120
 	for i := 1; i <= n; i++ {
 		e := event("k", i)
-		if i%23 == 0 {
+		if i%15 == 0 {
 			e.Data = []byte(fmt.Sprintf(`{"n":%d,"x":%q}`, i, strings.Repeat("x", 150<<10)))
 		}
 		w.write(e)

@@ -48,7 +48,7 @@ func TestSimulation(t *testing.T) {
 	for i := range 4 {
 		relays.Go(func() { s.relays(ctx, uint64(i)) })
 	}
-	for i := range 8 {
+	for i := range 6 {
 		owners.Go(func() { s.own(fmt.Sprint("k", i), rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
 	owners.Wait()
@@ -87,7 +87,7 @@ type simulation struct {
 
 // own writes the events of a key, one transaction after the other.
 func (s *simulation) own(key string, r *rand.Rand) {
-	for n := 1; n <= 60; n++ {
+	for n := 1; n <= 50; n++ {
 		if r.IntN(5) == 0 {
 			s.cancelled(key)
 		}
@@ -182,7 +182,7 @@ func (s *simulation) live(life context.Context, relay *outboxtable.Relay, r *ran
 		} else {
 			var records []awsevents.DynamoDBEventRecord
 			for n := range 1 + r.IntN(6) {
-				records = append(records, change("INSERT", fmt.Sprint("k", r.IntN(8)), n))
+				records = append(records, change("INSERT", fmt.Sprint("k", r.IntN(6)), n))
 			}
 			_, err = relay.Handle(life, batch(records...))
 		}

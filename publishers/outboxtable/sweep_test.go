@@ -35,11 +35,11 @@ func TestSweepTakesWhatIsOld(t *testing.T) {
 
 func TestSweepOfManyPages(t *testing.T) {
 	w := newWorld(t)
-	const keys, each = 40, 3
+	const keys, each = 12, 3
 	for i := range keys {
 		for n := 1; n <= each; n++ {
 			e := event(fmt.Sprint("k", i), n)
-			e.Data = []byte(fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", 8<<10)))
+			e.Data = []byte(fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", 40<<10)))
 			w.write(e)
 		}
 	}

@@ -49,8 +49,10 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	w.faults(slowStream)
 	process := w.start()
 	stop := w.write(6)
-	for range 4 {
+	swept := int64(0)
+	for range 3 {
 		time.Sleep(150*time.Millisecond + time.Duration(r.IntN(250))*time.Millisecond)
+		swept += w.swept()
 		_ = process.Process.Kill()
 		_ = process.Wait()
 		process = w.start()
@@ -58,7 +60,7 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	acknowledged := stop()
 	w.faults("")
 	w.outboxEmpties()
-	swept := w.swept()
+	swept += w.swept()
 	_ = process.Process.Signal(os.Interrupt)
 	if err := process.Wait(); err != nil {
 		t.Errorf("banyan-users ended with %v", err)
