@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -74,17 +73,12 @@ type brought struct {
 }
 
 // newIn reads the updated fields. What is appended comes as one field for each
-// element, "_outbox.3"; a first event, and whatever else is done to the array,
+// element, "_outbox.3", in their order; a first event, and whatever else is done to the array,
 // comes as the whole of it. After the relay's own clean-up it is the whole of
 // what is left, all of which the stream told of before: the mark says so, and
 // without it those events would come a second time, behind their successors.
 func (f Field) newIn(updated bson.Raw) (b brought) {
 	fields, _ := updated.Elements()
-	type appended struct {
-		index int
-		value bson.RawValue
-	}
-	var news []appended
 	for _, field := range fields {
 		name := field.Key()
 		index, isIn := strings.CutPrefix(name, string(f)+".")
@@ -94,17 +88,12 @@ func (f Field) newIn(updated bson.Raw) (b brought) {
 		case name == string(f):
 			b.entries = elements(field.Value())
 		case isIn:
-			n, err := strconv.Atoi(index)
+			_, err := strconv.Atoi(index)
 			b.unclear = b.unclear || err != nil
-			news = append(news, appended{n, field.Value()}) // not used when unclear
+			b.entries = append(b.entries, field.Value())
 		}
 	}
-	slices.SortStableFunc(news, func(a, b appended) int { return cmp.Compare(a.index, b.index) })
-	for _, n := range news {
-		if !absent(n.value) {
-			b.entries = append(b.entries, n.value)
-		}
-	}
+	b.entries = slices.DeleteFunc(b.entries, absent)
 	return b
 }
 

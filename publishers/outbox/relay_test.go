@@ -14,6 +14,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -80,6 +81,44 @@ func TestTheCleanUpIsNotTakenForNews(t *testing.T) {
 	w.awaitEmpty()
 	w.stop(stop)
 	if n := w.check(map[string]int{"key": n}); n > 0 {
+		t.Errorf("%d events came again", n)
+	}
+}
+
+// What is not published yet stays in the document, where a sweep can find it.
+func TestTheCleanUpLeavesWhatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := make(chan struct{})
+	var mu sync.Mutex
+	n := 0
+	slow := &unreliable{Publisher: w.publisher(), fail: func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if n++; n > 3 {
+			<-release
+		}
+		return nil
+	}}
+	_, stop := w.relay(func(c *outbox.Config) { c.Publisher = slow })
+	for n := range 5 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	var doc struct {
+		Outbox []struct{ ID string } `bson:"_outbox"`
+	}
+	w.await("the clean-up", func() bool {
+		doc.Outbox = nil
+		w.must(w.users.FindOne(w.ctx, bson.D{}).Decode(&doc))
+		return len(doc.Outbox) <= 2
+	})
+	if len(doc.Outbox) != 2 || doc.Outbox[0].ID != "key/3" || doc.Outbox[1].ID != "key/4" {
+		t.Errorf("left in the document: %v", doc.Outbox)
+	}
+	close(release)
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": 5}); n > 0 {
 		t.Errorf("%d events came again", n)
 	}
 }
@@ -336,6 +375,99 @@ func TestAFailingPublisherIsWaitedFor(t *testing.T) {
 	if s := r.Status(); s.Refused > 0 || !strings.Contains(s.Follower.LastError, "closed for repairs") {
 		t.Errorf("status %+v", s)
 	}
+}
+
+// held settles no receipt of the events it says.
+type held struct {
+	publishers.Publisher
+	hold func(data []byte) (publishers.Receipt, bool)
+}
+
+func (h *held) EnqueueEncoded(ctx context.Context, key string, data []byte) (publishers.Receipt, error) {
+	if r, ok := h.hold(data); ok {
+		return r, nil
+	}
+	return h.Publisher.EnqueueEncoded(ctx, key, data)
+}
+
+// later is a receipt that somebody else settles.
+type later struct {
+	done chan struct{}
+	err  error
+}
+
+func (l *later) Done() <-chan struct{} { return l.done }
+
+func (l *later) Wait(ctx context.Context) (events.Position, error) {
+	select {
+	case <-l.done:
+		return events.Position{}, l.err
+	case <-ctx.Done():
+		return events.Position{}, ctx.Err()
+	}
+}
+
+// A relay that ends while its publisher still has events has neither taken them
+// out of the database nor stored a position behind them.
+func TestNothingIsPassedBeforeItIsPublished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	never := &held{w.publisher(), func([]byte) (publishers.Receipt, bool) { return &later{done: make(chan struct{})}, true }}
+	r, stop := w.relay(func(c *outbox.Config) { c.Publisher, c.Grace = never, 400*time.Millisecond })
+	for n := range 5 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	w.await("the events to be read", func() bool { return r.Status().Waiting == 5 })
+	w.stop(stop)
+	if n, err := w.users.CountDocuments(w.ctx, bson.D{{Key: "_outbox", Value: bson.D{{Key: "$size", Value: 5}}}}); n != 1 || err != nil {
+		t.Errorf("the events are not where they were: %d, %v", n, err)
+	}
+	w.must(w.users.Drop(w.ctx)) // only the stream has them now
+	_, stop = w.relay()
+	w.await("the events", func() bool { return len(w.read()) == 5 })
+	w.stop(stop)
+	w.check(map[string]int{"key": 5})
+}
+
+// An event fails while the next one is still on its way: that one is waited for
+// before both are published again, else it would come behind its successors.
+func TestWhatIsInFlightIsWaitedForBeforeItIsReadAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.publisher()
+	var mu sync.Mutex
+	seen := make(map[string]bool)
+	late := &held{p, func(data []byte) (publishers.Receipt, bool) {
+		e, err := events.Decode(data)
+		mu.Lock()
+		defer mu.Unlock()
+		if again := seen[e.ID]; err != nil || again {
+			return nil, false
+		}
+		seen[e.ID] = true
+		switch e.ID {
+		case event("key", 1).ID:
+			return failed{errors.New("once")}, true
+		case event("key", 2).ID:
+			l := &later{done: make(chan struct{})}
+			time.AfterFunc(300*time.Millisecond, func() {
+				defer close(l.done)
+				if r, err := p.EnqueueEncoded(w.ctx, e.PartitionKey, data); err == nil {
+					_, l.err = r.Wait(w.ctx)
+				}
+			})
+			return l, true
+		}
+		return nil, false
+	}}
+	_, stop := w.relay(func(c *outbox.Config) { c.Publisher = late })
+	for n := range 5 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	w.awaitEmpty()
+	time.Sleep(300 * time.Millisecond) // for one that nobody waited for
+	w.stop(stop)
+	w.checkConverged(map[string]int{"key": 5})
 }
 
 // Applications that write the array as a whole, as some mappers do, are understood,

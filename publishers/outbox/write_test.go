@@ -138,7 +138,7 @@ func TestReplaceKeepsWhatWaits(t *testing.T) {
 	w.must(err)
 	var before bson.D
 	w.must(w.users.FindOne(t.Context(), bson.D{}).Decode(&before))
-	after := bson.D{{Key: "_id", Value: "doc"}, {Key: "b", Value: 2}, {Key: "c", Value: 3}}
+	after := bson.D{{Key: "_id", Value: "doc"}, {Key: "b", Value: 2}, {Key: "c", Value: 3}, {Key: "_outbox", Value: bson.A{"old"}}}
 	update, err := outbox.Replace(before, after, event("k", 1))
 	w.must(err)
 	_, err = w.users.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: "doc"}}, update)
