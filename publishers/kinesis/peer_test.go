@@ -19,8 +19,8 @@ func TestPeerKeepsTheOrderToo(t *testing.T) {
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_KINESIS is not set")
 	}
-	w := &world{t: t, client: newClient(t, url), url: url}
-	if _, err := w.client.CreateStream(t.Context(), &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(2)}); err != nil {
+	w := &world{t: t, ctx: within(t, patience), client: newClient(t, url), url: url}
+	if _, err := w.client.CreateStream(within(t, patience), &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(2)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -47,7 +47,7 @@ func subject(t *testing.T, cfg kinesis.Config, o publisherstest.Options) publish
 // kept are the events where their keys belong.
 func (w *world) kept() (all []publisherstest.Record) {
 	for _, f := range w.read() {
-		all = append(all, publisherstest.Record{PartitionKey: f.key, Data: []byte(f.data)})
+		all = append(all, f.record())
 	}
 	return all
 }

@@ -22,6 +22,7 @@ import (
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/publisherstest"
 )
 
 func withFault(cfg sandbox.Config, see func(operation string), draw func(operation, resource string) fault.Fault) sandbox.Config {
@@ -46,7 +47,7 @@ func TestPublishReturnsWhereTheEventIs(t *testing.T) {
 	w := newWorld(t, 2, sandbox.Config{})
 	p := w.publisher(kinesis.Config{})
 	e := joined(t, "u1")
-	pos, err := p.Publish(t.Context(), e)
+	pos, err := p.Publish(within(t, patience), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestPublishReturnsWhereTheEventIs(t *testing.T) {
 	if err != nil || got.ID != e.ID {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(within(t, patience)); err != nil {
 		t.Error(err)
 	}
 }
@@ -90,14 +91,14 @@ func TestAnEventThatCanNeverFitIsRefusedAtOnce(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{Unlimited: true})
 	p := w.publisher(kinesis.Config{})
 	fits := make([]byte, 1<<20-3)
-	if _, err := p.EnqueueEncoded(t.Context(), "key", append(fits, 0)); !errors.Is(err, kinesis.ErrTooLarge) || !strings.Contains(err.Error(), "facts") {
+	if _, err := p.EnqueueEncoded(within(t, patience), "key", append(fits, 0)); !errors.Is(err, kinesis.ErrTooLarge) || !strings.Contains(err.Error(), "facts") {
 		t.Errorf("got %v", err)
 	}
-	r, err := p.EnqueueEncoded(t.Context(), "key", fits)
+	r, err := p.EnqueueEncoded(within(t, patience), "key", fits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Wait(t.Context()); err != nil {
+	if _, err := r.Wait(within(t, patience)); err != nil {
 		t.Error(err)
 	}
 	if s := p.Stats(); s.Events != 1 || s.Pending != 0 {
@@ -110,11 +111,11 @@ func TestLargeEventsAmongSmallOnes(t *testing.T) {
 	p := w.publisher(kinesis.Config{})
 	var published []sent
 	for i := range 60 {
-		data := []byte(body("k", i))
+		data := publisherstest.Body("k", i)
 		if i%7 == 0 {
 			data = append(data, bytes.Repeat([]byte("x"), 300_000+i*10_000)...)
 		}
-		r, err := p.EnqueueEncoded(t.Context(), "k", data)
+		r, err := p.EnqueueEncoded(within(t, patience), "k", data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,13 +124,13 @@ func TestLargeEventsAmongSmallOnes(t *testing.T) {
 	flush(t, p)
 	var numbers []int
 	for _, f := range w.read() {
-		n, err := number(f)
+		n, err := publisherstest.Number(f.record())
 		if err != nil {
 			t.Fatal(err)
 		}
 		numbers = append(numbers, n)
 	}
-	if err := checkOrder("k", numbers, len(published)); err != nil {
+	if err := publisherstest.CheckOrder("k", numbers, len(published)); err != nil {
 		t.Error(err)
 	}
 }
@@ -160,25 +161,25 @@ func TestPublishWaitsWhileFull(t *testing.T) {
 			data := bytes.Repeat([]byte("x"), 256)
 			var results []publishers.Receipt
 			for range 4 {
-				r, err := p.EnqueueEncoded(t.Context(), "k", data)
+				r, err := p.EnqueueEncoded(within(t, patience), "k", data)
 				if err != nil {
 					t.Fatal(err)
 				}
 				results = append(results, r)
 			}
-			short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			short, cancel := context.WithTimeout(within(t, patience), 20*time.Millisecond)
 			defer cancel()
 			_, err := p.EnqueueEncoded(short, "k", data)
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not taken in: 4 events with 1024 bytes wait") {
 				t.Errorf("got %v", err)
 			}
 			time.AfterFunc(5*time.Millisecond, release)
-			r, err := p.EnqueueEncoded(t.Context(), "k", data)
+			r, err := p.EnqueueEncoded(within(t, patience), "k", data)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range append(results, r) {
-				if _, err := r.Wait(t.Context()); err != nil {
+				if _, err := r.Wait(within(t, patience)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -194,7 +195,7 @@ func TestRefuseWhenFull(t *testing.T) {
 	m, release := blocked(w)
 	p := w.publisher(kinesis.Config{Client: m, MaxPending: 1, RefuseWhenFull: true})
 	w.enqueue(p, "k", 0)
-	if _, err := p.Publish(t.Context(), joined(t, "u")); !errors.Is(err, kinesis.ErrFull) {
+	if _, err := p.Publish(within(t, patience), joined(t, "u")); !errors.Is(err, kinesis.ErrFull) {
 		t.Errorf("got %v", err)
 	}
 	if s := p.Stats(); s.Pending != 1 || s.OldestAge <= 0 {
@@ -208,7 +209,7 @@ func TestACancelledPublishIsStillSent(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
 	m, release := blocked(w)
 	p := w.publisher(kinesis.Config{Client: m})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(within(t, patience), 10*time.Millisecond)
 	defer cancel()
 	if _, err := p.Publish(ctx, joined(t, "u")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "will be sent") {
 		t.Errorf("got %v", err)
@@ -227,17 +228,17 @@ func TestCloseSendsWhatIsPending(t *testing.T) {
 	for i := range 100 {
 		published = append(published, w.enqueue(p, fmt.Sprint("k", i%10), i/10))
 	}
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
 	w.check(published)
-	if _, err := p.Publish(t.Context(), joined(t, "u")); !errors.Is(err, kinesis.ErrClosed) {
+	if _, err := p.Publish(within(t, patience), joined(t, "u")); !errors.Is(err, kinesis.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(within(t, patience)); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if err := p.Flush(t.Context()); err != nil {
+	if err := p.Flush(within(t, patience)); err != nil {
 		t.Errorf("Flush after Close: %v", err)
 	}
 }
@@ -252,10 +253,10 @@ func TestCloseAccountsForWhatItCouldNotSend(t *testing.T) {
 	}
 	refused := make(chan error)
 	go func() {
-		_, err := p.EnqueueEncoded(context.Background(), "k", []byte("x"))
+		_, err := p.EnqueueEncoded(within(t, patience), "k", []byte("x"))
 		refused <- err
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(within(t, patience), 300*time.Millisecond)
 	defer cancel()
 	err := p.Close(ctx)
 	var unsent *kinesis.UnsentError
@@ -266,7 +267,7 @@ func TestCloseAccountsForWhatItCouldNotSend(t *testing.T) {
 		t.Errorf("got %+v", unsent)
 	}
 	for _, s := range published {
-		if _, err := s.result.Wait(t.Context()); !errors.Is(err, kinesis.ErrClosed) {
+		if _, err := s.result.Wait(within(t, patience)); !errors.Is(err, kinesis.ErrClosed) {
 			t.Errorf("event %d: %v", s.number, err)
 		}
 	}
@@ -285,10 +286,10 @@ func TestPublishAndCloseRace(t *testing.T) {
 	for i := range 8 {
 		publishing.Go(func() {
 			for n := 0; ; n++ {
-				data := body(fmt.Sprint("k", i), n)
-				r, err := p.EnqueueEncoded(context.Background(), fmt.Sprint("k", i), []byte(data))
+				data := string(publisherstest.Body(fmt.Sprint("k", i), n))
+				r, err := p.EnqueueEncoded(within(t, patience), fmt.Sprint("k", i), []byte(data))
 				if err == nil {
-					_, err = r.Wait(context.Background())
+					_, err = r.Wait(within(t, patience))
 				}
 				if err != nil {
 					if !errors.Is(err, kinesis.ErrClosed) {
@@ -303,7 +304,7 @@ func TestPublishAndCloseRace(t *testing.T) {
 		})
 	}
 	time.Sleep(20 * time.Millisecond)
-	if err := p.Close(t.Context()); err != nil {
+	if err := p.Close(within(t, patience)); err != nil {
 		t.Error(err)
 	}
 	publishing.Wait()
@@ -335,7 +336,7 @@ func TestAThrottledShardDoesNotSlowTheOthers(t *testing.T) {
 		}
 	}
 	for _, s := range fast {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(within(t, patience), 5*time.Second)
 		if _, err := s.result.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +370,7 @@ func TestPaceKeepsBelowTheRate(t *testing.T) {
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
-	_, err := kinesis.New(t.Context(), kinesis.Config{Client: w.client, Stream: "nowhere"})
+	_, err := kinesis.New(within(t, patience), kinesis.Config{Client: w.client, Stream: "nowhere"})
 	contains(t, err, `stream "nowhere"`, "region eu-west-1", "endpoint "+w.url, "ResourceNotFoundException", "create it")
 
 	l, listenErr := net.Listen("tcp", "127.0.0.1:0")
@@ -380,19 +381,19 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = kinesis.New(t.Context(), kinesis.Config{Client: newClient(t, nobody), Stream: "facts", BackoffMin: time.Millisecond})
+	_, err = kinesis.New(within(t, patience), kinesis.Config{Client: newClient(t, nobody), Stream: "facts", BackoffMin: time.Millisecond})
 	contains(t, err, nobody, "refused", "AWS_ENDPOINT_URL")
 
 	p := w.publisher(kinesis.Config{})
-	if _, err := w.client.DeleteStream(t.Context(), &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+	if _, err := w.client.DeleteStream(within(t, patience), &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.Publish(t.Context(), joined(t, "u"))
+	_, err = p.Publish(within(t, patience), joined(t, "u"))
 	contains(t, err, `stream "facts"`, "ResourceNotFoundException", "create it")
 	if s := p.Stats(); s.Failed != 1 || s.Pending != 0 {
 		t.Errorf("%+v", s)
 	}
-	contains(t, p.Flush(t.Context()), "1 events failed")
+	contains(t, p.Flush(within(t, patience)), "1 events failed")
 }
 
 func contains(t *testing.T, err error, parts ...string) {
@@ -411,7 +412,7 @@ func contains(t *testing.T, err error, parts ...string) {
 func TestPublishRefusesWhatIsNoEvent(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
 	p := w.publisher(kinesis.Config{})
-	if _, err := p.Publish(t.Context(), events.Event{}); !errors.Is(err, events.ErrMalformed) {
+	if _, err := p.Publish(within(t, patience), events.Event{}); !errors.Is(err, events.ErrMalformed) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -422,15 +423,15 @@ func TestEnqueueEncodedRefusesWhatWouldFailItsNeighbours(t *testing.T) {
 	for _, tc := range []struct{ key, data string }{
 		{"", "x"}, {strings.Repeat("é", 257), "x"}, {"\xff", "x"}, {"k", ""},
 	} {
-		if _, err := p.EnqueueEncoded(t.Context(), tc.key, []byte(tc.data)); !errors.Is(err, events.ErrMalformed) {
+		if _, err := p.EnqueueEncoded(within(t, patience), tc.key, []byte(tc.data)); !errors.Is(err, events.ErrMalformed) {
 			t.Errorf("%.10q %q: got %v", tc.key, tc.data, err)
 		}
 	}
-	r, err := p.EnqueueEncoded(t.Context(), strings.Repeat("é", 256), []byte("x"))
+	r, err := p.EnqueueEncoded(within(t, patience), strings.Repeat("é", 256), []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Wait(t.Context()); err != nil {
+	if _, err := r.Wait(within(t, patience)); err != nil {
 		t.Error(err)
 	}
 }
@@ -480,7 +481,7 @@ func TestNewWaitsForNoOneForEver(t *testing.T) {
 	defer close(hang)
 	m := &meddler{API: hangingLister{hang}}
 	start := time.Now()
-	_, err := kinesis.New(t.Context(), kinesis.Config{Client: m, Stream: "s", AttemptTimeout: time.Millisecond, BackoffMin: time.Millisecond, BackoffMax: time.Millisecond})
+	_, err := kinesis.New(within(t, patience), kinesis.Config{Client: m, Stream: "s", AttemptTimeout: time.Millisecond, BackoffMin: time.Millisecond, BackoffMax: time.Millisecond})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
@@ -523,7 +524,7 @@ func TestATimedOutAttemptIsSentAgain(t *testing.T) {
 	}
 	var numbers []int
 	for _, f := range w.read() {
-		n, _ := number(f)
+		n, _ := publisherstest.Number(f.record())
 		numbers = append(numbers, n)
 	}
 	if want := []int{0, 1, 0, 1, 2}; !slices.Equal(numbers, want) {

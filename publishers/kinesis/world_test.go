@@ -1,15 +1,14 @@
 package kinesis_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,15 +23,20 @@ import (
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/publisherstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const stream = "facts"
 
+// patience is how long a test may take before it fails: none may hang.
+const patience = time.Minute
+
 // world is a stream in the sandbox, reached over the wire by the SDK's client.
 type world struct {
 	t      *testing.T
+	ctx    context.Context // ends when the test has taken too long
 	client *awskinesis.Client
 	url    string
 }
@@ -45,7 +49,7 @@ func newWorld(t *testing.T, shards int32, cfg sandbox.Config) *world {
 		t.Fatal(err)
 	}
 	w := serve(t, server)
-	if _, err := w.client.CreateStream(t.Context(), &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: &shards}); err != nil {
+	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: &shards}); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitActive()
@@ -56,7 +60,14 @@ func serve(t *testing.T, h http.Handler) *world {
 	t.Helper()
 	front := httptest.NewServer(h)
 	t.Cleanup(front.Close)
-	return &world{t, newClient(t, front.URL), front.URL}
+	return &world{t, within(t, patience), newClient(t, front.URL), front.URL}
+}
+
+// within is a context that ends after d, and not before the test's own clean-up.
+func within(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 func newClient(t testing.TB, url string) *awskinesis.Client {
@@ -75,7 +86,7 @@ func newClient(t testing.TB, url string) *awskinesis.Client {
 func (w *world) awaitActive() {
 	w.t.Helper()
 	for range 1000 {
-		out, err := w.client.DescribeStreamSummary(context.Background(), &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
+		out, err := w.client.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
 		if err != nil {
 			w.t.Error(err)
 			return
@@ -97,7 +108,7 @@ func (w *world) publisher(cfg kinesis.Config) *kinesis.Publisher {
 	cfg.Linger = orElse(cfg.Linger, time.Millisecond)
 	cfg.BackoffMin = orElse(cfg.BackoffMin, time.Millisecond)
 	cfg.BackoffMax = orElse(cfg.BackoffMax, 5*time.Millisecond)
-	p, err := kinesis.New(w.t.Context(), cfg)
+	p, err := kinesis.New(w.ctx, cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -121,42 +132,44 @@ func canceled() context.Context {
 // shard is a shard as the service lists it.
 type shard struct {
 	id          string
-	first, last *big.Int
+	first, last [md5.Size]byte
 	open        bool
 }
 
-func (s shard) contains(key string) bool {
-	sum := md5.Sum([]byte(key))
-	h := new(big.Int).SetBytes(sum[:])
-	return s.first.Cmp(h) <= 0 && h.Cmp(s.last) <= 0
+func (s *shard) contains(key string) bool {
+	h := md5.Sum([]byte(key))
+	return bytes.Compare(s.first[:], h[:]) <= 0 && bytes.Compare(h[:], s.last[:]) <= 0
 }
 
-func (w *world) shards() []shard {
+func (w *world) shards() []*shard {
 	w.t.Helper()
-	out, err := w.client.ListShards(context.Background(), &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	out, err := w.client.ListShards(w.ctx, &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var all []shard
+	var all []*shard
 	for _, s := range out.Shards {
-		first, _ := new(big.Int).SetString(*s.HashKeyRange.StartingHashKey, 10)
-		last, _ := new(big.Int).SetString(*s.HashKeyRange.EndingHashKey, 10)
-		all = append(all, shard{*s.ShardId, first, last, s.SequenceNumberRange.EndingSequenceNumber == nil})
+		sh := &shard{id: *s.ShardId, open: s.SequenceNumberRange.EndingSequenceNumber == nil}
+		for to, from := range map[*[md5.Size]byte]*string{&sh.first: s.HashKeyRange.StartingHashKey, &sh.last: s.HashKeyRange.EndingHashKey} {
+			n, _ := new(big.Int).SetString(*from, 10)
+			n.FillBytes(to[:])
+		}
+		all = append(all, sh)
 	}
 	return all
 }
 
 // open are the open shards in the order of their hash keys.
-func (w *world) open() []shard {
-	open := slices.DeleteFunc(w.shards(), func(s shard) bool { return !s.open })
-	slices.SortFunc(open, func(a, b shard) int { return a.first.Cmp(b.first) })
+func (w *world) open() []*shard {
+	open := slices.DeleteFunc(w.shards(), func(s *shard) bool { return !s.open })
+	slices.SortFunc(open, func(a, b *shard) int { return bytes.Compare(a.first[:], b.first[:]) })
 	return open
 }
 
-func (w *world) split(s shard) {
-	middle := new(big.Int).Add(s.first, s.last)
+func (w *world) split(s *shard) {
+	middle := new(big.Int).Add(new(big.Int).SetBytes(s.first[:]), new(big.Int).SetBytes(s.last[:]))
 	middle.Rsh(middle, 1)
-	_, err := w.client.SplitShard(context.Background(), &awskinesis.SplitShardInput{
+	_, err := w.client.SplitShard(w.ctx, &awskinesis.SplitShardInput{
 		StreamName: aws.String(stream), ShardToSplit: &s.id, NewStartingHashKey: aws.String(middle.String()),
 	})
 	if err != nil {
@@ -165,8 +178,8 @@ func (w *world) split(s shard) {
 	w.awaitActive()
 }
 
-func (w *world) merge(a, b shard) {
-	_, err := w.client.MergeShards(context.Background(), &awskinesis.MergeShardsInput{
+func (w *world) merge(a, b *shard) {
+	_, err := w.client.MergeShards(w.ctx, &awskinesis.MergeShardsInput{
 		StreamName: aws.String(stream), ShardToMerge: &a.id, AdjacentShardToMerge: &b.id,
 	})
 	if err != nil {
@@ -177,7 +190,7 @@ func (w *world) merge(a, b shard) {
 
 // found is one event as it lies on the stream.
 type found struct {
-	shard shard
+	shard *shard
 	pos   events.Position
 	key   string
 	data  string
@@ -186,33 +199,52 @@ type found struct {
 // inPlace tells whether it is in a shard that its key belongs to.
 func (f found) inPlace() bool { return f.shard.contains(f.key) }
 
+func (f found) record() publisherstest.Record {
+	return publisherstest.Record{PartitionKey: f.key, Data: []byte(f.data)}
+}
+
+// stored is a record with the shard that it lies in.
+type stored struct {
+	shard *shard
+	types.Record
+}
+
+func (s stored) position() events.Position { return events.Position{Sequence: *s.SequenceNumber} }
+
 // read returns everything on the stream in the order of positions.
-func (w *world) read() []found {
+func (w *world) read() (all []found) {
 	w.t.Helper()
-	var all []found
+	var records []stored
 	for _, s := range w.shards() {
-		all = append(all, w.readShard(s)...)
+		records = append(records, w.readShard(s)...)
 	}
-	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.pos.String(), b.pos.String()) })
+	slices.SortFunc(records, func(a, b stored) int {
+		if a.position().Before(b.position()) {
+			return -1
+		}
+		return 1 // no two are equal
+	})
+	for _, r := range records {
+		all = w.unpack(all, r)
+	}
 	return all
 }
 
-func (w *world) readShard(s shard) (all []found) {
+func (w *world) readShard(s *shard) (all []stored) {
 	w.t.Helper()
-	ctx := context.Background()
-	it, err := w.client.GetShardIterator(ctx, &awskinesis.GetShardIteratorInput{
+	it, err := w.client.GetShardIterator(w.ctx, &awskinesis.GetShardIteratorInput{
 		StreamName: aws.String(stream), ShardId: &s.id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for next := it.ShardIterator; next != nil; {
-		out, err := w.client.GetRecords(ctx, &awskinesis.GetRecordsInput{ShardIterator: next})
+		out, err := w.client.GetRecords(w.ctx, &awskinesis.GetRecordsInput{ShardIterator: next})
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		for _, r := range out.Records {
-			all = append(all, w.unpack(s, r)...)
+			all = append(all, stored{s, r})
 		}
 		if next = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
 			break
@@ -221,18 +253,18 @@ func (w *world) readShard(s shard) (all []found) {
 	return all
 }
 
-func (w *world) unpack(s shard, r types.Record) (all []found) {
+func (w *world) unpack(all []found, r stored) []found {
 	w.t.Helper()
-	subs, err := aggregate.Decode(r.Data)
+	plain := !aggregate.IsAggregate(r.Data)
+	err := aggregate.Each(r.Data, func(sub int, rec aggregate.Record) error {
+		if plain {
+			rec.PartitionKey = *r.PartitionKey
+		}
+		all = append(all, found{r.shard, events.Position{Sequence: *r.SequenceNumber, Sub: sub}, rec.PartitionKey, string(rec.Data)})
+		return nil
+	})
 	if err != nil {
 		w.t.Fatal(err)
-	}
-	if !aggregate.IsAggregate(r.Data) {
-		subs[0].PartitionKey = *r.PartitionKey
-	}
-	for i, sub := range subs {
-		key := sub.PartitionKey
-		all = append(all, found{s, events.Position{Sequence: *r.SequenceNumber, Sub: i}, key, string(sub.Data)})
 	}
 	return all
 }
@@ -244,81 +276,57 @@ type sent struct {
 	result publishers.Receipt
 }
 
-func body(key string, number int) string { return fmt.Sprintf("%s#%d#", key, number) }
-
-func number(f found) (n int, err error) {
-	fields := strings.SplitN(f.data, "#", 3)
-	if len(fields) != 3 || fields[0] != f.key {
-		return 0, fmt.Errorf("%q of key %q was never published", f.data, f.key)
-	}
-	_, err = fmt.Sscan(fields[1], &n)
-	return n, err
-}
-
-// checkOrder fails where the events of one key, in stream order, are not the
-// numbers 0 to n-1: a number may come again, but then every one after it comes
-// again too, so that no event ends up behind its successor for good.
-func checkOrder(key string, numbers []int, n int) error {
-	next := 0 // the greatest number that may come now
-	for i, m := range numbers {
-		if m > next {
-			return fmt.Errorf("key %s: event %d came before event %d: ... %v", key, m, next, numbers[max(0, i-10):i+1])
-		}
-		next = m + 1
-	}
-	if next != n {
-		return fmt.Errorf("key %s: the stream ends with event %d of %d", key, next-1, n)
-	}
-	return nil
-}
-
 // check holds the stream against what was published: per key, in the order of
-// positions and in the shards that the key belongs to.
+// positions, in all shards and in those that the key belongs to.
 func (w *world) check(published []sent) (duplicates int) {
 	w.t.Helper()
-	counts := make(map[string]int)
+	var ledger publisherstest.Ledger
 	for _, s := range published {
-		counts[s.key] = max(counts[s.key], s.number+1)
+		ledger.Next(s.key)
 	}
 	all := w.read()
-	everywhere, inPlace := make(map[string][]int), make(map[string][]int)
-	where := make(map[events.Position]string)
-	for _, f := range all {
-		n, err := number(f)
-		if err != nil || n >= counts[f.key] {
-			w.t.Fatalf("invented: %q: %v", f.data, err)
+	var everywhere, inPlace []publisherstest.Record
+	where := make(map[string]int) // in all, by sequence number
+	for i, f := range all {
+		if f.pos.Sub == 0 {
+			where[f.pos.Sequence] = i
 		}
-		everywhere[f.key] = append(everywhere[f.key], n)
+		everywhere = append(everywhere, f.record())
 		if f.inPlace() {
-			inPlace[f.key] = append(inPlace[f.key], n)
-			where[f.pos] = body(f.key, n)
+			inPlace = append(inPlace, f.record())
 		}
 	}
-	for key, n := range counts {
-		if err := errors.Join(checkOrder(key, everywhere[key], n), checkOrder(key, inPlace[key], n)); err != nil {
-			w.t.Fatal(err)
-		}
+	duplicates, err := ledger.Check(everywhere)
+	_, errInPlace := ledger.Check(inPlace)
+	if err := errors.Join(err, errInPlace); err != nil {
+		w.t.Fatal(err)
 	}
-	w.checkPositions(published, where)
-	return len(all) - len(published)
+	w.checkPositions(published, func(pos events.Position) found {
+		if i, ok := where[pos.Sequence]; ok && i+pos.Sub < len(all) && all[i+pos.Sub].pos == pos {
+			return all[i+pos.Sub]
+		}
+		return found{shard: new(shard)}
+	})
+	return duplicates
 }
 
-func (w *world) checkPositions(published []sent, where map[events.Position]string) {
+func (w *world) checkPositions(published []sent, at func(events.Position) found) {
 	w.t.Helper()
 	last := make(map[string]events.Position)
+	known := canceled()
 	for _, s := range published {
 		if s.result == nil {
 			continue
 		}
-		pos, err := s.result.Wait(canceled())
+		pos, err := s.result.Wait(known)
 		if err != nil {
-			w.t.Fatalf("%s: %v", body(s.key, s.number), err)
+			w.t.Fatalf("%s, event %d: %v", s.key, s.number, err)
 		}
-		if where[pos] != body(s.key, s.number) {
-			w.t.Fatalf("%s was reported at %v, where %q is", body(s.key, s.number), pos, where[pos])
+		if f := at(pos); !f.inPlace() || f.data != string(publisherstest.Body(s.key, s.number)) {
+			w.t.Fatalf("%s, event %d was reported at %v, where %q is", s.key, s.number, pos, f.data)
 		}
 		if !last[s.key].Before(pos) {
-			w.t.Fatalf("%s at %v is not behind its predecessor at %v", body(s.key, s.number), pos, last[s.key])
+			w.t.Fatalf("%s, event %d at %v is not behind its predecessor at %v", s.key, s.number, pos, last[s.key])
 		}
 		last[s.key] = pos
 	}
@@ -327,7 +335,7 @@ func (w *world) checkPositions(published []sent, where map[events.Position]strin
 // enqueue publishes the next event of a key.
 func (w *world) enqueue(p *kinesis.Publisher, key string, number int) sent {
 	w.t.Helper()
-	r, err := p.EnqueueEncoded(context.Background(), key, []byte(body(key, number)))
+	r, err := p.EnqueueEncoded(w.ctx, key, publisherstest.Body(key, number))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -336,9 +344,7 @@ func (w *world) enqueue(p *kinesis.Publisher, key string, number int) sent {
 
 func flush(t *testing.T, p *kinesis.Publisher) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := p.Flush(ctx); err != nil {
+	if err := p.Flush(within(t, patience)); err != nil {
 		t.Fatalf("%v\n%+v", err, p.Stats())
 	}
 }

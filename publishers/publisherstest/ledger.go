@@ -36,10 +36,10 @@ func Body(key string, number int) []byte {
 	return append(b, '#')
 }
 
-// Number is that of an event that [Body] made.
+// Number is that of an event that [Body] made, whatever was appended to it.
 func Number(r Record) (int, error) {
 	rest, ok := bytes.CutPrefix(r.Data, []byte(r.PartitionKey+"#"))
-	digits, ok2 := bytes.CutSuffix(rest, []byte("#"))
+	digits, _, ok2 := bytes.Cut(rest, []byte("#"))
 	n, err := strconv.Atoi(string(digits))
 	if !ok || !ok2 || err != nil {
 		return 0, fmt.Errorf("%.80q of key %.80q was never published", r.Data, r.PartitionKey)
