@@ -18,13 +18,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
@@ -247,47 +246,11 @@ func (w *world) published() map[string][]int {
 	return all
 }
 
-func (w *world) events() (all []events.Event) {
+func (w *world) events() []events.Event {
 	w.Helper()
-	shards, err := w.kinesis.ListShards(w.Context(), &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	all, err := streamtest.Read(w.Context(), w.kinesis, stream)
 	if err != nil {
 		w.Fatal(err)
-	}
-	for _, s := range shards.Shards {
-		begin, err := w.kinesis.GetShardIterator(w.Context(), &awskinesis.GetShardIteratorInput{
-			StreamName: aws.String(stream), ShardId: s.ShardId, ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon,
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
-		for at := begin.ShardIterator; at != nil; {
-			out, err := w.kinesis.GetRecords(w.Context(), &awskinesis.GetRecordsInput{ShardIterator: at})
-			if err != nil {
-				w.Fatal(err)
-			}
-			for _, r := range out.Records {
-				all = append(all, w.decode(r.Data)...)
-			}
-			if at = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-				break
-			}
-		}
-	}
-	return all
-}
-
-func (w *world) decode(data []byte) (all []events.Event) {
-	w.Helper()
-	records, err := aggregate.Decode(data)
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, r := range records {
-		e, err := events.Decode(r.Data)
-		if err != nil {
-			w.Fatal(err)
-		}
-		all = append(all, e)
 	}
 	return all
 }

@@ -19,18 +19,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	dynamosandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
@@ -249,51 +248,19 @@ func (w *world) empty(patience time.Duration) {
 // published is the numbers of the events on the stream, by key, from 0.
 func (w *world) published() map[string][]int {
 	w.Helper()
+	told, err := streamtest.Read(w.Context(), w.kinesis, stream)
+	if err != nil {
+		w.Fatal(err)
+	}
 	all := map[string][]int{}
-	shards, err := w.kinesis.ListShards(w.Context(), &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, s := range shards.Shards {
-		begin, err := w.kinesis.GetShardIterator(w.Context(), &awskinesis.GetShardIteratorInput{
-			StreamName: aws.String(stream), ShardId: s.ShardId, ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon,
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
-		for at := begin.ShardIterator; at != nil; {
-			out, err := w.kinesis.GetRecords(w.Context(), &awskinesis.GetRecordsInput{ShardIterator: at})
-			if err != nil {
-				w.Fatal(err)
-			}
-			for _, r := range out.Records {
-				w.collect(all, r.Data)
-			}
-			if at = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-				break
-			}
-		}
-	}
-	return all
-}
-
-func (w *world) collect(all map[string][]int, data []byte) {
-	w.Helper()
-	records, err := aggregate.Decode(data)
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, r := range records {
-		e, err := events.Decode(r.Data)
+	for _, e := range told {
 		n := 0
-		if err == nil {
-			err = json.Unmarshal(e.Data, &n)
-		}
-		if err != nil {
+		if err := json.Unmarshal(e.Data, &n); err != nil {
 			w.Fatal(err)
 		}
 		all[e.PartitionKey] = append(all[e.PartitionKey], n-1)
 	}
+	return all
 }
 
 // lockedBuffer keeps what the function prints.

@@ -67,44 +67,49 @@ func NewStream(t *testing.T) *Stream {
 }
 
 // Events reads all events from the beginning of the stream.
-func (s *Stream) Events() []events.Event {
+func (s *Stream) Events() (all []events.Event) {
 	s.t.Helper()
+	EachEvent(s.t, s.client, streamName, func(e events.Event, _ events.Position) { all = append(all, e) })
+	return all
+}
+
+// EachEvent hands on all events of a stream of one shard, and where they are, in
+// their order.
+func EachEvent(t *testing.T, client *awskinesis.Client, stream string, do func(events.Event, events.Position)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	begin, err := s.client.GetShardIterator(ctx, &awskinesis.GetShardIteratorInput{
-		StreamName: aws.String(streamName), ShardId: aws.String("shardId-000000000000"), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+	begin, err := client.GetShardIterator(ctx, &awskinesis.GetShardIteratorInput{
+		StreamName: &stream, ShardId: aws.String("shardId-000000000000"), ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	var all []events.Event
 	for at := begin.ShardIterator; ; {
-		out, err := s.client.GetRecords(ctx, &awskinesis.GetRecordsInput{ShardIterator: at})
+		out, err := client.GetRecords(ctx, &awskinesis.GetRecordsInput{ShardIterator: at})
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 		for _, r := range out.Records {
-			all = append(all, s.decode(r.Data)...)
+			unpack(t, r, do)
 		}
 		if at = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			return all
+			return
 		}
 	}
 }
 
-func (s *Stream) decode(data []byte) []events.Event {
-	s.t.Helper()
-	records, err := aggregate.Decode(data)
+func unpack(t *testing.T, r types.Record, do func(events.Event, events.Position)) {
+	t.Helper()
+	parts, err := aggregate.Decode(r.Data)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	all := make([]events.Event, len(records))
-	for i, r := range records {
-		e, err := events.Decode(r.Data)
+	for i, part := range parts {
+		e, err := events.Decode(part.Data)
 		if err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
-		all[i] = e
+		do(e, events.Position{Sequence: *r.SequenceNumber, Sub: i})
 	}
-	return all
 }

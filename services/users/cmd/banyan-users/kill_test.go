@@ -20,12 +20,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -297,37 +295,10 @@ func (w *killWorld) stored(id string) users.User {
 func (w *killWorld) stream() (*profile.Fold, map[string]map[int64]bool) {
 	w.Helper()
 	fold, told := profile.NewFold(), map[string]map[int64]bool{}
-	begin, err := w.kinesis.GetShardIterator(w.Context(), &awskinesis.GetShardIteratorInput{
-		StreamName: aws.String("banyan-events"), ShardId: aws.String("shardId-000000000000"), ShardIteratorType: kinesistypes.ShardIteratorTypeTrimHorizon,
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	for at := begin.ShardIterator; at != nil; {
-		out, err := w.kinesis.GetRecords(w.Context(), &awskinesis.GetRecordsInput{ShardIterator: at})
-		if err != nil {
-			w.Fatal(err)
-		}
-		for _, r := range out.Records {
-			w.apply(fold, told, r)
-		}
-		if at = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
-	}
-	return fold, told
-}
-
-func (w *killWorld) apply(fold *profile.Fold, told map[string]map[int64]bool, r kinesistypes.Record) {
-	w.Helper()
-	parts, err := aggregate.Decode(r.Data)
-	if err != nil {
-		w.Fatal(err)
-	}
-	for i, part := range parts {
-		e, err := events.Decode(part.Data)
+	userstest.EachEvent(w.T, w.kinesis, "banyan-events", func(e events.Event, at events.Position) {
+		p, err := e.Payload()
 		if err == nil {
-			err = fold.Apply(consumers.Message{Event: e, Position: events.Position{Sequence: *r.SequenceNumber, Sub: i}})
+			err = fold.Apply(consumers.Message{Event: e, Position: at})
 		}
 		if err != nil {
 			w.Fatal(err)
@@ -336,11 +307,10 @@ func (w *killWorld) apply(fold *profile.Fold, told map[string]map[int64]bool, r 
 			told[e.PartitionKey] = map[int64]bool{}
 		}
 		version := int64(0)
-		if p, err := e.Payload(); err != nil {
-			w.Fatal(err)
-		} else if changed, ok := p.(*events.UserProfileUpdated); ok {
+		if changed, ok := p.(*events.UserProfileUpdated); ok {
 			version = changed.Version
 		}
 		told[e.PartitionKey][version] = true
-	}
+	})
+	return fold, told
 }
