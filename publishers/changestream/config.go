@@ -45,6 +45,12 @@ type Config struct {
 	// both images of each change, until the oplog has forgotten it.
 	EnsureImages bool
 
+	// NoImages asks the server for no documents in the changes, and reads the
+	// document of each update by itself, as it is then. For the run that has to
+	// pass a change whose event is too large (follow.ErrEventTooLarge); deletes
+	// have only their key then, and "was" is refused.
+	NoImages bool
+
 	// Source of the events that name none; "" means "/changes/<database>".
 	Source string
 	// Cluster is part of the ids of the events: give it where two clusters publish
@@ -80,6 +86,7 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.To != nil, "To is missing: give a publisher of the stream or the spool")
+	check(!c.NoImages || !c.EnsureImages, "NoImages and EnsureImages exclude each other")
 	check(c.SnapshotChunk > 0, "SnapshotChunk %d is negative", c.SnapshotChunk)
 	_, err := url.Parse(c.Source)
 	check(err == nil, "Source %q is no URI-reference", c.Source)

@@ -86,6 +86,7 @@ func (w *world) account(key string, all []events.Event) account {
 // TestSIGKILL kills the publisher while users change: no change is lost, each
 // user's are in order, and what was published twice has the same id.
 func TestSIGKILL(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := newWorld(t, seed)
@@ -153,6 +154,7 @@ func TestSIGKILL(t *testing.T) {
 // started again: every user is told of, no event is older than one before it,
 // and the last one is of the last version.
 func TestSnapshotAmongChanges(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := newWorld(t, seed)

@@ -1,4 +1,110 @@
 // Package changestream publishes the changes of a MongoDB database as domain
 // events, for legacy code that nobody dares to touch: it follows the change
 // stream, and a mapping says which events are made of which changes.
+//
+// # Caveats first
+//
+//   - A change says what became of a document, not why. An event that tells more
+//     than "this is how it is now" needs a mapping that can read the reason from
+//     the fields; where it cannot, let the legacy code write an outbox.
+//   - Events are published at least once. After a crash, what was published and
+//     not noted is published again, with the same id, sequence and data (but see
+//     the next point), and in the same order.
+//   - Without post-images the document of an update is looked up when the change
+//     is read: it may be newer than the change, so that two events tell the same
+//     and a repeat tells something newer under the old id; or it is gone, and the
+//     rule skips or refuses. Let Config.EnsureImages turn images on if the server
+//     is MongoDB 6.0 or newer and can spare the space.
+//   - Without before-images a delete has nothing but the key; "changed" is taken
+//     from what the server says of an update, and is always true of a
+//     replacement; "was" and "of: before" have nothing to read.
+//   - It must be the only writer of these events for the collection: run it
+//     under one Name, and stop it before a service that took the entity over
+//     publishes by itself.
+//
+// # Mapping file
+//
+//	version: 1
+//	source: /legacy/users              # optional: /changes/<database>
+//	collections:
+//	  users:                           # a list of rules
+//	    - on: insert                   # insert, update, replace, delete, snapshot; or a list
+//	      event: user.joined           # type of the event
+//	      version: 1                   # of its payload; 1 if left out
+//	      subject: user/{_id}          # template; <collection>/{_id} if left out
+//	      key: "{_id}"                 # partition key, template; {_id} if left out
+//	      correlation: audit.request   # a field; or correlationId, causationId, traceParent, each a field
+//	      data:
+//	        userId: {field: _id, as: text}
+//	        name: name                 # short for {field: name}
+//	        joinedAt: {field: createdAt, as: time, default: "1970-01-01T00:00:00Z"}
+//	    - on: [update, replace, snapshot]
+//	      when:                        # all of them
+//	        - changed: [name, bio]     # any of these fields; true of snapshots
+//	        - exists: email            # all of these fields
+//	        - missing: deletedAt       # none of these fields
+//	        - equals: {status: active} # by value; null means absent
+//	        - was: {status: pending}   # the same before the change: needs before-images
+//	      missing: skip                # a field is absent or null: refuse (the default) or skip
+//	      gone: skip                   # the updated document is gone: skip (the default) or refuse
+//	      event: user.profile-updated
+//	      data:
+//	        bio: {field: profile.bio, missing: omit}  # refuse, skip, omit, null
+//	        oldName: {field: name, of: before, missing: "null"}
+//	        kind: {value: legacy}      # always the same
+//
+// Every rule that is about a change makes an event, in the order of the file.
+// Fields are dotted paths, numbers go into arrays. Of a delete, a rule reads the
+// document before it, or only the key. Two braces in a template stand for one.
+//
+// Values are written as JSON: ObjectIds as hex, dates in RFC 3339, Decimal128 as
+// text, UUIDs as such, other binaries in base64. Integers beyond ±2^53 and
+// numbers that JSON lacks (NaN) are refused, unless "as" says how: text, number
+// (all digits as they are), integer, bool, time (of dates, RFC 3339 texts and
+// milliseconds since 1970). Where the catalogue of events knows the type, data
+// that does not fit it is refused.
+//
+// Mistakes in the file are told with line and column. The same can be had as a
+// Go function, [Func].
+//
+// # Identity and order
+//
+// The id of an event is made from the collection, the _id, the operation, the
+// cluster time and the place in the transaction, the type of the event, and the
+// how many-th of that type it is. The sequence is the cluster time in
+// nanoseconds as the clock of events counts, so that it compares as text, and a
+// service that takes over goes on from it. Events of one document are in the
+// order of its changes as long as their partition key is made from fields that
+// never change; {_id} is.
+//
+// # Snapshot
+//
+// A collection that is older than the publisher, or whose changes were missed,
+// is read whole: Config.Snapshot, by rules that are on: snapshot and state what
+// is. The start of the stream is taken and stored first. Then the collection is
+// read in the order of _id, chunk by chunk, each as of one cluster time, which
+// the server tells; and the chunk's events are published at just that place in
+// the stream, behind all changes up to that time and before the later ones. So
+// an event never tells an older state of a document than an event before it,
+// nothing has to be kept to compare with, the stream is followed all the while
+// (it cannot fall off the oplog over a long snapshot), and sequences agree with
+// the order. How far it is is stored with the position, in one document: killed
+// at any point, it goes on.
+//
+// What a snapshot cannot tell is a document that was deleted while changes were
+// missed. Its events have the id of the snapshot as correlation id (unless the
+// mapping takes another): a read model that must forget such documents is
+// rebuilt, or drops what the snapshot did not mention.
+//
+// When the position fell off the oplog, Run ends with follow.ErrHistoryLost.
+// With Config.Snapshot it forgets the position and begins a snapshot by itself.
+//
+// # Dead letters
+//
+// A change that a rule refuses, that makes a mapping function fail or panic, or
+// whose event the stream refuses for good, is stored whole with the reason in
+// the collection <Name>_refused, before anything after it is published, and
+// counted; it holds up nothing. [Publisher.Redrive] publishes them when the
+// cause is mended. Changes that no rule is about are counted as ignored, those
+// that a rule skips as skipped.
 package changestream

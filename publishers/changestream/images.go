@@ -24,6 +24,9 @@ func (m *Mapping) names() []string {
 // images asks which collections store the images of their changes, after turning
 // them on where that is wanted.
 func (p *Publisher) images(ctx context.Context) (after, before options.FullDocument, err error) {
+	if p.cfg.NoImages {
+		return "", "", nil
+	}
 	on, err := p.withImages(ctx)
 	if err == nil && p.cfg.EnsureImages {
 		if err = p.ensureImages(ctx, on); err == nil {
@@ -95,10 +98,10 @@ func alreadyThere(err error) bool {
 	return errors.As(err, &server) && server.HasErrorCode(namespaceExists)
 }
 
-// lookUp reads the document of an update for which the server told none: where
-// images are on, one whose image has expired or was not kept yet.
+// lookUp reads the document of an update for which the server told none: one
+// whose image has expired or was not kept yet, or was not asked for.
 func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
-	if c.Operation != "update" || c.Full != nil || p.after != options.WhenAvailable {
+	if c.Operation != "update" || c.Full != nil || p.after == options.UpdateLookup {
 		return nil
 	}
 	doc, err := p.cfg.Database.Collection(c.Collection).FindOne(ctx, c.Key).Raw()

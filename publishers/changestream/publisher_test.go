@@ -139,6 +139,26 @@ func TestWithoutImages(t *testing.T) {
 	}
 }
 
+// TestNoImages: no documents in the changes, and updates looked up one by one.
+func TestNoImages(t *testing.T) {
+	w := newWorld(t, 1)
+	w.do(nil, w.db.RunCommand(w.ctx, doc("create", "users", "changeStreamPreAndPostImages", doc("enabled", true))).Err())
+	cfg := w.config(parse(t, usersMapping))
+	cfg.NoImages = true
+	p, stop := w.publisher(cfg)
+	w.do(w.users.InsertOne(w.ctx, doc("_id", id(1), "name", "Ada")))
+	w.do(w.users.UpdateByID(w.ctx, id(1), set("version", 2)))
+	waitFor(t, "two events", func() bool { return p.Status().Published == 2 })
+	w.do(w.users.DeleteOne(w.ctx, doc("_id", id(1))))
+	waitFor(t, "three events", func() bool { return p.Status().Published == 3 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := facts(w.kept()[id(1).Hex()]); !strings.Contains(got[1], `"version":2`) || strings.Contains(got[2], "name") {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestDeadLetters: what cannot be mapped or published is put aside whole, and
 // does not hold up the rest.
 func TestDeadLetters(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // are cut, cursors killed, elections happen, and Kinesis throttles, fails in part
 // and answers late: everything is told, in order, and nothing regresses.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := newWorld(t, seed)
@@ -25,9 +26,9 @@ func TestSimulation(t *testing.T) {
 		wr.write(users)
 	}
 	cfg := w.config(parse(t, usersMapping))
-	cfg.EnsureImages, cfg.Snapshot, cfg.SnapshotChunk, cfg.Lease = true, true, 20, time.Second
+	cfg.EnsureImages, cfg.Snapshot, cfg.SnapshotChunk, cfg.Lease = true, true, 20, 2*time.Second
 	w.faults.spare("insert", "killCursors") // those of the test
-	w.faults.set(0.1)
+	w.faults.set(0.06)
 	p, stop := w.publisher(cfg)
 	var killing sync.WaitGroup
 	done := make(chan struct{})
@@ -41,7 +42,7 @@ func TestSimulation(t *testing.T) {
 			}
 		}
 	})
-	for range 1500 {
+	for range 800 {
 		wr.write(users)
 	}
 	close(done)

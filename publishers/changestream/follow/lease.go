@@ -153,7 +153,7 @@ func (l *lease) update(ctx context.Context, change func() any) error {
 		{Key: "rev", Value: bson.D{{Key: "$lte", Value: l.rev}}}}
 	update := change()
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, min(attemptTimeout, l.term))
+	ctx, cancel := context.WithTimeout(ctx, min(attemptTimeout, l.term/3))
 	defer cancel()
 	res, err := l.rows.UpdateOne(ctx, filter, update)
 	if err != nil {

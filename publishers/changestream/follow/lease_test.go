@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
@@ -38,6 +40,13 @@ func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
 	if err := paused.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
+	for last, end := data(before), time.Now().Add(childLease); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		now := data(w.position())
+		if now < last {
+			t.Fatalf("the position went back from %s to %s", last, now)
+		}
+		last = now
+	}
 	paused.awaits(t, "note", 1)
 	w.insert(6)
 	waitFor(t, "one more", func() bool { return slices.Contains(seen.get(), inserted(6)) })
@@ -56,6 +65,59 @@ func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
 	paused.awaits(t, "handled 7", 1)
 	if paused.said("handled") != 3 {
 		t.Errorf("the woken follower said %v", paused.lines)
+	}
+}
+
+// A save that the network held up must not undo a later one: neither one of the
+// same follower nor one of the follower that took over meanwhile.
+func TestALateSaveIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lease, late time.Duration
+		saves       int64 // held up
+	}{
+		"of the same owner":  {lease: 1500 * time.Millisecond, late: 900 * time.Millisecond, saves: 1},
+		"of an owner before": {lease: 300 * time.Millisecond, late: 1200 * time.Millisecond, saves: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var left, hits atomic.Int64
+			w := newWorld(t, 1, func(c *mongodb.Config) {
+				c.Fault = func(command, namespace string) mongodb.Fault {
+					if command == "update" && namespace == "legacy."+follow.Checkpoints && left.Add(-1) >= 0 {
+						hits.Add(1)
+						return mongodb.Fault{Delay: tc.late}
+					}
+					return mongodb.Fault{}
+				}
+			})
+			var seen log
+			cfg := follow.Config{Handle: seen.handle, Lease: tc.lease, SaveEvery: 10 * time.Millisecond}
+			_, stop := w.follower(cfg)
+			cfg.SaveEvery = time.Second // so that the number of its saves stays below the first one's
+			_, stopSecond := w.start(cfg)
+			for i := range 40 {
+				w.insert(i)
+				time.Sleep(12 * time.Millisecond)
+			}
+			left.Store(tc.saves)
+			w.insert(40)
+			waitFor(t, "a save to be held up", func() bool { return hits.Load() > 0 })
+			for i, last, end := 41, "", time.Now().Add(tc.late+200*time.Millisecond); time.Now().Before(end); i++ {
+				w.insert(i)
+				time.Sleep(5 * time.Millisecond)
+				now := data(w.position())
+				if now < last {
+					t.Fatalf("the position went back from %s to %s", last, now)
+				}
+				last = now
+			}
+			if first, both := w.position().Lookup("epoch").AsInt64() == 1, tc.lease > tc.late; first != both {
+				t.Errorf("the owner changed: %v", !first)
+			}
+			if err := errors.Join(stop(), stopSecond()); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
