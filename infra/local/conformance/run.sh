@@ -40,6 +40,9 @@ against() { # peer's script, name, pattern, package
 
 sandbox                   Kinesis  '^TestSandboxConforms$' ./infra/local/kinesis
 against kinesis-local     Kinesis  '^TestPeerConforms$'    ./infra/local/kinesis
+sandbox                   'Kinesis in CBOR' '^TestSandboxConformsInCBOR$' ./infra/local/kinesis
+against kinesis-local     'Kinesis in CBOR' '^TestPeerConformsInCBOR$'    ./infra/local/kinesis
+against aws-java          'Kinesis in CBOR' '^TestJavaSDK$'               ./infra/local/kinesis
 sandbox                   DynamoDB '^TestSandboxConforms$' ./infra/local/dynamodb
 against dynamodb-local    DynamoDB '^TestPeerConforms$'    ./infra/local/dynamodb
 sandbox                   MongoDB  '^TestSandboxConforms$' ./infra/local/mongodb
@@ -51,6 +54,7 @@ against moto              'Lambda functions' '^TestPeerConforms$'    ./infra/loc
 echo "SKIPPED the Lambda Runtime API: no other implementation of it can be had without Docker"
 against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra/local/lambda
 against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
+against kinesis-local     'records in both encodings'   '^TestPeer'      ./publishers/kinesis/internal/putrecords
 against kinesis-agg       'the aggregate format'        '^TestPeer'      ./events/aggregate
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -255,5 +256,26 @@ func TestSizeIsWhatTheServiceCounts(t *testing.T) {
 	}
 	if r.Size() != want || r.Len() != n {
 		t.Errorf("%d bytes in %d records, want %d in %d", r.Size(), r.Len(), want, n)
+	}
+}
+
+// TestCBORIsWhatTheSDKForJavaSends compares with bytes that Amazon's SDK for
+// Java sent; see TestJavaSDK of infra/local/kinesis, which wrote them down.
+func TestCBORIsWhatTheSDKForJavaSends(t *testing.T) {
+	text, err := os.ReadFile("../../../../infra/local/kinesis/testdata/putrecords-java.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, url := record(t, success)
+	r := putrecords.Request{Encoding: putrecords.CBOR}
+	r.Reset("s")
+	r.Add("k", "", []byte{0, 0xff})
+	r.Add("schlüssel", "7", []byte("→"))
+	r.Add(strings.Repeat("k", 256), "", make([]byte, 300))
+	if _, err := r.Send(t.Context(), newClient(t, url)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := hex.EncodeToString(rec.last(t).body), strings.TrimSpace(string(text)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
