@@ -1,13 +1,13 @@
 package sidecar_test
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-
-	"context"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers"
@@ -40,6 +40,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add(structured, "", "", with("data_base64", "5"))
 	f.Add(structured, "", "", with("data_base64", `"e30="`))
 	f.Add(structured, "", "", with("time", `"2016-11-21T12:00:00Z"`))
+	f.Add(structured, "", "", with("subject", `"a \" } ] , : \\"`))
+	f.Add(batched, "", "", " [ "+good+" , "+with("data", `[{"a":[1,{}]},"]"]`)+"]")
 	f.Add(structured, "", "", with("schemaurl", `{}`))
 	f.Add(structured, "", "", with("datacontentencoding", `"base64"`))
 	f.Fuzz(func(t *testing.T, contentType, name, value, body string) {
@@ -64,10 +66,28 @@ func FuzzRequest(f *testing.F) {
 		if n := strings.Count(w.Body.String(), `"kept":"spool"`); n != len(to.data) {
 			t.Errorf("%d events were told to be kept, %d are: %s", n, len(to.data), w.Body)
 		}
+		sent := objects(contentType, body)
 		for i, data := range to.data {
-			if e, err := events.Decode(data); err != nil || e.PartitionKey != to.keys[i] {
+			e, err := events.Decode(data)
+			if err != nil || e.PartitionKey != to.keys[i] {
 				t.Errorf("%s with key %q: %v", data, to.keys[i], err)
+			}
+			if sent != nil && (len(sent) != len(to.data) || sent[i]["id"] != e.ID || sent[i]["type"] != e.Type) {
+				t.Errorf("%s was sent, and %s published", body, data)
 			}
 		}
 	})
+}
+
+// objects are the events of a body in JSON by another parser, nil for other bodies.
+func objects(contentType, body string) (all []map[string]any) {
+	switch contentType {
+	case structured:
+		body = "[" + body + "]"
+	case batched:
+	default:
+		return nil
+	}
+	_ = json.Unmarshal([]byte(body), &all)
+	return all
 }

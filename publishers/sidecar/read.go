@@ -61,26 +61,15 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 type parser func() (*event.Event, error)
 
 func (h *Handler) readBatch(body []byte, ids http.Header) ([]item, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return nil, fmt.Errorf("%w: a batch is a JSON array of events", events.ErrMalformed)
+	if err := checkJSON(body, '[', "a batch is a JSON array of events"); err != nil {
+		return nil, err
 	}
 	var all []parser
-	for d.More() {
+	for one := range parts(body) {
 		if len(all) == h.cfg.MaxEvents {
 			return nil, fmt.Errorf("%w: a batch has %d events at most; send several", errTooLarge, h.cfg.MaxEvents)
 		}
-		var one json.RawMessage
-		if err := d.Decode(&one); err != nil {
-			return nil, fmt.Errorf("%w: event %d of the batch: %w", events.ErrMalformed, len(all), err)
-		}
 		all = append(all, func() (*event.Event, error) { return parseJSON(one) })
-	}
-	if t, err := d.Token(); err != nil || t != json.Delim(']') {
-		return nil, fmt.Errorf("%w: the array of the batch does not end", events.ErrMalformed)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: there is more after the array of the batch", events.ErrMalformed)
 	}
 	return h.prepare(all, ids)
 }

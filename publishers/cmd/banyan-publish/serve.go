@@ -146,7 +146,10 @@ func (c *serveCommand) serve(ctx context.Context, log *slog.Logger, out outlet, 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer end()
-		return serving.Run(running, servers...)
+		err := serving.Run(running, servers...)
+		s := handler.Stats()
+		log.InfoContext(ctx, "takes nothing in any more", "requests", s.Requests, "kept", s.Kept, "unknown", s.Unknown, "not_kept", s.NotKept)
+		return err
 	})
 	group.Go(func() error { return serving.Run(life, admin) })
 	group.Go(func() error { return out.watch(running) })
