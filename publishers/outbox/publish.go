@@ -159,6 +159,7 @@ func (r *Relay) judge(ctx context.Context, b *batch) error {
 			r.counts.bytes.Add(int64(len(p.data)))
 		case r.cfg.Permanent(err):
 			p.refusal = err
+			r.known.Remove(p.known) // it may be put back
 		case failure == nil:
 			failure = fmt.Errorf("%w: %w", errAgain, err)
 		}

@@ -25,7 +25,7 @@ type Relay struct {
 	refused  *mongo.Collection
 	counts   counts
 
-	known *lru.Cache[string, struct{}] // events published or on their way; the reader's own
+	known *lru.Cache[string, struct{}] // events published or on their way, added by the reader
 	lost  atomic.Bool                  // something failed: forget what is known before reading again
 	epoch int64                        // of the lease that known belongs to; the reader's own
 	queue chan *batch                  // to the cleaner, in the order of publishing

@@ -318,6 +318,84 @@ func TestPoisonIsMovedAside(t *testing.T) {
 	})
 }
 
+// What was refused is tried again when it is put back: in vain as long as nothing
+// has changed, and then not.
+func TestWhatWasRefusedCanBePutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	large := event("key", 0)
+	large.Data = []byte(`"` + strings.Repeat("x", 70<<10) + `"`)
+	r, stop := w.relay()
+	doc, err := outbox.Embed(bson.D{{Key: "_id", Value: "doc"}}, large)
+	w.must(err)
+	_, err = w.users.InsertOne(w.ctx, doc)
+	w.must(err)
+	large.ID, large.PartitionKey = "other/0", "other"
+	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
+		return outbox.Insert(ctx, w.outbox, large)
+	}))
+	w.await("the refusals", func() bool { return r.Status().Refused == 2 && r.Status().Waiting == 0 })
+	for _, id := range w.refused() {
+		w.must(r.Redrive(w.ctx, id))
+	}
+	w.await("the refusals", func() bool { return r.Status().Refused == 4 && r.Status().Waiting == 0 })
+	w.stop(stop)
+	cfg := publisherConfig(w.stream)
+	cfg.MaxRecordBytes = 1 << 20
+	p, err := kinesis.New(w.ctx, cfg)
+	w.must(err)
+	defer func() { _ = p.Close(w.ctx) }()
+	r, stop = w.relay(func(c *outbox.Config) { c.Publisher = p })
+	refused := w.refused()
+	for _, id := range refused {
+		w.must(r.Redrive(w.ctx, id))
+	}
+	w.await("the events", func() bool { return len(w.read()) == 2 })
+	w.awaitEmpty()
+	w.stop(stop)
+	w.check(map[string]int{"key": 1, "other": 1})
+	if left := w.refused(); len(left) > 0 {
+		t.Errorf("still refused: %v", left)
+	}
+	if err := r.Redrive(w.ctx, refused[0]); !errors.Is(err, outbox.ErrGone) {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+// An event whose document is gone stays where it was moved to.
+func TestARefusedEventOfADeletedDocumentStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, stop := w.relay()
+	_, err := w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: bson.A{"junk"}}})
+	w.must(err)
+	w.await("the refusal", func() bool { return r.Status().Refused == 1 && r.Status().Waiting == 0 })
+	w.stop(stop)
+	_, err = w.users.DeleteOne(w.ctx, bson.D{})
+	w.must(err)
+	if err := r.Redrive(w.ctx, w.refused()[0]); !errors.Is(err, outbox.ErrGone) {
+		t.Error(err)
+	}
+	if n := len(w.refused()); n != 1 {
+		t.Errorf("%d are left", n)
+	}
+}
+
+// refused are the ids of what was moved aside.
+func (w *world) refused() (ids []string) {
+	w.t.Helper()
+	cursor, err := w.db.Collection("outbox_refused").Find(w.ctx, bson.D{})
+	w.must(err)
+	var all []struct {
+		ID string `bson:"_id"`
+	}
+	w.must(cursor.All(w.ctx, &all))
+	for _, r := range all {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
 // checkRefused finds each entry by a part of it and holds the reason against a
 // part of that.
 func (w *world) checkRefused(want map[string]string) {
