@@ -17,7 +17,6 @@ import (
 type draining struct {
 	cancel     context.CancelCauseFunc // nil while there is none
 	done       chan struct{}
-	inFlight   int
 	untilEmpty bool
 }
 
@@ -57,10 +56,11 @@ func (d *draining) check(kept *state) {
 //
 // After a failure that passes, everything from that event on is sent again. So
 // for one partition key the first occurrences of events are in order as long as
-// the publisher never fails one event and then keeps a later one of the same key
-// that it had taken in already. The Kinesis publisher does so only where the
-// service refuses a whole request for good, as for missing permissions, and the
-// next one is allowed. Who cannot bear that sets Config.PerKey to 1.
+// the publisher never fails one event and keeps a later one of the same key,
+// before it was given the failed one again. A publisher that retries by itself, as
+// the Kinesis one does for throttling, time-outs and internal failures, has no
+// such failures. For one that has, Config.PerKey can be 1: each event then waits
+// for the one of its key before, and what drains is that much slower.
 //
 // One drain can run at a time, another gets [ErrDraining]. [ErrBroken] ends it.
 func (s *Spool) Drain(ctx context.Context, to publishers.Publisher) error {
@@ -230,6 +230,7 @@ func (r *round) send(ctx context.Context) error {
 // has taken in always gets to who settles.
 func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	if rec.err != nil {
+		r.drain.s.inFlight.Add(1)
 		r.flights <- flight{number: rec.number, refused: rec.err}
 		return nil
 	}
@@ -247,6 +248,7 @@ func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	default:
 		return err
 	}
+	r.drain.s.inFlight.Add(1)
 	r.flights <- flight{rec.number, key, receipt, err}
 	return nil
 }
@@ -260,13 +262,17 @@ func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure er
 		err := f.refused
 		if err == nil {
 			_, err = f.receipt.Wait(grace)
-			r.keys.leave(f.key)
 		}
+		r.drain.s.inFlight.Add(-1)
 		if failure != nil {
 			continue
 		}
 		if failure = r.drain.judge(f, err, grace); failure != nil {
 			stop()
+			continue
+		}
+		if f.refused == nil {
+			r.keys.leave(f.key)
 		}
 	}
 	return failure

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type Spool struct {
 	writing sync.WaitGroup
 	work    chan struct{} // holds a token when the writer should look
 	arrived chan struct{} // holds a token when there is more to drain
+
+	inFlight atomic.Int64 // passed on, not yet acknowledged
 
 	closeOnce sync.Once
 	closeErr  error

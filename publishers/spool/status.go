@@ -48,7 +48,7 @@ func (s *Spool) Status() Status {
 	st := Status{
 		Path: s.cfg.Path, Sync: s.cfg.Sync,
 		Events: s.kept.Events, Bytes: s.kept.Bytes, Pending: s.queue.events, Waiting: len(s.queue.waiting),
-		InFlight: s.drain.inFlight, Draining: s.drain.cancel != nil,
+		InFlight: int(s.inFlight.Load()), Draining: s.drain.cancel != nil,
 		Refused: s.kept.Refused, TakenIn: s.kept.TakenIn, Forwarded: s.kept.Forwarded,
 		Unsynced: s.unsynced, MaxBytes: s.cfg.MaxBytes, MaxEvents: s.cfg.MaxEvents,
 		Failing: s.trouble.lasts, LastErrorAt: s.trouble.at, Salvages: s.salvages,
