@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type world struct {
 	client *awskinesis.Client
 	url    string
 	faults *fault.Injector
+	away   atomic.Bool // it cannot be reached
 }
 
 const (
@@ -50,7 +52,12 @@ func newWorld(t *testing.T, plan string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(server)
+	front := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		if w.away.Load() && strings.HasSuffix(in.Header.Get("X-Amz-Target"), ".PutRecords") {
+			panic(http.ErrAbortHandler) // the connection breaks
+		}
+		server.ServeHTTP(out, in)
+	}))
 	t.Cleanup(front.Close)
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
