@@ -46,6 +46,6 @@
 // of the body, which is 1.33 in JSON and 1 in CBOR; about as much for the system
 // calls that write it; MD5 0.24 (1.3 by crypto/md5, which was more than the rest);
 // base64 0.06 (0.8 by encoding/base64); copying 0.05 in CBOR and 0.1 in JSON. A
-// request as such costs 120 to 150 us, half of that in the SDK's middleware and
-// half in net/http and the system, with or without this package.
+// request as such costs 120 to 150 us, a third of that in the SDK's middleware and
+// the rest in net/http and the system, with or without this package.
 package putrecords

@@ -165,6 +165,8 @@ func TestUnknownOutcomeIsNotSentAgain(t *testing.T) {
 		"no answer":           func(_ received, w http.ResponseWriter) { panic(http.ErrAbortHandler) },
 		"a malformed success": reply(200, cborType, "\xff"),
 		"throttled":           reply(400, cborType, inCBOR(t, `{"__type":"ProvisionedThroughputExceededException"}`)),
+		"a slow request":      reply(408, "text/html", `<html>`),
+		"a proxy's limit":     reply(429, jsonType, `{}`),
 		"denied":              reply(403, jsonType, `{"__type":"AccessDeniedException"}`),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -134,12 +134,18 @@ func refusesEncoding(err error) bool {
 		return false
 	}
 	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return status == http.StatusUnsupportedMediaType || status == http.StatusBadRequest || status == http.StatusNotFound
+	if errors.As(err, &api) {
+		switch api.ErrorCode() {
+		case "SerializationException", "UnknownOperationException", "UnsupportedMediaTypeException":
+			return true
+		case "UnknownError": // which the SDK says where it found none
+		default:
+			return false
+		}
 	}
-	switch api.ErrorCode() {
-	case "SerializationException", "UnknownOperationException", "UnsupportedMediaTypeException", "UnknownError":
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType:
 		return true
 	}
-	return status == http.StatusUnsupportedMediaType
+	return false
 }
