@@ -51,9 +51,10 @@ func (p *Publisher) images(ctx context.Context) (after, before options.FullDocum
 	return options.UpdateLookup, options.WhenAvailable, nil
 }
 
-// withImages has the collections that exist.
+// withImages has the collections that exist, views left out.
 func (p *Publisher) withImages(ctx context.Context) (map[string]bool, error) {
-	cur, err := p.cfg.Database.ListCollections(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}}})
+	ours := bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}}, {Key: "type", Value: "collection"}}
+	cur, err := p.cfg.Database.ListCollections(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
@@ -98,16 +99,24 @@ func alreadyThere(err error) bool {
 	return errors.As(err, &server) && server.HasErrorCode(namespaceExists)
 }
 
+// errCollectionGone refuses an update that cannot be told any more.
+var errCollectionGone = errors.New("the document cannot be looked up for the update: its collection was dropped or renamed meanwhile; post-images keep it")
+
 // lookUp reads the document of an update for which the server told none: one
-// whose image has expired or was not kept yet, or was not asked for.
+// whose image has expired or was not kept yet, or was not asked for, or one that
+// was gone already. That it is gone is true only while its collection is there.
 func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
-	if c.Operation != "update" || c.Full != nil || p.after == options.UpdateLookup {
+	if c.Operation != "update" || c.Full != nil {
 		return nil
 	}
 	doc, err := p.cfg.Database.Collection(c.Collection).FindOne(ctx, c.Key).Raw()
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return nil
+	if !errors.Is(err, mongo.ErrNoDocuments) {
+		c.Full = doc
+		return err
 	}
-	c.Full = doc
+	there, err := p.withImages(ctx)
+	if _, exists := there[c.Collection]; err == nil && !exists {
+		return errCollectionGone
+	}
 	return err
 }

@@ -21,7 +21,6 @@ type Publisher struct {
 	cfg   Config
 	ready chan struct{}
 	once  sync.Once
-	after options.FullDocument // what Run found out about images
 
 	mu       sync.Mutex
 	follower *follow.Follower
@@ -85,7 +84,6 @@ func (p *Publisher) newFollower(ctx context.Context) (*follow.Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.after = after
 	f, err := p.follow(after, before)
 	if err != nil {
 		return nil, err
@@ -131,7 +129,10 @@ func (p *Publisher) handle(ctx context.Context, c Change) ([]publishers.Receipt,
 		p.counted(func(s *Status) { s.Ignored++ })
 		return nil, nil
 	}
-	if err := p.lookUp(ctx, &c); err != nil {
+	switch err := p.lookUp(ctx, &c); {
+	case errors.Is(err, errCollectionGone):
+		return nil, p.refuse(ctx, &c, p.identify(&c, ""), "", nil, err)
+	case err != nil:
 		return nil, fmt.Errorf("look up the document: %w", err)
 	}
 	return p.publish(ctx, &c, "")

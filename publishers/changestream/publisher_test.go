@@ -332,6 +332,37 @@ func TestStopsOnceForADrop(t *testing.T) {
 	}
 }
 
+// TestLookUpAfterARename: an update whose document is out of sight, not deleted,
+// is no update of a deleted document.
+func TestLookUpAfterARename(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := w.config(parse(t, usersMapping))
+	cfg.FollowOn = true
+	_, stop := w.publisher(cfg)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.do(w.users.InsertOne(w.ctx, doc("_id", id(1), "name", "x")))
+	w.do(w.users.UpdateByID(w.ctx, id(1), set("version", 2)))
+	w.do(nil, w.mongo.Database("admin").RunCommand(w.ctx, doc("renameCollection", "legacy.users", "to", "legacy.elsewhere")).Err())
+	w.do(nil, w.db.CreateView(w.ctx, "users", "elsewhere", bson.A{doc("$match", doc("_id", 0))}))
+	p, stop := w.publisher(cfg)
+	waitFor(t, "a dead letter", func() bool { return p.Status().Refused == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if letters := w.refused(); !strings.Contains(letters[0].Reason, "renamed") || letters[0].Change.Updated.Lookup("version").AsInt64() != 2 {
+		t.Errorf("%+v", letters)
+	}
+	again, err := changestream.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := again.Redrive(w.ctx); err != nil || done != (changestream.Redriven{Refused: 1}) || len(w.refused()) != 1 {
+		t.Errorf("driven again: %+v %v", done, err)
+	}
+}
+
 // TestOneTransaction: all changes of one have one cluster time, and still each
 // event an id of its own, and an order.
 func TestOneTransaction(t *testing.T) {

@@ -2,6 +2,7 @@ package changestream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -54,6 +55,12 @@ func (p *Publisher) redrive(ctx context.Context, letter *Refused) (again bool, e
 	c := letter.Change.change()
 	if len(letter.Left) > 0 || p.cfg.Mapping.Collections[c.Collection] == nil {
 		return true, nil
+	}
+	switch err := p.lookUp(ctx, c); {
+	case errors.Is(err, errCollectionGone):
+		return true, nil
+	case err != nil:
+		return false, err
 	}
 	id := p.identify(c, letter.Change.Snapshot)
 	receipts, err := p.publishAs(ctx, c, id, letter.Change.Snapshot)

@@ -118,8 +118,8 @@ func (l *lease) save(ctx context.Context, p position) error {
 			{Key: "rev", Value: l.rev},
 			{Key: "expires", Value: l.expiry()},
 			{Key: "updatedAt", Value: "$$NOW"},
-			{Key: "start", Value: p.start},
-			{Key: "clusterTime", Value: p.at},
+			{Key: "start", Value: stamp(p.start)},
+			{Key: "clusterTime", Value: stamp(p.at)},
 			{Key: "n", Value: p.index},
 			{Key: "after", Value: p.after},
 			{Key: "token", Value: literal(p.token)},
@@ -127,6 +127,14 @@ func (l *lease) save(ctx context.Context, p position) error {
 		}
 		return mongo.Pipeline{{{Key: "$set", Value: set}}}
 	})
+}
+
+// stamp writes none for zero, which a server takes for "now".
+func stamp(t bson.Timestamp) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
 }
 
 func literal(doc bson.Raw) any {
