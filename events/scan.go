@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -49,15 +50,12 @@ func (c *scanner) end() error {
 }
 
 func (c *scanner) space() {
-	for c.i < len(c.s) {
-		switch c.s[c.i] {
-		case ' ', '\t', '\n', '\r':
-			c.i++
-		default:
-			return
-		}
+	for c.i < len(c.s) && c.s[c.i] <= ' ' && isSpace(c.s[c.i]) {
+		c.i++
 	}
 }
+
+func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\r' }
 
 // peek is 0 at the end, which is not a character of JSON.
 func (c *scanner) peek() byte {
@@ -79,8 +77,7 @@ func (c *scanner) take(b byte) bool {
 func (c *scanner) value(depth int) error {
 	switch b := c.peek(); {
 	case b == '"':
-		_, _, err := c.span()
-		return err
+		return c.quoted()
 	case b == '{':
 		return c.object(depth)
 	case b == '[':
@@ -114,7 +111,10 @@ func (c *scanner) object(depth int) error {
 		return nil
 	}
 	for {
-		if _, _, err := c.name(); err != nil {
+		if err := c.quoted(); err != nil {
+			return err
+		}
+		if err := c.colon(); err != nil {
 			return err
 		}
 		if err := c.value(depth + 1); err != nil {
@@ -150,12 +150,16 @@ func (c *scanner) name() (text string, escaped bool, err error) {
 	if text, escaped, err = c.span(); err != nil {
 		return "", false, err
 	}
+	return text, escaped, c.colon()
+}
+
+func (c *scanner) colon() error {
 	c.space()
 	if !c.take(':') {
-		return "", false, c.fail("a colon")
+		return c.fail("a colon")
 	}
 	c.space()
-	return text, escaped, nil
+	return nil
 }
 
 // more reads the comma before the next element, or the end.
@@ -173,25 +177,33 @@ func (c *scanner) more(end byte) (bool, error) {
 
 // span reads a string and returns what is between its quotes, as written.
 func (c *scanner) span() (text string, escaped bool, err error) {
-	if !c.take('"') {
-		return "", false, c.fail("a string")
+	start := c.i + 1
+	if err := c.quoted(); err != nil {
+		return "", false, err
 	}
-	start := c.i
+	text = c.s[start : c.i-1]
+	return text, strings.IndexByte(text, '\\') >= 0, nil
+}
+
+// quoted skips a string.
+func (c *scanner) quoted() error {
+	if !c.take('"') {
+		return c.fail("a string")
+	}
 	for {
 		c.i += ordinary(c.s[c.i:])
 		switch {
 		case c.i == len(c.s):
-			return "", false, c.fail("a closing quote")
+			return c.fail("a closing quote")
 		case c.s[c.i] == '"':
 			c.i++
-			return c.s[start : c.i-1], escaped, nil
+			return nil
 		case c.s[c.i] == '\\':
-			escaped = true
 			if err := c.escape(); err != nil {
-				return "", false, err
+				return err
 			}
 		default:
-			return "", false, c.fail("no control character")
+			return c.fail("no control character")
 		}
 	}
 }
