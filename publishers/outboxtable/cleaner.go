@@ -20,6 +20,8 @@ const (
 	cleanerBatch = 25 // the most of a BatchWriteItem
 	cleanerTries = 4
 	cleanerTime  = 5 * time.Second
+	// cleanerLinger is short against the age at which anything is swept.
+	cleanerLinger = 100 * time.Millisecond
 )
 
 // Cleaner deletes the entries of an owner that publishes its events by itself,
@@ -96,30 +98,31 @@ func (c *Cleaner) run() {
 	}
 }
 
-// gather takes what waits, as much as goes into a request. One key may not be
-// in it twice.
+// gather waits a moment for company, as much as goes into a request. One key may
+// not be in it twice.
 func (c *Cleaner) gather(first Entry) []types.WriteRequest {
+	over := time.NewTimer(cleanerLinger)
+	defer over.Stop()
 	seen := map[string]bool{}
 	var batch []types.WriteRequest
-	add := func(e Entry) {
+	for e := first; ; {
 		if key := e.PartitionKey + "\x00" + e.SortKey; !seen[key] {
 			seen[key] = true
 			batch = append(batch, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: keyOf(e.PartitionKey, e.SortKey)}})
 		}
-	}
-	add(first)
-	for len(batch) < cleanerBatch {
+		if len(batch) == cleanerBatch {
+			return batch
+		}
+		var open bool
 		select {
-		case e, ok := <-c.queue:
-			if !ok {
+		case e, open = <-c.queue:
+			if !open {
 				return batch
 			}
-			add(e)
-		default:
+		case <-over.C:
 			return batch
 		}
 	}
-	return batch
 }
 
 func (c *Cleaner) remove(batch []types.WriteRequest) error {
