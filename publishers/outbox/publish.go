@@ -51,8 +51,9 @@ type batch struct {
 // passage is one entry on its way.
 type passage struct {
 	entry
-	receipt publishers.Receipt // nil for what was refused at once
-	refusal error              // why it is moved aside
+	receipt  publishers.Receipt // nil for what was refused at once
+	repeated bool               // the receipt is that of an earlier one of the same event
+	refusal  error              // why it is moved aside
 }
 
 // Done implements publishers.Receipt.
@@ -68,29 +69,34 @@ func (b *batch) Wait(ctx context.Context) (events.Position, error) {
 	}
 }
 
+// news counts what was not known before.
+func (b *batch) news() (n int64) {
+	for _, p := range b.entries {
+		if !p.repeated {
+			n++
+		}
+	}
+	return n
+}
+
 func (b *batch) settle(err error) {
 	b.err = err
 	close(b.done)
 }
 
-// publish hands those of the entries on that are not known. The batch is nil if
-// that is none.
+// publish hands entries on. One that is known already has the fate of the earlier
+// one: it is taken out of the database when that is published. The batch is nil if
+// there is nothing.
 func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue) (*batch, error) {
 	b := &batch{origin: o, done: make(chan struct{})}
 	first := o.number
 	for i, raw := range found {
 		o.number = first + i
 		p := &passage{}
-		p.entry, p.refusal = parse(raw, o)
-		if p.refusal == nil {
-			if r.known.Contains(p.known) {
-				r.counts.repeated.Add(1)
-				continue
-			}
-			if p.receipt, b.broken = r.enqueue(ctx, p); b.broken != nil {
+		if p.entry, p.refusal = parse(raw, o); p.refusal == nil {
+			if b.broken = r.pass(ctx, p); b.broken != nil {
 				break
 			}
-			r.known.Add(p.known, struct{}{})
 		}
 		b.entries = append(b.entries, p)
 	}
@@ -101,6 +107,18 @@ func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue) (
 		return nil, err
 	}
 	return b, b.broken
+}
+
+// pass gives an event its receipt, or a refusal.
+func (r *Relay) pass(ctx context.Context, p *passage) (err error) {
+	if p.receipt, p.repeated = r.known.Get(p.known); p.repeated {
+		r.counts.repeated.Add(1)
+		return nil
+	}
+	if p.receipt, err = r.enqueue(ctx, p); p.receipt != nil {
+		r.known.Add(p.known, p.receipt)
+	}
+	return err
 }
 
 // enqueue waits for a publisher that cannot take anything in now; nothing else is
@@ -154,6 +172,7 @@ func (r *Relay) judge(ctx context.Context, b *batch) error {
 		}
 		_, err := p.receipt.Wait(ctx)
 		switch {
+		case err == nil && p.repeated:
 		case err == nil:
 			r.counts.published.Add(1)
 			r.counts.bytes.Add(int64(len(p.data)))

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
@@ -25,10 +26,10 @@ type Relay struct {
 	refused  *mongo.Collection
 	counts   counts
 
-	known *lru.Cache[string, struct{}] // events published or on their way, added by the reader
-	lost  atomic.Bool                  // something failed: forget what is known before reading again
-	epoch int64                        // of the lease that known belongs to; the reader's own
-	queue chan *batch                  // to the cleaner, in the order of publishing
+	known *lru.Cache[string, publishers.Receipt] // events published or on their way, added by the reader
+	lost  atomic.Bool                            // something failed: forget what is known before reading again
+	epoch int64                                  // of the lease that known belongs to; the reader's own
+	queue chan *batch                            // to the cleaner, in the order of publishing
 }
 
 // New checks cfg. Nothing is asked of the server before Run.
@@ -45,7 +46,7 @@ func New(cfg Config) (*Relay, error) {
 		queue:    make(chan *batch, cfg.Window),
 	}
 	var err error
-	if r.known, err = lru.New[string, struct{}](cfg.Remember); err != nil {
+	if r.known, err = lru.New[string, publishers.Receipt](cfg.Remember); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
 	}
 	if r.follower, err = follow.New(r.following()); err != nil {

@@ -19,7 +19,8 @@ type Status struct {
 	Swept int64
 	// Refused counts events that were moved aside.
 	Refused int64
-	// Repeated counts entries passed over because they had been published.
+	// Repeated counts entries that were published already when they were found, and
+	// only taken out of the database.
 	Repeated int64
 	// Stuck counts refusals of documents to be cleaned up.
 	Stuck int64

@@ -167,7 +167,7 @@ func (r *Relay) sweepPage(ctx context.Context, name string, at bson.Timestamp, p
 		}
 		if b != nil {
 			batches = append(batches, b)
-			r.counts.swept.Add(int64(len(b.entries)))
+			r.counts.swept.Add(b.news())
 		}
 	}
 	for _, b := range batches {
