@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +87,23 @@ func (p *process) kill() {
 	_ = p.Process.Kill()
 	<-p.done
 	_ = p.Wait()
+}
+
+// pause stops the process and waits until it stands.
+func (p *process) pause(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	state := fmt.Sprintf("/proc/%d/stat", p.Process.Pid)
+	if _, err := os.Stat(state); err != nil {
+		time.Sleep(200 * time.Millisecond) // no Linux: nobody tells
+		return
+	}
+	waitFor(t, "the child to stand", func() bool {
+		stat, err := os.ReadFile(state)
+		return err == nil && strings.Contains(string(stat), ") T ")
+	})
 }
 
 // said tells how many lines begin with prefix.

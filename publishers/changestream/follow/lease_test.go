@@ -24,9 +24,7 @@ func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
 	paused.awaits(t, "ready", 1)
 	w.insert(1, 2)
 	paused.awaits(t, "handled", 2)
-	if err := paused.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	paused.pause(t)
 	w.insert(3)
 	var seen log
 	_, stop := w.follower(follow.Config{Handle: seen.handle, Lease: childLease})
@@ -126,11 +124,11 @@ func data(position bson.Raw) string { return position.Lookup("token", "_data").S
 func TestOnlyOneFollows(t *testing.T) {
 	w := newWorld(t, 1)
 	var first, second log
-	a, stopA := w.follower(follow.Config{Handle: first.handle, Lease: 400 * time.Millisecond})
-	b, stopB := w.start(follow.Config{Handle: second.handle, Lease: 400 * time.Millisecond})
+	a, stopA := w.follower(follow.Config{Handle: first.handle, Lease: time.Second})
+	b, stopB := w.start(follow.Config{Handle: second.handle, Lease: time.Second})
 	w.insert(1, 2, 3)
 	waitFor(t, "the first to handle", func() bool { return len(first.get()) == 3 })
-	time.Sleep(600 * time.Millisecond) // longer than the lease, which is renewed
+	time.Sleep(1300 * time.Millisecond) // longer than the lease, which is renewed
 	if len(second.get()) > 0 || b.Status().Following || !a.Status().Following {
 		t.Fatalf("both follow: %v %v", first.get(), second.get())
 	}
@@ -172,7 +170,7 @@ func TestKilledRightAfterTheStart(t *testing.T) {
 func TestHeartbeatsDoNotOvertake(t *testing.T) {
 	w := newWorld(t, 1)
 	slow := newReceipt()
-	f, stop := w.follower(follow.Config{Lease: 400 * time.Millisecond, Grace: 50 * time.Millisecond,
+	f, stop := w.follower(follow.Config{Lease: 900 * time.Millisecond, Grace: 50 * time.Millisecond,
 		Handle: func(context.Context, follow.Change) ([]publishers.Receipt, error) {
 			return []publishers.Receipt{slow}, nil
 		}})
