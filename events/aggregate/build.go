@@ -65,12 +65,6 @@ func (b *Builder) Size() int {
 	return Overhead + len(b.keys.encoded) + len(b.hashes.encoded) + b.bytes
 }
 
-// Has tells whether a record with that partition key was added.
-func (b *Builder) Has(partitionKey string) bool {
-	_, ok := b.keys.index[partitionKey]
-	return ok
-}
-
 // place is where a record goes, and what it costs.
 type place struct {
 	key, hash         uint32
@@ -99,16 +93,13 @@ func messageSize(r pending) int {
 	return n
 }
 
-// SizeWith is how many bytes the aggregate would have with r added.
-func (b *Builder) SizeWith(r Record) int { return b.Size() + b.place(r).cost() }
-
 // Add appends r; its index in the aggregate is the Len before. The data is not
 // copied: it must stay as it is until the aggregate is written and the builder
 // reset.
 func (b *Builder) Add(r Record) { b.put(r, b.place(r)) }
 
 // AddWithin adds r if the aggregate has at most so many bytes then, and tells
-// whether it did. It costs less than asking SizeWith first.
+// whether it did.
 func (b *Builder) AddWithin(r Record, most int) bool {
 	p := b.place(r)
 	if b.Size()+p.cost() > most {

@@ -130,8 +130,11 @@ func refusesEncoding(err error) bool {
 		return false
 	}
 	status := response.HTTPStatusCode()
-	if status < 400 || status >= 500 {
+	switch {
+	case status < 400 || status >= 500:
 		return false
+	case status == http.StatusUnsupportedMediaType:
+		return true
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -143,9 +146,5 @@ func refusesEncoding(err error) bool {
 			return false
 		}
 	}
-	switch status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType:
-		return true
-	}
-	return false
+	return status == http.StatusBadRequest || status == http.StatusNotFound
 }

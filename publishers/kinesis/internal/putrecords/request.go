@@ -41,7 +41,6 @@ type Request struct {
 	stream  string
 	entries []entry
 	bytes   int
-	written int // what the last body had, as a guess for the next
 
 	client   API // that was last seen
 	sdk      bool
