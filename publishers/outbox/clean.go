@@ -93,15 +93,8 @@ func (b *batch) isPublished() bool {
 
 // cleanUp removes what is published or refused, however often that takes.
 func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
-	for _, b := range group {
-		for _, p := range b.entries {
-			if p.refusal == nil {
-				continue
-			}
-			if err := r.untilDone(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
-				return err
-			}
-		}
+	if err := r.moveAll(ctx, group); err != nil {
+		return err
 	}
 	for name, outbox := range r.outboxes {
 		if err := r.deleteFrom(ctx, outbox, group, name); err != nil {
@@ -138,7 +131,7 @@ func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) e
 func (r *Relay) deleteFrom(ctx context.Context, outbox *mongo.Collection, group []*batch, name string) error {
 	ids := bson.A{}
 	for _, b := range group {
-		if b.origin != nil && b.origin.collection == name {
+		if b.origin != nil && b.origin.collection == name && !b.entries[0].stays {
 			ids = append(ids, b.origin.document.Lookup("_id"))
 		}
 	}
@@ -155,7 +148,7 @@ func (r *Relay) deleteFrom(ctx context.Context, outbox *mongo.Collection, group 
 type leftover struct {
 	document bson.Raw
 	ids      bson.A // of events, each once
-	values   bson.A // whole, for what has no id or was refused
+	values   bson.A // whole, for what has no id or is no event
 }
 
 // leftovers sorts a group by document.
@@ -172,14 +165,16 @@ func (f Field) leftovers(group []*batch, name string) (all []*leftover) {
 			all = append(all, l)
 		}
 		for _, p := range b.entries {
-			l.add(p)
+			if !p.stays {
+				l.add(p)
+			}
 		}
 	}
 	return all
 }
 
 func (l *leftover) add(p *passage) {
-	if p.refusal != nil || absent(p.id) {
+	if !p.named() {
 		l.values = append(l.values, p.raw)
 		return
 	}

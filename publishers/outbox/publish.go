@@ -54,6 +54,7 @@ type passage struct {
 	receipt  publishers.Receipt // nil for what was refused at once
 	repeated bool               // the receipt is that of an earlier one of the same event
 	refusal  error              // why it is moved aside
+	stays    bool               // it is refused and cannot be moved
 }
 
 // Done implements publishers.Receipt.

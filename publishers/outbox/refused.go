@@ -4,11 +4,59 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
+
+// What of an entry fits into a request that moves it: a document may have 16 MiB,
+// and where an entry is known by nothing but its value, an update says that twice.
+const (
+	maxMoved   = 16<<20 - 64<<10
+	maxByValue = 6 << 20
+	maxReason  = 1000
+)
+
+// movable says whether a refused entry can be kept elsewhere and taken out of
+// where it is. One that cannot stays: so it is not lost, and holds up nobody.
+func (p *passage) movable(o *origin) bool {
+	if !o.outbox && !p.named() && len(p.raw.Value) > maxByValue {
+		return false
+	}
+	return len(p.raw.Value)+len(o.document) <= maxMoved
+}
+
+// named says whether the entry can be told from others of the array by its id.
+func (p *passage) named() bool { return p.known != "" && !absent(p.id) }
+
+// moveAll moves aside what was refused.
+func (r *Relay) moveAll(ctx context.Context, group []*batch) error {
+	for _, b := range group {
+		for _, p := range b.entries {
+			if p.refusal == nil {
+				continue
+			}
+			if p.stays = !p.movable(b.origin); p.stays {
+				r.counts.stuck.Add(1)
+				r.cfg.Log.Error("an event is refused, and too large to be moved aside: it stays where it is", "collection", b.origin.collection,
+					"document", b.origin.document.Lookup("_id").String(), "reason", reasonOf(p))
+				continue
+			}
+			if err := r.untilDone(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reasonOf is the refusal, cut to a length: it may quote what was refused.
+func reasonOf(p *passage) string {
+	reason := p.refusal.Error()
+	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
+}
 
 // moveAside keeps an entry that cannot be published, whole and with the reason,
 // in the collection of refused ones. It is the same document however often the
@@ -20,7 +68,7 @@ func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
 		{Key: "collection", Value: o.collection},
 		{Key: "document", Value: o.document},
 		{Key: "entry", Value: p.raw},
-		{Key: "reason", Value: p.refusal.Error()},
+		{Key: "reason", Value: reasonOf(p)},
 		{Key: "relay", Value: r.cfg.Name},
 	}
 	out, err := r.refused.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}},
@@ -28,7 +76,7 @@ func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
 	if err == nil && out.UpsertedCount > 0 {
 		r.counts.refused.Add(1)
 		r.cfg.Log.Error("an event was moved aside", "relay", r.cfg.Name, "collection", o.collection,
-			"document", o.document.Lookup("_id").String(), "refused", r.refused.Name(), "id", id, "reason", p.refusal)
+			"document", o.document.Lookup("_id").String(), "refused", r.refused.Name(), "id", id, "reason", reasonOf(p))
 	}
 	return err
 }

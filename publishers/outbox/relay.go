@@ -119,8 +119,8 @@ func (r *Relay) Ready() <-chan struct{} { return r.follower.Ready() }
 
 // Run relays until ctx ends, which is no error, or something is wrong that will
 // not pass: no change streams, or missing rights. While MongoDB or the publisher
-// cannot be reached it waits. Where the position fell off the oplog it takes a new
-// one and searches the collections for what it missed.
+// cannot be reached it waits. Where the position fell off the oplog, or the next
+// change is too large to be told, it takes a new one and searches the collections for what it missed.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.Ensure(ctx); err != nil && ctx.Err() == nil {
 		r.cfg.Log.Warn("the sweep will read whole collections: no index", "relay", r.cfg.Name, "error", err)
@@ -146,7 +146,7 @@ func (r *Relay) follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, follow.ErrHistoryLost) {
+		if !errors.Is(err, follow.ErrHistoryLost) && !errors.Is(err, follow.ErrEventTooLarge) {
 			return err
 		}
 		if err := r.recover(ctx, err); err != nil {
@@ -155,7 +155,7 @@ func (r *Relay) follow(ctx context.Context) error {
 	}
 }
 
-// recover forgets a position that the server no longer has. The next one is taken
+// recover forgets a position that the server no longer has, or cannot go on from. The next one is taken
 // before the collections are searched, and the search comes before the first
 // change that is read from there. So what was written before is found where it
 // waits, since an event leaves the database only when it is published, and what
@@ -163,7 +163,7 @@ func (r *Relay) follow(ctx context.Context) error {
 // cannot do so: nothing in a document tells which changes made it.)
 func (r *Relay) recover(ctx context.Context, lost error) error {
 	r.counts.recovered.Add(1)
-	r.cfg.Log.Warn("the history was lost; the collections are searched for events that wait", "relay", r.cfg.Name, "error", lost)
+	r.cfg.Log.Warn("the change stream cannot go on from its position; the collections are searched for events that wait", "relay", r.cfg.Name, "error", lost)
 	err := r.follower.Forget(ctx)
 	switch {
 	case err == nil, errors.Is(err, follow.ErrFollowed): // then the other one does it

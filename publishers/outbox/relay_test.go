@@ -318,6 +318,32 @@ func TestPoisonIsMovedAside(t *testing.T) {
 	})
 }
 
+// What is refused and too large to be moved stays where it is, and holds up nobody.
+func TestWhatIsTooLargeToBeMovedStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, stop := w.relay()
+	entries, err := outbox.Entries(event("key", 0))
+	w.must(err)
+	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: bson.A{strings.Repeat("x", 7<<20), entries[0], "small"}}})
+	w.must(err)
+	_, err = w.outbox.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "large"}, {Key: "x", Value: strings.Repeat("x", 16<<20-1000)}})
+	w.must(err)
+	w.must(w.push(w.ctx, "other", "key", 1))
+	w.await("the rest", func() bool { s := r.Status(); return s.Published == 2 && s.Waiting == 0 })
+	w.stop(stop)
+	w.check(map[string]int{"key": 2})
+	if s := r.Status(); s.Stuck < 2 || s.Refused != 1 || len(w.refused()) != 1 {
+		t.Errorf("status %+v", s)
+	}
+	if n, err := w.users.CountDocuments(w.ctx, bson.D{{Key: "_outbox", Value: bson.D{{Key: "$size", Value: 1}}}}); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := w.outbox.CountDocuments(w.ctx, bson.D{}); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
 // What was refused is tried again when it is put back: in vain as long as nothing
 // has changed, and then not.
 func TestWhatWasRefusedCanBePutBack(t *testing.T) {

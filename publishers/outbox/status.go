@@ -27,7 +27,7 @@ type Status struct {
 	// Held counts attempts to hand on an event that the publisher did not take.
 	Held int64
 	// Sweeps counts whole sweeps, Postponed those for which the stream was too far
-	// behind, and Recovered how often the history was lost.
+	// behind, and Recovered how often a new position had to be taken.
 	Sweeps, Postponed, Recovered int64
 	// Waiting is how many events are read and not yet published and cleaned up.
 	Waiting int64
