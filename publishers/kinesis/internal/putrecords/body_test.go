@@ -122,7 +122,7 @@ func TestAnEarlyAnswerDoesNotMixRequests(t *testing.T) {
 	client := newClient(t, "http://"+s.listener.Addr().String())
 	r := putrecords.Request{Encoding: putrecords.CBOR} // where the bytes are themselves
 	data := make(map[byte][]byte)
-	for i := range 20 {
+	for i := range 10 {
 		refill(&r, data, i)
 		if _, err := r.Send(t.Context(), client); err == nil || !strings.Contains(err.Error(), "413") && !isBroken(err) {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestGivingUpDoesNotMixRequests(t *testing.T) {
 	client := newClient(t, "http://"+s.listener.Addr().String())
 	r := putrecords.Request{Encoding: putrecords.CBOR}
 	data := make(map[byte][]byte)
-	for i := range 20 {
+	for i := range 10 {
 		refill(&r, data, i)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -211,7 +211,7 @@ func TestWhoKeepsTheBodyReadsNothing(t *testing.T) {
 // as it does with the SDK's own bodies (see body.go).
 func TestConnectionsAreKept(t *testing.T) {
 	var connections atomic.Int64
-	answer := `{"Records":[` + strings.Repeat(`{"SequenceNumber":"1","ShardId":"s"},`, 1999) + `{}]}`
+	answer := `{"Records":[` + strings.Repeat(`{"SequenceNumber":"1","ShardId":"s"},`, 999) + `{}]}`
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, answer)
@@ -226,10 +226,10 @@ func TestConnectionsAreKept(t *testing.T) {
 	client := newClient(t, front.URL)
 	var r putrecords.Request
 	r.Reset(stream)
-	for i := range 2000 {
+	for i := range 1000 {
 		r.Add("k", "", fmt.Append(nil, i))
 	}
-	for range 100 {
+	for range 40 {
 		if _, err := r.Send(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
