@@ -59,15 +59,16 @@ func (r *Relay) release(ctx context.Context, s stored) error {
 const removeAttempts = 6
 
 // remove deletes published items, all or none of them, provided that the claim
-// on the first is still held. Where it is not, somebody else publishes them.
-func (r *Relay) remove(ctx context.Context, items []stored) error {
+// on the first is still held. Where it was lost, somebody else publishes them, or
+// has; or an answer was lost, and they are gone.
+func (r *Relay) remove(ctx context.Context, items []stored) (lost bool, err error) {
 	for try := 0; ; try++ {
 		err := r.removeOnce(ctx, items)
 		if err == nil || errors.Is(err, errLost) {
-			return nil
+			return err != nil, nil
 		}
 		if try+1 == removeAttempts || !isConflict(err) || !pause(ctx, jitter(try)) {
-			return fmt.Errorf("delete %d items that were published: %w", len(items), err)
+			return false, fmt.Errorf("delete %d items that were published: %w", len(items), err)
 		}
 	}
 }

@@ -61,8 +61,8 @@
 // A relay queries the first items of a key, at most 100; claims the key, by a
 // conditional write on the first of them; publishes them in order and waits for
 // the receipts, renewing the claim; and deletes all of them in one transaction,
-// on condition that it still has the claim. Then it queries again, until there
-// is nothing. Whoever dies in between leaves items, and a claim that runs out.
+// on condition that it still has the claim. It goes on while there are more than
+// it saw. Whoever dies in between leaves items, and a claim that runs out.
 //
 // # What is promised
 //

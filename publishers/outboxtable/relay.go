@@ -37,7 +37,9 @@ func New(cfg Config) (*Relay, error) {
 	return &Relay{cfg.withDefaults()}, nil
 }
 
-// drain relays a key until nothing of it is left, or ctx ends.
+// drain relays what there is of a key, or as much as ctx has time for. What is
+// committed meanwhile has a record of its own to come, or is for the next sweep:
+// a key that is written all the time must not keep the others of a batch waiting.
 func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
 	var t tally
 	for {
@@ -53,7 +55,7 @@ func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
 
 // round relays the first items of a key. It tells whether to look again.
 func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err error) {
-	items, err := r.first(ctx, key)
+	items, rest, err := r.first(ctx, key)
 	if err != nil || len(items) == 0 {
 		return false, err
 	}
@@ -75,11 +77,12 @@ func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err
 	if done == 0 {
 		return false, errors.Join(err, r.release(end, items[0]))
 	}
-	return true, errors.Join(err, r.remove(end, items[:done]))
+	lost, removeErr := r.remove(end, items[:done])
+	return rest || lost, errors.Join(err, removeErr)
 }
 
-// first reads the items at the front of a key.
-func (r *Relay) first(ctx context.Context, key string) ([]stored, error) {
+// first reads the items at the front of a key, and tells whether there are more.
+func (r *Relay) first(ctx context.Context, key string) (items []stored, rest bool, err error) {
 	out, err := r.cfg.Client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &r.cfg.Table,
 		ConsistentRead:            aws.Bool(true),
@@ -89,11 +92,10 @@ func (r *Relay) first(ctx context.Context, key string) ([]stored, error) {
 		ExpressionAttributeValues: attributes{":pk": text(key)},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read its items: %w", err)
+		return nil, false, fmt.Errorf("read its items: %w", err)
 	}
-	items := make([]stored, len(out.Items))
-	for i, a := range out.Items {
-		items[i] = read(a)
+	for _, a := range out.Items {
+		items = append(items, read(a))
 	}
-	return items, nil
+	return items, len(out.LastEvaluatedKey) > 0, nil
 }

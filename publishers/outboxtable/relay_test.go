@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,55 @@ func TestHandlePublishesInTheOrderOfTheTable(t *testing.T) {
 	}
 	if n := w.items(); n != 0 {
 		t.Errorf("%d items are left", n)
+	}
+}
+
+// What the table's stream forgot comes with the next event of its key, before it.
+func TestARecordBringsWhatWasMissed(t *testing.T) {
+	w := newWorld(t)
+	for n := 1; n <= 3; n++ {
+		w.write(event("k", n))
+	}
+	if out, err := w.relay(outboxtable.Config{}).Handle(t.Context(), batch(change("INSERT", "k", 3))); err != nil || failed(out) != "" {
+		t.Fatalf("Handle = %v, %v", out, err)
+	}
+	if got := fmt.Sprint(w.published()["k"]); got != "[1 2 3]" || w.items() != 0 {
+		t.Errorf("on the stream: %s; left: %d", got, w.items())
+	}
+}
+
+// A key that is written all the time does not keep a batch from its end.
+func TestHandleEndsUnderWrites(t *testing.T) {
+	w := newWorld(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var owner sync.WaitGroup
+	w.write(event("k", 1))
+	n := 1
+	owner.Go(func() {
+		for ctx.Err() == nil {
+			n++
+			w.write(event("k", n))
+		}
+	})
+	r := w.relay(outboxtable.Config{})
+	for range 5 {
+		began := time.Now()
+		limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if out, err := r.Handle(limited, batch(change("INSERT", "k", 1))); err != nil || failed(out) != "" {
+			t.Errorf("Handle = %v, %v", out, err)
+		}
+		cancel()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("Handle took %v", took)
+		}
+	}
+	stop()
+	owner.Wait()
+	if _, err := r.Sweep(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	if err := inOrder(n, w.published()["k"]); err != nil {
+		t.Error(err)
 	}
 }
 
