@@ -43,7 +43,7 @@ func (k keeping) EnqueueEncoded(ctx context.Context, key string, data []byte) (p
 }
 
 func newSubject(t *testing.T, o publisherstest.Options, sync spool.Sync) publisherstest.Subject {
-	cfg := spool.Config{Path: filepath.Join(t.TempDir(), "events.spool"), Sync: sync, RefuseWhenFull: o.Refuse}
+	cfg := spool.Config{Path: filepath.Join(memoryDirectory(t), "events.spool"), Sync: sync, RefuseWhenFull: o.Refuse}
 	if o.Small {
 		cfg.MaxEvents = 20
 	}

@@ -191,7 +191,7 @@ func fill(t *testing.T, path string, n, size int) []byte {
 // readable must be there, in order, and what is not must be counted.
 func TestATornWriteSurvives(t *testing.T) {
 	rnd := seeded(t)
-	directory := t.TempDir()
+	directory := memoryDirectory(t)
 	const events = 300
 	whole := fill(t, filepath.Join(directory, "whole"), events, 0)
 	whole = whole[:used(whole)]

@@ -158,21 +158,31 @@ func readOnce(ctx context.Context, path string, do func(*look) error) (moved boo
 		return false, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	meta, err := currentRoot(f)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat() // after the root, which may need what the file has grown by
 	if err != nil {
 		return false, err
 	}
 	file := pages.New(f, info.Size())
-	meta, _, err := file.Meta()
-	if err != nil {
-		if !file.IsBolt() {
-			err = ErrNotSpool
-		}
-		return false, err
-	}
 	err = do(&look{ctx, file, meta, info.Size()})
 	after, _, metaErr := file.Meta()
 	return metaErr == nil && after.Txid != meta.Txid, err
+}
+
+func currentRoot(f *os.File) (pages.Meta, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return pages.Meta{}, err
+	}
+	file := pages.New(f, info.Size())
+	meta, _, err := file.Meta()
+	if err != nil && !file.IsBolt() {
+		err = ErrNotSpool
+	}
+	return meta, err
 }
 
 // bucket visits the records of a bucket.

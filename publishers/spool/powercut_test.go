@@ -20,8 +20,9 @@ import (
 func TestAPowerCutLosesNothingThatWasSynced(t *testing.T) {
 	rnd := seeded(t)
 	salvaged := 0
+	directory := memoryDirectory(t)
 	for round := range 4 {
-		path := filepath.Join(t.TempDir(), "s")
+		path := filepath.Join(directory, fmt.Sprint("s", round))
 		s := open(t, spool.Config{Path: path, Sync: spool.SyncInterval, SyncEvery: 400 * time.Millisecond, Window: 50})
 		to := &memory{}
 		synced := busy(t, s, rnd, nil, 300)
@@ -39,7 +40,7 @@ func TestAPowerCutLosesNothingThatWasSynced(t *testing.T) {
 		}
 		forwarded := numbersOf(t, to.records())
 		for i := range 25 {
-			mixed := filepath.Join(t.TempDir(), fmt.Sprint("mixed", i))
+			mixed := filepath.Join(directory, fmt.Sprint("mixed", round, i))
 			if err := os.WriteFile(mixed, mix(rnd, before, after), 0o600); err != nil {
 				t.Fatal(err)
 			}

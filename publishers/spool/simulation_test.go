@@ -19,7 +19,7 @@ import (
 // publisher, while the stream throttles, fails in part, times out and is away for
 // a while, and while the drain is broken off and the spool opened anew.
 func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
-	total := 60_000
+	total := 36_000
 	if testing.Short() {
 		total = 10_000
 	}
@@ -38,7 +38,8 @@ func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		working.Go(func() { w.comeAndGo(ctx, rand.New(rand.NewPCG(rnd.Uint64(), 7))) })
+		of := rand.New(rand.NewPCG(rnd.Uint64(), 7))
+		working.Go(func() { w.comeAndGo(ctx, of) })
 		var producing sync.WaitGroup
 		for i := range 4 {
 			of := rand.New(rand.NewPCG(rnd.Uint64(), uint64(i)))
