@@ -48,14 +48,19 @@ func (p *Publisher) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, follow.ErrHistoryLost) && p.cfg.Snapshot:
-			p.cfg.Log.Error("changes were missed; a new snapshot begins", "name", p.cfg.Name, "error", err)
-			p.counted(func(s *Status) { s.HistoryLost++ })
-			err = p.Forget(ctx)
-		}
-		if err != nil && !errors.Is(err, follow.ErrFollowed) {
+		case !errors.Is(err, follow.ErrHistoryLost) || !p.cfg.Snapshot:
 			return err
 		}
+		p.cfg.Log.Error("changes were missed; a new snapshot begins", "name", p.cfg.Name, "error", err)
+		p.counted(func(s *Status) { s.HistoryLost++ })
+		switch err := p.Forget(ctx); {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil, errors.Is(err, follow.ErrFollowed): // another one is at it already
+		case refusedByServer(err):
+			return err
+		}
+		pause(ctx)
 	}
 }
 
@@ -200,8 +205,13 @@ func (p *Publisher) mapSafely(c Change) (made []event, err error) {
 	return p.cfg.Mapping.Collections[c.Collection](c)
 }
 
-// pauseBetween is how long to wait before the server is asked about images again.
-const pauseBetween = 500 * time.Millisecond
+// pause waits before the server is asked again.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(300 * time.Millisecond):
+	}
+}
 
 // foundImages asks about images, as often as it takes until the server answers.
 func (p *Publisher) foundImages(ctx context.Context) (after, before options.FullDocument, err error) {
@@ -209,17 +219,18 @@ func (p *Publisher) foundImages(ctx context.Context) (after, before options.Full
 		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
 		after, before, err = p.images(attempt)
 		cancel()
-		var server mongo.ServerError
-		refused := errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(codeNotPrimary)
-		if err == nil || refused || ctx.Err() != nil {
+		if err == nil || refusedByServer(err) || ctx.Err() != nil {
 			return after, before, err
 		}
 		p.cfg.Log.Warn("the server does not answer", "name", p.cfg.Name, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pauseBetween):
-		}
+		pause(ctx)
 	}
+}
+
+// refusedByServer says whether it answered, and will answer the same again.
+func refusedByServer(err error) bool {
+	var server mongo.ServerError
+	return errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(codeNotPrimary)
 }
 
 const codeNotPrimary = 10107
