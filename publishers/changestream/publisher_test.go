@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -198,6 +200,48 @@ func TestDeadLetters(t *testing.T) {
 	}
 	if got := w.kept(); count(got) != 1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestARefusingStreamStopsIt: a stream that takes nothing is no reason to put
+// every change aside, unless its error is one of the event.
+func TestARefusingStreamStopsIt(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := w.config(parse(t, usersMapping))
+	_, stop := w.publisher(cfg)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.do(w.client.DeleteStream(w.ctx, &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}))
+	waitFor(t, "the stream to be gone", func() bool {
+		_, err := w.client.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
+		return err != nil
+	})
+	w.do(w.users.InsertOne(w.ctx, doc("_id", id(1), "name", "x")))
+	p, err := changestream.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(w.ctx); err == nil || !strings.Contains(err.Error(), "ResourceNotFound") || p.Status().Refused > 0 {
+		t.Fatalf("without a stream: %v, %+v", err, p.Status())
+	}
+	w.createStream()
+	cfg.To = w.kinesis()
+	p, stop = w.publisher(cfg)
+	waitFor(t, "the event", func() bool { return p.Status().Published == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.do(w.client.DeleteStream(w.ctx, &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}))
+	w.do(w.users.InsertOne(w.ctx, doc("_id", id(2), "name", "x")))
+	cfg.Permanent = func(error) bool { return true }
+	p, stop = w.publisher(cfg)
+	waitFor(t, "a dead letter", func() bool { return p.Status().Refused == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if letters := w.refused(); len(letters) != 1 || letters[0].Event.Document().Lookup("type").StringValue() != "user.joined" || letters[0].Change.Full == nil {
+		t.Errorf("%+v", letters)
 	}
 }
 
