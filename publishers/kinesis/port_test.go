@@ -2,10 +2,7 @@ package kinesis_test
 
 import (
 	"context"
-	"sync"
 	"testing"
-
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
@@ -30,8 +27,7 @@ func TestPort(t *testing.T) {
 
 func subject(t *testing.T, cfg kinesis.Config, o publisherstest.Options) publisherstest.Subject {
 	w := newWorld(t, 2, sandbox.Config{Unlimited: true})
-	held := &heldClient{API: w.client, released: make(chan struct{})}
-	release := sync.OnceFunc(func() { close(held.released) })
+	held, release := blocked(w)
 	if !o.Held {
 		release()
 	}
@@ -50,19 +46,4 @@ func (w *world) kept() (all []publisherstest.Record) {
 		all = append(all, f.record())
 	}
 	return all
-}
-
-// heldClient sends nothing before it is released.
-type heldClient struct {
-	kinesis.API
-	released chan struct{}
-}
-
-func (h *heldClient) PutRecords(ctx context.Context, in *awskinesis.PutRecordsInput, options ...func(*awskinesis.Options)) (*awskinesis.PutRecordsOutput, error) {
-	select {
-	case <-h.released:
-		return h.API.PutRecords(ctx, in, options...)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

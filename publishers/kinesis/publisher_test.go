@@ -135,19 +135,6 @@ func TestLargeEventsAmongSmallOnes(t *testing.T) {
 	}
 }
 
-// blocked returns a client of which no PutRecords returns before release.
-func blocked(w *world) (m *meddler, release func()) {
-	gate := make(chan struct{})
-	m = &meddler{API: w.client}
-	m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
-		<-gate
-		return send(in)
-	}
-	release = sync.OnceFunc(func() { close(gate) })
-	w.t.Cleanup(release)
-	return m, release
-}
-
 func TestPublishWaitsWhileFull(t *testing.T) {
 	for name, cfg := range map[string]kinesis.Config{
 		"events": {MaxPending: 4},

@@ -391,3 +391,32 @@ func sendExcept(in *awskinesis.PutRecordsInput, refuse func(i int) bool, send fu
 	}
 	return out, nil
 }
+
+// held is a client that sends nothing of what it holds before it is released, or
+// the request is broken off.
+type held struct {
+	kinesis.API
+	holds    func(*awskinesis.PutRecordsInput) bool
+	released chan struct{}
+}
+
+func (h *held) PutRecords(ctx context.Context, in *awskinesis.PutRecordsInput, options ...func(*awskinesis.Options)) (*awskinesis.PutRecordsOutput, error) {
+	if h.holds(in) {
+		select {
+		case <-h.released:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return h.API.PutRecords(ctx, in, options...)
+}
+
+// blocked returns a client that holds everything.
+func blocked(w *world) (client kinesis.API, release func()) {
+	return blockedIf(w, func(*awskinesis.PutRecordsInput) bool { return true })
+}
+
+func blockedIf(w *world, holds func(*awskinesis.PutRecordsInput) bool) (client kinesis.API, release func()) {
+	h := &held{w.client, holds, make(chan struct{})}
+	return h, sync.OnceFunc(func() { close(h.released) })
+}
