@@ -78,7 +78,7 @@ func (w *worker) work(ctx context.Context, adminListen string, log *slog.Logger,
 		select {
 		case <-w.ready:
 			s := w.following()
-			log.InfoContext(ctx, "following", "name", s.Name, "position", position(s), "owner", s.Owner, "epoch", s.Epoch)
+			log.InfoContext(ctx, "ready: no change from now on can be missed", "name", s.Name, "owner", s.Owner, "epoch", s.Epoch)
 		case <-life.Done():
 		}
 		return nil

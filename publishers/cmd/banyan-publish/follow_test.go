@@ -35,17 +35,18 @@ func (w *world) database() *mongo.Database {
 	return db
 }
 
-// follow starts a command that follows the database, and waits until it does.
+// follow starts a command that follows the database, and waits until its place in
+// the change stream is stored.
 func (w *world) follow(args ...string) *process {
 	w.t.Helper()
 	p := w.command(w.env, append(args, "--admin-listen=127.0.0.1:0", "--linger=1ms", "--lease=1s")...)
-	w.eventually("following", func() bool {
+	w.eventually("ready", func() bool {
 		select {
 		case <-p.ended:
 			w.t.Fatalf("it ended: %s", p.log())
 		default:
 		}
-		return strings.Contains(p.log(), `"msg":"following"`)
+		return strings.Contains(p.log(), `"msg":"ready: `)
 	})
 	for line := range strings.Lines(p.log()) {
 		if strings.Contains(line, `"msg":"starting"`) {
@@ -57,6 +58,7 @@ func (w *world) follow(args ...string) *process {
 
 // TestRelay: what was written to both forms of outbox is published, over a SIGKILL.
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	db := w.database()
 	write := func(i int) {
@@ -123,6 +125,7 @@ collections:
 // TestChanges: documents that were there before come by the snapshot, later ones by
 // the change stream, over a SIGKILL.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	users := w.database().Collection("users")
 	insert := func(id string) {
@@ -168,6 +171,7 @@ func subjects(all []events.Event) map[string]bool {
 // TestHistoryLost: where changes were missed, it stops and names the way back, which
 // is one.
 func TestHistoryLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	server, err := mongodb.Start(mongodb.Config{OplogEntries: 50})
 	if err != nil {

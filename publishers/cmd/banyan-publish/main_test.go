@@ -31,7 +31,7 @@ func setUp(e *testscript.Env) error {
 		return err
 	}
 	e.Defer(func() { _ = sandbox.Close() })
-	e.Vars = append(e.Vars, sandbox.Env()...)
+	e.Vars = append(append(e.Vars, quickExit), sandbox.Env()...)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -79,6 +79,7 @@ func checkNode(t *testing.T, told []nodeAccount, complaint string, all []events.
 // stream, in its order, although the sidecar answers with 503 at first and the app
 // has to repeat.
 func TestNodeApp(t *testing.T) {
+	t.Parallel()
 	needNode(t)
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=100ms")
@@ -102,6 +103,7 @@ func TestNodeApp(t *testing.T) {
 
 // TestNodeAppOverASocket uses node:http.
 func TestNodeAppOverASocket(t *testing.T) {
+	t.Parallel()
 	needNode(t)
 	w := newWorld(t)
 	path := filepath.Join(t.TempDir(), "publish.sock")

@@ -38,6 +38,7 @@ func (w *world) post(url, id string) (int, string) {
 // TestServeToTheEnd: it is ready, counts, and ends gracefully under load: whoever
 // got an acknowledgement finds the event on the stream, in order.
 func TestServeToTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.faults("delay 30ms; kinesis.PutRecords throttle=0.05 partial=0.1 timeout-after=0.02")
 	p := w.serve(nil, "--listen=127.0.0.1:0")
@@ -69,6 +70,7 @@ func TestServeToTheEnd(t *testing.T) {
 // TestUnreachable: callers are told, readiness goes, and at the end there is an
 // account of what was not sent.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=200ms", "--drain-timeout=100ms")
 	w.faults("kinesis.PutRecords internal=1")
@@ -86,6 +88,7 @@ func TestUnreachable(t *testing.T) {
 
 // TestReadyAgain: what could not be sent is sent when it can, and then it is ready.
 func TestReadyAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=200ms")
 	w.faults("kinesis.PutRecords internal=1")
@@ -105,6 +108,7 @@ func TestReadyAgain(t *testing.T) {
 
 // TestNotReadyWhileStopping: the admin address tells it while requests are answered.
 func TestNotReadyWhileStopping(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=2s")
 	w.faults("kinesis.PutRecords internal=1")
@@ -128,6 +132,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 // TestSocket: only its owner may use it, a killed sidecar does not hinder the next,
 // and it is gone at the end.
 func TestSocket(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	path := filepath.Join(t.TempDir(), "publish.sock")
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -165,6 +170,7 @@ func TestSocket(t *testing.T) {
 
 // TestRemote needs a word, and warns.
 func TestRemote(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=0.0.0.0:0", "--allow-remote")
 	if !strings.Contains(p.log(), "there is no authentication") {

@@ -14,6 +14,7 @@ import (
 // TestKilledUnderLoad kills the sidecar again and again: what was acknowledged is on
 // the stream after the restart, in the order of each key.
 func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	for sync, kills := range map[string]int{"always": 2, "interval": 1} {
 		t.Run(sync, func(t *testing.T) {
 			w := newWorld(t)
@@ -57,6 +58,7 @@ func (w *world) run(env []string, args ...string) (code int, stdout, stderr stri
 // TestStartsWithoutTheStream: with a spool, the sidecar serves while there is no
 // Kinesis, tells at its end what is left, and spool drain sends that.
 func TestStartsWithoutTheStream(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "spool")
 	p := w.serve(unreachable(t), "--listen=127.0.0.1:0", "--spool="+file, "--drain-timeout=50ms")
@@ -91,6 +93,7 @@ func TestStartsWithoutTheStream(t *testing.T) {
 // TestSpoolFillsUp: it is not ready before callers are refused, and is again when
 // there is space.
 func TestSpoolFillsUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=127.0.0.1:0", "--spool="+filepath.Join(t.TempDir(), "spool"), "--spool-when-full=refuse", "--spool-max-events=10")
 	w.faults("kinesis.PutRecords internal=1")
