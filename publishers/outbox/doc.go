@@ -28,9 +28,9 @@
 //     give up on an event and then take its successor. One whose rights were
 //     withdrawn for a moment may; then successors are ahead until all of them come
 //     again, in order, behind the event that failed.
-//   - The sweep keeps the order of the events of each document, and tells those of
-//     an outbox collection in the order of their _id. It does not know in which
-//     order different documents were written.
+//   - The sweep keeps the order of the events of each document. In which order
+//     different documents were written it takes from the sequence of the events,
+//     for 10,000 at a time: it is right for those of one process.
 //   - It needs MongoDB 5.0 or newer (snapshot reads), as a replica set or a sharded
 //     cluster, and the right to read, update and index the collections. A validator
 //     must allow the fields "_outbox" and "_outbox_cleared". Updates that do not

@@ -29,6 +29,7 @@ type entry struct {
 	raw   bson.RawValue // all of it
 	id    bson.RawValue // how the database names it, zero when it has no name
 	known string        // how the relay knows the event again
+	when  string        // it was told, in digits that compare as text
 	key   string
 	data  []byte // for the publisher
 }
@@ -58,7 +59,10 @@ func parse(raw bson.RawValue, o *origin) (entry, error) {
 	if name, ok := text(e.id); ok && name != told.ID {
 		return e, refuse("its id %q is not the %q of its event", name, told.ID)
 	}
-	e.known, e.key = told.Source+"\x00"+told.ID, told.PartitionKey
+	e.known, e.key, e.when = told.Source+"\x00"+told.ID, told.PartitionKey, told.Sequence
+	if absent(doc.Lookup("event")) && absent(doc.Lookup("sequence")) {
+		e.when = fmt.Sprintf("%0*d", sequenceDigits, max(told.Time.UnixNano(), 0)) // which a sequence is as well
+	}
 	return e, nil
 }
 

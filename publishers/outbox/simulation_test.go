@@ -15,12 +15,12 @@ func TestSimulation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	quick := func(c *outbox.Config) {
-		c.Lease, c.SweepEvery, c.Remember = 1500*time.Millisecond, 50*time.Millisecond, 2000
+		c.Lease, c.SweepEvery, c.Remember = 5*time.Second, 50*time.Millisecond, 2000
 	}
-	_, first := w.relay(quick)
-	w.faults.set(0.03, 0.2)
 	stop := make(chan struct{})
 	told := w.write(4, stop)
+	w.faults.set(0.03, 0.2)
+	_, first := w.start(quick)
 	for range 6 {
 		_, second := w.start(quick)
 		time.Sleep(200*time.Millisecond + rand.N(600*time.Millisecond))

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,12 @@ import (
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
-// How many documents are looked at together, and how large they may be in all
-// before no further one is taken.
+// How many documents are looked at together, how many entries are held to be put
+// in order, and how large either may be in all before no further one is taken.
 const (
 	sweepPage  = 200
-	sweepBytes = 8 << 20
+	sweepHeld  = 10_000
+	sweepBytes = 16 << 20
 )
 
 // Ensure creates the index by which the sweep finds documents with waiting
@@ -53,18 +55,24 @@ func (r *Relay) sweep(ctx context.Context) error {
 	if err != nil || at == (bson.Timestamp{}) {
 		return again(err)
 	}
+	s := &sweeping{r: r, at: at}
 	for _, name := range slices.Concat(r.cfg.Documents, r.cfg.Outboxes) {
-		err := r.sweepCollection(ctx, name, at)
-		if tooLongAgo(err) {
-			r.counts.postponed.Add(1)
-			return nil
-		}
-		if err != nil {
-			return again(fmt.Errorf("sweep %s: %w", name, err))
+		if err = s.collection(ctx, name); err != nil {
+			err = fmt.Errorf("sweep %s: %w", name, err)
+			break
 		}
 	}
-	r.counts.sweeps.Add(1)
-	return nil
+	if err == nil {
+		err = s.publish(ctx)
+	}
+	switch {
+	case err == nil:
+		r.counts.sweeps.Add(1)
+	case tooLongAgo(err):
+		r.counts.postponed.Add(1)
+		return nil
+	}
+	return again(err)
 }
 
 // passed is a time up to which all changes were handled, zero if none is known.
@@ -90,22 +98,37 @@ func before(t bson.Timestamp) bson.Timestamp {
 	return t
 }
 
-// sweepCollection reads what waits now, and asks for each page of it what of that
-// waited then.
-func (r *Relay) sweepCollection(ctx context.Context, name string, at bson.Timestamp) error {
-	cursor, err := r.waiting(ctx, name)
+// sweeping is one sweep.
+type sweeping struct {
+	r    *Relay
+	at   bson.Timestamp
+	held []missed
+	size int
+}
+
+// missed is one entry that the change stream has passed by.
+type missed struct {
+	origin *origin
+	raw    bson.RawValue
+	when   string // it was told, by the clock of who told it
+}
+
+// collection reads what waits now, and asks for each page of it what of that waited
+// then.
+func (s *sweeping) collection(ctx context.Context, name string) error {
+	cursor, err := s.r.waiting(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server forgets it by itself
 	var page []bson.Raw
 	size := 0
-	for cursor.Next(ctx) {
-		if doc := cursor.Current; r.hasNews(name, doc) {
+	for next(ctx, cursor) {
+		if doc := cursor.Current; s.r.hasNews(name, doc) {
 			page, size = append(page, bytes.Clone(doc)), size+len(doc)
 		}
 		if len(page) == sweepPage || size > sweepBytes {
-			if err := r.sweepPage(ctx, name, at, page); err != nil {
+			if err := s.page(ctx, name, page); err != nil {
 				return err
 			}
 			page, size = page[:0], 0
@@ -114,7 +137,71 @@ func (r *Relay) sweepCollection(ctx context.Context, name string, at bson.Timest
 	if err := cursor.Err(); err != nil || len(page) == 0 {
 		return err
 	}
-	return r.sweepPage(ctx, name, at, page)
+	return s.page(ctx, name, page)
+}
+
+func next(ctx context.Context, cursor *mongo.Cursor) bool {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return cursor.Next(ctx)
+}
+
+// page takes what waits in each document now and did so then.
+func (s *sweeping) page(ctx context.Context, name string, page []bson.Raw) error {
+	then, err := s.r.then(ctx, name, s.at, page)
+	if err != nil {
+		return err
+	}
+	for _, doc := range page {
+		s.take(name, doc, then[idText(doc)])
+	}
+	if len(s.held) < sweepHeld && s.size < sweepBytes {
+		return nil
+	}
+	return s.publish(ctx)
+}
+
+// take holds the entries of a document. None counts as earlier than the one before
+// it in the array.
+func (s *sweeping) take(name string, now, then bson.Raw) {
+	had := make(map[string]bool)
+	for _, raw := range s.r.entriesOf(name, then) {
+		had[valueText(raw)] = true
+	}
+	when := ""
+	for i, raw := range s.r.entriesOf(name, now) {
+		if !had[valueText(raw)] {
+			continue
+		}
+		o := s.r.originOf(name, now, s.at)
+		o.number = i
+		e, _ := parse(raw, o) // what is no event is refused when it is published
+		when = max(when, e.when)
+		s.held, s.size = append(s.held, missed{o, raw, when}), s.size+len(raw.Value)
+	}
+}
+
+// publish publishes what is held, in the order in which it was told as far as the
+// clocks of those who told it say so, and waits until that is done. The order of
+// each document stays in any case.
+func (s *sweeping) publish(ctx context.Context) error {
+	slices.SortStableFunc(s.held, func(a, b missed) int { return cmp.Compare(a.when, b.when) })
+	batches := make([]*batch, 0, len(s.held))
+	for _, m := range s.held {
+		b, err := s.r.publish(ctx, m.origin, []bson.RawValue{m.raw})
+		if err != nil {
+			return err
+		}
+		batches = append(batches, b)
+		s.r.counts.swept.Add(b.news())
+	}
+	s.held, s.size = nil, 0
+	for _, b := range batches {
+		if _, err := b.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Relay) waiting(ctx context.Context, name string) (*mongo.Cursor, error) {
@@ -147,37 +234,6 @@ func (r *Relay) hasNews(name string, doc bson.Raw) bool {
 	})
 }
 
-// sweepPage publishes what waits in each document now, did so then, and is not on
-// its way, and waits until that is done.
-func (r *Relay) sweepPage(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) error {
-	then, err := r.then(ctx, name, at, page)
-	if err != nil {
-		return err
-	}
-	var batches []*batch
-	for _, doc := range page {
-		missed := r.missed(name, doc, then[idText(doc)])
-		if len(missed) == 0 {
-			continue
-		}
-		o := r.originOf(name, doc, at)
-		b, err := r.publish(ctx, o, missed)
-		if err != nil {
-			return err
-		}
-		if b != nil {
-			batches = append(batches, b)
-			r.counts.swept.Add(b.news())
-		}
-	}
-	for _, b := range batches {
-		if _, err := b.Wait(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // then reads the documents of a page as they were.
 func (r *Relay) then(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) (map[string]bson.Raw, error) {
 	from := r.arrays[name]
@@ -196,21 +252,9 @@ func (r *Relay) then(ctx context.Context, name string, at bson.Timestamp, page [
 	return byID, err
 }
 
-func idText(doc bson.Raw) string {
-	id := doc.Lookup("_id")
-	return string(append([]byte{byte(id.Type)}, id.Value...))
-}
+func idText(doc bson.Raw) string { return valueText(doc.Lookup("_id")) }
 
-// missed are the entries that a document had then and has now, in order.
-func (r *Relay) missed(name string, now, then bson.Raw) []bson.RawValue {
-	if then == nil {
-		return nil
-	}
-	had := r.entriesOf(name, then)
-	return slices.DeleteFunc(r.entriesOf(name, now), func(raw bson.RawValue) bool {
-		return !slices.ContainsFunc(had, raw.Equal)
-	})
-}
+func valueText(v bson.RawValue) string { return string(append([]byte{byte(v.Type)}, v.Value...)) }
 
 // originOf is where a swept entry was found. When it was written is not known
 // any more; what it lacks comes from the time of the sweep.

@@ -219,7 +219,7 @@ func (w *world) start(change ...func(*outbox.Config)) (*outbox.Relay, func() err
 	w.t.Helper()
 	cfg := outbox.Config{
 		Database: w.relays, Documents: []string{"users"}, Outboxes: []string{"outbox"}, Source: "/legacy",
-		Lease: time.Second, Permanent: permanent,
+		Permanent: permanent,
 	}
 	for _, c := range change {
 		c(&cfg)
