@@ -94,7 +94,7 @@ func TestDrainWithoutSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.faults("kinesis.PutRecords internal=1")
-	code, stdout, stderr := here(t, "spool", "drain", "--spool="+file, "--timeout=1200ms")
+	code, stdout, stderr := here(t, "spool", "drain", "--spool="+file, "--give-up-after=1200ms")
 	if code != serving.ExitFailure || !strings.HasPrefix(stdout, "sent 0 events") || !strings.Contains(stdout, "2 left") ||
 		!strings.Contains(stderr, "2 events are left") || !strings.Contains(stderr, "sent 0 of 2 events") {
 		t.Errorf("%d %s %s", code, stdout, stderr)
