@@ -16,7 +16,14 @@ type Counts struct {
 }
 
 // Stats is a snapshot for metrics.
+//
+// It can be exported as it is, for instance by the standard library's expvar:
+//
+//	expvar.Publish("publisher", expvar.Func(func() any { return p.Stats() }))
+//
+// or by [Stats.WriteText], or by what you make of [Stats.Metrics].
 type Stats struct {
+	Stream string
 	Counts
 	Reshards int64 // times the lanes were cut anew
 
@@ -52,7 +59,7 @@ func (p *Publisher) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{
-		Counts: p.counted, Reshards: p.reshards,
+		Stream: p.cfg.Stream, Counts: p.counted, Reshards: p.reshards,
 		Pending: p.gate.inUse.events, PendingBytes: p.gate.inUse.bytes,
 		Shards: len(p.lanes), PerShard: make([]ShardStats, len(p.lanes)),
 	}
