@@ -23,7 +23,7 @@ type Options struct {
 	Keys int
 	// Cases to measure, see Cases. None means all.
 	Cases []string
-	// ThrottleRun is how long each run with a throttled shard takes. 0 means 2 s.
+	// ThrottleRun is how long each run with a throttled shard takes. 0 means 1 s.
 	ThrottleRun time.Duration
 	// Pace is events a second of the caller who does not send as fast as he can,
 	// in the case with a throttled shard. 0 means 50,000.
@@ -82,7 +82,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.Events, 200_000)
 	orDefault(&o.Rounds, 7)
 	orDefault(&o.Keys, 1000)
-	orDefault(&o.ThrottleRun, 2*time.Second)
+	orDefault(&o.ThrottleRun, time.Second)
 	orDefault(&o.Pace, 50_000)
 	if len(o.Sizes) == 0 {
 		o.Sizes = []int{200, 1000}

@@ -21,7 +21,7 @@ import (
 // steady rate.
 func (r *run) throttled(ctx context.Context, name string, paced bool) error {
 	var values []float64
-	for range max(1, r.Rounds/2) {
+	for range r.Rounds {
 		calm, err := r.othersRate(ctx, streamFour, paced)
 		if err != nil {
 			return err
