@@ -19,6 +19,12 @@
 //     of the two children. Its events that belong to the other child are sent
 //     again, to that one, before any of their successors; the copies in the
 //     wrong child are duplicates with an earlier position.
+//   - An event that Kinesis refuses for good fails, and its successors go on
+//     without it. Who publishes it again, publishes it behind them.
+//   - A publisher that is full makes its callers wait. Where one goroutine
+//     publishes events of many keys, one shard that takes nothing makes it wait
+//     for all of them, as soon as half of the places are taken by that shard:
+//     see Config.RefuseWhenFull.
 //   - Nothing is kept on disk: what is pending when the process dies is lost,
 //     and nobody was told that it was kept.
 //
@@ -44,12 +50,12 @@
 // No two records of a request share a partition key. PutRecords may refuse any
 // record and keep a later one, so two records with one key could end up in the
 // wrong order with no way to put it right: sending the refused one again, or it
-// and all behind it, would leave the later one first on the stream. All events
-// of a key that fit go into one aggregate, which Kinesis keeps or refuses as a
-// whole; what does not fit waits for the next request. Thus a refused record
-// can be sent again without its neighbours, which have no events in common with
-// it. (Debezium's sink and a8m/kinesis-producer send the refused subset again
-// behind its successors, and lose the order by that.)
+// and all behind it, would leave the later one first on the stream. The hash of
+// a key decides which aggregate of a request its events go into, which Kinesis
+// keeps or refuses as a whole; what does not fit waits for the next request.
+// Thus a refused record can be sent again without its neighbours, which have no
+// events in common with it. (Debezium's sink and a8m/kinesis-producer send the
+// refused subset again behind its successors, and lose the order by that.)
 //
 // An aggregate holds events of its lane's shard only, and carries an explicit
 // hash key of that shard's range. When an answer names a shard that the lane
@@ -59,4 +65,23 @@
 //
 // The SDK's own retries are switched off for these calls. Retrying needs to
 // know which records failed, and a time-out needs to be bounded per attempt.
+//
+// # One shard never slows another
+//
+// A shard that throttles is sent to after a pause that doubles with each
+// failure, and at a rate that is learnt: a throttle sets it to what the shard
+// took in the last second, or to 0.7 of what it was if that is more, and it grows
+// by a tenth of itself each second. ShardStats tells it. Requests are made smaller
+// when the rate is low.
+//
+// What may be pending is shared by all shards, but none may have more than it
+// leaves free: so one that takes nothing at all comes to half of the places, and
+// the others go on with the other half.
+//
+// # What it costs
+//
+// A call takes one short lock and allocates nothing, but for the encoded event of
+// Enqueue; results are made some hundreds at a time. A partition key is checked
+// and hashed once, as long as it is remembered: those of pending events and some
+// thousands more. `make bench-publisher` measures it.
 package kinesis

@@ -248,3 +248,19 @@ func TestTheRateOfAThrottledShardIsInTheStats(t *testing.T) {
 	flush(t, p)
 	w.check(published)
 }
+
+// TestNobodyLingersWhileOthersWait has a linger of an hour, which a full
+// publisher must not sit out.
+func TestNobodyLingersWhileOthersWait(t *testing.T) {
+	w := newWorld(t, 3, sandbox.Config{Unlimited: true})
+	p := w.publisher(kinesis.Config{MaxPending: 7, Linger: time.Hour})
+	number := make(map[string]int)
+	var published []sent
+	for i := range 200 {
+		key := fmt.Sprint("k", i%9)
+		published = append(published, w.enqueue(p, key, number[key]))
+		number[key]++
+	}
+	flush(t, p)
+	w.check(published)
+}

@@ -132,6 +132,19 @@ func (p *Publisher) letIn() {
 	}
 }
 
+// hasten needs Publisher.mu. It ends the lingering of who has the places that
+// somebody waits for in l: l itself, or everybody.
+func (p *Publisher) hasten(l *lane) {
+	p.letIn() // finds out which
+	if !p.gate.short {
+		l.ring()
+		return
+	}
+	for _, other := range p.lanes {
+		other.ring()
+	}
+}
+
 // requeue needs Publisher.mu. It is called when the lanes were cut anew.
 func (p *Publisher) requeue() {
 	p.gate.shared = len(p.lanes) > 1

@@ -171,8 +171,9 @@ func (p *Publisher) enter(partitionKey string, data []byte, r *Result) (*Result,
 	r.p, r.key, r.data = p, k, data
 	k.uses++
 	if !admitted {
-		l.ring() // there is no point in lingering
-		return nil, p.gate.join(l, r), nil
+		w := p.gate.join(l, r)
+		p.hasten(l)
+		return nil, w, nil
 	}
 	p.push(l, r)
 	return r, nil, nil
