@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,14 +193,16 @@ func TestTheFirstSweepFindsWhatWasThereBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	told := map[string]int{}
+	var docs []bson.D
 	for d := range 450 { // more than a page
 		key := fmt.Sprintf("key%d", d)
 		doc, err := outbox.Embed(bson.D{{Key: "_id", Value: key}}, event(key, 0), event(key, 1))
 		w.must(err)
-		_, err = w.users.InsertOne(w.ctx, doc)
-		w.must(err)
+		docs = append(docs, doc)
 		told[key] = 2
 	}
+	_, err := w.users.InsertMany(w.ctx, docs)
+	w.must(err)
 	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
 		return outbox.Insert(ctx, w.outbox, event("other", 0), event("other", 1))
 	}))
@@ -531,6 +534,49 @@ func TestNothingIsPassedBeforeItIsPublished(t *testing.T) {
 	w.await("the events", func() bool { return len(w.read()) == 5 })
 	w.stop(stop)
 	w.check(map[string]int{"key": 5})
+}
+
+// The position does not move over events that are published and could not be taken
+// out of the database yet: who starts there would sweep them up again, without their
+// successors.
+func TestNothingIsPassedBeforeItIsCleanedUp(t *testing.T) {
+	t.Parallel()
+	var sick atomic.Bool
+	w := newWorld(t, func(c *mongodb.Config) {
+		c.Fault = func(command, namespace string) mongodb.Fault {
+			if sick.Load() && command == "update" && namespace == "legacy.users" {
+				return mongodb.Fault{Kind: mongodb.CloseBefore}
+			}
+			return mongodb.Fault{}
+		}
+	})
+	_, stop := w.relay()
+	w.stop(stop)
+	for n := range 5 {
+		w.must(w.push(w.ctx, "doc", "key", n))
+	}
+	token := func() string {
+		row, err := w.db.Collection("banyan_relays").FindOne(w.ctx, bson.D{{Key: "_id", Value: "outbox"}}).Raw()
+		w.must(err)
+		return row.Lookup("token").String()
+	}
+	before := token()
+	sick.Store(true)
+	r, stop := w.relay()
+	w.await("the events", func() bool { return r.Status().Published == 5 })
+	time.Sleep(700 * time.Millisecond) // in which a position would be stored twice
+	if now := token(); now != before {
+		t.Errorf("the position moved from %s to %s", before, now)
+	}
+	if s := r.Status(); s.Waiting != 5 || s.Oldest == 0 {
+		t.Errorf("status %+v", s)
+	}
+	sick.Store(false)
+	w.awaitEmpty()
+	w.stop(stop)
+	if n := w.check(map[string]int{"key": 5}); n > 0 || token() == before {
+		t.Errorf("%d events came again, the position is %s", n, token())
+	}
 }
 
 // An event fails while the next one is still on its way: that one is waited for
