@@ -21,6 +21,7 @@ func entryOf(t testing.TB, key string, n int) outboxtable.Entry {
 
 // What an owner published by itself goes, what it did not stays for the sweep.
 func TestCleaner(t *testing.T) {
+	t.Parallel()
 	for _, plan := range []string{"", "dynamodb.BatchWriteItem throttle=0.2 partial=0.4 timeout-after=0.1"} {
 		w := newWorld(t)
 		const n = 120
@@ -57,6 +58,7 @@ func TestCleaner(t *testing.T) {
 
 // A table that cannot be reached keeps nobody waiting.
 func TestCleanerGivesUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.faults("delay 30s\ndynamodb.BatchWriteItem timeout-before=1")
 	c := outboxtable.NewCleaner(w.dynamo, table)

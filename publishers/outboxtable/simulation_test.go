@@ -33,6 +33,7 @@ dynamodb.Scan               throttle=0.05
 // fail by a seed. In the end every event that was committed is on the stream, in
 // order, repeats with all that follows, and the outbox is empty.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	defer func() {
 		if t.Failed() {

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
@@ -34,6 +38,7 @@ func TestSweepTakesWhatIsOld(t *testing.T) {
 }
 
 func TestSweepOfManyPages(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const keys, each = 12, 3
 	for i := range keys {
@@ -56,20 +61,23 @@ func TestSweepOfManyPages(t *testing.T) {
 
 // A sweep keeps off a key that another relay is at, and the other way round.
 func TestClaimsKeepRelaysApart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for n := 1; n <= 3; n++ {
 		w.write(event("k", n))
 	}
 	w.faults("delay 400ms\nkinesis.PutRecords timeout-before=1")
-	slow := w.relay(outboxtable.Config{ID: "slow", Claim: 200 * time.Millisecond, Publisher: w.publisher(kinesis.Config{})})
+	slow := w.relay(outboxtable.Config{ID: "slow", Claim: time.Second, Publisher: w.publisher(kinesis.Config{})})
 	done := make(chan error, 1)
 	go func() {
 		_, err := slow.Sweep(t.Context(), 0)
 		done <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	for !w.claimed("k") {
+		time.Sleep(5 * time.Millisecond)
+	}
 	quick := w.relay(outboxtable.Config{ID: "quick"})
-	for range 6 { // for three times the claim, which is renewed
+	for range 10 { // for twice the claim, which is renewed
 		rep, err := quick.Sweep(t.Context(), 0)
 		if err != nil || rep.Busy != 1 || rep.Published != 0 {
 			t.Fatalf("beside another sweep: %+v, %v", rep, err)
@@ -78,7 +86,7 @@ func TestClaimsKeepRelaysApart(t *testing.T) {
 		if err != nil || failed(out) != "s1" {
 			t.Fatalf("beside a sweep: %v, %v", out, err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	w.faults("")
 	if err := <-done; err != nil {
@@ -92,8 +100,24 @@ func TestClaimsKeepRelaysApart(t *testing.T) {
 	}
 }
 
+// claimed tells whether a relay is at a key, and fails if the key is empty.
+func (w *world) claimed(key string) bool {
+	w.Helper()
+	out, err := w.dynamo.GetItem(w.Context(), &dynamodb.GetItemInput{
+		TableName: aws.String(table), ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{
+			"pk": &types.AttributeValueMemberS{Value: key}, "sk": &types.AttributeValueMemberS{Value: w.left(key)[0]},
+		},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return out.Item["relay"] != nil
+}
+
 // Faults of the tables, one after the other, at every request of a relay.
 func TestSweepThroughFaults(t *testing.T) {
+	t.Parallel()
 	for _, plan := range []string{
 		"dynamodb.Query throttle=0.5 internal=0.2", "dynamodb.UpdateItem throttle=0.3 timeout-after=0.3 partial=0.2",
 		"dynamodb.DeleteItem throttle=0.3 timeout-after=0.3 partial=0.2", "dynamodb.TransactWriteItems throttle=0.3 timeout-after=0.3 partial=0.3",
@@ -207,6 +231,7 @@ func TestALostClaimDeletesNothing(t *testing.T) {
 // A publisher that takes nothing in loses nothing, and the key is free for
 // others at once.
 func TestAFullPublisher(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write(event("k", 1))
 	w.write(event("k", 2))
