@@ -148,7 +148,31 @@ type child struct {
 	opens chan struct{}
 	said  chan struct{} // closed when all that it said was read
 	lines []string
-	err   strings.Builder
+	err   words
+}
+
+// words can be read while they are written.
+type words struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (w *words) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+func (w *words) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b.Reset()
 }
 
 func start(t *testing.T, o orders) *child {
@@ -222,7 +246,7 @@ func (c *child) end(t *testing.T) map[string]int {
 
 func (c *child) kept(t *testing.T) map[string]int {
 	t.Helper()
-	if c.err.Len() > 0 {
+	if c.err.String() != "" {
 		t.Fatal(c.err.String())
 	}
 	kept := make(map[string]int)

@@ -39,8 +39,8 @@ func (d *draining) breakOff() {
 }
 
 // check ends a drain that is to end when nothing is left.
-func (d *draining) check(kept *state) {
-	if d.untilEmpty && kept.Events == 0 {
+func (d *draining) check(s *Spool) {
+	if d.untilEmpty && s.kept.Events == 0 && s.queue.events == 0 {
 		d.cancel(errEmpty)
 	}
 }
@@ -100,7 +100,7 @@ func (s *Spool) beginDrain(cancel context.CancelCauseFunc, untilEmpty bool, d *d
 	}
 	d.next = max(s.kept.Head, s.outcome.through+1)
 	s.drain = draining{cancel: cancel, done: make(chan struct{}), untilEmpty: untilEmpty}
-	s.drain.check(&s.kept)
+	s.drain.check(s)
 	return nil
 }
 
@@ -320,7 +320,7 @@ func (d *drain) done(number uint64, reason string) {
 	} else {
 		o.refused = append(o.refused, refusedNow{number, d.s.cfg.Now().UnixNano(), reason})
 	}
-	if d.s.drain.untilEmpty && number+1 == d.s.kept.Next {
+	if d.s.drain.untilEmpty && number+1 == d.s.kept.Next && d.s.queue.events == 0 {
 		o.deadline = time.Now()
 		d.s.wake()
 	}

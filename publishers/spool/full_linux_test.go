@@ -34,7 +34,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s")
 			c := start(t, orders{Path: path, Producers: 4, FileLimit: 400 << 10, Refuse: refuse})
-			full := awaitStandstill(t, path)
+			full := awaitFull(t, c, path)
 			raiseLimit(t, c.cmd.Process.Pid)
 			for limit := time.Now().Add(20 * time.Second); takenIn(t, path) < full+100; time.Sleep(time.Millisecond) {
 				if time.Now().After(limit) {
@@ -64,7 +64,7 @@ func (c *child) killFull(t *testing.T) map[string]int {
 	if !strings.Contains(c.err.String(), "the disk is full") || !strings.Contains(c.err.String(), "file too large") {
 		t.Errorf("the log says nothing of it: %q", c.err.String())
 	}
-	c.err.Reset()
+	c.err.reset()
 	return c.kept(t)
 }
 
@@ -77,19 +77,16 @@ func takenIn(t *testing.T, path string) uint64 {
 	return in.TakenIn
 }
 
-// awaitStandstill waits until no more events are taken in.
-func awaitStandstill(t *testing.T, path string) uint64 {
+// awaitFull waits until the child says that its disk is full.
+func awaitFull(t *testing.T, c *child, path string) uint64 {
 	t.Helper()
-	last := uint64(0)
-	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
-		now := takenIn(t, path)
-		if now == last && now > 100 {
-			return now
+	for limit := time.Now().Add(20 * time.Second); !strings.Contains(c.err.String(), "the disk is full"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the file never gets full")
 		}
-		last = now
 	}
-	t.Fatal("the file never gets full")
-	return 0
+	time.Sleep(50 * time.Millisecond)
+	return takenIn(t, path)
 }
 
 // TestDrainingAFullDiskMakesSpace uses a real file system that is full.
@@ -140,8 +137,10 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 		}
 	})
 	producing.Wait()
-	for s.Status().Forwarded < events && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+	for st := s.Status(); st.Events > 0 || st.Pending > 0; st = s.Status() {
+		if time.Sleep(time.Millisecond); ctx.Err() != nil {
+			t.Fatalf("%+v", st)
+		}
 	}
 	cancel()
 	draining.Wait()

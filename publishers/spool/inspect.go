@@ -72,19 +72,15 @@ type KeyCount struct {
 const mostKeys = 100_000
 
 // Inspect looks into the spool file at path, whether a process has it open or
-// not. It changes nothing, takes no lock, and holds nobody up. While a process is
-// writing, it starts anew a few times to see the file at one instant, and says so
-// where it did not.
+// not. It changes nothing, takes no lock, and holds nobody up. The counts are of
+// one instant. The lists are too, unless the file changed while they were read,
+// which Moving tells; then events may be missing that were passed on meanwhile.
 func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, error) {
 	o.setDefaults()
-	var in Inspection
-	moved, err := read(ctx, path, func(l *look) error {
-		in = Inspection{Path: path, FileBytes: l.bytes}
-		return in.read(l, o)
-	})
-	in.Moving = moved
+	in := Inspection{Path: path}
+	err := withLook(ctx, path, func(l *look) error { return in.read(l, o) })
 	switch {
-	case err == nil, moved && isDamaged(err): // half of it was overwritten while it was read
+	case err == nil:
 	case isDamaged(err):
 		in.Damage = err.Error()
 	default:
@@ -100,26 +96,26 @@ func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, er
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) || isDamage(err) }
 
 // Read gives visit every event that waits in the spool file at path, in order,
-// with its data, until visit returns an error. As Inspect, it may be used while a
-// process has the file; then events that are passed on meanwhile may be given or
-// not.
+// with its data, until visit returns an error, which Read returns. As Inspect, it
+// may be used while a process has the file; then it gives the events that waited
+// when it began, but for some that are passed on meanwhile.
 func Read(ctx context.Context, path string, visit func(e Entry, data []byte) error) error {
-	through := uint64(0)
-	_, err := read(ctx, path, func(l *look) error {
-		return l.bucket(string(bucketEvents), func(r *record) error {
-			if r.number <= through {
-				return nil // of an attempt before
+	var own error
+	err := withLook(ctx, path, func(l *look) error {
+		now, err := l.state()
+		if err != nil {
+			return err
+		}
+		return l.events(now.state.Next, func(r *record) error {
+			own = visit(entryOf(r, r.data), r.data)
+			if own != nil {
+				return pages.Stop
 			}
-			if err := visit(entryOf(r, r.data), r.data); err != nil {
-				return visitError{err}
-			}
-			through = r.number
 			return nil
 		})
 	})
-	var own visitError
-	if errors.As(err, &own) {
-		return own.error
+	if own != nil {
+		return own
 	}
 	if err != nil {
 		return fmt.Errorf("publishers/spool: read %s: %w", path, err)
@@ -127,109 +123,150 @@ func Read(ctx context.Context, path string, visit func(e Entry, data []byte) err
 	return nil
 }
 
-type visitError struct{ error }
-
-// look is one attempt to read a file that may be changing.
+// look is the file as somebody sees it who has no lock: it may change at any
+// time.
 type look struct {
 	ctx   context.Context
-	file  *pages.File
-	meta  pages.Meta
-	bytes int64
+	f     *os.File
+	moved bool
 }
 
-const attempts = 6
-
-// read lets do have a look until the file stood still meanwhile, or the last
-// attempt was had, and returns whether it moved in that.
-func read(ctx context.Context, path string, do func(*look) error) (moved bool, err error) {
-	for attempt := 1; ; attempt++ {
-		moved, err = readOnce(ctx, path, do)
-		var own visitError
-		if !moved || attempt == attempts || ctx.Err() != nil || errors.As(err, &own) {
-			return moved, err
-		}
-		sleep(ctx, time.Duration(attempt)*5*time.Millisecond)
-	}
-}
-
-func readOnce(ctx context.Context, path string, do func(*look) error) (moved bool, err error) {
+func withLook(ctx context.Context, path string, do func(*look) error) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer f.Close()
-	meta, err := currentRoot(f)
-	if err != nil {
-		return false, err
-	}
-	info, err := f.Stat() // after the root, which may need what the file has grown by
-	if err != nil {
-		return false, err
-	}
-	file := pages.New(f, info.Size())
-	err = do(&look{ctx, file, meta, info.Size()})
-	after, _, metaErr := file.Meta()
-	return metaErr == nil && after.Txid != meta.Txid, err
+	return do(&look{ctx: ctx, f: f})
 }
 
-func currentRoot(f *os.File) (pages.Meta, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return pages.Meta{}, err
-	}
-	file := pages.New(f, info.Size())
-	meta, _, err := file.Meta()
-	if err != nil && !file.IsBolt() {
-		err = ErrNotSpool
-	}
-	return meta, err
-}
+const (
+	mostPasses = 1000 // that bring nothing new
+	passPause  = 100 * time.Microsecond
+)
 
-// bucket visits the records of a bucket.
-func (l *look) bucket(name string, visit func(*record) error) error {
-	return l.file.Bucket(l.meta, name, func(_ string, key, value []byte) error {
-		if err := l.ctx.Err(); err != nil {
+// again lets do read from the newest root, and again from the then newest when
+// the file was changed meanwhile, for as long as that brings anything new.
+func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err error)) error {
+	for idle := 0; ; idle++ {
+		file, root, err := l.newest()
+		if err != nil {
 			return err
 		}
+		more, err := do(file, root)
+		switch {
+		case !errors.Is(err, pages.ErrMoved):
+			return err
+		case l.ctx.Err() != nil:
+			return l.ctx.Err()
+		case more:
+			idle = 0
+		case idle == mostPasses:
+			return err
+		}
+		l.moved = true
+		sleep(l.ctx, passPause)
+	}
+}
+
+// newest returns the file with its newest root.
+func (l *look) newest() (*pages.File, pages.Meta, error) {
+	info, err := l.f.Stat()
+	if err != nil {
+		return nil, pages.Meta{}, err
+	}
+	file := pages.New(l.f, info.Size())
+	root, _, err := file.Meta()
+	if err != nil && !file.IsBolt() {
+		return nil, root, ErrNotSpool
+	}
+	if err != nil {
+		return nil, root, err
+	}
+	if info, err = l.f.Stat(); err != nil { // the root may need what the file has grown by
+		return nil, root, err
+	}
+	return pages.New(l.f, info.Size()).Live(), root, nil
+}
+
+// state reads what the file says of itself, at one instant.
+func (l *look) state() (x examination, err error) {
+	err = l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+		x = examination{}
+		return false, visitRecords(file, root, bucketState, 0, func(key []byte, r *record) error {
+			return x.count(&tally{}, string(bucketState), key, r)
+		})
+	})
+	l.moved = false
+	if err == nil && !x.stateFound {
+		err = ErrNotSpool
+	}
+	return x, err
+}
+
+func visitRecords(file *pages.File, root pages.Meta, bucket []byte, from uint64, visit func(key []byte, r *record) error) error {
+	var first []byte
+	if from > 0 {
+		first = numberKey(from)
+	}
+	return file.Bucket(root, string(bucket), first, func(_ string, key, value []byte) error {
 		r, err := parseRecord(value)
 		if err != nil {
-			return fmt.Errorf("bucket %s, key %x: %w", name, key, err)
+			return fmt.Errorf("bucket %s, key %x: %w", bucket, key, err)
 		}
-		return visit(&r)
+		return visit(key, &r)
+	})
+}
+
+// events visits the events that wait with numbers below next.
+func (l *look) events(next uint64, visit func(*record) error) error {
+	through := uint64(0)
+	return l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+		before := through
+		err := visitRecords(file, root, bucketEvents, through+1, func(_ []byte, r *record) error {
+			if r.number >= next {
+				return pages.Stop
+			}
+			if err := l.ctx.Err(); err != nil {
+				return err
+			}
+			through = r.number
+			return visit(r)
+		})
+		return through > before, err
 	})
 }
 
 func (in *Inspection) read(l *look, o InspectOptions) error {
-	x := examination{}
-	var t tally
-	err := l.bucket(string(bucketState), func(r *record) error {
-		key := keyState
-		if r.kind == kindReport {
-			key = nil
-		}
-		return x.count(&t, string(bucketState), key, r)
-	})
+	x, err := l.state()
+	if info, statErr := l.f.Stat(); statErr == nil {
+		in.FileBytes = info.Size()
+	}
 	if err != nil {
 		return err
-	}
-	if !x.stateFound {
-		return ErrNotSpool
 	}
 	in.Format, in.Events, in.Bytes, in.Refused, in.RefusedBytes = x.state.Format, x.state.Events, x.state.Bytes, x.state.Refused, x.state.RefusedB
 	in.TakenIn, in.Forwarded, in.Salvages = x.state.TakenIn, x.state.Forwarded, x.reports
 	if in.Format > format {
 		return fmt.Errorf("%w: format %d, this program knows up to %d", ErrFormat, in.Format, format)
 	}
-	if err := in.readEvents(l, o); err != nil {
-		return err
+	if in.Events > 0 {
+		err = in.readEvents(l, o, x.state.Next)
 	}
-	return in.readRefused(l, o)
+	if err == nil && in.Refused > 0 && o.Refused > 0 {
+		err = in.readRefused(l, o)
+	}
+	in.Moving = l.moved
+	if errors.Is(err, pages.ErrMoved) {
+		err = nil // it is said, and the counts are right
+	}
+	return err
 }
 
-func (in *Inspection) readEvents(l *look, o InspectOptions) error {
+func (in *Inspection) readEvents(l *look, o InspectOptions, next uint64) error {
 	counts := make(map[string]*KeyCount)
 	in.KeysExact = o.Keys > 0
-	err := l.bucket(string(bucketEvents), func(r *record) error {
+	err := l.events(next, func(r *record) error {
 		if in.Oldest.IsZero() {
 			in.Oldest = r.takenAt()
 		}
@@ -268,18 +305,20 @@ func (in *Inspection) countKey(counts map[string]*KeyCount, r *record) {
 	c.Bytes += len(r.data)
 }
 
+// readRefused starts anew when the file changed: refused events may come and go
+// anywhere.
 func (in *Inspection) readRefused(l *look, o InspectOptions) error {
-	if o.Refused <= 0 {
-		return nil
-	}
-	return l.bucket(string(bucketRefused), func(r *record) error {
-		shown, _, err := refusedOf(r)
-		if err != nil {
-			return err
-		}
-		if in.RefusedEntries = append(in.RefusedEntries, shown); len(in.RefusedEntries) >= o.Refused {
-			return pages.Stop
-		}
-		return nil
+	return l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+		in.RefusedEntries = nil
+		return false, visitRecords(file, root, bucketRefused, 0, func(_ []byte, r *record) error {
+			shown, _, err := refusedOf(r)
+			if err != nil {
+				return err
+			}
+			if in.RefusedEntries = append(in.RefusedEntries, shown); len(in.RefusedEntries) >= o.Refused {
+				return pages.Stop
+			}
+			return nil
+		})
 	})
 }

@@ -27,7 +27,8 @@ type Spool struct {
 	closeErr  error
 
 	mu       sync.Mutex // everything below
-	closed   bool
+	closed   bool       // takes nothing in
+	ending   bool       // the writer ends when all is written
 	broken   error
 	queue    intake
 	kept     state // as the last transaction left it
@@ -152,6 +153,9 @@ func (s *Spool) shutDown(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
+	s.mu.Lock()
+	s.ending = true
+	s.mu.Unlock()
 	s.wake()
 	s.writing.Wait()
 	s.cancel()

@@ -98,14 +98,14 @@ func (s *Spool) look(plan *schedule) (*job, time.Time) {
 	s.calls = nil
 	j.sync = !plan.sync.IsZero() && !now.Before(plan.sync)
 	due := plan.sync
-	if now.Before(plan.retry) && !s.closed {
+	if now.Before(plan.retry) && !s.ending {
 		due = earliest(due, plan.retry)
 	} else {
 		s.fill(j, now)
 		due = earliest(due, s.outcome.deadline)
 	}
 	if j.batch == nil && j.outcome.isEmpty() && len(j.calls) == 0 && !j.sync {
-		if s.closed && s.outcome.isEmpty() && len(s.queue.batches) == 0 {
+		if s.ending && s.outcome.isEmpty() && len(s.queue.batches) == 0 {
 			return &job{over: true}, due
 		}
 		return nil, due
@@ -119,7 +119,7 @@ func (s *Spool) fill(j *job, now time.Time) {
 		j.batch = s.queue.batches[0]
 		j.batch.sealed = true
 	}
-	hurry := j.batch != nil || s.closed || len(s.queue.waiting) > 0 || !now.Before(s.outcome.deadline)
+	hurry := j.batch != nil || s.ending || len(s.queue.waiting) > 0 || !now.Before(s.outcome.deadline)
 	if !s.outcome.isEmpty() && hurry {
 		j.outcome, s.outcome = s.outcome, outcome{}
 	}
@@ -229,7 +229,7 @@ func (s *Spool) committed(j *job, oldest int64) {
 		signal(s.arrived)
 	}
 	s.admit()
-	s.drain.check(&s.kept)
+	s.drain.check(s)
 }
 
 // add puts entries behind all others.

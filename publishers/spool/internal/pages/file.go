@@ -2,6 +2,7 @@ package pages
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -45,11 +46,30 @@ type Meta struct {
 	High uint64 // pages in use are below this one
 }
 
+// ErrMoved is returned by a walk over a file that was changed meanwhile.
+var ErrMoved = errors.New("the file was changed while it was read")
+
 // File is a database file. Its methods may be used at the same time.
 type File struct {
 	r        io.ReaderAt
 	size     int64
 	pageSize int
+	live     bool
+}
+
+// Live says that a process may be writing the file. A page that a root refers to
+// may be written again by the second transaction after that one, which begins when
+// the first has put its root in place. So a page is what it was as long as the
+// root is the newest: that is looked at after each page, and a walk ends with
+// ErrMoved, before it visits anything of the page, when there is a newer one.
+func (f *File) Live() *File {
+	f.live = true
+	return f
+}
+
+func (f *File) isNewest(m Meta) bool {
+	now, _, err := f.Meta()
+	return err == nil && now.Txid == m.Txid
 }
 
 // New reads nothing but the size of a page. Size is how long the file is.

@@ -87,8 +87,22 @@ func TestWalkSeesWhatBboltWrote(t *testing.T) {
 			if err != nil || !maps.Equal(got, want) {
 				t.Errorf("seed %d: pages of %d: %d entries of %d: %v", seed, pageSize, len(got), len(want), err)
 			}
+			from := fmt.Sprintf("%06d", rnd.IntN(1_000_000))
+			for key := range want {
+				if key[6:] < from || key == "small/a" {
+					delete(want, key)
+				}
+			}
+			clear(got)
+			err = f.Bucket(m, "large", []byte(from), func(bucket string, key, value []byte) error {
+				got[bucket+"/"+string(key)] = string(value)
+				return nil
+			})
+			if err != nil || !maps.Equal(got, want) {
+				t.Errorf("seed %d: pages of %d: %d entries of %d from %s: %v", seed, pageSize, len(got), len(want), from, err)
+			}
 			first := 0
-			err = f.Bucket(m, "large", func(string, []byte, []byte) error { first++; return pages.Stop })
+			err = f.Bucket(m, "large", nil, func(string, []byte, []byte) error { first++; return pages.Stop })
 			if err != nil || first != 1 {
 				t.Errorf("stopped after %d: %v", first, err)
 			}
@@ -148,7 +162,7 @@ func TestACircleIsFound(t *testing.T) {
 	if !errors.As(err, &damage) {
 		t.Error(err)
 	}
-	if err := f.Bucket(m, "large", func(string, []byte, []byte) error { return nil }); !errors.As(err, &damage) {
+	if err := f.Bucket(m, "large", nil, func(string, []byte, []byte) error { return nil }); !errors.As(err, &damage) {
 		t.Error(err)
 	}
 }
@@ -172,6 +186,6 @@ func FuzzWalk(f *testing.F) {
 		}
 		visit := func(string, []byte, []byte) error { return nil }
 		_ = file.Walk(m, visit)
-		_ = file.Bucket(m, "large", visit)
+		_ = file.Bucket(m, "large", []byte("4"), visit)
 	})
 }

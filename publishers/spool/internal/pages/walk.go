@@ -20,17 +20,18 @@ func (f *File) Walk(m Meta, visit Visit) error {
 	if err := f.plausible(m); err != nil {
 		return err
 	}
-	w := walker{f: f, high: m.High, seen: make([]uint64, m.High/64+1), visit: visit}
-	return w.walk(m)
+	w := walker{f: f, root: m, seen: make([]uint64, m.High/64+1), visit: visit}
+	return w.walk()
 }
 
-// Bucket visits the entries of one bucket of the top level.
-func (f *File) Bucket(m Meta, name string, visit Visit) error {
+// Bucket visits the entries of one bucket of the top level whose keys are not
+// less than from, without reading what is before them.
+func (f *File) Bucket(m Meta, name string, from []byte, visit Visit) error {
 	if err := f.plausible(m); err != nil {
 		return err
 	}
-	w := walker{f: f, high: m.High, only: name, visit: visit}
-	return w.walk(m)
+	w := walker{f: f, root: m, only: name, from: from, visit: visit}
+	return w.walk()
 }
 
 // plausible refuses a root that would make page numbers overflow. Free pages at
@@ -44,17 +45,18 @@ func (f *File) plausible(m Meta) error {
 
 type walker struct {
 	f      *File
-	high   uint64
+	root   Meta
 	seen   []uint64 // one bit a page; nil: not checked
 	only   string   // the bucket to visit, all if empty
+	from   []byte   // the first key to visit in it
 	bucket string
 	visit  Visit
 }
 
 type entryFunc func(e element) error
 
-func (w *walker) walk(m Meta) error {
-	err := w.tree(m.Root, nil, nil, 0, w.top)
+func (w *walker) walk() error {
+	err := w.tree(w.root.Root, nil, nil, 0, w.top)
 	if err == error(Stop) {
 		return nil
 	}
@@ -66,7 +68,10 @@ func (w *walker) tree(id uint64, least, below []byte, depth int, entry entryFunc
 	if depth > mostDepth {
 		return damaged(id, "the tree is higher than %d", mostDepth)
 	}
-	p, err := w.f.read(id, w.high)
+	p, err := w.f.read(id, w.root.High)
+	if w.f.live && !w.f.isNewest(w.root) {
+		return ErrMoved
+	}
 	if err != nil {
 		return err
 	}
@@ -128,10 +133,13 @@ func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc
 				limit = e.key
 			}
 		}
+		least = this.key
+		if i+1 < p.count && w.bucket != "" && bytes.Compare(limit, w.from) <= 0 {
+			continue // all of it is before
+		}
 		if err := w.tree(this.child, this.key, limit, depth+1, entry); err != nil {
 			return err
 		}
-		least = this.key
 	}
 	return nil
 }
@@ -155,6 +163,7 @@ func (w *walker) top(e element) error {
 		return nil
 	}
 	w.bucket = string(e.key)
+	defer func() { w.bucket = "" }()
 	if root := order.Uint64(e.value); root != 0 {
 		return w.tree(root, nil, nil, 0, w.inside)
 	}
@@ -172,6 +181,9 @@ func (w *walker) top(e element) error {
 func (w *walker) inside(e element) error {
 	if e.bucket {
 		return damaged(0, "bucket %q has a bucket inside", w.bucket)
+	}
+	if bytes.Compare(e.key, w.from) < 0 {
+		return nil
 	}
 	return w.visit(w.bucket, e.key, e.value)
 }
