@@ -75,8 +75,8 @@ func TestNewKeysHardlyAllocate(t *testing.T) {
 	}
 }
 
-// TestEnqueueAllocatesTheEncodedEventOnly counts one, the payload's own.
-func TestEnqueueAllocatesTheEncodedEventOnly(t *testing.T) {
+// TestEnqueueAllocatesTheEncodedEventAtMost: some dozens share their memory.
+func TestEnqueueAllocatesTheEncodedEventAtMost(t *testing.T) {
 	w, p := idle(t)
 	e := joined(t, "user")
 	enqueue := func() {
@@ -88,7 +88,7 @@ func TestEnqueueAllocatesTheEncodedEventOnly(t *testing.T) {
 		enqueue()
 	}
 	flush(t, p)
-	if n := testing.AllocsPerRun(1000, enqueue); n != 1 {
+	if n := testing.AllocsPerRun(1000, enqueue); n > 1 {
 		t.Errorf("%v allocations an event", n)
 	}
 }

@@ -93,11 +93,17 @@ func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Positio
 	return c.wait(ctx)
 }
 
+// encoders are shared, so that events which come in and are settled together
+// have their bytes in one piece of memory, whoever made them.
+var encoders = sync.Pool{New: func() any { return new(events.Encoder) }}
+
 // Enqueue takes e in and returns at once, or when there is place for it; see
 // [Publisher.Publish] for the errors. Events of one key are on the stream in
 // the order in which Enqueue took them in.
 func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
-	data, err := events.Encode(e)
+	encoder := encoders.Get().(*events.Encoder)
+	data, err := encoder.Encode(e)
+	encoders.Put(encoder)
 	if err != nil {
 		return nil, fmt.Errorf("publishers/kinesis: %w", err)
 	}
