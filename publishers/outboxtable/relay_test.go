@@ -282,7 +282,7 @@ func TestHandleSaysWhatIsInFlight(t *testing.T) {
 	w := newWorld(t)
 	w.write(event("a", 1))
 	w.faults("delay 30s\nkinesis.PutRecords timeout-before=1")
-	const given = 2 * time.Second
+	const given = 5 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), given)
 	defer cancel()
 	p := w.publisher(kinesis.Config{})
