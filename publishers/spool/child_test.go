@@ -233,17 +233,6 @@ func (c *child) kill(t *testing.T) map[string]int {
 	return c.kept(t)
 }
 
-// end lets the process end by itself.
-func (c *child) end(t *testing.T) map[string]int {
-	t.Helper()
-	_ = c.stdin.Close()
-	<-c.said
-	if err := c.cmd.Wait(); err != nil {
-		t.Fatalf("%v: %s", err, c.err.String())
-	}
-	return c.kept(t)
-}
-
 func (c *child) kept(t *testing.T) map[string]int {
 	t.Helper()
 	if c.err.String() != "" {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -161,136 +160,6 @@ func (d *drain) run(ctx context.Context) {
 	}
 }
 
-// flight is an event on its way, or one that will never be.
-type flight struct {
-	number  uint64
-	key     string
-	receipt publishers.Receipt
-	refused error // instead of a receipt
-}
-
-// round sends events from d.next on, with so many on their way. It returns the
-// first failure, after everything on its way is settled; nil when ctx ended, or
-// when the one event of a window of 1 was taken.
-func (d *drain) round(ctx context.Context, window int) error {
-	sending, stop := context.WithCancel(ctx)
-	defer stop()
-	// One more is with who settles, and one with who sends.
-	r := &round{drain: d, window: window, next: d.next, flights: make(chan flight, max(window-2, 0)), keys: newKeys(d.s.cfg.PerKey)}
-	var sender sync.WaitGroup
-	sender.Go(func() {
-		defer close(r.flights)
-		r.sendErr = r.send(sending)
-	})
-	err := r.settle(ctx, stop)
-	sender.Wait()
-	if err == nil && !errors.Is(r.sendErr, context.Canceled) {
-		err = r.sendErr
-	}
-	return err
-}
-
-// round is the part of a drain between two failures.
-type round struct {
-	drain   *drain
-	window  int
-	next    uint64 // to be read
-	flights chan flight
-	keys    *keys
-	sendErr error
-}
-
-// send takes events from the file to the publisher until something fails.
-func (r *round) send(ctx context.Context) error {
-	for ctx.Err() == nil {
-		records, err := r.drain.s.read(r.next)
-		if err != nil {
-			return err
-		}
-		for _, rec := range records {
-			if err := r.sendOne(ctx, rec); err != nil {
-				return err
-			}
-			r.next = rec.number + 1
-			if r.window == 1 {
-				return nil
-			}
-		}
-		if len(records) == 0 {
-			select {
-			case <-r.drain.s.arrived:
-			case <-ctx.Done():
-			}
-		}
-	}
-	return nil
-}
-
-// sendOne returns an error when the event is to be sent again. What the publisher
-// has taken in always gets to who settles.
-func (r *round) sendOne(ctx context.Context, rec readRecord) error {
-	if rec.err != nil {
-		r.drain.s.inFlight.Add(1)
-		r.flights <- flight{number: rec.number, refused: rec.err}
-		return nil
-	}
-	key := string(rec.key)
-	if err := r.keys.enter(ctx, key); err != nil {
-		return err
-	}
-	receipt, err := r.drain.to.EnqueueEncoded(ctx, key, rec.data)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case r.drain.s.cfg.Permanent(err):
-		r.keys.leave(key)
-	default:
-		return err
-	}
-	r.drain.s.inFlight.Add(1)
-	r.flights <- flight{rec.number, key, receipt, err}
-	return nil
-}
-
-// settle waits for receipts in order. After the first failure the others only
-// have to be over: they are sent again.
-func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure error) {
-	grace, release := r.drain.s.graceOf(ctx)
-	defer release()
-	for f := range r.flights {
-		err := f.refused
-		if err == nil {
-			_, err = f.receipt.Wait(grace)
-		}
-		r.drain.s.inFlight.Add(-1)
-		if failure != nil {
-			continue
-		}
-		if failure = r.drain.judge(f, err, grace); failure != nil {
-			stop()
-			continue
-		}
-		if f.refused == nil {
-			r.keys.leave(f.key)
-		}
-	}
-	return failure
-}
-
-// judge notes what became of an event, or returns why it has to be sent again.
-func (d *drain) judge(f flight, err error, grace context.Context) error {
-	switch {
-	case err == nil:
-		d.done(f.number, "")
-	case f.refused != nil, grace.Err() == nil && d.s.cfg.Permanent(err):
-		d.done(f.number, err.Error())
-	default:
-		return err
-	}
-	return nil
-}
-
 // graceOf is a context that ends SettleTimeout after ctx.
 func (s *Spool) graceOf(ctx context.Context) (context.Context, context.CancelFunc) {
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -327,59 +196,6 @@ func (d *drain) done(number uint64, reason string) {
 	if len(d.s.queue.waiting) > 0 {
 		d.s.wake()
 	}
-}
-
-// keys bounds how many events of one key are on their way.
-type keys struct {
-	most int
-	mu   sync.Mutex
-	now  map[string]int
-	left chan struct{} // holds a token when one left
-}
-
-// newKeys returns nil, which bounds nothing, for 0.
-func newKeys(most int) *keys {
-	if most == 0 {
-		return nil
-	}
-	return &keys{most: most, now: make(map[string]int), left: make(chan struct{}, 1)}
-}
-
-// enter waits for a place. One goroutine calls it.
-func (k *keys) enter(ctx context.Context, key string) error {
-	for !k.tryEnter(key) {
-		select {
-		case <-k.left:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-func (k *keys) tryEnter(key string) bool {
-	if k == nil {
-		return true
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now[key] >= k.most {
-		return false
-	}
-	k.now[key]++
-	return true
-}
-
-func (k *keys) leave(key string) {
-	if k == nil {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now[key]--; k.now[key] == 0 {
-		delete(k.now, key)
-	}
-	signal(k.left)
 }
 
 // readRecord is an event as it was read from the file.

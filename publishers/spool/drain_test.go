@@ -24,7 +24,6 @@ type moody struct {
 	memory
 	rnd    *rand.Rand
 	calm   bool
-	stayed chan struct{} // closed when it fails no more
 	poison func(data []byte) bool
 	taken  []*moodyReceipt
 	down   bool

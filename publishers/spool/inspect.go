@@ -128,7 +128,8 @@ func Read(ctx context.Context, path string, visit func(e Entry, data []byte) err
 type look struct {
 	ctx   context.Context
 	f     *os.File
-	moved bool
+	txid  uint64 // of the root with the state
+	moved bool   // another root was read since
 }
 
 func withLook(ctx context.Context, path string, do func(*look) error) error {
@@ -153,6 +154,7 @@ func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err 
 		if err != nil {
 			return err
 		}
+		l.moved = l.moved || root.Txid != l.txid
 		more, err := do(file, root)
 		switch {
 		case !errors.Is(err, pages.ErrMoved):
@@ -164,7 +166,6 @@ func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err 
 		case idle == mostPasses:
 			return err
 		}
-		l.moved = true
 		sleep(l.ctx, passPause)
 	}
 }
@@ -192,7 +193,7 @@ func (l *look) newest() (*pages.File, pages.Meta, error) {
 // state reads what the file says of itself, at one instant.
 func (l *look) state() (x examination, err error) {
 	err = l.again(func(file *pages.File, root pages.Meta) (bool, error) {
-		x = examination{}
+		x, l.txid = examination{}, root.Txid
 		return false, visitRecords(file, root, bucketState, 0, func(key []byte, r *record) error {
 			return x.count(&tally{}, string(bucketState), key, r)
 		})
