@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -45,6 +46,9 @@ func (r *Relay) clean(ctx context.Context) {
 func (r *Relay) settle(b *batch, err error) {
 	if err != nil {
 		r.lost.Store(true)
+		if b.sweep != nil {
+			b.sweep.failed = true
+		}
 	}
 	r.counts.leave(b)
 	b.settle(err)
@@ -91,22 +95,60 @@ func (b *batch) isPublished() bool {
 	return true
 }
 
-// cleanUp removes what is published or refused, however often that takes.
+// cleanUp removes what is published or refused, however often that takes. What the
+// stream told is read again from the position if this is cut short, so it may go in
+// any order. What a sweep found is only found again where it is left: it goes in the
+// order in which it was published, so that what is left has all of its successors.
 func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
 	if err := r.moveAll(ctx, group); err != nil {
 		return err
 	}
-	for name, outbox := range r.outboxes {
-		if err := r.deleteFrom(ctx, outbox, group, name); err != nil {
+	var told []*batch
+	for _, b := range group {
+		if b.origin != nil && b.sweep == nil {
+			told = append(told, b)
+		}
+	}
+	for name := range r.collections {
+		if err := r.removeFrom(ctx, name, of(told, name)); err != nil {
 			return err
 		}
 	}
-	for name, array := range r.arrays {
-		if err := r.pullFrom(ctx, array, r.cfg.Field.leftovers(group, name)); err != nil {
-			return err
+	for len(group) > 0 {
+		n := 1
+		for n < len(group) && group[n].sameCollection(group[0]) {
+			n++
 		}
+		if first := group[0]; first.sweep != nil {
+			if err := r.removeFrom(ctx, first.origin.collection, group[:n]); err != nil {
+				return err
+			}
+		}
+		group = group[n:]
 	}
 	return nil
+}
+
+func of(group []*batch, collection string) []*batch {
+	return slices.DeleteFunc(slices.Clone(group), func(b *batch) bool { return b.origin.collection != collection })
+}
+
+// sameCollection says whether two batches of one sweep are of one collection.
+func (b *batch) sameCollection(other *batch) bool {
+	return b.sweep != nil && b.sweep == other.sweep && b.origin.collection == other.origin.collection
+}
+
+// removeFrom takes batches of one collection out of it.
+func (r *Relay) removeFrom(ctx context.Context, name string, group []*batch) error {
+	var models []mongo.WriteModel
+	for _, l := range leftovers(group) {
+		if r.isOutbox(name) {
+			models = append(models, mongo.NewDeleteOneModel().SetFilter(elementsOf(l.document)))
+		} else {
+			models = append(models, r.cfg.Field.updates(l)...)
+		}
+	}
+	return r.write(ctx, r.collections[name], models)
 }
 
 // untilDone repeats what failed and may not fail again.
@@ -128,22 +170,6 @@ func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) e
 	}
 }
 
-func (r *Relay) deleteFrom(ctx context.Context, outbox *mongo.Collection, group []*batch, name string) error {
-	ids := bson.A{}
-	for _, b := range group {
-		if b.origin != nil && b.origin.collection == name && !b.entries[0].stays {
-			ids = append(ids, b.origin.document.Lookup("_id"))
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	return r.untilDone(ctx, func(ctx context.Context) error {
-		_, err := outbox.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
-		return err
-	})
-}
-
 // leftover is what to take out of one document.
 type leftover struct {
 	document bson.Raw
@@ -151,23 +177,24 @@ type leftover struct {
 	values   bson.A // whole, for what has no id or is no event
 }
 
-// leftovers sorts a group by document.
-func (f Field) leftovers(group []*batch, name string) (all []*leftover) {
-	of := make(map[string]*leftover)
+// leftovers sorts a group by document. Of what a sweep found, the events of one key
+// stay in their order, so a document may come more than once.
+func leftovers(group []*batch) (all []*leftover) {
+	of := make(map[string]int)   // the last of a document
+	upTo := make(map[string]int) // the last with a key
 	for _, b := range group {
-		if b.origin == nil || b.origin.collection != name {
-			continue
-		}
-		l := of[string(b.origin.document)]
-		if l == nil {
-			l = &leftover{document: b.origin.document}
-			of[string(b.origin.document)] = l
-			all = append(all, l)
-		}
 		for _, p := range b.entries {
-			if !p.stays {
-				l.add(p)
+			if p.stays {
+				continue
 			}
+			i, there := of[string(b.origin.document)]
+			if !there || b.sweep != nil && i < upTo[p.key] {
+				i = len(all)
+				all = append(all, &leftover{document: b.origin.document})
+				of[string(b.origin.document)] = i
+			}
+			upTo[p.key] = max(upTo[p.key], i)
+			all[i].add(p)
 		}
 	}
 	return all
@@ -226,11 +253,9 @@ func elementsOf(doc bson.Raw) bson.D {
 	return d
 }
 
-func (r *Relay) pullFrom(ctx context.Context, c *mongo.Collection, all []*leftover) error {
-	var models []mongo.WriteModel
-	for _, l := range all {
-		models = append(models, r.cfg.Field.updates(l)...)
-	}
+// write does all of the models, in their order, but for those that a document
+// refuses.
+func (r *Relay) write(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) error {
 	for len(models) > 0 {
 		var refused mongo.WriteError
 		err := r.untilDone(ctx, func(ctx context.Context) error {

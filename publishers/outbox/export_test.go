@@ -11,3 +11,26 @@ func Parse(raw bson.RawValue, document bson.Raw, at bson.Timestamp) (id, key str
 	e, err := parse(raw, &origin{collection: "c", document: document, at: at, wall: time.Unix(int64(at.T), 0), source: "/legacy"})
 	return e.known, e.key, e.data, err
 }
+
+// Leftovers tells in which order entries, each a document, a key and an id, are taken
+// out: one element for each request, the document and the ids.
+func Leftovers(swept bool, entries ...[3]string) (all [][]string) {
+	var group []*batch
+	for _, e := range entries {
+		b := &batch{origin: &origin{document: bson.Raw(e[0])}, entries: []*passage{{entry: entry{
+			known: e[2], key: e[1], id: bson.RawValue{Type: bson.TypeString, Value: []byte(e[2])},
+		}}}}
+		if swept {
+			b.sweep = &sweepRun{}
+		}
+		group = append(group, b)
+	}
+	for _, l := range leftovers(group) {
+		request := []string{string(l.document)}
+		for _, id := range l.ids {
+			request = append(request, string(id.(bson.RawValue).Value))
+		}
+		all = append(all, request)
+	}
+	return all
+}

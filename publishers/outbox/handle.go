@@ -21,7 +21,7 @@ func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Recei
 	o := r.origin(c.Collection, c.Key)
 	o.at, o.wall, o.number = c.ClusterTime, c.Wall, c.Index
 	o.ids = func() ids { return r.idsAt(ctx, &c) }
-	b, err := r.publish(ctx, o, found)
+	b, err := r.publish(ctx, o, found, nil)
 	if err != nil || b == nil {
 		return nil, err
 	}
@@ -29,19 +29,16 @@ func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Recei
 }
 
 func (r *Relay) origin(collection string, document bson.Raw) *origin {
-	return &origin{collection: collection, document: document, outbox: r.outboxes[collection] != nil, source: r.cfg.Source}
+	return &origin{collection: collection, document: document, outbox: r.isOutbox(collection), source: r.cfg.Source}
 }
 
 // found are the entries that a change brought, and maybe others.
 func (r *Relay) found(ctx context.Context, c *follow.Change) ([]bson.RawValue, error) {
-	if r.outboxes[c.Collection] != nil {
+	if r.isOutbox(c.Collection) {
 		if c.Operation != "insert" || c.Full == nil {
 			return nil, nil
 		}
 		return []bson.RawValue{{Type: bson.TypeEmbeddedDocument, Value: c.Full}}, nil
-	}
-	if r.arrays[c.Collection] == nil {
-		return nil, nil
 	}
 	if c.Operation != "update" {
 		return elements(c.Full.Lookup(string(r.cfg.Field))), nil
@@ -126,7 +123,7 @@ func (r *Relay) idsAt(ctx context.Context, c *follow.Change) ids {
 
 // documentAt reads a document as of a change; nil if it is too long ago.
 func (r *Relay) documentAt(ctx context.Context, c *follow.Change) (bson.Raw, error) {
-	docs, err := r.readAt(ctx, r.arrays[c.Collection], []bson.RawValue{c.ID()}, c.ClusterTime)
+	docs, err := r.readAt(ctx, r.collections[c.Collection], []bson.RawValue{c.ID()}, c.ClusterTime)
 	if tooLongAgo(err) || err == nil && len(docs) == 0 {
 		return nil, nil
 	}

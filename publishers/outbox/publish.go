@@ -35,6 +35,12 @@ func again(err error) error {
 	return fmt.Errorf("%w: %w", errAgain, err)
 }
 
+// errBehind is why an event stays that a sweep has published.
+var errBehind = fmt.Errorf("%w: an event before it was not published, and both will be again, in order", errAgain)
+
+// sweepRun is what the entries of one sweep have in common; the cleaner's own.
+type sweepRun struct{ failed bool }
+
 // batch is what one document brought, from the publisher to the clean-up. It is
 // the receipt that the position waits for.
 type batch struct {
@@ -44,7 +50,8 @@ type batch struct {
 	err     error
 	done    chan struct{} // closed when err is final
 
-	judged  bool // outcome is known
+	sweep   *sweepRun // nil for what the stream told
+	judged  bool      // outcome is known
 	outcome error
 }
 
@@ -88,8 +95,8 @@ func (b *batch) settle(err error) {
 // publish hands entries on. One that is known already has the fate of the earlier
 // one: it is taken out of the database when that is published. The batch is nil if
 // there is nothing.
-func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue) (*batch, error) {
-	b := &batch{origin: o, done: make(chan struct{})}
+func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, sweep *sweepRun) (*batch, error) {
+	b := &batch{origin: o, sweep: sweep, done: make(chan struct{})}
 	first := o.number
 	for i, raw := range found {
 		o.number = first + i
@@ -161,6 +168,9 @@ func (r *Relay) push(ctx context.Context, b *batch) error {
 func (r *Relay) published(ctx context.Context, b *batch) error {
 	if !b.judged {
 		b.outcome, b.judged = r.judge(ctx, b), true
+	}
+	if b.outcome == nil && b.sweep != nil && b.sweep.failed {
+		b.outcome = errBehind
 	}
 	return b.outcome
 }

@@ -41,7 +41,7 @@ func (r *Relay) Redrive(ctx context.Context, id string) error {
 }
 
 func (r *Relay) putBack(ctx context.Context, c *mongo.Collection, document bson.Raw, entry bson.RawValue) error {
-	if r.outboxes[c.Name()] != nil {
+	if r.isOutbox(c.Name()) {
 		_, err := c.InsertOne(ctx, entry.Document())
 		return err
 	}

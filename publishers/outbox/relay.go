@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,12 +20,11 @@ import (
 // for what it promises. Run may be called by one goroutine at a time; Status and
 // Ready may be called by any.
 type Relay struct {
-	cfg      Config
-	follower *follow.Follower
-	arrays   map[string]*mongo.Collection // those whose documents carry events
-	outboxes map[string]*mongo.Collection
-	refused  *mongo.Collection
-	counts   counts
+	cfg         Config
+	follower    *follow.Follower
+	collections map[string]*mongo.Collection // that events wait in
+	refused     *mongo.Collection
+	counts      counts
 
 	known *lru.Cache[string, publishers.Receipt] // events published or on their way, added by the reader
 	lost  atomic.Bool                            // something failed: forget what is known before reading again
@@ -39,11 +39,13 @@ func New(cfg Config) (*Relay, error) {
 	}
 	cfg = cfg.withDefaults()
 	r := &Relay{
-		cfg:      cfg,
-		arrays:   collections(cfg.Database, cfg.Documents),
-		outboxes: collections(cfg.Database, cfg.Outboxes),
-		refused:  cfg.Database.Collection(cfg.Refused),
-		queue:    make(chan *batch, cfg.Window),
+		cfg:         cfg,
+		collections: make(map[string]*mongo.Collection),
+		refused:     cfg.Database.Collection(cfg.Refused),
+		queue:       make(chan *batch, cfg.Window),
+	}
+	for _, name := range slices.Concat(cfg.Documents, cfg.Outboxes) {
+		r.collections[name] = cfg.Database.Collection(name)
 	}
 	var err error
 	if r.known, err = lru.New[string, publishers.Receipt](cfg.Remember); err != nil {
@@ -55,13 +57,8 @@ func New(cfg Config) (*Relay, error) {
 	return r, nil
 }
 
-func collections(db *mongo.Database, names []string) map[string]*mongo.Collection {
-	all := make(map[string]*mongo.Collection, len(names))
-	for _, name := range names {
-		all[name] = db.Collection(name)
-	}
-	return all
-}
+// isOutbox says whether the documents of a collection are events.
+func (r *Relay) isOutbox(collection string) bool { return slices.Contains(r.cfg.Outboxes, collection) }
 
 func (r *Relay) following() follow.Config {
 	return follow.Config{

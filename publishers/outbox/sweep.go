@@ -35,7 +35,7 @@ func (r *Relay) Ensure(ctx context.Context) error {
 		Options: options.Index().SetName(string(r.cfg.Field) + "_waiting").SetPartialFilterExpression(there),
 	}
 	for _, name := range r.cfg.Documents {
-		if _, err := r.arrays[name].Indexes().CreateOne(ctx, index); err != nil {
+		if _, err := r.collections[name].Indexes().CreateOne(ctx, index); err != nil {
 			return fmt.Errorf("publishers/outbox: create the index of waiting events of %s: %w", name, err)
 		}
 	}
@@ -187,8 +187,9 @@ func (s *sweeping) take(name string, now, then bson.Raw) {
 func (s *sweeping) publish(ctx context.Context) error {
 	slices.SortStableFunc(s.held, func(a, b missed) int { return cmp.Compare(a.when, b.when) })
 	batches := make([]*batch, 0, len(s.held))
+	run := &sweepRun{}
 	for _, m := range s.held {
-		b, err := s.r.publish(ctx, m.origin, []bson.RawValue{m.raw})
+		b, err := s.r.publish(ctx, m.origin, []bson.RawValue{m.raw}, run)
 		if err != nil {
 			return err
 		}
@@ -205,11 +206,11 @@ func (s *sweeping) publish(ctx context.Context) error {
 }
 
 func (r *Relay) waiting(ctx context.Context, name string) (*mongo.Cursor, error) {
-	if outbox := r.outboxes[name]; outbox != nil {
-		return outbox.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
+	if r.isOutbox(name) {
+		return r.collections[name].Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
 	}
 	there := bson.D{{Key: string(r.cfg.Field) + ".id", Value: bson.D{{Key: "$exists", Value: true}}}}
-	return r.arrays[name].Find(ctx, there, options.Find().SetProjection(r.parts()).SetBatchSize(sweepPage))
+	return r.collections[name].Find(ctx, there, options.Find().SetProjection(r.parts()).SetBatchSize(sweepPage))
 }
 
 // parts are those of a document that the relay looks at.
@@ -219,7 +220,7 @@ func (r *Relay) parts() bson.D {
 
 // entriesOf are those of a document of a collection.
 func (r *Relay) entriesOf(name string, doc bson.Raw) []bson.RawValue {
-	if r.outboxes[name] != nil {
+	if r.isOutbox(name) {
 		return []bson.RawValue{{Type: bson.TypeEmbeddedDocument, Value: doc}}
 	}
 	return elements(doc.Lookup(string(r.cfg.Field)))
@@ -236,15 +237,11 @@ func (r *Relay) hasNews(name string, doc bson.Raw) bool {
 
 // then reads the documents of a page as they were.
 func (r *Relay) then(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) (map[string]bson.Raw, error) {
-	from := r.arrays[name]
-	if from == nil {
-		from = r.outboxes[name]
-	}
 	ids := make([]bson.RawValue, len(page))
 	for i, doc := range page {
 		ids[i] = doc.Lookup("_id")
 	}
-	docs, err := r.readAt(ctx, from, ids, at)
+	docs, err := r.readAt(ctx, r.collections[name], ids, at)
 	byID := make(map[string]bson.Raw, len(docs))
 	for _, doc := range docs {
 		byID[idText(doc)] = doc
@@ -277,7 +274,7 @@ func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.
 	defer session.EndSession(ctx)
 	ctx = mongo.NewSessionContext(ctx, session)
 	opts := options.Find()
-	if r.arrays[from.Name()] != nil {
+	if !r.isOutbox(from.Name()) {
 		opts.SetProjection(r.parts())
 	}
 	cursor, err := from.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: docs}}}}, opts)
