@@ -126,7 +126,6 @@ func (j *jsonBody) escaped(start int) ([]byte, error) {
 
 // skip goes over one value that nobody asked for.
 func (j *jsonBody) skip() error {
-	j.take(0) // blanks
 	d := json.NewDecoder(bytes.NewReader(j.b[j.i:]))
 	var value json.RawMessage
 	if err := d.Decode(&value); err != nil {
