@@ -14,28 +14,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 )
 
 // Namespace of the functions' metrics.
 const Namespace = "Banyan/Consumers"
-
-// idleConnections are kept to DynamoDB. The SDK keeps 10, fewer than the
-// concurrency of a consumer, so that it would open and close them all the time.
-const idleConnections = 64
 
 // Spec is what sets one function apart.
 type Spec struct {
@@ -109,12 +101,11 @@ func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers
 	if err != nil {
 		return nil, err
 	}
-	pool := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = idleConnections })
-	aws, err := config.LoadDefaultConfig(ctx, config.WithRetryer(newRetryer), config.WithHTTPClient(pool))
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+		return nil, err
 	}
-	client := dynamodb.NewFromConfig(aws)
+	client := dynamodb.NewFromConfig(sdk)
 	for variable, table := range map[string]string{spec.TableVariable: s.Table, "DEAD_LETTER_TABLE": s.DeadLetters} {
 		if err := exists(ctx, client, variable, table); err != nil {
 			return nil, err
@@ -138,12 +129,6 @@ func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers
 			logReport(ctx, logger, r)
 		},
 	})
-}
-
-// newRetryer comes back soon: a shard waits behind each request, and the
-// consumer has retries of its own.
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 200*time.Millisecond })
 }
 
 func exists(ctx context.Context, client *dynamodb.Client, variable, table string) error {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/infra/awssdk"
 )
 
 // Exit codes of a Command.
@@ -62,7 +64,7 @@ func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.W
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	slog.SetDefault(log)
 	switch err := c.Run(ctx, parsed, log); {
-	case errors.Is(err, ErrUsage):
+	case errors.Is(err, ErrUsage), errors.Is(err, awssdk.ErrNoRegion):
 		return c.complain(stderr, err, ExitUsage)
 	case err != nil:
 		return c.complain(stderr, err, ExitFailure)

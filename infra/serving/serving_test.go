@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
@@ -120,6 +121,7 @@ func TestExitCodes(t *testing.T) {
 		{},
 		{args: []string{"--help"}, stdout: "Usage: thing"},
 		{err: errors.New("the shop is closed"), code: serving.ExitFailure, stderr: "thing: the shop is closed\n"},
+		{err: fmt.Errorf("publish: %w", awssdk.ErrNoRegion), code: serving.ExitUsage, stderr: "thing: publish: " + awssdk.ErrNoRegion.Error() + "\n"},
 		{err: fmt.Errorf("%w: no key", serving.ErrUsage), code: serving.ExitUsage, stderr: "thing: wrong usage: no key\n"},
 		{args: []string{"--loud"}, code: serving.ExitUsage, stderr: "thing: unknown flag --loud; see thing --help\n"},
 		{args: []string{"more"}, code: serving.ExitUsage, stderr: "thing: unexpected argument more; see thing --help\n"},
@@ -153,20 +155,5 @@ func TestLogsAreJSON(t *testing.T) {
 	}
 	if strings.Count(stderr.String(), "\n") != 2 {
 		t.Errorf("logged %q", stderr.String())
-	}
-}
-
-func TestAWSNeedsARegion(t *testing.T) {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"} {
-		t.Setenv(name, "")
-	}
-	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
-	if _, err := serving.AWS(t.Context()); !errors.Is(err, serving.ErrUsage) || !strings.Contains(err.Error(), "AWS_REGION") {
-		t.Error(err)
-	}
-	t.Setenv("AWS_REGION", "eu-west-1")
-	if _, err := serving.AWS(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

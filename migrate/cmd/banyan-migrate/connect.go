@@ -2,21 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/migrate"
 )
 
@@ -31,9 +26,6 @@ type settings struct {
 
 // defaultDatabase is used where neither the plan nor the URI names one.
 const defaultDatabase = "legacy"
-
-// pools is how many connections to DynamoDB are kept open.
-const pools = 64
 
 // with connects to both stores, runs fn, and disconnects.
 func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
@@ -54,7 +46,7 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 		defer cancel()
 		_ = client.Disconnect(out) // the process ends
 	}()
-	ddb, err := dynamo(ctx)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,26 +54,10 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 	if database == "" {
 		database = defaultDatabase
 	}
-	engine, err := migrate.New(migrate.Config{Plan: plan, Mongo: client, Database: database, DynamoDB: ddb, ControlTable: s.Control,
+	engine, err := migrate.New(migrate.Config{Plan: plan, Mongo: client, Database: database, DynamoDB: dynamodb.NewFromConfig(sdk), ControlTable: s.Control,
 		Throttle: s.Throttle, Progress: out.progress, Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return err
 	}
 	return fn(engine)
-}
-
-func dynamo(ctx context.Context) (*dynamodb.Client, error) {
-	pool := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = pools })
-	// The engine retries by itself, and a cut-over has no time for long waits.
-	quick := func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 500 * time.Millisecond })
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool), config.WithRetryer(quick))
-	if err != nil {
-		return nil, fmt.Errorf("read the AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return nil, errors.New("no AWS region is set; set AWS_REGION")
-	}
-	return dynamodb.NewFromConfig(cfg), nil
 }

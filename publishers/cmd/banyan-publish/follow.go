@@ -12,7 +12,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
-	"github.com/banyan-fig/banyan/services/legacydb"
+	"github.com/banyan-fig/banyan/infra/legacydb"
 )
 
 // followFlags are those of commands that follow a MongoDB database.

@@ -18,7 +18,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
-	"github.com/banyan-fig/banyan/services/legacydb"
+	"github.com/banyan-fig/banyan/infra/legacydb"
 )
 
 func (w *world) database() *mongo.Database {

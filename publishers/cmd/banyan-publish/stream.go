@@ -9,6 +9,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
@@ -65,7 +66,7 @@ func (f *streamFlags) open(ctx context.Context) (*kinesis.Publisher, error) {
 // prepare makes the config of the publisher, with everything that can be wrong
 // before Kinesis is asked.
 func (f *streamFlags) prepare(ctx context.Context) (kinesis.Config, error) {
-	sdk, err := serving.AWS(ctx)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return kinesis.Config{}, err
 	}

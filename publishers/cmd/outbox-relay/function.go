@@ -16,7 +16,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/function"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
@@ -53,7 +53,7 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 	if err := errors.Join(err, claimErr); err != nil {
 		return nil, err
 	}
-	sdk, err := serving.AWS(ctx)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
-	"github.com/banyan-fig/banyan/services/legacydb"
 )
 
 // commands is the command line.

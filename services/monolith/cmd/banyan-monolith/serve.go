@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/monolith"
@@ -85,7 +86,7 @@ func adminHandler() http.Handler {
 }
 
 func openPublisher(ctx context.Context, name string) (*kinesis.Publisher, error) {
-	sdk, err := serving.AWS(ctx)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

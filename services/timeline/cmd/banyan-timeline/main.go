@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/services/timeline"
 	"github.com/banyan-fig/banyan/services/token"
@@ -68,7 +69,7 @@ func (c *command) serve(ctx context.Context, log *slog.Logger) error {
 // connect makes sure that the table is there, so that a wrong name or endpoint
 // shows at once.
 func connect(ctx context.Context, table string) (*dynamodb.Client, error) {
-	cfg, err := serving.AWS(ctx)
+	cfg, err := awssdk.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
-	"github.com/banyan-fig/banyan/services/legacydb"
 	"github.com/banyan-fig/banyan/services/stream"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/dynamodb"
@@ -84,7 +85,7 @@ func (c *command) serve(ctx context.Context, log *slog.Logger) (err error) {
 }
 
 func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) error {
-	sdk, err := serving.AWS(ctx)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return err
 	}
