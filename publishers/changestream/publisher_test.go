@@ -218,11 +218,8 @@ func TestARefusingStreamStopsIt(t *testing.T) {
 		return err != nil
 	})
 	w.do(w.users.InsertOne(w.ctx, doc("_id", id(1), "name", "x")))
-	p, err := changestream.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Run(w.ctx); err == nil || !strings.Contains(err.Error(), "ResourceNotFound") || p.Status().Refused > 0 {
+	p, err := w.ended(cfg)
+	if err == nil || !strings.Contains(err.Error(), "ResourceNotFound") || p.Status().Refused > 0 {
 		t.Fatalf("without a stream: %v, %+v", err, p.Status())
 	}
 	w.createStream()
@@ -286,11 +283,7 @@ func TestHistoryLost(t *testing.T) {
 		w.do(w.users.InsertOne(w.ctx, doc("_id", id(1+i), "name", "missed")))
 	}
 	for range 2 {
-		p, err := changestream.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Run(w.ctx); !errors.Is(err, follow.ErrHistoryLost) || !strings.Contains(err.Error(), "snapshot") {
+		if _, err := w.ended(cfg); !errors.Is(err, follow.ErrHistoryLost) || !strings.Contains(err.Error(), "snapshot") {
 			t.Fatalf("a position that is gone: %v", err)
 		}
 	}
@@ -333,7 +326,7 @@ func TestSnapshotOfAllKindsOfIDs(t *testing.T) {
 	}
 	m := parse(t, `{version: 1, collections: {users: [{on: snapshot, event: t, key: "{name}", subject: "{name}", data: {name: name}}]}}`)
 	cfg := w.config(m)
-	cfg.Snapshot, cfg.SnapshotChunk = true, 2
+	cfg.Snapshot, cfg.SnapshotChunk = true, 1
 	var seen []string
 	byFile := m.Collections["users"]
 	m.Collections["users"] = func(c changestream.Change) ([]events.Event, error) {

@@ -223,6 +223,19 @@ func (w *world) start(cfg changestream.Config) (*changestream.Publisher, func() 
 	return p, stop
 }
 
+// ended runs one that ends by itself, and returns what Run returned; nil if it
+// did not end in time.
+func (w *world) ended(cfg changestream.Config) (*changestream.Publisher, error) {
+	w.t.Helper()
+	p, err := changestream.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, 15*time.Second)
+	defer cancel()
+	return p, p.Run(ctx)
+}
+
 // kept reads the whole stream: the events of each partition key in order.
 func (w *world) kept() map[string][]events.Event {
 	w.t.Helper()
