@@ -84,7 +84,7 @@ func TestAStuckShardLeavesPlacesToTheOthers(t *testing.T) {
 				t.Errorf("the stuck shard moved: %+v, then %+v", held, now)
 			}
 			s.release()
-			waiting.Wait()
+			s.join(&waiting)
 			flush(t, p)
 			if n := s.check(append(published, late...)); n != 0 {
 				t.Errorf("%d duplicates", n)
@@ -121,30 +121,30 @@ func TestAStuckShardIsRefusedAndTheOthersAreNot(t *testing.T) {
 	}
 }
 
-// TestALargeEventIsNotStarved has many small ones come all the while.
+// TestALargeEventIsNotStarved has a large event wait for places, which small ones
+// of other shards must not take before it.
 func TestALargeEventIsNotStarved(t *testing.T) {
-	w := newWorld(t, 1, sandbox.Config{Unlimited: true})
-	p := w.publisher(kinesis.Config{MaxRecordBytes: 4096, MaxPendingBytes: 4096, AggregateBytes: 1024})
-	ctx, stop := context.WithCancel(w.ctx)
-	var small sync.WaitGroup
-	for i := range 4 {
-		small.Go(func() {
-			for ctx.Err() == nil {
-				_, _ = p.EnqueueEncoded(ctx, fmt.Sprint("small", i), make([]byte, 200))
-			}
-		})
+	s := newStuck(t, 3)
+	p := s.publisher(kinesis.Config{Client: s.client, MaxRecordBytes: 4096, MaxPendingBytes: 4096, AggregateBytes: 1024})
+	if _, err := p.EnqueueEncoded(s.ctx, s.keys(1, true)[0], make([]byte, 1500)); err != nil {
+		t.Fatal(err)
 	}
-	for range 5 {
-		r, err := p.EnqueueEncoded(w.ctx, "large", make([]byte, 4000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Wait(w.ctx); err != nil {
-			t.Fatal(err)
+	others := s.keys(20, false)
+	large := make(chan error, 1)
+	go func() {
+		_, err := p.EnqueueEncoded(s.ctx, others[0], make([]byte, 3000))
+		large <- err
+	}()
+	s.awaitStats(p, func(st kinesis.Stats) bool { return st.Waiting == 1 })
+	for _, key := range others {
+		if _, err := p.EnqueueEncoded(canceled(), key, make([]byte, 100)); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a small event passed the large one: %v", err)
 		}
 	}
-	stop()
-	small.Wait()
+	s.release()
+	if err := <-large; err != nil {
+		t.Error(err)
+	}
 	flush(t, p)
 }
 
@@ -162,7 +162,7 @@ func TestWhoWaitsFollowsItsKeyToTheNewShard(t *testing.T) {
 	s.awaitStats(p, func(st kinesis.Stats) bool { return st.Pending+st.Waiting == len(slow) })
 	s.split(s.shard)
 	s.release()
-	waiting.Wait()
+	s.join(&waiting)
 	flush(t, p)
 	s.check(events)
 	if st := p.Stats(); st.Reshards != 1 || st.Pending != 0 || st.PendingBytes != 0 || st.Waiting != 0 {
@@ -263,4 +263,33 @@ func TestNobodyLingersWhileOthersWait(t *testing.T) {
 	}
 	flush(t, p)
 	w.check(published)
+}
+
+// TestAKeyThatIsInUseIsNotForgotten sends more keys than are remembered between
+// two events of one key that wait for the same request.
+func TestAKeyThatIsInUseIsNotForgotten(t *testing.T) {
+	s := newStuck(t, 2)
+	m := &meddler{API: s.client}
+	m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
+		keysAreApart(t, in)
+		return send(in)
+	}
+	p := s.publisher(kinesis.Config{Client: m, NoAggregation: true, MaxPending: 1000})
+	slow := s.keys(2, true)
+	published := []sent{s.enqueue(p, slow[0], 0)}
+	s.awaitStats(p, func(st kinesis.Stats) bool { return st.Requests == 1 })
+	published = append(published, s.enqueue(p, slow[1], 0))
+	for _, key := range s.keys(10_000, false) {
+		if _, err := p.EnqueueEncoded(s.ctx, key, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	published = append(published, s.enqueue(p, slow[1], 1))
+	s.release()
+	flush(t, p)
+	for i, e := range published {
+		if _, err := e.result.Wait(s.ctx); err != nil {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
 }

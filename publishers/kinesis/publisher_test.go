@@ -294,7 +294,7 @@ func TestPublishAndCloseRace(t *testing.T) {
 	if err := p.Close(within(t, patience)); err != nil {
 		t.Error(err)
 	}
-	publishing.Wait()
+	w.join(&publishing)
 	for _, f := range w.read() {
 		delete(kept, f.data)
 	}

@@ -110,10 +110,10 @@ func simulate(t *testing.T, cfg kinesis.Config, seed uint64, total int) {
 	for i := range producers {
 		producing.Go(func() { parts[i] = w.produce(p, rand.New(rand.NewPCG(seed, uint64(i))), i, total/producers) })
 	}
-	producing.Wait()
+	w.join(&producing)
 	flush(t, p)
 	close(stop)
-	resharding.Wait()
+	w.join(&resharding)
 	injector.Switch(false)
 
 	var published []sent
@@ -245,7 +245,7 @@ func TestConcurrentPublishersOfOneKeyLoseNothing(t *testing.T) {
 			}
 		})
 	}
-	publishing.Wait()
+	w.join(&publishing)
 	seen := make(map[string]bool)
 	for _, f := range w.read() {
 		seen[f.data] = true

@@ -392,6 +392,25 @@ func sendExcept(in *awskinesis.PutRecordsInput, refuse func(i int) bool, send fu
 	return out, nil
 }
 
+// join waits for all, and no longer than the test may take.
+func (w *world) join(all *sync.WaitGroup) {
+	w.t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		all.Wait()
+	}()
+	select {
+	case <-done:
+	case <-w.ctx.Done():
+		select {
+		case <-done: // they failed by themselves
+		case <-time.After(5 * time.Second):
+			w.t.Fatal("some calls do not return, though their context has ended")
+		}
+	}
+}
+
 // held is a client that sends nothing of what it holds before it is released, or
 // the request is broken off.
 type held struct {

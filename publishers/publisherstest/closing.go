@@ -116,7 +116,7 @@ func publishingAndClosingRace(s *subject) {
 	}
 	time.Sleep(moment)
 	s.close()
-	publishing.Wait()
+	s.join(&publishing)
 	numbers := s.numbers()
 	for key, n := range acknowledged {
 		// One more may be kept, of which nobody was told.

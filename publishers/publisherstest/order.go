@@ -21,7 +21,7 @@ func manyKeysAtOnceKeepTheirOrder(s *subject) {
 	for i := range producers * keys {
 		published[fmt.Sprintf("key%d", i)] = rounds
 	}
-	together(producers, func(producer int) {
+	s.together(producers, func(producer int) {
 		var receipts []publishers.Receipt
 		for n := range rounds {
 			for k := range keys {
@@ -40,7 +40,7 @@ func manyKeysAtOnceKeepTheirOrder(s *subject) {
 func oneKeyFromManyGoroutines(s *subject) {
 	s.make(Options{})
 	const producers, each = 8, 50
-	together(producers, func(producer int) {
+	s.together(producers, func(producer int) {
 		var receipts []publishers.Receipt
 		for i := range each {
 			receipts = append(receipts, s.enqueue("shared", producer*each+i))

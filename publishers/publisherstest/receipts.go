@@ -14,7 +14,7 @@ import (
 // acknowledgedIsKeptAlready looks while others publish.
 func acknowledgedIsKeptAlready(s *subject) {
 	s.make(Options{})
-	together(4, func(producer int) {
+	s.together(4, func(producer int) {
 		key := fmt.Sprintf("key%d", producer)
 		for i := range 5 {
 			s.await(s.enqueue(key, i), id(key, i))
@@ -42,7 +42,7 @@ func receiptsTellTheSameToEverybody(s *subject) {
 	}
 	released := make(chan struct{})
 	time.AfterFunc(time.Millisecond, func() { s.Release(); close(released) })
-	together(len(answers), func(i int) {
+	s.together(len(answers), func(i int) {
 		for j, r := range receipts {
 			if i%2 == 0 {
 				s.awaitDone(r)

@@ -174,12 +174,28 @@ func (s *subject) has(key string, number int) bool {
 }
 
 // together runs do(0) to do(n-1) at once and waits for all.
-func together(n int, do func(i int)) {
+func (s *subject) together(n int, do func(i int)) {
+	s.Helper()
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() { do(i) })
 	}
-	all.Wait()
+	s.join(&all)
+}
+
+// join waits for all, twice as long as each may take.
+func (s *subject) join(all *sync.WaitGroup) {
+	s.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		all.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * patience):
+		s.Fatal("some calls do not return, though their context has ended")
+	}
 }
 
 // inTime waits for done and ends the test when that takes too long.
