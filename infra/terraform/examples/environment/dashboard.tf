@@ -1,0 +1,13 @@
+module "dashboard" {
+  source = "../../modules/dashboard"
+
+  name      = var.name
+  stream    = module.stream.name
+  consumers = { profile = module.profile.function.name, timeline = module.timeline.function.name, outbox-relay = module.users_outbox_relay.function.name }
+  tables    = concat([for table in module.table : table.name], [module.users_outbox.name])
+  services = {
+    proxy    = { balancer = module.public.arn_suffix, target_group = module.proxy.container.target_group_suffix }
+    timeline = { balancer = module.internal.arn_suffix, target_group = module.timeline_service.target_group_suffix }
+    users    = { balancer = module.internal.arn_suffix, target_group = module.users_service.target_group_suffix }
+  }
+}

@@ -1,0 +1,14 @@
+output "address" {
+  description = "What the name that mobile clients call has to point to."
+  value       = module.public.url
+}
+
+output "stream" {
+  description = "Name of the stream."
+  value       = module.stream.name
+}
+
+output "consumer" {
+  description = "The consumer of profiles, for tests of what was made."
+  value       = module.profile
+}

@@ -1,0 +1,37 @@
+# Banyan's own tables, the read models', and those of the entity users.
+
+locals {
+  pk_sk = { hash_key = { name = "pk" }, range_key = { name = "sk" } }
+
+  tables = {
+    control      = local.pk_sk
+    dead-letters = local.pk_sk
+    profile      = local.pk_sk
+    timeline     = local.pk_sk
+    users        = { hash_key = { name = "id" }, range_key = null }
+    users-unique = { hash_key = { name = "value" }, range_key = null }
+  }
+}
+
+module "table" {
+  source   = "../../modules/table"
+  for_each = local.tables
+
+  name                = "${var.name}-${each.key}"
+  hash_key            = each.value.hash_key
+  range_key           = each.value.range_key
+  deletion_protection = var.protect
+  alarm_topic_arns    = local.alarms
+}
+
+# The outbox wakes its relay by the stream of its changes.
+module "users_outbox" {
+  source = "../../modules/table"
+
+  name                = "${var.name}-users-outbox"
+  hash_key            = local.pk_sk.hash_key
+  range_key           = local.pk_sk.range_key
+  stream_view_type    = "KEYS_ONLY"
+  deletion_protection = var.protect
+  alarm_topic_arns    = local.alarms
+}

@@ -1,0 +1,72 @@
+variable "name" {
+  description = "Name of the environment; all names begin with it."
+  type        = string
+  default     = "banyan-example"
+}
+
+variable "region" {
+  description = "The region."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "functions" {
+  description = "Folder with the functions' packages, as <function>.zip."
+  type        = string
+}
+
+variable "image_registry" {
+  description = "Where the containers' images are, as <registry>/<binary>:<image_tag>."
+  type        = string
+}
+
+variable "image_tag" {
+  description = "Tag of the images."
+  type        = string
+}
+
+variable "certificate_arn" {
+  description = "Certificate of the name that mobile clients call."
+  type        = string
+}
+
+variable "monolith_url" {
+  description = "Where the monolith answers."
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "The network; null is the region's default one."
+  type        = string
+  default     = null
+}
+
+variable "public_subnet_ids" {
+  description = "Subnets of the public balancer; null is all of the network's, as fits the default one."
+  type        = list(string)
+  default     = null
+}
+
+variable "private_subnet_ids" {
+  description = "Subnets of everything else; null is all of the network's."
+  type        = list(string)
+  default     = null
+}
+
+variable "alarm_email" {
+  description = "Who is told of alarms, or null for nobody yet."
+  type        = string
+  default     = null
+}
+
+variable "protect" {
+  description = "Whether tables and balancers are protected from deletion, and secrets kept for 30 days. An environment that comes and goes says false."
+  type        = bool
+  default     = true
+}
+
+variable "wait_until_stable" {
+  description = "Whether an apply waits until new tasks are healthy."
+  type        = bool
+  default     = true
+}

@@ -1,0 +1,53 @@
+variable "name" {
+  description = "Name of the load balancer, at most 28 characters."
+  type        = string
+}
+
+variable "internal" {
+  description = "Whether it can be reached from the network only."
+  type        = bool
+  default     = true
+}
+
+variable "network" {
+  description = "The network, and its subnets for the balancer: public ones unless it is internal, in at least two zones."
+  type = object({
+    vpc_id     = string
+    subnet_ids = list(string)
+  })
+}
+
+variable "certificate_arn" {
+  description = "Certificate for HTTPS on port 443. null is plain HTTP on port 80, for an internal balancer only."
+  type        = string
+  default     = null
+}
+
+variable "allowed_cidrs" {
+  description = "Addresses that may connect."
+  type        = list(string)
+}
+
+variable "access_log_bucket" {
+  description = "S3 bucket for access logs, or null for none. Its policy has to let the load balancer's service write."
+  type        = string
+  default     = null
+}
+
+variable "idle_timeout_seconds" {
+  description = "How long a connection may be silent."
+  type        = number
+  default     = 60
+}
+
+variable "deletion_protection" {
+  description = "Whether AWS refuses to delete the balancer."
+  type        = bool
+  default     = true
+}
+
+variable "drop_invalid_headers" {
+  description = "Whether headers with other characters than letters, digits and hyphens are dropped. Old clients may send such, with an underscore for instance: then say false."
+  type        = bool
+  default     = true
+}

@@ -1,0 +1,83 @@
+# One consumer: a function that is handed the events of the stream, its read
+# model's tables to write, and the places for what it cannot handle.
+
+module "function" {
+  source = "../function"
+
+  name                    = var.name
+  description             = var.description
+  package                 = var.package
+  architecture            = var.architecture
+  timeout_seconds         = var.timeout_seconds
+  memory_mib              = var.memory_mib
+  reserved_concurrency    = var.reserved_concurrency
+  provisioned_concurrency = var.provisioned_concurrency
+  kms_key_arn             = var.kms_key_arn
+  log_retention_days      = var.log_retention_days
+  alarm_topic_arns        = var.alarm_topic_arns
+
+  environment = merge(
+    { for variable, table in var.tables : variable => table.name },
+    { DEAD_LETTER_TABLE = var.dead_letters.name },
+    var.environment,
+  )
+
+  statements = concat([
+    {
+      sid = "ReadModel"
+      actions = [ # the items that a transaction writes and checks count one by one
+        "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:DescribeTable",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+      ]
+      resources = sort([for table in values(var.tables) : table.arn])
+    },
+    {
+      sid       = "DeadLetters"
+      actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
+      resources = [var.dead_letters.arn]
+    },
+    ], length(local.indexes) == 0 ? [] : [{
+      sid       = "Indexes"
+      actions   = ["dynamodb:Query"]
+      resources = local.indexes
+  }], var.statements)
+}
+
+locals {
+  indexes = sort(flatten([for table in values(var.tables) : [for index in table.indexes : "${table.arn}/index/${index}"]]))
+}
+
+module "mapping" {
+  source = "../mapping"
+
+  function           = { name = module.function.name, alias_arn = module.function.alias_arn, role_name = module.function.role_name }
+  source_arn         = var.stream_arn
+  source_kms_key_arn = var.stream_kms_key_arn
+  settings           = var.mapping
+  kms_key_arn        = var.kms_key_arn
+
+  iterator_age_alarm_seconds = var.iterator_age_alarm_seconds
+  alarm_topic_arns           = var.alarm_topic_arns
+}
+
+resource "aws_cloudwatch_metric_alarm" "parked" {
+  alarm_name          = "${var.name}-dead-letters"
+  alarm_description   = "Events became dead letters. Look at them, and drive them again when their cause is gone."
+  namespace           = "Banyan/Consumers"
+  metric_name         = "Parked"
+  dimensions          = { Consumer = var.consumer }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}

@@ -1,0 +1,33 @@
+variable "name" {
+  description = "Name of the dashboard."
+  type        = string
+}
+
+variable "stream" {
+  description = "Name of the stream."
+  type        = string
+}
+
+variable "consumers" {
+  description = "The consumers: the name in their metrics, and that of their function."
+  type        = map(string)
+  default     = {}
+}
+
+variable "functions" {
+  description = "Other functions."
+  type        = list(string)
+  default     = []
+}
+
+variable "tables" {
+  description = "The tables."
+  type        = list(string)
+  default     = []
+}
+
+variable "services" {
+  description = "The services behind a balancer: their name, and the balancer's and the target group's names in CloudWatch's metrics."
+  type        = map(object({ balancer = string, target_group = string }))
+  default     = {}
+}

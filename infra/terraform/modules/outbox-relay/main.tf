@@ -1,0 +1,64 @@
+# The relay of one outbox table: woken by the table's stream, it publishes what a
+# service kept there in the same transaction as its own write.
+
+module "function" {
+  source = "../function"
+
+  name                 = var.name
+  description          = "Publishes what is in the outbox ${var.outbox.name}."
+  package              = var.package
+  architecture         = var.architecture
+  timeout_seconds      = var.timeout_seconds
+  memory_mib           = var.memory_mib
+  reserved_concurrency = var.reserved_concurrency
+  kms_key_arn          = var.kms_key_arn
+  log_retention_days   = var.log_retention_days
+  alarm_topic_arns     = var.alarm_topic_arns
+
+  environment = merge({
+    OUTBOX_TABLE      = var.outbox.name
+    EVENTS_STREAM     = var.stream.name
+    DEAD_LETTER_TABLE = var.dead_letters.name
+  }, var.environment)
+
+  statements = concat([
+    {
+      sid       = "Outbox"
+      actions   = ["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:UpdateItem"]
+      resources = [var.outbox.arn]
+    },
+    {
+      sid       = "DeadLetters"
+      actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
+      resources = [var.dead_letters.arn]
+    },
+  ], var.stream.publishing)
+}
+
+module "mapping" {
+  source = "../mapping"
+
+  function    = { name = module.function.name, alias_arn = module.function.alias_arn, role_name = module.function.role_name }
+  source_arn  = var.outbox.stream_arn
+  settings    = merge({ for name, value in var.mapping : name => value if value != null }, var.mapping.filters == null ? { filters = [jsonencode({ eventName = ["INSERT"] })] } : {})
+  kms_key_arn = var.kms_key_arn
+
+  iterator_age_alarm_seconds = var.iterator_age_alarm_seconds
+  alarm_topic_arns           = var.alarm_topic_arns
+}
+
+resource "aws_cloudwatch_metric_alarm" "parked" {
+  alarm_name          = "${var.name}-dead-letters"
+  alarm_description   = "Events that can never be published became dead letters."
+  namespace           = "Banyan/Consumers"
+  metric_name         = "Parked"
+  dimensions          = { Consumer = "outbox-relay" }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
