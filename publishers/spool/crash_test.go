@@ -281,3 +281,57 @@ func accounts(t *testing.T, how string, s *spool.Spool, path string, damaged []b
 		t.Fatalf("%s: the damaged file was not set aside as it was: %v", how, err)
 	}
 }
+
+// TestADamagedRootLosesNothing damages either root. bbolt by itself would take up
+// the state before the last transaction, and say nothing.
+func TestADamagedRootLosesNothing(t *testing.T) {
+	for root := range 2 {
+		path := filepath.Join(memoryDirectory(t), "s")
+		s := open(t, spool.Config{Path: path})
+		for i := range 20 {
+			<-publish(t, s, "k", publisherstest.Body("k", i)).Done()
+		}
+		_ = s.Close(context.Background())
+		b := contents(t, path)
+		b[root*4096+16+48] ^= 1
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, spool.Config{Path: path})
+		holds(t, onDisk(t, path), map[string]int{"k": 20})
+		for _, report := range s.Status().Salvages {
+			if report.Events != 20 || report.LostEvents != 0 {
+				t.Errorf("root %d: %v", root, report)
+			}
+		}
+		_ = s.Close(context.Background())
+	}
+}
+
+// TestSalvageBringsNothingBack damages a file in which the events that were passed
+// on still stand on free pages.
+func TestSalvageBringsNothingBack(t *testing.T) {
+	path := filepath.Join(memoryDirectory(t), "s")
+	fill(t, path, 300, 0)
+	s := open(t, spool.Config{Path: path, SettleTimeout: -1})
+	to := &memory{}
+	drainSome(t, s, to, 100)
+	_ = s.Close(context.Background())
+	b := contents(t, path)
+	if !bytes.Contains(b, []byte("k3#2#")) {
+		t.Fatal("what was passed on is nowhere any more, so that this proves nothing")
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("k3#29#"), []byte("k3?29?")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, spool.Config{Path: path})
+	passed := len(to.records())
+	if st := s.Status(); len(st.Salvages) != 1 || int(st.Events) != 299-passed || st.Salvages[0].LostEvents != 1 {
+		t.Errorf("%d were passed on: %+v", passed, st)
+	}
+	for key, numbers := range onDisk(t, path) {
+		if before := numbersOf(t, to.records())[key]; numbers[0] != len(before) {
+			t.Errorf("%s: %d were passed on, and %v are there", key, len(before), numbers[:3])
+		}
+	}
+}

@@ -19,7 +19,7 @@ import (
 // publisher, while the stream throttles, fails in part, times out and is away for
 // a while, and while the drain is broken off and the spool opened anew.
 func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
-	total := 36_000
+	total := 30_000
 	if testing.Short() {
 		total = 10_000
 	}
