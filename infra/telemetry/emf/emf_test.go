@@ -1,0 +1,42 @@
+package emf_test
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func line() emf.Line {
+	return emf.Line{
+		At:         time.UnixMilli(1_700_000_000_123),
+		Dimensions: map[string]string{"Stream": "events", "Account": "a"},
+		Metrics:    []emf.Metric{{Name: "Shards", Unit: emf.Count, Value: 4}, {Name: "Freed", Unit: emf.Bytes, Value: 1.5}},
+		Properties: map[string]any{"Reason": "calm"},
+	}
+}
+
+func ExampleWriter() {
+	emf.New(os.Stdout, "Banyan/Operations").Write(line())
+	// Output: {"Account":"a","Freed":1.5,"Reason":"calm","Shards":4,"Stream":"events","_aws":{"CloudWatchMetrics":[{"Dimensions":[["Account","Stream"]],"Metrics":[{"Name":"Shards","Unit":"Count"},{"Name":"Freed","Unit":"Bytes"}],"Namespace":"Banyan/Operations"}],"Timestamp":1700000000123}}
+}
+
+func TestNothingHalfIsWritten(t *testing.T) {
+	var out bytes.Buffer
+	w := emf.New(&out, "N")
+	l := line()
+	l.Metrics[0].Value = math.NaN()
+	w.Write(l)
+	w.Write(line())
+	if n := strings.Count(out.String(), "\n"); n != 1 {
+		t.Errorf("%d lines: %s", n, &out)
+	}
+}
