@@ -1,0 +1,80 @@
+// Package janitor deletes the versions of Lambda functions and layers that
+// nothing refers to, so that the code storage of a region (75 GB by default)
+// does not fill up with deployments of the past.
+//
+// Caveats first. A version that somebody invokes by its number, without an
+// alias, looks like one that nobody uses: list its function in Except. A layer
+// version that an organisation was allowed to use is kept, but one that is named
+// in a template only is not seen. What was deleted cannot be brought back.
+//
+// # What is kept
+//
+// Of a function: $LATEST; what an alias points to, by its main version or by its
+// routing weights; what an event source mapping or a provisioned concurrency
+// names; the newest Keep versions (to roll back to); and all younger than Grace.
+// Of a layer: what a version of any function has; what has a policy, so that
+// other accounts may use it; the newest Keep, and all younger than Grace.
+//
+// # Races
+//
+// Aliases are read again right before each version is deleted, mappings and
+// provisioned concurrency once before the versions of a function. Whatever moves
+// in the instant after that is Lambda's to refuse: it does not delete a version
+// that an alias refers to. Such a refusal, as that of a replica of Lambda@Edge,
+// is told and passed over. Two janitors at once do no harm: what is gone already
+// is not counted again.
+//
+// # Throttling and time
+//
+// Lambda's control plane allows 15 requests a second of an account and region,
+// deployments among them; the janitor paces itself to Rate. When it is throttled
+// all the same, the sweep ends there, without retries, and is no failure: a
+// schedule would deliver a failed event again at once, straight into the
+// throttle. It stops as quietly before its deadline.
+//
+// What is left of the list stays in memory, and the next invocation of the same
+// execution environment goes on there. A new environment begins at a random place
+// of the list, so that the end of it is not starved however often that happens.
+// No table is needed for more than that: the order in which rubbish is removed
+// does not matter, only that all of it is reached.
+//
+// # Wiring
+//
+// Function janitor (infra/ops/janitor/cmd/janitor), 128 MB, timeout 300 s or
+// more, reserved concurrency 1, a schedule such as rate(1 hour) with any input
+// ({"dryRun":true} for a rehearsal), and an EventInvokeConfig with
+// MaximumRetryAttempts 0 and MaximumEventAgeInSeconds 3600. Alarm on the metric
+// Failures, and on Errors of the function. One per region.
+//
+// Environment:
+//
+//	JANITOR_KEEP     newest versions that are kept of each, default 3
+//	JANITOR_GRACE    age below which all are kept, default 24h
+//	JANITOR_EXCEPT   names of functions and layers to leave alone, comma-separated, * allowed
+//	JANITOR_RATE     requests a second, default 5
+//	JANITOR_DRY_RUN  true: delete nothing, report what would be
+//	LOG_LEVEL        debug, info (default), warn or error
+//
+// IAM, besides the function's own log group:
+//
+//	lambda:ListFunctions                       *  (has no resources)
+//	lambda:ListEventSourceMappings             *  (has no resources)
+//	lambda:ListLayers                          *  (has no resources)
+//	lambda:ListVersionsByFunction              arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:ListAliases                         arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:ListProvisionedConcurrencyConfigs   arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:DeleteFunction                      arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:ListLayerVersions                   arn:aws:lambda:REGION:ACCOUNT:layer:*
+//	lambda:GetLayerVersion                     arn:aws:lambda:REGION:ACCOUNT:layer:*:*
+//	lambda:GetLayerVersionPolicy               arn:aws:lambda:REGION:ACCOUNT:layer:*:*
+//	lambda:DeleteLayerVersion                  arn:aws:lambda:REGION:ACCOUNT:layer:*:*
+//
+// Whoever may delete versions may delete functions: it is one action to IAM. The
+// package has one place that calls it, which refuses anything but a number for a
+// version.
+//
+// Metrics, in the namespace Banyan/Operations with the dimension Function:
+// VersionsDeleted, LayerVersionsDeleted, BytesFreed, Refused, Failures, Throttled
+// (0 or 1) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
+// BytesFound instead of the first three.
+package janitor

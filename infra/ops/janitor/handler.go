@@ -1,0 +1,28 @@
+package janitor
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// Handler is the function: it sweeps at each event and never fails, as its
+// caller would only try again. The event may be {"dryRun":true}; all else in it
+// is ignored.
+func Handler(j *Janitor, logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) (Report, error) {
+	return func(ctx context.Context, event json.RawMessage) (Report, error) {
+		var in struct {
+			DryRun bool `json:"dryRun"`
+		}
+		if err := json.Unmarshal(event, &in); err != nil {
+			logger.WarnContext(ctx, "the event is not an object; nothing is deleted", "reason", err.Error())
+			in.DryRun = true // it may have asked for that
+		}
+		r := j.Sweep(ctx, in.DryRun)
+		r.Log(ctx, logger)
+		r.Count(metrics, "janitor", j.cfg.Now())
+		return r, nil
+	}
+}

@@ -1,0 +1,116 @@
+package janitor
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// Swept is what became of one function or layer of which something was deleted
+// or refused.
+type Swept struct {
+	Name     string `json:"name"`
+	Layer    bool   `json:"layer,omitempty"`
+	Versions []int  `json:"versions,omitempty"` // deleted, or found in a dry run
+	Bytes    int64  `json:"bytes"`
+	Refused  []int  `json:"refused,omitempty"` // Lambda would not delete them
+	Why      string `json:"why,omitempty"`     // of the last refusal
+}
+
+// Report is what one sweep did.
+type Report struct {
+	DryRun bool `json:"dryRun,omitempty"`
+	// Swept lists each function and layer that had something to delete.
+	Swept []Swept `json:"swept,omitempty"`
+	// Versions, LayerVersions and Bytes are sums of what was deleted, or found in
+	// a dry run. The bytes are those of the packages as Lambda counts them.
+	Versions      int   `json:"versions"`
+	LayerVersions int   `json:"layerVersions"`
+	Bytes         int64 `json:"bytes"`
+	Refused       int   `json:"refused,omitempty"`
+	// Failures counts what went wrong, Errors has the reasons.
+	Failures int     `json:"failures,omitempty"`
+	Errors   []error `json:"-"`
+	// Stopped is why the sweep ended, Remaining what is left of the round.
+	Stopped   string `json:"stopped"`
+	Remaining int    `json:"remaining"`
+}
+
+func (r *Report) of(name string, layer bool) *Swept {
+	if n := len(r.Swept); n > 0 && r.Swept[n-1].Name == name && r.Swept[n-1].Layer == layer {
+		return &r.Swept[n-1]
+	}
+	r.Swept = append(r.Swept, Swept{Name: name, Layer: layer})
+	return &r.Swept[len(r.Swept)-1]
+}
+
+func (r *Report) freed(name string, layer bool, number int, size int64) {
+	s := r.of(name, layer)
+	s.Versions = append(s.Versions, number)
+	s.Bytes += size
+	r.Bytes += size
+	if layer {
+		r.LayerVersions++
+	} else {
+		r.Versions++
+	}
+}
+
+func (r *Report) refuse(name string, number int, err error) {
+	s := r.of(name, false)
+	s.Refused = append(s.Refused, number)
+	s.Why = err.Error()
+	r.Refused++
+}
+
+func (r *Report) fail(err error) {
+	r.Failures++
+	r.Errors = append(r.Errors, err)
+}
+
+// Log tells of the sweep, function by function.
+func (r Report) Log(ctx context.Context, logger *slog.Logger) {
+	verb := "deleted versions that nothing refers to"
+	if r.DryRun {
+		verb = "found versions that nothing refers to; this is a dry run"
+	}
+	for _, s := range r.Swept {
+		if len(s.Versions) > 0 {
+			logger.InfoContext(ctx, verb, "name", s.Name, "layer", s.Layer, "versions", s.Versions, "bytes", s.Bytes)
+		}
+		if len(s.Refused) > 0 {
+			logger.WarnContext(ctx, "Lambda refused to delete versions; they are passed over", "name", s.Name, "versions", s.Refused, "reason", s.Why)
+		}
+	}
+	for _, err := range r.Errors {
+		logger.ErrorContext(ctx, "could not sweep", "reason", err.Error())
+	}
+	logger.InfoContext(ctx, "the sweep ended", "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions,
+		"layerVersions", r.LayerVersions, "bytes", r.Bytes, "refused", r.Refused, "failures", r.Failures, "remaining", r.Remaining)
+}
+
+// Count writes the metrics of the package comment.
+func (r Report) Count(w *emf.Writer, function string, at time.Time) {
+	names := [...]string{"VersionsDeleted", "LayerVersionsDeleted", "BytesFreed"}
+	if r.DryRun {
+		names = [...]string{"VersionsFound", "LayerVersionsFound", "BytesFound"}
+	}
+	throttled := 0.0
+	if r.Stopped == Throttled {
+		throttled = 1
+	}
+	w.Write(emf.Line{
+		At: at, Dimensions: map[string]string{"Function": function},
+		Metrics: []emf.Metric{
+			{Name: names[0], Unit: emf.Count, Value: float64(r.Versions)},
+			{Name: names[1], Unit: emf.Count, Value: float64(r.LayerVersions)},
+			{Name: names[2], Unit: emf.Bytes, Value: float64(r.Bytes)},
+			{Name: "Refused", Unit: emf.Count, Value: float64(r.Refused)},
+			{Name: "Failures", Unit: emf.Count, Value: float64(r.Failures)},
+			{Name: "Throttled", Unit: emf.Count, Value: throttled},
+			{Name: "Remaining", Unit: emf.Count, Value: float64(r.Remaining)},
+		},
+	})
+}

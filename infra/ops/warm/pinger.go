@@ -1,0 +1,182 @@
+package warm
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// Invoker invokes functions. A *lambda.Client is one; give it [Options].
+type Invoker interface {
+	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
+}
+
+// Options are those of the Lambda client of a pinger, which never tries again: a
+// ping that went wrong is made up for by the next schedule.
+func Options(o *lambda.Options) { o.Retryer = retry.AddWithMaxAttempts(aws.NopRetryer{}, 1) }
+
+// ErrMisunderstood is why a function is left alone: it did not answer a ping as
+// the wrapper does, so it took it for an event.
+var ErrMisunderstood = errors.New("the function does not know pings: wrap its handler with warm.Handler, or remove it from WARM_FUNCTIONS")
+
+// Pinger keeps functions warm. It is safe for concurrent use.
+type Pinger struct {
+	cfg Config
+	api Invoker
+}
+
+// New makes a pinger. The error is Config.Validate's.
+func New(api Invoker, cfg Config) (*Pinger, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Hold = cmp.Or(cfg.Hold, defaultHold)
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
+	return &Pinger{cfg: cfg, api: api}, nil
+}
+
+// Report is what became of one function.
+type Report struct {
+	Function string `json:"function"`
+	Wanted   int    `json:"wanted"`
+	// Environments is how many different ones answered, Cold how many of them
+	// had handled nothing before.
+	Environments int `json:"environments"`
+	Cold         int `json:"cold"`
+	// Busy pings were throttled, Failed ones had another error, which is Err.
+	Busy   int   `json:"busy,omitempty"`
+	Failed int   `json:"failed,omitempty"`
+	Err    error `json:"-"`
+}
+
+// Ping pings all functions at once, and returns a report of each in their order.
+// It ends within Config.Timeout, or with ctx.
+func (p *Pinger) Ping(ctx context.Context) []Report {
+	out := make([]Report, len(p.cfg.Targets))
+	var wg sync.WaitGroup
+	for i, t := range p.cfg.Targets {
+		wg.Go(func() { out[i] = p.target(ctx, t) })
+	}
+	wg.Wait()
+	return out
+}
+
+// target sends one ping as a question whether the function knows them, and then
+// as many as are wanted at once.
+func (p *Pinger) target(ctx context.Context, t Target) Report {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	n := cmp.Or(t.Environments, 1)
+	seen := round{environments: map[string]bool{}}
+	seen.add(p.once(ctx, t.Function, 0))
+	for hold := p.cfg.Hold; n > 1 && seen.err == nil && hold <= 2*p.cfg.Hold && len(seen.environments)+seen.busy < n; hold *= 2 {
+		p.together(ctx, t.Function, n, min(hold, MaxHold), &seen)
+	}
+	return Report{
+		Function: t.Function, Wanted: n, Environments: len(seen.environments), Cold: seen.cold,
+		Busy: seen.busy, Failed: seen.failed, Err: seen.err,
+	}
+}
+
+// together sends n pings that overlap.
+func (p *Pinger) together(ctx context.Context, function string, n int, hold time.Duration, into *round) {
+	answers := make([]answer, n)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { answers[i], errs[i] = p.once(ctx, function, hold) })
+	}
+	wg.Wait()
+	for i := range n {
+		into.add(answers[i], errs[i])
+	}
+}
+
+// round is what the pings of one function came to.
+type round struct {
+	environments       map[string]bool
+	cold, busy, failed int
+	err                error
+}
+
+func (r *round) add(a answer, err error) {
+	var throttled *types.TooManyRequestsException
+	switch {
+	case errors.As(err, &throttled):
+		r.busy++
+	case err != nil:
+		r.failed++
+		r.err = err
+	default:
+		if a.Cold {
+			r.cold++
+		}
+		r.environments[a.Environment] = true
+	}
+}
+
+func (p *Pinger) once(ctx context.Context, function string, hold time.Duration) (answer, error) {
+	payload, err := json.Marshal(map[string]ping{mark: {hold.Milliseconds()}})
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := p.api.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	if err != nil {
+		return answer{}, fmt.Errorf("ping %s: %w", function, err)
+	}
+	var a answer
+	if out.FunctionError != nil || only(out.Payload, &a) != nil || a.Environment == "" {
+		return answer{}, fmt.Errorf("ping %s: %w", function, ErrMisunderstood)
+	}
+	return a, nil
+}
+
+// Serve is the keep-warm function. It never fails: what was not reached is by
+// the next schedule.
+func (p *Pinger) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Context) ([]Report, error) {
+	return func(ctx context.Context) ([]Report, error) {
+		reports := p.Ping(ctx)
+		for _, r := range reports {
+			r.log(ctx, logger)
+			metrics.Write(r.line(time.Now()))
+		}
+		return reports, nil
+	}
+}
+
+func (r Report) log(ctx context.Context, logger *slog.Logger) {
+	if r.Err != nil {
+		logger.ErrorContext(ctx, "a function was not kept warm", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "reason", r.Err.Error())
+		return
+	}
+	logger.DebugContext(ctx, "pinged", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "cold", r.Cold, "busy", r.Busy)
+}
+
+func (r Report) line(at time.Time) emf.Line {
+	misunderstood := 0
+	if errors.Is(r.Err, ErrMisunderstood) {
+		misunderstood = 1
+	}
+	count := func(name string, n int) emf.Metric {
+		return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)}
+	}
+	return emf.Line{
+		At: at, Dimensions: map[string]string{"Warmed": r.Function},
+		Metrics: []emf.Metric{
+			count("Environments", r.Environments), count("Cold", r.Cold), count("Busy", r.Busy),
+			count("Failures", r.Failed), count("Misunderstood", misunderstood),
+		},
+	}
+}
