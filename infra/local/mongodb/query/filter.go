@@ -215,6 +215,8 @@ func compileOperator(path value.Path, key string, v V) (condition, error) {
 		return not{field{path, present{}}}, nil
 	case "$not":
 		return compileNot(path, v)
+	case "$all":
+		return compileAllOf(path, v)
 	}
 	p, err := compilePredicate(key, v)
 	return field{path, p}, err
@@ -244,8 +246,6 @@ func compilePredicate(key string, v V) (predicate, error) {
 		return length(n), nil
 	case "$mod":
 		return compileMod(v)
-	case "$all":
-		return compileAllOperator(v)
 	case "$elemMatch":
 		return compileElemMatch(v)
 	}

@@ -262,23 +262,25 @@ func (p types) test(v V, expand bool) bool {
 	return each(v, expand, func(v V) bool { return p[v.Type] })
 }
 
-// conjunction is $all: each predicate has to hold for the same value.
-type conjunction []predicate
-
-func compileAllOperator(v V) (predicate, error) {
+// compileAllOf is $all: a condition for each value, so that different elements of
+// an array may fulfil them, also where the path goes through the array.
+func compileAllOf(path value.Path, v V) (condition, error) {
 	if v.Type != bsoncore.TypeArray {
 		return nil, failure.New(failure.BadValue, "$all needs an array")
 	}
-	var c conjunction
+	var conditions all
 	it := value.Elements(v.Data)
 	for it.Next() {
 		p, err := compileAllItem(it.Value)
 		if err != nil {
 			return nil, err
 		}
-		c = append(c, p)
+		conditions = append(conditions, field{path, p})
 	}
-	return c, nil
+	if len(conditions) == 0 {
+		return never{}, nil // not even a document without the field
+	}
+	return conditions, nil
 }
 
 func compileAllItem(v V) (predicate, error) {
@@ -294,10 +296,6 @@ func compileAllItem(v V) (predicate, error) {
 		return compileElemMatch(it.Value)
 	}
 	return comparison{op: "$eq", to: v}, nil
-}
-
-func (c conjunction) test(v V, expand bool) bool {
-	return len(c) > 0 && !slices.ContainsFunc(c, func(p predicate) bool { return !p.test(v, expand) })
 }
 
 // element is $elemMatch.
