@@ -8,6 +8,8 @@ import (
 	"math/big"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // A condition restricts a rule. One test is not nil.
@@ -87,7 +89,7 @@ func (c *comparison) equal(v bson.RawValue, there bool) bool {
 	if number, err := appendNumber(nil, v); err == nil && v.Type != bson.TypeString {
 		return sameNumber(string(number), string(c.value))
 	}
-	text, err := appendNatural(nil, v, 1)
+	text, err := bsonjson.Append(nil, v)
 	return err == nil && bytes.Equal(text, c.value)
 }
 

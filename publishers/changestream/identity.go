@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // An identity gives the events of one change what must be the same whenever the
@@ -126,7 +127,7 @@ func (i *identity) trace(event []byte) string {
 }
 
 func defaultKey(c *Change) string {
-	s, err := textOf(c.ID())
+	s, err := bsonjson.Text(c.ID())
 	if err != nil {
 		return ""
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // maxMappingFile bounds a mapping file; the largest sensible one is far smaller.
@@ -175,7 +177,7 @@ func (f *file) word(n ast.Node, what string, words ...string) string {
 	}
 	s := f.text(n, what)
 	if s != "" && !slices.Contains(words, s) {
-		f.fail(n, "%s cannot be %q; it is one of %s", what, brief(s), strings.Join(words, ", "))
+		f.fail(n, "%s cannot be %q; it is one of %s", what, bsonjson.Brief(s), strings.Join(words, ", "))
 	}
 	return s
 }

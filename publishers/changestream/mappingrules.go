@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // mapping reads the whole file.
@@ -44,7 +46,7 @@ func (f *file) mapping(root ast.Node) *Mapping {
 func (f *file) source(n ast.Node) string {
 	s := f.text(n, "source")
 	if _, err := url.Parse(s); err != nil || s == "" {
-		f.fail(n, "source %q is no URI-reference, such as /legacy/users", brief(s))
+		f.fail(n, "source %q is no URI-reference, such as /legacy/users", bsonjson.Brief(s))
 	}
 	return s
 }

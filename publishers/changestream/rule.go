@@ -11,6 +11,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // A rule of a mapping file makes one event of each change that it is about.
@@ -183,7 +184,7 @@ func (r *rule) correlate(e *events.Event, d *document) {
 			continue
 		}
 		if v, ok := d.find(r.correlation[i]); ok {
-			if s, err := textOf(v); err == nil {
+			if s, err := bsonjson.Text(v); err == nil {
 				given[name] = []string{s}
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // A template is text with fields in braces, such as "user/{_id}". Two braces
@@ -70,7 +72,7 @@ func (t template) fill(d *document) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("%w: %s", errMissing, p.path)
 		}
-		s, err := textOf(v)
+		s, err := bsonjson.Text(v)
 		if err != nil {
 			return "", fmt.Errorf("field %s: %w", p.path, err)
 		}

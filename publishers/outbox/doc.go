@@ -104,9 +104,10 @@
 //	              UUIDv7), else that of the write
 //	partitionkey  the _id of the document; required in an outbox collection
 //	sequence      made of the cluster time of the write
-//	data          null; any value, which becomes the JSON that a script would make
-//	              of it: dates as ISO texts, ObjectIds in hex, UUIDs in their usual
-//	              form, other bytes in base64, Decimal128 as text, NaN as null
+//	data          null; any value, which becomes JSON: dates in RFC 3339, ObjectIds in
+//	              hex, UUIDs in their usual form, other bytes in base64, Decimal128
+//	              as text. Integers beyond ±2^53 and numbers that JSON lacks (NaN)
+//	              are refused: store them as texts
 //	traceparent, correlationid, causationid
 //	              where all three are left out, those of the document's
 //	              sub-document "_correlation" right after the write; where that is

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // foreign makes an event of an entry that has the attributes of a CloudEvent as
@@ -73,7 +75,7 @@ func (o *origin) complete(e *events.Event, doc bson.Raw, id bson.RawValue) (err 
 	if e.Sequence, err = o.sequence(e.Sequence); err != nil {
 		return err
 	}
-	if e.Data, err = toJSON(doc.Lookup("data")); err != nil {
+	if e.Data, err = dataOf(doc.Lookup("data")); err != nil {
 		return err
 	}
 	if e.Source == "" {
@@ -84,6 +86,20 @@ func (o *origin) complete(e *events.Event, doc bson.Raw, id bson.RawValue) (err 
 	}
 	o.correlate(e)
 	return nil
+}
+
+func dataOf(v bson.RawValue) (json.RawMessage, error) {
+	if absent(v) {
+		return null, nil
+	}
+	data, err := bsonjson.Append(nil, v)
+	if errors.Is(err, bsonjson.ErrInexact) {
+		err = fmt.Errorf("%w; store it as a text", err)
+	}
+	if err != nil {
+		return nil, refuse("data: %w", err)
+	}
+	return data, nil
 }
 
 func version(v bson.RawValue) (int, error) {

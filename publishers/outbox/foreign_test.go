@@ -109,13 +109,13 @@ func TestDataOfOtherLanguages(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := bson.D{
-		{Key: "text", Value: "é\n\"<"}, {Key: "int", Value: int32(-1)}, {Key: "long", Value: int64(1) << 60}, {Key: "double", Value: 1.5}, {Key: "whole", Value: 2.0},
-		{Key: "nan", Value: math.NaN()}, {Key: "yes", Value: true}, {Key: "null", Value: nil}, {Key: "oid", Value: oid}, {Key: "date", Value: noon},
+		{Key: "text", Value: "é\n\"<"}, {Key: "int", Value: int32(-1)}, {Key: "long", Value: int64(1) << 50}, {Key: "double", Value: 1.5}, {Key: "whole", Value: 2.0},
+		{Key: "yes", Value: true}, {Key: "null", Value: nil}, {Key: "oid", Value: oid}, {Key: "date", Value: noon},
 		{Key: "uuid", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}}, {Key: "bytes", Value: []byte{1, 2}}, {Key: "decimal", Value: decimal},
 		{Key: "list", Value: bson.A{1, bson.D{{Key: "z", Value: 1}, {Key: "a", Value: bson.A{}}}}}, {Key: "", Value: bson.D{}},
 	}
 	e, err := parse(t, least(bson.E{Key: "data", Value: data}))
-	const want = `{"text":"é\n\"\u003c","int":-1,"long":1152921504606846976,"double":1.5,"whole":2,"nan":null,"yes":true,"null":null,` +
+	const want = `{"text":"é\n\"\u003c","int":-1,"long":1125899906842624,"double":1.5,"whole":2,"yes":true,"null":null,` +
 		`"oid":"59b99db4cfa9a34dcd7885b6","date":"2016-11-21T12:00:00.123Z","uuid":"00000000-0000-0000-0000-000000000000","bytes":"AQI=",` +
 		`"decimal":"1.50","list":[1,{"z":1,"a":[]}],"":{}}`
 	if diff := cmp.Diff(want, string(e.Data)); diff != "" || err != nil {
@@ -145,7 +145,10 @@ func TestEntriesThatAreNoEvents(t *testing.T) {
 		`sequence "-1"`:                least(bson.E{Key: "sequence", Value: -1}),
 		`sequence "x"`:                 least(bson.E{Key: "sequence", Value: "x"}),
 		"nested deeper":                least(bson.E{Key: "data", Value: deep}),
-		"data holds regex":             least(bson.E{Key: "data", Value: bson.A{bson.Regex{Pattern: "x"}}}),
+		"its type is min key":          least(bson.E{Key: "data", Value: bson.A{bson.MinKey{}}}),
+		"JSON has no NaN":              least(bson.E{Key: "data", Value: math.NaN()}),
+		"2^53":                         least(bson.E{Key: "data", Value: int64(1) << 53}),
+		"store it as a text":           least(bson.E{Key: "data", Value: bson.A{-int64(1) << 60}}),
 		"the year -":                   least(bson.E{Key: "data", Value: bson.DateTime(math.MinInt64 / 2)}),
 		"event is 32-bit integer":      least(bson.E{Key: "event", Value: 1}),
 		"not JSON":                     least(bson.E{Key: "event", Value: "x"}),

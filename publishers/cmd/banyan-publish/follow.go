@@ -10,9 +10,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
-	"github.com/banyan-fig/banyan/infra/legacydb"
 )
 
 // followFlags are those of commands that follow a MongoDB database.

@@ -16,9 +16,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
-	"github.com/banyan-fig/banyan/infra/legacydb"
 )
 
 func (w *world) database() *mongo.Database {
