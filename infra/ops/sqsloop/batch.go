@@ -1,0 +1,209 @@
+package sqsloop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// poll receives messages once and deals with them.
+func (e *execution) poll(ctx context.Context) {
+	batch, err := e.receive()
+	if err != nil {
+		e.problem(err)
+		wait(e.working, pauseAfterError)
+		return
+	}
+	e.report.Received += len(batch)
+	fresh, dead := e.divide(batch)
+	e.bury(ctx, dead, fmt.Errorf("received %d times before, and nothing heard of it", e.queue.MaxReceives))
+	if len(fresh) == 0 {
+		return
+	}
+	stop := e.extend(ctx, fresh)
+	done, failed, err := e.handle(fresh)
+	stop()
+	e.problem(err)
+	e.settle(ctx, done, failed, err)
+}
+
+func (e *execution) receive() ([]types.Message, error) {
+	e.report.Polls++
+	out, err := e.SQS.ReceiveMessage(e.working, &sqs.ReceiveMessageInput{
+		QueueUrl:                    &e.queue.URL,
+		MaxNumberOfMessages:         int32(e.queue.Batch),
+		VisibilityTimeout:           seconds(e.queue.Visibility),
+		WaitTimeSeconds:             e.waitSeconds(),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		MessageAttributeNames:       []string{"All"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sqsloop: poll %s: %w", e.queue.URL, err)
+	}
+	return out.Messages, nil
+}
+
+func seconds(d time.Duration) int32 { return int32(d / time.Second) }
+
+// waitSeconds leaves most of the time to the handler.
+func (e *execution) waitSeconds() int32 {
+	n := seconds(e.queue.Wait)
+	if e.total == 0 {
+		return n
+	}
+	return min(n, max(1, seconds((e.total-time.Since(e.started))/4)))
+}
+
+// divide parts what may be handled from what was received too often already:
+// such messages have ended functions before they could say that they failed.
+func (e *execution) divide(batch []types.Message) (fresh, dead []types.Message) {
+	for _, m := range batch {
+		if e.queue.DeadLetters != "" && receives(m) > e.queue.MaxReceives {
+			dead = append(dead, m)
+		} else {
+			fresh = append(fresh, m)
+		}
+	}
+	return fresh, dead
+}
+
+func receives(m types.Message) int {
+	n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// handle runs the handler and parts what it has done from what failed.
+func (e *execution) handle(batch []types.Message) (done, failed []types.Message, err error) {
+	var answer events.SQSEventResponse
+	err = recovered(func() (err error) {
+		answer, err = e.Handler(e.working, e.event(batch))
+		return err
+	})
+	if err != nil {
+		return nil, batch, err
+	}
+	bad := map[string]bool{}
+	for _, f := range answer.BatchItemFailures {
+		known := slices.ContainsFunc(batch, func(m types.Message) bool { return aws.ToString(m.MessageId) == f.ItemIdentifier })
+		if !known {
+			return nil, batch, fmt.Errorf("sqsloop: the handler says that message %q failed, which it was not given: all count as failed", f.ItemIdentifier)
+		}
+		bad[f.ItemIdentifier] = true
+	}
+	for _, m := range batch {
+		if bad[aws.ToString(m.MessageId)] {
+			failed = append(failed, m)
+		} else {
+			done = append(done, m)
+		}
+	}
+	return done, failed, nil
+}
+
+// event is what an event source mapping would hand over.
+func (e *execution) event(batch []types.Message) events.SQSEvent {
+	name, _ := parseQueueURL(e.queue.URL)
+	out := events.SQSEvent{Records: make([]events.SQSMessage, 0, len(batch))}
+	for _, m := range batch {
+		r := events.SQSMessage{
+			MessageId: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+			Md5OfBody: aws.ToString(m.MD5OfBody), Md5OfMessageAttributes: aws.ToString(m.MD5OfMessageAttributes),
+			Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
+			EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:" + e.Region + ":" + name.account + ":" + name.name, AWSRegion: e.Region,
+		}
+		for k, a := range m.MessageAttributes {
+			r.MessageAttributes[k] = events.SQSMessageAttribute{
+				StringValue: a.StringValue, BinaryValue: a.BinaryValue, DataType: aws.ToString(a.DataType),
+				StringListValues: []string{}, BinaryListValues: [][]byte{},
+			}
+		}
+		out.Records = append(out.Records, r)
+	}
+	return out
+}
+
+// settle deletes what was handled, and buries what failed too often; the rest
+// comes again when its visibility ends.
+func (e *execution) settle(ctx context.Context, done, failed []types.Message, cause error) {
+	e.remove(ctx, done)
+	if cause == nil {
+		cause = fmt.Errorf("the handler reported it as failed")
+	}
+	var dead []types.Message
+	for _, m := range failed {
+		if e.queue.DeadLetters != "" && receives(m) >= e.queue.MaxReceives {
+			dead = append(dead, m)
+		} else {
+			e.report.Failed++
+		}
+	}
+	e.bury(ctx, dead, cause)
+}
+
+// remove deletes messages and counts them.
+func (e *execution) remove(ctx context.Context, messages []types.Message) {
+	left, err := e.delete(ctx, messages)
+	e.report.Deleted += len(messages) - left
+	e.report.Undeleted += left
+	e.problem(err)
+}
+
+// delete deletes messages, trying again those that failed through no fault of
+// ours, and returns how many are left.
+func (e *execution) delete(ctx context.Context, messages []types.Message) (left int, err error) {
+	for batch := range slices.Chunk(messages, maxBatch) {
+		rest, cause := e.deleteBatch(ctx, batch)
+		left += rest
+		if cause != nil {
+			err = cause
+		}
+	}
+	return left, err
+}
+
+func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (left int, err error) {
+	open := make(map[string]types.DeleteMessageBatchRequestEntry, len(batch))
+	for i, m := range batch {
+		id := strconv.Itoa(i)
+		open[id] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: m.ReceiptHandle}
+	}
+	lost := 0
+	err = persist(ctx, DefaultPatience, refused, func(ctx context.Context) error {
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: &e.queue.URL}
+		for _, entry := range open {
+			in.Entries = append(in.Entries, entry)
+		}
+		out, err := e.SQS.DeleteMessageBatch(ctx, in)
+		if err != nil {
+			return err
+		}
+		for _, ok := range out.Successful {
+			delete(open, aws.ToString(ok.Id))
+		}
+		for _, f := range out.Failed {
+			if f.SenderFault {
+				delete(open, aws.ToString(f.Id))
+				lost++
+			}
+			err = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		return err
+	})
+	if left = lost + len(open); left == 0 {
+		return 0, nil
+	}
+	return left, fmt.Errorf("sqsloop: delete %d handled messages of %s, which come again: %w", left, e.queue.URL, err)
+}

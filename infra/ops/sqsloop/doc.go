@@ -1,0 +1,173 @@
+// Package sqsloop polls SQS queues by functions that invoke themselves: a loop
+// is a chain of invocations (turns), each of which polls, has messages handled,
+// and starts the next.
+//
+// # Use an event source mapping instead
+//
+// Caveats first, and the first is that this is hardly ever what you want. Lambda
+// polls SQS by itself since 2018: an event source mapping needs no table, no
+// alarms and none of the functions here, scales to 1,250 batches at once, and
+// costs less at every load (below). Set ReportBatchItemFailures, a maximum
+// concurrency and a redrive policy on the queue, and be done. A [Handler] is a
+// handler of a mapping, so a loop's function moves there without a change.
+//
+// What is left for a loop:
+//   - a queue in another region, which a mapping does not read;
+//   - exactly one consumer, or a number that somebody decides: the maximum
+//     concurrency of a mapping is 2 at least;
+//   - something else that has to be polled and has no mapping: give [Loop] an SQS
+//     of your own.
+//
+// Further caveats:
+//   - Messages are handled at least once. FIFO queues are refused.
+//   - A loop that dies is replaced by the restart function, not sooner than after
+//     Queue.StaleAfter (one minute), and one interval of its schedule later at most.
+//     Only messages of the last poll wait longer: until their visibility ends.
+//   - Clocks of functions are taken to differ by less than half of StaleAfter.
+//   - A handler that runs on past its context's end is killed by Lambda, and its
+//     messages come again.
+//   - Without recursive_loop = "Allow" Lambda ends every loop after some 16 turns;
+//     see below.
+//
+// # The protocol
+//
+// The token table (partition key queue: the queue's URL, sort key token) has an
+// item for each loop that should run: loop_id, iteration, claim, last_used
+// (milliseconds). The item #loops of a queue has the count of its tokens, and
+// #alarm/ARN what was done about an alarm.
+//
+//   - A turn is claimed by one conditional write: the token exists, its loop_id is
+//     mine, its iteration is mine; iteration becomes the next, claim an id of this
+//     execution, last_used now. So a turn runs once, however often Lambda delivers
+//     or retries its event: who comes second fails the condition and ends.
+//   - A condition that failed ends the loop: [ErrGone], [ErrTakenOver],
+//     [ErrDuplicate]. A write that failed (throttled, lost) does not: the turn is
+//     started once more, and no message is polled meanwhile. If the write took
+//     effect after all, the same turn started again recognises the claim.
+//   - While a turn runs, heartbeats set last_used on the condition that loop_id and
+//     claim are mine. Their failures are reported and do not end anything; but a
+//     loop that got none through for half of StaleAfter polls no more until one
+//     does. A handler that runs is not interrupted.
+//   - Restart gives a token whose last_used is older than StaleAfter a new loop_id,
+//     on the condition that loop_id, iteration and last_used are as they were read:
+//     of two restarts one wins, and a loop that lives has changed them. The old
+//     loop, should it wake up, fails its next condition, and touches neither the
+//     token nor the new loop; it still deletes what it has handled, which is right.
+//   - If Lambda does not start the next turn, the execution claims and runs it
+//     itself, which shuts out the event should it arrive late, and tries again;
+//     when its time is up it sets last_used to 0, and the next restart goes on.
+//   - Scaling writes count and token in one transaction, on the condition that the
+//     count is below the maximum or above the minimum. Two scale-downs that both
+//     see two loops cannot both succeed.
+//   - An alarm adds one loop when it changes to ALARM and takes that one back when
+//     it changes from ALARM to OK. The same transaction remembers the time of the
+//     change, so that a notification that comes twice, or after a later one, does
+//     nothing; and what was never added (ALARM lost, or at the maximum) is never
+//     taken back.
+//
+// Messages are deleted after the handler succeeded, in batches whose failed
+// entries are tried again. With Queue.DeadLetters, what failed MaxReceives times
+// is first kept there, with banyan-reason and banyan-source as attributes, and
+// then deleted. A message that kills its function is kept at the receive after.
+//
+// # Environment
+//
+//	LOOP_QUEUES     the queues, as ParseQueues reads them, or file:PATH of a file in
+//	                the function's archive (Lambda has room for 4 KB). Required.
+//	LOOP_TABLE      the token table, default banyan-loops
+//	LOOP_FUNCTION   alias ARN (or name) of the polling function; required by the
+//	                other three. The polling function starts the alias by which it
+//	                was invoked, so that a deployment takes over with the next turn.
+//	RECURSE_AFTER   how long a turn polls, default 30s; 0s: one poll a turn
+//	LOG_LEVEL       debug, info (default), warn or error
+//
+// The polling function writes the metrics Received, Deleted, Failed, Buried,
+// Undeleted and Problems to the namespace Banyan/Operations, dimension Queue.
+//
+// # Wiring
+//
+// The table: keys queue (S) and token (S), on demand, point-in-time recovery not
+// needed: delete it and the restart function begins anew.
+//
+//	function            timeout  memory  invoked by                           asynchronous
+//	sqsloop             300 s    128 MB  itself, scale-up, restart             retries 0, age 60 s
+//	sqsloop-scale-up    30 s     128 MB  SNS topic 1 (lambda permission)       retries 2
+//	sqsloop-scale-down  30 s     128 MB  SNS topic 2 (lambda permission)       retries 2
+//	sqsloop-restart     60 s     128 MB  EventBridge schedule rate(1 minute)   retries 0, age 60 s
+//
+// Retries of sqsloop are harmless (a turn runs once) and useless. Twice its
+// timeout bounds what a handler may take: a turn begins no poll after half of its
+// time. Set its reserved concurrency to the sum of the queues' max plus a few for
+// turns that overlap: that is what bounds a mistake, now that Lambda does not.
+//
+// Lambda's recursive loop detection drops an event that is the 17th or so of a
+// chain of invocations of the same function, which the SDK marks in the trace
+// header, directly invoked functions included. A loop is meant to be one. Allow it,
+// for sqsloop alone:
+//
+//	resource "aws_lambda_function_recursion_config" "sqsloop" {
+//	  function_name  = "sqsloop"
+//	  recursive_loop = "Allow"
+//	}
+//
+// (PutFunctionRecursionConfig, of the function and not of a version; whoever
+// applies it needs lambda:PutFunctionRecursionConfig and
+// lambda:GetFunctionRecursionConfig.) Where it is forgotten, the loops still run,
+// from restart to restart, and the metric AWS/Lambda RecursiveInvocationsDropped
+// shows it: alarm on it. Handlers are invoked under a new trace for each batch, so
+// that they are not part of the chain and keep their own detection.
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+//
+// Alarms for each queue, staggered, each of them one more loop: namespace AWS/SQS,
+// ApproximateNumberOfMessagesVisible with the dimension QueueName, say above 1,000,
+// 5,000 and 20,000 for 3 periods of 60 s, treat_missing_data notBreaching (an idle
+// queue has no metrics), alarm_actions topic 1, ok_actions topic 2. One alarm
+// besides, for people: ApproximateAgeOfOldestMessage.
+//
+// IAM, besides each function's own log group; QUEUE is each queue of LOOP_QUEUES,
+// FUNCTION the polling function's alias, TABLE the token table:
+//
+//	sqsloop             sqs:ReceiveMessage, sqs:DeleteMessage,
+//	                    sqs:ChangeMessageVisibility   on QUEUE (the batch forms need the same)
+//	                    sqs:SendMessage               on each dead_letters
+//	                    dynamodb:UpdateItem           on TABLE
+//	                    lambda:InvokeFunction         on FUNCTION and each handler
+//	sqsloop-scale-up    dynamodb:UpdateItem, dynamodb:PutItem (within TransactWriteItems)  on TABLE
+//	                    lambda:InvokeFunction         on FUNCTION
+//	sqsloop-scale-down  dynamodb:Query, dynamodb:UpdateItem, dynamodb:DeleteItem           on TABLE
+//	sqsloop-restart     dynamodb:Query, dynamodb:UpdateItem, dynamodb:PutItem,
+//	                    dynamodb:DeleteItem           on TABLE
+//	                    lambda:InvokeFunction         on FUNCTION
+//
+// Queues and tables under a key of one's own need kms:Decrypt and
+// kms:GenerateDataKey on it.
+//
+// # Cost
+//
+// A loop is paid for while it waits. A month of 730 hours, with memory M in GB, W
+// the wait of a poll, T the length of a turn (polls until RecurseAfter is over), H
+// the interval of heartbeats, n messages handled in batches of b taking s seconds
+// each by a function of its own:
+//
+//	each loop   2,628,000 s x (M x gbSecond + (request + write)/T + write/H + sqs/W)
+//	messages    n/b x (2 x sqs + request + s x M x gbSecond)
+//
+// A mapping is 5 pollers (2 to 5 while it is quiet) that wait 20 s, which only SQS
+// charges for, and the same for the messages:
+//
+//	mapping     2,628,000 s x 5 x sqs/20 s
+//	messages    n/b x (2 x sqs + request + s x M x gbSecond)
+//
+// In dollars a month, for 128 MB, batches of 10 that take 0.1 s, at the prices of
+// us-east-1 in cost.go ([Load] computes it, and a test prints this table):
+//
+//	messages      loops   loop     mapping
+//	        0     1         4.65      0.26
+//	  1000000     1         4.77      0.38
+//	100000000     1        16.32     11.93
+//	100000000     5        34.92     11.93
+//
+// With the handler inside of the polling function (see Poll), a loop saves the
+// handler's invocation and duration, which the waiting of the loop outweighs until
+// it is busy nearly all of the time.
+package sqsloop

@@ -1,0 +1,151 @@
+package sqsloop
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Handler handles one batch of messages. It is the contract of an event source
+// mapping with ReportBatchItemFailures, so that the same function works with
+// either: what it lists as failed comes again, the rest is deleted; an error,
+// an empty id or an unknown one fail the whole batch. It must be idempotent, as
+// messages are delivered at least once, and stop soon when ctx ends.
+type Handler func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error)
+
+// Each makes a handler of a function for one message, of which up to concurrency
+// run at the same time.
+func Each(concurrency int, handle func(ctx context.Context, m events.SQSMessage) error) Handler {
+	return func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+		errs := make([]error, len(batch.Records))
+		slots := make(chan struct{}, max(1, concurrency))
+		var wg sync.WaitGroup
+		for i, m := range batch.Records {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				errs[i] = recovered(func() error { return handle(ctx, m) })
+			})
+		}
+		wg.Wait()
+		var out events.SQSEventResponse
+		for i, err := range errs {
+			if err != nil {
+				out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: batch.Records[i].MessageId})
+			}
+		}
+		return out, nil
+	}
+}
+
+// recovered turns a panic into an error: a message must not end the loop.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the handler panicked: %v", p)
+		}
+	}()
+	return f()
+}
+
+// maxPayload is what a function can be invoked with synchronously ("Lambda
+// quotas").
+const maxPayload = 6 << 20
+
+// Forward makes a handler of another function: it is invoked with each batch,
+// and waited for, as an event source mapping would. While Lambda throttles it
+// the batch is held and tried again until ctx ends. A batch beyond 6 MB is sent
+// in parts.
+func Forward(client Invoker, function string) Handler {
+	var forward Handler
+	forward = func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+		payload, err := json.Marshal(batch)
+		if err != nil {
+			return events.SQSEventResponse{}, fmt.Errorf("sqsloop: encode a batch for %s: %w", function, err)
+		}
+		if n := len(batch.Records); len(payload) > maxPayload && n > 1 {
+			return inParts(ctx, forward, batch.Records[:n/2], batch.Records[n/2:])
+		}
+		return invoke(ctx, client, function, payload)
+	}
+	return forward
+}
+
+// inParts handles each part for itself: one that fails as a whole is reported
+// message by message.
+func inParts(ctx context.Context, handle Handler, parts ...[]events.SQSMessage) (out events.SQSEventResponse, err error) {
+	var errs []error
+	for _, part := range parts {
+		done, err := handle(ctx, events.SQSEvent{Records: part})
+		if err != nil {
+			done = allFailed(part)
+			errs = append(errs, err)
+		}
+		out.BatchItemFailures = append(out.BatchItemFailures, done.BatchItemFailures...)
+	}
+	if len(errs) == len(parts) {
+		return out, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+func allFailed(messages []events.SQSMessage) (out events.SQSEventResponse) {
+	for _, m := range messages {
+		out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+	}
+	return out
+}
+
+func invoke(ctx context.Context, client Invoker, function string, payload []byte) (response events.SQSEventResponse, err error) {
+	patience := time.Hour // longer than any function runs; ctx ends before
+	var out *lambda.InvokeOutput
+	err = persist(ctx, patience, func(err error) bool { return !throttled(err) }, func(ctx context.Context) (err error) {
+		out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload, InvocationType: types.InvocationTypeRequestResponse}, newTrace)
+		return err
+	})
+	switch {
+	case err != nil:
+		return response, fmt.Errorf("sqsloop: invoke handler %s: %w", function, err)
+	case out.FunctionError != nil:
+		return response, fmt.Errorf("sqsloop: handler %s failed (%s): %s", function, aws.ToString(out.FunctionError), excerpt(out.Payload))
+	case len(out.Payload) == 0:
+		return response, nil
+	}
+	if err := json.Unmarshal(out.Payload, &response); err != nil {
+		return response, fmt.Errorf("sqsloop: handler %s answered %s, which is no {\"batchItemFailures\": [...]}: %w", function, excerpt(out.Payload), err)
+	}
+	return response, nil
+}
+
+// newTrace gives a request a trace of its own. The SDK would pass on that of the
+// loop, which never ends, and with it the count of Lambda's recursive loop
+// detection: handlers would be stopped after some 16 batches.
+func newTrace(o *lambda.Options) {
+	var id [12]byte
+	_, _ = rand.Read(id[:])
+	root := fmt.Sprintf("Root=1-%08x-%x", time.Now().Unix(), id)
+	o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", root))
+}
+
+func throttled(err error) bool {
+	c := aws.ToString(code(err))
+	return c == "TooManyRequestsException" || c == "ServiceException" || c == "ThrottlingException"
+}
+
+func excerpt(b []byte) string {
+	const most = 300
+	if len(b) > most {
+		return string(b[:most]) + "..."
+	}
+	return string(b)
+}

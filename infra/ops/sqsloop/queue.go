@@ -1,0 +1,210 @@
+package sqsloop
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Defaults of [Queue].
+const (
+	DefaultMax        = 10
+	DefaultBatch      = 10
+	DefaultWait       = 20 * time.Second
+	DefaultVisibility = time.Minute
+	DefaultStaleAfter = time.Minute
+)
+
+// The bounds of SQS: ReceiveMessage in its API reference.
+const (
+	maxBatch      = 10
+	maxWait       = 20 * time.Second
+	maxVisibility = 12 * time.Hour
+)
+
+// maxLoops bounds Queue.Max: a typing error must not use up an account's
+// concurrency, which is 1,000 unless raised.
+const maxLoops = 500
+
+// Queue says how one queue is processed. URL and Handler are required; the rest
+// has defaults.
+type Queue struct {
+	// URL of the queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME. It is
+	// the partition key of the queue's tokens. FIFO queues are refused.
+	URL string
+	// Handler is the name or ARN of the function that is handed the messages,
+	// or the name of a handler inside the polling function.
+	Handler string
+	// Min and Max bound the loops. 0: 1 and 10.
+	Min, Max int
+	// Stopped ends all loops of the queue, and starts none.
+	Stopped bool
+	// Batch is how many messages one poll may bring, 1 to 10. 0: 10.
+	Batch int
+	// Wait is how long a poll waits for messages, at most 20 s. 0: 20 s.
+	Wait time.Duration
+	// Visibility is how long received messages are hidden from others, in
+	// whole seconds. While they are in work this is extended. 0: one minute.
+	Visibility time.Duration
+	// StaleAfter is how long a loop may be silent before the restart function
+	// takes it for dead. Heartbeats are sent six times as often, and a loop that
+	// got none through for half of it polls no more. 0: one minute.
+	StaleAfter time.Duration
+	// DeadLetters is the URL of the queue for messages that failed MaxReceives
+	// times. "" leaves that to the queue's own redrive policy.
+	DeadLetters string
+	// MaxReceives is required with DeadLetters.
+	MaxReceives int
+}
+
+// queueJSON is a Queue as it is written in an environment variable.
+type queueJSON struct {
+	Queue       string `json:"queue"`
+	Handler     string `json:"handler"`
+	Min         int    `json:"min"`
+	Max         int    `json:"max"`
+	Stopped     bool   `json:"stopped"`
+	Batch       int    `json:"batch"`
+	Wait        int    `json:"wait_seconds"`
+	Visibility  int    `json:"visibility_seconds"`
+	StaleAfter  int    `json:"stale_after_seconds"`
+	DeadLetters string `json:"dead_letters"`
+	MaxReceives int    `json:"max_receives"`
+}
+
+// ParseQueues reads a JSON array of queues, such as
+//
+//	[{"queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail", "handler": "send-mail", "max": 5,
+//	  "dead_letters": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail-dead", "max_receives": 5}]
+//
+// with the other fields of [Queue] as min, stopped, batch, wait_seconds,
+// visibility_seconds and stale_after_seconds. Unknown fields, queues that are
+// not valid and queues that are there twice are errors. The defaults are filled
+// in.
+func ParseQueues(text []byte) ([]Queue, error) {
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	var raw []queueJSON
+	if err := decoder.Decode(&raw); err != nil {
+		return nil, fmt.Errorf("sqsloop: the list of queues is no JSON array of queues: %w", err)
+	}
+	if decoder.More() {
+		return nil, errors.New("sqsloop: something follows the list of queues")
+	}
+	if len(raw) == 0 {
+		return nil, errors.New("sqsloop: the list of queues is empty; to stop a queue, say \"stopped\": true")
+	}
+	queues, seen := make([]Queue, 0, len(raw)), map[string]bool{}
+	for _, j := range raw {
+		q := j.queue()
+		if err := q.Validate(); err != nil {
+			return nil, err
+		}
+		if seen[q.URL] {
+			return nil, fmt.Errorf("sqsloop: queue %s is listed twice", q.URL)
+		}
+		seen[q.URL] = true
+		queues = append(queues, q.withDefaults())
+	}
+	return queues, nil
+}
+
+func (j queueJSON) queue() Queue {
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	return Queue{
+		URL: j.Queue, Handler: j.Handler, Min: j.Min, Max: j.Max, Stopped: j.Stopped, Batch: j.Batch,
+		Wait: seconds(j.Wait), Visibility: seconds(j.Visibility), StaleAfter: seconds(j.StaleAfter),
+		DeadLetters: j.DeadLetters, MaxReceives: j.MaxReceives,
+	}
+}
+
+// Validate names everything that is wrong with q.
+func (q Queue) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	_, err := parseQueueURL(q.URL)
+	check(err == nil, "%w", err)
+	check(!strings.HasSuffix(q.URL, ".fifo"), "a FIFO queue: loops would break its order; use an event source mapping")
+	check(q.Handler != "", "no handler is named")
+	full := q.withDefaults()
+	check(q.Min >= 0 && full.Min <= full.Max, "min is %d and max %d: 1 <= min <= max is wanted", full.Min, full.Max)
+	check(full.Max <= maxLoops, "max is %d: %d at most", full.Max, maxLoops)
+	check(full.Batch >= 1 && full.Batch <= maxBatch, "batch is %d: 1 to %d is wanted", full.Batch, maxBatch)
+	check(full.Wait >= 0 && full.Wait <= maxWait, "the wait is %s: at most %s", full.Wait, maxWait)
+	check(full.Visibility >= time.Second && full.Visibility <= maxVisibility, "the visibility is %s: 1s to %s is wanted", full.Visibility, maxVisibility)
+	check(full.StaleAfter >= time.Second, "stale after %s: at least 1s", full.StaleAfter)
+	if q.DeadLetters != "" {
+		_, err := parseQueueURL(q.DeadLetters)
+		check(err == nil, "dead letters: %w", err)
+		check(q.DeadLetters != q.URL, "the queue is its own dead letter queue")
+	}
+	check((q.DeadLetters != "") == (q.MaxReceives > 0) && q.MaxReceives >= 0, "dead_letters and max_receives belong together")
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("sqsloop: queue %q: %w", q.URL, errors.Join(errs...))
+}
+
+func (q Queue) withDefaults() Queue {
+	fill(&q.Min, 1)
+	fill(&q.Max, max(DefaultMax, q.Min))
+	fill(&q.Batch, DefaultBatch)
+	fill(&q.Wait, DefaultWait)
+	fill(&q.Visibility, DefaultVisibility)
+	fill(&q.StaleAfter, DefaultStaleAfter)
+	return q
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// heartbeat is how often a loop writes that it lives, lease how long it goes on
+// polling when that fails.
+func (q Queue) heartbeat() time.Duration { return q.StaleAfter / 6 }
+func (q Queue) lease() time.Duration     { return q.StaleAfter / 2 }
+
+// queueName is what a queue's URL says.
+type queueName struct{ host, account, name string }
+
+func parseQueueURL(s string) (queueName, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return queueName{}, fmt.Errorf("the URL of the queue: %w", err)
+	}
+	account, name, ok := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	if (u.Scheme != "https" && u.Scheme != "http") || !ok || account == "" || name == "" || strings.Contains(name, "/") {
+		return queueName{}, fmt.Errorf("%q is no URL of a queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME is wanted", s)
+	}
+	return queueName{u.Hostname(), account, name}, nil
+}
+
+// is tells whether this is the queue of that name. A host that is none of
+// Amazon's has no region in it: that of a sandbox, or of an interface endpoint.
+func (n queueName) is(account, region, name string) bool {
+	if n.account != account || n.name != name {
+		return false
+	}
+	amazon := strings.HasSuffix(n.host, ".amazonaws.com") || strings.HasSuffix(n.host, ".amazonaws.com.cn")
+	return !amazon || strings.Contains("."+n.host, "."+region+".")
+}
+
+// find returns the queue with that URL.
+func find(queues []Queue, url string) (Queue, bool) {
+	for _, q := range queues {
+		if q.URL == url {
+			return q, true
+		}
+	}
+	return Queue{}, false
+}

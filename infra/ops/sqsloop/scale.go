@@ -1,0 +1,149 @@
+package sqsloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// errStale says that a notification was acted upon before, or is older than one
+// that was, or that its alarm's loop is already there, or gone.
+var errStale = errors.New("nothing to do: repeated, late, or done before")
+
+// Fleet starts and ends the loops of all queues. It is safe for concurrent use,
+// in any number of processes.
+type Fleet struct {
+	Queues []Queue
+	Tokens *Tokens
+	Next   Starter
+}
+
+// Change is what was done about one notification or one loop.
+type Change struct {
+	Queue string
+	// Token was added, deleted or restarted; "" if nothing was done.
+	Token string
+	// Action is "added", "deleted", "restarted", "counted" or "ignored".
+	Action string
+	// Why something was ignored, or had to be done.
+	Why string
+}
+
+// ScaleUp adds a loop for each alarm that went off, up to the queue's maximum.
+// An alarm adds one loop until it is over, however often it is told.
+// Notifications of other changes, or of queues that are not configured, are
+// ignored. The error is of tables and functions: trying again is safe and
+// useful.
+func (f *Fleet) ScaleUp(ctx context.Context, e events.SNSEvent) ([]Change, error) {
+	return f.each(ctx, e, Alarm.scalesUp, f.raise)
+}
+
+// ScaleDown takes back the loop that an alarm has added when it changes from
+// ALARM to OK, down to the queue's minimum.
+func (f *Fleet) ScaleDown(ctx context.Context, e events.SNSEvent) ([]Change, error) {
+	return f.each(ctx, e, Alarm.scalesDown, f.lower)
+}
+
+func (f *Fleet) each(ctx context.Context, e events.SNSEvent, wanted func(Alarm) bool, do func(context.Context, Queue, Alarm) (Change, error)) ([]Change, error) {
+	var changes []Change
+	var errs []error
+	for _, record := range e.Records {
+		a, err := ParseAlarm(record.SNS)
+		if err != nil {
+			changes = append(changes, Change{Action: "ignored", Why: err.Error()})
+			continue
+		}
+		q, known := a.in(f.Queues)
+		switch {
+		case !known:
+			changes = append(changes, Change{Queue: a.QueueURL(), Action: "ignored", Why: "the queue is not configured"})
+			continue
+		case q.Stopped || !wanted(a):
+			changes = append(changes, Change{Queue: q.URL, Action: "ignored", Why: fmt.Sprintf("from %s to %s, stopped: %t", a.Old, a.New, q.Stopped)})
+			continue
+		}
+		change, err := do(ctx, q.withDefaults(), a)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		changes = append(changes, change)
+	}
+	return changes, errors.Join(errs...)
+}
+
+func (f *Fleet) raise(ctx context.Context, q Queue, a Alarm) (Change, error) {
+	turn, err := f.Tokens.up(ctx, q.URL, q.Max, time.Now(), f.Tokens.alarm(q.URL, a, 1,
+		"attribute_not_exists(changed) OR (changed < :changed AND added = :other)"))
+	switch {
+	case errors.Is(err, errStale):
+		return f.note(ctx, q, a, "SET changed = :changed", err)
+	case errors.Is(err, ErrLimit):
+		return f.note(ctx, q, a, "SET changed = :changed, added = if_not_exists(added, :zero)", err)
+	case err != nil:
+		return Change{}, err
+	}
+	return Change{q.URL, turn.Token, "added", a.ID}, f.start(ctx, turn)
+}
+
+func (f *Fleet) lower(ctx context.Context, q Queue, a Alarm) (Change, error) {
+	token, err := f.Tokens.down(ctx, q.URL, q.Min, f.Tokens.alarm(q.URL, a, 0,
+		"changed < :changed AND added = :other"))
+	if errors.Is(err, errStale) || errors.Is(err, ErrLimit) {
+		return f.note(ctx, q, a, "SET changed = :changed, added = :zero", err)
+	}
+	if err != nil {
+		return Change{}, err
+	}
+	return Change{q.URL, token, "deleted", a.ID}, nil
+}
+
+// alarm is the part of a transaction that remembers an alarm: when it changed
+// last, and whether a loop was added for it.
+func (t *Tokens) alarm(queue string, a Alarm, added int64, condition string) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName: t.table(), Key: key(queue, alarmToken+a.ID),
+		UpdateExpression: aws.String("SET changed = :changed, added = :added"), ConditionExpression: &condition,
+		ExpressionAttributeValues: item{":changed": num(a.Changed.UnixMilli()), ":added": num(added), ":other": num(1 - added)},
+	}}
+}
+
+// note remembers a notification that changes no loop, unless a later one is
+// remembered.
+func (f *Fleet) note(ctx context.Context, q Queue, a Alarm, update string, why error) (Change, error) {
+	values := item{":changed": num(a.Changed.UnixMilli())}
+	if update != "SET changed = :changed" {
+		values[":zero"] = num(0)
+	}
+	err := f.Tokens.persist(ctx, func(ctx context.Context) error {
+		_, err := f.Tokens.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: f.Tokens.table(), Key: key(q.URL, alarmToken+a.ID), UpdateExpression: &update,
+			ConditionExpression:       aws.String("attribute_not_exists(changed) OR changed < :changed"),
+			ExpressionAttributeValues: values,
+		})
+		return err
+	})
+	if err != nil && !isCondition(err) {
+		return Change{}, fmt.Errorf("sqsloop: remember alarm %s: %w", a.ID, err)
+	}
+	return Change{Queue: q.URL, Action: "ignored", Why: why.Error()}, nil
+}
+
+// start invokes a new loop. If that fails the token is marked, so that the next
+// restart does it.
+func (f *Fleet) start(ctx context.Context, turn Turn) error {
+	err := f.Next.Start(ctx, turn)
+	if err == nil {
+		return nil
+	}
+	if released := f.Tokens.releaseUnclaimed(ctx, turn); released != nil && !isOver(released) {
+		err = errors.Join(err, released)
+	}
+	return err
+}

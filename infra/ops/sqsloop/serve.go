@@ -1,0 +1,175 @@
+package sqsloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// poller is the polling function.
+type poller struct {
+	Settings
+	parts  function.Parts
+	tokens *Tokens
+	sqs    *sqs.Client
+	lambda *lambda.Client
+	own    map[string]Handler
+}
+
+// Poll makes the polling function from its environment. A queue whose handler is
+// one of own is handled in this process; for the others the function of that
+// name is invoked with each batch. own may be nil.
+func Poll(p function.Parts, own map[string]Handler) (any, error) {
+	s, err := ParseSettings(p.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	f := poller{
+		Settings: s, parts: p, own: own, sqs: sqs.NewFromConfig(p.AWS), lambda: lambda.NewFromConfig(p.AWS),
+		tokens: &Tokens{Client: dynamodb.NewFromConfig(p.AWS), Table: s.Table},
+	}
+	return f.serve, nil
+}
+
+func (f poller) serve(ctx context.Context, turn Turn) error {
+	loop, err := f.loop(ctx, turn)
+	if err != nil {
+		f.parts.Logger.ErrorContext(ctx, "not a turn that can be run", "error", err.Error())
+		return err
+	}
+	report, err := loop.Run(ctx, turn)
+	f.count(report)
+	f.log(ctx, report, err)
+	return err
+}
+
+func (f poller) loop(ctx context.Context, turn Turn) (*Loop, error) {
+	if err := turn.Validate(); err != nil {
+		return nil, err
+	}
+	q, known := find(f.Queues, turn.Queue)
+	if !known {
+		return nil, fmt.Errorf("sqsloop: queue %s is not in LOOP_QUEUES", turn.Queue)
+	}
+	handler := f.own[q.Handler]
+	if handler == nil {
+		handler = Forward(f.lambda, q.Handler)
+	}
+	return &Loop{
+		Queue: q, Tokens: f.tokens, SQS: f.sqs, Next: Function{Client: f.lambda, Name: self(ctx)},
+		Handler: handler, RecurseAfter: f.RecurseAfter, Region: f.parts.AWS.Region,
+	}, nil
+}
+
+// self is the alias by which the function was invoked, so that a loop moves on
+// to what is deployed.
+func self(ctx context.Context) string {
+	if c, ok := lambdacontext.FromContext(ctx); ok && c.InvokedFunctionArn != "" {
+		return c.InvokedFunctionArn
+	}
+	return lambdacontext.FunctionName
+}
+
+// count writes metrics of turns that had something to do: an idle loop costs
+// nothing here.
+func (f poller) count(r Report) {
+	if r.Received == 0 && len(r.Problems) == 0 {
+		return
+	}
+	metric := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
+	name, _ := parseQueueURL(r.Turn.Queue)
+	f.parts.Metrics.Write(emf.Line{
+		At: time.Now(), Dimensions: map[string]string{"Queue": name.name},
+		Metrics: []emf.Metric{
+			metric("Received", r.Received), metric("Deleted", r.Deleted), metric("Failed", r.Failed),
+			metric("Buried", r.Buried), metric("Undeleted", r.Undeleted), metric("Problems", len(r.Problems)),
+		},
+	})
+}
+
+func (f poller) log(ctx context.Context, r Report, err error) {
+	level := slog.LevelDebug
+	switch {
+	case err != nil:
+		level = slog.LevelError
+	case len(r.Problems) > 0 || r.Undeleted > 0:
+		level = slog.LevelWarn
+	case r.Over != nil:
+		level = slog.LevelInfo
+	}
+	f.parts.Logger.Log(ctx, level, "turn",
+		"queue", r.Turn.Queue, "token", r.Turn.Token, "loop", r.Turn.Loop, "iteration", r.Turn.Iteration,
+		"turns", r.Turns, "polls", r.Polls, "received", r.Received, "deleted", r.Deleted, "failed", r.Failed,
+		"buried", r.Buried, "undeleted", r.Undeleted, "over", sentence(r.Over), "error", sentence(err), "problems", sentences(r.Problems))
+}
+
+// ScaleUp makes the function that adds loops, ScaleDown the one that takes them
+// back, Restart the one that replaces dead ones. Their names are those of the
+// methods of [Fleet].
+func ScaleUp(p function.Parts) (any, error) {
+	f, err := newFleet(p)
+	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p.Logger)(f.ScaleUp(ctx, e)) }, err
+}
+
+// ScaleDown is described at [ScaleUp].
+func ScaleDown(p function.Parts) (any, error) {
+	f, err := newFleet(p)
+	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p.Logger)(f.ScaleDown(ctx, e)) }, err
+}
+
+// Restart is described at [ScaleUp]. The function's event is not read.
+func Restart(p function.Parts) (any, error) {
+	f, err := newFleet(p)
+	return func(ctx context.Context) error { return tell(ctx, p.Logger)(f.Restart(ctx)) }, err
+}
+
+func newFleet(p function.Parts) (*Fleet, error) {
+	s, err := ParseSettings(p.Getenv)
+	if s.Function == "" {
+		err = errors.Join(err, errors.New("LOOP_FUNCTION is not set: the polling function, which is to be started"))
+	}
+	return &Fleet{
+		Queues: s.Queues,
+		Tokens: &Tokens{Client: dynamodb.NewFromConfig(p.AWS), Table: s.Table},
+		Next:   Function{Client: lambda.NewFromConfig(p.AWS), Name: s.Function},
+	}, err
+}
+
+// tell logs what was done.
+func tell(ctx context.Context, log *slog.Logger) func([]Change, error) error {
+	return func(changes []Change, err error) error {
+		for _, c := range changes {
+			log.InfoContext(ctx, c.Action, "queue", c.Queue, "token", c.Token, "why", c.Why)
+		}
+		if err != nil {
+			log.ErrorContext(ctx, "not everything could be done", "error", err.Error())
+		}
+		return err
+	}
+}
+
+func sentence(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func sentences(errs []error) []string {
+	out := make([]string, len(errs))
+	for i, err := range errs {
+		out[i] = err.Error()
+	}
+	return out
+}
