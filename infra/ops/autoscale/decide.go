@@ -1,0 +1,201 @@
+package autoscale
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+)
+
+// Shard is an open shard with its range of hash keys, both ends included.
+type Shard struct {
+	ID          string
+	First, Last *big.Int
+}
+
+// Minute is the load of one whole minute.
+type Minute struct {
+	At time.Time // its beginning
+	// Load is the utilisation of each shard, 1 being its limit; Throttled the
+	// records that each refused.
+	Load, Throttled []float64
+}
+
+// Observation is what is known about a stream.
+type Observation struct {
+	Now      time.Time
+	OnDemand bool
+	// Active says that no reshard is under way.
+	Active bool
+	// Shards are the open ones, by their ranges.
+	Shards []Shard
+	// ByShard says that the loads were measured for each shard; else they are the
+	// stream's, spread evenly.
+	ByShard bool
+	// Minutes are the known ones, oldest first.
+	Minutes []Minute
+}
+
+// State is what is remembered about a stream.
+type State struct {
+	// Version grows with each write; 0 is that of a stream never seen.
+	Version int64
+	// Scalings are the calls of UpdateShardCount of the last 24 hours.
+	Scalings []time.Time
+	// Pending is a change that was begun and not yet seen to be through.
+	Pending bool
+	// Changed is when the last change was begun, Settled when it was through.
+	Changed, Settled time.Time
+	// BlockedUntil is set where the API counted more scalings than Scalings has.
+	BlockedUntil time.Time
+	// Last describes the last change.
+	Last string
+	// Claim identifies the run that wrote the state.
+	Claim string
+}
+
+// used counts the scalings of a day, to a few minutes on the safe side.
+func (s State) used(now time.Time) int {
+	if now.Before(s.BlockedUntil) {
+		return ScalingsPerDay
+	}
+	n := 0
+	for _, t := range s.Scalings {
+		if now.Sub(t) < 24*time.Hour+5*time.Minute {
+			n++
+		}
+	}
+	return n
+}
+
+// Action is what to do with a stream.
+type Action string
+
+// The actions.
+const (
+	Nothing Action = "nothing"
+	// Settle notes that a change is through.
+	Settle Action = "settle"
+	// Up and Down change the number of shards to Decision.Target, evenly.
+	Up   Action = "up"
+	Down Action = "down"
+	// Split cuts Decision.Shard at Decision.At.
+	Split Action = "split"
+	// Merge joins Decision.Shard and its neighbour Decision.Adjacent.
+	Merge Action = "merge"
+)
+
+// Decision is an action, with its reason.
+type Decision struct {
+	Action Action
+	Reason string
+	Target int
+	Shard  string
+	// Adjacent of a merge.
+	Adjacent string
+	// At is the first hash key of the second half of a split.
+	At *big.Int
+	// Hottest is the utilisation of the hottest shard of late, Throttled what was
+	// refused in the last minute known.
+	Hottest, Throttled float64
+	// Left is how many scalings the day has left.
+	Left int
+	// AtLimit says that more shards are needed than the policy allows, HotKey that
+	// no number of shards would help.
+	AtLimit, HotKey bool
+}
+
+// Decide says what to do with a stream now. It depends on nothing but its
+// arguments.
+func Decide(p Policy, o Observation, s State) Decision {
+	p = p.withDefaults()
+	d := decider{p: p, o: o, s: s, n: len(o.Shards), used: s.used(o.Now)}
+	recent := d.since(p.UpMinutes)
+	out := d.decide(recent)
+	out.Left = max(0, ScalingsPerDay-d.used)
+	if len(recent) > 0 {
+		out.Hottest = slices.Max(mean(recent))
+		out.Throttled = sum(recent[len(recent)-1].Throttled)
+	}
+	return out
+}
+
+type decider struct {
+	p    Policy
+	o    Observation
+	s    State
+	n    int
+	used int
+}
+
+func nothing(format string, args ...any) Decision {
+	return Decision{Action: Nothing, Reason: fmt.Sprintf(format, args...)}
+}
+
+func (d decider) decide(recent []Minute) Decision {
+	switch {
+	case d.o.OnDemand:
+		return nothing("the stream is on-demand and scales by itself")
+	case !d.o.Active:
+		return nothing("a reshard is under way")
+	case d.n == 0:
+		return nothing("no open shard is known")
+	case d.s.Pending:
+		return Decision{Action: Settle, Reason: "the last change is through: " + d.s.Last}
+	case d.o.Now.Before(d.s.Settled.Add(d.p.cooldown())):
+		return nothing("cooling down after: %s", d.s.Last)
+	case d.n < d.p.Min:
+		return d.up(min(2*d.n, d.p.Min), nil, "there are %d shards, fewer than the least of %d", d.n, d.p.Min)
+	case d.n > d.p.Max:
+		return d.shrinkToLimit()
+	case len(recent) < d.p.UpMinutes:
+		return nothing("figures are known of %d minutes since the last change; %d are needed", len(recent), d.p.UpMinutes)
+	}
+	if out, hot := d.grow(recent); hot {
+		return out
+	}
+	return d.shrink()
+}
+
+// since returns the last n minutes after the last change, or fewer.
+func (d decider) since(n int) []Minute {
+	var out []Minute
+	for _, m := range d.o.Minutes {
+		if !m.At.Before(d.s.Settled) && len(m.Load) == d.n && len(m.Throttled) == d.n {
+			out = append(out, m)
+		}
+	}
+	return out[max(0, len(out)-n):]
+}
+
+// mean is the mean load of each shard.
+func mean(minutes []Minute) []float64 {
+	out := make([]float64, len(minutes[0].Load))
+	for _, m := range minutes {
+		for i, l := range m.Load {
+			out[i] += l / float64(len(minutes))
+		}
+	}
+	return out
+}
+
+// peak is the greatest load of each shard.
+func peak(minutes []Minute) []float64 {
+	out := make([]float64, len(minutes[0].Load))
+	for _, m := range minutes {
+		for i, l := range m.Load {
+			out[i] = max(out[i], l)
+		}
+	}
+	return out
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
+	}
+	return total
+}
+
+func percent(u float64) string { return fmt.Sprintf("%.0f %%", 100*u) }

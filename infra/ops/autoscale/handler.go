@@ -1,0 +1,93 @@
+package autoscale
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// Serve is the stream-autoscaler function. It never fails: the next schedule finds
+// what is left to do.
+func (a *Autoscaler) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) error {
+	return func(ctx context.Context, event json.RawMessage) error {
+		for _, out := range a.Run(ctx, alarmed(event)...) {
+			out.log(ctx, logger)
+			metrics.Write(out.line(a))
+		}
+		return nil
+	}
+}
+
+// alarmed lists the streams that the alarms of a notification are about. Any other
+// event is about all.
+func alarmed(event json.RawMessage) []string {
+	var in events.SNSEvent
+	if json.Unmarshal(event, &in) != nil {
+		return nil
+	}
+	var out []string
+	for _, r := range in.Records {
+		var alarm events.CloudWatchAlarmSNSPayload
+		if json.Unmarshal([]byte(r.SNS.Message), &alarm) != nil {
+			return nil
+		}
+		stream := ""
+		for _, d := range alarm.Trigger.Dimensions {
+			if d.Name == dimStream {
+				stream = d.Value
+			}
+		}
+		if stream == "" {
+			return nil
+		}
+		out = append(out, stream)
+	}
+	return out
+}
+
+func (o Outcome) log(ctx context.Context, logger *slog.Logger) {
+	switch {
+	case o.Err != nil:
+		logger.ErrorContext(ctx, "could not look after a stream", "stream", o.Stream, "action", o.Action, "reason", o.Reason, "error", o.Err.Error())
+	case o.AtLimit || o.HotKey:
+		logger.WarnContext(ctx, "a stream needs help", "stream", o.Stream, "shards", o.Shards, "reason", o.Reason)
+	default:
+		logger.InfoContext(ctx, "looked after a stream", "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
+			"reason", o.Reason, "target", o.Target, "utilisation", o.Hottest, "throttled", o.Throttled, "scalingsLeft", o.Left)
+	}
+}
+
+func (o Outcome) line(a *Autoscaler) emf.Line {
+	l := emf.Line{
+		At: a.now(), Dimensions: map[string]string{"Stream": o.Stream},
+		Properties: map[string]any{"Reason": o.Reason},
+	}
+	count := func(name string, n float64) {
+		l.Metrics = append(l.Metrics, emf.Metric{Name: name, Unit: emf.Count, Value: n})
+	}
+	flag := func(name string, set bool) {
+		n := 0.0
+		if set {
+			n = 1
+		}
+		count(name, n)
+	}
+	if o.Shards > 0 {
+		count("Shards", float64(o.Shards))
+		count("Throttled", o.Throttled)
+		count("ScalingsLeft", float64(o.Left))
+		l.Metrics = append(l.Metrics, emf.Metric{Name: "Utilisation", Unit: emf.Percent, Value: 100 * o.Hottest})
+	}
+	flag("ScaledUp", o.Done && o.Action == Up)
+	flag("ScaledDown", o.Done && o.Action == Down)
+	flag("Split", o.Done && o.Action == Split)
+	flag("Merged", o.Done && o.Action == Merge)
+	flag("AtLimit", o.AtLimit)
+	flag("HotKey", o.HotKey)
+	flag("Failures", o.Err != nil)
+	return l
+}

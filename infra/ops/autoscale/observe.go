@@ -1,0 +1,135 @@
+package autoscale
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// Streams is what is asked of Kinesis, and done to streams. A *kinesis.Client is
+// one.
+type Streams interface {
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+	Changes
+}
+
+// Changes change the shards of a stream.
+type Changes interface {
+	UpdateShardCount(context.Context, *kinesis.UpdateShardCountInput, ...func(*kinesis.Options)) (*kinesis.UpdateShardCountOutput, error)
+	SplitShard(context.Context, *kinesis.SplitShardInput, ...func(*kinesis.Options)) (*kinesis.SplitShardOutput, error)
+	MergeShards(context.Context, *kinesis.MergeShardsInput, ...func(*kinesis.Options)) (*kinesis.MergeShardsOutput, error)
+}
+
+// observe looks at a stream and its figures.
+func (a *Autoscaler) observe(ctx context.Context, p Policy) (Observation, error) {
+	o := Observation{Now: a.now()}
+	summary, err := a.streams.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &p.Stream})
+	if err != nil {
+		return o, fmt.Errorf("describe stream %s: %w", p.Stream, err)
+	}
+	s := summary.StreamDescriptionSummary
+	o.Active = s.StreamStatus == types.StreamStatusActive
+	o.OnDemand = s.StreamModeDetails != nil && s.StreamModeDetails.StreamMode == types.StreamModeOnDemand
+	if o.OnDemand || !o.Active {
+		return o, nil
+	}
+	if o.Shards, err = a.openShards(ctx, p.Stream); err != nil {
+		return o, err
+	}
+	return o, a.measure(ctx, p, enhanced(s.EnhancedMonitoring), &o)
+}
+
+// enhanced says whether all figures that are looked at are there for each shard.
+func enhanced(monitoring []types.EnhancedMetrics) bool {
+	on := map[types.MetricsName]bool{}
+	for _, m := range monitoring {
+		for _, name := range m.ShardLevelMetrics {
+			on[name] = true
+		}
+	}
+	if on[types.MetricsNameAll] {
+		return true
+	}
+	for _, name := range figures {
+		if !on[types.MetricsName(name)] {
+			return false
+		}
+	}
+	return true
+}
+
+// openShards are sorted by their ranges.
+func (a *Autoscaler) openShards(ctx context.Context, stream string) ([]Shard, error) {
+	var out []Shard
+	in := &kinesis.ListShardsInput{StreamName: &stream, ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}}
+	for {
+		page, err := a.streams.ListShards(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("list the shards of %s: %w", stream, err)
+		}
+		for _, s := range page.Shards {
+			shard, err := parseShard(s)
+			if err != nil {
+				return nil, fmt.Errorf("list the shards of %s: %w", stream, err)
+			}
+			out = append(out, shard)
+		}
+		if page.NextToken == nil {
+			slices.SortFunc(out, func(a, b Shard) int { return a.First.Cmp(b.First) })
+			return out, nil
+		}
+		in = &kinesis.ListShardsInput{NextToken: page.NextToken} // with nothing beside it
+	}
+}
+
+func parseShard(s types.Shard) (Shard, error) {
+	if s.HashKeyRange != nil {
+		first, ok := new(big.Int).SetString(aws.ToString(s.HashKeyRange.StartingHashKey), 10)
+		last, also := new(big.Int).SetString(aws.ToString(s.HashKeyRange.EndingHashKey), 10)
+		if ok && also && first.Cmp(last) <= 0 {
+			return Shard{ID: aws.ToString(s.ShardId), First: first, Last: last}, nil
+		}
+	}
+	return Shard{}, fmt.Errorf("shard %s has no range of hash keys", aws.ToString(s.ShardId))
+}
+
+// measure reads the figures of the minutes that are through.
+func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Observation) error {
+	to := o.Now.UTC().Truncate(time.Minute)
+	from := to.Add(-time.Duration(p.DownMinutes+lagMinutes) * time.Minute)
+	var idle time.Time
+	if p.IdleMinutes > 0 {
+		idle = to.Add(-time.Duration(p.IdleMinutes) * time.Minute)
+	}
+	since := from
+	if !idle.IsZero() && idle.Before(from) {
+		since = idle
+	}
+	r := reader{a.metrics}
+	stream, err := r.read(ctx, []source{{stream: p.Stream}}, since, to)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", p.Stream, err)
+	}
+	var shards []figuresOf
+	if byShard {
+		sources := make([]source, len(o.Shards))
+		for i, s := range o.Shards {
+			sources[i] = source{p.Stream, s.ID}
+		}
+		if shards, err = r.read(ctx, sources, from, to); err != nil {
+			return fmt.Errorf("shards of %s: %w", p.Stream, err)
+		}
+	}
+	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to, idle)
+	return nil
+}
+
+// lagMinutes are how late figures may be.
+const lagMinutes = 5

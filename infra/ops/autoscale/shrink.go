@@ -1,0 +1,81 @@
+package autoscale
+
+import (
+	"fmt"
+	"slices"
+)
+
+// shrink decides whether fewer shards would do.
+func (d decider) shrink() Decision {
+	window := d.since(d.p.DownMinutes)
+	if d.n <= d.p.Min {
+		return nothing("the load is fine, and there are as few shards as are allowed")
+	}
+	if len(window) < d.p.DownMinutes {
+		return nothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", d.p.DownMinutes, len(window))
+	}
+	for _, m := range window {
+		if sum(m.Throttled) > 0 {
+			return nothing("the load is fine; records were throttled in the last %d minutes", len(window))
+		}
+	}
+	load := peak(window)
+	if out, ok := d.down(load); ok {
+		return out
+	}
+	if out, ok := d.merge(load); ok {
+		return out
+	}
+	return nothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
+}
+
+// down scales to a half or to three quarters.
+func (d decider) down(load []float64) (Decision, bool) {
+	if d.used >= ScalingsPerDay-d.p.ReserveUps {
+		return Decision{}, false
+	}
+	for _, t := range []int{max((d.n+1)/2, d.p.Min), max((3*d.n+3)/4, d.p.Min)} {
+		if t >= d.n {
+			continue
+		}
+		if hottest := slices.Max(predict(d.o.Shards, load, t)); hottest <= d.p.DownTo {
+			return Decision{Action: Down, Target: t, Reason: fmt.Sprintf(
+				"the hottest shard had %s at most in %d minutes, and would have %s: from %d to %d shards",
+				percent(slices.Max(load)), d.p.DownMinutes, percent(hottest), d.n, t)}, true
+		}
+	}
+	return Decision{}, false
+}
+
+// merge joins the two neighbours that are coldest together. Without figures of
+// each shard there is none that is colder.
+func (d decider) merge(load []float64) (Decision, bool) {
+	if !d.o.ByShard {
+		return Decision{}, false
+	}
+	best, least := -1, d.p.DownTo
+	for i := range d.n - 1 {
+		if both := load[i] + load[i+1]; both <= least && d.adjacent(i) {
+			best, least = i, both
+		}
+	}
+	if best < 0 {
+		return Decision{}, false
+	}
+	a, b := d.o.Shards[best].ID, d.o.Shards[best+1].ID
+	return Decision{Action: Merge, Shard: a, Adjacent: b, Reason: fmt.Sprintf(
+		"%s and %s had %s together at most in %d minutes: merge them", a, b, percent(least), d.p.DownMinutes)}, true
+}
+
+func (d decider) adjacent(i int) bool {
+	return d.o.Shards[i].after().Cmp(d.o.Shards[i+1].First) == 0
+}
+
+// shrinkToLimit follows a policy whose Max was lowered.
+func (d decider) shrinkToLimit() Decision {
+	target := max(d.p.Max, (d.n+1)/2)
+	if d.used >= ScalingsPerDay {
+		return nothing("there are %d shards, more than the most of %d, and the scalings of the day are used up", d.n, d.p.Max)
+	}
+	return Decision{Action: Down, Target: target, Reason: fmt.Sprintf("there are %d shards, more than the most of %d: to %d", d.n, d.p.Max, target)}
+}
