@@ -189,6 +189,7 @@ func (w *world) awaitStats(p *kinesis.Publisher, what func(kinesis.Stats) bool) 
 // TestTheRateOfAThrottledShardIsInTheStats throttles one of two shards for more
 // than a second, and then no more.
 func TestTheRateOfAThrottledShardIsInTheStats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, sandbox.Config{Unlimited: true})
 	slow := w.open()[0]
 	var mu sync.Mutex
@@ -268,6 +269,7 @@ func TestNobodyLingersWhileOthersWait(t *testing.T) {
 // TestAKeyThatIsInUseIsNotForgotten sends more keys than are remembered between
 // two events of one key that wait for the same request.
 func TestAKeyThatIsInUseIsNotForgotten(t *testing.T) {
+	t.Parallel()
 	s := newStuck(t, 2)
 	m := &meddler{API: s.client}
 	m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {

@@ -11,11 +11,13 @@ import (
 
 // TestPort holds the publisher to what all publishers promise.
 func TestPort(t *testing.T) {
+	t.Parallel()
 	for name, cfg := range map[string]kinesis.Config{
 		"aggregated": {},
 		"plain":      {NoAggregation: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			publisherstest.Run(t, publisherstest.Harness{
 				New:    func(t *testing.T, o publisherstest.Options) publisherstest.Subject { return subject(t, cfg, o) },
 				Closed: kinesis.ErrClosed,

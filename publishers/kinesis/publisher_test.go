@@ -231,6 +231,7 @@ func TestCloseSendsWhatIsPending(t *testing.T) {
 }
 
 func TestCloseAccountsForWhatItCouldNotSend(t *testing.T) {
+	t.Parallel()
 	injector, cfg := faulty(t, "kinesis.PutRecords timeout-before=1", 1)
 	w := newWorld(t, 1, cfg)
 	p := w.publisher(kinesis.Config{AggregateBytes: 40, MaxPending: 5, BackoffMin: time.Millisecond})
@@ -343,6 +344,7 @@ func TestAThrottledShardDoesNotSlowTheOthers(t *testing.T) {
 }
 
 func TestPaceKeepsBelowTheRate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, sandbox.Config{Unlimited: true})
 	p := w.publisher(kinesis.Config{NoAggregation: true, ShardRecordsPerSecond: 100, ShardBytesPerSecond: 1 << 20})
 	start := time.Now()
@@ -426,6 +428,7 @@ func TestEnqueueEncodedRefusesWhatWouldFailItsNeighbours(t *testing.T) {
 // TestTheLimitOfAShard runs into the 1,000 records a second that a shard takes:
 // the sandbox keeps the head of a request and refuses the tail.
 func TestTheLimitOfAShard(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, sandbox.Config{})
 	p := w.publisher(kinesis.Config{NoAggregation: true})
 	var published []sent

@@ -73,14 +73,15 @@ func seeded(t *testing.T) uint64 {
 // while, and then reads the whole stream. BANYAN_SIMULATION_EVENTS sets how many
 // events it publishes.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	total := simulated(t)
 	for _, c := range []struct {
 		name  string
 		share float64
 		cfg   kinesis.Config
 	}{
-		{"aggregated", 0.6, kinesis.Config{AggregateBytes: 2048}},
-		{"cbor", 0.3, kinesis.Config{AggregateBytes: 1024, Protocol: kinesis.CBOR}},
+		{"aggregated", 0.6, kinesis.Config{AggregateBytes: 2048, MaxPending: 2000}},
+		{"cbor", 0.3, kinesis.Config{AggregateBytes: 1024, MaxPending: 1000, Protocol: kinesis.CBOR}},
 		{"small", 0.05, kinesis.Config{AggregateBytes: 300, MaxRequestRecords: 20}},
 		{"plain", 0.05, kinesis.Config{NoAggregation: true, MaxRequestRecords: 200}},
 	} {
@@ -212,6 +213,7 @@ func (w *world) reshardUntil(stop <-chan struct{}, seed uint64) {
 
 // TestOneHotKeyKeepsItsOrder has no other keys to hide behind.
 func TestOneHotKeyKeepsItsOrder(t *testing.T) {
+	t.Parallel()
 	seed := seeded(t)
 	injector, sandboxConfig := faulty(t, simulationPlan, seed)
 	w := newWorld(t, 2, sandboxConfig)
