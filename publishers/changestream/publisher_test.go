@@ -18,6 +18,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 )
 
 const usersMapping = `
@@ -222,7 +223,7 @@ func TestARefusingStreamStopsIt(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ResourceNotFound") || p.Status().Refused > 0 {
 		t.Fatalf("without a stream: %v, %+v", err, p.Status())
 	}
-	w.createStream()
+	w.do(nil, streamtest.Create(w.ctx, w.client, stream, 3))
 	cfg.To = w.kinesis()
 	p, stop = w.publisher(cfg)
 	waitFor(t, "the event", func() bool { return p.Status().Published == 1 })

@@ -12,20 +12,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	sandboxkinesis "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -138,7 +136,7 @@ func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world
 	})
 	w.db = w.mongo.Database("legacy")
 	w.users = w.db.Collection("users")
-	w.createStream()
+	w.do(nil, streamtest.Create(w.ctx, w.client, stream, 3))
 	return w
 }
 
@@ -147,23 +145,7 @@ func kinesisClient(t testing.TB, url string) *awskinesis.Client {
 	if t != nil {
 		t.Cleanup(transport.CloseIdleConnections)
 	}
-	return awskinesis.New(awskinesis.Options{
-		BaseEndpoint: &url, Region: "eu-west-1", HTTPClient: &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
-}
-
-func (w *world) createStream() {
-	w.t.Helper()
-	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(3)}); err != nil {
-		w.t.Fatal(err)
-	}
-	waitFor(w.t, "an active stream", func() bool {
-		out, err := w.client.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
-		return err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive
-	})
+	return streamtest.NewClient(url, transport)
 }
 
 func (w *world) kinesis() *kinesis.Publisher {
@@ -239,51 +221,13 @@ func (w *world) ended(cfg changestream.Config) (*changestream.Publisher, error) 
 // kept reads the whole stream: the events of each partition key in order.
 func (w *world) kept() map[string][]events.Event {
 	w.t.Helper()
+	read, err := streamtest.Read(w.ctx, w.client, stream)
+	w.do(nil, err)
 	all := map[string][]events.Event{}
-	shards, err := w.client.ListShards(w.ctx, &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, s := range shards.Shards {
-		it, err := w.client.GetShardIterator(w.ctx, &awskinesis.GetShardIteratorInput{StreamName: aws.String(stream), ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for next, empty := it.ShardIterator, 0; next != nil && empty < 2; {
-			out, err := w.client.GetRecords(w.ctx, &awskinesis.GetRecordsInput{ShardIterator: next})
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			if next = out.NextShardIterator; len(out.Records) == 0 {
-				empty++
-			}
-			for _, r := range out.Records {
-				w.unpack(*r.PartitionKey, r.Data, all)
-			}
-		}
+	for _, e := range read {
+		all[e.PartitionKey] = append(all[e.PartitionKey], e)
 	}
 	return all
-}
-
-func (w *world) unpack(key string, data []byte, into map[string][]events.Event) {
-	w.t.Helper()
-	add := func(key string, data []byte) {
-		e, err := events.Decode(data)
-		if err != nil || e.PartitionKey != key {
-			w.t.Fatalf("on the stream under %q: %s: %v", key, data, err)
-		}
-		into[key] = append(into[key], e)
-	}
-	err := aggregate.Each(data, func(_ int, r aggregate.Record) error {
-		if r.PartitionKey != "" {
-			key = r.PartitionKey
-		}
-		add(key, r.Data)
-		return nil
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 func count(all map[string][]events.Event) (n int) {

@@ -17,6 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -40,7 +41,7 @@ func relayForever() error {
 		return err
 	}
 	ctx := context.Background()
-	p, err := kinesis.New(ctx, publisherConfig(newClient(url, &http.Transport{})))
+	p, err := kinesis.New(ctx, publisherConfig(streamtest.NewClient(url, &http.Transport{})))
 	if err != nil {
 		return err
 	}

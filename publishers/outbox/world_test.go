@@ -14,20 +14,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
@@ -161,23 +159,8 @@ func (w *world) startKinesis() {
 	w.t.Cleanup(front.Close)
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	w.t.Cleanup(transport.CloseIdleConnections)
-	w.kinesis, w.stream = front.URL, newClient(front.URL, transport)
-	if _, err := w.stream.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(2)}); err != nil {
-		w.t.Fatal(err)
-	}
-	w.await("the stream to be ACTIVE", func() bool {
-		out, err := w.stream.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
-		return err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive
-	})
-}
-
-func newClient(url string, transport *http.Transport) *awskinesis.Client {
-	return awskinesis.New(awskinesis.Options{
-		BaseEndpoint: &url, Region: "eu-west-1", HTTPClient: &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
+	w.kinesis, w.stream = front.URL, streamtest.NewClient(front.URL, transport)
+	w.must(streamtest.Create(w.ctx, w.stream, stream, 2))
 }
 
 // publisher is the real one.
@@ -308,40 +291,11 @@ func (w *world) must(err error) {
 	}
 }
 
-// read is the whole stream: events in the order of each shard.
-func (w *world) read() (all []events.Event) {
+// read is the whole stream.
+func (w *world) read() []events.Event {
 	w.t.Helper()
-	ctx := context.Background()
-	shards, err := w.stream.ListShards(ctx, &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	all, err := streamtest.Read(context.Background(), w.stream, stream)
 	w.must(err)
-	for _, s := range shards.Shards {
-		it, err := w.stream.GetShardIterator(ctx, &awskinesis.GetShardIteratorInput{
-			StreamName: aws.String(stream), ShardId: s.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-		})
-		w.must(err)
-		all = append(all, w.readShard(it.ShardIterator)...)
-	}
-	return all
-}
-
-func (w *world) readShard(next *string) (all []events.Event) {
-	w.t.Helper()
-	for next != nil {
-		out, err := w.stream.GetRecords(context.Background(), &awskinesis.GetRecordsInput{ShardIterator: next})
-		w.must(err)
-		for _, r := range out.Records {
-			subs, err := aggregate.Decode(r.Data)
-			w.must(err)
-			for _, sub := range subs {
-				e, err := events.Decode(sub.Data)
-				w.must(err)
-				all = append(all, e)
-			}
-		}
-		if next = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
-	}
 	return all
 }
 

@@ -7,19 +7,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/sidecar"
 )
@@ -48,18 +45,8 @@ func newWorld(t *testing.T, change func(*kinesis.Config, *sidecar.Config)) *worl
 	w := &world{t: t, kinesis: httptest.NewServer(server)}
 	t.Cleanup(w.kinesis.Close)
 	w.client = newKinesisClient(t, w.kinesis.URL)
-	if _, err := w.client.CreateStream(t.Context(), &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(2)}); err != nil {
+	if err := streamtest.Create(t.Context(), w.client, stream, 2); err != nil {
 		t.Fatal(err)
-	}
-	for {
-		out, err := w.client.DescribeStreamSummary(t.Context(), &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
-			break
-		}
-		time.Sleep(time.Millisecond)
 	}
 	w.serve(change)
 	return w
@@ -100,14 +87,7 @@ func (w *world) serveHandler() {
 func newKinesisClient(t testing.TB, url string) *awskinesis.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
-	return awskinesis.New(awskinesis.Options{
-		BaseEndpoint: &url,
-		Region:       "eu-west-1",
-		HTTPClient:   &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
+	return streamtest.NewClient(url, transport)
 }
 
 // answer is what a request got.
@@ -170,61 +150,17 @@ type found struct {
 // read returns what is on the stream, in the order of positions.
 func (w *world) read() []found {
 	w.t.Helper()
-	shards, err := w.client.ListShards(w.t.Context(), &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	records, err := streamtest.Records(w.t.Context(), w.client, stream)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var all []found
-	for _, s := range shards.Shards {
-		all = append(all, w.readShard(*s.ShardId)...)
-	}
-	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.pos.String(), b.pos.String()) })
-	return all
-}
-
-func (w *world) readShard(id string) (all []found) {
-	w.t.Helper()
-	it, err := w.client.GetShardIterator(w.t.Context(), &awskinesis.GetShardIteratorInput{
-		StreamName: aws.String(stream), ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for next := it.ShardIterator; next != nil; {
-		out, err := w.client.GetRecords(w.t.Context(), &awskinesis.GetRecordsInput{ShardIterator: next})
-		if err != nil {
-			w.t.Fatal(err)
+	for _, r := range records {
+		e, err := events.Decode(r.Data)
+		if err != nil || e.PartitionKey != r.PartitionKey {
+			w.t.Errorf("on the stream under %q is %q: %v", r.PartitionKey, r.Data, err)
 		}
-		for _, r := range out.Records {
-			all = append(all, w.unpack(r)...)
-		}
-		next = out.NextShardIterator
-		if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
-	}
-	return all
-}
-
-func (w *world) unpack(r types.Record) (all []found) {
-	w.t.Helper()
-	subs := []aggregate.Record{{PartitionKey: *r.PartitionKey, Data: r.Data}}
-	if aggregate.IsAggregate(r.Data) {
-		var err error
-		if subs, err = aggregate.Decode(r.Data); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	for i, sub := range subs {
-		e, err := events.Decode(sub.Data)
-		if err != nil {
-			w.t.Errorf("on the stream is %q: %v", sub.Data, err)
-			continue
-		}
-		if e.PartitionKey != sub.PartitionKey {
-			w.t.Errorf("event %s has the key %q on the stream, and %q itself", e.ID, sub.PartitionKey, e.PartitionKey)
-		}
-		all = append(all, found{e, events.Position{Sequence: *r.SequenceNumber, Sub: i}})
+		all = append(all, found{e, r.Position})
 	}
 	return all
 }

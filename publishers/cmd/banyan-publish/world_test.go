@@ -17,17 +17,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 )
 
 const stream = "facts"
@@ -79,10 +76,7 @@ func newWorld(t *testing.T) *world {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	w := &world{t: t, sandbox: sandbox, http: &http.Client{Transport: transport}}
-	w.kinesis = awskinesis.New(awskinesis.Options{
-		Region: w.variable("AWS_REGION"), BaseEndpoint: aws.String(w.variable("AWS_ENDPOINT_URL")), HTTPClient: w.http,
-		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-	})
+	w.kinesis = streamtest.NewClient(w.variable("AWS_ENDPOINT_URL"), transport)
 	return w
 }
 
@@ -234,45 +228,11 @@ func freePort(t *testing.T) string {
 }
 
 // read returns all events of the stream in the order of their positions.
-func (w *world) read() (all []events.Event) {
+func (w *world) read() []events.Event {
 	w.t.Helper()
-	shards, err := w.kinesis.ListShards(context.Background(), &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
+	all, err := streamtest.Read(context.Background(), w.kinesis, stream)
 	if err != nil {
 		w.t.Fatal(err)
-	}
-	for _, s := range shards.Shards {
-		all = append(all, w.readShard(*s.ShardId)...) // a key is in one of them
-	}
-	return all
-}
-
-func (w *world) readShard(id string) (all []events.Event) {
-	w.t.Helper()
-	it, err := w.kinesis.GetShardIterator(context.Background(), &awskinesis.GetShardIteratorInput{
-		StreamName: aws.String(stream), ShardId: &id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for next := it.ShardIterator; next != nil; {
-		out, err := w.kinesis.GetRecords(context.Background(), &awskinesis.GetRecordsInput{ShardIterator: next})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, r := range out.Records {
-			err := aggregate.Each(r.Data, func(_ int, r aggregate.Record) error {
-				e, err := events.Decode(r.Data)
-				all = append(all, e)
-				return err
-			})
-			if err != nil {
-				w.t.Fatal(err)
-			}
-		}
-		next = out.NextShardIterator
-		if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
 	}
 	return all
 }
