@@ -4,6 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO          ?= go
 BIN         := bin
+FUNCTIONS    = $(wildcard consumers/cmd/*) publishers/cmd/outbox-relay $(wildcard infra/ops/*/cmd/*)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Of demo, chaos and up:
@@ -15,6 +16,7 @@ SEED   ?= 1# what is generated, and which faults come when
 
 WORLD  = --size $(SIZE) --rate $(RATE) --seed $(SEED) $(if $(DATA),--data $(DATA)) $(if $(REPORT),--report $(REPORT))
 FUZZTIME ?= 5s
+EVENTS   ?= 1200000# of the simulation
 
 .PHONY: help
 help: ## List the targets
@@ -39,8 +41,8 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/...
-	@for f in $(notdir $(wildcard consumers/cmd/*)); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$f/bootstrap ./consumers/cmd/$$f; done
+	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/... ./publishers/cmd/banyan-publish
+	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test
 test: ## All tests, with the race detector, shuffled: needs only Go
@@ -61,6 +63,14 @@ fuzz: ## Every fuzz target for FUZZTIME (5s each)
 
 .PHONY: check
 check: lint test fuzz ## What CI runs of the code itself: lint, test, a short fuzz
+
+.PHONY: simulate
+simulate: ## The publisher's order and losses over EVENTS (1,200,000) under seeded faults and reshards
+	BANYAN_SIMULATION_EVENTS=$(EVENTS) $(GO) test -count=1 -timeout 10m -run '^TestSimulation$$' -v ./publishers/kinesis | grep -v '^=== '
+
+.PHONY: bench-publisher
+bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a line a figure; BENCH="--quick" for half a minute)
+	$(GO) run ./publishers/kinesis/bench $(BENCH)
 
 .PHONY: conformance
 conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
