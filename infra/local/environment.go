@@ -13,6 +13,7 @@ const (
 	DynamoDB = "dynamodb"
 	SQS      = "sqs"
 	Lambda   = "lambda"
+	Logs     = "logs"
 	MongoDB  = "mongodb"
 )
 
@@ -36,13 +37,14 @@ var serviceURLs = map[string]string{
 	DynamoDB: "AWS_ENDPOINT_URL_DYNAMODB",
 	SQS:      "AWS_ENDPOINT_URL_SQS",
 	Lambda:   "AWS_ENDPOINT_URL_LAMBDA",
+	Logs:     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
 }
 
 const streamsURL = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 
 // passedOn is what of the user's environment Env repeats, in its order.
 var passedOn = []string{
-	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[SQS],
+	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS],
 	region, otherRegion, accessKey, secretKey, sessionToken, mongoURI,
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/awsjson"
 	"github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/lambda"
+	"github.com/banyan-fig/banyan/infra/local/logs"
 	"github.com/banyan-fig/banyan/infra/local/sqs"
 )
 
@@ -17,6 +18,7 @@ import (
 var targets = map[string]string{
 	kinesis.Target:             Kinesis,
 	sqs.Target:                 SQS,
+	logs.Target:                Logs,
 	"DynamoDB_20120810":        DynamoDB,
 	"DynamoDBStreams_20120810": DynamoDB,
 }

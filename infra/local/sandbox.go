@@ -12,10 +12,13 @@ import (
 	"syscall"
 	"time"
 
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"github.com/banyan-fig/banyan/infra/local/dynamodb"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/lambda"
+	"github.com/banyan-fig/banyan/infra/local/logs"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/infra/local/sqs"
 )
@@ -35,6 +38,7 @@ type Sandbox struct {
 	http    *http.Server
 	serving sync.WaitGroup
 	lambda  *lambda.Host
+	logs    *logs.Server
 	mongo   *mongodb.Server
 
 	closing  sync.Once
@@ -160,6 +164,14 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 		}
 		services[Lambda] = s.lambda
 	}
+	if s.embeds(Logs) {
+		once := func(o *awskinesis.Options) { o.RetryMaxAttempts = 1 } // deliveries have their own pauses
+		s.logs, err = logs.New(logs.Config{Region: region, Account: account, Kinesis: s.kinesisClient(once), Fault: drawn(s.faults, Logs)})
+		if err != nil {
+			return nil, err
+		}
+		services[Logs] = s.logs
+	}
 	return services, nil
 }
 
@@ -190,6 +202,9 @@ func (s *Sandbox) close() error {
 	var errs []error
 	if s.lambda != nil {
 		errs = append(errs, s.lambda.Close(ctx)) // first, its mappings use the others
+	}
+	if s.logs != nil {
+		s.logs.Close()
 	}
 	s.stop()
 	if s.http != nil {

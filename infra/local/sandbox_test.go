@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -61,6 +62,10 @@ func calls(t *testing.T, cfg aws.Config, mongoDB *mongo.Client) map[string]func(
 		},
 		"dynamodb": func() error {
 			_, err := dynamodb.NewFromConfig(cfg).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+			return err
+		},
+		"logs": func() error {
+			_, err := cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
 			return err
 		},
 		"mongodb": func() error {
@@ -132,7 +137,7 @@ func wantMessage(t *testing.T, err error, want string) {
 func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
 	s := start(t, local.Config{Environ: []string{"AWS_ENDPOINT_URL_LAMBDA=http://theirs"}})
 	url := vars(s)["AWS_ENDPOINT_URL"]
-	for path, want := range map[string]string{"/": "dynamodb, kinesis, sqs", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
+	for path, want := range map[string]string{"/": "dynamodb, kinesis, logs, sqs", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)

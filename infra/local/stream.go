@@ -1,10 +1,10 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,15 +18,7 @@ func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) e
 	if !slices.Contains(s.embedded, Kinesis) {
 		return fmt.Errorf("create the stream %s: Kinesis is not embedded, your environment names a server for it; create the stream there", name)
 	}
-	env := map[string]string{}
-	for _, kv := range s.Env() {
-		k, v, _ := strings.Cut(kv, "=")
-		env[k] = v
-	}
-	client := kinesis.New(kinesis.Options{
-		Region: env[region], BaseEndpoint: aws.String(env[endpointURL]),
-		Credentials: credentials.NewStaticCredentialsProvider(env[accessKey], env[secretKey], env[sessionToken]),
-	})
+	client := s.kinesisClient()
 	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards}); err != nil {
 		return fmt.Errorf("create the stream %s: %w", name, err)
 	}
@@ -35,4 +27,13 @@ func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) e
 		return fmt.Errorf("wait for the stream %s: %w", name, err)
 	}
 	return nil
+}
+
+// kinesisClient is one of the stream service that functions reach.
+func (s *Sandbox) kinesisClient(options ...func(*kinesis.Options)) *kinesis.Client {
+	env := newEnvironment(s.env)
+	return kinesis.New(kinesis.Options{
+		Region: env[region], BaseEndpoint: aws.String(cmp.Or(env[serviceURLs[Kinesis]], env[endpointURL])),
+		Credentials: credentials.NewStaticCredentialsProvider(env[accessKey], env[secretKey], env[sessionToken]),
+	}, options...)
 }
