@@ -1,0 +1,33 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Redacted is how a Secret shows itself.
+const Redacted = "[redacted]"
+
+// Secret is a text that shows itself as [Redacted] whatever is done with it: fmt
+// with any verb, slog, JSON, text and errors. Only Reveal gives the text. The zero
+// value is the empty secret. Secrets are compared with ==.
+type Secret struct{ text string }
+
+// NewSecret hides text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal is the text.
+func (s Secret) Reveal() string { return s.text }
+
+// String implements fmt.Stringer.
+func (Secret) String() string { return Redacted }
+
+// Format implements fmt.Formatter, so that no verb shows the text.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }
+
+// LogValue implements slog.LogValuer.
+func (Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON, XML, YAML and logs.
+func (Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
