@@ -141,22 +141,31 @@ func (s *shard) contains(key string) bool {
 	return bytes.Compare(s.first[:], h[:]) <= 0 && bytes.Compare(h[:], s.last[:]) <= 0
 }
 
-func (w *world) shards() []*shard {
+func (w *world) shards() (all []*shard) {
 	w.t.Helper()
-	out, err := w.client.ListShards(w.ctx, &awskinesis.ListShardsInput{StreamName: aws.String(stream)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var all []*shard
-	for _, s := range out.Shards {
-		sh := &shard{id: *s.ShardId, open: s.SequenceNumberRange.EndingSequenceNumber == nil}
-		for to, from := range map[*[md5.Size]byte]*string{&sh.first: s.HashKeyRange.StartingHashKey, &sh.last: s.HashKeyRange.EndingHashKey} {
-			n, _ := new(big.Int).SetString(*from, 10)
-			n.FillBytes(to[:])
+	input := &awskinesis.ListShardsInput{StreamName: aws.String(stream)}
+	for { // a thousand a page, which a long simulation exceeds
+		out, err := w.client.ListShards(w.ctx, input)
+		if err != nil {
+			w.t.Fatal(err)
 		}
-		all = append(all, sh)
+		for _, s := range out.Shards {
+			all = append(all, readShard(s))
+		}
+		if out.NextToken == nil {
+			return all
+		}
+		input = &awskinesis.ListShardsInput{NextToken: out.NextToken}
 	}
-	return all
+}
+
+func readShard(s types.Shard) *shard {
+	sh := &shard{id: *s.ShardId, open: s.SequenceNumberRange.EndingSequenceNumber == nil}
+	for to, from := range map[*[md5.Size]byte]*string{&sh.first: s.HashKeyRange.StartingHashKey, &sh.last: s.HashKeyRange.EndingHashKey} {
+		n, _ := new(big.Int).SetString(*from, 10)
+		n.FillBytes(to[:])
+	}
+	return sh
 }
 
 // open are the open shards in the order of their hash keys.
