@@ -21,6 +21,13 @@ type Minute struct {
 	Load, Throttled []float64
 }
 
+// Total is the load of the whole stream in one minute, in limits of a shard, with
+// what was refused.
+type Total struct {
+	At   time.Time
+	Load float64
+}
+
 // Observation is what is known about a stream.
 type Observation struct {
 	Now      time.Time
@@ -34,6 +41,8 @@ type Observation struct {
 	ByShard bool
 	// Minutes are the known ones, oldest first.
 	Minutes []Minute
+	// Totals go further back, and over changes of the shards.
+	Totals []Total
 }
 
 // State is what is remembered about a stream.
@@ -126,6 +135,8 @@ type decider struct {
 	s    State
 	n    int
 	used int
+	// least is how many shards are to stay, for a step down.
+	least int
 }
 
 func nothing(format string, args ...any) Decision {

@@ -22,8 +22,8 @@
 //
 //   - Up, where shards are above Up for UpMinutes, or throttle: UpdateShardCount to
 //     the least quarter step (125, 150, 175 or 200 % of now, rounded up to a whole
-//     shard) whose hottest range is predicted at Target or below; to double once
-//     half of the scalings of a day are used. Uniform scaling makes even ranges.
+//     shard) whose hottest range is predicted at Target or below; one step more
+//     once half of the scalings of a day are used. Uniform scaling makes even ranges.
 //   - Split, where few shards are hot in a stream that is not: the hottest is cut
 //     in the middle of its range. Also where the scalings of the day are used up.
 //   - Down, where for DownMinutes nothing throttled and the prediction from the
@@ -32,7 +32,9 @@
 //     stay at DownTo or below.
 //
 // Up triggers at 75 %, and nothing shrinks to more than 50 %: a load must grow by
-// half after a step down before it is taken back.
+// half after a step down before it is taken back. Nor does it shrink below what the
+// peak of the last hours would make grow again: for DownMinutes, and as long again
+// for each scaling of the day, up to eight times.
 //
 // # Limits of the API
 //

@@ -62,19 +62,21 @@ func (d decider) concentrated(over []int, load []float64) bool {
 }
 
 // upTarget is the least quarter step whose hottest range is predicted to be cool
-// enough, or the greatest there is.
+// enough, or the greatest there is; the step after it once half of the day's
+// scalings are used.
 func (d decider) upTarget(load []float64) int {
 	targets := d.upTargets()
-	greatest := targets[len(targets)-1]
-	if d.used >= ScalingsPerDay/2 {
-		return greatest
-	}
-	for _, t := range targets {
-		if slices.Max(predict(d.o.Shards, load, t)) <= d.p.Target {
-			return t
+	last := len(targets) - 1
+	for i, t := range targets {
+		if slices.Max(predict(d.o.Shards, load, t)) > d.p.Target {
+			continue
 		}
+		if d.used >= ScalingsPerDay/2 {
+			i = min(i+1, last)
+		}
+		return targets[i]
 	}
-	return greatest
+	return targets[last]
 }
 
 func (d decider) upTargets() []int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -108,7 +109,7 @@ func (r reader) pages(ctx context.Context, queries []types.MetricDataQuery, from
 // collect adds one result. Figures that CloudWatch itself calls incomplete for a
 // reason other than another page must not be taken for a small load.
 func collect(result types.MetricDataResult, out []figuresOf, from, to time.Time) error {
-	id, err := strconv.Atoi(aws.ToString(result.Id)[1:])
+	id, err := strconv.Atoi(strings.TrimPrefix(aws.ToString(result.Id), "q"))
 	if err != nil || id < 0 || id >= len(out)*len(figures) || len(result.Values) != len(result.Timestamps) {
 		return fmt.Errorf("read metrics: result %q was not asked for", aws.ToString(result.Id))
 	}
@@ -145,6 +146,31 @@ func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to, id
 		out = append(out, minute(shards, stream, byShard, measured, at))
 	}
 	return out, measured
+}
+
+// totals are the loads of a whole stream, in no order.
+func totals(stream figuresOf) []Total {
+	loads := map[time.Time]float64{}
+	for _, f := range []int{bytesOf, recordsOf} {
+		for at := range stream[f] {
+			load := max(stream[bytesOf][at]/bytesPerMinute, stream[recordsOf][at]/recordsPerMinute)
+			loads[at] = load * wanted(stream[recordsOf][at], stream[throttledOf][at])
+		}
+	}
+	out := make([]Total, 0, len(loads))
+	for at, load := range loads {
+		out = append(out, Total{at, load})
+	}
+	return out
+}
+
+// wanted is how many times what was taken was asked for. Who is refused asks again
+// and again, so that it is twice at most, which is also what one step can add.
+func wanted(taken, refused float64) float64 {
+	if refused <= 0 {
+		return 1
+	}
+	return 1 + min(1, refused/max(taken, 1))
 }
 
 // last is the last minute with any figure.

@@ -108,8 +108,8 @@ func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Obs
 	if p.IdleMinutes > 0 {
 		idle = to.Add(-time.Duration(p.IdleMinutes) * time.Minute)
 	}
-	since := from
-	if !idle.IsZero() && idle.Before(from) {
+	since := to.Add(-time.Duration(memory*p.DownMinutes) * time.Minute)
+	if !idle.IsZero() && idle.Before(since) {
 		since = idle
 	}
 	r := reader{a.metrics}
@@ -127,6 +127,7 @@ func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Obs
 			return fmt.Errorf("shards of %s: %w", p.Stream, err)
 		}
 	}
+	o.Totals = totals(stream[0])
 	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to, idle)
 	return nil
 }

@@ -2,7 +2,9 @@ package autoscale
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"time"
 )
 
 // shrink decides whether fewer shards would do.
@@ -20,6 +22,7 @@ func (d decider) shrink() Decision {
 		}
 	}
 	load := peak(window)
+	d.least = d.needed()
 	if out, ok := d.down(load); ok {
 		return out
 	}
@@ -29,12 +32,29 @@ func (d decider) shrink() Decision {
 	return nothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
 }
 
+// memory is for how many DownMinutes at most a peak is remembered.
+const memory = 8
+
+// needed is how many shards would not have to grow if the peak of late came again.
+// The more often the stream was scaled in a day, the longer a peak counts, so that
+// one that comes every few hours is not followed down and up again.
+func (d decider) needed() int {
+	since := d.o.Now.Add(-time.Duration(d.p.DownMinutes*min(1+d.used, memory)) * time.Minute)
+	highest := 0.0
+	for _, t := range d.o.Totals {
+		if !t.At.Before(since) {
+			highest = max(highest, t.Load)
+		}
+	}
+	return max(d.p.Min, int(math.Ceil(highest/d.p.Up)))
+}
+
 // down scales to a half or to three quarters.
 func (d decider) down(load []float64) (Decision, bool) {
 	if d.used >= ScalingsPerDay-d.p.ReserveUps {
 		return Decision{}, false
 	}
-	for _, t := range []int{max((d.n+1)/2, d.p.Min), max((3*d.n+3)/4, d.p.Min)} {
+	for _, t := range []int{max((d.n+1)/2, d.least), max((3*d.n+3)/4, d.least)} {
 		if t >= d.n {
 			continue
 		}
@@ -50,7 +70,7 @@ func (d decider) down(load []float64) (Decision, bool) {
 // merge joins the two neighbours that are coldest together. Without figures of
 // each shard there is none that is colder.
 func (d decider) merge(load []float64) (Decision, bool) {
-	if !d.o.ByShard {
+	if !d.o.ByShard || d.n <= d.least {
 		return Decision{}, false
 	}
 	best, least := -1, d.p.DownTo
