@@ -80,8 +80,8 @@ func TestSimulation(t *testing.T) {
 		share float64
 		cfg   kinesis.Config
 	}{
-		{"aggregated", 0.6, kinesis.Config{AggregateBytes: 2048, MaxPending: 2000}},
-		{"cbor", 0.3, kinesis.Config{AggregateBytes: 1024, MaxPending: 1000, Protocol: kinesis.CBOR}},
+		{"aggregated", 0.6, kinesis.Config{AggregateBytes: 2048, MaxPending: 5000}},
+		{"cbor", 0.3, kinesis.Config{AggregateBytes: 1024, MaxPending: 3000, Protocol: kinesis.CBOR}},
 		{"small", 0.05, kinesis.Config{AggregateBytes: 300, MaxRequestRecords: 20}},
 		{"plain", 0.05, kinesis.Config{NoAggregation: true, MaxRequestRecords: 200}},
 	} {
