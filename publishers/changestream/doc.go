@@ -98,13 +98,15 @@
 //
 // When the position fell off the oplog, Run ends with follow.ErrHistoryLost.
 // With Config.Snapshot it forgets the position and begins a snapshot by itself.
+// Where a position is good and the collections are to be read again all the same,
+// [Publisher.Forget] (banyan-publish changes forget) makes the next Run the first.
 //
 // # Dead letters
 //
 // A change that a rule refuses, that makes a mapping function fail or panic, or
 // whose event the stream refuses for good, is stored whole with the reason in
 // the collection <Name>_refused, before anything after it is published, and
-// counted; it holds up nothing. [Publisher.Redrive] publishes them when the
-// cause is mended. Changes that no rule is about are counted as ignored, those
+// counted; it holds up nothing. [Publisher.Redrive] (banyan-publish
+// changes redrive) publishes them when the cause is mended. Changes that no rule is about are counted as ignored, those
 // that a rule skips as skipped.
 package changestream

@@ -257,7 +257,7 @@ func TestRedrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := again.Redrive(w.ctx)
+	done, err := again.Redrive(w.ctx, nil)
 	if err != nil || done != (changestream.Redriven{Published: 1, Refused: 1}) {
 		t.Errorf("%+v %v", done, err)
 	}
@@ -396,7 +396,7 @@ func TestLookUpAfterARename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done, err := again.Redrive(w.ctx); err != nil || done != (changestream.Redriven{Refused: 1}) || len(w.refused()) != 1 {
+	if done, err := again.Redrive(w.ctx, nil); err != nil || done != (changestream.Redriven{Refused: 1}) || len(w.refused()) != 1 {
 		t.Errorf("driven again: %+v %v", done, err)
 	}
 }

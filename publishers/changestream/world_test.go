@@ -13,7 +13,6 @@ import (
 	"time"
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
@@ -245,16 +244,12 @@ func (w *world) do(_ any, err error) {
 }
 
 // refused reads the dead letters.
-func (w *world) refused() []changestream.Refused {
+func (w *world) refused() (all []changestream.Refused) {
 	w.t.Helper()
-	cur, err := w.db.Collection("changes_refused").Find(w.ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "change.clusterTime", Value: 1}}))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var all []changestream.Refused
-	if err := cur.All(w.ctx, &all); err != nil {
-		w.t.Fatal(err)
-	}
+	w.do(nil, changestream.EachRefused(w.ctx, w.db.Collection("changes_refused"), func(r changestream.Refused) error {
+		all = append(all, r)
+		return nil
+	}))
 	return all
 }
 

@@ -60,8 +60,8 @@
 //
 // Nothing is dropped. An entry that cannot be an event, or that the publisher
 // refuses for good, is moved to a collection of refused ones, whole, with where it
-// was found and why it was refused; the next ones go on. [Relay.Redrive] puts it
-// back.
+// was found and why it was refused; the next ones go on. [Redrive] (banyan-publish
+// relay redrive) puts it back.
 //
 // # The stored form
 //

@@ -59,7 +59,7 @@ func reasonOf(p *passage) string {
 }
 
 // moveAside keeps an entry that cannot be published, whole and with the reason,
-// in the collection of refused ones. It is the same document however often the
+// in the collection of refused ones, as [Refused]. It is the same document however often the
 // same entry is refused.
 func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
 	id := refusalID(o, p)
@@ -70,6 +70,9 @@ func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
 		{Key: "entry", Value: p.raw},
 		{Key: "reason", Value: reasonOf(p)},
 		{Key: "relay", Value: r.cfg.Name},
+	}
+	if !o.outbox {
+		first = append(first, bson.E{Key: "field", Value: r.cfg.Field})
 	}
 	out, err := r.refused.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}},
 		bson.D{{Key: "$setOnInsert", Value: first}}, options.UpdateOne().SetUpsert(true))

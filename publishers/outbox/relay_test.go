@@ -405,7 +405,7 @@ func TestWhatWasRefusedCanBePutBack(t *testing.T) {
 	}))
 	w.await("the refusals", func() bool { return r.Status().Refused == 2 && r.Status().Waiting == 0 })
 	for _, id := range w.refused() {
-		w.must(r.Redrive(w.ctx, id))
+		w.must(outbox.Redrive(w.ctx, w.db.Collection("outbox_refused"), id))
 	}
 	w.await("the refusals", func() bool { return r.Status().Refused == 4 && r.Status().Waiting == 0 })
 	w.stop(stop)
@@ -417,7 +417,7 @@ func TestWhatWasRefusedCanBePutBack(t *testing.T) {
 	r, stop = w.relay(func(c *outbox.Config) { c.Publisher = p })
 	refused := w.refused()
 	for _, id := range refused {
-		w.must(r.Redrive(w.ctx, id))
+		w.must(outbox.Redrive(w.ctx, w.db.Collection("outbox_refused"), id))
 	}
 	w.await("the events", func() bool { return len(w.read()) == 2 })
 	w.awaitEmpty()
@@ -426,7 +426,7 @@ func TestWhatWasRefusedCanBePutBack(t *testing.T) {
 	if left := w.refused(); len(left) > 0 {
 		t.Errorf("still refused: %v", left)
 	}
-	if err := r.Redrive(w.ctx, refused[0]); !errors.Is(err, outbox.ErrGone) {
+	if err := outbox.Redrive(w.ctx, w.db.Collection("outbox_refused"), refused[0]); !errors.Is(err, outbox.ErrGone) {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -442,26 +442,25 @@ func TestARefusedEventOfADeletedDocumentStays(t *testing.T) {
 	w.stop(stop)
 	_, err = w.users.DeleteOne(w.ctx, bson.D{})
 	w.must(err)
-	if err := r.Redrive(w.ctx, w.refused()[0]); !errors.Is(err, outbox.ErrGone) {
+	if err := outbox.Redrive(w.ctx, w.db.Collection("outbox_refused"), w.refused()[0]); !errors.Is(err, outbox.ErrGone) {
 		t.Error(err)
 	}
 	if n := len(w.refused()); n != 1 {
 		t.Errorf("%d are left", n)
+	}
+	w.must(outbox.Discard(w.ctx, w.db.Collection("outbox_refused"), w.refused()[0]))
+	if err := outbox.Discard(w.ctx, w.db.Collection("outbox_refused"), "it"); !errors.Is(err, outbox.ErrGone) || len(w.refused()) > 0 {
+		t.Errorf("discard again: %v", err)
 	}
 }
 
 // refused are the ids of what was moved aside.
 func (w *world) refused() (ids []string) {
 	w.t.Helper()
-	cursor, err := w.db.Collection("outbox_refused").Find(w.ctx, bson.D{})
-	w.must(err)
-	var all []struct {
-		ID string `bson:"_id"`
-	}
-	w.must(cursor.All(w.ctx, &all))
-	for _, r := range all {
+	w.must(outbox.EachRefused(w.ctx, w.db.Collection("outbox_refused"), func(r outbox.Refused) error {
 		ids = append(ids, r.ID)
-	}
+		return nil
+	}))
 	return ids
 }
 

@@ -20,7 +20,7 @@ var (
 	// ErrEventTooLarge is why a follower stops when the server cannot tell a
 	// change because its event, images included, is larger than a document may be.
 	ErrEventTooLarge = errors.New("the event of a change is larger than the 16 MB of a document; " +
-		"run without asking for documents and before-images until the change is passed (changestream's NoImages), " +
+		"run without asking for documents and before-images until the change is passed (banyan-publish changes --no-images), " +
 		"and make documents smaller if it happens again")
 	// ErrNoStream is why a follower does not start where there are no change streams.
 	ErrNoStream = errors.New("the server has no change streams: they need a replica set (one node is enough) or a sharded cluster")

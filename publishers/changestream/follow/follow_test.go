@@ -66,7 +66,10 @@ func TestHistoryLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Forget(w.ctx); err != nil {
+	if err := follow.Forget(w.ctx, w.db.Collection(follow.Checkpoints), "nobody"); !errors.Is(err, follow.ErrNoPosition) {
+		t.Errorf("a name that nobody follows under: %v", err)
+	}
+	if err := follow.Forget(w.ctx, w.db.Collection(follow.Checkpoints), f.Status().Name); err != nil {
 		t.Fatal(err)
 	}
 	_, stop = w.follower(follow.Config{Handle: seen.handle})

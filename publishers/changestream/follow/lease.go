@@ -2,7 +2,6 @@ package follow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -56,9 +55,9 @@ func newOwner() string {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString())
 }
 
-func (f *Follower) newLease() *lease {
+func (c *Config) newLease() *lease {
 	strict := options.Collection().SetWriteConcern(writeconcern.Majority())
-	return &lease{rows: f.cfg.Checkpoints.Clone(strict), name: f.cfg.Name, owner: newOwner(), term: f.cfg.Lease, now: f.cfg.Now}
+	return &lease{rows: c.Checkpoints.Clone(strict), name: c.Name, owner: newOwner(), term: c.Lease, now: c.Now}
 }
 
 // take tries once. In one step on the server and by the server's clock, it makes
@@ -178,7 +177,7 @@ func (l *lease) update(ctx context.Context, change func() any) error {
 
 // acquire waits until the lease is ours.
 func (f *Follower) acquire(ctx context.Context) (*lease, *checkpoint, error) {
-	l := f.newLease()
+	l := f.cfg.newLease()
 	for attempt := 0; ; attempt++ {
 		row, err := l.take(ctx)
 		switch {
@@ -198,33 +197,4 @@ func (f *Follower) acquire(ctx context.Context) (*lease, *checkpoint, error) {
 			return nil, nil, err
 		}
 	}
-}
-
-// ErrFollowed is returned by Forget while somebody follows.
-var ErrFollowed = errors.New("another process is following; stop it first")
-
-// Forget removes the stored position, so that the next Run starts as if it was
-// the first. Changes since the last run are then not handled, unless an
-// Interleaver reads the documents. It fails with [ErrFollowed] while a follower
-// holds the lease.
-func (f *Follower) Forget(ctx context.Context) error {
-	l := f.newLease()
-	row, err := l.take(ctx)
-	if err != nil {
-		return fmt.Errorf("follow: forget the position of %q: %w", f.cfg.Name, err)
-	}
-	if row == nil {
-		return fmt.Errorf("follow: forget the position of %q: %w", f.cfg.Name, ErrFollowed)
-	}
-	err = l.update(ctx, func() any {
-		return bson.D{
-			{Key: "$set", Value: bson.D{{Key: "owner", Value: ""}, {Key: "expires", Value: time.Unix(0, 0)}}},
-			{Key: "$unset", Value: bson.D{{Key: "token", Value: ""}, {Key: "start", Value: ""}, {Key: "clusterTime", Value: ""},
-				{Key: "n", Value: ""}, {Key: "after", Value: ""}, {Key: "state", Value: ""}}},
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("follow: forget the position of %q: %w", f.cfg.Name, err)
-	}
-	return nil
 }

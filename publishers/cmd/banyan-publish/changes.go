@@ -13,41 +13,67 @@ import (
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
-// changesCommand publishes document changes.
+// changesCommand are the commands about changes of documents.
 type changesCommand struct {
-	Mapping       string      `help:"YAML file that says which events are made of which changes." env:"BANYAN_PUBLISH_MAPPING" required:"" placeholder:"FILE"`
-	Name          string      `help:"Name under which the position is stored; processes of one name take turns." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
+	Run     changesRunCommand     `cmd:"" default:"withargs" help:"Publish document changes as events; changes does that without another word (its flags: changes run --help)."`
+	Refused changesRefusedCommand `cmd:"" help:"List changes of which no event could be published, with the reasons."`
+	Redrive changesRedriveCommand `cmd:"" help:"Map such changes again and publish them, behind what was published meanwhile."`
+	Discard changesDiscardCommand `cmd:"" help:"Delete such changes for good."`
+	Forget  changesForgetCommand  `cmd:"" help:"Forget the position, so that the next start is as the first, for instance with a snapshot."`
+}
+
+// mappingFlags say which events are made of changes.
+type mappingFlags struct {
+	changesName
+	Mapping string `help:"YAML file that says which events are made of which changes." env:"BANYAN_PUBLISH_MAPPING" required:"" placeholder:"FILE"`
+	Source  string `help:"Source of events for which the mapping names none; /changes/DATABASE unless given." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
+	Cluster string `help:"Part of the ids, where two clusters publish collections of one name." env:"BANYAN_PUBLISH_CLUSTER"`
+}
+
+func (f *mappingFlags) read() (*changestream.Mapping, error) {
+	text, err := os.ReadFile(f.Mapping)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the mapping: %w", serving.ErrUsage, err)
+	}
+	mapping, err := changestream.ParseMapping(f.Mapping, text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the mapping:\n%w", serving.ErrUsage, err)
+	}
+	return mapping, nil
+}
+
+func (f *mappingFlags) config(db *mongo.Database, to outlet, mapping *changestream.Mapping, log *slog.Logger) changestream.Config {
+	return changestream.Config{Name: f.Name, Database: db, Mapping: mapping, To: to, Permanent: permanent, Source: f.Source, Cluster: f.Cluster, Log: log}
+}
+
+// changesRunCommand publishes document changes.
+type changesRunCommand struct {
+	mappingFlags
 	Snapshot      bool        `help:"Read the collections whole where there is no position to go on from: at the first start, and when it fell off the oplog." env:"BANYAN_PUBLISH_SNAPSHOT"`
 	SnapshotChunk int         `help:"Documents that a snapshot reads at once." default:"500" env:"BANYAN_PUBLISH_SNAPSHOT_CHUNK"`
-	EnsureImages  bool        `help:"Turn on the server's images of documents before a change, for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES"`
+	EnsureImages  bool        `help:"Turn on the server's images of documents before a change, for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES" xor:"images"`
+	NoImages      bool        `help:"Ask for no documents in the changes, to pass one that is too large to be told; read them as they are now." env:"BANYAN_PUBLISH_NO_IMAGES" xor:"images"`
 	FollowOn      bool        `help:"Go on when a collection was dropped or renamed." env:"BANYAN_PUBLISH_FOLLOW_ON"`
-	Source        string      `help:"Source of events for which the mapping names none; /changes/DATABASE unless given." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
-	Cluster       string      `help:"Part of the ids, where two clusters publish collections of one name." env:"BANYAN_PUBLISH_CLUSTER"`
 	AdminListen   string      `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8093" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	Follow        followFlags `embed:""`
 }
 
 // Run publishes until ctx ends, or going on would leave changes out.
-func (c *changesCommand) Run(ctx context.Context, log *slog.Logger) error {
-	text, err := os.ReadFile(c.Mapping)
+func (c *changesRunCommand) Run(ctx context.Context, log *slog.Logger) error {
+	mapping, err := c.read()
 	if err != nil {
-		return fmt.Errorf("%w: the mapping: %w", serving.ErrUsage, err)
-	}
-	mapping, err := changestream.ParseMapping(c.Mapping, text)
-	if err != nil {
-		return fmt.Errorf("%w: the mapping:\n%w", serving.ErrUsage, err)
+		return err
 	}
 	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
 		return c.prepare(db, out, mapping, log)
 	})
 }
 
-func (c *changesCommand) prepare(db *mongo.Database, out outlet, mapping *changestream.Mapping, log *slog.Logger) (worker, error) {
-	p, err := changestream.New(changestream.Config{
-		Name: c.Name, Database: db, Mapping: mapping, To: out, Permanent: permanent,
-		Snapshot: c.Snapshot, SnapshotChunk: c.SnapshotChunk, EnsureImages: c.EnsureImages, FollowOn: c.FollowOn,
-		Source: c.Source, Cluster: c.Cluster, Window: c.Follow.Window, Lease: c.Follow.Lease, Log: log,
-	})
+func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, mapping *changestream.Mapping, log *slog.Logger) (worker, error) {
+	cfg := c.config(db, out, mapping, log)
+	cfg.Snapshot, cfg.SnapshotChunk, cfg.EnsureImages, cfg.NoImages, cfg.FollowOn = c.Snapshot, c.SnapshotChunk, c.EnsureImages, c.NoImages, c.FollowOn
+	cfg.Window, cfg.Lease = c.Follow.Window, c.Follow.Lease
+	p, err := changestream.New(cfg)
 	if err != nil {
 		return worker{}, err
 	}

@@ -17,7 +17,7 @@ import (
 
 // followFlags are those of commands that follow a MongoDB database.
 type followFlags struct {
-	MongodbURI   string        `name:"mongodb-uri" help:"The database, named in the path." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	databaseFlags
 	Window       int           `help:"Most changes in flight." default:"1000" env:"BANYAN_PUBLISH_WINDOW"`
 	Lease        time.Duration `help:"How long a process that is gone keeps the next one waiting." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
 	DrainTimeout time.Duration `help:"Longest that sending what is left may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`

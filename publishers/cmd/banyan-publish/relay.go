@@ -12,22 +12,29 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
-// relayCommand relays outboxes in MongoDB.
+// relayCommand are the commands about outboxes in MongoDB.
 type relayCommand struct {
-	Name             string        `help:"Name of the relay, under which its position is stored; relays of one name take turns." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
-	Documents        []string      `help:"Collections whose documents carry events in an array." env:"BANYAN_PUBLISH_DOCUMENTS" placeholder:"COLLECTION,..."`
-	Outboxes         []string      `help:"Collections whose documents are events." env:"BANYAN_PUBLISH_OUTBOXES" placeholder:"COLLECTION,..."`
+	Run     relayRunCommand     `cmd:"" default:"withargs" help:"Publish what is written to outboxes; relay does that without another word (its flags: relay run --help)."`
+	Refused relayRefusedCommand `cmd:"" help:"List events that cannot be published and were moved aside, with the reasons."`
+	Redrive relayRedriveCommand `cmd:"" help:"Put such events back where they waited, to be tried again."`
+	Discard relayDiscardCommand `cmd:"" help:"Delete such events for good."`
+}
+
+// relayRunCommand relays outboxes in MongoDB.
+type relayRunCommand struct {
+	relayName
+	Documents        []string      `help:"Collections whose documents carry events in an array." env:"BANYAN_PUBLISH_DOCUMENTS" placeholder:"COLLECTION"`
+	Outboxes         []string      `help:"Collections whose documents are events." env:"BANYAN_PUBLISH_OUTBOXES" placeholder:"COLLECTION"`
 	Field            string        `help:"The array in a document." default:"_outbox" env:"BANYAN_PUBLISH_FIELD"`
 	CorrelationField string        `help:"The sub-document with ids for events that have none." default:"_correlation" env:"BANYAN_PUBLISH_CORRELATION_FIELD"`
 	Source           string        `help:"Source of events that name none; without it they are refused." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
-	Refused          string        `help:"Collection for events that cannot be published; the name with _refused unless given." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
 	SweepEvery       time.Duration `help:"How often the collections are searched for what the change stream did not tell." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
 	AdminListen      string        `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8092" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	Follow           followFlags   `embed:""`
 }
 
 // Validate is called by kong.
-func (c *relayCommand) Validate() error {
+func (c *relayRunCommand) Validate() error {
 	if len(c.Documents)+len(c.Outboxes) == 0 {
 		return errors.New("name the collections whose documents carry events (--documents), those of events (--outboxes), or both")
 	}
@@ -35,7 +42,7 @@ func (c *relayCommand) Validate() error {
 }
 
 // Run relays until ctx ends.
-func (c *relayCommand) Run(ctx context.Context, log *slog.Logger) error {
+func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
 		r, err := outbox.New(outbox.Config{
 			Name: c.Name, Database: db, Documents: c.Documents, Outboxes: c.Outboxes, Field: outbox.Field(c.Field), Correlation: c.CorrelationField,

@@ -156,7 +156,7 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestHelpNamesTheVariables(t *testing.T) {
-	for _, args := range [][]string{{"serve"}, {"spool", "drain"}, {"spool", "inspect"}, {"relay"}, {"changes"}} {
+	for _, args := range [][]string{{"serve"}, {"spool", "drain"}, {"spool", "inspect"}, {"relay", "run"}, {"relay", "refused"}, {"changes", "run"}, {"changes", "forget"}} {
 		code, stdout, stderr := here(t, append(args, "--help")...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "($BANYAN_PUBLISH_") && !strings.Contains(stdout, "$BANYAN_PUBLISH_") {
 			t.Errorf("%v: %d %s %s", args, code, stdout, stderr)

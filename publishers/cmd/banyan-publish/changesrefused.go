@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/alecthomas/kong"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/publishers/changestream"
+	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+)
+
+// changesName names a publisher of changes, its position and what it put aside.
+type changesName struct {
+	Name string `help:"Name under which the position is stored; processes of one name take turns." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
+}
+
+func (n *changesName) refused(db *mongo.Database) *mongo.Collection {
+	return db.Collection(n.Name + "_refused")
+}
+
+const changesList = "banyan-publish changes refused"
+
+// changesRefusedCommand lists the changes of which no event could be published.
+type changesRefusedCommand struct {
+	databaseFlags
+	changesName
+	listFlags
+}
+
+// Run prints the list.
+func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
+	return c.within(ctx, func(db *mongo.Database) error {
+		all := asides{most: c.Entries}
+		err := changestream.EachRefused(ctx, c.refused(db), func(r changestream.Refused) error {
+			all.add(aside{r.ID, r.Change.Collection, keyText(r.Change.Key), r.Reason, r.At, r})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return all.print(parsed.Stdout, "banyan-publish changes", c.JSON)
+	})
+}
+
+// refusedIDs are those of all refused changes, the oldest first.
+func (n *changesName) refusedIDs(ctx context.Context, db *mongo.Database) (all []string, err error) {
+	err = changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
+		all = append(all, r.ID)
+		return nil
+	})
+	return all, err
+}
+
+// changesDiscardCommand gives refused changes up.
+type changesDiscardCommand struct {
+	databaseFlags
+	changesName
+	choice
+}
+
+// Run deletes them.
+func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
+	return c.within(ctx, func(db *mongo.Database) error {
+		all, err := c.refusedIDs(ctx, db)
+		if err != nil {
+			return err
+		}
+		ids, err := chosen(all, &c.choice, changesList)
+		if err != nil {
+			return err
+		}
+		return each(parsed.Stdout, ids, "deleted", func(id string) error { return changestream.Discard(ctx, c.refused(db), id) })
+	})
+}
+
+// changesRedriveCommand maps and publishes refused changes again.
+type changesRedriveCommand struct {
+	databaseFlags
+	mappingFlags
+	choice
+	Stream streamFlags `embed:""`
+}
+
+// Run publishes them.
+func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
+	mapping, err := c.read()
+	if err != nil {
+		return err
+	}
+	return c.within(ctx, func(db *mongo.Database) error {
+		all, err := c.refusedIDs(ctx, db)
+		if err != nil {
+			return err
+		}
+		if _, err := chosen(all, &c.choice, changesList); err != nil {
+			return err
+		}
+		to, err := c.Stream.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave(to) // each was waited for
+		cfg := c.config(db, &direct{to, patience}, mapping, log)
+		p, err := changestream.New(cfg)
+		if err != nil {
+			return fmt.Errorf("%w: %w", serving.ErrUsage, err)
+		}
+		done, err := p.Redrive(ctx, func(r *changestream.Refused) bool { return c.match(r.ID) })
+		return errors.Join(err, tellRedriven(parsed.Stdout, done))
+	})
+}
+
+func tellRedriven(w io.Writer, done changestream.Redriven) error {
+	if done.Published > 0 {
+		fmt.Fprintf(w, "%s published\n", plural(done.Published, "refused change"))
+	}
+	if done.Refused > 0 {
+		return fmt.Errorf("%s refused again; %s tells why", plural(done.Refused, "change"), changesList)
+	}
+	return nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// changesForgetCommand makes the next start the first.
+type changesForgetCommand struct {
+	databaseFlags
+	changesName
+}
+
+// Run removes the position.
+func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) error {
+	return c.within(ctx, func(db *mongo.Database) error {
+		if err := follow.Forget(ctx, db.Collection(follow.Checkpoints), c.Name); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(parsed.Stdout, "the position of %q is forgotten: start banyan-publish changes --snapshot next, or what changes until the next start is not told\n", c.Name)
+		return err
+	})
+}
