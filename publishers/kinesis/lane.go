@@ -33,6 +33,7 @@ type lane struct {
 	// The goroutine's own.
 	backlog      []*Result // taken from the inbox, not yet in a request
 	backlogBytes int
+	held         []*Result // memory of pack
 	packer       packer
 	request      putrecords.Request
 	pacer        pacer

@@ -181,20 +181,21 @@ func (k *packer) keep(left []*record) {
 func (l *lane) pack() {
 	bytes, records := l.aim()
 	l.packer.begin(bytes, records, load{len(l.backlog), l.backlogBytes})
-	rest := l.backlog[:0]
-	for i, r := range l.backlog {
-		if l.packer.full {
-			rest = append(rest, l.backlog[i:]...)
-			break
-		}
-		if l.packer.take(r) {
+	held, i := l.held[:0], 0
+	for ; i < len(l.backlog) && !l.packer.full; i++ {
+		if r := l.backlog[i]; l.packer.take(r) {
 			l.backlogBytes -= len(r.data)
 		} else {
-			rest = append(rest, r)
+			held = append(held, r)
 		}
 	}
-	clear(l.backlog[len(rest):])
-	l.backlog = rest
+	// Only what was held back is moved, not all that nobody has looked at.
+	first := i - len(held)
+	copy(l.backlog[first:], held)
+	clear(l.backlog[:first])
+	l.backlog = l.backlog[first:]
+	clear(held)
+	l.held = held
 }
 
 // write puts the records into a request.
