@@ -1,0 +1,150 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+)
+
+// latest is the version that is uploaded to.
+const latest = "$LATEST"
+
+// Target is an alias of a function.
+type Target struct {
+	Function string `json:"function"`
+	Alias    string `json:"alias"`
+}
+
+func (t Target) String() string { return t.Function + ":" + t.Alias }
+
+// Standing is where an alias stands. The zero value is an alias that does not
+// exist.
+type Standing struct {
+	// Version takes what the others leave.
+	Version string `json:"version"`
+	// Next takes Percent of the invocations, more than 0, while a deployment is
+	// under way or was left; otherwise it is empty.
+	Next    string `json:"next,omitempty"`
+	Percent int    `json:"percent,omitempty"`
+	// Before is the version that was there before, where the alias still knows.
+	Before string `json:"before,omitempty"`
+
+	revision string
+}
+
+// Settled tells whether one version takes everything.
+func (s Standing) Settled() bool { return s.Next == "" }
+
+func (s Standing) String() string {
+	switch {
+	case s.Version == "":
+		return "nowhere"
+	case !s.Settled():
+		return fmt.Sprintf("version %s, with %d %% to version %s", s.Version, s.Percent, s.Next)
+	case s.Before != "":
+		return fmt.Sprintf("version %s (before: %s)", s.Version, s.Before)
+	}
+	return "version " + s.Version
+}
+
+func standing(version, revision *string, routing *types.AliasRoutingConfiguration) Standing {
+	s := Standing{Version: aws.ToString(version), revision: aws.ToString(revision)}
+	if routing == nil {
+		return s
+	}
+	for other, weight := range routing.AdditionalVersionWeights { // at most one
+		if weight > 0 {
+			s.Next, s.Percent = other, max(int(math.Round(weight*100)), 1)
+		} else {
+			s.Before = other
+		}
+	}
+	return s
+}
+
+// routing is the reverse of standing.
+func (s Standing) routing() *types.AliasRoutingConfiguration {
+	weights := map[string]float64{}
+	switch {
+	case s.Next != "":
+		weights[s.Next] = float64(s.Percent) / 100
+	case s.Before != "" && s.Before != s.Version:
+		weights[s.Before] = 0
+	}
+	return &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights}
+}
+
+// Status reads where an alias stands; an alias that is not there is no error.
+func (d *Deployer) Status(ctx context.Context, t Target) (Standing, error) {
+	out, err := d.cfg.Functions.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &t.Function, Name: &t.Alias})
+	var missing *types.ResourceNotFoundException
+	if errors.As(err, &missing) {
+		return Standing{}, nil
+	}
+	if err != nil {
+		return Standing{}, fmt.Errorf("read the alias %s: %w", t, err)
+	}
+	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+}
+
+// move changes an alias from where it was read to where it is to stand.
+func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Standing, error) {
+	out, err := d.cfg.Functions.UpdateAlias(ctx, &lambda.UpdateAliasInput{
+		FunctionName: &t.Function, Name: &t.Alias, RevisionId: &from.revision,
+		FunctionVersion: &to.Version, RoutingConfig: to.routing(),
+	})
+	if err == nil {
+		return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+	}
+	if !isStale(err) {
+		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
+	}
+	// A move whose answer was lost is refused when it is repeated, since it has
+	// taken effect. So the alias is looked at before somebody is blamed.
+	now, readErr := d.Status(ctx, t)
+	if readErr == nil && now.same(to) {
+		return now, nil
+	}
+	if readErr == nil && now.revision == from.revision {
+		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
+	}
+	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Look who moved it, then deploy again", ErrConflict, t, from, now)
+}
+
+func (s Standing) same(as Standing) bool {
+	s.revision, as.revision = "", ""
+	return s == as
+}
+
+// moveSurely is move, tried again for a while: for the way back.
+func (d *Deployer) moveSurely(ctx context.Context, t Target, from, to Standing) (now Standing, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rescue)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		now, err = d.move(ctx, t, from, to)
+		if err == nil || errors.Is(err, ErrConflict) || !sleep(ctx, pause) {
+			return now, err
+		}
+	}
+}
+
+// isStale tells whether the revision that a write went out from is not the
+// newest, or the function is being changed.
+func isStale(err error) bool {
+	var stale *types.PreconditionFailedException
+	var conflict *types.ResourceConflictException
+	return errors.As(err, &stale) || errors.As(err, &conflict)
+}
+
+// isMissing tells of a function, version or alias that is not there.
+func isMissing(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "ResourceNotFoundException"
+}

@@ -1,0 +1,266 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// Package is code to deploy.
+type Package struct {
+	Zip []byte
+	// Architecture is that of the binary, "arm64" or "x86_64".
+	Architecture string
+	// Commit is where it was built from; list shows it. May be empty.
+	Commit string
+}
+
+// maxUpload is what UpdateFunctionCode takes directly.
+const maxUpload = 50 << 20
+
+// Result is what became of a deployment, a promotion or a rollback.
+type Result struct {
+	Target
+	// Version is what was to be brought into use.
+	Version string `json:"version"`
+	// Code is the SHA-256 of the archive as Lambda tells it, in base64.
+	Code string `json:"codeSha256,omitempty"`
+	// From and To are where the alias stood before and stands now.
+	From Standing `json:"from"`
+	To   Standing `json:"to"`
+	// Uploaded tells whether the code was not there already.
+	Uploaded bool `json:"uploaded"`
+	DryRun   bool `json:"dryRun,omitempty"`
+}
+
+// Deploy uploads a package, publishes it as a version and moves the alias to it.
+// What is done already is not done again, so a deployment that was killed before
+// its first step is repeated; for one that was killed after it, see
+// [Deployer.Promote] and [Deployer.Rollback]. An alias that does not exist is
+// made.
+//
+// The result tells where the alias stands also where there is an error:
+// [ErrConflict], [ErrUnsettled], [ErrAlarm], [ErrBlind], [ErrInterrupted],
+// [ErrRefused], or one of AWS.
+func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps) (Result, error) {
+	r := Result{Target: t, Code: Digest(p.Zip), DryRun: d.cfg.DryRun}
+	if err := errors.Join(steps.Validate(), p.validate()); err != nil {
+		return r, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	at, err := d.ready(ctx, t)
+	r.From, r.To = at, at
+	if err != nil {
+		return r, err
+	}
+	if err := d.checkMappings(ctx, t); err != nil {
+		return r, err
+	}
+	current, err := d.upload(ctx, t, p, &r)
+	if err != nil || d.cfg.DryRun {
+		return r, err
+	}
+	if r.Version, err = d.publish(ctx, t, p, current); err != nil {
+		return r, err
+	}
+	return d.bring(ctx, t, r, steps)
+}
+
+func (p Package) validate() error {
+	if len(p.Zip) == 0 || len(p.Zip) > maxUpload {
+		return fmt.Errorf("the package has %d bytes: Lambda takes archives up to %d directly", len(p.Zip), maxUpload)
+	}
+	if p.Architecture != ARM64 && p.Architecture != X8664 {
+		return fmt.Errorf("architecture %q is neither %s nor %s", p.Architecture, ARM64, X8664)
+	}
+	return nil
+}
+
+// ready reads the alias and the alarms, and refuses where a deployment should not
+// begin.
+func (d *Deployer) ready(ctx context.Context, t Target) (Standing, error) {
+	at, err := d.Status(ctx, t)
+	if err != nil {
+		return at, err
+	}
+	if !at.Settled() {
+		return at, fmt.Errorf("%w: %s is at %s. If nobody is deploying it, go on with promote or back with rollback", ErrUnsettled, t, at)
+	}
+	if at.Version == latest {
+		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
+	}
+	if err := d.check(ctx, t); err != nil {
+		return at, fmt.Errorf("before the deployment: %w; the alias was not moved", err)
+	}
+	return at, nil
+}
+
+// checkMappings refuses where the upload would reach a mapping at once.
+func (d *Deployer) checkMappings(ctx context.Context, t Target) error {
+	if d.cfg.AllowLatest {
+		return nil
+	}
+	in := &lambda.ListEventSourceMappingsInput{FunctionName: &t.Function}
+	for {
+		out, err := d.cfg.Functions.ListEventSourceMappings(ctx, in)
+		if err != nil {
+			return fmt.Errorf("list the event source mappings of %s: %w", t.Function, err)
+		}
+		for _, m := range out.EventSourceMappings {
+			if unqualified(aws.ToString(m.FunctionArn)) {
+				return fmt.Errorf("%w: the event source mapping %s of %s reads for %s and would get the upload at once: point it at the alias %s (or --allow-latest)",
+					ErrRefused, aws.ToString(m.UUID), aws.ToString(m.EventSourceArn), latest, t)
+			}
+		}
+		if aws.ToString(out.NextMarker) == "" {
+			return nil
+		}
+		in.Marker = out.NextMarker
+	}
+}
+
+// unqualified tells whether an ARN, arn:aws:lambda:region:account:function:name
+// with a version or alias or without, means $LATEST.
+func unqualified(arn string) bool {
+	parts := strings.Split(arn, ":")
+	return len(parts) == 7 || len(parts) == 8 && parts[7] == latest
+}
+
+// state is what is known of $LATEST.
+type state struct{ code, revision string }
+
+// upload brings the code to $LATEST, unless it is there.
+func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) (state, error) {
+	now, err := d.settle(ctx, t, "")
+	if err != nil {
+		return state{}, err
+	}
+	if aws.ToString(now.CodeSha256) == r.Code && len(now.Architectures) == 1 && string(now.Architectures[0]) == p.Architecture {
+		d.tell("unchanged", t, "", 0, "%s has this code already", t.Function)
+		return state{r.Code, aws.ToString(now.RevisionId)}, nil
+	}
+	r.Uploaded = true
+	if d.cfg.DryRun {
+		d.tell("uploaded", t, "", 0, "would upload %d KiB to %s, publish it, and move %s from %s", len(p.Zip)>>10, t.Function, t, r.From)
+		return state{}, nil
+	}
+	_, err = d.cfg.Functions.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
+		FunctionName: &t.Function, ZipFile: p.Zip, RevisionId: now.RevisionId,
+		Architectures: []types.Architecture{types.Architecture(p.Architecture)},
+	})
+	if err != nil && !isStale(err) {
+		return state{}, fmt.Errorf("upload to %s: %w", t.Function, err)
+	}
+	// A refusal may be that of a repeated request which had taken effect, so the
+	// code decides whose it is.
+	after, waitErr := d.settle(ctx, t, "")
+	if waitErr != nil {
+		return state{}, waitErr
+	}
+	if aws.ToString(after.CodeSha256) != r.Code {
+		return state{}, fmt.Errorf("upload to %s: %w: its code is not what was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict)
+	}
+	d.tell("uploaded", t, "", 0, "uploaded %d KiB to %s", len(p.Zip)>>10, t.Function)
+	return state{r.Code, aws.ToString(after.RevisionId)}, nil
+}
+
+// settle waits until a function, or a version of it, is neither being made nor
+// being changed.
+func (d *Deployer) settle(ctx context.Context, t Target, version string) (*lambda.GetFunctionConfigurationOutput, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Ready, fmt.Errorf("it was not ready within %v", d.cfg.Ready))
+	defer cancel()
+	in := &lambda.GetFunctionConfigurationInput{FunctionName: &t.Function}
+	if version != "" {
+		in.Qualifier = &version
+	}
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		out, err := d.cfg.Functions.GetFunctionConfiguration(ctx, in)
+		switch {
+		case err != nil && isMissing(err):
+			return nil, fmt.Errorf("%w: there is no function %s %s: Terraform makes functions, deployments change their code", ErrRefused, t.Function, version)
+		case err != nil:
+			return nil, fmt.Errorf("read the function %s: %w", t.Function, err)
+		case out.State == types.StateFailed || out.LastUpdateStatus == types.LastUpdateStatusFailed:
+			return nil, fmt.Errorf("the function %s %s is not usable: %s %s", t.Function, version, aws.ToString(out.StateReason), aws.ToString(out.LastUpdateStatusReason))
+		case out.State != types.StatePending && out.LastUpdateStatus != types.LastUpdateStatusInProgress:
+			return out, nil
+		}
+		if !sleep(ctx, pause) {
+			return nil, fmt.Errorf("wait for the function %s: %w", t.Function, context.Cause(ctx))
+		}
+	}
+}
+
+// publish makes $LATEST a version, if it is still what was uploaded.
+func (d *Deployer) publish(ctx context.Context, t Target, p Package, s state) (string, error) {
+	out, err := d.cfg.Functions.PublishVersion(ctx, &lambda.PublishVersionInput{
+		FunctionName: &t.Function, CodeSha256: &s.code, RevisionId: &s.revision, Description: describe(p),
+	})
+	var invalid *types.InvalidParameterValueException
+	if err != nil && (isStale(err) || errors.As(err, &invalid)) {
+		return "", fmt.Errorf("publish %s: %w: it was changed since the upload. The alias was not moved; deploy again (%w)", t.Function, ErrConflict, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("publish %s: %w", t.Function, err)
+	}
+	version := aws.ToString(out.Version)
+	if aws.ToString(out.CodeSha256) != s.code {
+		return "", fmt.Errorf("publish %s: %w: version %s has other code than was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict, version)
+	}
+	if _, err := d.settle(ctx, t, version); err != nil {
+		return "", err
+	}
+	d.tell("published", t, version, 0, "published version %s of %s", version, t.Function)
+	return version, nil
+}
+
+// describe is what a version says of itself; commitOf reads it.
+func describe(p Package) *string {
+	if p.Commit == "" {
+		return nil
+	}
+	return aws.String(commitPrefix + p.Commit + " " + p.Architecture)
+}
+
+const commitPrefix = "commit "
+
+func commitOf(description string) string {
+	rest, found := strings.CutPrefix(description, commitPrefix)
+	if !found {
+		return ""
+	}
+	commit, _, _ := strings.Cut(rest, " ")
+	return commit
+}
+
+// bring moves the alias to the result's version.
+func (d *Deployer) bring(ctx context.Context, t Target, r Result, steps Steps) (Result, error) {
+	var err error
+	switch {
+	case r.From.Version == "":
+		r.To, err = d.create(ctx, t, r.Version)
+	case r.From.Settled() && r.From.Version == r.Version:
+		d.tell("unchanged", t, r.Version, 100, "%s is at version %s already", t, r.Version)
+	default:
+		r.To, err = d.climb(ctx, t, r.From, r.Version, steps)
+	}
+	return r, err
+}
+
+// create makes an alias. Nobody has used it yet, so there is nothing to watch.
+func (d *Deployer) create(ctx context.Context, t Target, version string) (Standing, error) {
+	out, err := d.cfg.Functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &t.Function, Name: &t.Alias, FunctionVersion: &version})
+	if isStale(err) {
+		return Standing{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)
+	}
+	if err != nil {
+		return Standing{}, fmt.Errorf("make the alias %s: %w", t, err)
+	}
+	d.tell("created", t, version, 100, "made the alias %s at version %s", t, version)
+	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+}

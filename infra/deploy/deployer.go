@@ -1,0 +1,159 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+)
+
+// Functions is what is asked of Lambda. A *lambda.Client is one.
+type Functions interface {
+	GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error)
+	UpdateFunctionCode(context.Context, *lambda.UpdateFunctionCodeInput, ...func(*lambda.Options)) (*lambda.UpdateFunctionCodeOutput, error)
+	PublishVersion(context.Context, *lambda.PublishVersionInput, ...func(*lambda.Options)) (*lambda.PublishVersionOutput, error)
+	GetAlias(context.Context, *lambda.GetAliasInput, ...func(*lambda.Options)) (*lambda.GetAliasOutput, error)
+	CreateAlias(context.Context, *lambda.CreateAliasInput, ...func(*lambda.Options)) (*lambda.CreateAliasOutput, error)
+	UpdateAlias(context.Context, *lambda.UpdateAliasInput, ...func(*lambda.Options)) (*lambda.UpdateAliasOutput, error)
+	ListAliases(context.Context, *lambda.ListAliasesInput, ...func(*lambda.Options)) (*lambda.ListAliasesOutput, error)
+	ListFunctions(context.Context, *lambda.ListFunctionsInput, ...func(*lambda.Options)) (*lambda.ListFunctionsOutput, error)
+	ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
+}
+
+// Alarms is what is asked of CloudWatch. A *cloudwatch.Client is one.
+type Alarms interface {
+	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
+}
+
+// Why a deployment did not come to its end. All of them are wrapped with what
+// happened and what to do.
+var (
+	// ErrConflict is returned where somebody else changed the function or the
+	// alias meanwhile. Nothing was changed after that.
+	ErrConflict = errors.New("somebody else is at work on this function")
+	// ErrUnsettled is returned where the alias stands between two versions.
+	ErrUnsettled = errors.New("the alias stands between two versions")
+	// ErrAlarm is returned where an alarm is raised: before the first step, when
+	// nothing was moved, or later, when the alias was moved back.
+	ErrAlarm = errors.New("an alarm is raised")
+	// ErrBlind is returned where the alarms could not be read for too long.
+	ErrBlind = errors.New("the alarms cannot be read")
+	// ErrInterrupted is returned where the context ended.
+	ErrInterrupted = errors.New("interrupted")
+	// ErrRefused is returned for what cannot work, before anything is changed.
+	ErrRefused = errors.New("refused")
+)
+
+// Config of a Deployer. Functions is needed, and Alarms unless Watch.None is set;
+// the zero value of everything else works.
+type Config struct {
+	Functions Functions
+	Alarms    Alarms
+	// Watch says which alarms turn a deployment back.
+	Watch Watch
+	// Progress is told what happens, in the order it does. nil: nobody.
+	Progress func(Progress)
+
+	// Interval is how long each step is watched, the last included. 0: one
+	// minute, negative: not at all, but for one look.
+	Interval time.Duration
+	// Poll is the pause between two looks at the alarms. 0: 5 s.
+	Poll time.Duration
+	// Blind is how long the alarms may not be readable before that is taken for
+	// the worst. 0: one minute.
+	Blind time.Duration
+	// Ready bounds the wait for an upload to be in place. 0: 2 minutes.
+	Ready time.Duration
+	// RollbackOnInterrupt moves the alias back when the context ends during the
+	// steps. Otherwise it is left where it is.
+	RollbackOnInterrupt bool
+	// AllowLatest deploys although event source mappings read for $LATEST.
+	AllowLatest bool
+	// DryRun reads and tells, and writes nothing.
+	DryRun bool
+
+	// Now is the clock. nil: time.Now.
+	Now func() time.Time
+}
+
+// rescue bounds a move back, which goes on when the context has ended.
+const rescue = 30 * time.Second
+
+// Validate names everything that is wrong with c.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Functions == nil {
+		errs = append(errs, errors.New("Functions is missing: give a client of Lambda"))
+	}
+	if c.Alarms == nil && !c.Watch.None {
+		errs = append(errs, errors.New("Alarms is missing: give a client of CloudWatch, or set Watch.None"))
+	}
+	if c.Poll < 0 || c.Blind < 0 || c.Ready < 0 {
+		errs = append(errs, errors.New("Poll, Blind and Ready cannot be negative"))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("deploy: config: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field    *time.Duration
+		fallback time.Duration
+	}{{&c.Interval, time.Minute}, {&c.Poll, 5 * time.Second}, {&c.Blind, time.Minute}, {&c.Ready, 2 * time.Minute}} {
+		if *d.field == 0 {
+			*d.field = d.fallback
+		}
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Deployer deploys. It has no state of its own and is safe for concurrent use,
+// also in several processes.
+type Deployer struct{ cfg Config }
+
+// New checks the config.
+func New(cfg Config) (*Deployer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Deployer{cfg.withDefaults()}, nil
+}
+
+// Progress is one thing that happened.
+type Progress struct {
+	// Did is a word: "unchanged", "uploaded", "published", "created", "moved",
+	// "watching", "alarm", "rolled back".
+	Did      string `json:"did"`
+	Function string `json:"function"`
+	Alias    string `json:"alias,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Percent  int    `json:"percent,omitempty"`
+	Text     string `json:"text"` // for a person
+}
+
+func (d *Deployer) tell(did string, t Target, version string, percent int, format string, args ...any) {
+	d.cfg.Progress(Progress{Did: did, Function: t.Function, Alias: t.Alias, Version: version, Percent: percent, Text: fmt.Sprintf(format, args...)})
+}
+
+// sleep is false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

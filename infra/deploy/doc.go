@@ -1,0 +1,49 @@
+// Package deploy builds functions reproducibly and brings one of them at a time
+// into use: its code as a version, and an alias moved to that in weighted steps
+// while alarms are watched.
+//
+// Caveats first:
+//
+//   - Code only. Environment variables, memory, time-out and permissions are
+//     Terraform's; what it has changed since the last version takes effect with
+//     the next deployment, since that publishes $LATEST as a whole.
+//   - An alarm is looked at, not made: a deployment is as safe as its alarms are
+//     quick. One that looks at minutes needs steps that last some of them.
+//   - At weights between 0 and 100 % a mapping's batches go to both versions, and
+//     the batches of one shard may alternate between them: both have to
+//     understand what the other one writes.
+//   - A process that is killed leaves the alias where it is. Both versions go on
+//     being invoked; promote goes on, rollback goes back.
+//   - What calls the function without an alias, or by $LATEST, gets new code with
+//     the upload. A deployment refuses where an event source mapping does that.
+//
+// # The alias is the state
+//
+// There is no other record of a deployment than the alias:
+//
+//	version 6                        settled
+//	version 6, 10 % to version 7     between the two: in use, or left by a killed process
+//	version 7,  0 % to version 6     settled; 6 was before and is where a rollback goes
+//
+// The weight of 0 keeps the version before from the janitor, which leaves what an
+// alias refers to. Nothing that Terraform looks after is written: it ignores an
+// alias's version and routing.
+//
+// # Two at once
+//
+// Each write says which revision it goes out from (RevisionId), so of two
+// processes one is refused by Lambda, with [ErrConflict], and has changed
+// nothing since: an upload that was overtaken is not published, and an alias that
+// somebody else moved is left alone, also by a rollback. A deployment that finds
+// an alias between two versions does not begin ([ErrUnsettled]).
+//
+// # Permissions
+//
+// On the function and its versions and aliases:
+//
+//	lambda:GetFunctionConfiguration  lambda:UpdateFunctionCode  lambda:PublishVersion
+//	lambda:GetAlias  lambda:CreateAlias  lambda:UpdateAlias  lambda:ListAliases
+//
+// Without a resource to restrict them to: lambda:ListEventSourceMappings,
+// lambda:ListFunctions (for list), cloudwatch:DescribeAlarms.
+package deploy

@@ -1,0 +1,45 @@
+package deploy
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+)
+
+// The architectures of functions, as Lambda names them.
+const (
+	ARM64 = "arm64"
+	X8664 = "x86_64"
+)
+
+// Pack makes the archive of a function from its executable. The same bytes make
+// the same archive: the only file in it is named bootstrap, has mode 755 and no
+// time.
+func Pack(executable []byte) ([]byte, error) {
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
+	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
+	h.SetMode(0o755)
+	w, err := z.CreateHeader(h)
+	if err == nil {
+		_, err = w.Write(executable)
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pack a function: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Digest is the SHA-256 of an archive as Lambda tells it, in base64.
+func Digest(archive []byte) string {
+	sum := sha256.Sum256(archive)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

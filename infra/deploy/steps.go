@@ -1,0 +1,109 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Steps are the shares of invocations, in percent, that a version gets one after
+// the other. They grow, and the last is 100.
+type Steps []int
+
+// DefaultSteps are 10, 50 and 100 %.
+var DefaultSteps = Steps{10, 50, 100}
+
+// ParseSteps reads steps as in "10,50,100".
+func ParseSteps(text string) (Steps, error) {
+	var s Steps
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("steps %q: %q is no number", text, part)
+		}
+		s = append(s, n)
+	}
+	return s, s.Validate()
+}
+
+// Validate tells what is wrong with s.
+func (s Steps) Validate() error {
+	before := 0
+	for _, n := range s {
+		if n <= before || n > 100 {
+			return fmt.Errorf("steps %v: they have to grow from more than 0 up to 100", s)
+		}
+		before = n
+	}
+	if before != 100 {
+		return fmt.Errorf("steps %v: the last has to be 100", s)
+	}
+	return nil
+}
+
+// after are the steps that are left at a percentage.
+func (s Steps) after(percent int) Steps {
+	return slices.DeleteFunc(slices.Clone(s), func(n int) bool { return n <= percent })
+}
+
+// climb moves the alias from where it stands, step by step, until version has
+// everything, and back where an alarm is raised.
+func (d *Deployer) climb(ctx context.Context, t Target, at Standing, version string, steps Steps) (Standing, error) {
+	before := at
+	if !at.Settled() {
+		before = Standing{Version: at.Version}
+		steps = steps.after(at.Percent)
+	}
+	for _, percent := range steps {
+		to := Standing{Version: before.Version, Next: version, Percent: percent}
+		if percent == 100 {
+			to = Standing{Version: version, Before: before.Version}
+		}
+		next, err := d.step(ctx, t, at, to, percent)
+		if err != nil {
+			return d.stop(ctx, t, next, before, err)
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// step moves and watches. What it returns is where the alias stands also where it
+// fails.
+func (d *Deployer) step(ctx context.Context, t Target, at, to Standing, percent int) (Standing, error) {
+	if ctx.Err() != nil {
+		return at, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+	}
+	next, err := d.move(context.WithoutCancel(ctx), t, at, to) // or nobody knew whether it moved
+	if err != nil {
+		return at, err
+	}
+	version := or(to.Next, to.Version)
+	d.tell("moved", t, version, percent, "%s: %d %% to version %s", t, percent, version)
+	if !d.cfg.Watch.None {
+		d.tell("watching", t, version, percent, "watching the alarms for %v", d.cfg.Interval)
+	}
+	return next, d.watch(ctx, t)
+}
+
+// stop ends a climb that failed: back to where it began, or not.
+func (d *Deployer) stop(ctx context.Context, t Target, at, before Standing, cause error) (Standing, error) {
+	switch {
+	case at.same(before):
+		return at, cause
+	case errors.Is(cause, ErrConflict):
+		return at, cause
+	case errors.Is(cause, ErrInterrupted) && !d.cfg.RollbackOnInterrupt:
+		return at, fmt.Errorf("%w; the alias %s was left at %s: go on with promote, or back with rollback", cause, t, at)
+	}
+	d.tell("alarm", t, or(at.Next, at.Version), at.Percent, "%v", cause)
+	back, err := d.moveSurely(ctx, t, at, before)
+	if err != nil {
+		return at, fmt.Errorf("%w; moving the alias %s back to %s FAILED, it may still be at %s: %w; run rollback", cause, t, before, at, err)
+	}
+	d.tell("rolled back", t, back.Version, 100, "%s: back to %s", t, back)
+	return back, fmt.Errorf("%w; the alias %s is back at %s", cause, t, back)
+}
