@@ -24,14 +24,17 @@ const (
 	Count        Unit = "Count"
 	Bytes        Unit = "Bytes"
 	Percent      Unit = "Percent"
+	Megabytes    Unit = "Megabytes"
 	Milliseconds Unit = "Milliseconds"
 )
 
-// Metric is one figure.
+// Metric is one figure, or several of the same instant.
 type Metric struct {
 	Name  string
 	Unit  Unit
 	Value float64
+	// Values count instead of Value if there are any; at most 100.
+	Values []float64
 }
 
 // Line is what is written at once.
@@ -82,6 +85,9 @@ func (w *Writer) document(l Line) map[string]any {
 	var metrics []definition
 	for _, m := range l.Metrics {
 		doc[m.Name] = m.Value
+		if len(m.Values) > 0 {
+			doc[m.Name] = m.Values
+		}
 		metrics = append(metrics, definition{m.Name, m.Unit})
 	}
 	doc["_aws"] = map[string]any{

@@ -40,3 +40,11 @@ func TestNothingHalfIsWritten(t *testing.T) {
 		t.Errorf("%d lines: %s", n, &out)
 	}
 }
+
+func TestSeveralValuesOfOneMetric(t *testing.T) {
+	var out bytes.Buffer
+	emf.New(&out, "N").Write(emf.Line{Metrics: []emf.Metric{{Name: "Memory", Unit: emf.Megabytes, Values: []float64{3, 1}}}})
+	if !strings.Contains(out.String(), `"Memory":[3,1]`) {
+		t.Errorf("written: %s", &out)
+	}
+}
