@@ -73,6 +73,7 @@ type simulation struct {
 	polled  map[string]time.Time // by token
 	began   bool                 // there was a loop
 	dupes   int
+	recurse time.Duration
 }
 
 type alarm struct {
@@ -89,10 +90,12 @@ func simulate(t *testing.T, seed uint64) {
 	s := &simulation{
 		world: newWorld(t, sqsloop.Queue{
 			Handler: "mail", Min: 1, Max: 4, DeadLetters: deadURL, MaxReceives: maxReceives,
-			Visibility: 30 * time.Second, Wait: 10 * time.Second,
+			Visibility: 30 * time.Second, Wait: 5 * time.Second,
+			StaleAfter: []time.Duration{time.Minute, 12 * time.Second}[seed%2],
 		}),
 		seed: seed, random: rand.New(rand.NewPCG(seed, 4)),
-		sent: map[string]string{}, handled: map[string]bool{}, buried: map[string]bool{}, polled: map[string]time.Time{},
+		recurse: []time.Duration{-1, 15 * time.Second, 40 * time.Second}[seed%3],
+		sent:    map[string]string{}, handled: map[string]bool{}, buried: map[string]bool{}, polled: map[string]time.Time{},
 	}
 	for i := range 4 {
 		s.alarms = append(s.alarms, &alarm{fmt.Sprintf("depth-%d", i), "OK"})
@@ -139,11 +142,15 @@ func (s *simulation) step() {
 	case len(pending) == 0 || n < 45:
 		time.Sleep(time.Duration(s.random.IntN(4000)) * time.Millisecond)
 	default:
-		s.pass(pending[s.random.IntN(len(pending))], s.verdict())
+		r := pending[s.random.IntN(len(pending))]
+		s.pass(r, s.verdict(r))
 	}
 }
 
-func (s *simulation) verdict() verdict {
+func (s *simulation) verdict(r *request) verdict {
+	if !s.calm && r.service == "dynamodb" && time.Now().Before(r.actor.cut) {
+		return lostBefore
+	}
 	if s.calm || s.random.IntN(8) > 0 {
 		return served
 	}
@@ -215,15 +222,18 @@ func (s *simulation) notify() {
 	})
 }
 
-// disturb kills or freezes somebody, or loses an event.
+// disturb kills or freezes somebody, cuts them off from the table, or loses an
+// event.
 func (s *simulation) disturb() {
 	if len(s.actors) == 0 {
 		return
 	}
 	a := s.actors[len(s.actors)-1-s.random.IntN(min(8, len(s.actors)))]
-	switch s.random.IntN(4) {
+	switch s.random.IntN(5) {
 	case 0:
 		s.kill(a)
+	case 4:
+		a.cut = time.Now().Add(time.Duration(s.random.IntN(60)) * time.Second)
 	case 1, 2:
 		s.mu.Lock()
 		a.frozen = time.Now().Add(time.Duration(s.random.IntN(150)) * time.Second)
@@ -266,7 +276,7 @@ func (s *simulation) deliver() bool {
 func (s *simulation) poll(a *actor, e event) {
 	loop := &sqsloop.Loop{
 		Queue: s.queue, Tokens: s.tokens(a), SQS: s.mail(), Next: s.starter(),
-		Handler: s.handle, RecurseAfter: 15 * time.Second, Region: "us-east-1",
+		Handler: s.handle, RecurseAfter: s.recurse, Region: "us-east-1",
 	}
 	report, err := loop.Run(a.ctx, e.turn)
 	s.mu.Lock()
@@ -340,7 +350,9 @@ func (s *simulation) onEffect(r *request) {
 		}
 		s.buried[in.MessageBody] = true
 	case "DeleteMessageBatch":
-		var in struct{ Entries []struct{ ReceiptHandle string } }
+		var in struct {
+			Entries []struct{ ReceiptHandle string }
+		}
 		if err := json.Unmarshal(r.body, &in); err != nil {
 			s.fail("%v", err)
 		}

@@ -45,6 +45,7 @@ type world struct {
 	dynamodb http.Handler
 	sqs      http.Handler
 	queue    sqsloop.Queue
+	others   int // actors that played alone
 
 	mu       sync.Mutex
 	waiting  []*request
@@ -93,6 +94,7 @@ type actor struct {
 	killed bool      // guarded by world.mu; it has no effect from then on
 	frozen time.Time // guarded by world.mu; it does nothing before then
 	done   bool      // guarded by world.mu
+	cut    time.Time // of the test alone; the table is out of reach before then
 	ids    int
 }
 
@@ -132,7 +134,9 @@ func (w *world) config(base string) aws.Config {
 	}
 }
 
-func (w *world) db() *dynamodb.Client   { return dynamodb.NewFromConfig(w.config("http://dynamodb.local")) }
+func (w *world) db() *dynamodb.Client {
+	return dynamodb.NewFromConfig(w.config("http://dynamodb.local"))
+}
 func (w *world) mail() *sqs.Client      { return sqs.NewFromConfig(w.config("http://sqs.local")) }
 func (w *world) lambda() *lambda.Client { return lambda.NewFromConfig(w.config("http://lambda.local")) }
 
@@ -357,4 +361,17 @@ func value(item map[string]types.AttributeValue, name string) string {
 		return v.Value
 	}
 	return ""
+}
+
+// setUsed changes a token's heartbeat.
+func (w *world) setUsed(token string, at time.Time) {
+	w.t.Helper()
+	_, err := w.db().UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
+		TableName: aws.String(table), UpdateExpression: aws.String("SET last_used = :at"),
+		Key:                       map[string]types.AttributeValue{"queue": &types.AttributeValueMemberS{Value: queueURL}, "token": &types.AttributeValueMemberS{Value: token}},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":at": &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
