@@ -178,6 +178,8 @@ func (s *Service) run(ctx context.Context, f fault.Fault, run func(context.Conte
 		return nil, s.throttled()
 	case fault.Internal:
 		return nil, Internal("an internal error, injected by the fault plan")
+	case fault.Denied:
+		return nil, Errorf("AccessDeniedException", "not authorized, says the fault plan")
 	case fault.TimeoutBefore:
 		hang(ctx, f.Delay)
 		return nil, errNoAnswer

@@ -27,9 +27,11 @@ const (
 	Duplicate
 	// Late: the effect or the delivery is held back for Fault.Delay.
 	Late
+	// Denied: refused before any effect, as for missing rights.
+	Denied
 )
 
-var kindNames = [...]string{"none", "throttle", "partial", "timeout-before", "timeout-after", "internal", "duplicate", "late"}
+var kindNames = [...]string{"none", "throttle", "partial", "timeout-before", "timeout-after", "internal", "duplicate", "late", "denied"}
 
 // String returns the name used in the text of a plan.
 func (k Kind) String() string {

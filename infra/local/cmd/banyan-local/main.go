@@ -26,7 +26,7 @@ const description = `The sandbox alone: Kinesis, DynamoDB, SQS, Lambda and Mongo
 
 A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI already names a server is not embedded.
 
-A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate and late.`
+A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate, late and denied.`
 
 // streamShards is what on-demand streams begin with, too.
 const streamShards = 4
