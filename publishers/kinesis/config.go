@@ -63,6 +63,19 @@ type Config struct {
 	// wants this, or one shard that takes nothing holds up all of them.
 	RefuseWhenFull bool
 
+	// Insist sends a request again, with a growing pause, when Kinesis refuses all
+	// of it: for missing rights, an expired or wrong credential, a stream or a key
+	// of KMS that is not there. Its events wait, in order, until somebody has mended
+	// that; ShardStats.Failing says what is wrong, and Counts.Refused counts. Without
+	// it such events fail at once and their successors are tried without them: right
+	// for a caller who is told and decides, wrong for a relay that publishes all of
+	// it again, since a successor may then be on the stream first.
+	//
+	// A request that is refused for one of its events (a stream that takes less than
+	// MaxRecordBytes) is sent again too, and holds its shard up until the limit is
+	// raised there or lowered here.
+	Insist bool
+
 	// MaxRecordBytes is the stream's limit of a record with its key. 0 means
 	// 1 MiB, which is what a stream has unless UpdateMaxRecordSize raised it.
 	MaxRecordBytes int

@@ -17,7 +17,7 @@ import (
 func oneAttempt(o *awskinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
 // deliver sends the packed request until each of its records is in the stream
-// or refused for good. What it leaves, when the shard is closed or the
+// or given up. What it leaves, when the shard is closed or the
 // publisher ends, goes back in front of the backlog.
 func (l *lane) deliver() {
 	for failures := 0; len(l.packer.records) > 0; {
@@ -87,16 +87,18 @@ func (l *lane) requestFailed(err error) {
 			c.Throttles++
 		case outcomeUnknown:
 			c.Doubts++
+		case outcomeRefused:
+			c.Refused++
 		}
 	})
-	switch what {
-	case outcomeThrottled:
+	switch {
+	case what == outcomeThrottled:
 		l.learn(0, 0, true)
-	case outcomeRefused:
+	case what == outcomeUnknown:
+		markDoubt(l.packer.results())
+	case !l.p.cfg.Insist:
 		l.fail(l.packer.results(), explained)
 		l.packer.keep(nil)
-	case outcomeUnknown:
-		markDoubt(l.packer.results())
 	}
 }
 

@@ -19,8 +19,10 @@
 //     of the two children. Its events that belong to the other child are sent
 //     again, to that one, before any of their successors; the copies in the
 //     wrong child are duplicates with an earlier position.
-//   - An event that Kinesis refuses for good fails, and its successors go on
-//     without it. Who publishes it again, publishes it behind them.
+//   - An event whose request Kinesis refuses, for instance because rights are
+//     missing, fails, and its successors go on without it. Who publishes it again,
+//     publishes it behind them. What must not lose the order over that, such as a
+//     relay, sets Config.Insist: then it waits until the cause is mended.
 //   - A publisher that is full makes its callers wait. Where one goroutine
 //     publishes events of many keys, one shard that takes nothing makes it wait
 //     for all of them, as soon as half of the places are taken by that shard:

@@ -59,7 +59,7 @@ type outcome int
 const (
 	outcomeUnknown   outcome = iota // they may be in the stream: send again
 	outcomeThrottled                // they are not: send again, later
-	outcomeRefused                  // they are not and will not be: give up
+	outcomeRefused                  // they are not: give up, unless Config.Insist
 )
 
 // classify knows the errors of PutRecords and ListShards, see

@@ -42,6 +42,7 @@ func counters[S any](prefix string, of func(*S) *Counts) []metric[S] {
 		counter("retried_records", "Records sent again.", func(c *Counts) int64 { return c.Retries }),
 		counter("throttles", "Records and requests refused for going too fast.", func(c *Counts) int64 { return c.Throttles }),
 		counter("doubtful_requests", "Requests of which the outcome stayed unknown.", func(c *Counts) int64 { return c.Doubts }),
+		counter("refused_requests", "Requests refused as a whole, such as for missing rights.", func(c *Counts) int64 { return c.Refused }),
 		counter("misplaced_events", "Events sent again because they landed in the wrong shard.", func(c *Counts) int64 { return c.Misplaced }),
 	}
 }

@@ -12,6 +12,7 @@ type Counts struct {
 	Retries   int64 // records sent again
 	Throttles int64 // records and requests refused for going too fast
 	Doubts    int64 // requests of which the outcome stayed unknown
+	Refused   int64 // requests refused as a whole, such as for missing rights
 	Misplaced int64 // events sent again because they landed in the wrong shard
 }
 

@@ -1,0 +1,79 @@
+package kinesis_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
+)
+
+// TestInsistKeepsTheOrderWhileRightsAreMissing: what is refused waits in its
+// place, so that nothing is lost, overtaken or sent twice.
+func TestInsistKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
+	seed := rand.Uint64()
+	_, cfg := faulty(t, "kinesis.PutRecords denied=0.5", seed)
+	w := newWorld(t, 3, cfg)
+	p := w.publisher(kinesis.Config{Insist: true, AggregateBytes: 200})
+	var published []sent
+	for i := range 2000 {
+		published = append(published, w.enqueue(p, fmt.Sprint("user", i%50), i/50))
+		if i%100 == 0 {
+			time.Sleep(2 * time.Millisecond) // more requests than one a shard
+		}
+	}
+	flush(t, p)
+	if n := w.check(published); n != 0 {
+		t.Errorf("seed %d: %d duplicates", seed, n)
+	}
+	if s := p.Stats(); s.Refused == 0 || s.Failed != 0 || s.Doubts != 0 || s.Retries == 0 {
+		t.Errorf("seed %d: %+v", seed, s)
+	}
+}
+
+// TestInsistWaitsForAStreamThatIsGone tells what is wrong meanwhile, and goes on
+// when it is there again.
+func TestInsistWaitsForAStreamThatIsGone(t *testing.T) {
+	w := newWorld(t, 1, sandbox.Config{})
+	p := w.publisher(kinesis.Config{Insist: true})
+	if _, err := w.client.DeleteStream(w.ctx, &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+		t.Fatal(err)
+	}
+	published := []sent{w.enqueue(p, "k", 0), w.enqueue(p, "k", 1)}
+	for p.Stats().Refused < 3 {
+		time.Sleep(time.Millisecond)
+		if w.ctx.Err() != nil {
+			t.Fatalf("it does not insist: %+v", p.Stats())
+		}
+	}
+	if s := p.Stats(); s.Pending != 2 || !strings.Contains(s.PerShard[0].Failing, "create it") {
+		t.Errorf("%+v", s)
+	}
+	contains(t, p.Flush(canceled()), "2 events", "ResourceNotFoundException", "create it")
+	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(1)}); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, p)
+	w.check(published)
+	if s := p.Stats(); s.Failed != 0 || s.PerShard[0].Failing != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestWhoIsToldAtOnce is everybody else: the events of a refused request fail.
+func TestWhoIsToldAtOnce(t *testing.T) {
+	_, cfg := faulty(t, "kinesis.PutRecords denied=1", 1)
+	w := newWorld(t, 1, cfg)
+	p := w.publisher(kinesis.Config{})
+	_, err := p.Publish(w.ctx, joined(t, "u"))
+	contains(t, err, "AccessDeniedException", "allow kinesis:ListShards and kinesis:PutRecords")
+	if s := p.Stats(); s.Refused != 1 || s.Requests != 1 || s.Failed != 1 {
+		t.Errorf("%+v", s)
+	}
+}
