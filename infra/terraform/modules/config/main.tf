@@ -6,6 +6,10 @@ data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
 data "aws_iam_policy_document" "key" {
+  #checkov:skip=CKV_AWS_109:A key's policy is about its key only.
+  #checkov:skip=CKV_AWS_111:A key's policy is about its key only.
+  #checkov:skip=CKV_AWS_356:A key's policy is about its key only.
+
   # Who may use the key is said by the roles' own policies. The account's root
   # stands for them, and keeps the key from being locked away.
   statement {
@@ -113,6 +117,8 @@ resource "aws_secretsmanager_secret" "mongodb" {
 # The hook of the rotation: a function of yours that makes a new user in MongoDB
 # and puts the URI with it, in the four steps that Secrets Manager asks for.
 resource "aws_secretsmanager_secret_rotation" "mongodb" {
+  #checkov:skip=CKV_AWS_304:It is 30 days unless said otherwise, which the policy cannot see.
+
   count = try(var.mongodb.rotation_function_arn, null) == null ? 0 : 1
 
   secret_id           = aws_secretsmanager_secret.mongodb[0].id

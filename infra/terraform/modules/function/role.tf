@@ -34,6 +34,7 @@ data "aws_iam_policy_document" "statements" {
     for_each = var.statements
     content {
       sid       = statement.value.sid
+      effect    = statement.value.effect
       actions   = statement.value.actions
       resources = statement.value.resources
 

@@ -79,6 +79,7 @@ variable "statements" {
   description = "What the function may do besides writing its logs. Actions are written out; where AWS knows no resource but *, because says so."
   type = list(object({
     sid       = string
+    effect    = optional(string, "Allow")
     actions   = list(string)
     resources = list(string)
     because   = optional(string)

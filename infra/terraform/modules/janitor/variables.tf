@@ -1,0 +1,50 @@
+variable "name" {
+  description = "Name of the function."
+  type        = string
+  default     = "janitor"
+}
+
+variable "function" {
+  description = "The function's first code, and what all operations functions have alike, as module operation takes it."
+  type = object({
+    package = object({
+      zip       = optional(string)
+      s3_bucket = optional(string)
+      s3_key    = optional(string)
+    })
+    architecture       = optional(string, "arm64")
+    kms_key_arn        = optional(string)
+    log_retention_days = optional(number, 30)
+    alarm_topic_arns   = optional(list(string), [])
+  })
+}
+
+variable "schedule" {
+  description = "When it sweeps."
+  type        = string
+  default     = "rate(1 hour)"
+}
+
+variable "dry_run" {
+  description = "Whether it deletes nothing, and only reports what it would."
+  type        = bool
+  default     = false
+}
+
+variable "keep" {
+  description = "Newest versions that are kept of each function and layer."
+  type        = number
+  default     = 3
+}
+
+variable "except" {
+  description = "Functions and layers that are left alone, such as those that somebody invokes by a version's number; * is allowed."
+  type        = list(string)
+  default     = []
+}
+
+variable "environment" {
+  description = "More of its environment: JANITOR_GRACE, JANITOR_RATE, LOG_LEVEL."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,55 @@
+variable "name" {
+  description = "Name of the polling function; the others have it with what they do behind it."
+  type        = string
+  default     = "sqsloop"
+}
+
+variable "packages" {
+  description = "First code of the four functions: sqsloop, sqsloop-scale-up, sqsloop-scale-down and sqsloop-restart, each as module function takes it."
+  type = map(object({
+    zip       = optional(string)
+    s3_bucket = optional(string)
+    s3_key    = optional(string)
+  }))
+
+  validation {
+    condition     = toset(keys(var.packages)) == toset(["sqsloop", "sqsloop-restart", "sqsloop-scale-down", "sqsloop-scale-up"])
+    error_message = "packages are sqsloop, sqsloop-restart, sqsloop-scale-down and sqsloop-scale-up."
+  }
+}
+
+variable "function" {
+  description = "What all operations functions have alike, as module operation takes it."
+  type = object({
+    architecture       = optional(string, "arm64")
+    kms_key_arn        = optional(string)
+    log_retention_days = optional(number, 30)
+    alarm_topic_arns   = optional(list(string), [])
+  })
+}
+
+variable "queues" {
+  description = "The queues it polls, by a name of yours: the bounds of their loops, the alias of the function that handles messages, where those go that failed max_receives times (or nowhere, and the queue's own redrive policy does that), the numbers of waiting messages that add a loop each, and the age of a message that people are told of."
+  type = map(object({
+    url                = string
+    arn                = string
+    handler_arn        = string
+    min                = optional(number, 1)
+    max                = optional(number, 10)
+    visibility_seconds = optional(number, 60)
+    dead_letters       = optional(object({ url = string, arn = string, max_receives = number }))
+    steps              = optional(list(number), [1000, 5000, 20000])
+    oldest_seconds     = optional(number, 900)
+  }))
+}
+
+variable "reserved_concurrency" {
+  description = "Most turns at once: the sum of the queues' most loops, and a few for turns that overlap. It bounds a mistake, since Lambda's own guard against recursion is off for this function."
+  type        = number
+}
+
+variable "allow_recursion" {
+  description = "Whether Lambda is told that the function may invoke itself. Without it every loop ends after some 16 turns, and only the restart function goes on."
+  type        = bool
+  default     = true
+}

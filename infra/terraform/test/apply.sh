@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Applies the example to moto with the real functions' packages, asks for what was
+# made, plans again, which must find nothing to do, destroys it, and asks for what
+# is left. Run by run.sh, with OpenTofu as $TOFU, moto at
+# $BANYAN_CONFORMANCE_LAMBDA, and a copy in $BANYAN_TERRAFORM_WORK.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../../.." && pwd)
+work=$BANYAN_TERRAFORM_WORK
+go=${GO:-go}
+example=$work/examples/environment
+export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+export AWS_MAX_ATTEMPTS=4 # moto says at once what it cannot do
+unset AWS_PROFILE AWS_SESSION_TOKEN
+
+# packages builds the functions that the example has, as make build does, for arm64.
+packages() {
+	local folder name folders=()
+	mkdir -p "$work/built" "$work/functions"
+	for folder in consumers/cmd/* publishers/cmd/* infra/ops/*/cmd/*; do
+		name=$(basename "$folder")
+		grep -qE "[\"/]$name(\.zip)?\"" "$example"/*.tf && folders+=("./$folder")
+	done
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"
+	for folder in "${folders[@]}"; do
+		name=$(basename "$folder")
+		mkdir "$work/functions/$name"
+		mv "$work/built/$name" "$work/functions/$name/bootstrap"
+		python3 -m zipfile -c "$work/functions/$name.zip" "$work/functions/$name/bootstrap"
+	done
+}
+
+# certificate asks moto for one: the listener of the public balancer wants it to exist.
+certificate() {
+	python3 - <<'PY'
+import json, os, urllib.request
+r = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"], data=json.dumps({"DomainName": "api.example.com"}).encode(), headers={
+    "X-Amz-Target": "CertificateManager.RequestCertificate",
+    "Content-Type": "application/x-amz-json-1.1",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/acm/aws4_request, SignedHeaders=host, Signature=0",
+})
+print(json.load(urllib.request.urlopen(r))["CertificateArn"])
+PY
+}
+
+tofu() {
+	local verb=$1
+	shift
+	if ! (cd "$example" && "$TOFU" "$verb" -input=false -no-color "$@") >"$work/$verb.log" 2>&1; then
+		sed -n '/^Error:/,$p' "$work/$verb.log" | head -n 150 | grep . || tail -n 150 "$work/$verb.log"
+		echo "tofu $verb $* failed"
+		return 1
+	fi
+	echo "tofu $verb: $SECONDS s"
+}
+
+check() { (cd "$root" && "$go" test -count=1 -run "$1" ./infra/terraform/test); }
+
+(cd "$root" && packages && "$go" build -o "$work/front-server" ./infra/terraform/test/front)
+"$work/front-server" "$BANYAN_CONFORMANCE_LAMBDA" "$work/front" &
+front=$!
+trap 'kill "$front"' EXIT
+for _ in $(seq 50); do [ -s "$work/front" ] && break || sleep 0.1; done
+export AWS_ENDPOINT_URL=$(cat "$work/front") BANYAN_TERRAFORM_ENDPOINT=$(cat "$work/front")
+
+cat >"$example/terraform.tfvars" <<VARS
+functions         = "$work/functions"
+image_registry    = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+image_tag         = "v1"
+certificate_arn   = "$(certificate)"
+monolith_url      = "http://monolith.internal:8080"
+protect           = false # so that it can be destroyed
+wait_until_stable = false # moto starts no tasks
+VARS
+tofu init
+tofu apply -auto-approve -parallelism=40
+check '^TestPeerMade'
+tofu plan -detailed-exitcode
+tofu destroy -auto-approve -parallelism=40
+check '^TestPeerGone'
