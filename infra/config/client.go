@@ -154,7 +154,7 @@ func (c *Client) SecretsByPath(ctx context.Context, under string) (map[string]Se
 	}
 	out := make(map[string]Secret, len(v.below))
 	for name, text := range v.below {
-		out[name] = Secret{text}
+		out[name] = NewSecret(text)
 	}
 	return out, nil
 }

@@ -66,7 +66,7 @@ func validName(name string) bool {
 // of picks the member. Errors show nothing of the text.
 func (r Reference) of(text string) (Secret, error) {
 	if r.member == "" {
-		return Secret{text}, nil
+		return NewSecret(text), nil
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &members) != nil {
@@ -80,5 +80,5 @@ func (r Reference) of(text string) (Secret, error) {
 	if json.Unmarshal(raw, &value) != nil {
 		value = string(raw) // a number, such as a port
 	}
-	return Secret{value}, nil
+	return NewSecret(value), nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 // Redacted is how a Secret shows itself.
@@ -12,13 +13,27 @@ const Redacted = "[redacted]"
 // Secret is a text that shows itself as [Redacted] whatever is done with it: fmt
 // with any verb, slog, JSON, text and errors. Only Reveal gives the text. The zero
 // value is the empty secret. Secrets are compared with ==.
-type Secret struct{ text string }
+type Secret struct {
+	// A handle holds a pointer. fmt prints fields that are not exported without
+	// asking their methods, and so would show a string here.
+	text unique.Handle[string]
+}
 
 // NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(text)}
+}
 
 // Reveal is the text.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s == (Secret{}) {
+		return ""
+	}
+	return s.text.Value()
+}
 
 // String implements fmt.Stringer.
 func (Secret) String() string { return Redacted }

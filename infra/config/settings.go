@@ -108,7 +108,7 @@ type Setting struct {
 }
 
 // Given is a setting that never changes.
-func Given(name, value string) *Setting { return &Setting{name: name, given: Secret{value}} }
+func Given(name, value string) *Setting { return &Setting{name: name, given: NewSecret(value)} }
 
 // Name is what the setting is called.
 func (s *Setting) Name() string { return s.name }

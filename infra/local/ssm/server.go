@@ -86,7 +86,7 @@ func New(cfg Config) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.service.ServeHTTP(w, r) }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]{1,1011}$`)
+var validName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]{1,1000}$`)
 
 // check refuses names that AWS would.
 func check(name string) *awsjson.Error {
