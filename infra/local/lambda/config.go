@@ -53,6 +53,11 @@ type Config struct {
 	AsyncQueue int
 	// Seed decides which version a weighted alias picks.
 	Seed uint64
+	// APIFault is asked before every other call of the API, with the operation's
+	// name and that of the function, layer or mapping; nil injects nothing.
+	// Throttle and Internal refuse, TimeoutBefore and TimeoutAfter close the
+	// connection, Late holds the call back; the rest has no meaning there.
+	APIFault func(operation, resource string) fault.Fault
 	// Fault is asked before every invocation; nil injects nothing. Throttle refuses, Internal and TimeoutBefore lose the invocation before
 	// the function saw it, TimeoutAfter loses the answer after it ran, Partial
 	// kills the process in the middle, Late holds the invocation back, and

@@ -4,8 +4,10 @@
 // Caveats first. Nothing is isolated and no memory or CPU limit is enforced:
 // functions are processes of whoever started the sandbox. Functions are zip
 // archives with an executable named bootstrap (the runtimes provided,
-// provided.al2 and provided.al2023); code in S3, container images, layers and
-// every other runtime are refused. Everything is kept in memory and in a
+// provided.al2 and provided.al2023); code in S3, container images and every
+// other runtime are refused. Layers are kept and described, but not given to
+// functions: one that has any cannot be invoked. Provisioned concurrency is noted
+// and starts nothing. Everything is kept in memory and in a
 // temporary directory, and is gone with the Host; so are the checkpoints of
 // event source mappings. A new function is Active at once. Permissions are not
 // checked. What is not there answers with an error that begins with "not

@@ -15,6 +15,7 @@ type function struct {
 	versions    []*revision // published, oldest first
 	lastVersion int
 	aliases     map[string]*alias
+	provisioned map[string]int // environments, by version or alias
 	tags        map[string]string
 	reserved    *int // reserved concurrency
 	running     int  // invocations under way, of all versions
@@ -47,7 +48,7 @@ func (h *Host) describe(r *revision, qualifier string) functionOutput {
 	return functionOutput{
 		configuration: r.config, Architectures: r.archs, CodeSha256: r.code.sha256, CodeSize: r.code.size,
 		FunctionArn: h.arn(r.function.name, qualifier), FunctionName: r.function.name,
-		LastModified: r.modified.UTC().Format("2006-01-02T15:04:05.000+0000"), LastUpdateStatus: "Successful",
+		LastModified: r.modified.UTC().Format("2006-01-02T15:04:05.000+0000"), LastUpdateStatus: "Successful", Layers: r.config.layers,
 		PackageType: "Zip", RevisionId: r.id, State: "Active", Version: r.version,
 	}
 }
@@ -100,6 +101,9 @@ func (c configuration) merge(change configuration) (configuration, error) {
 	set(&c.Role, change.Role)
 	set(&c.Runtime, change.Runtime)
 	set(&c.Timeout, change.Timeout)
+	if change.layers != nil {
+		c.layers = change.layers
+	}
 	for _, raw := range []struct{ to, from *[]byte }{
 		{(*[]byte)(&c.EphemeralStorage), (*[]byte)(&change.EphemeralStorage)},
 		{(*[]byte)(&c.LoggingConfig), (*[]byte)(&change.LoggingConfig)},

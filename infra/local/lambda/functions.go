@@ -12,6 +12,9 @@ func (h *Host) createFunction(r *http.Request) (int, any, error) {
 	if err := decode(r, &in); err != nil {
 		return 0, nil, err
 	}
+	if err := h.useLayers(&in.configuration, in.Layers); err != nil {
+		return 0, nil, err
+	}
 	config, err := in.settings()
 	if err != nil {
 		return 0, nil, err
@@ -205,6 +208,9 @@ func (h *Host) updateConfiguration(r *http.Request) (int, any, error) {
 	}
 	if in.RevisionId != "" && in.RevisionId != f.latest.id {
 		return 0, nil, staleRevision()
+	}
+	if in.layers, err = h.layersOf(in.Layers); err != nil {
+		return 0, nil, err
 	}
 	config, err := f.latest.config.merge(in.configuration)
 	if err != nil {

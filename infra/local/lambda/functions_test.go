@@ -86,7 +86,7 @@ func TestRefusedFunctions(t *testing.T) {
 			in.PackageType, in.Code = types.PackageTypeImage, &types.FunctionCode{ImageUri: aws.String("i")}
 		}},
 		{"runtime", `not implemented by the sandbox: the runtime "nodejs22.x"`, func(in *lambda.CreateFunctionInput) { in.Runtime = types.RuntimeNodejs22x }},
-		{"layers", "not implemented by the sandbox: Layers", func(in *lambda.CreateFunctionInput) { in.Layers = []string{"arn:l"} }},
+		{"layers", "Layer version arn:l does not exist", func(in *lambda.CreateFunctionInput) { in.Layers = []string{"arn:l"} }},
 		{"dead letters", "not implemented by the sandbox: DeadLetterConfig", func(in *lambda.CreateFunctionInput) {
 			in.DeadLetterConfig = &types.DeadLetterConfig{TargetArn: aws.String("arn:q")}
 		}},
@@ -120,8 +120,8 @@ func TestRefusedFunctions(t *testing.T) {
 	if _, err := w.lambda.CreateFunction(t.Context(), &good); err != nil {
 		t.Errorf("the one without fault: %v", err)
 	}
-	_, err := w.lambda.ListLayers(t.Context(), &lambda.ListLayersInput{})
-	if !isCode(err, "UnknownOperationException") || !strings.Contains(err.Error(), "not implemented by the sandbox: GET /2018-10-31/layers") {
+	_, err := w.lambda.ListCodeSigningConfigs(t.Context(), &lambda.ListCodeSigningConfigsInput{})
+	if !isCode(err, "UnknownOperationException") || !strings.Contains(err.Error(), "not implemented by the sandbox: GET /2020-04-22/code-signing-configs") {
 		t.Errorf("an operation that is not there: %v", err)
 	}
 }

@@ -34,6 +34,7 @@ type Host struct {
 	closed    bool
 	functions map[string]*function
 	mappings  map[string]*mapping
+	layers    map[string]*layer
 	running   int // invocations under way, of all functions
 	reserved  int // sum of reserved concurrency
 	queued    int // events that wait or run
@@ -52,7 +53,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, codes: codeStore{dir: dir, byID: map[string]*code{}}, spawner: environment.NewSpawner(), clients: newClients(cfg),
-		functions: map[string]*function{}, mappings: map[string]*mapping{},
+		functions: map[string]*function{}, mappings: map[string]*mapping{}, layers: map[string]*layer{},
 		random: rand.New(rand.NewPCG(cfg.Seed, 0x6c616d626461)),
 	}
 	if cfg.Log != nil {

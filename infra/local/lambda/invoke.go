@@ -37,6 +37,9 @@ func (h *Host) invoke(ctx context.Context, c call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if len(r.config.layers) > 0 {
+		return answer{}, notImplemented("to invoke a function with layers: they are kept and described, not given to it")
+	}
 	var f fault.Fault
 	if h.cfg.Fault != nil {
 		f = h.cfg.Fault(r.function.name)

@@ -10,49 +10,84 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/local/fault"
 )
 
 // routing lists the operations there are. The dates in the paths are those of
 // the API reference.
 func (h *Host) routing() *http.ServeMux {
 	mux := http.NewServeMux()
-	for pattern, operation := range map[string]func(*http.Request) (int, any, error){
-		"POST /2015-03-31/functions":                           h.createFunction,
-		"GET /2015-03-31/functions":                            h.listFunctions,
-		"GET /2015-03-31/functions/{name}":                     h.getFunction,
-		"DELETE /2015-03-31/functions/{name}":                  h.deleteFunction,
-		"GET /2015-03-31/functions/{name}/configuration":       h.getConfiguration,
-		"PUT /2015-03-31/functions/{name}/configuration":       h.updateConfiguration,
-		"PUT /2015-03-31/functions/{name}/code":                h.updateCode,
-		"GET /2015-03-31/functions/{name}/versions":            h.listVersions,
-		"POST /2015-03-31/functions/{name}/versions":           h.publishVersion,
-		"GET /2015-03-31/functions/{name}/aliases":             h.listAliases,
-		"POST /2015-03-31/functions/{name}/aliases":            h.createAlias,
-		"GET /2015-03-31/functions/{name}/aliases/{alias}":     h.getAlias,
-		"PUT /2015-03-31/functions/{name}/aliases/{alias}":     h.updateAlias,
-		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":  h.deleteAlias,
-		"PUT /2017-10-31/functions/{name}/concurrency":         h.putConcurrency,
-		"DELETE /2017-10-31/functions/{name}/concurrency":      h.deleteConcurrency,
-		"GET /2019-09-30/functions/{name}/concurrency":         h.getConcurrency,
-		"POST /2015-03-31/event-source-mappings":               h.createMapping,
-		"GET /2015-03-31/event-source-mappings":                h.listMappings,
-		"GET /2015-03-31/event-source-mappings/{uuid}":         h.getMapping,
-		"PUT /2015-03-31/event-source-mappings/{uuid}":         h.updateMapping,
-		"DELETE /2015-03-31/event-source-mappings/{uuid}":      h.deleteMapping,
-		"GET /2016-08-19/account-settings":                     h.accountSettings,
-		"GET /2020-06-30/functions/{name}/code-signing-config": h.noCodeSigning,
+	for pattern, op := range map[string]operation{
+		"POST /2015-03-31/functions":                                  {"CreateFunction", h.createFunction},
+		"GET /2015-03-31/functions":                                   {"ListFunctions", h.listFunctions},
+		"GET /2015-03-31/functions/{name}":                            {"GetFunction", h.getFunction},
+		"DELETE /2015-03-31/functions/{name}":                         {"DeleteFunction", h.deleteFunction},
+		"GET /2015-03-31/functions/{name}/configuration":              {"GetFunctionConfiguration", h.getConfiguration},
+		"PUT /2015-03-31/functions/{name}/configuration":              {"UpdateFunctionConfiguration", h.updateConfiguration},
+		"PUT /2015-03-31/functions/{name}/code":                       {"UpdateFunctionCode", h.updateCode},
+		"GET /2015-03-31/functions/{name}/versions":                   {"ListVersionsByFunction", h.listVersions},
+		"POST /2015-03-31/functions/{name}/versions":                  {"PublishVersion", h.publishVersion},
+		"GET /2015-03-31/functions/{name}/aliases":                    {"ListAliases", h.listAliases},
+		"POST /2015-03-31/functions/{name}/aliases":                   {"CreateAlias", h.createAlias},
+		"GET /2015-03-31/functions/{name}/aliases/{alias}":            {"GetAlias", h.getAlias},
+		"PUT /2015-03-31/functions/{name}/aliases/{alias}":            {"UpdateAlias", h.updateAlias},
+		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":         {"DeleteAlias", h.deleteAlias},
+		"PUT /2017-10-31/functions/{name}/concurrency":                {"PutFunctionConcurrency", h.putConcurrency},
+		"DELETE /2017-10-31/functions/{name}/concurrency":             {"DeleteFunctionConcurrency", h.deleteConcurrency},
+		"GET /2019-09-30/functions/{name}/concurrency":                {"GetFunctionConcurrency", h.getConcurrency},
+		"POST /2015-03-31/event-source-mappings":                      {"CreateEventSourceMapping", h.createMapping},
+		"GET /2015-03-31/event-source-mappings":                       {"ListEventSourceMappings", h.listMappings},
+		"GET /2015-03-31/event-source-mappings/{uuid}":                {"GetEventSourceMapping", h.getMapping},
+		"PUT /2015-03-31/event-source-mappings/{uuid}":                {"UpdateEventSourceMapping", h.updateMapping},
+		"DELETE /2015-03-31/event-source-mappings/{uuid}":             {"DeleteEventSourceMapping", h.deleteMapping},
+		"GET /2016-08-19/account-settings":                            {"GetAccountSettings", h.accountSettings},
+		"GET /2020-06-30/functions/{name}/code-signing-config":        {"GetFunctionCodeSigningConfig", h.noCodeSigning},
+		"GET /2018-10-31/layers":                                      {"ListLayers", h.listLayers},
+		"GET /2018-10-31/layers/{name}/versions":                      {"ListLayerVersions", h.listLayerVersions},
+		"POST /2018-10-31/layers/{name}/versions":                     {"PublishLayerVersion", h.publishLayer},
+		"GET /2018-10-31/layers/{name}/versions/{version}":            {"GetLayerVersion", h.getLayerVersion},
+		"DELETE /2018-10-31/layers/{name}/versions/{version}":         {"DeleteLayerVersion", h.deleteLayerVersion},
+		"POST /2018-10-31/layers/{name}/versions/{version}/policy":    {"AddLayerVersionPermission", h.addLayerPermission},
+		"GET /2018-10-31/layers/{name}/versions/{version}/policy":     {"GetLayerVersionPolicy", h.getLayerPolicy},
+		"PUT /2019-09-30/functions/{name}/provisioned-concurrency":    {"PutProvisionedConcurrencyConfig", h.putProvisioned},
+		"GET /2019-09-30/functions/{name}/provisioned-concurrency":    {"GetProvisionedConcurrencyConfig", h.getProvisioned},
+		"DELETE /2019-09-30/functions/{name}/provisioned-concurrency": {"DeleteProvisionedConcurrencyConfig", h.deleteProvisioned},
 	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			status, body, err := operation(r)
-			if err != nil {
-				writeError(w, err)
-				return
-			}
-			respond(w, status, body)
-		})
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, op) })
 	}
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", h.serveInvoke)
 	return mux
+}
+
+// operation is one of the API, by the name that it has there.
+type operation struct {
+	name string
+	run  func(*http.Request) (status int, body any, err error)
+}
+
+func (h *Host) serve(w http.ResponseWriter, r *http.Request, op operation) {
+	f := fault.Fault{}
+	if h.cfg.APIFault != nil {
+		f = h.cfg.APIFault(op.name, r.PathValue("name")+r.PathValue("uuid"))
+	}
+	err := h.before(r.Context(), f)
+	if f.Kind == fault.TimeoutBefore {
+		panic(http.ErrAbortHandler) // closes the connection without an answer
+	}
+	var status int
+	var body any
+	if err == nil {
+		status, body, err = op.run(r)
+	}
+	switch {
+	case f.Kind == fault.TimeoutAfter:
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		writeError(w, err)
+	default:
+		respond(w, status, body)
+	}
 }
 
 // Handles says whether a request's path is one of Lambda's, for whoever serves

@@ -24,6 +24,8 @@ type configuration struct {
 	SnapStart        json.RawMessage `json:",omitempty"`
 	TracingConfig    json.RawMessage `json:",omitempty"`
 	VpcConfig        json.RawMessage `json:",omitempty"`
+
+	layers []usedLayer
 }
 
 type environmentVar struct {
@@ -37,7 +39,6 @@ type refused struct {
 	FileSystemConfigs []json.RawMessage
 	ImageConfig       json.RawMessage
 	KMSKeyArn         string
-	Layers            []string
 }
 
 func (r refused) check() error {
@@ -48,8 +49,6 @@ func (r refused) check() error {
 		return notImplemented("FileSystemConfigs")
 	case !trivial(r.ImageConfig):
 		return notImplemented("ImageConfig")
-	case len(r.Layers) > 0:
-		return notImplemented("Layers")
 	}
 	return nil
 }
@@ -81,6 +80,7 @@ type createFunctionInput struct {
 	Code                 codeInput
 	CodeSigningConfigArn string
 	FunctionName         string
+	Layers               []string
 	PackageType          string
 	Publish              bool
 	Tags                 map[string]string
@@ -89,6 +89,7 @@ type createFunctionInput struct {
 type updateConfigurationInput struct {
 	configuration
 	refused
+	Layers     []string
 	RevisionId string
 }
 
@@ -116,6 +117,7 @@ type functionOutput struct {
 	FunctionName     string
 	LastModified     string
 	LastUpdateStatus string
+	Layers           []usedLayer `json:",omitempty"`
 	PackageType      string
 	RevisionId       string
 	State            string

@@ -1,0 +1,110 @@
+package lambda
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
+
+type provisionedInput struct {
+	ProvisionedConcurrentExecutions int
+}
+
+type provisionedOutput struct {
+	FunctionArn                              string `json:",omitempty"`
+	AllocatedProvisionedConcurrentExecutions int
+	AvailableProvisionedConcurrentExecutions int
+	RequestedProvisionedConcurrentExecutions int
+	Status                                   string
+}
+
+func describeProvisioned(arn string, n int) provisionedOutput {
+	return provisionedOutput{arn, n, n, n, "READY"}
+}
+
+// provisionable returns the function of a request and the version or alias that
+// it names, with the host locked.
+func (h *Host) provisionable(r *http.Request) (f *function, qualifier string, unlock func(), err error) {
+	ref, err := target(r)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if ref.qualifier == latest || ref.qualifier == "" {
+		return nil, "", nil, invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
+	}
+	h.mu.Lock()
+	if _, err := h.revision(ref); err != nil {
+		h.mu.Unlock()
+		return nil, "", nil, err
+	}
+	return h.functions[ref.name], ref.qualifier, h.mu.Unlock, nil
+}
+
+// putProvisioned notes provisioned concurrency; nothing is started for it.
+func (h *Host) putProvisioned(r *http.Request) (int, any, error) {
+	var in provisionedInput
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	f, qualifier, unlock, err := h.provisionable(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	if in.ProvisionedConcurrentExecutions < 1 {
+		return 0, nil, outside("provisionedConcurrentExecutions", in.ProvisionedConcurrentExecutions, 1, h.cfg.Concurrency)
+	}
+	if f.provisioned == nil {
+		f.provisioned = map[string]int{}
+	}
+	f.provisioned[qualifier] = in.ProvisionedConcurrentExecutions
+	return http.StatusAccepted, describeProvisioned("", in.ProvisionedConcurrentExecutions), nil
+}
+
+// getProvisioned is also the operation ListProvisionedConcurrencyConfigs, which
+// has the same path and says so in the query.
+func (h *Host) getProvisioned(r *http.Request) (int, any, error) {
+	if r.URL.Query().Get("List") == "ALL" {
+		return h.listProvisioned(r)
+	}
+	f, qualifier, unlock, err := h.provisionable(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	n, ok := f.provisioned[qualifier]
+	if !ok {
+		return 0, nil, &apiError{
+			status: http.StatusNotFound, code: "ProvisionedConcurrencyConfigNotFoundException",
+			message: "No Provisioned Concurrency Config found for this function",
+		}
+	}
+	return http.StatusOK, describeProvisioned("", n), nil
+}
+
+func (h *Host) listProvisioned(r *http.Request) (int, any, error) {
+	f, unlock, err := h.lockFunction(r, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	out := []provisionedOutput{}
+	for _, qualifier := range slices.Sorted(maps.Keys(f.provisioned)) {
+		out = append(out, describeProvisioned(h.arn(f.name, qualifier), f.provisioned[qualifier]))
+	}
+	part, next, err := page(out, r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, map[string]any{"ProvisionedConcurrencyConfigs": part, "NextMarker": next}, nil
+}
+
+func (h *Host) deleteProvisioned(r *http.Request) (int, any, error) {
+	f, qualifier, unlock, err := h.provisionable(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	delete(f.provisioned, qualifier)
+	return http.StatusNoContent, nil, nil
+}
