@@ -14,6 +14,8 @@ const (
 	SQS      = "sqs"
 	Lambda   = "lambda"
 	Logs     = "logs"
+	SSM      = "ssm" // its Parameter Store
+	Secrets  = "secretsmanager"
 	MongoDB  = "mongodb"
 )
 
@@ -38,13 +40,15 @@ var serviceURLs = map[string]string{
 	SQS:      "AWS_ENDPOINT_URL_SQS",
 	Lambda:   "AWS_ENDPOINT_URL_LAMBDA",
 	Logs:     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+	SSM:      "AWS_ENDPOINT_URL_SSM",
+	Secrets:  "AWS_ENDPOINT_URL_SECRETS_MANAGER",
 }
 
 const streamsURL = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 
 // passedOn is what of the user's environment Env repeats, in its order.
 var passedOn = []string{
-	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS],
+	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS], serviceURLs[SSM], serviceURLs[Secrets],
 	region, otherRegion, accessKey, secretKey, sessionToken, mongoURI,
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/local/logs"
+	"github.com/banyan-fig/banyan/infra/local/secretsmanager"
 	"github.com/banyan-fig/banyan/infra/local/sqs"
+	"github.com/banyan-fig/banyan/infra/local/ssm"
 )
 
 // targets say which service a request's X-Amz-Target is for.
@@ -19,6 +21,8 @@ var targets = map[string]string{
 	kinesis.Target:             Kinesis,
 	sqs.Target:                 SQS,
 	logs.Target:                Logs,
+	ssm.Target:                 SSM,
+	secretsmanager.Target:      Secrets,
 	"DynamoDB_20120810":        DynamoDB,
 	"DynamoDBStreams_20120810": DynamoDB,
 }

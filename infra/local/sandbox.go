@@ -20,7 +20,9 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/local/logs"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/local/secretsmanager"
 	"github.com/banyan-fig/banyan/infra/local/sqs"
+	"github.com/banyan-fig/banyan/infra/local/ssm"
 )
 
 // closeTimeout bounds how long Close waits for functions and requests.
@@ -153,6 +155,12 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 	}
 	if s.embeds(DynamoDB) {
 		services[DynamoDB] = dynamodb.New(dynamodb.Config{Region: region, Account: account, Fault: dynamodbFaults(s.ctx, s.faults)})
+	}
+	if s.embeds(SSM) {
+		services[SSM] = ssm.New(ssm.Config{Region: region, Account: account, Fault: drawn(s.faults, SSM)})
+	}
+	if s.embeds(Secrets) {
+		services[Secrets] = secretsmanager.New(secretsmanager.Config{Region: region, Account: account, Fault: drawn(s.faults, Secrets)})
 	}
 	if s.embeds(Lambda) {
 		s.lambda, err = lambda.New(lambda.Config{

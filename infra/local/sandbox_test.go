@@ -19,8 +19,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+	"github.com/google/uuid"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
@@ -62,6 +65,14 @@ func calls(t *testing.T, cfg aws.Config, mongoDB *mongo.Client) map[string]func(
 		},
 		"dynamodb": func() error {
 			_, err := dynamodb.NewFromConfig(cfg).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+			return err
+		},
+		"ssm": func() error {
+			_, err := ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"/none"}})
+			return err
+		},
+		"secretsmanager": func() error {
+			_, err := secretsmanager.NewFromConfig(cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("s" + uuid.NewString())})
 			return err
 		},
 		"logs": func() error {
@@ -137,7 +148,7 @@ func wantMessage(t *testing.T, err error, want string) {
 func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
 	s := start(t, local.Config{Environ: []string{"AWS_ENDPOINT_URL_LAMBDA=http://theirs"}})
 	url := vars(s)["AWS_ENDPOINT_URL"]
-	for path, want := range map[string]string{"/": "dynamodb, kinesis, logs, sqs", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
+	for path, want := range map[string]string{"/": "dynamodb, kinesis, logs, secretsmanager, sqs, ssm", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)

@@ -31,7 +31,8 @@ type Plan struct {
 
 // Rule gives the probabilities for the calls it matches.
 type Rule struct {
-	Service   string // "kinesis", "dynamodb", "sqs", "lambda", "mongodb" or Any
+	Service string // "kinesis", "dynamodb", "sqs", "lambda", "logs", "ssm",
+	// "secretsmanager", "mongodb" or Any
 	Operation string // as on the wire ("PutRecords", "insert"), any case, or Any
 	// Odds are probabilities per kind, 0 to 1, together at most 1.
 	Odds map[Kind]float64
