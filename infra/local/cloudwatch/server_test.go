@@ -1,0 +1,180 @@
+package cloudwatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
+	"go.uber.org/goleak"
+
+	sandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func client(t *testing.T, url string) *cloudwatch.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return cloudwatch.New(cloudwatch.Options{
+		Region: "us-east-1", BaseEndpoint: &url, HTTPClient: &http.Client{Transport: transport}, RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	})
+}
+
+func serve(t *testing.T, cfg sandbox.Config) *cloudwatch.Client {
+	t.Helper()
+	s, err := sandbox.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return client(t, server.URL)
+}
+
+func put(t *testing.T, c *cloudwatch.Client, name string) {
+	t.Helper()
+	_, err := c.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+		AlarmName: &name, MetricName: aws.String("Errors"), Namespace: aws.String("AWS/Lambda"), Statistic: types.StatisticSum,
+		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanOrEqualToThreshold,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// conform are the answers that the deployment relies on, of the sandbox and of an
+// independent CloudWatch.
+func conform(t *testing.T, c *cloudwatch.Client, prefix string) {
+	for i := range 3 {
+		put(t, c, fmt.Sprintf("%s-%d", prefix, i))
+	}
+	put(t, c, "x"+prefix)
+	set := func(name string, state types.StateValue) error {
+		_, err := c.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: &name, StateValue: state, StateReason: aws.String("because")})
+		return err
+	}
+	if err := set(prefix+"-1", types.StateValueAlarm); err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String(prefix + "-"), AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}}
+	for {
+		out, err := c.DescribeAlarms(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range out.MetricAlarms {
+			states = append(states, *a.AlarmName+" "+string(a.StateValue))
+			if a.StateUpdatedTimestamp == nil || a.StateUpdatedTimestamp.IsZero() {
+				t.Errorf("%s has no time of its state", *a.AlarmName)
+			}
+			if a.StateValue == types.StateValueAlarm && *a.StateReason != "because" {
+				t.Errorf("the reason is %q", *a.StateReason)
+			}
+		}
+		if out.NextToken == nil {
+			break
+		}
+		in.NextToken = out.NextToken
+	}
+	if len(states) != 3 || states[1] != prefix+"-1 ALARM" {
+		t.Errorf("states are %q", states)
+	}
+	if err := set(prefix+"-none", types.StateValueOk); err == nil {
+		t.Error("an alarm that is not there was set")
+	}
+	out, err := c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{prefix + "-2", prefix + "-none"}})
+	if err != nil || len(out.MetricAlarms) != 1 {
+		t.Errorf("by name: %d alarms, %v", len(out.MetricAlarms), err)
+	}
+	if _, err := c.DeleteAlarms(t.Context(), &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{prefix + "-0"}}); err != nil {
+		t.Error(err)
+	}
+	if out, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{prefix + "-0"}}); err != nil || len(out.MetricAlarms) != 0 {
+		t.Errorf("after the deletion: %d alarms, %v", len(out.MetricAlarms), err)
+	}
+}
+
+func TestAlarms(t *testing.T) { conform(t, serve(t, sandbox.Config{}), "fn") }
+
+func TestPeerAlarms(t *testing.T) {
+	url := os.Getenv("BANYAN_CONFORMANCE_CLOUDWATCH")
+	if url == "" {
+		t.Skip("BANYAN_CONFORMANCE_CLOUDWATCH is not set")
+	}
+	conform(t, client(t, url), "conformance")
+}
+
+func TestPagesAndTypes(t *testing.T) {
+	c := serve(t, sandbox.Config{})
+	for i := range 7 {
+		put(t, c, fmt.Sprintf("a-%d", i))
+	}
+	if _, err := c.PutCompositeAlarm(t.Context(), &cloudwatch.PutCompositeAlarmInput{AlarmName: aws.String("a-all"), AlarmRule: aws.String("ALARM(a-1)")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		types []types.AlarmType
+		want  int
+	}{{nil, 7}, {[]types.AlarmType{types.AlarmTypeCompositeAlarm}, 1}, {[]types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}, 8}} {
+		pager := cloudwatch.NewDescribeAlarmsPaginator(c, &cloudwatch.DescribeAlarmsInput{AlarmTypes: test.types, MaxRecords: aws.Int32(3)})
+		n := 0
+		for pager.HasMorePages() {
+			page, err := pager.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.MetricAlarms)+len(page.CompositeAlarms) > 3 {
+				t.Error("a page is larger than asked for")
+			}
+			n += len(page.MetricAlarms) + len(page.CompositeAlarms)
+		}
+		if n != test.want {
+			t.Errorf("types %v: %d alarms, want %d", test.types, n, test.want)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	var kind atomic.Int32
+	c := serve(t, sandbox.Config{Fault: func(string, string) fault.Fault {
+		if kind.Load() == 1 {
+			return fault.Fault{Kind: fault.Throttle}
+		}
+		return fault.Fault{}
+	}})
+	code := func(err error) string {
+		var api smithy.APIError
+		if !errors.As(err, &api) {
+			return fmt.Sprint(err)
+		}
+		return api.ErrorCode()
+	}
+	_, err := c.ListDashboards(t.Context(), &cloudwatch.ListDashboardsInput{})
+	if got := code(err); got != "UnknownOperationException" {
+		t.Errorf("an operation that there is not: %s", got)
+	}
+	_, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{"a"}, AlarmNamePrefix: aws.String("b")})
+	if got := code(err); got != "ValidationError" {
+		t.Errorf("names and a prefix: %s", got)
+	}
+	kind.Store(1)
+	_, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
+	if got := code(err); got != "ThrottlingException" {
+		t.Errorf("a throttled call: %s", got)
+	}
+}
