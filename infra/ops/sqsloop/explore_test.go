@@ -148,6 +148,8 @@ func TestTwoScaleDownsReachZero(t *testing.T) {
 				w := newWorld(t, sqsloop.Queue{Handler: "mail", Min: 1, Max: 4})
 				w.loops(3)
 				w.deleteByHand()
+				time.Sleep(time.Minute)
+				w.picks = choose
 				s := &stage{world: w, choose: choose, faults: faults}
 				for i := range 2 {
 					s.act(fmt.Sprint("down", i), func(a *actor) {
@@ -237,14 +239,25 @@ func TestARestartDoublesALoop(t *testing.T) {
 			a.turn = turn
 			woken, _ = w.loop(a, empty, -1).Run(a.ctx, turn)
 		})
+		went := 0
 		for i := range 2 {
 			s.act(fmt.Sprint("restart", i), func(a *actor) {
-				if _, err := w.fleet(a).Restart(a.ctx); err != nil {
+				changes, err := w.fleet(a).Restart(a.ctx)
+				if err != nil {
 					t.Error(err)
 				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				went += len(changes)
 			})
 		}
 		s.play(never)
+		if woken.Over == nil {
+			went++
+		}
+		if went != 1 {
+			t.Errorf("%d loops went on, the one that woke up among them: %t", went, woken.Over == nil)
+		}
 		w.checkOneLoop(woken)
 	})
 }

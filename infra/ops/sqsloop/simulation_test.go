@@ -100,6 +100,7 @@ func simulate(t *testing.T, seed uint64) {
 	for i := range 4 {
 		s.alarms = append(s.alarms, &alarm{fmt.Sprintf("depth-%d", i), "OK"})
 	}
+	s.picks = s.random.IntN
 	s.world.watch, s.world.effect = s.onRequest, s.onEffect
 	for step := range simulationSteps {
 		synctest.Wait()

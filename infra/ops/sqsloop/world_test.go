@@ -46,6 +46,8 @@ type world struct {
 	sqs      http.Handler
 	queue    sqsloop.Queue
 	others   int // actors that played alone
+	ids      int // made for actors
+	picks    func(n int) int
 
 	mu       sync.Mutex
 	waiting  []*request
@@ -95,7 +97,6 @@ type actor struct {
 	frozen time.Time // guarded by world.mu; it does nothing before then
 	done   bool      // guarded by world.mu
 	cut    time.Time // of the test alone; the table is out of reach before then
-	ids    int
 }
 
 type actorKey struct{}
@@ -153,9 +154,16 @@ func (w *world) tokens(a *actor) *sqsloop.Tokens {
 	return &sqsloop.Tokens{Client: w.db(), Table: table, NewID: func() string {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		a.ids++
-		return fmt.Sprintf("%s.%d", a.name, a.ids)
-	}, Pick: func(int) int { return 0 }}
+		w.ids++
+		return fmt.Sprintf("%s.%d", a.name, w.ids)
+	}, Pick: func(n int) int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.picks == nil {
+			return 0
+		}
+		return w.picks(n)
+	}}
 }
 
 func (w *world) starter() sqsloop.Function {
