@@ -35,7 +35,7 @@ func runChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	to, err := kinesis.New(ctx, kinesis.Config{Client: kinesisClient(nil, os.Getenv(childKinesis)), Stream: stream})
+	to, err := kinesis.New(ctx, kinesis.Config{Client: kinesisClient(nil, os.Getenv(childKinesis)), Stream: stream, Insist: true})
 	if err != nil {
 		return err
 	}

@@ -209,6 +209,7 @@ func TestDeadLetters(t *testing.T) {
 func TestARefusingStreamStopsIt(t *testing.T) {
 	w := newWorld(t, 1)
 	cfg := w.config(parse(t, usersMapping))
+	cfg.To = w.stream(false)
 	_, stop := w.publisher(cfg)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -224,7 +225,7 @@ func TestARefusingStreamStopsIt(t *testing.T) {
 		t.Fatalf("without a stream: %v, %+v", err, p.Status())
 	}
 	w.do(nil, streamtest.Create(w.ctx, w.client, stream, 3))
-	cfg.To = w.kinesis()
+	cfg.To = w.stream(false)
 	p, stop = w.publisher(cfg)
 	waitFor(t, "the event", func() bool { return p.Status().Published == 1 })
 	if err := stop(); err != nil {

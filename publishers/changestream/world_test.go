@@ -99,7 +99,7 @@ func (f *faults) kinesis(operation, _ string) fault.Fault {
 	if operation != "PutRecords" {
 		return fault.Fault{}
 	}
-	kinds := []fault.Kind{fault.None, fault.Throttle, fault.Partial, fault.TimeoutBefore, fault.TimeoutAfter, fault.Internal}
+	kinds := []fault.Kind{fault.None, fault.Throttle, fault.Partial, fault.TimeoutBefore, fault.TimeoutAfter, fault.Internal, fault.Denied}
 	n := f.hit(len(kinds) - 1)
 	return fault.Fault{Kind: kinds[n], Seed: uint64(n)}
 }
@@ -147,10 +147,12 @@ func kinesisClient(t testing.TB, url string) *awskinesis.Client {
 	return streamtest.NewClient(url, transport)
 }
 
-func (w *world) kinesis() *kinesis.Publisher {
+func (w *world) kinesis() *kinesis.Publisher { return w.stream(true) }
+
+func (w *world) stream(insist bool) *kinesis.Publisher {
 	w.t.Helper()
 	p, err := kinesis.New(w.ctx, kinesis.Config{Client: w.client, Stream: stream, Linger: time.Millisecond,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second})
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second, Insist: insist})
 	if err != nil {
 		w.t.Fatal(err)
 	}

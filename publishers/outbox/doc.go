@@ -25,9 +25,8 @@
 //     look at the lease and the request to the publisher, may repeat old events
 //     behind newer ones when it wakes. Nothing in Kinesis could refuse them.
 //   - The promise about first occurrences below needs a publisher that does not
-//     give up on an event and then take its successor. One whose rights were
-//     withdrawn for a moment may; then successors are ahead until all of them come
-//     again, in order, behind the event that failed.
+//     give up on an event and then take its successor. That of Kinesis is one with
+//     kinesis.Config.Insist, which banyan-publish relay sets.
 //   - The sweep keeps the order of the events of each document. In which order
 //     different documents were written it takes from the sequence of the events,
 //     for 10,000 at a time: it is right for those of one process.

@@ -93,7 +93,7 @@ func (f *faults) onKinesis(operation, _ string) fault.Fault {
 		return fault.Fault{}
 	}
 	f.hit++
-	kinds := []fault.Kind{fault.Throttle, fault.Partial, fault.TimeoutBefore, fault.TimeoutAfter, fault.Internal}
+	kinds := []fault.Kind{fault.Throttle, fault.Partial, fault.TimeoutBefore, fault.TimeoutAfter, fault.Internal, fault.Denied}
 	return fault.Fault{Kind: kinds[f.rand.IntN(len(kinds))], Seed: f.rand.Uint64()}
 }
 
@@ -181,7 +181,7 @@ func (w *world) publisher() *kinesis.Publisher {
 func publisherConfig(client *awskinesis.Client) kinesis.Config {
 	return kinesis.Config{
 		Client: client, Stream: stream, Linger: time.Millisecond, AttemptTimeout: time.Second,
-		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, MaxRecordBytes: 64 << 10,
+		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, MaxRecordBytes: 64 << 10, Insist: true,
 	}
 }
 

@@ -106,7 +106,10 @@ func (r *Relay) await(ctx context.Context, first stored, receipt publishers.Rece
 				renewed = time.Now()
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrInFlight, ctx.Err())
+			if _, err := receipt.Wait(ctx); errors.Is(err, ctx.Err()) {
+				return fmt.Errorf("%w: %w", ErrInFlight, err) // which may tell what the stream says
+			}
+			return nil
 		}
 	}
 }

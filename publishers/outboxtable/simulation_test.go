@@ -20,7 +20,7 @@ import (
 
 const simulationFaults = `
 delay 15ms
-kinesis.PutRecords          throttle=0.05 partial=0.1 timeout-before=0.03 timeout-after=0.05
+kinesis.PutRecords          throttle=0.05 partial=0.1 timeout-before=0.03 timeout-after=0.05 denied=0.05
 dynamodb.Query              throttle=0.03 internal=0.02 late=0.05
 dynamodb.UpdateItem         throttle=0.03 timeout-after=0.03 partial=0.02 late=0.05
 dynamodb.DeleteItem         throttle=0.05 timeout-after=0.03 partial=0.03 late=0.1
@@ -150,7 +150,7 @@ func (s *simulation) relays(ctx context.Context, number uint64) {
 	r := rand.New(rand.NewPCG(s.seed, 100+number))
 	for ctx.Err() == nil {
 		p, err := kinesis.New(ctx, kinesis.Config{
-			Client: s.kinesis, Stream: stream, BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond,
+			Client: s.kinesis, Stream: stream, BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond, Insist: true,
 		})
 		if err != nil {
 			continue

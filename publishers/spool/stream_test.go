@@ -33,7 +33,7 @@ type world struct {
 const (
 	calm  = ""
 	rough = `delay 2ms
-kinesis.PutRecords throttle=0.08 partial=0.15 timeout-before=0.05 timeout-after=0.05 internal=0.05 duplicate=0.05`
+kinesis.PutRecords throttle=0.08 partial=0.15 timeout-before=0.05 timeout-after=0.05 internal=0.05 duplicate=0.05 denied=0.05`
 )
 
 func newWorld(t *testing.T, plan string) *world {

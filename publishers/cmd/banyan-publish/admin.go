@@ -41,6 +41,7 @@ type publisherMetrics struct {
 	Retries      int64   `json:"retries"`
 	Throttles    int64   `json:"throttles"`
 	Doubts       int64   `json:"doubts"`
+	Refused      int64   `json:"refused_requests"`
 	Misplaced    int64   `json:"misplaced"`
 	Reshards     int64   `json:"reshards"`
 	Pending      int     `json:"pending"`
@@ -48,14 +49,21 @@ type publisherMetrics struct {
 	Waiting      int     `json:"waiting"`
 	OldestMS     float64 `json:"oldest_ms"`
 	Shards       int     `json:"shards"`
+	LastError    string  `json:"last_error,omitempty"` // of a shard that takes nothing now
 }
 
 func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
-	return &publisherMetrics{
+	m := &publisherMetrics{
 		Events: s.Events, Bytes: s.Bytes, Failed: s.Failed, Records: s.Records, Requests: s.Requests, Retries: s.Retries,
-		Throttles: s.Throttles, Doubts: s.Doubts, Misplaced: s.Misplaced, Reshards: s.Reshards,
+		Throttles: s.Throttles, Doubts: s.Doubts, Refused: s.Refused, Misplaced: s.Misplaced, Reshards: s.Reshards,
 		Pending: s.Pending, PendingBytes: s.PendingBytes, Waiting: s.Waiting, OldestMS: milliseconds(s.OldestAge), Shards: s.Shards,
 	}
+	for _, shard := range s.PerShard {
+		if shard.Failing != "" {
+			m.LastError = shard.Failing
+		}
+	}
+	return m
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -37,7 +37,7 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 		ctx, cancel = context.WithTimeout(ctx, c.GiveUpAfter)
 		defer cancel()
 	}
-	to, err := c.Stream.open(ctx)
+	to, err := c.Stream.openToInsist(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,8 +50,11 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 		return err
 	}
 	began, before := time.Now(), s.Status()
-	end := showProgress(parsed.Stderr, s)
+	end := showProgress(parsed.Stderr, s, to)
 	failed := s.DrainAll(ctx, to)
+	if failed != nil && !s.Status().Failing {
+		failed = fmt.Errorf("%w%s", failed, failing(to))
+	}
 	end()
 	after := s.Status()
 	summary := drained{Sent: after.Forwarded - before.Forwarded, Left: after.Events, Seconds: time.Since(began).Seconds()}
@@ -82,7 +85,7 @@ func (c *drainCommand) tell(w io.Writer, summary drained) error {
 }
 
 // showProgress writes a line a second until its end is called.
-func showProgress(w io.Writer, s *spool.Spool) (end func()) {
+func showProgress(w io.Writer, s *spool.Spool, to *kinesis.Publisher) (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	began, first := time.Now(), s.Status()
 	go func() {
@@ -95,7 +98,7 @@ func showProgress(w io.Writer, s *spool.Spool) (end func()) {
 			}
 			st := s.Status()
 			sent := st.Forwarded - first.Forwarded
-			fmt.Fprintf(w, "sent %d of %d events, %.0f a second%s\n", sent, sent+st.Events, float64(sent)/time.Since(began).Seconds(), lastError(st))
+			fmt.Fprintf(w, "sent %d of %d events, %.0f a second%s\n", sent, sent+st.Events, float64(sent)/time.Since(began).Seconds(), lastError(st, to))
 		}
 	}()
 	return func() { close(stop); <-done }

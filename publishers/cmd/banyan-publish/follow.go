@@ -43,7 +43,7 @@ func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Log
 		return err
 	}
 	defer func() { err = errors.Join(err, closeIn(db.Client().Disconnect)) }()
-	p, err := f.Stream.open(ctx)
+	p, err := f.Stream.openToInsist(ctx)
 	if err != nil {
 		return err
 	}

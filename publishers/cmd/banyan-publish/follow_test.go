@@ -202,3 +202,10 @@ func TestHistoryLost(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, p.log())
 	}
 }
+
+func ids(all []events.Event) (ids []string) {
+	for _, e := range all {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}

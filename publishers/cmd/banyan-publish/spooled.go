@@ -59,6 +59,7 @@ func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, lo
 	if err != nil {
 		return nil, err
 	}
+	cfg.Insist = true
 	kept, err := openSpool(ctx, f.config(stream, log))
 	if err != nil {
 		return nil, err
@@ -113,18 +114,24 @@ func (s *spooled) ready() error {
 	case st.Broken != "":
 		return fmt.Errorf("the spool takes nothing: %s", st.Broken)
 	case float64(st.Bytes) >= nearlyFull*float64(st.MaxBytes), st.MaxEvents > 0 && float64(st.Events) >= nearlyFull*float64(st.MaxEvents):
-		return fmt.Errorf("the spool is nearly full: %d events with %d bytes%s", st.Events, st.Bytes, lastError(st))
+		return fmt.Errorf("the spool is nearly full: %d events with %d bytes%s", st.Events, st.Bytes, s.lastError(st))
 	case st.Waiting > 0:
-		return fmt.Errorf("the spool has no place: %d callers wait%s", st.Waiting, lastError(st))
+		return fmt.Errorf("the spool has no place: %d callers wait%s", st.Waiting, s.lastError(st))
 	}
 	return nil
 }
 
-func lastError(st spool.Status) string {
-	if !st.Failing {
-		return ""
+// lastError is why nothing is passed on, as the end of a message.
+func (s *spooled) lastError(st spool.Status) string { return lastError(st, s.stream()) }
+
+func lastError(st spool.Status, p *kinesis.Publisher) string {
+	switch {
+	case st.Failing:
+		return "; last failure: " + st.LastError
+	case p != nil:
+		return failing(p)
 	}
-	return "; last failure: " + st.LastError
+	return ""
 }
 
 // watchEvery is how often a spool is asked whether it is broken while nothing is
@@ -152,6 +159,7 @@ func (s *spooled) watch(ctx context.Context) error {
 // stays.
 func (s *spooled) close(ctx context.Context) error {
 	s.awaitEmpty(ctx)
+	why := s.lastError(s.Status())
 	s.cancel()
 	<-s.done
 	if p := s.stream(); p != nil {
@@ -161,7 +169,7 @@ func (s *spooled) close(ctx context.Context) error {
 	err := closeIn(s.Close)
 	if st.Events > 0 {
 		err = errors.Join(fmt.Errorf("%d events with %d bytes stay in the spool %s: they are sent after the next start, or by banyan-publish spool drain%s",
-			st.Events, st.Bytes, st.Path, lastError(st)), err)
+			st.Events, st.Bytes, st.Path, why), err)
 	}
 	return err
 }

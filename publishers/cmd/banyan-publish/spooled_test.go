@@ -125,3 +125,37 @@ func TestSpoolFillsUp(t *testing.T) {
 		t.Errorf("%d events on the stream", len(all))
 	}
 }
+
+// TestSpoolWithoutRights: the sidecar goes on to take events in, says in its
+// metrics and at its end why they stay, and so does spool drain.
+func TestSpoolWithoutRights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.faults("kinesis.PutRecords denied=1")
+	file := filepath.Join(t.TempDir(), "spool")
+	p := w.serve(nil, "--listen=127.0.0.1:0", "--spool="+file, "--drain-timeout=50ms")
+	for i := range 3 {
+		if status, kept := w.post(p.url(), fmt.Sprint(i)); status != 200 || kept != "spool" {
+			t.Errorf("%d %s", status, kept)
+		}
+	}
+	w.eventually("told", func() bool {
+		var metrics serveMetrics
+		_, text := w.admin(p, "/metrics.json")
+		return json.Unmarshal([]byte(text), &metrics) == nil && metrics.Publisher != nil && strings.Contains(metrics.Publisher.LastError, "AccessDenied")
+	})
+	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") || !strings.Contains(p.log(), "last failure: publishers/kinesis: put records") {
+		t.Errorf("exit code %d: %s", code, p.log())
+	}
+	code, _, stderr := w.run(nil, "spool", "drain", "--spool="+file, "--give-up-after=1200ms")
+	if code != 1 || strings.Count(stderr, "AccessDenied") < 2 || !strings.Contains(stderr, "3 events are left") {
+		t.Errorf("drain: %d %s", code, stderr)
+	}
+	w.faults("")
+	if code, stdout, stderr := w.run(nil, "spool", "drain", "--spool="+file); code != 0 {
+		t.Errorf("drain: %d %s %s", code, stdout, stderr)
+	}
+	if got := ids(w.read()); strings.Join(got, "") != "012" {
+		t.Errorf("%v", got)
+	}
+}

@@ -54,13 +54,35 @@ func (f *streamFlags) Validate() error {
 	return nil
 }
 
-// open finds the stream and returns a publisher to it.
+// open finds the stream and returns a publisher to it, for callers who want to be
+// told at once when it refuses.
 func (f *streamFlags) open(ctx context.Context) (*kinesis.Publisher, error) {
 	cfg, err := f.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return find(ctx, cfg)
+}
+
+// openToInsist is open for what publishes all of it again after a refusal.
+func (f *streamFlags) openToInsist(ctx context.Context) (*kinesis.Publisher, error) {
+	cfg, err := f.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Insist = true
+	return find(ctx, cfg)
+}
+
+// failing is what the last request to a shard said that gets nowhere, as the end
+// of a message; empty where all get on.
+func failing(p *kinesis.Publisher) string {
+	for _, shard := range p.Stats().PerShard {
+		if shard.Failing != "" {
+			return "; last failure: " + shard.Failing
+		}
+	}
+	return ""
 }
 
 // prepare makes the config of the publisher, with everything that can be wrong

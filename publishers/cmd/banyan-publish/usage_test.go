@@ -99,6 +99,10 @@ func TestRefusals(t *testing.T) {
 		"changes: no file":     {args: "changes --mapping nowhere.yaml", code: serving.ExitUsage, says: "nowhere.yaml"},
 		"changes: bad mapping": {args: "changes --mapping " + bad, code: serving.ExitUsage, says: `mapping.yaml:4:11: on cannot be "upsert"`},
 		"changes: no snapshot": {args: "changes --snapshot --mapping " + good, code: serving.ExitUsage, says: "no collection has a mapping for it"},
+		"changes: images":      {args: "changes --no-images --ensure-images --mapping " + good, code: serving.ExitUsage, says: "--ensure-images and --no-images can't be used together"},
+		"changes: which":       {args: "changes redrive --mapping " + good, code: serving.ExitUsage, says: "say which: --id or --all"},
+		"relay: which":         {args: "relay discard", code: serving.ExitUsage, says: "say which: --id or --all"},
+		"relay: no word":       {args: "relay redirve", code: serving.ExitUsage, says: "unexpected argument redirve"},
 		"spool: which":         {args: "spool inspect", code: serving.ExitUsage, says: "missing flags: --spool=FILE"},
 		"spool: which refused": {args: "spool discard --spool x", code: serving.ExitUsage, says: "say which: --id, --number or --all"},
 

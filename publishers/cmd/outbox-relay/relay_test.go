@@ -26,7 +26,7 @@ import (
 const trouble = `
 delay 20ms
 lambda.Invoke               throttle=0.03 timeout-after=0.05 partial=0.15 duplicate=0.1 late=0.05
-kinesis.PutRecords          throttle=0.05 partial=0.1 timeout-before=0.02 timeout-after=0.05
+kinesis.PutRecords          throttle=0.05 partial=0.1 timeout-before=0.02 timeout-after=0.05 denied=0.03
 dynamodb.Query              throttle=0.03 internal=0.02
 dynamodb.UpdateItem         throttle=0.03 timeout-after=0.03 partial=0.02
 dynamodb.DeleteItem         throttle=0.05 timeout-after=0.03 partial=0.03
