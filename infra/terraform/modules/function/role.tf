@@ -58,12 +58,16 @@ resource "aws_iam_role_policy" "statements" {
   policy = data.aws_iam_policy_document.statements.json
 }
 
+locals {
+  give_up = { sns = "sns:Publish", sqs = "sqs:SendMessage" }
+}
+
 data "aws_iam_policy_document" "given_up" {
   count = try(var.asynchronous.on_failure_arn, null) == null ? 0 : 1
 
   statement {
     sid       = "GivenUp"
-    actions   = [split(":", var.asynchronous.on_failure_arn)[2] == "sns" ? "sns:Publish" : "sqs:SendMessage"]
+    actions   = [local.give_up[split(":", var.asynchronous.on_failure_arn)[2]]]
     resources = [var.asynchronous.on_failure_arn]
   }
 }

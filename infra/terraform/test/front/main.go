@@ -1,6 +1,6 @@
 // Command front stands in front of moto and adds what the AWS provider needs and
-// moto does not have: the tags of what Application Auto Scaling scales, and
-// CloudWatch in CBOR. It serves on a free port of the loopback until it is killed:
+// moto does not have: the tags of what Application Auto Scaling scales, CloudWatch in
+// CBOR, and the alias of an event source mapping. It serves on a free port of the loopback until it is killed:
 //
 //	front http://127.0.0.1:5005 file
 //
@@ -45,7 +45,7 @@ func serve(behind, file string) error {
 	if err := os.WriteFile(file, []byte("http://"+listener.Addr().String()), 0o600); err != nil {
 		return err
 	}
-	f := front{behind: behind, tags: map[string]map[string]string{}}
+	f := front{behind: behind, tags: map[string]map[string]string{}, functions: map[string]string{}}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host },
 		ModifyResponse: f.remember,
@@ -54,12 +54,12 @@ func serve(behind, file string) error {
 	return server.Serve(listener)
 }
 
-// front keeps the tags of scalable targets, by their ARN.
 type front struct {
-	behind string
-	proxy  *httputil.ReverseProxy
-	mu     sync.Mutex
-	tags   map[string]map[string]string
+	behind    string
+	proxy     *httputil.ReverseProxy
+	mu        sync.Mutex
+	tags      map[string]map[string]string // of scalable targets, by their ARN
+	functions map[string]string            // of mappings, by their id
 }
 
 // request is what is needed of the requests about scalable targets.
@@ -74,6 +74,10 @@ const service = "AnyScaleFrontendService."
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if operation, in := strings.CutPrefix(r.URL.Path, graniteOperations); in {
 		f.translate(w, r, operation)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, mappings) {
+		f.keepAlias(w, r)
 		return
 	}
 	operation, ours := strings.CutPrefix(r.Header.Get("X-Amz-Target"), service)

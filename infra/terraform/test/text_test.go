@@ -1,0 +1,112 @@
+package terraform_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// sources are all files of the modules and examples, without comments, by name.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range []string{"../modules/*/*.tf", "../examples/*/*.tf"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[file] = comment.ReplaceAllString(string(text), "$1")
+		}
+	}
+	if len(all) < 30 {
+		t.Fatalf("only %d files were found", len(all))
+	}
+	return all
+}
+
+var (
+	comment  = regexp.MustCompile(`(?m)(^|\s)#.*$`)
+	actions  = regexp.MustCompile(`(?s)\bactions\s*=\s*\[(.*?)\]`)
+	quoted   = regexp.MustCompile(`"([^"]*)"`)
+	oneOf    = regexp.MustCompile(`^[a-z0-9-]+:[A-Z][A-Za-z]+$`)
+	managed  = regexp.MustCompile(`aws_iam_role_policy_attachment|managed_policy_arns|"aws_iam_policy"`)
+	anywhere = regexp.MustCompile(`resources\s*=\s*\["\*"\](?:\s*because\s*=|.*)`)
+)
+
+// TestActionsAreWrittenOut: no policy grants by a wildcard, or by a policy that
+// somebody else writes.
+func TestActionsAreWrittenOut(t *testing.T) {
+	found := 0
+	for file, text := range sources(t) {
+		for _, list := range actions.FindAllStringSubmatch(text, -1) {
+			for _, action := range quoted.FindAllStringSubmatch(strings.ReplaceAll(list[1], `split(":"`, ""), -1) {
+				found++
+				if !oneOf.MatchString(action[1]) {
+					t.Errorf("%s: %q is no single action", file, action[1])
+				}
+			}
+		}
+		if use := managed.FindString(text); use != "" {
+			t.Errorf("%s has %s: write the policy out", file, use)
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d actions were found", found)
+	}
+}
+
+// TestEverywhereHasAReason: a statement on all resources says why, to the module
+// that checks it or in a comment.
+func TestEverywhereHasAReason(t *testing.T) {
+	for file := range sources(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range anywhere.FindAllString(string(text), -1) {
+			if !strings.Contains(use, "because") && !strings.Contains(use, "#") {
+				t.Errorf("%s: %s does not say why", file, use)
+			}
+		}
+	}
+}
+
+// TestEveryFunctionHasAPlace: some module or the example
+// names every Lambda function that there is.
+func TestEveryFunctionHasAPlace(t *testing.T) {
+	var text strings.Builder
+	for _, source := range sources(t) {
+		text.WriteString(source)
+	}
+	found := 0
+	for _, pattern := range []string{"consumers/cmd/*/main.go", "publishers/cmd/*/main.go", "services/*/cmd/*/main.go", "infra/ops/*/cmd/*/main.go"} {
+		files, err := filepath.Glob(filepath.Join("../../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(source), "/aws-lambda-go/lambda") && !strings.Contains(string(source), "function.Main(") {
+				continue // it is no function
+			}
+			found++
+			name := filepath.Base(filepath.Dir(file))
+			if !regexp.MustCompile(`["/]` + regexp.QuoteMeta(name) + `(\.zip)?"`).MatchString(text.String()) {
+				t.Errorf("no module deploys the function %s: add it to infra/terraform/examples/environment", name)
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("only %d functions were found", found)
+	}
+}
