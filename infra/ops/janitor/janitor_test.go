@@ -328,7 +328,7 @@ func TestTwoAtOnceUnderFaults(t *testing.T) {
 	deleted := make([]int, 2)
 	for i := range deleted {
 		wg.Go(func() {
-			for range 30 {
+			for range 15 {
 				j := w.janitor(janitor.Config{Keep: 1}) // and each dies after its sweep
 				deleted[i] += j.Sweep(t.Context(), false).Versions
 			}

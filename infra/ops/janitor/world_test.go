@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"go.uber.org/goleak"
@@ -76,7 +77,10 @@ func client(t testing.TB, url string) *lambda.Client {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
-	}, janitor.Options, func(o *lambda.Options) { o.BaseEndpoint = &url })
+	}, janitor.Options, func(o *lambda.Options) {
+		o.BaseEndpoint = &url
+		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, 2*time.Millisecond)
+	})
 }
 
 func (w *world) apiFault(operation, resource string) fault.Fault {
