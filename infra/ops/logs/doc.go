@@ -40,11 +40,10 @@
 // letters too. Over a kill in the middle LogCreated may be too small and
 // LogDoubled too great by what was created before it; their sum holds.
 //
-// Seen, but not exact: LogGaps counts places where a log stream of Lambda misses
-// a START, or the END of an invocation before the next, though it is followed
-// without interruption. It sees holes in the platform's lines only, only in log
-// streams followed by one execution environment of the shipper, and assumes that
-// a function's environment has one invocation at a time.
+// Seen, but not all of it: LogGaps counts places where a log stream of Lambda has
+// a REPORT without its START, or a START while the invocation before has no REPORT.
+// Only holes inside one batch are seen, and only those that took such a line; it
+// assumes that a function's environment has one invocation at a time.
 //
 // Not seen here: what CloudWatch Logs could not deliver to Kinesis for 24 hours
 // (alarm on AWS/Logs DeliveryErrors and DeliveryThrottling), what was older than
@@ -115,7 +114,8 @@
 //	OPENSEARCH_URL           https://... of the domain, required
 //	OPENSEARCH_AUTH          iam (default), basic or none
 //	OPENSEARCH_SERVICE       what iam signs for: es (default) or aoss (search collections only: the others refuse ids)
-//	OPENSEARCH_SECRET        for basic: name or ARN of a secret {"username":"...","password":"..."}
+//	OPENSEARCH_USER          for basic: itself or a reference as of package config
+//	OPENSEARCH_PASSWORD      for basic: a reference such as secret:banyan/prod/opensearch#password
 //	OPENSEARCH_DIALECT       opensearch (default, 2.7 or later) or elasticsearch (7.11 or later)
 //	OPENSEARCH_TEMPLATE      true (default): put the index template at a cold start
 //	LOG_INDEX                prefix of the indexes, default logs
@@ -135,7 +135,7 @@
 //	sqs:SendMessage                  the queue of dead letters, and that of the mapping
 //	es:ESHttpPost                    arn:aws:es:REGION:ACCOUNT:domain/NAME/_bulk
 //	es:ESHttpPut                     arn:aws:es:REGION:ACCOUNT:domain/NAME/_index_template/LOG_INDEX-banyan
-//	secretsmanager:GetSecretValue    the secret, for basic only
+//	secretsmanager:GetSecretValue    the secret, for basic only (ssm:GetParameters, for a parameter)
 //	kms:Decrypt                      the keys of stream and secret; with kms:GenerateDataKey that of the queue, where they are the customer's own
 //
 // For aoss: aoss:APIAccessAll on the collection and a data access policy.

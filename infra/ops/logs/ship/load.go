@@ -1,0 +1,177 @@
+package ship
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/banyan-fig/banyan/infra/config"
+	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// Load makes the shipper of a function from its environment, as package logs lists
+// it. It names every variable that is wrong.
+func Load(p function.Parts) (*Shipper, error) {
+	e := &environment{getenv: p.Getenv}
+	cfg := Config{
+		Index:    p.Getenv("LOG_INDEX"),
+		MaxBytes: e.number("LOG_BULK_BYTES"), MaxDocuments: e.number("LOG_BULK_DOCUMENTS"),
+		MaxFields: e.number("LOG_MAX_FIELDS"), MaxDepth: e.number("LOG_MAX_DEPTH"), MaxValue: e.number("LOG_MAX_VALUE"),
+		DeadLetters: &Queue{Client: sqs.NewFromConfig(p.AWS), URL: e.required("LOG_DEAD_LETTER_URL")},
+		Own:         own(p.Getenv), Metrics: p.Metrics, Logger: p.Logger,
+	}
+	if e.flag("LOG_PLATFORM_METRICS") {
+		cfg.Functions = emf.New(os.Stdout, FunctionsNamespace)
+	}
+	cfg.Bulk = e.bulk(p, cmp.Or(cfg.Index, defaultIndex))
+	if err := errors.Join(e.errs...); err != nil {
+		return nil, err
+	}
+	return New(cfg)
+}
+
+// own are the log groups of the function that asks.
+func own(getenv func(string) string) (groups []string) {
+	if group := getenv("AWS_LAMBDA_LOG_GROUP_NAME"); group != "" {
+		groups = append(groups, group)
+	}
+	if name := getenv("AWS_LAMBDA_FUNCTION_NAME"); name != "" {
+		groups = append(groups, "/aws/lambda/"+name)
+	}
+	return groups
+}
+
+// environment collects what is wrong with it.
+type environment struct {
+	getenv func(string) string
+	errs   []error
+}
+
+func (e *environment) wrong(name, wanted string) {
+	e.errs = append(e.errs, fmt.Errorf("%s is %q: %s is wanted", name, e.getenv(name), wanted))
+}
+
+func (e *environment) required(name string) string {
+	if e.getenv(name) == "" {
+		e.errs = append(e.errs, fmt.Errorf("%s must be set", name))
+	}
+	return e.getenv(name)
+}
+
+func (e *environment) number(name string) int {
+	text := e.getenv(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		e.wrong(name, "a number from 1 on")
+	}
+	return n
+}
+
+func (e *environment) flag(name string) bool {
+	on, err := strconv.ParseBool(cmp.Or(e.getenv(name), "true"))
+	if err != nil {
+		e.wrong(name, "true or false")
+	}
+	return on
+}
+
+// bulk makes the client of the domain.
+func (e *environment) bulk(p function.Parts, prefix string) Bulk {
+	sign := e.sign(p)
+	client, err := opensearch.New(opensearch.Config{URL: e.required("OPENSEARCH_URL"), Sign: sign})
+	if err != nil {
+		e.errs = append(e.errs, err)
+	}
+	name, template, err := Template(cmp.Or(e.getenv("OPENSEARCH_DIALECT"), opensearch.OpenSearch), prefix)
+	if err != nil {
+		e.errs = append(e.errs, err)
+	}
+	if !e.flag("OPENSEARCH_TEMPLATE") {
+		return client
+	}
+	return &prepared{client: client, name: name, template: template}
+}
+
+type signer = func(context.Context, *http.Request, []byte) error
+
+func (e *environment) sign(p function.Parts) signer {
+	switch e.getenv("OPENSEARCH_AUTH") {
+	case "", "iam":
+		return opensearch.SigV4(p.AWS.Credentials, p.AWS.Region, cmp.Or(e.getenv("OPENSEARCH_SERVICE"), "es"), time.Now)
+	case "basic":
+		return e.basic()
+	case "none":
+	default:
+		e.wrong("OPENSEARCH_AUTH", "iam, basic or none")
+	}
+	return nil
+}
+
+// basic reads user and password, each given as itself or as a reference.
+func (e *environment) basic() signer {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	settings := config.NewSettings() // for as long as the function lives
+	user, err := settings.Secret(ctx, "OPENSEARCH_USER", e.required("OPENSEARCH_USER"))
+	if err != nil {
+		e.errs = append(e.errs, err)
+		return nil
+	}
+	password, err := settings.Secret(ctx, "OPENSEARCH_PASSWORD", e.required("OPENSEARCH_PASSWORD"))
+	if err != nil {
+		e.errs = append(e.errs, err)
+		return nil
+	}
+	return opensearch.Basic(func(ctx context.Context) (string, string, error) {
+		name, err := user.Get(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		secret, err := password.Get(ctx)
+		return name.Reveal(), secret.Reveal(), err
+	})
+}
+
+// prepared puts the index template before the first request.
+type prepared struct {
+	client   *opensearch.Client
+	name     string
+	template []byte
+
+	mu   sync.Mutex
+	done bool
+}
+
+// Bulk implements Bulk.
+func (p *prepared) Bulk(ctx context.Context, items []opensearch.Item) ([]opensearch.Status, error) {
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return p.client.Bulk(ctx, items)
+}
+
+func (p *prepared) prepare(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return nil
+	}
+	if err := p.client.PutTemplate(ctx, p.name, p.template); err != nil {
+		return fmt.Errorf("put the index template %s: %w", p.name, err)
+	}
+	p.done = true
+	return nil
+}
