@@ -61,11 +61,10 @@ func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps)
 	if err := d.checkMappings(ctx, t); err != nil {
 		return r, err
 	}
-	current, err := d.upload(ctx, t, p, &r)
-	if err != nil || d.cfg.DryRun {
+	if err := d.upload(ctx, t, p, &r); err != nil || d.cfg.DryRun {
 		return r, err
 	}
-	if r.Version, err = d.publish(ctx, t, p, current); err != nil {
+	if r.Version, err = d.publish(ctx, t, p, r.Code); err != nil {
 		return r, err
 	}
 	return d.bring(ctx, t, r, steps)
@@ -131,42 +130,39 @@ func unqualified(arn string) bool {
 	return len(parts) == 7 || len(parts) == 8 && parts[7] == latest
 }
 
-// state is what is known of $LATEST.
-type state struct{ code, revision string }
-
 // upload brings the code to $LATEST, unless it is there.
-func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) (state, error) {
+func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) error {
 	now, err := d.settle(ctx, t, "")
 	if err != nil {
-		return state{}, err
+		return err
 	}
 	if aws.ToString(now.CodeSha256) == r.Code && len(now.Architectures) == 1 && string(now.Architectures[0]) == p.Architecture {
 		d.tell("unchanged", t, "", 0, "%s has this code already", t.Function)
-		return state{r.Code, aws.ToString(now.RevisionId)}, nil
+		return nil
 	}
 	r.Uploaded = true
 	if d.cfg.DryRun {
 		d.tell("uploaded", t, "", 0, "would upload %d KiB to %s, publish it, and move %s from %s", len(p.Zip)>>10, t.Function, t, r.From)
-		return state{}, nil
+		return nil
 	}
 	_, err = d.cfg.Functions.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
 		FunctionName: &t.Function, ZipFile: p.Zip, RevisionId: now.RevisionId,
 		Architectures: []types.Architecture{types.Architecture(p.Architecture)},
 	})
 	if err != nil && !isStale(err) {
-		return state{}, fmt.Errorf("upload to %s: %w", t.Function, err)
+		return fmt.Errorf("upload to %s: %w", t.Function, err)
 	}
 	// A refusal may be that of a repeated request which had taken effect, so the
 	// code decides whose it is.
 	after, waitErr := d.settle(ctx, t, "")
 	if waitErr != nil {
-		return state{}, waitErr
+		return waitErr
 	}
 	if aws.ToString(after.CodeSha256) != r.Code {
-		return state{}, fmt.Errorf("upload to %s: %w: its code is not what was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict)
+		return fmt.Errorf("upload to %s: %w: its code is not what was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict)
 	}
 	d.tell("uploaded", t, "", 0, "uploaded %d KiB to %s", len(p.Zip)>>10, t.Function)
-	return state{r.Code, aws.ToString(after.RevisionId)}, nil
+	return nil
 }
 
 // settle waits until a function, or a version of it, is neither being made nor
@@ -196,10 +192,11 @@ func (d *Deployer) settle(ctx context.Context, t Target, version string) (*lambd
 	}
 }
 
-// publish makes $LATEST a version, if it is still what was uploaded.
-func (d *Deployer) publish(ctx context.Context, t Target, p Package, s state) (string, error) {
+// publish makes $LATEST a version, if it still has the code that was uploaded.
+// Lambda does not publish twice what has not changed, so it may be repeated.
+func (d *Deployer) publish(ctx context.Context, t Target, p Package, code string) (string, error) {
 	out, err := d.cfg.Functions.PublishVersion(ctx, &lambda.PublishVersionInput{
-		FunctionName: &t.Function, CodeSha256: &s.code, RevisionId: &s.revision, Description: describe(p),
+		FunctionName: &t.Function, CodeSha256: &code, Description: describe(p),
 	})
 	var invalid *types.InvalidParameterValueException
 	if err != nil && (isStale(err) || errors.As(err, &invalid)) {
@@ -209,7 +206,7 @@ func (d *Deployer) publish(ctx context.Context, t Target, p Package, s state) (s
 		return "", fmt.Errorf("publish %s: %w", t.Function, err)
 	}
 	version := aws.ToString(out.Version)
-	if aws.ToString(out.CodeSha256) != s.code {
+	if aws.ToString(out.CodeSha256) != code {
 		return "", fmt.Errorf("publish %s: %w: version %s has other code than was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict, version)
 	}
 	if _, err := d.settle(ctx, t, version); err != nil {
@@ -256,6 +253,9 @@ func (d *Deployer) bring(ctx context.Context, t Target, r Result, steps Steps) (
 func (d *Deployer) create(ctx context.Context, t Target, version string) (Standing, error) {
 	out, err := d.cfg.Functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &t.Function, Name: &t.Alias, FunctionVersion: &version})
 	if isStale(err) {
+		if now, readErr := d.Status(ctx, t); readErr == nil && now.same(Standing{Version: version}) {
+			return now, nil // by a request that was repeated because its answer was lost
+		}
 		return Standing{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)
 	}
 	if err != nil {

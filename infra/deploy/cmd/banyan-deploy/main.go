@@ -1,0 +1,212 @@
+// Command banyan-deploy builds functions and brings them into use, one at a time:
+// see package deploy for what it promises, and --help for its verbs.
+//
+// Exit codes: 0 done, 1 it failed or was turned back, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"log/slog"
+
+	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/deploy"
+	"github.com/banyan-fig/banyan/infra/serving"
+)
+
+type grammar struct {
+	JSON bool `name:"json" help:"Tell what happens, and the result, as a line of JSON each." env:"BANYAN_DEPLOY_JSON"`
+
+	Build    buildCommand    `cmd:"" help:"Build functions reproducibly, with a manifest of SHA-256 sums."`
+	Deploy   deployCommand   `cmd:"" help:"Upload one function, publish a version, and move an alias to it in steps."`
+	Promote  promoteCommand  `cmd:"" help:"Go on with a deployment that was left, or (--from) take the version of another stage."`
+	Rollback rollbackCommand `cmd:"" help:"Move an alias back at once."`
+	Status   statusCommand   `cmd:"" help:"Tell where an alias stands."`
+	List     listCommand     `cmd:"" help:"Tell what runs where: functions, aliases, versions, weights, ages, commits."`
+}
+
+// target is an alias of a function.
+type target struct {
+	Function string `arg:"" help:"Name of the function."`
+	Alias    string `default:"live" env:"BANYAN_DEPLOY_ALIAS" help:"Alias, or stage: ${default} if not given."`
+}
+
+func (t target) of() deploy.Target { return deploy.Target{Function: t.Function, Alias: t.Alias} }
+
+// climbing is how an alias is moved.
+type climbing struct {
+	Steps       string        `default:"10,50,100" env:"BANYAN_DEPLOY_STEPS" help:"Shares of the invocations in percent, growing up to 100."`
+	Interval    time.Duration `default:"1m" env:"BANYAN_DEPLOY_INTERVAL" help:"How long the alarms are watched in each step, the last included."`
+	Poll        time.Duration `default:"5s" help:"Pause between two looks at the alarms."`
+	Alarm       []string      `help:"Alarm to watch, by name; may be repeated."`
+	AlarmPrefix string        `help:"Watch the alarms whose names begin so. Without --alarm: FUNCTION-."`
+	IgnoreAlarm []string      `help:"Alarm that may be raised; may be repeated."`
+	NoAlarms    bool          `help:"Watch nothing."`
+	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, instead of leaving the alias where it is."`
+	DryRun      bool          `help:"Read and tell, change nothing."`
+
+	steps deploy.Steps
+}
+
+// AfterApply checks what kong cannot.
+func (c *climbing) AfterApply() (err error) {
+	if c.Interval < 0 || c.Poll <= 0 {
+		return fmt.Errorf("--interval cannot be negative, --poll has to be more than 0")
+	}
+	if c.Interval == 0 {
+		c.Interval = -1
+	}
+	c.steps, err = deploy.ParseSteps(c.Steps)
+	return err
+}
+
+func (c climbing) config() deploy.Config {
+	return deploy.Config{
+		Watch:    deploy.Watch{Names: c.Alarm, Prefix: c.AlarmPrefix, Ignore: c.IgnoreAlarm, None: c.NoAlarms},
+		Interval: c.Interval, Poll: c.Poll, RollbackOnInterrupt: c.Back, DryRun: c.DryRun,
+	}
+}
+
+type buildCommand struct {
+	Root string   `default:"." type:"existingdir" help:"Root of the Go module."`
+	Out  string   `default:"dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
+	Arch []string `enum:"arm64,x86_64" default:"arm64,x86_64" help:"Architectures, as Lambda names them."`
+	Only []string `arg:"" optional:"" help:"Folders of functions, such as consumers/cmd/profile. All, if none is given."`
+}
+
+func (c *buildCommand) Run(ctx context.Context, s *screen) error {
+	m, err := deploy.Build{Root: c.Root, Out: c.Out, Packages: c.Only, Architectures: c.Arch}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return s.manifest(m)
+}
+
+type deployCommand struct {
+	target
+	climbing
+	Dist        string `default:"dist" env:"BANYAN_DEPLOY_DIST" help:"Folder that was built into."`
+	Package     string `help:"Name of the package. The end of the function's name, if not given: prod-profile is profile."`
+	Arch        string `enum:"arm64,x86_64" default:"arm64" env:"BANYAN_DEPLOY_ARCH" help:"Architecture: ${enum}."`
+	AllowLatest bool   `help:"Deploy although event source mappings read for $$LATEST."`
+}
+
+func (c *deployCommand) Run(ctx context.Context, s *screen) error {
+	p, err := deploy.Load(c.Dist, c.Function, c.Package, c.Arch)
+	if err != nil {
+		return err
+	}
+	cfg := c.config()
+	cfg.AllowLatest = c.AllowLatest
+	d, err := connect(ctx, cfg, s)
+	if err != nil {
+		return err
+	}
+	return s.result(d.Deploy(ctx, c.of(), p, c.steps))
+}
+
+type promoteCommand struct {
+	target
+	climbing
+	From string `help:"Stage whose version is taken."`
+}
+
+func (c *promoteCommand) Run(ctx context.Context, s *screen) error {
+	d, err := connect(ctx, c.config(), s)
+	if err != nil {
+		return err
+	}
+	if c.From != "" {
+		return s.result(d.PromoteFrom(ctx, c.of(), c.From, c.steps))
+	}
+	return s.result(d.Promote(ctx, c.of(), c.steps))
+}
+
+type rollbackCommand struct {
+	target
+	To     string `help:"Version to go to. The one before, if not given."`
+	DryRun bool   `help:"Read and tell, change nothing."`
+}
+
+func (c *rollbackCommand) Run(ctx context.Context, s *screen) error {
+	d, err := connect(ctx, deploy.Config{DryRun: c.DryRun}, s)
+	if err != nil {
+		return err
+	}
+	return s.result(d.Rollback(ctx, c.of(), c.To))
+}
+
+type statusCommand struct{ target }
+
+func (c *statusCommand) Run(ctx context.Context, s *screen) error {
+	d, err := connect(ctx, deploy.Config{}, s)
+	if err != nil {
+		return err
+	}
+	at, err := d.Status(ctx, c.of())
+	if err != nil {
+		return err
+	}
+	if at.Version == "" {
+		return fmt.Errorf("there is no alias %s", c.of())
+	}
+	return s.standing(c.of(), at)
+}
+
+type listCommand struct {
+	Prefix string `arg:"" optional:"" help:"Only functions whose names begin so."`
+}
+
+func (c *listCommand) Run(ctx context.Context, s *screen) error {
+	d, err := connect(ctx, deploy.Config{}, s)
+	if err != nil {
+		return err
+	}
+	all, err := d.List(ctx, c.Prefix)
+	if err != nil {
+		return err
+	}
+	return s.list(all)
+}
+
+// connect makes a deployer on the AWS of the environment. Control planes throttle
+// sooner than data planes and nobody waits behind them, so retries are more
+// patient than elsewhere.
+func connect(ctx context.Context, cfg deploy.Config, s *screen) (*deploy.Deployer, error) {
+	sdk, err := awssdk.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sdk.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 8, 5*time.Second })
+	}
+	cfg.Functions, cfg.Alarms, cfg.Progress = lambda.NewFromConfig(sdk), cloudwatch.NewFromConfig(sdk), s.progress
+	return deploy.New(cfg)
+}
+
+func command(stdout, stderr io.Writer) serving.Command {
+	g := new(grammar)
+	return serving.Command{
+		Name: "banyan-deploy",
+		Description: "Brings functions into use, one at a time, in steps that alarms turn back. " +
+			"Environment variables, memory and permissions are Terraform's; a deployment brings its last changes into use with the code. " +
+			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.",
+		Grammar: g,
+		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
+			parsed.BindTo(ctx, (*context.Context)(nil))
+			return parsed.Run(&screen{out: stdout, notes: stderr, json: g.JSON, now: time.Now})
+		},
+	}
+}
+
+func main() { command(os.Stdout, os.Stderr).Main() }

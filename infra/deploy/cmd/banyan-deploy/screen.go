@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/deploy"
+)
+
+// screen writes results to the standard output and, unless they are JSON too,
+// progress to the standard error.
+type screen struct {
+	out, notes io.Writer
+	json       bool
+	now        func() time.Time
+}
+
+func (s *screen) encode(v any) error {
+	if err := json.NewEncoder(s.out).Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+func (s *screen) print(format string, args ...any) error {
+	if _, err := fmt.Fprintf(s.out, format, args...); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+func (s *screen) progress(p deploy.Progress) {
+	if s.json {
+		_ = s.encode(p) // the result says so if nobody reads
+		return
+	}
+	fmt.Fprintf(s.notes, "%s  %s\n", s.now().Format(time.TimeOnly), p.Text)
+}
+
+// result tells where the alias stands, also after an error.
+func (s *screen) result(r deploy.Result, err error) error {
+	var failure string
+	if err != nil {
+		failure = err.Error()
+	}
+	if s.json {
+		return errors.Join(err, s.encode(struct {
+			deploy.Result
+			Error string `json:"error,omitempty"`
+		}{r, failure}))
+	}
+	if err != nil || r.DryRun {
+		return err
+	}
+	return s.print("%s is at %s\n", r.Target, r.To)
+}
+
+func (s *screen) standing(t deploy.Target, at deploy.Standing) error {
+	if s.json {
+		return s.encode(struct {
+			deploy.Target
+			deploy.Standing
+			Settled bool `json:"settled"`
+		}{t, at, at.Settled()})
+	}
+	if !at.Settled() {
+		return s.print("%s is between two: %s. If nobody is deploying it, go on with promote or back with rollback\n", t, at)
+	}
+	return s.print("%s is at %s\n", t, at)
+}
+
+func (s *screen) list(all []deploy.Running) error {
+	if s.json {
+		if all == nil {
+			all = []deploy.Running{}
+		}
+		return s.encode(all)
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FUNCTION\tALIAS\tVERSION\tWEIGHT\tAGE\tARCH\tCODE\tCOMMIT")
+	for _, r := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d %%\t%s\t%s\t%.12s\t%s\n", r.Function, r.Alias, r.Version, r.Percent, age(s.now(), r.Published), r.Architecture, r.Code, r.Commit)
+	}
+	return w.Flush()
+}
+
+// age is short enough for a column.
+func age(now, then time.Time) string {
+	if then.IsZero() {
+		return "?"
+	}
+	switch d := max(now.Sub(then), 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+func (s *screen) manifest(m deploy.Manifest) error {
+	if s.json {
+		return s.encode(m)
+	}
+	for _, a := range m.Packages {
+		if err := s.print("%s  %s  %d KiB\n", a.SHA256, a.File, a.Size>>10); err != nil {
+			return err
+		}
+	}
+	return nil
+}
