@@ -70,3 +70,65 @@ func TestSubject(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysTakeTurns: through the steps of a rotation, whatever step another process
+// is at, one ahead or behind, every token that somebody holds is good; and at the
+// end those of the old key are not.
+func TestKeysTakeTurns(t *testing.T) {
+	key := func(c string) string { return strings.Repeat(c, token.MinSecret) }
+	steps := []string{key("a"), key("a") + "\n" + key("b"), key("b") + "\r\n" + key("a") + "\n", key("b")}
+	at := func(secret string) *token.Tokens {
+		tokens, err := token.New(token.Config{Secret: secret0})
+		if err == nil {
+			err = tokens.Change([]byte(secret))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tokens
+	}
+	good := func(secret, issuer string) bool {
+		issued, err := at(issuer).Issue("ada")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issued)
+		got, err := at(secret).Subject(r)
+		return err == nil && got == "ada"
+	}
+	for i := range steps {
+		for j := max(0, i-1); j <= min(i+1, len(steps)-1); j++ {
+			tokenOfTheOldKey := i == 3 && j < 2
+			if good(steps[i], steps[j]) == tokenOfTheOldKey {
+				t.Errorf("a token of step %d at step %d: good is %t", j, i, !tokenOfTheOldKey)
+			}
+		}
+	}
+	if good(steps[3], steps[0]) || good(steps[0], steps[3]) {
+		t.Error("a token of a key that is not there is good")
+	}
+}
+
+var secret0 = []byte("00000000000000000000000000000000")
+
+func TestBadSecretChangesNothing(t *testing.T) {
+	tokens, err := token.New(token.Config{Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := tokens.Issue("ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "\n", string(secret) + "\nshort", strings.Repeat(string(secret)+"\n", token.MaxKeys+1), string(secret) + "\n\n" + string(secret)} {
+		if err := tokens.Change([]byte(bad)); !errors.Is(err, token.ErrSecret) || strings.Contains(err.Error(), "0123") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+issued)
+	if got, err := tokens.Subject(r); err != nil || got != "ada" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,21 +14,35 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
 )
 
 // databaseFlags name the database of a command that looks into it.
 type databaseFlags struct {
-	MongodbURI string `name:"mongodb-uri" help:"The database, named in the path." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI string `name:"mongodb-uri" help:"The database, named in the path, or a reference to its URI (ssm:/name, secret:name), whose changes are followed." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+}
+
+// open opens the database; end leaves it.
+func (f *databaseFlags) open(ctx context.Context) (db *mongo.Database, end func() error, err error) {
+	settings := config.NewSettings()
+	if db, err = legacydb.Connect(ctx, settings, f.MongodbURI, slog.Default()); err != nil {
+		settings.Close()
+		return nil, nil, err
+	}
+	return db, func() error {
+		defer settings.Close()
+		return closeIn(db.Client().Disconnect)
+	}, nil
 }
 
 // within opens the database for as long as do takes.
 func (f *databaseFlags) within(ctx context.Context, do func(*mongo.Database) error) error {
-	db, err := legacydb.Open(ctx, f.MongodbURI)
+	db, end, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(db), closeIn(db.Client().Disconnect))
+	return errors.Join(do(db), end())
 }
 
 // choice says which of what a collection of refused ones holds.

@@ -10,7 +10,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
@@ -38,11 +37,11 @@ type worker struct {
 // run opens both sides, works until ctx ends or the worker gives up, and sends
 // what is left.
 func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Logger, prepare func(*mongo.Database, outlet) (worker, error)) (err error) {
-	db, err := legacydb.Open(ctx, f.MongodbURI)
+	db, leave, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeIn(db.Client().Disconnect)) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	p, err := f.Stream.openToInsist(ctx)
 	if err != nil {
 		return err

@@ -20,13 +20,14 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 // commands is the command line.
 type commands struct {
-	MongodbURI string `name:"mongodb-uri" help:"The legacy database." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI string `name:"mongodb-uri" help:"The legacy database, or a reference to its URI (ssm:/name, secret:name), whose changes are followed." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 
 	Serve    serve        `cmd:"" help:"Answer the old mobile API."`
 	Import   importUsers  `cmd:"" help:"Load users from a mongoexport file in extended JSON: one a line, or an array."`
@@ -36,10 +37,11 @@ type commands struct {
 
 // env is what every command works with.
 type env struct {
-	db     *mongo.Database
-	log    *slog.Logger
-	out    io.Writer // results, for machines
-	screen *screen   // progress, for people
+	settings *config.Settings
+	db       *mongo.Database
+	log      *slog.Logger
+	out      io.Writer // results, for machines
+	screen   *screen   // progress, for people
 }
 
 func main() {
@@ -53,12 +55,14 @@ func main() {
 }
 
 func run(ctx context.Context, parsed *kong.Context, uri string, log *slog.Logger) (err error) {
-	db, err := legacydb.Open(ctx, uri)
+	settings := config.NewSettings()
+	defer settings.Close()
+	db, err := legacydb.Connect(ctx, settings, uri, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Client().Disconnect(context.WithoutCancel(ctx))) }()
-	e := &env{db: db, log: log, out: os.Stdout, screen: newScreen(os.Stderr)}
+	e := &env{settings: settings, db: db, log: log, out: os.Stdout, screen: newScreen(os.Stderr)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(e)
 }

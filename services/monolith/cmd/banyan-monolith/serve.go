@@ -22,18 +22,14 @@ type serve struct {
 	AdminListen  string        `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
 	UsersURL     string        `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
 	EventsStream string        `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes, better given by the environment; or a reference to it (ssm:/name, secret:name), whose changes are followed." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 	TokenLife    time.Duration `help:"How long a token is good for." default:"24h"`
-}
-
-func (c *serve) tokens() token.Config {
-	return token.Config{Secret: []byte(c.JwtSecret), Life: c.TokenLife}
 }
 
 // Validate is called by kong.
 func (c *serve) Validate() error {
-	if err := c.tokens().Validate(); err != nil {
-		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
+	if err := token.ValidateSetting(c.JwtSecret); err != nil {
+		return err
 	}
 	if err := (client.Config{BaseURL: c.UsersURL}).Validate(); err != nil {
 		return fmt.Errorf("--users-url: %w", err)
@@ -43,10 +39,11 @@ func (c *serve) Validate() error {
 
 // Run serves until ctx ends, then lets requests end and flushes the last events.
 func (c *serve) Run(ctx context.Context, e *env) (err error) {
-	tokens, err := token.New(c.tokens())
+	tokens, stop, err := token.Open(ctx, e.settings, c.JwtSecret, c.TokenLife, e.log)
 	if err != nil {
 		return err
 	}
+	defer stop()
 	people, err := client.New(client.Config{BaseURL: c.UsersURL})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/services/timeline"
 	"github.com/banyan-fig/banyan/services/token"
@@ -24,15 +25,12 @@ import (
 type command struct {
 	Listen    string `help:"Address to serve on." default:"127.0.0.1:8083" env:"TIMELINE_LISTEN"`
 	Table     string `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
-	JwtSecret string `help:"Secret of the tokens, at least 32 bytes. Better given by the environment." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	JwtSecret string `help:"Secret of the tokens, at least 32 bytes, better given by the environment; or a reference to it (ssm:/name, secret:name), whose changes are followed." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 }
 
 // Validate is called by kong.
 func (c *command) Validate() error {
-	if err := (token.Config{Secret: []byte(c.JwtSecret)}).Validate(); err != nil {
-		return fmt.Errorf("BANYAN_JWT_SECRET: %w", err)
-	}
-	return nil
+	return token.ValidateSetting(c.JwtSecret)
 }
 
 func main() { newCommand().Main() }
@@ -46,10 +44,13 @@ func newCommand() serving.Command {
 }
 
 func (c *command) serve(ctx context.Context, log *slog.Logger) error {
-	tokens, err := token.New(token.Config{Secret: []byte(c.JwtSecret)})
+	settings := config.NewSettings()
+	defer settings.Close()
+	tokens, stop, err := token.Open(ctx, settings, c.JwtSecret, 0, log)
 	if err != nil {
 		return err
 	}
+	defer stop()
 	client, err := connect(ctx, c.Table)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -32,7 +33,7 @@ const leaveTimeout = 10 * time.Second
 type command struct {
 	Listen       string `help:"Address of the API." default:"127.0.0.1:8081" env:"USERS_LISTEN"`
 	AdminListen  string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8082" env:"USERS_ADMIN_LISTEN"`
-	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith, or a reference to its URI (ssm:/name, secret:name), whose changes are followed." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 	ControlTable string `help:"DynamoDB table with the ownership records." default:"banyan-control" env:"BANYAN_CONTROL_TABLE"`
 	Table        string `help:"DynamoDB table of the users." default:"users" env:"USERS_TABLE"`
 	UniqueTable  string `help:"DynamoDB table of the e-mails in use." default:"users-unique" env:"USERS_UNIQUE_TABLE"`
@@ -46,6 +47,7 @@ type command struct {
 
 // parts is what a running service is made of, in the order of its making.
 type parts struct {
+	settings  *config.Settings
 	db        *mongo.Database
 	publisher *kinesis.Publisher
 	member    *ownership.Member
@@ -90,7 +92,8 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 		return err
 	}
 	tables := awsdynamodb.NewFromConfig(sdk)
-	if p.db, err = legacydb.Open(ctx, c.MongodbURI); err != nil {
+	p.settings = config.NewSettings()
+	if p.db, err = legacydb.Connect(ctx, p.settings, c.MongodbURI, log); err != nil {
 		return err
 	}
 	if p.publisher, err = stream.Open(ctx, sdk, c.EventsStream); err != nil {
@@ -151,5 +154,6 @@ func (p *parts) close(ctx context.Context) error {
 	if p.db != nil {
 		errs = append(errs, p.db.Client().Disconnect(ctx))
 	}
+	p.settings.Close()
 	return errors.Join(errs...)
 }
