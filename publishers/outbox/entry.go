@@ -80,6 +80,11 @@ func (e *entry) event(doc bson.Raw, o *origin) (told events.Event, err error) {
 		}
 		told, err = events.Decode(e.data)
 	}
+	if err == nil {
+		if _, err = told.Payload(); errors.Is(err, events.ErrUnknownType) {
+			err = nil
+		}
+	}
 	if err != nil {
 		return told, fmt.Errorf("%w: %w", errEntry, err)
 	}

@@ -150,6 +150,7 @@ func TestEntriesThatAreNoEvents(t *testing.T) {
 		"2^53":                         least(bson.E{Key: "data", Value: int64(1) << 53}),
 		"store it as a text":           least(bson.E{Key: "data", Value: bson.A{-int64(1) << 60}}),
 		"the year -":                   least(bson.E{Key: "data", Value: bson.DateTime(math.MinInt64 / 2)}),
+		"parsing time":                 least(bson.E{Key: "data", Value: bson.D{{Key: "joinedAt", Value: "yesterday"}}}),
 		"event is 32-bit integer":      least(bson.E{Key: "event", Value: 1}),
 		"not JSON":                     least(bson.E{Key: "event", Value: "x"}),
 	} {

@@ -63,6 +63,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"old specversion":           {`{}`, head("ce-specversion", "ce-specversion", "0.3"), 400, "specversion"},
 		"no data":                   {``, binary("1"), 400, "data: required"},
 		"not JSON":                  {`{"a":`, binary("1"), 400, "data: "},
+		"unfit":                     {`{"joinedAt":"yesterday"}`, binary("1"), 400, "data: it does not fit user.joined version 1: parsing time"},
 		"two values":                {`{}{}`, binary("1"), 400, "data: "},
 		"fetch's default":           {`{}`, head("content-type", "content-type", "text/plain;charset=UTF-8"), 415, "only JSON is carried"},
 		"key twice":                 {`{}`, append(binary("1"), "ce-partitionkey", "bob"), 400, "partitionkey: given twice"},

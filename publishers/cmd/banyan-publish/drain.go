@@ -37,6 +37,9 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 		ctx, cancel = context.WithTimeout(ctx, c.GiveUpAfter)
 		defer cancel()
 	}
+	if err := exists(ctx, c.Spool); err != nil {
+		return err // before the stream is asked
+	}
 	to, err := c.Stream.openToInsist(ctx)
 	if err != nil {
 		return err
@@ -45,7 +48,7 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 	keep := keepSpoolFlags{Spool: c.Spool}
 	cfg := keep.config(&c.Stream, log)
 	cfg.LockTimeout = lockTimeout
-	s, err := openExisting(ctx, cfg)
+	s, err := openSpool(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -48,8 +48,14 @@ func closeIn(closer func(context.Context) error) error {
 
 // openExisting does not make a spool where there is none.
 func openExisting(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
-	if _, err := spool.Inspect(ctx, cfg.Path, spool.InspectOptions{Entries: -1, Refused: -1, Keys: -1}); err != nil {
+	if err := exists(ctx, cfg.Path); err != nil {
 		return nil, err
 	}
 	return openSpool(ctx, cfg)
+}
+
+// exists tells why there is no spool at path.
+func exists(ctx context.Context, path string) error {
+	_, err := spool.Inspect(ctx, path, spool.InspectOptions{Entries: -1, Refused: -1, Keys: -1})
+	return err
 }
