@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,15 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
 )
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	goleak.VerifyTestMain(m, goleak.Cleanup(cleanUp))
-}
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run the simulation with this seed only")
@@ -60,7 +55,7 @@ func TestSimulation(t *testing.T) {
 type simulation struct {
 	*world
 	seed    uint64
-	random  *rand.Rand
+	random  *lockedRandom
 	calm    bool // no faults any more
 	actors  []*actor
 	number  int
@@ -75,6 +70,20 @@ type simulation struct {
 	dupes   int
 	recurse time.Duration
 }
+
+// lockedRandom is shared by the test and the handlers.
+type lockedRandom struct {
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (r *lockedRandom) draw(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.random.IntN(n)
+}
+
+func (s *simulation) draw(n int) int { return s.random.draw(n) }
 
 type alarm struct {
 	name  string
@@ -93,14 +102,14 @@ func simulate(t *testing.T, seed uint64) {
 			Visibility: 30 * time.Second, Wait: 5 * time.Second,
 			StaleAfter: []time.Duration{time.Minute, 12 * time.Second}[seed%2],
 		}),
-		seed: seed, random: rand.New(rand.NewPCG(seed, 4)),
+		seed: seed, random: &lockedRandom{random: rand.New(rand.NewPCG(seed, 4))},
 		recurse: []time.Duration{-1, 15 * time.Second, 40 * time.Second}[seed%3],
 		sent:    map[string]string{}, handled: map[string]bool{}, buried: map[string]bool{}, polled: map[string]time.Time{},
 	}
 	for i := range 4 {
 		s.alarms = append(s.alarms, &alarm{fmt.Sprintf("depth-%d", i), "OK"})
 	}
-	s.picks = s.random.IntN
+	s.picks = s.random.draw
 	s.world.watch, s.world.effect = s.onRequest, s.onEffect
 	for step := range simulationSteps {
 		synctest.Wait()
@@ -125,12 +134,12 @@ func (s *simulation) step() {
 	if now := time.Now(); now.After(s.next) {
 		s.next = now.Add(time.Minute)
 		s.restart()
-		if !s.calm && s.random.IntN(3) == 0 {
+		if !s.calm && s.draw(3) == 0 {
 			s.restart() // two at once
 		}
 	}
 	pending := s.pending()
-	switch n := s.random.IntN(100); {
+	switch n := s.draw(100); {
 	case n < 4 && !s.calm:
 		s.produce()
 	case n < 7 && !s.calm:
@@ -141,9 +150,9 @@ func (s *simulation) step() {
 		s.disturb()
 	case n < 35 && s.deliver():
 	case len(pending) == 0 || n < 45:
-		time.Sleep(time.Duration(s.random.IntN(4000)) * time.Millisecond)
+		time.Sleep(time.Duration(s.draw(4000)) * time.Millisecond)
 	default:
-		r := pending[s.random.IntN(len(pending))]
+		r := pending[s.draw(len(pending))]
 		s.pass(r, s.verdict(r))
 	}
 }
@@ -152,10 +161,10 @@ func (s *simulation) verdict(r *request) verdict {
 	if !s.calm && r.service == "dynamodb" && time.Now().Before(r.actor.cut) {
 		return lostBefore
 	}
-	if s.calm || s.random.IntN(8) > 0 {
+	if s.calm || s.draw(8) > 0 {
 		return served
 	}
-	return verdict(1 + s.random.IntN(3))
+	return verdict(1 + s.draw(3))
 }
 
 // run starts an actor.
@@ -179,39 +188,41 @@ func (s *simulation) restart() {
 
 // produce sends messages; one in six is poison.
 func (s *simulation) produce() {
-	for range 1 + s.random.IntN(12) {
-		kind := "good"
-		if s.random.IntN(6) == 0 {
-			kind = "poison"
-		}
+	var kinds []string // before anybody is woken up, who draws too
+	for range 1 + s.draw(12) {
+		kinds = append(kinds, []string{"poison", "good"}[min(s.draw(6), 1)])
+	}
+	for _, kind := range kinds {
 		body := fmt.Sprintf("%s-%d", kind, len(s.sent))
 		out, err := s.mail().SendMessage(context.Background(), &sqs.SendMessageInput{QueueUrl: aws.String(queueURL), MessageBody: &body})
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		s.mu.Lock()
 		s.sent[*out.MessageId] = body
+		s.mu.Unlock()
 	}
 }
 
 // flip changes an alarm's state and tells so: once, twice or, rarely, never, and
 // in any order.
 func (s *simulation) flip() {
-	a := s.alarms[s.random.IntN(len(s.alarms))]
+	a := s.alarms[s.draw(len(s.alarms))]
 	old := a.state
 	for a.state == old {
-		a.state = []string{"OK", "ALARM", "INSUFFICIENT_DATA"}[s.random.IntN(3)]
+		a.state = []string{"OK", "ALARM", "INSUFFICIENT_DATA"}[s.draw(3)]
 	}
 	time.Sleep(time.Millisecond)
 	n := notification{alarmEvent(a.name, old, a.state, time.Now()), a.state == "ALARM"}
-	for range []int{0, 1, 1, 1, 1, 2, 2, 3}[s.random.IntN(8)] {
+	for range []int{0, 1, 1, 1, 1, 2, 2, 3}[s.draw(8)] {
 		s.told = append(s.told, n)
 	}
 }
 
 func (s *simulation) notify() {
-	i := s.random.IntN(len(s.told))
+	i := s.draw(len(s.told))
 	n := s.told[i]
-	if s.calm || s.random.IntN(4) > 0 {
+	if s.calm || s.draw(4) > 0 {
 		s.told = slices.Delete(s.told, i, i+1)
 	}
 	s.run("scale", sqsloop.Turn{}, timeout, func(a *actor) {
@@ -229,20 +240,20 @@ func (s *simulation) disturb() {
 	if len(s.actors) == 0 {
 		return
 	}
-	a := s.actors[len(s.actors)-1-s.random.IntN(min(8, len(s.actors)))]
-	switch s.random.IntN(5) {
+	a := s.actors[len(s.actors)-1-s.draw(min(8, len(s.actors)))]
+	switch s.draw(5) {
 	case 0:
 		s.kill(a)
 	case 4:
-		a.cut = time.Now().Add(time.Duration(s.random.IntN(60)) * time.Second)
+		a.cut = time.Now().Add(time.Duration(s.draw(60)) * time.Second)
 	case 1, 2:
 		s.mu.Lock()
-		a.frozen = time.Now().Add(time.Duration(s.random.IntN(150)) * time.Second)
+		a.frozen = time.Now().Add(time.Duration(s.draw(150)) * time.Second)
 		s.mu.Unlock()
 	case 3:
 		s.mu.Lock()
 		if n := len(s.events); n > 0 {
-			i := s.random.IntN(n)
+			i := s.draw(n)
 			s.events = slices.Delete(s.events, i, i+1)
 		}
 		s.mu.Unlock()
@@ -263,9 +274,9 @@ func (s *simulation) deliver() bool {
 		s.mu.Unlock()
 		return false
 	}
-	i := due[s.random.IntN(len(due))]
+	i := due[s.draw(len(due))]
 	e := s.events[i]
-	if s.calm || s.random.IntN(5) > 0 {
+	if s.calm || s.draw(5) > 0 {
 		s.events = slices.Delete(s.events, i, i+1)
 	}
 	s.mu.Unlock()
@@ -295,11 +306,12 @@ func (s *simulation) poll(a *actor, e event) {
 // handle is slow now and then, and fails on poison always and otherwise at times.
 func (s *simulation) handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
 	s.mu.Lock()
-	slow, fails := time.Duration(s.random.IntN(300))*time.Millisecond, s.random.IntN(8) == 0 && !s.calm
-	if s.random.IntN(6) == 0 && !s.calm {
-		slow = time.Duration(s.random.IntN(100)) * time.Second
-	}
+	calm := s.calm
 	s.mu.Unlock()
+	slow, fails := time.Duration(s.draw(300))*time.Millisecond, s.draw(8) == 0 && !calm
+	if s.draw(6) == 0 && !calm {
+		slow = time.Duration(s.draw(100)) * time.Second
+	}
 	select {
 	case <-time.After(slow):
 	case <-ctx.Done():
@@ -381,8 +393,8 @@ func (s *simulation) check(step int) {
 // recover lets everything settle without faults: the loops must all be there,
 // once each, and every message handled or kept.
 func (s *simulation) recover() {
-	s.calm = true
 	s.mu.Lock()
+	s.calm = true
 	for _, a := range s.actors {
 		a.frozen = time.Time{}
 	}
