@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := line.Record{MessageType: line.Data, Owner: "123456789012", LogGroup: "/aws/lambda/f", LogStream: "2026/11/22/[$LATEST]ab",
-		LogEvents: line.Events{{"1", 1432826855000, "a"}, {"2", 1432826855001, "b"}}}
+		LogEvents: line.Events{{ID: "1", Timestamp: 1432826855000, Message: "a"}, {ID: "2", Timestamp: 1432826855001, Message: "b"}}}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("%+v, want %+v", r, want)
 	}
