@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ type spooled struct {
 
 	mu        sync.Mutex
 	publisher *kinesis.Publisher // nil until the stream was found
+	missing   error              // why it was not
 }
 
 func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, log *slog.Logger) (*spooled, error) {
@@ -77,8 +79,8 @@ func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, lo
 func (s *spooled) forward(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		p, err := find(ctx, s.cfg)
+		s.found(p, err)
 		if err == nil {
-			s.setPublisher(p)
 			return s.Drain(ctx, p)
 		}
 		if failures == 0 && ctx.Err() == nil {
@@ -92,10 +94,10 @@ func (s *spooled) forward(ctx context.Context) error {
 	return nil
 }
 
-func (s *spooled) setPublisher(p *kinesis.Publisher) {
+func (s *spooled) found(p *kinesis.Publisher, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.publisher = p
+	s.publisher, s.missing = p, err
 }
 
 func (s *spooled) stream() *kinesis.Publisher {
@@ -121,13 +123,24 @@ func (s *spooled) ready() error {
 	return nil
 }
 
+// lastFailure begins the end of a message.
+const lastFailure = "; last failure: "
+
 // lastError is why nothing is passed on, as the end of a message.
-func (s *spooled) lastError(st spool.Status) string { return lastError(st, s.stream()) }
+func (s *spooled) lastError(st spool.Status) string {
+	s.mu.Lock()
+	p, missing := s.publisher, s.missing
+	s.mu.Unlock()
+	if missing != nil {
+		return lastFailure + missing.Error()
+	}
+	return lastError(st, p)
+}
 
 func lastError(st spool.Status, p *kinesis.Publisher) string {
 	switch {
 	case st.Failing:
-		return "; last failure: " + st.LastError
+		return lastFailure + st.LastError
 	case p != nil:
 		return failing(p)
 	}
@@ -217,10 +230,11 @@ func (s *spooled) metrics() outletMetrics {
 		all.Publisher = publisherMetricsOf(p.Stats())
 	}
 	st := s.Status()
+	why := strings.TrimPrefix(s.lastError(st), lastFailure)
 	all.Spool = &spoolMetrics{
 		Events: st.Events, Bytes: st.Bytes, MaxBytes: st.MaxBytes, FileBytes: st.FileBytes, OldestMS: milliseconds(st.OldestAge),
 		Pending: st.Pending, Waiting: st.Waiting, InFlight: st.InFlight, Refused: st.Refused, TakenIn: st.TakenIn,
-		Forwarded: st.Forwarded, Failing: st.Failing, LastError: st.LastError, Salvages: len(st.Salvages),
+		Forwarded: st.Forwarded, Failing: why != "", LastError: why, Salvages: len(st.Salvages),
 	}
 	return all
 }

@@ -73,7 +73,12 @@ func TestStartsWithoutTheStream(t *testing.T) {
 	if code, _, stderr := w.run(nil, "spool", "drain", "--spool="+file); code != 1 || !strings.Contains(stderr, "in use") {
 		t.Errorf("drain beside the sidecar: %d %s", code, stderr)
 	}
-	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") || !strings.Contains(p.log(), "banyan-publish spool drain") {
+	w.eventually("told", func() bool {
+		var metrics serveMetrics
+		_, text := w.admin(p, "/metrics.json")
+		return json.Unmarshal([]byte(text), &metrics) == nil && metrics.Spool.Failing && strings.Contains(metrics.Spool.LastError, "connection refused")
+	})
+	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") || !strings.Contains(p.log(), "banyan-publish spool drain; last failure") {
 		t.Errorf("exit code %d: %s", code, p.log())
 	}
 	code, stdout, stderr := w.run(nil, "spool", "inspect", "--json", "--spool="+file)

@@ -79,7 +79,7 @@ func (f *streamFlags) openToInsist(ctx context.Context) (*kinesis.Publisher, err
 func failing(p *kinesis.Publisher) string {
 	for _, shard := range p.Stats().PerShard {
 		if shard.Failing != "" {
-			return "; last failure: " + shard.Failing
+			return lastFailure + shard.Failing
 		}
 	}
 	return ""
