@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	alarms map[string]alarm
+	series map[string]*series
 }
 
 // New makes a server without alarms.
@@ -64,13 +66,15 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch sandbox: options of CBOR: %w", err)
 	}
-	s := &Server{cfg: cfg, encode: encode, alarms: map[string]alarm{}}
+	s := &Server{cfg: cfg, encode: encode, alarms: map[string]alarm{}, series: map[string]*series{}}
 	s.operations = map[string]func([]byte) (any, error){
 		"PutMetricAlarm":    operation(s.putMetricAlarm),
 		"PutCompositeAlarm": operation(s.putCompositeAlarm),
 		"DescribeAlarms":    operation(s.describeAlarms),
 		"SetAlarmState":     operation(s.setAlarmState),
 		"DeleteAlarms":      operation(s.deleteAlarms),
+		"PutMetricData":     operation(s.putMetricData),
+		"GetMetricData":     operation(s.getMetricData),
 	}
 	return s, nil
 }
@@ -109,7 +113,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.Method != http.MethodPost || r.Header.Get("Smithy-Protocol") != protocol || !known || do == nil {
 		return nil, awsjson.NotImplemented(fmt.Sprintf("%s %s of CloudWatch in the protocol %q", r.Method, r.URL.Path, r.Header.Get("Smithy-Protocol")))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := unpacked(w, r)
 	if err != nil {
 		return nil, awsjson.Errorf("SerializationException", "reading the request: %v", err)
 	}
@@ -117,6 +121,19 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return do(body)
+}
+
+// unpacked reads a body, which the SDK packs where it is large.
+func unpacked(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var body io.Reader = http.MaxBytesReader(w, r.Body, maxBody)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		packed, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, err
+		}
+		body = http.MaxBytesReader(w, packed, maxBody)
+	}
+	return io.ReadAll(body)
 }
 
 func (s *Server) fail(operation string) error {

@@ -32,7 +32,7 @@ func (st *stream) describe() streamDescription {
 		StreamCreationTimestamp: awsjson.At(st.created),
 		RetentionPeriodHours:    int(st.retention / time.Hour),
 		EncryptionType:          "NONE",
-		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{[]string{}}},
+		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{append([]string{}, st.monitored...)}},
 	}
 }
 

@@ -129,6 +129,8 @@ func (s *Server) operations() map[string]awsjson.Operation {
 		"UpdateMaxRecordSize":           awsjson.Op(s.updateMaxRecordSize),
 		"IncreaseStreamRetentionPeriod": awsjson.Op(s.increaseRetention),
 		"DecreaseStreamRetentionPeriod": awsjson.Op(s.decreaseRetention),
+		"EnableEnhancedMonitoring":      awsjson.Op(s.enableMonitoring),
+		"DisableEnhancedMonitoring":     awsjson.Op(s.disableMonitoring),
 		"AddTagsToStream":               awsjson.Op(s.addTagsToStream),
 		"RemoveTagsFromStream":          awsjson.Op(s.removeTagsFromStream),
 		"ListTagsForStream":             awsjson.Op(s.listTagsForStream),

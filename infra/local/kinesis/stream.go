@@ -35,6 +35,7 @@ type stream struct {
 	maxRecord int // bytes, key included
 	tags      map[string]string
 	scaled    []time.Time // the last UpdateShardCount calls
+	monitored []string    // shard-level metrics that are wanted
 
 	clock  uint64   // nanoseconds since 1970, never twice the same
 	shards []*shard // by number, closed ones until their records expire

@@ -54,7 +54,7 @@ func (t states) replace(ctx context.Context, stream string, s State) (State, err
 	s.Version++
 	in := &dynamodb.PutItemInput{
 		TableName: &t.table, Item: s.item(stream), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		ConditionExpression: aws.String("attribute_not_exists(stream)"),
+		ConditionExpression: aws.String("attribute_not_exists(version)"),
 	}
 	if before > 0 {
 		in.ConditionExpression = aws.String("version = :before")
