@@ -53,7 +53,8 @@ tofu() {
 	echo "tofu $verb: $SECONDS s"
 }
 
-check() { (cd "$root" && "$go" test -count=1 -run "$1" ./infra/terraform/test); }
+# check runs tests; it prints what they say is skipped, and why they fail.
+check() { (cd "$root" && "$go" test -count=1 -v -run "$1" ./infra/terraform/test | grep -vE '^(=== |--- PASS|PASS)'); }
 
 (cd "$root" && packages && "$go" build -o "$work/front-server" ./infra/terraform/test/front)
 "$work/front-server" "$BANYAN_CONFORMANCE_LAMBDA" "$work/front" &
@@ -74,6 +75,8 @@ VARS
 tofu init
 tofu apply -auto-approve -parallelism=40
 check '^TestPeerMade'
-tofu plan -detailed-exitcode
+tofu plan -out=plan.bin
+(cd "$example" && "$TOFU" show -json plan.bin) >"$work/plan.json"
+check '^TestPeerPlan'
 tofu destroy -auto-approve -parallelism=40
 check '^TestPeerGone'

@@ -47,17 +47,16 @@ module "timeline_service" {
   alarm_topic_arns  = local.alarms
 
   environment = {
-    TIMELINE_LISTEN = "0.0.0.0:8083"
-    TIMELINE_TABLE  = module.table["timeline"].name
+    TIMELINE_LISTEN   = "0.0.0.0:8083"
+    TIMELINE_TABLE    = module.table["timeline"].name
+    BANYAN_JWT_SECRET = module.config.references["jwt-secret"]
   }
-  secrets              = { BANYAN_JWT_SECRET = module.config.parameter_arns["jwt-secret"] }
-  secrets_kms_key_arns = [module.config.kms_key_arn]
 
-  statements = [{
+  statements = concat([{
     sid       = "ReadModel"
     actions   = ["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"]
     resources = [module.table["timeline"].arn]
-  }]
+  }], module.config.reading["jwt-secret"])
 }
 
 module "users_service" {
@@ -82,9 +81,8 @@ module "users_service" {
     USERS_UNIQUE_TABLE   = module.table["users-unique"].name
     USERS_OUTBOX_TABLE   = module.users_outbox.name
     EVENTS_STREAM        = module.stream.name
+    MONGODB_URI          = module.config.references["mongodb-uri"] # a rotated one is taken up without a restart
   }
-  secrets              = { MONGODB_URI = module.config.mongodb_secret_arn }
-  secrets_kms_key_arns = [module.config.kms_key_arn]
 
   statements = concat([
     {
@@ -118,7 +116,7 @@ module "users_service" {
       ]
       resources = [module.users_outbox.arn]
     },
-  ], module.stream.publishing)
+  ], module.stream.publishing, module.config.reading["mongodb-uri"])
 }
 
 module "proxy" {

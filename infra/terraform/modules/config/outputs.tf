@@ -16,26 +16,29 @@ output "mongodb_secret_arn" {
   value       = one(aws_secretsmanager_secret.mongodb[*].arn)
 }
 
+locals {
+  parameters = merge(aws_ssm_parameter.setting, aws_ssm_parameter.secret)
+  words      = { for name in concat(keys(var.settings), tolist(var.secrets)) : name => replace(title(replace(name, "/[^a-zA-Z0-9]/", " ")), " ", "") }
+}
+
+output "references" {
+  description = "What a program is given for a value that it reads by itself, and anew when it changes, by name: a reference as package config knows it. The MongoDB URI is mongodb-uri."
+  value = merge(
+    { for name, parameter in local.parameters : name => "ssm:${parameter.name}" },
+    { for secret in aws_secretsmanager_secret.mongodb : "mongodb-uri" => "secret:${secret.name}" },
+  )
+}
+
 output "reading" {
-  description = "The rights of who reads all of it while running, for the statements of a function or container. Give fewer resources to whoever needs less."
-  value = concat(
-    [{
-      sid       = "Decrypt"
-      actions   = ["kms:Decrypt"]
-      resources = [aws_kms_key.this.arn]
-    }],
-    length(var.settings) + length(var.secrets) == 0 ? [] : [{
-      sid     = "Parameters"
-      actions = ["ssm:GetParameter", "ssm:GetParameters"]
-      resources = concat(
-        [for name in sort(keys(var.settings)) : aws_ssm_parameter.setting[name].arn],
-        [for name in sort(tolist(var.secrets)) : aws_ssm_parameter.secret[name].arn],
-      )
-    }],
-    var.mongodb == null ? [] : [{
-      sid       = "MongoDB"
-      actions   = ["secretsmanager:GetSecretValue"]
-      resources = aws_secretsmanager_secret.mongodb[*].arn
-    }],
+  description = "The rights of who reads a value by its reference, by name, for the statements of a function or container."
+  value = merge(
+    { for name, parameter in local.parameters : name => concat(
+      [{ sid = "Read${local.words[name]}", actions = ["ssm:GetParameters"], resources = [parameter.arn] }],
+      contains(var.secrets, name) ? [{ sid = "Decrypt${local.words[name]}", actions = ["kms:Decrypt"], resources = [aws_kms_key.this.arn] }] : [],
+    ) },
+    { for secret in aws_secretsmanager_secret.mongodb : "mongodb-uri" => [
+      { sid = "ReadMongodbUri", actions = ["secretsmanager:GetSecretValue"], resources = [secret.arn] },
+      { sid = "DecryptMongodbUri", actions = ["kms:Decrypt"], resources = [aws_kms_key.this.arn] },
+    ] },
   )
 }

@@ -14,7 +14,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "balancer" {
   for_each = local.balancer_alarms
 
-  alarm_name          = "${var.name}-${each.key}"
+  alarm_name          = "${var.name}-service-${each.key}"
   alarm_description   = each.value.why
   namespace           = "AWS/ApplicationELB"
   metric_name         = each.value.metric
@@ -30,7 +30,7 @@ resource "aws_cloudwatch_metric_alarm" "balancer" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "cpu" {
-  alarm_name          = "${var.name}-cpu"
+  alarm_name          = "${var.name}-service-cpu"
   alarm_description   = "Tasks are busier than scaling out can help: the most tasks run, or one request takes too much."
   namespace           = "AWS/ECS"
   metric_name         = "CPUUtilization"

@@ -45,7 +45,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  alarm_name          = "${var.name}-${each.key}"
+  alarm_name          = "${var.name}-stream-${each.key}"
   alarm_description   = each.value.why
   namespace           = "AWS/Kinesis"
   metric_name         = each.value.metric

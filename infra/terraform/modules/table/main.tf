@@ -89,7 +89,7 @@ locals {
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
-  alarm_name          = "${var.name}-${each.key}"
+  alarm_name          = "${var.name}-table-${each.key}"
   alarm_description   = each.value.why
   evaluation_periods  = 2
   threshold           = each.value.threshold
