@@ -177,7 +177,7 @@ func (l *lease) update(ctx context.Context, change func() any) error {
 
 // acquire waits until the lease is ours.
 func (f *Follower) acquire(ctx context.Context) (*lease, *checkpoint, error) {
-	l := f.cfg.newLease()
+	l, standby := f.cfg.newLease(), false
 	for attempt := 0; ; attempt++ {
 		row, err := l.take(ctx)
 		switch {
@@ -191,6 +191,10 @@ func (f *Follower) acquire(ctx context.Context) (*lease, *checkpoint, error) {
 			return l, row, nil
 		}
 		if err == nil {
+			if !standby {
+				standby = true
+				f.cfg.Log.Info("standing by: another process is following", "name", f.cfg.Name)
+			}
 			attempt = 0
 		}
 		if err := f.pause(ctx, max(backoff(attempt), f.cfg.Lease/8)); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
 // databaseFlags name the database of a command that looks into it.
@@ -128,8 +129,8 @@ func (a *asides) printJSON(w io.Writer) error {
 
 // keyText is a document key as people know it.
 func keyText(key bson.Raw) string {
-	if id := key.Lookup("_id"); !id.IsZero() {
-		return strings.Trim(id.String(), `"`)
+	if text, err := bsonjson.Text(key.Lookup("_id")); err == nil {
+		return text
 	}
 	return key.String()
 }

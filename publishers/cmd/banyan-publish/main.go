@@ -2,9 +2,14 @@
 // themselves:
 //
 //	serve   takes CloudEvents over HTTP from an app in any language (the sidecar)
-//	spool   looks into what is kept on disk, and drains it
-//	relay   publishes what was written to an outbox in MongoDB
-//	changes publishes document changes of MongoDB as events, by a mapping
+//	spool   looks into what is kept on disk (inspect), and sends it (drain)
+//	relay   publishes what was written to an outbox in MongoDB (run)
+//	changes publishes document changes of MongoDB as events, by a mapping (run);
+//	        forget makes its next start the first
+//
+// What cannot be published is kept by the last three: spool inspect, relay refused
+// and changes refused show it with the reason, redrive tries it again when that is
+// mended, and discard gives it up.
 //
 // Every flag can also be an environment variable, which --help names, or a key of
 // the YAML file given with --config, named like the flag without its dashes; a flag
