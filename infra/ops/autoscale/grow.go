@@ -136,12 +136,13 @@ func (s Shard) middle() *big.Int {
 	return half.Add(half, s.First)
 }
 
-var space, _ = new(big.Float).SetString("340282366920938463463374607431768211456") // 2^128
+// space is how many hash keys there are.
+const space = 1 << 128
 
 // share is the part of all hash keys that a shard has, from 0 to 1.
 func (s Shard) share() float64 { return fraction(s.width()) }
 
 func fraction(n *big.Int) float64 {
-	f, _ := new(big.Float).Quo(new(big.Float).SetInt(n), space).Float64()
-	return f
+	f, _ := n.Float64()
+	return f / space
 }
