@@ -142,6 +142,7 @@ func (w *world) loops(n int) {
 // Regression: two scale-downs that both see two loops reach zero. Two are left of
 // three, since somebody has deleted a token by hand, and both alarms are over.
 func TestTwoScaleDownsReachZero(t *testing.T) {
+	t.Parallel()
 	for faults := range 2 {
 		t.Run(fmt.Sprint("faults=", faults), func(t *testing.T) {
 			explore(t, func(t *testing.T, choose chooser) {

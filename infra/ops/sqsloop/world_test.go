@@ -45,9 +45,14 @@ type world struct {
 	dynamodb http.Handler
 	sqs      http.Handler
 	queue    sqsloop.Queue
-	others   int // actors that played alone
-	ids      int // made for actors
-	picks    func(n int) int
+	clients  struct {
+		db     *dynamodb.Client
+		sqs    *sqs.Client
+		lambda *lambda.Client
+	}
+	others int // actors that played alone
+	ids    int // made for actors
+	picks  func(n int) int
 
 	mu       sync.Mutex
 	waiting  []*request
@@ -109,6 +114,9 @@ func newWorld(t *testing.T, q sqsloop.Queue) *world {
 	}
 	q.URL = queueURL
 	w := &world{t: t, dynamodb: dynamodbsandbox.New(dynamodbsandbox.Config{}), sqs: queues, queue: q}
+	w.clients.db = dynamodb.NewFromConfig(w.config("http://dynamodb.local"))
+	w.clients.sqs = sqs.NewFromConfig(w.config("http://sqs.local"))
+	w.clients.lambda = lambda.NewFromConfig(w.config("http://lambda.local"))
 	ctx := context.Background()
 	if _, err := w.db().CreateTable(ctx, sqsloop.CreateTableInput(table)); err != nil {
 		t.Fatal(err)
@@ -135,11 +143,9 @@ func (w *world) config(base string) aws.Config {
 	}
 }
 
-func (w *world) db() *dynamodb.Client {
-	return dynamodb.NewFromConfig(w.config("http://dynamodb.local"))
-}
-func (w *world) mail() *sqs.Client      { return sqs.NewFromConfig(w.config("http://sqs.local")) }
-func (w *world) lambda() *lambda.Client { return lambda.NewFromConfig(w.config("http://lambda.local")) }
+func (w *world) db() *dynamodb.Client   { return w.clients.db }
+func (w *world) mail() *sqs.Client      { return w.clients.sqs }
+func (w *world) lambda() *lambda.Client { return w.clients.lambda }
 
 // newActor makes one with so much time.
 func (w *world) newActor(name string, timeout time.Duration) *actor {
