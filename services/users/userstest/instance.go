@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 // Instance is a running users service with both stores.
 type Instance struct {
 	URL     string
+	Handler http.Handler // what serves there
 	Member  *ownership.Member
 	Control *ownership.Table
 }
@@ -55,9 +57,10 @@ func NewInstance(t *testing.T, db *mongo.Database, tables *awsdynamodb.Client, p
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(users.NewHandler(service, users.HandlerConfig{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}))
+	handler := users.NewHandler(service, users.HandlerConfig{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return &Instance{URL: server.URL, Member: member, Control: control}
+	return &Instance{URL: server.URL, Handler: handler, Member: member, Control: control}
 }
 
 // newStore keeps events as the service does. The outbox is made.

@@ -1,0 +1,198 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Target is an API, wherever it runs.
+type Target interface {
+	// Do sends a request whose URL has only a path and query.
+	Do(r *http.Request) (*http.Response, error)
+}
+
+// Handler is an API in this process.
+func Handler(h http.Handler) Target { return direct{h} }
+
+type direct struct{ handler http.Handler }
+
+func (d direct) Do(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	r.RequestURI = r.URL.RequestURI()
+	d.handler.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// URL is an API at an address, such as "https://users.stage.example". Its
+// connections are closed with the test.
+func URL(t testing.TB, base string) Target {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(transport.CloseIdleConnections)
+	return remote{strings.TrimSuffix(base, "/"), &http.Client{Transport: transport, Timeout: requestTimeout}}
+}
+
+type remote struct {
+	base   string
+	client *http.Client
+}
+
+func (r remote) Do(req *http.Request) (*http.Response, error) {
+	whole, err := http.NewRequestWithContext(req.Context(), req.Method, r.base+req.URL.RequestURI(), req.Body)
+	if err != nil {
+		return nil, err
+	}
+	whole.Header, whole.ContentLength = req.Header, req.ContentLength
+	return r.client.Do(whole)
+}
+
+// Bounds of waiting.
+const (
+	requestTimeout = 20 * time.Second
+	patience       = 30 * time.Second // for what becomes visible later
+	firstPause     = 5 * time.Millisecond
+	longestPause   = 2 * time.Second
+)
+
+// request is one request of a case.
+type request struct {
+	method, path, body string
+	token              string
+	header             map[string]string
+}
+
+// reply is a whole answer.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// read decodes the body.
+func (r reply) read(t testing.TB, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.body), into); err != nil {
+		t.Fatalf("%v in %.300s", err, r.body)
+	}
+}
+
+// passing are the statuses of a moment. All requests of the cases bear repeating.
+var passing = map[int]bool{http.StatusTooManyRequests: true, http.StatusBadGateway: true, http.StatusServiceUnavailable: true, http.StatusGatewayTimeout: true}
+
+// ask sends a request, again where it was refused for a moment.
+func ask(t testing.TB, to Target, r request) (answer reply) {
+	t.Helper()
+	Eventually(t, r.method+" "+r.path, func(ctx context.Context) error {
+		var err error
+		if answer, err = once(ctx, to, r); err == nil && passing[answer.status] {
+			err = fmt.Errorf("status %d: %.300s", answer.status, answer.body)
+		}
+		return err
+	})
+	return answer
+}
+
+func once(ctx context.Context, to Target, r request) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, r.path, bytes.NewBufferString(r.body))
+	if err != nil {
+		return reply{}, err
+	}
+	if r.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	for name, value := range r.header {
+		req.Header.Set(name, value)
+	}
+	res, err := to.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, res.Header, string(text)}, err
+}
+
+// Eventually tries until there is no error, with growing pauses, half a minute at
+// most; then it fails the test with the last one.
+func Eventually(t testing.TB, what string, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %s: %v", what, patience, err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// run names what one run of a case makes.
+type run struct {
+	t  testing.TB
+	id string
+}
+
+func newRun(t testing.TB) run {
+	r := run{t, strings.ToLower(rand.Text()[:12])}
+	t.Logf("what this run makes is named %q", r.id)
+	return r
+}
+
+// email is one that cannot be anybody's (RFC 2606).
+func (r run) email(who string) string { return "acceptance+" + r.id + "-" + who + "@example.invalid" }
+
+// name shows what may be deleted.
+func (r run) name(who string) string { return "Acceptance " + r.id + " " + who }
+
+// mark is for texts that stay.
+func (r run) mark() string { return "made by the acceptance test " + r.id + ", may be deleted" }
+
+// password is kept by nobody.
+func (r run) password() string { return rand.Text() }
+
+// expect fails the test unless the status is right and the body has all parts.
+func (r run) expect(what string, got reply, status int, parts ...string) {
+	r.t.Helper()
+	if got.status != status {
+		r.t.Fatalf("%s: status %d, want %d: %.300s", what, got.status, status, got.body)
+	}
+	for _, part := range parts {
+		if !strings.Contains(got.body, part) {
+			r.t.Errorf("%s: %.300s has no %s", what, got.body, part)
+		}
+	}
+}
+
+// problem expects an application/problem+json.
+func (r run) problem(what string, got reply, status int, kind string) {
+	r.t.Helper()
+	r.expect(what, got, status, `"/problems/`+kind+`"`)
+	if contentType := got.header.Get("Content-Type"); contentType != "application/problem+json" {
+		r.t.Errorf("%s: content type %q", what, contentType)
+	}
+}
+
+// object is JSON of it.
+func object(members map[string]any) string {
+	text, err := json.Marshal(members)
+	if err != nil {
+		panic(err) // the cases send nothing but texts
+	}
+	return string(text)
+}
