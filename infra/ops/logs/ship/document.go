@@ -14,7 +14,7 @@ import (
 
 // document is what is indexed. Its members are those of opensearch.Template.
 type document struct {
-	Timestamp time.Time      `json:"@timestamp"`
+	Timestamp string         `json:"@timestamp"`
 	Message   string         `json:"message"`
 	Log       place          `json:"log"`
 	Account   string         `json:"account,omitempty"`
@@ -131,11 +131,14 @@ func (s *Shipper) entry(o origin, n int, e line.Event) *entry {
 
 func (s *Shipper) document(o origin, n int, e line.Event) document {
 	return document{
-		Timestamp: timeOf(e), Message: e.Message, Account: o.log.Owner,
+		Timestamp: timeOf(e).Format(milliseconds), Message: e.Message, Account: o.log.Owner,
 		Function: line.Function(o.log.LogGroup, o.log.LogStream),
 		Log:      place{ID: e.ID, Group: o.log.LogGroup, Stream: o.log.LogStream, Offset: offset(o.sequence, n)},
 	}
 }
+
+// milliseconds is a form that also sorts as a text.
+const milliseconds = "2006-01-02T15:04:05.000Z"
 
 // timeOf is the event's time; what no calendar has becomes 1970, in an index of
 // its own.

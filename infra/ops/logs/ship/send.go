@@ -37,6 +37,7 @@ func (b *batch) settled(x *entry) {
 	if x.state == pending {
 		return
 	}
+	delete(b.ids, x.item.ID)
 	b.gaps.note(x)
 	if x.state == created {
 		b.report.note(x)

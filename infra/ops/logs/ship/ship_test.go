@@ -182,7 +182,7 @@ func TestDocument(t *testing.T) {
 	first := docs[0]
 	for path, want := range map[string]string{
 		"message": structured, "level": "INFO", "msg": "applied", "correlation_id": "c-1", "causation_id": "e-1", "function": "timeline",
-		"@timestamp": "2026-11-22T01:00:00Z", "log.group": "/aws/lambda/timeline", "log.stream": "2026/11/22/[$LATEST]ab", "account": "1",
+		"@timestamp": "2026-11-22T01:00:00.000Z", "log.group": "/aws/lambda/timeline", "log.stream": "2026/11/22/[$LATEST]ab", "account": "1",
 	} {
 		if got := first.Text(path); got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)
@@ -216,6 +216,22 @@ func TestDoubledDeliveryIsOne(t *testing.T) {
 		t.Errorf("documents %v", got)
 	}
 	w.want(t, map[string]float64{"LogEvents": 8, "LogCreated": 3, "LogDoubled": 5})
+}
+
+// TestSecondCopyTakesNoPlace: of two copies in one request the first counts, even
+// if it is put off and the second would not have been.
+func TestSecondCopyTakesNoPlace(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(t, bulktest.Faults{Item429: 0.5, Seed: seed})
+		one, two := delivery(t, "g", "s", "a", "b"), delivery(t, "g", "s", "c", "d")
+		w.hand(t, batchOf(one, two, one))
+		docs := w.server.Documents()
+		slices.SortFunc(docs, func(a, b bulktest.Document) int { return strings.Compare(a.Text("log.offset"), b.Text("log.offset")) })
+		if got := messages(docs); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+			t.Errorf("seed %d: %v", seed, got)
+		}
+		w.want(t, map[string]float64{"LogEvents": 6, "LogCreated": 4, "LogDoubled": 2})
+	}
 }
 
 // TestSameIDInAnotherStream is another event.

@@ -53,7 +53,7 @@ func (s *Shipper) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (
 	}
 	work, cancel := s.workTime(ctx)
 	defer cancel()
-	b := &batch{Shipper: s, ctx: work}
+	b := &batch{Shipper: s, ctx: work, ids: map[string]bool{}}
 	b.report.Records = len(e.Records)
 	unsettled, err := b.ship(e.Records)
 	s.tell(ctx, b, err)
@@ -80,6 +80,7 @@ type batch struct {
 	*Shipper
 	ctx     context.Context // ends when nothing more is to be tried
 	waiting []*entry        // for the next request, in order
+	ids     map[string]bool // of those that wait
 	bytes   int
 	letters []letter // of what cannot be shipped
 	gaps    gaps
@@ -146,8 +147,14 @@ func (b *batch) record(i int, r awsevents.KinesisEventRecord) error {
 }
 
 // add puts an entry into the next request, after sending one that it would make
-// too large.
+// too large. A second copy in one request is left out: if the first were put off,
+// the second would take its place, behind lines that are later.
 func (b *batch) add(x *entry) error {
+	if b.ids[x.item.ID] {
+		b.report.Doubled++
+		return nil
+	}
+	b.ids[x.item.ID] = true
 	b.waiting = append(b.waiting, x)
 	b.bytes += x.item.Size()
 	if x.cut {
