@@ -11,6 +11,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -56,7 +57,7 @@ func TestInsistWaitsForAStreamThatIsGone(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	contains(t, p.Flush(canceled()), "2 events", "ResourceNotFoundException", "create it")
-	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: aws.Int32(1)}); err != nil {
+	if err := streamtest.Create(w.ctx, w.client, stream, 1); err != nil {
 		t.Fatal(err)
 	}
 	flush(t, p)

@@ -19,9 +19,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/aggregate"
 	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 )
@@ -49,10 +49,9 @@ func newWorld(t *testing.T, shards int32, cfg sandbox.Config) *world {
 		t.Fatal(err)
 	}
 	w := serve(t, server)
-	if _, err := w.client.CreateStream(w.ctx, &awskinesis.CreateStreamInput{StreamName: aws.String(stream), ShardCount: &shards}); err != nil {
+	if err := streamtest.Create(w.ctx, w.client, stream, shards); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitActive()
 	return w
 }
 
@@ -73,30 +72,14 @@ func within(t testing.TB, d time.Duration) context.Context {
 func newClient(t testing.TB, url string) *awskinesis.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
-	return awskinesis.New(awskinesis.Options{
-		BaseEndpoint: &url,
-		Region:       "eu-west-1",
-		HTTPClient:   &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
+	return streamtest.NewClient(url, transport)
 }
 
 func (w *world) awaitActive() {
 	w.t.Helper()
-	for range 1000 {
-		out, err := w.client.DescribeStreamSummary(w.ctx, &awskinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		if out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	if err := streamtest.AwaitActive(w.ctx, w.client, stream); err != nil {
+		w.t.Error(err)
 	}
-	w.t.Error("the stream does not become ACTIVE")
 }
 
 func (w *world) publisher(cfg kinesis.Config) *kinesis.Publisher {
@@ -212,68 +195,19 @@ func (f found) record() publisherstest.Record {
 	return publisherstest.Record{PartitionKey: f.key, Data: []byte(f.data)}
 }
 
-// stored is a record with the shard that it lies in.
-type stored struct {
-	shard *shard
-	types.Record
-}
-
-func (s stored) position() events.Position { return events.Position{Sequence: *s.SequenceNumber} }
-
 // read returns everything on the stream in the order of positions.
 func (w *world) read() (all []found) {
 	w.t.Helper()
-	var records []stored
+	records, err := streamtest.Records(w.ctx, w.client, stream)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	shards := make(map[string]*shard)
 	for _, s := range w.shards() {
-		records = append(records, w.readShard(s)...)
+		shards[s.id] = s
 	}
-	slices.SortFunc(records, func(a, b stored) int {
-		if a.position().Before(b.position()) {
-			return -1
-		}
-		return 1 // no two are equal
-	})
 	for _, r := range records {
-		all = w.unpack(all, r)
-	}
-	return all
-}
-
-func (w *world) readShard(s *shard) (all []stored) {
-	w.t.Helper()
-	it, err := w.client.GetShardIterator(w.ctx, &awskinesis.GetShardIteratorInput{
-		StreamName: aws.String(stream), ShardId: &s.id, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for next := it.ShardIterator; next != nil; {
-		out, err := w.client.GetRecords(w.ctx, &awskinesis.GetRecordsInput{ShardIterator: next})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, r := range out.Records {
-			all = append(all, stored{s, r})
-		}
-		if next = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
-	}
-	return all
-}
-
-func (w *world) unpack(all []found, r stored) []found {
-	w.t.Helper()
-	plain := !aggregate.IsAggregate(r.Data)
-	err := aggregate.Each(r.Data, func(sub int, rec aggregate.Record) error {
-		if plain {
-			rec.PartitionKey = *r.PartitionKey
-		}
-		all = append(all, found{r.shard, events.Position{Sequence: *r.SequenceNumber, Sub: sub}, rec.PartitionKey, string(rec.Data)})
-		return nil
-	})
-	if err != nil {
-		w.t.Fatal(err)
+		all = append(all, found{shards[r.Shard], r.Position, r.PartitionKey, string(r.Data)})
 	}
 	return all
 }

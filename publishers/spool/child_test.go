@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/publishers"
+	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
@@ -91,7 +93,7 @@ func obey(text string) error {
 
 func drainInto(ctx context.Context, s *spool.Spool, endpoint string, working *sync.WaitGroup) error {
 	p, err := kinesis.New(ctx, kinesis.Config{
-		Client: newClient(endpoint, nil), Stream: stream, Linger: time.Millisecond, AggregateBytes: 2000,
+		Client: streamtest.NewClient(endpoint, &http.Transport{MaxIdleConnsPerHost: 16}), Stream: stream, Linger: time.Millisecond, AggregateBytes: 2000,
 		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, Insist: true,
 	})
 	if err != nil {

@@ -4,13 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers"
@@ -19,20 +15,6 @@ import (
 )
 
 const stream = "facts"
-
-func newClient(url string, transport *http.Transport) *awskinesis.Client {
-	if transport == nil {
-		transport = &http.Transport{MaxIdleConnsPerHost: 16}
-	}
-	return awskinesis.New(awskinesis.Options{
-		BaseEndpoint: &url,
-		Region:       "eu-west-1",
-		HTTPClient:   &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
-}
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 

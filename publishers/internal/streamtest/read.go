@@ -44,24 +44,32 @@ func Read(ctx context.Context, client *kinesis.Client, stream string) ([]events.
 // Records returns everything on a stream, de-aggregated, in the order of
 // positions.
 func Records(ctx context.Context, client *kinesis.Client, stream string) ([]Record, error) {
-	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: &stream})
-	if err != nil {
-		return nil, err
-	}
-	var all []Record
-	for _, s := range shards.Shards {
-		if all, err = readShard(ctx, client, stream, *s.ShardId, all); err != nil {
-			return nil, fmt.Errorf("read %s: %w", *s.ShardId, err)
+	var all []stored
+	input := &kinesis.ListShardsInput{StreamName: &stream}
+	for {
+		shards, err := client.ListShards(ctx, input)
+		if err != nil {
+			return nil, err
 		}
+		for _, s := range shards.Shards {
+			if all, err = readShard(ctx, client, stream, *s.ShardId, all); err != nil {
+				return nil, fmt.Errorf("read %s: %w", *s.ShardId, err)
+			}
+		}
+		if shards.NextToken == nil {
+			return unpack(all)
+		}
+		input = &kinesis.ListShardsInput{NextToken: shards.NextToken}
 	}
-	slices.SortFunc(all, func(a, b Record) int {
-		return cmp.Or(cmp.Compare(len(a.Position.Sequence), len(b.Position.Sequence)),
-			cmp.Compare(a.Position.Sequence, b.Position.Sequence), a.Position.Sub-b.Position.Sub)
-	})
-	return all, nil
 }
 
-func readShard(ctx context.Context, client *kinesis.Client, stream, shard string, all []Record) ([]Record, error) {
+// stored is a record of the stream with the shard that it lies in.
+type stored struct {
+	shard string
+	types.Record
+}
+
+func readShard(ctx context.Context, client *kinesis.Client, stream, shard string, all []stored) ([]stored, error) {
 	begin, err := client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
 		StreamName: &stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 	})
@@ -74,9 +82,7 @@ func readShard(ctx context.Context, client *kinesis.Client, stream, shard string
 			return nil, err
 		}
 		for _, r := range out.Records {
-			if all, err = unpack(shard, r, all); err != nil {
-				return nil, err
-			}
+			all = append(all, stored{shard, r})
 		}
 		if at = out.NextShardIterator; len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
 			break
@@ -85,14 +91,22 @@ func readShard(ctx context.Context, client *kinesis.Client, stream, shard string
 	return all, nil
 }
 
-func unpack(shard string, r types.Record, all []Record) ([]Record, error) {
-	whole := !aggregate.IsAggregate(r.Data)
-	err := aggregate.Each(r.Data, func(sub int, one aggregate.Record) error {
-		if whole {
-			one.PartitionKey = *r.PartitionKey
-		}
-		all = append(all, Record{shard, events.Position{Sequence: *r.SequenceNumber, Sub: sub}, one.PartitionKey, one.Data})
-		return nil
+func unpack(all []stored) (records []Record, err error) {
+	slices.SortFunc(all, func(a, b stored) int {
+		return cmp.Or(cmp.Compare(len(*a.SequenceNumber), len(*b.SequenceNumber)), cmp.Compare(*a.SequenceNumber, *b.SequenceNumber))
 	})
-	return all, err
+	for _, r := range all {
+		whole := !aggregate.IsAggregate(r.Data)
+		err := aggregate.Each(r.Data, func(sub int, one aggregate.Record) error {
+			if whole {
+				one.PartitionKey = *r.PartitionKey
+			}
+			records = append(records, Record{r.shard, events.Position{Sequence: *r.SequenceNumber, Sub: sub}, one.PartitionKey, one.Data})
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", *r.SequenceNumber, err)
+		}
+	}
+	return records, nil
 }
