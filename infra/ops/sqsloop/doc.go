@@ -159,7 +159,8 @@
 //	messages    n/b x (2 x sqs + request + s x M x gbSecond)
 //
 // In dollars a month, for 128 MB, batches of 10 that take 0.1 s, at the prices of
-// us-east-1 in cost.go ([Load] computes it, and a test prints this table):
+// us-east-1 in infra/capacity/prices.yaml as of November 2026 (package cost
+// computes it, and a test prints this table):
 //
 //	messages      loops   loop     mapping
 //	        0     1         4.65      0.26
