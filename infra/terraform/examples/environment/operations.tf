@@ -1,10 +1,10 @@
-# The operations functions. The janitor is wanted once in a region, not in each
-# environment; the autoscaler and the loops have something to do where there are
-# provisioned streams, and queues that Lambda's own mapping cannot read.
+# Operations functions. The janitor is wanted once in a region, not in each
+# environment, and so is log-shipping, which needs an OpenSearch domain; keep-warm
+# and sqs-loop are for functions and queues that this environment has none of.
 
 locals {
   operation = {
-    for function in ["janitor", "sqsloop", "sqsloop-restart", "sqsloop-scale-down", "sqsloop-scale-up", "stream-autoscaler"] : function => {
+    for function in ["janitor", "stream-autoscaler"] : function => {
       package          = { zip = "${var.functions}/${function}.zip" }
       alarm_topic_arns = local.alarms
     }
