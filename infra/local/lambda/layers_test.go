@@ -2,6 +2,7 @@ package lambda_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,16 +134,16 @@ func TestProvisionedConcurrency(t *testing.T) {
 
 // TestAPIFaults: calls other than invocations fail as the plan says.
 func TestAPIFaults(t *testing.T) {
-	next := fault.Fault{}
+	var next atomic.Uint32 // the kind of the next one
 	w := newWorld(t, sandbox.Config{APIFault: func(operation, resource string) fault.Fault {
 		if operation != "DeleteFunction" || resource != "f" {
 			return fault.Fault{}
 		}
-		return next
+		return fault.Fault{Kind: fault.Kind(next.Load()), Delay: time.Millisecond}
 	}})
 	w.function("f", 3, nil)
 	remove := func(kind fault.Kind) error {
-		next = fault.Fault{Kind: kind, Delay: time.Millisecond}
+		next.Store(uint32(kind))
 		_, err := w.lambda.DeleteFunction(t.Context(), &lambda.DeleteFunctionInput{FunctionName: aws.String("f")})
 		return err
 	}
