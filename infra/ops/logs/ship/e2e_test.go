@@ -190,7 +190,7 @@ func (a *account) createGroup(name string, streams ...string) {
 // until nothing fails.
 func (a *account) subscribe() {
 	a.t.Helper()
-	s, err := subscribe.New(a.logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: 5})
+	s, err := subscribe.New(a.logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ type Config struct {
 	// RetentionGrace is the age below which a group's retention is left to
 	// whoever made it; 0 means an hour.
 	RetentionGrace time.Duration
-	// Rate is how many requests are made in a second; 0 means 3.
+	// Rate is how many requests are made in a second; 0 means 3, -1 as many as
+	// can be.
 	Rate float64
 	// Reserve is the time before the deadline of an invocation at which nothing
 	// more is begun; 0 means 5 s.
@@ -74,8 +75,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("log-subscriber: RoleARN is %q: the ARN of the role for CloudWatch Logs is wanted", c.RoleARN)
 	case c.RetentionDays != 0 && !slices.Contains(retentions, c.RetentionDays):
 		return fmt.Errorf("log-subscriber: RetentionDays is %d: 0 or one of %v is wanted", c.RetentionDays, retentions)
-	case c.Rate < 0 || c.Rate > maxRate:
-		return fmt.Errorf("log-subscriber: Rate is %g: more than 0 and at most %d is wanted", c.Rate, maxRate)
+	case c.Rate < 0 && c.Rate != -1 || c.Rate > maxRate:
+		return fmt.Errorf("log-subscriber: Rate is %g: more than 0 and at most %d is wanted, or -1", c.Rate, maxRate)
 	case c.RetentionGrace < 0 || c.Reserve < 0 || c.MaxFailures < 0 || c.Conflicts < 0 || c.Pause < 0:
 		return errors.New("log-subscriber: RetentionGrace, Reserve, MaxFailures, Conflicts and Pause must not be negative")
 	}

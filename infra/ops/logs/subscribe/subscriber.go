@@ -70,9 +70,12 @@ func New(logs Logs, functions Functions, cfg Config) (*Subscriber, error) {
 	if cfg.Intn == nil {
 		cfg.Intn = rand.IntN
 	}
+	limit := rate.Limit(cfg.Rate)
+	if cfg.Rate < 0 {
+		limit = rate.Inf
+	}
 	return &Subscriber{
-		cfg: cfg, logs: logs, functions: functions,
-		pace: rate.NewLimiter(rate.Limit(cfg.Rate), 1), mutex: make(chan struct{}, 1),
+		cfg: cfg, logs: logs, functions: functions, pace: rate.NewLimiter(limit, 1), mutex: make(chan struct{}, 1),
 	}, nil
 }
 

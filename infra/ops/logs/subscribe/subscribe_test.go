@@ -1,0 +1,366 @@
+package subscribe_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	streamARN = "arn:aws:kinesis:us-east-1:000000000000:stream/logs"
+	roleARN   = "arn:aws:iam::000000000000:role/logs"
+)
+
+// fakeReaders tells who reads the stream: the sandbox's functions have no log group
+// of their own.
+type fakeReaders struct {
+	arn, group string
+	err        error
+}
+
+func (r *fakeReaders) ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error) {
+	return &lambda.ListEventSourceMappingsOutput{EventSourceMappings: []lambdatypes.EventSourceMappingConfiguration{{FunctionArn: &r.arn}}}, r.err
+}
+
+func (r *fakeReaders) GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error) {
+	return &lambda.GetFunctionConfigurationOutput{LoggingConfig: &lambdatypes.LoggingConfig{LogGroup: &r.group}}, nil
+}
+
+// account is a sandbox.
+type account struct {
+	t      *testing.T
+	box    *local.Sandbox
+	logs   *cloudwatchlogs.Client
+	lambda *lambda.Client
+}
+
+func newAccount(t *testing.T, plan string, seed uint64) *account {
+	t.Helper()
+	faults, err := fault.Parse(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Faults: faults, Seed: seed, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	box.Faults().Switch(false)
+	a := &account{t: t, box: box}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, Credentials: credentials.NewStaticCredentialsProvider("l", "l", "")}
+	for _, kv := range box.Env() {
+		if url, ok := strings.CutPrefix(kv, "AWS_ENDPOINT_URL="); ok {
+			cfg.BaseEndpoint = &url
+		}
+	}
+	a.logs, a.lambda = cloudwatchlogs.NewFromConfig(cfg, subscribe.Options), lambda.NewFromConfig(cfg)
+	for _, stream := range []string{"logs", "other"} {
+		if err := box.CreateStream(t.Context(), stream, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a
+}
+
+func (a *account) create(names ...string) {
+	a.t.Helper()
+	for _, name := range names {
+		if _, err := a.logs.CreateLogGroup(a.t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name}); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+func (a *account) filter(group, name, stream string) {
+	a.t.Helper()
+	_, err := a.logs.PutSubscriptionFilter(a.t.Context(), &cloudwatchlogs.PutSubscriptionFilterInput{
+		LogGroupName: &group, FilterName: &name, FilterPattern: aws.String(""), RoleArn: aws.String(roleARN),
+		DestinationArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/" + stream),
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// filters are "name>stream" of a group, sorted.
+func (a *account) filters(group string) (all []string) {
+	a.t.Helper()
+	out, err := a.logs.DescribeSubscriptionFilters(a.t.Context(), &cloudwatchlogs.DescribeSubscriptionFiltersInput{LogGroupName: &group})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for _, f := range out.SubscriptionFilters {
+		all = append(all, *f.FilterName+">"+(*f.DestinationArn)[strings.LastIndex(*f.DestinationArn, "/")+1:])
+	}
+	return all
+}
+
+func (a *account) retention(group string) int32 {
+	a.t.Helper()
+	out, err := a.logs.DescribeLogGroups(a.t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return aws.ToInt32(out.LogGroups[0].RetentionInDays)
+}
+
+func (a *account) subscriber(change ...func(*subscribe.Config)) *subscribe.Subscriber {
+	a.t.Helper()
+	cfg := subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return 0 }}
+	for _, c := range change {
+		c(&cfg)
+	}
+	s, err := subscribe.New(a.logs, a.lambda, cfg)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+const ours = "banyan-log-shipper>logs"
+
+func TestBackFill(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/aws/lambda/a", "/aws/lambda/log-shipper", "/aws/OpenSearchService/domains/d/audit-logs", "/ecs/full", "/ecs/half", "/ecs/moved", "/ecs/theirs", "/vpc/flow")
+	for range 60 { // more than a page
+		a.create(fmt.Sprintf("/zzz/%d", time.Now().UnixNano()))
+	}
+	a.filter("/ecs/full", "x", "other")
+	a.filter("/ecs/full", "y", "other")
+	a.filter("/ecs/half", "x", "other")
+	a.filter("/ecs/moved", "banyan-log-shipper", "other")
+	a.filter("/ecs/theirs", "by-hand", "logs")
+	s := a.subscriber(func(c *subscribe.Config) { c.Exclude = []string{"/vpc/*", "/zzz/*"} })
+	r := s.BackFill(t.Context())
+	if r.Stopped != subscribe.Done || r.Seen != 68 || r.Subscribed != 3 || !slices.Equal(r.Full, []string{"/ecs/full"}) || r.Failures > 0 {
+		t.Errorf("%+v", r)
+	}
+	for group, want := range map[string][]string{
+		"/aws/lambda/a": {ours}, "/aws/lambda/log-shipper": nil, "/aws/OpenSearchService/domains/d/audit-logs": nil, "/vpc/flow": nil,
+		"/ecs/full": {"x>other", "y>other"}, "/ecs/half": {ours, "x>other"}, "/ecs/moved": {ours}, "/ecs/theirs": {"by-hand>logs"},
+	} {
+		if got := a.filters(group); !slices.Equal(got, want) {
+			t.Errorf("%s has %v, want %v", group, got, want)
+		}
+	}
+	if again := s.BackFill(t.Context()); again.Subscribed != 0 || again.Seen != 68 {
+		t.Errorf("again: %+v", again)
+	}
+}
+
+// TestWhoReadsTheStreamIsLeftAlone whatever its name is; and while that cannot be
+// known, nothing is subscribed.
+func TestWhoReadsTheStreamIsLeftAlone(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/aws/lambda/a", "/aws/lambda/somebody", "/custom/group")
+	r := &fakeReaders{err: &types.ServiceUnavailableException{}}
+	s, err := subscribe.New(a.logs, r, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.BackFill(t.Context()); got.Stopped != subscribe.Failed || got.Subscribed > 0 {
+		t.Errorf("%+v", got)
+	}
+	r.err = nil
+	r.arn, r.group = "arn:aws:lambda:us-east-1:000000000000:function:somebody:live", "/custom/group"
+	if got := s.BackFill(t.Context()); got.Stopped != subscribe.Done || got.Subscribed != 1 {
+		t.Errorf("%+v", got)
+	}
+	if a.filters("/aws/lambda/a") == nil || a.filters("/aws/lambda/somebody") != nil || a.filters("/custom/group") != nil {
+		t.Error("a group of the function that reads the stream was subscribed")
+	}
+}
+
+// TestThrottled: the back-fill ends quietly, goes on at its place, and is through
+// in the end; conflicts are tried again.
+func TestThrottled(t *testing.T) {
+	for seed := range uint64(2) {
+		a := newAccount(t, "logs.* throttle=0.12 partial=0.2 internal=0.01", seed)
+		var names []string
+		for i := range 12 {
+			names = append(names, fmt.Sprintf("/g/%02d", i))
+		}
+		a.create(names...)
+		a.box.Faults().Switch(true)
+		s := a.subscriber(func(c *subscribe.Config) {
+			c.RetentionDays, c.Now = 30, func() time.Time { return time.Now().Add(2 * time.Hour) }
+		})
+		stops, total, sum := 0, 0, 0
+		for sum < 12 && total < 400 {
+			r := s.BackFill(t.Context())
+			sum += r.Subscribed
+			total++
+			if r.Stopped == subscribe.Throttled {
+				stops++
+			}
+		}
+		a.box.Faults().Switch(false)
+		s.BackFill(t.Context())
+		s.BackFill(t.Context())
+		for _, name := range names {
+			if got := a.filters(name); !slices.Equal(got, []string{ours}) || a.retention(name) != 30 {
+				t.Errorf("seed %d: %s has %v and %d days", seed, name, got, a.retention(name))
+			}
+		}
+		if stops == 0 || total > 200 {
+			t.Errorf("seed %d: %d throttles, %d back-fills", seed, stops, total)
+		}
+	}
+}
+
+// TestTwoAtOnce do what one does.
+func TestTwoAtOnce(t *testing.T) {
+	a := newAccount(t, "", 1)
+	for i := range 10 {
+		a.create(fmt.Sprint("/g/", i))
+	}
+	var g errgroup.Group
+	for range 2 {
+		s := a.subscriber()
+		g.Go(func() error {
+			if r := s.BackFill(t.Context()); r.Failures > 0 || r.Stopped != subscribe.Done {
+				return fmt.Errorf("%+v", r)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := a.filters("/g/3"); !slices.Equal(got, []string{ours}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/none", "/g/short", "/g/long", "/g/forever")
+	for group, days := range map[string]int32{"/g/short": 1, "/g/long": 3653} {
+		if _, err := a.logs.PutRetentionPolicy(t.Context(), &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: &days}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	s := a.subscriber(func(c *subscribe.Config) {
+		c.RetentionDays, c.KeepForever, c.Now = 30, []string{"/g/for*"}, func() time.Time { return now }
+	})
+	if r := s.BackFill(t.Context()); r.Retained != 0 {
+		t.Errorf("young groups: %+v", r)
+	}
+	now = now.Add(2 * time.Hour)
+	if r := s.BackFill(t.Context()); r.Retained != 1 {
+		t.Errorf("%+v", r)
+	}
+	for group, want := range map[string]int32{"/g/none": 30, "/g/short": 1, "/g/long": 3653, "/g/forever": 0} {
+		if got := a.retention(group); got != want {
+			t.Errorf("%s keeps %d days, want %d", group, got, want)
+		}
+	}
+}
+
+func TestHandler(t *testing.T) {
+	a := newAccount(t, "logs.PutSubscriptionFilter throttle=1", 1)
+	a.create("/g/new", "/g/other")
+	var out bytes.Buffer
+	handle := subscribe.Handler(a.subscriber(), slog.New(slog.DiscardHandler), emf.New(&out, "N"))
+	event := func(detail string) json.RawMessage {
+		return json.RawMessage(`{"source":"aws.logs","detail-type":"AWS API Call via CloudTrail","detail":{"eventName":"CreateLogGroup",` + detail + `}}`)
+	}
+	created := event(`"requestParameters":{"logGroupName":"/g/new"}`)
+	a.box.Faults().Switch(true)
+	if _, err := handle(t.Context(), created); err == nil {
+		t.Error("a throttled event must be delivered again")
+	}
+	if r, err := handle(t.Context(), json.RawMessage(`{"detail-type":"Scheduled Event"}`)); err != nil || r.Stopped != subscribe.Throttled || r.Remaining != 2 {
+		t.Errorf("a throttled back-fill must be no failure: %+v, %v", r, err)
+	}
+	a.box.Faults().Switch(false)
+	for range 2 {
+		if r, err := handle(t.Context(), created); err != nil || r.Seen != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if a.filters("/g/new") == nil || a.filters("/g/other") != nil {
+		t.Error("not that group, or not that alone")
+	}
+	for _, e := range []json.RawMessage{event(`"errorCode":"ResourceAlreadyExistsException"`), event(`"requestParameters":{}`), event(`"requestParameters":{"logGroupName":"/g/gone"}`)} {
+		if _, err := handle(t.Context(), e); err != nil {
+			t.Errorf("%s: %v", e, err)
+		}
+	}
+	if _, err := handle(t.Context(), json.RawMessage(`{}`)); err != nil || a.filters("/g/other") == nil {
+		t.Errorf("any other event is a back-fill: %v", err)
+	}
+	if !strings.Contains(out.String(), `"LogGroupsSubscribed":1`) {
+		t.Errorf("metrics %s", &out)
+	}
+}
+
+func TestDryRun(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/a")
+	r := a.subscriber(func(c *subscribe.Config) {
+		c.DryRun, c.RetentionDays, c.Now = true, 30, func() time.Time { return time.Now().Add(2 * time.Hour) }
+	}).BackFill(t.Context())
+	if r.Subscribed != 1 || r.Retained != 1 || a.filters("/g/a") != nil || a.retention("/g/a") != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/a", "/g/b", "/g/c", "/g/d")
+	s := a.subscriber(func(c *subscribe.Config) { c.Rate, c.Reserve = 5, time.Millisecond })
+	ctx, cancel := context.WithTimeout(t.Context(), 1300*time.Millisecond)
+	defer cancel()
+	if r := s.BackFill(ctx); r.Stopped != subscribe.Deadline || r.Remaining == 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := s.BackFill(t.Context()); r.Stopped != subscribe.Done || r.Seen == 4 {
+		t.Errorf("it did not go on at its place: %+v", r)
+	}
+}
+
+func TestParseConfig(t *testing.T) {
+	env := map[string]string{"LOG_STREAM_ARN": streamARN, "LOG_ROLE_ARN": roleARN, "LOG_EXCLUDE": " /a/*, /b ", "LOG_RETENTION_DAYS": "0"}
+	c, err := subscribe.ParseConfig(func(name string) string { return env[name] })
+	if err != nil || c.RetentionDays != 0 || !slices.Equal(c.Exclude, []string{"/a/*", "/b"}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for name, value := range map[string]string{"LOG_STREAM_ARN": "x", "LOG_ROLE_ARN": "", "LOG_RETENTION_DAYS": "31", "LOG_RATE": "x", "LOG_DRY_RUN": "maybe", "LOG_RETENTION_GRACE": "-1h"} {
+		_, err := subscribe.ParseConfig(func(n string) string {
+			if n == name {
+				return value
+			}
+			return env[n]
+		})
+		if err == nil {
+			t.Errorf("%s=%q is taken", name, value)
+		}
+	}
+}
