@@ -151,10 +151,10 @@ func TestFunctionsUnderFaults(t *testing.T) {
 	c.plan(`delay 100ms
 dynamodb.* throttle=0.1 timeout-before=0.05 timeout-after=0.1 internal=0.05 partial=0.05
 sqs.* throttle=0.05 timeout-before=0.03 internal=0.05 partial=0.2 duplicate=0.05
-lambda.Invoke throttle=0.05 partial=0.08 late=0.05`)
+lambda.Invoke throttle=0.04 partial=0.06 late=0.04`)
 	restart := func() { _ = c.call("sqsloop-restart", nil) } // it is called again
 	want := map[string]bool{}
-	for round := range 5 {
+	for round := range 3 {
 		restart()
 		_ = c.call("sqsloop-scale-up", alarmEvent("depth", "OK", "ALARM", time.Now()))
 		for i := range 8 {

@@ -25,11 +25,11 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run the simulation with this seed only")
-	seedsFlag = flag.Int("seeds", 5, "how many seeds the simulation runs with")
+	seedsFlag = flag.Int("seeds", 4, "how many seeds the simulation runs with")
 )
 
 const (
-	simulationSteps = 600
+	simulationSteps = 500
 	timeout         = time.Minute // of the polling function
 	maxReceives     = 4
 )
