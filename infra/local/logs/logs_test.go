@@ -205,7 +205,8 @@ func TestPeerConforms(t *testing.T) {
 	t.Run("subscriptions", func(t *testing.T) { peerSubscriptions(t, c, url) })
 }
 
-// peerSubscriptions holds the sandbox's answers and deliveries against moto's.
+// peerSubscriptions is what moto 5.2 can tell. It differs where a filter of a full
+// group is replaced: moto refuses that, the API reference says "creates or updates".
 func peerSubscriptions(t *testing.T, c *cloudwatchlogs.Client, url string) {
 	k := kinesis.New(kinesis.Options{BaseEndpoint: &url, Region: "us-east-1", HTTPClient: http.DefaultClient,
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")})
@@ -227,7 +228,7 @@ func peerSubscriptions(t *testing.T, c *cloudwatchlogs.Client, url string) {
 		return err
 	}
 	for i, want := range []string{"<nil>", "<nil>", "<nil>", "LimitExceededException"} {
-		if got := code(put([]string{"a", "b", "b", "c"}[i])); got != want {
+		if got := code(put([]string{"a", "a", "b", "c"}[i])); got != want {
 			t.Errorf("filter %d: %s, want %s", i, got, want)
 		}
 	}
