@@ -77,8 +77,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			return awsjson.Errorf("InvalidKeyId", "key is disabled")
 		case strings.HasSuffix(name, "undecryptable"):
 			return awsjson.Errorf("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
-		case strings.HasSuffix(name, "broken"):
-			return awsjson.Internal("broken")
 		}
 		return nil
 	}
@@ -98,12 +96,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"ssm:/banyan/nokey":           {config.ErrKey, "allow kms:Decrypt"},
 		"ssm:/banyan/disabled":        {config.ErrKey, "check that the key is enabled"},
 		"secret:banyan/undecryptable": {config.ErrKey, "allow kms:Decrypt"},
-		"ssm:/banyan/broken":          {config.ErrUnavailable, "read again later"},
 		"ssm:/banyan/a%b":             {config.ErrReference, "correct the name"},
 	} {
 		_, err := c.Secret(t.Context(), reference(t, ref))
 		if !errors.Is(err, want.kind) || !strings.Contains(err.Error(), want.says) || strings.Contains(err.Error(), hidden) {
 			t.Errorf("%s: %v; want %v that says %q", ref, err, want.kind, want.says)
+		}
+	}
+	broken := func(string) fault.Fault { return fault.Fault{Kind: fault.Internal} }
+	w.fault.Store(&broken)
+	for _, ref := range []string{"ssm:/banyan/other", "secret:banyan/other"} {
+		if _, err := c.Secret(t.Context(), reference(t, ref)); !errors.Is(err, config.ErrUnavailable) || !strings.Contains(err.Error(), "read again later; check the network") {
+			t.Errorf("%s of a broken service: %v", ref, err)
 		}
 	}
 }

@@ -107,6 +107,7 @@ func (f *flight) parameters(ctx context.Context, batch []key) (map[string]value,
 	for _, p := range out.Parameters {
 		v := valueOf(p, batch[0].decrypt)
 		found[aws.ToString(p.Name)+aws.ToString(p.Selector)] = v
+		found[fmt.Sprintf("%s:%d", aws.ToString(p.Name), p.Version)] = v
 		found[aws.ToString(p.ARN)+aws.ToString(p.Selector)] = v
 	}
 	return found, nil
