@@ -1,0 +1,185 @@
+package capacity_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/capacity"
+)
+
+// script is an archive whose bootstrap turns into a program.
+func script(t *testing.T, program string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	h := &zip.FileHeader{Name: "bootstrap"}
+	h.SetMode(fs.FileMode(0o755))
+	w, err := z.CreateHeader(h)
+	if err == nil {
+		_, err = w.Write([]byte("#!/bin/sh\nexec " + program + "\n"))
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func published(t *testing.T) capacity.Prices {
+	t.Helper()
+	p, err := capacity.Published("us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestByHand: sums that are worked out here from the published prices.
+func TestByHand(t *testing.T) {
+	e, err := capacity.New(capacity.Load{Rate: 10_000, Size: 476, Use: 1, ReadModels: 1, Items: 1, Plain: true, ItemBytes: 1025}, published(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const seconds = 730 * 3600
+	m, s := e.Without.Monthly, e.Without.Stream
+	for name, pair := range map[string][2]float64{
+		"shards, by records":          {float64(s.Shards), 10},
+		"records":                     {s.Records, 10_000},
+		"payload units":               {s.PutUnits, 10_000},
+		"stream, provisioned":         {m.StreamProvisioned, 10*730*0.015 + 10_000*seconds/1e6*0.014},
+		"stream, on demand":           {m.StreamOnDemand, 730*0.04 + 10_000*seconds*1024.0/(1<<30)*0.08 + 10_000*seconds*500.0/(1<<30)*0.04},
+		"write units of 2 KiB, plain": {e.Tables.WriteUnits, 20_000},
+		"tables, on demand":           {m.TablesOnDemand, 20_000 * seconds / 1e6 * 0.625},
+		"tables, provisioned":         {m.TablesProvisioned, 20_000 * 730 * 0.00065},
+	} {
+		if math.Abs(pair[0]-pair[1]) > 1e-9*pair[1] {
+			t.Errorf("%s: %g, by hand %g", name, pair[0], pair[1])
+		}
+	}
+	twice, err := capacity.New(capacity.Load{Rate: 10_000, Size: 476, Use: 1, ReadModels: 1, Items: 1, ItemBytes: 1025}, published(t))
+	if err != nil || twice.Tables.WriteUnits != 40_000 {
+		t.Errorf("in transactions: %g write units, %v", twice.Tables.WriteUnits, err)
+	}
+}
+
+// TestMoreIsNeverCheaper, and aggregation never needs more, from a trickle to a
+// million events a second.
+func TestMoreIsNeverCheaper(t *testing.T) {
+	p := published(t)
+	for _, size := range []int{100, 500, 5_000, 60_000} {
+		var before capacity.Estimate
+		for rate := 0.1; rate <= 1e6; rate *= 10 {
+			e, err := capacity.New(capacity.Load{Rate: rate, Size: size}, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, b := e.With, e.Without
+			if a.Stream.Records > b.Stream.Records || a.Stream.PutUnits > b.Stream.PutUnits || a.Monthly.Functions > 1.01*b.Monthly.Functions {
+				t.Errorf("%g events of %d bytes: aggregated %+v, plain %+v", rate, size, a, b)
+			}
+			for _, w := range []capacity.Way{a, b} {
+				s := w.Stream
+				n := float64(s.Shards)
+				if s.Bytes/n > 0.7001*(1<<20) || s.Records/n > 700.1 || s.Requests > s.Records*1.001 || math.IsNaN(w.Monthly.Most) || w.Monthly.Most < w.Monthly.Least {
+					t.Errorf("%g events of %d bytes: %+v", rate, size, w)
+				}
+			}
+			if a.Stream.Shards < before.With.Stream.Shards || b.Monthly.Least < before.Without.Monthly.Least {
+				t.Errorf("%g events of %d bytes are cheaper than fewer", rate, size)
+			}
+			before = e
+		}
+	}
+}
+
+func TestReadersNeedShardsToo(t *testing.T) {
+	l := capacity.Load{Rate: 10_000, Size: 1000, ReadModels: 6}
+	shared, err := capacity.New(l, published(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.EnhancedFanOut = true
+	alone, err := capacity.New(l, published(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shared.With.Stream.ShardsBy != "reads" || shared.With.Stream.Shards <= alone.With.Stream.Shards || alone.With.Monthly.FanOutProvisioned == 0 {
+		t.Errorf("shared %+v, alone %+v", shared.With, alone.With)
+	}
+	if !strings.Contains(strings.Join(shared.Warnings, "\n"), "--efo") {
+		t.Errorf("warnings are %q", shared.Warnings)
+	}
+}
+
+func TestWrongLoadsAreRefused(t *testing.T) {
+	for name, l := range map[string]capacity.Load{
+		"nothing": {}, "negative": {Rate: -1}, "too much": {Rate: 1e9}, "huge": {Rate: 1, Size: 2 << 20},
+		"use": {Rate: 1, Use: 2}, "window": {Rate: 1, Window: time.Hour}, "architecture": {Rate: 1, Architecture: "vax"}, "not a number": {Rate: math.NaN()},
+	} {
+		if err := l.Validate(); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+func TestPricesHaveDatesAndSources(t *testing.T) {
+	file, err := os.ReadFile("prices.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := capacity.ParsePrices(file, "us-east-1"); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string][2]string{
+		"no source":   {`source: "https://cloudchipr.com/blog/aws-lambda-pricing"`, `source: ""`},
+		"no date":     {"seen: 2024-12-31", "seen: recently"},
+		"no number":   {"usd: 0.20", "usd: 0"},
+		"no such key": {"per:", "each:"},
+		"missing":     {"lambda-requests:", "other:"},
+	} {
+		if _, err := capacity.ParsePrices(bytes.Replace(file, []byte(change[0]), []byte(change[1]), 1), "us-east-1"); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if _, err := capacity.ParsePrices(file, "eu-nowhere-1"); err == nil || !strings.Contains(err.Error(), "us-east-1") {
+		t.Errorf("another region: %v", err)
+	}
+}
+
+func FuzzParsePrices(f *testing.F) {
+	f.Add([]byte("collected: 2026-01-01\nregions: {us-east-1: {}}"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		p, err := capacity.ParsePrices(file, "us-east-1")
+		if err == nil && len(p.By) == 0 {
+			t.Error("no prices are accepted")
+		}
+	})
+}
+
+func TestWritten(t *testing.T) {
+	e, err := capacity.New(capacity.Load{Rate: 1e6, Size: 400, Messages: 100, EnhancedFanOut: true}, published(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := e.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "Prices published from 20"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+	if _, err := json.Marshal(e); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,365 @@
+package capacity_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/capacity"
+	dynamodbsandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	publisher "github.com/banyan-fig/banyan/publishers/kinesis"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// counts are the calls that reached the sandbox, and what was in them.
+type counts struct {
+	mu                sync.Mutex
+	requests, records int
+	bytes, putUnits   float64
+	throttled         int
+	writeUnits        float64
+	invocations       int
+}
+
+// stream counts PutRecords on their way to Kinesis.
+func (c *counts) stream(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutRecords") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var in struct {
+			Records []struct {
+				Data         []byte
+				PartitionKey string
+			}
+		}
+		_ = json.Unmarshal(body, &in) // the sandbox complains
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		c.mu.Lock()
+		c.requests++
+		c.throttled += strings.Count(answer.Body.String(), "ProvisionedThroughputExceeded")
+		for _, record := range in.Records {
+			size := float64(len(record.Data) + len(record.PartitionKey))
+			c.records++
+			c.bytes += size
+			c.putUnits += math.Ceil(size / (25 << 10))
+		}
+		c.mu.Unlock()
+		pass(w, answer)
+	})
+}
+
+func pass(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+// tables has transactions say what they cost, and sums that up.
+func (c *counts) tables(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".TransactWriteItems") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		body = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), bytes.TrimPrefix(bytes.TrimSpace(body), []byte("{"))...)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Length", fmt.Sprint(len(body)))
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		var out struct {
+			ConsumedCapacity []struct{ CapacityUnits float64 }
+		}
+		_ = json.Unmarshal(answer.Body.Bytes(), &out)
+		c.mu.Lock()
+		for _, t := range out.ConsumedCapacity {
+			c.writeUnits += t.CapacityUnits
+		}
+		c.mu.Unlock()
+		answer.Header().Del("X-Amz-Crc32")
+		pass(w, answer)
+	})
+}
+
+// Write counts invocations in the functions' log.
+func (c *counts) Write(line []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.invocations += bytes.Count(line, []byte("START RequestId"))
+	return len(line), nil
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func sdk(t *testing.T) aws.Config {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	return aws.Config{
+		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	}
+}
+
+const streamName = "events"
+
+// newStream makes a counted stream.
+func newStream(t *testing.T, c *counts, shards int) (client *kinesis.Client, url string) {
+	t.Helper()
+	server, err := kinesissandbox.New(kinesissandbox.Config{Transition: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url = serve(t, c.stream(server))
+	client = kinesis.NewFromConfig(sdk(t), func(o *kinesis.Options) { o.BaseEndpoint = &url })
+	if _, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String(streamName), ShardCount: aws.Int32(int32(shards))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = 2 * time.Millisecond }).Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String(streamName)}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	return client, url
+}
+
+// publish puts events on the stream at the load's rate and tells their mean size
+// and how long it took.
+func publish(t *testing.T, client *kinesis.Client, l capacity.Load, aggregated bool, n int, event func(i int) events.Payload) (size int, took time.Duration) {
+	t.Helper()
+	ctx := t.Context()
+	p, err := publisher.New(ctx, publisher.Config{Client: client, Stream: streamName, Linger: l.Linger, NoAggregation: !aggregated})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for i := range n {
+		if wait := time.Until(begin.Add(time.Duration(float64(i) / l.Rate * float64(time.Second)))); wait > time.Millisecond {
+			time.Sleep(wait)
+		}
+		e, err := events.New(ctx, "/test", event(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Enqueue(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	took = time.Since(begin)
+	size = int(p.Stats().Bytes) / n
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return size, took
+}
+
+// user makes an id as long as an ObjectId in hex.
+func user(i int) string { return fmt.Sprintf("%024x", uint64(i+1)*0x9e3779b97f4a7c15) }
+
+func update(i int) events.Payload {
+	return events.UserProfileUpdated{UserID: user(i), Name: "Ada Lovelace", Bio: strings.Repeat("writes programs ", 10), Version: 2}
+}
+
+// rename is a smaller event, of about 500 bytes.
+func rename(i int) events.Payload {
+	return events.UserProfileUpdated{UserID: user(i), Name: "Ada", Version: 2}
+}
+
+// within is the tolerance of what depends on timers of a busy machine, and exactly
+// that of what does not.
+const (
+	within  = 0.30
+	exactly = 0.03
+)
+
+func near(t *testing.T, what string, counted, model, tolerance float64) {
+	t.Helper()
+	t.Logf("%-12s counted %10.1f, model %10.1f (%+.0f %%)", what, counted, model, 100*(model/counted-1))
+	if math.Abs(counted-model) > tolerance*counted {
+		t.Errorf("%s: counted %.1f, the model says %.1f: more than %.0f %% apart", what, counted, model, 100*tolerance)
+	}
+}
+
+// TestTheStreamIsAsCounted: PutRecords, records, bytes and payload units of the
+// real publisher. A long linger keeps the timers of the machine out of it.
+func TestTheStreamIsAsCounted(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		rate       float64
+		shards     int
+		aggregated bool
+	}{
+		{"aggregated", 1000, 2, true},
+		{"aggregated, one shard", 1200, 1, true},
+		{"plain", 800, 2, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var c counts
+			client, _ := newStream(t, &c, test.shards)
+			l := capacity.Load{Rate: test.rate, Publishers: 1, Linger: 60 * time.Millisecond, RoundTrip: 2 * time.Millisecond}
+			var took time.Duration
+			l.Size, took = publish(t, client, l, test.aggregated, int(2*test.rate), update)
+			l.Rate = 2 * test.rate / took.Seconds() // what the machine came to
+			s, passed := l.Stream(test.shards, test.aggregated), took.Seconds()
+			near(t, "PutRecords", float64(c.requests), s.Requests*passed, within)
+			recordsWithin := within
+			if !test.aggregated {
+				recordsWithin = exactly
+			}
+			near(t, "records", float64(c.records), s.Records*passed, recordsWithin)
+			near(t, "bytes", c.bytes, s.Bytes*passed, exactly)
+			near(t, "put units", c.putUnits, s.PutUnits*passed, recordsWithin)
+		})
+	}
+}
+
+// TestShardsAreEnough: with the shards of the model nothing is throttled, with one
+// less it is, and aggregation needs one where plain records need two.
+func TestShardsAreEnough(t *testing.T) {
+	t.Parallel()
+	l := capacity.Load{Rate: 1500, Publishers: 1, Linger: 20 * time.Millisecond, RoundTrip: 2 * time.Millisecond, ReadModels: 1, Size: 520, Use: 0.85}
+	plain, aggregated := l.Needed(false), l.Needed(true)
+	if plain.Shards != 2 || plain.ShardsBy != "records" || aggregated.Shards != 1 {
+		t.Fatalf("needed are %d (%s) and %d", plain.Shards, plain.ShardsBy, aggregated.Shards)
+	}
+	for _, test := range []struct {
+		shards                int
+		aggregated, throttled bool
+	}{{plain.Shards, false, false}, {plain.Shards - 1, false, true}, {aggregated.Shards, true, false}} {
+		var c counts
+		client, _ := newStream(t, &c, test.shards)
+		publish(t, client, l, test.aggregated, int(2*l.Rate), rename)
+		if (c.throttled > 0) != test.throttled {
+			t.Errorf("%+v: %d records were throttled", test, c.throttled)
+		}
+	}
+}
+
+// TestFunctionsAndTablesAreAsCounted: invocations of the real consumer of
+// profiles, and the write units that its transactions cost, over events of which
+// half change a profile and half are follows.
+func TestFunctionsAndTablesAreAsCounted(t *testing.T) {
+	t.Parallel()
+	var c counts
+	client, kinesisURL := newStream(t, &c, 1)
+	dynamodbURL := serve(t, c.tables(dynamodbsandbox.New(dynamodbsandbox.Config{})))
+	tables := dynamodb.NewFromConfig(sdk(t), func(o *dynamodb.Options) { o.BaseEndpoint = &dynamodbURL })
+	for _, in := range []*dynamodb.CreateTableInput{profile.TableInput(profile.DefaultTable), deadletter.TableInput(deadletter.DefaultTable)} {
+		if _, err := tables.CreateTable(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := capacity.Load{
+		Rate: 200, Publishers: 1, Linger: 5 * time.Millisecond, RoundTrip: 2 * time.Millisecond,
+		ReadModels: 1, Items: 3, Batch: 25, Window: time.Second,
+	}
+	consume(t, &c, kinesisURL, dynamodbURL, int32(l.Batch))
+	const n = 600
+	var took time.Duration
+	l.Size, took = publish(t, client, l, false, n, func(i int) events.Payload {
+		if i%2 == 0 {
+			return update(i)
+		}
+		return events.RelationshipFollowed{FollowerID: user(i), FolloweeID: user(i + 100_000), At: time.Now()}
+	})
+	model := l.Tables().WriteUnits * n / l.Rate
+	deadline := time.Now().Add(20 * time.Second)
+	for last := -1.0; ; {
+		c.mu.Lock()
+		units := c.writeUnits
+		c.mu.Unlock()
+		if time.Now().After(deadline) || units > 0 && units == last {
+			break
+		}
+		last = units
+		time.Sleep(1500 * time.Millisecond) // longer than the window
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	near(t, "write units", c.writeUnits, model, exactly)
+	l.Rate = n / took.Seconds()
+	near(t, "invocations", float64(c.invocations), l.Functions(l.Stream(1, false)).Invocations*took.Seconds(), within)
+}
+
+// consume maps the stream to the consumer of profiles, built as it is.
+func consume(t *testing.T, c *counts, kinesisURL, dynamodbURL string, batch int32) {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "profile")
+	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", binary, "../../consumers/cmd/profile")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	host, err := lambdasandbox.New(lambdasandbox.Config{
+		Log: c, PollInterval: 20 * time.Millisecond,
+		Env: []string{"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamodbURL, "PATH=" + os.Getenv("PATH")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := host.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	url := serve(t, host)
+	functions := lambda.NewFromConfig(sdk(t), func(o *lambda.Options) { o.BaseEndpoint = &url })
+	_, err = functions.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
+		FunctionName: aws.String("profile"), Role: aws.String("arn:aws:iam::000000000000:role/function"), Runtime: types.RuntimeProvidedal2023,
+		Handler: aws.String("bootstrap"), Timeout: aws.Int32(30), Code: &types.FunctionCode{ZipFile: script(t, binary)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = functions.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
+		FunctionName: aws.String("profile"), EventSourceArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/" + streamName),
+		StartingPosition: types.EventSourcePositionTrimHorizon, BatchSize: &batch, MaximumBatchingWindowInSeconds: aws.Int32(1),
+		FunctionResponseTypes: []types.FunctionResponseType{types.FunctionResponseTypeReportBatchItemFailures},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
