@@ -43,6 +43,10 @@ func TestDecode(t *testing.T) {
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("%+v, want %+v", r, want)
 	}
+	number, err := line.Decode(compress(t, []byte(strings.Replace(delivery, `"id":"2"`, `"id":2`, 1))))
+	if err != nil || number.LogEvents[1].ID != "2" {
+		t.Errorf("an id that is a number: %+v, %v", number, err)
+	}
 	control := `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE"}]}`
 	if r, err := line.Decode(compress(t, []byte(control))); err != nil || r.MessageType != line.Control {
 		t.Errorf("control message: %+v, %v", r, err)
@@ -60,6 +64,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"another type":    compress(t, []byte(`{"messageType":"OTHER"}`)),
 		"without a group": compress(t, []byte(`{"messageType":"DATA_MESSAGE","logStream":"s"}`)),
 		"without ids":     compress(t, []byte(strings.Replace(delivery, `"id":"2"`, `"id":""`, 1))),
+		"an id of null":   compress(t, []byte(strings.Replace(delivery, `"id":"2"`, `"id":null`, 1))),
+		"an id of a list": compress(t, []byte(strings.Replace(delivery, `"id":"2"`, `"id":[2]`, 1))),
 		"long id":         compress(t, []byte(strings.Replace(delivery, `"id":"2"`, `"id":"`+strings.Repeat("2", 129)+`"`, 1))),
 		"too many events": compress(t, []byte(many)),
 		"deep nesting":    compress(t, []byte(`{"x":`+strings.Repeat("[", 1<<20))),

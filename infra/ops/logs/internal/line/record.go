@@ -45,6 +45,28 @@ type Event struct {
 	Message   string `json:"message"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler. An id is text in what AWS documents,
+// and a number in what moto delivers; both are taken.
+func (e *Event) UnmarshalJSON(text []byte) error {
+	var raw struct {
+		ID        json.RawMessage `json:"id"`
+		Timestamp int64           `json:"timestamp"`
+		Message   string          `json:"message"`
+	}
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	e.Timestamp, e.Message = raw.Timestamp, raw.Message
+	switch {
+	case len(raw.ID) == 0:
+		return nil // which Record.check refuses
+	case raw.ID[0] >= '0' && raw.ID[0] <= '9':
+		e.ID = string(raw.ID)
+		return nil
+	}
+	return json.Unmarshal(raw.ID, &e.ID)
+}
+
 // Events are at most MaxEvents.
 type Events []Event
 
