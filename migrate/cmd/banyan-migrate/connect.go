@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,13 +13,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/migrate"
 )
 
 // settings are the flags of every verb.
 type settings struct {
 	Plan     string `help:"The entity plan (YAML)." env:"BANYAN_PLAN" default:"users.yaml" placeholder:"FILE"`
-	MongoURI string `help:"The source, with the database in its path." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
+	MongoURI string `help:"The source, with the database in its path, or a reference to its URI (ssm:/name, secret:name), which is read at the start: after a rotation, run the command again, and it goes on where it was." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
 	Control  string `help:"The control table." env:"BANYAN_CONTROL_TABLE" default:"banyan-control"`
 	JSON     bool   `help:"Results and progress as JSON, one object a line." env:"BANYAN_JSON"`
 	Throttle int    `help:"Documents a second that this process copies at most; 0 is unlimited." default:"0"`
@@ -27,17 +29,36 @@ type settings struct {
 // defaultDatabase is used where neither the plan nor the URI names one.
 const defaultDatabase = "legacy"
 
+// mongoURI is the URI, read from where the setting refers to.
+func (s *settings) mongoURI(ctx context.Context) (string, error) {
+	all := config.NewSettings()
+	defer all.Close()
+	setting, err := all.Secret(ctx, "MONGODB_URI", s.MongoURI)
+	if err != nil {
+		return "", err
+	}
+	uri, err := setting.Get(ctx)
+	return uri.Reveal(), err
+}
+
 // with connects to both stores, runs fn, and disconnects.
 func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
 	plan, err := migrate.ReadPlan(s.Plan)
 	if err != nil {
 		return err
 	}
-	uri, err := connstring.ParseAndValidate(s.MongoURI)
+	address, err := s.mongoURI(ctx)
+	if err != nil {
+		return err
+	}
+	uri, err := connstring.ParseAndValidate(address)
+	if err != nil && address != s.MongoURI {
+		return errors.New("the value to which MONGODB_URI refers cannot be understood; it looks like mongodb://host:port/database") // it is a secret
+	}
 	if err != nil {
 		return fmt.Errorf("MONGODB_URI cannot be understood; it looks like mongodb://host:port/database: %w", err)
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(s.MongoURI).SetServerSelectionTimeout(5 * time.Second).SetConnectTimeout(5 * time.Second))
+	client, err := mongo.Connect(options.Client().ApplyURI(address).SetServerSelectionTimeout(5 * time.Second).SetConnectTimeout(5 * time.Second))
 	if err != nil {
 		return fmt.Errorf("connect to MongoDB: %w", err)
 	}
