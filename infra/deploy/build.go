@@ -20,7 +20,7 @@ import (
 type Build struct {
 	// Root is the folder of the Go module.
 	Root string
-	// Out is where archives and manifest.json go. "": dist in Root.
+	// Out is where archives and manifest.json go. "": bin/dist in Root.
 	Out string
 	// Packages of the functions, as folders relative to Root. nil: all that there
 	// are, see [Sources].
@@ -108,7 +108,7 @@ func (b Build) Run(ctx context.Context) (Manifest, error) {
 
 func (b *Build) complete(ctx context.Context) (err error) {
 	if b.Out == "" {
-		b.Out = filepath.Join(b.Root, "dist")
+		b.Out = filepath.Join(b.Root, "bin", "dist")
 	}
 	if len(b.Architectures) == 0 {
 		b.Architectures = []string{ARM64, X8664}

@@ -35,7 +35,7 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := map[string][]byte{}
-		dist := filepath.Join(root, "dist")
+		dist := filepath.Join(root, "bin", "dist")
 		names := []string{deploy.ManifestFile}
 		for _, a := range m.Packages {
 			names = append(names, a.File)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the functions for Lambda, for arm64 and x86_64, into dist/ with a manifest
+# Builds the functions for Lambda, for arm64 and x86_64, into bin/dist/ with a manifest
 # of SHA-256 sums. The same source and Go make the same bytes, on a laptop and in
 # CI.
 #

@@ -79,7 +79,7 @@ func (c climbing) config() deploy.Config {
 
 type buildCommand struct {
 	Root string   `default:"." type:"existingdir" help:"Root of the Go module."`
-	Out  string   `default:"dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
+	Out  string   `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
 	Arch []string `enum:"arm64,x86_64" default:"arm64,x86_64" help:"Architectures, as Lambda names them."`
 	Only []string `arg:"" optional:"" help:"Folders of functions, such as consumers/cmd/profile. All, if none is given."`
 }
@@ -95,7 +95,7 @@ func (c *buildCommand) Run(ctx context.Context, s *screen) error {
 type deployCommand struct {
 	target
 	climbing
-	Dist        string `default:"dist" env:"BANYAN_DEPLOY_DIST" help:"Folder that was built into."`
+	Dist        string `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder that was built into."`
 	Package     string `help:"Name of the package. The end of the function's name, if not given: prod-profile is profile."`
 	Arch        string `enum:"arm64,x86_64" default:"arm64" env:"BANYAN_DEPLOY_ARCH" help:"Architecture: ${enum}."`
 	AllowLatest bool   `help:"Deploy although event source mappings read for $$LATEST."`
