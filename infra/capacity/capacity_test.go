@@ -141,7 +141,7 @@ func TestPricesHaveDatesAndSources(t *testing.T) {
 	}
 	for name, change := range map[string][2]string{
 		"no source":   {`source: "https://cloudchipr.com/blog/aws-lambda-pricing"`, `source: ""`},
-		"no date":     {"seen: 2024-12-31", "seen: recently"},
+		"no date":     {"seen: 2024-01-01", "seen: recently"},
 		"no number":   {"usd: 0.20", "usd: 0"},
 		"no such key": {"per:", "each:"},
 		"missing":     {"lambda-requests:", "other:"},
@@ -174,7 +174,7 @@ func TestWritten(t *testing.T) {
 	if err := e.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "Prices published from 20"} {
+	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "Prices of sources from 20"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}
