@@ -41,7 +41,7 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/... ./publishers/cmd/banyan-publish
+	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test
@@ -79,6 +79,18 @@ conformance: ## The sandbox's suites against the sandbox and against real parts 
 .PHONY: demo-peers
 demo-peers: build ## The demo on DynamoDB Local and kinesis-local instead of the sandbox's
 	@bash infra/local/conformance/demo-peers.sh
+
+.PHONY: functions
+functions: ## Every function for Lambda, reproducibly, arm64 and x86_64, into bin/dist with a manifest
+	@infra/scripts/build.sh
+
+.PHONY: capacity
+capacity: ## What a load needs and costs: make capacity RATE=1000000 SIZE=500 LOAD="--read-models 3" (--help in LOAD)
+	@$(GO) run ./infra/capacity/cmd/banyan-capacity $(if $(filter command environment,$(firstword $(origin RATE))),--rate $(RATE)) $(if $(filter command environment,$(firstword $(origin SIZE))),--size $(SIZE)) $(LOAD)
+
+.PHONY: infra-test
+infra-test: ## The Terraform modules: form, validity, lint, policy, and an apply to moto (builds OpenTofu once: some minutes)
+	@bash infra/terraform/test/run.sh $(CHECKS)
 
 .PHONY: clean
 clean: ## Remove what was built or set up here

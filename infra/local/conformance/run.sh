@@ -51,6 +51,17 @@ sandbox                   SQS      '^TestSandboxConforms$' ./infra/local/sqs
 against moto              SQS      '^TestPeerConforms$'    ./infra/local/sqs
 sandbox                   'Lambda functions' '^TestSandboxConforms$' ./infra/local/lambda
 against moto              'Lambda functions' '^TestPeerConforms$'    ./infra/local/lambda
+sandbox                   'parameters' '^TestSandboxConforms$' ./infra/local/ssm
+against moto              'parameters' '^TestPeerConforms$'    ./infra/local/ssm
+sandbox                   'secrets'    '^TestSandboxConforms$' ./infra/local/secretsmanager
+against moto              'secrets'    '^TestPeerConforms$'    ./infra/local/secretsmanager
+against moto              'settings and secrets' '^TestPeer'   ./infra/config
+sandbox                   'log groups' '^TestSandboxConforms$' ./infra/local/logs
+against moto              'log groups' '^TestPeerConforms$'    ./infra/local/logs
+against moto              'log shipping' '^TestPeer'           ./infra/ops/logs/ship
+against moto              'the janitor'  '^TestPeer'           ./infra/ops/janitor
+against moto              'deployment'   '^TestPeer'           ./infra/deploy
+echo "SKIPPED CloudWatch: moto does not speak the protocol of the SDK's present client"
 echo "SKIPPED the Lambda Runtime API: no other implementation of it can be had without Docker"
 against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra/local/lambda
 against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
