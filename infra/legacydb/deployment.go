@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/auth"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/description"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/mnet"
+	//lint:ignore SA1019 see the package comment: there is no other way below one client
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/session"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 )
@@ -35,6 +36,7 @@ func dial(ctx context.Context, uri string) (*generation, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
+	//lint:ignore SA1019 as above
 	cfg, err := topology.NewConfig(opts, new(session.ClusterClock))
 	if err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)

@@ -83,6 +83,7 @@ func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*mongo.Database, er
 	}
 	f.deployment = newDeployment(begin, f.cfg.Patience, f.hurry)
 	opts := options.Client().ApplyURI(first.Reveal()).SetMonitor(&event.CommandMonitor{Failed: f.failed})
+	//lint:ignore SA1019 see the package comment: there is no other way below one client
 	opts.Deployment = f.deployment
 	client, err := mongo.Connect(opts)
 	if err != nil {
