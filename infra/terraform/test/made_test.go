@@ -159,13 +159,13 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 	tables := dynamodb.NewFromConfig(cfg)
 	for name, keys := range map[string]string{
 		"control": "pk HASH S, sk RANGE S", "dead-letters": "pk HASH S, sk RANGE S", "profile": "pk HASH S, sk RANGE S",
-		"timeline": "pk HASH S, sk RANGE S", "users-outbox": "pk HASH S, sk RANGE S",
+		"timeline": "pk HASH S, sk RANGE S", "users-outbox": "pk HASH S, sk RANGE S", "outbox": "pk HASH S, sk RANGE S",
 		"users": "id HASH S", "users-unique": "value HASH S", "stream-autoscaler-state": "stream HASH S",
 	} {
 		table := must[*dynamodb.DescribeTableOutput](t)(tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(environment + "-" + name)})).Table
 		want(t, "the key of "+name, describeKeys(table), keys)
 		want(t, "the billing of "+name, table.BillingModeSummary.BillingMode, dynamotypes.BillingModePayPerRequest)
-		if streams := table.StreamSpecification != nil && aws.ToBool(table.StreamSpecification.StreamEnabled); streams != (name == "users-outbox") {
+		if streams := table.StreamSpecification != nil && aws.ToBool(table.StreamSpecification.StreamEnabled); streams != (name == "outbox") {
 			t.Errorf("%s has a stream of changes: %t", name, streams)
 		}
 	}

@@ -3,8 +3,8 @@ module "dashboard" {
 
   name      = var.name
   stream    = module.stream.name
-  consumers = { profile = module.profile.function.name, timeline = module.timeline.function.name, outbox-relay = module.users_outbox_relay.function.name }
-  tables    = concat([for table in module.table : table.name], [module.users_outbox.name])
+  consumers = { profile = module.profile.function.name, timeline = module.timeline.function.name, outbox-relay = module.outbox_relay.function.name }
+  tables    = concat([for table in module.table : table.name], [module.users_outbox.name, module.outbox.name])
   services = {
     proxy    = { balancer = module.public.arn_suffix, target_group = module.proxy.container.target_group_suffix }
     timeline = { balancer = module.internal.arn_suffix, target_group = module.timeline_service.target_group_suffix }

@@ -1,4 +1,4 @@
-# The functions: consumers, and the relay of the users' outbox.
+# The functions: consumers, and the relay of an outbox.
 
 module "profile" {
   source = "../../modules/consumer"
@@ -46,12 +46,14 @@ module "timeline" {
   }
 }
 
-module "users_outbox_relay" {
+# For owners that leave publishing to it. The users service publishes by itself and
+# sweeps its own outbox: with a relay there, each of its events would go out twice.
+module "outbox_relay" {
   source = "../../modules/outbox-relay"
 
-  name             = "${var.name}-users-outbox-relay"
+  name             = "${var.name}-outbox-relay"
   package          = { zip = "${var.functions}/outbox-relay.zip" }
-  outbox           = module.users_outbox
+  outbox           = module.outbox
   stream           = module.stream
   dead_letters     = module.table["dead-letters"]
   alarm_topic_arns = local.alarms

@@ -24,11 +24,23 @@ module "table" {
   alarm_topic_arns    = local.alarms
 }
 
-# The outbox wakes its relay by the stream of its changes.
+# What the users service keeps until it has published it.
 module "users_outbox" {
   source = "../../modules/table"
 
   name                = "${var.name}-users-outbox"
+  hash_key            = local.pk_sk.hash_key
+  range_key           = local.pk_sk.range_key
+  deletion_protection = var.protect
+  alarm_topic_arns    = local.alarms
+}
+
+# An outbox of owners that leave publishing to the relay, which the stream of the
+# table's changes wakes.
+module "outbox" {
+  source = "../../modules/table"
+
+  name                = "${var.name}-outbox"
   hash_key            = local.pk_sk.hash_key
   range_key           = local.pk_sk.range_key
   stream_view_type    = "KEYS_ONLY"
