@@ -63,6 +63,11 @@ const maxDepth = events.MaxDepth - 2
 func Append(b []byte, v bson.RawValue) ([]byte, error) { return appendValue(b, v, 1) }
 
 func appendValue(b []byte, v bson.RawValue, depth int) ([]byte, error) {
+	// The accessors of a value that is cut short panic, and a valid document may
+	// have one inside of an array.
+	if err := v.Validate(); err != nil {
+		return b, fmt.Errorf("%w: %w", Err, err)
+	}
 	switch v.Type {
 	case bson.TypeNull, bson.TypeUndefined:
 		return append(b, "null"...), nil
@@ -161,11 +166,14 @@ func Time(t time.Time) (string, error) {
 func Text(v bson.RawValue) (string, error) {
 	switch v.Type {
 	case bson.TypeString:
-		return v.StringValue(), nil
+		s, ok := v.StringValueOK()
+		return whole(s, ok)
 	case bson.TypeSymbol:
-		return v.Symbol(), nil
+		s, ok := v.SymbolOK()
+		return whole(s, ok)
 	case bson.TypeJavaScript:
-		return v.JavaScript(), nil
+		s, ok := v.JavaScriptOK()
+		return whole(s, ok)
 	case bson.TypeObjectID:
 		return v.ObjectID().Hex(), nil
 	case bson.TypeBoolean:
@@ -190,6 +198,14 @@ func Text(v bson.RawValue) (string, error) {
 		return string(nested), err
 	}
 	return "", Unfit(v, "text")
+}
+
+// whole refuses a text without its end, which counts as valid BSON elsewhere.
+func whole(s string, ok bool) (string, error) {
+	if !ok {
+		return "", fmt.Errorf("%w: text that is cut short", Err)
+	}
+	return s, nil
 }
 
 func binaryText(subtype byte, data []byte) string {
