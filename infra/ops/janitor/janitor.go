@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"golang.org/x/time/rate"
+
+	"github.com/banyan-fig/banyan/infra/ops/function"
 )
 
 // Functions is what is asked about functions, and done to them. A
@@ -176,14 +178,14 @@ var (
 
 // stops says whether an error ends the sweep, and not only one item's.
 func stops(err error) bool {
-	return errors.Is(err, errDeadline) || isThrottle(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, errDeadline) || function.Throttled(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func reason(err error) string {
 	switch {
 	case err == nil:
 		return Done
-	case isThrottle(err):
+	case function.Throttled(err):
 		return Throttled
 	case stops(err):
 		return Deadline

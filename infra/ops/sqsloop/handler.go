@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/banyan-fig/banyan/infra/ops/function"
 )
 
 // Handler handles one batch of messages. It is the contract of an event source
@@ -109,7 +111,7 @@ func allFailed(messages []events.SQSMessage) (out events.SQSEventResponse) {
 func invoke(ctx context.Context, client Invoker, function string, payload []byte) (response events.SQSEventResponse, err error) {
 	patience := time.Hour // longer than any function runs; ctx ends before
 	var out *lambda.InvokeOutput
-	err = persist(ctx, patience, func(err error) bool { return !throttled(err) }, func(ctx context.Context) (err error) {
+	err = persist(ctx, patience, func(err error) bool { return !passing(err) }, func(ctx context.Context) (err error) {
 		out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload, InvocationType: types.InvocationTypeRequestResponse}, newTrace)
 		return err
 	})
@@ -137,9 +139,9 @@ func newTrace(o *lambda.Options) {
 	o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", root))
 }
 
-func throttled(err error) bool {
-	c := aws.ToString(code(err))
-	return c == "TooManyRequestsException" || c == "ServiceException" || c == "ThrottlingException"
+// passing says whether Lambda may take the same batch later.
+func passing(err error) bool {
+	return function.Throttled(err) || aws.ToString(code(err)) == "ServiceException"
 }
 
 func excerpt(b []byte) string {

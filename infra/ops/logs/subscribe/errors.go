@@ -3,17 +3,12 @@ package subscribe
 import (
 	"context"
 	"errors"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/smithy-go"
+
+	"github.com/banyan-fig/banyan/infra/ops/function"
 )
-
-var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
-
-func isThrottle(err error) bool { return throttles.IsErrorThrottle(err) == aws.TrueTernary }
 
 func isConflict(err error) bool { return hasCode(err, "OperationAbortedException") }
 func isNotFound(err error) bool { return hasCode(err, "ResourceNotFoundException") }
@@ -26,19 +21,9 @@ func hasCode(err error, code string) bool {
 
 // stops says whether an error ends the back-fill, and not only one group's.
 func stops(err error) bool {
-	return errors.Is(err, errDeadline) || isThrottle(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, errDeadline) || function.Throttled(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Options are those of the client that a subscriber works with: faults of the
 // network and the service are tried again, a throttle is not.
-func Options(o *cloudwatchlogs.Options) {
-	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.MaxAttempts, r.MaxBackoff = 3, time.Second
-		r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-			if isThrottle(err) {
-				return aws.FalseTernary
-			}
-			return aws.UnknownTernary
-		})}, r.Retryables...)
-	})
-}
+func Options(o *cloudwatchlogs.Options) { o.Retryer = function.FaultsOnly() }

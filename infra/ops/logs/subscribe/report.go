@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 
+	"github.com/banyan-fig/banyan/infra/ops/function"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -24,7 +25,7 @@ func reason(err error) string {
 	switch {
 	case err == nil:
 		return Done
-	case isThrottle(err):
+	case function.Throttled(err):
 		return Throttled
 	case stops(err):
 		return Deadline
