@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
@@ -39,8 +40,8 @@ func (c Config) Validate() error {
 	}
 	for _, r := range c.Faults.Rules {
 		if r.Service != fault.Any && r.Service != MongoDB && serviceURLs[r.Service] == "" {
-			return fmt.Errorf("sandbox: the fault plan is about %q, which would never be hit: use %s, %s, %s, %s, %s, %s, %s, %s or %s",
-				r.Service, DynamoDB, Kinesis, Lambda, Logs, MongoDB, Secrets, SQS, SSM, fault.Any)
+			return fmt.Errorf("sandbox: the fault plan is about %q, which would never be hit: use %s or %s",
+				r.Service, strings.Join(Services(), ", "), fault.Any)
 		}
 	}
 	return c.Faults.Validate()

@@ -9,14 +9,15 @@ import (
 
 // The services, by the names that the fault plan and [Sandbox.Embedded] use.
 const (
-	Kinesis  = "kinesis"
-	DynamoDB = "dynamodb"
-	SQS      = "sqs"
-	Lambda   = "lambda"
-	Logs     = "logs"
-	SSM      = "ssm" // its Parameter Store
-	Secrets  = "secretsmanager"
-	MongoDB  = "mongodb"
+	Kinesis    = "kinesis"
+	DynamoDB   = "dynamodb"
+	SQS        = "sqs"
+	Lambda     = "lambda"
+	CloudWatch = "cloudwatch"
+	Logs       = "logs" // CloudWatch Logs
+	SSM        = "ssm"  // its Parameter Store
+	Secrets    = "secretsmanager"
+	MongoDB    = "mongodb"
 )
 
 const (
@@ -35,20 +36,21 @@ const (
 
 // serviceURLs are the variables by which the SDK finds one service.
 var serviceURLs = map[string]string{
-	Kinesis:  "AWS_ENDPOINT_URL_KINESIS",
-	DynamoDB: "AWS_ENDPOINT_URL_DYNAMODB",
-	SQS:      "AWS_ENDPOINT_URL_SQS",
-	Lambda:   "AWS_ENDPOINT_URL_LAMBDA",
-	Logs:     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
-	SSM:      "AWS_ENDPOINT_URL_SSM",
-	Secrets:  "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+	Kinesis:    "AWS_ENDPOINT_URL_KINESIS",
+	DynamoDB:   "AWS_ENDPOINT_URL_DYNAMODB",
+	SQS:        "AWS_ENDPOINT_URL_SQS",
+	Lambda:     "AWS_ENDPOINT_URL_LAMBDA",
+	CloudWatch: "AWS_ENDPOINT_URL_CLOUDWATCH",
+	Logs:       "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+	SSM:        "AWS_ENDPOINT_URL_SSM",
+	Secrets:    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
 }
 
 const streamsURL = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 
 // passedOn is what of the user's environment Env repeats, in its order.
 var passedOn = []string{
-	endpointURL, serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS], serviceURLs[SSM], serviceURLs[Secrets],
+	endpointURL, serviceURLs[CloudWatch], serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS], serviceURLs[SSM], serviceURLs[Secrets],
 	region, otherRegion, accessKey, secretKey, sessionToken, mongoURI,
 }
 
@@ -64,6 +66,9 @@ func newEnvironment(environ []string) environment {
 	}
 	return e
 }
+
+// Services lists all there are, sorted.
+func Services() []string { return environment{}.embeds() }
 
 // embeds lists the services for which the user has no server, sorted.
 func (e environment) embeds() []string {

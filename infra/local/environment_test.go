@@ -46,7 +46,7 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 	}{
 		{
 			"nothing is set", nil,
-			[]string{"dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
+			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
 			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "MONGODB_URI": "*"},
 			[]string{"AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"},
 		},
@@ -57,14 +57,14 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 			[]string{"AWS_ACCESS_KEY_ID"},
 		},
 		{
-			"one service is theirs", []string{"AWS_ENDPOINT_URL_KINESIS=http://theirs", "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"},
+			"two services are theirs", []string{"AWS_ENDPOINT_URL_KINESIS=http://theirs", "AWS_ENDPOINT_URL_CLOUDWATCH=http://theirs too", "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"},
 			[]string{"dynamodb", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
-			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_ENDPOINT_URL_KINESIS": "http://theirs", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_ENDPOINT_URL_KINESIS": "http://theirs", "AWS_ENDPOINT_URL_CLOUDWATCH": "http://theirs too", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
 			nil,
 		},
 		{
 			"MongoDB is theirs", []string{"MONGODB_URI=mongodb://theirs/db"},
-			[]string{"dynamodb", "kinesis", "lambda", "logs", "secretsmanager", "sqs", "ssm"},
+			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "secretsmanager", "sqs", "ssm"},
 			map[string]string{"MONGODB_URI": "mongodb://theirs/db"},
 			nil,
 		},
@@ -76,16 +76,16 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 		},
 		{
 			"empty variables are not set", []string{"AWS_ENDPOINT_URL=", "MONGODB_URI="},
-			[]string{"dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"}, nil, nil,
+			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"}, nil, nil,
 		},
 		{
 			"configured endpoints are switched off", []string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true", "AWS_DEFAULT_REGION=eu-north-1"},
-			[]string{"dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
+			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
 			map[string]string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false", "AWS_REGION": "eu-north-1"}, nil,
 		},
 		{
 			"one key without the other stays the user's error", []string{"AWS_ACCESS_KEY_ID=a"},
-			[]string{"dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
+			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
 			map[string]string{"AWS_ACCESS_KEY_ID": "a"}, []string{"AWS_SECRET_ACCESS_KEY"},
 		},
 	}

@@ -72,7 +72,8 @@ func hold(ctx context.Context, d time.Duration) {
 	}
 }
 
-// lambdaFaults: a function's invocation is an operation of its own.
+// lambdaFaults: a function's invocation, by a client or a mapping, is the operation
+// Invoke.
 func lambdaFaults(in *fault.Injector) func(function string) fault.Fault {
 	return func(function string) fault.Fault { return in.Draw(Lambda, "Invoke", function) }
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/banyan-fig/banyan/infra/local/awsjson"
+	"github.com/banyan-fig/banyan/infra/local/cloudwatch"
 	"github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/local/logs"
@@ -57,6 +58,9 @@ func serviceOf(r *http.Request) string {
 	if lambda.Handles(r.URL.Path) {
 		return Lambda
 	}
+	if strings.HasPrefix(r.URL.Path, cloudwatch.PathPrefix) {
+		return CloudWatch
+	}
 	return ""
 }
 
@@ -65,10 +69,14 @@ func serviceOf(r *http.Request) string {
 func signedFor(r *http.Request) string {
 	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	scope, _, _ = strings.Cut(scope, ",")
-	if parts := strings.Split(scope, "/"); len(parts) == 5 {
-		return parts[3]
+	parts := strings.Split(scope, "/")
+	switch {
+	case len(parts) != 5:
+		return ""
+	case parts[3] == "monitoring":
+		return CloudWatch
 	}
-	return ""
+	return parts[3]
 }
 
 // refusal says why nobody serves a request, in the protocol of the caller.
@@ -76,7 +84,7 @@ func (f front) refusal(service string, r *http.Request) http.Handler {
 	what := fmt.Sprintf("not implemented by the sandbox: %s %s", r.Method, r.URL.Path)
 	switch {
 	case f[service] != nil: // in a protocol that the service spoke before
-		what = fmt.Sprintf("not implemented by the sandbox: %s %s of %s; let the client send JSON", r.Method, r.URL.Path, service)
+		what = fmt.Sprintf("not implemented by the sandbox: %s %s of %s; let the client speak its newest protocol", r.Method, r.URL.Path, service)
 	case serviceURLs[service] != "":
 		what = fmt.Sprintf("the sandbox does not embed %s because your environment names a server for it, but this request came here: set %s for this client too", service, serviceURLs[service])
 	case service != "":

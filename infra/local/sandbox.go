@@ -14,6 +14,7 @@ import (
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/banyan-fig/banyan/infra/local/cloudwatch"
 	"github.com/banyan-fig/banyan/infra/local/dynamodb"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/local/kinesis"
@@ -162,10 +163,16 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 	if s.embeds(Secrets) {
 		services[Secrets] = secretsmanager.New(secretsmanager.Config{Region: region, Account: account, Fault: drawn(s.faults, Secrets)})
 	}
+	if s.embeds(CloudWatch) {
+		services[CloudWatch], err = cloudwatch.New(cloudwatch.Config{Region: region, Account: account, Fault: drawn(s.faults, CloudWatch)})
+		if err != nil {
+			return nil, err
+		}
+	}
 	if s.embeds(Lambda) {
 		s.lambda, err = lambda.New(lambda.Config{
 			Region: region, Account: account, Env: s.env, Log: s.cfg.FunctionLog, Dir: s.cfg.Dir,
-			Seed: s.cfg.Seed, Fault: lambdaFaults(s.faults),
+			Seed: s.cfg.Seed, Fault: lambdaFaults(s.faults), APIFault: drawn(s.faults, Lambda),
 		})
 		if err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -75,6 +76,14 @@ func calls(t *testing.T, cfg aws.Config, mongoDB *mongo.Client) map[string]func(
 			_, err := secretsmanager.NewFromConfig(cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("s" + uuid.NewString())})
 			return err
 		},
+		"lambda": func() error {
+			_, err := lambda.NewFromConfig(cfg).ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
+			return err
+		},
+		"cloudwatch": func() error {
+			_, err := cloudwatch.NewFromConfig(cfg).DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
+			return err
+		},
 		"logs": func() error {
 			_, err := cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
 			return err
@@ -103,10 +112,6 @@ func TestOfficialClientsFindEveryService(t *testing.T) {
 	all := calls(t, cfg, connect(t, s))
 	all["dynamodb streams"] = func() error {
 		_, err := dynamodbstreams.NewFromConfig(cfg).ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{})
-		return err
-	}
-	all["lambda"] = func() error {
-		_, err := lambda.NewFromConfig(cfg).ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
 		return err
 	}
 	for name, call := range all {
@@ -148,7 +153,7 @@ func wantMessage(t *testing.T, err error, want string) {
 func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
 	s := start(t, local.Config{Environ: []string{"AWS_ENDPOINT_URL_LAMBDA=http://theirs"}})
 	url := vars(s)["AWS_ENDPOINT_URL"]
-	for path, want := range map[string]string{"/": "dynamodb, kinesis, logs, secretsmanager, sqs, ssm", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
+	for path, want := range map[string]string{"/": "cloudwatch, dynamodb, kinesis, logs, secretsmanager, sqs, ssm", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +177,8 @@ func TestOtherServicesAreNamed(t *testing.T) {
 		{"GET", "/", "s3", "", "<Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the service s3 (GET /)</Message></Error>"},
 		{"PUT", "/a&b", "s3", "", "the service s3 (PUT /a&amp;b)"},
 		{"GET", "/restapis", "apigateway", other, `"message":"not implemented by the sandbox: the service apigateway (GET /restapis)"`},
-		{"POST", "/", "sqs", form, "not implemented by the sandbox: POST / of sqs; let the client send JSON"},
+		{"POST", "/", "sqs", form, "not implemented by the sandbox: POST / of sqs; let the client speak its newest protocol"},
+		{"POST", "/", "monitoring", form, "not implemented by the sandbox: POST / of cloudwatch; let the client speak its newest protocol"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, nil)
 		if err != nil {

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,8 +35,10 @@ type Config struct {
 	Region, Account string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Fault is asked before every call; nil injects nothing. Throttle and Internal
-	// refuse it, all other kinds close the connection without an answer.
+	// Fault is asked before every call; nil injects nothing. Throttle, Internal and
+	// Denied refuse it, TimeoutBefore and TimeoutAfter close the connection without
+	// an answer, before or after the call took effect, Late holds it back; Partial
+	// and Duplicate have no meaning here.
 	Fault func(operation, resource string) fault.Fault
 }
 
@@ -117,10 +120,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, awsjson.Errorf("SerializationException", "reading the request: %v", err)
 	}
-	if err := s.fail(name); err != nil {
-		return nil, err
-	}
-	return do(body)
+	return s.suffer(r.Context(), name, func() (any, error) { return do(body) })
 }
 
 // unpacked reads a body, which the SDK packs where it is large.
@@ -136,19 +136,39 @@ func unpacked(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return io.ReadAll(body)
 }
 
-func (s *Server) fail(operation string) error {
-	if s.cfg.Fault == nil {
-		return nil
+// suffer makes a call under what the fault plan says.
+func (s *Server) suffer(ctx context.Context, operation string, call func() (any, error)) (any, error) {
+	f := fault.Fault{}
+	if s.cfg.Fault != nil {
+		f = s.cfg.Fault(operation, "")
 	}
-	switch s.cfg.Fault(operation, "").Kind {
-	case fault.None:
-		return nil
+	switch f.Kind {
 	case fault.Throttle:
-		return awsjson.Errorf("ThrottlingException", "Rate exceeded")
+		return nil, awsjson.Errorf("ThrottlingException", "Rate exceeded")
 	case fault.Internal:
-		return awsjson.Internal("an internal error, injected by the fault plan")
+		return nil, awsjson.Internal("an internal error, injected by the fault plan")
+	case fault.Denied:
+		return nil, &awsjson.Error{Type: "AccessDenied", Message: "not authorized, says the fault plan", Status: http.StatusForbidden}
+	case fault.TimeoutBefore:
+		hang(ctx, f.Delay)
+		return nil, errNoAnswer
+	case fault.TimeoutAfter:
+		_, _ = call()
+		hang(ctx, f.Delay)
+		return nil, errNoAnswer
+	case fault.Late:
+		hang(ctx, f.Delay)
 	}
-	return errNoAnswer
+	return call()
+}
+
+func hang(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (s *Server) write(w http.ResponseWriter, status int, out any) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -150,12 +151,9 @@ func TestPagesAndTypes(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	var kind atomic.Int32
+	var kind atomic.Uint32
 	c := serve(t, sandbox.Config{Fault: func(string, string) fault.Fault {
-		if kind.Load() == 1 {
-			return fault.Fault{Kind: fault.Throttle}
-		}
-		return fault.Fault{}
+		return fault.Fault{Kind: fault.Kind(kind.Load()), Delay: time.Millisecond}
 	}})
 	code := func(err error) string {
 		var api smithy.APIError
@@ -172,9 +170,35 @@ func TestRefusals(t *testing.T) {
 	if got := code(err); got != "ValidationError" {
 		t.Errorf("names and a prefix: %s", got)
 	}
-	kind.Store(1)
-	_, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
-	if got := code(err); got != "ThrottlingException" {
-		t.Errorf("a throttled call: %s", got)
+	for k, want := range map[fault.Kind]string{fault.Throttle: "ThrottlingException", fault.Internal: "InternalFailure", fault.Denied: "AccessDenied", fault.Late: "<nil>"} {
+		kind.Store(uint32(k))
+		if _, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{}); code(err) != want {
+			t.Errorf("a call under %v: %s, want %s", k, code(err), want)
+		}
+	}
+}
+
+// TestLostAnswers: what was lost before a call has no effect, what was lost after
+// it has.
+func TestLostAnswers(t *testing.T) {
+	var kind atomic.Uint32
+	c := serve(t, sandbox.Config{Fault: func(string, string) fault.Fault {
+		return fault.Fault{Kind: fault.Kind(kind.Load()), Delay: time.Millisecond}
+	}})
+	put(t, c, "a")
+	for _, want := range []struct {
+		kind  fault.Kind
+		state types.StateValue
+	}{{fault.TimeoutBefore, types.StateValueInsufficientData}, {fault.TimeoutAfter, types.StateValueAlarm}} {
+		kind.Store(uint32(want.kind))
+		_, err := c.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: aws.String("a"), StateValue: types.StateValueAlarm, StateReason: aws.String("because")})
+		if err == nil {
+			t.Errorf("%v: answered", want.kind)
+		}
+		kind.Store(uint32(fault.None))
+		out, err := c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
+		if err != nil || out.MetricAlarms[0].StateValue != want.state {
+			t.Errorf("%v: %+v, %v", want.kind, out, err)
+		}
 	}
 }

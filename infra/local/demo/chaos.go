@@ -14,7 +14,7 @@ kinesis.GetRecords      throttle=0.03 internal=0.01 timeout-after=0.01
 dynamodb.BatchWriteItem throttle=0.01 partial=0.05 timeout-after=0.005
 dynamodb.BatchGetItem   throttle=0.01 partial=0.05
 dynamodb.*              throttle=0.005 internal=0.002 timeout-before=0.001 timeout-after=0.002
-lambda.*                duplicate=0.05 late=0.03 timeout-after=0.02 partial=0.01 throttle=0.01
+lambda.Invoke           duplicate=0.05 late=0.03 timeout-after=0.02 partial=0.01 throttle=0.01
 mongodb.find            timeout-before=0.002
 mongodb.*               timeout-before=0.001 timeout-after=0.001
 `

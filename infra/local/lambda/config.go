@@ -55,13 +55,13 @@ type Config struct {
 	Seed uint64
 	// APIFault is asked before every other call of the API, with the operation's
 	// name and that of the function, layer or mapping; nil injects nothing.
-	// Throttle and Internal refuse, TimeoutBefore and TimeoutAfter close the
+	// Throttle, Internal and Denied refuse, TimeoutBefore and TimeoutAfter close the
 	// connection, Late holds the call back; the rest has no meaning there.
 	APIFault func(operation, resource string) fault.Fault
-	// Fault is asked before every invocation; nil injects nothing. Throttle refuses, Internal and TimeoutBefore lose the invocation before
-	// the function saw it, TimeoutAfter loses the answer after it ran, Partial
-	// kills the process in the middle, Late holds the invocation back, and
-	// Duplicate delivers a batch of a stream again that had succeeded: as a
+	// Fault is asked before every invocation; nil injects nothing. Throttle
+	// and Denied refuse, Internal and TimeoutBefore lose the invocation before the function
+	// saw it, TimeoutAfter loses the answer after it ran, Partial kills the
+	// process in the middle, Late holds the invocation back, and Duplicate delivers a batch of a stream again that had succeeded: as a
 	// whole or in part, at once or after the following batch.
 	Fault func(function string) fault.Fault
 }

@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/local/fault"
@@ -11,13 +12,15 @@ import (
 // maxKillDelay is how far into an invocation an injected SIGKILL falls at most.
 const maxKillDelay = 50 * time.Millisecond
 
-// before injects what happens to an invocation before the function sees it.
+// before injects what happens to a call before it has an effect.
 func (h *Host) before(ctx context.Context, f fault.Fault) error {
 	switch f.Kind {
 	case fault.Throttle:
 		return throttled("injected by the fault plan")
+	case fault.Denied:
+		return &apiError{status: http.StatusForbidden, code: "AccessDeniedException", message: "not authorized, says the fault plan"}
 	case fault.TimeoutBefore, fault.Internal:
-		return unavailable("the invocation was lost before the function saw it: injected by the fault plan")
+		return unavailable("the call was lost before it had an effect: injected by the fault plan")
 	case fault.Late:
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()

@@ -150,6 +150,9 @@ func TestAPIFaults(t *testing.T) {
 	if err := remove(fault.Throttle); !isCode(err, "TooManyRequestsException") {
 		t.Errorf("throttled: %v", err)
 	}
+	if err := remove(fault.Denied); !isCode(err, "AccessDeniedException") {
+		t.Errorf("denied: %v", err)
+	}
 	if err := remove(fault.Internal); !isCode(err, "ServiceException") {
 		t.Errorf("failed: %v", err)
 	}

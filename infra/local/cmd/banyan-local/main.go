@@ -22,11 +22,11 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
 
-const description = `The sandbox alone: Kinesis, DynamoDB, SQS, Lambda and MongoDB, in memory, over the wire.
+const description = `The sandbox alone: Kinesis, DynamoDB and its streams, SQS, Lambda with event source mappings, CloudWatch (alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, over the wire.
 
 A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI already names a server is not embedded.
 
-A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate, late and denied.`
+A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the services are %s; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate, late and denied.`
 
 // streamShards is what on-demand streams begin with, too.
 const streamShards = 4
@@ -43,7 +43,7 @@ type flags struct {
 
 func main() {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("banyan-local"), kong.Description(description))
+	parser, err := kong.New(&f, kong.Name("banyan-local"), kong.Description(fmt.Sprintf(description, strings.Join(local.Services(), ", "))))
 	if err != nil {
 		panic(err)
 	}

@@ -60,7 +60,7 @@ func TestServesUntilToldToStop(t *testing.T) {
 		t.Errorf("exit code %d", c)
 	}
 	for _, want := range []string{
-		`(?m)^# embedded: dynamodb, kinesis, lambda, logs, mongodb, secretsmanager, sqs, ssm;`,
+		`(?m)^# embedded: cloudwatch, dynamodb, kinesis, lambda, logs, mongodb, secretsmanager, sqs, ssm;`,
 		`(?m)^export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+$`,
 		`(?m)^export MONGODB_URI='mongodb://127\.0\.0\.1:\d+/legacy\?.*'$`,
 	} {
