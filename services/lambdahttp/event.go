@@ -1,0 +1,137 @@
+package lambdahttp
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/banyan-fig/banyan/events/correlation"
+)
+
+// ErrEvent is returned for an event that is no request of an HTTP API. It fails the
+// invocation: whoever sent the event has to be told, and clients cannot send one.
+var ErrEvent = errors.New("not an event of an HTTP API with payload format version 2.0")
+
+// event is what is read of one. The format is in the developer guide of API
+// Gateway, "Create AWS Lambda proxy integrations for HTTP APIs".
+type event struct {
+	Version         string            `json:"version"`
+	RawPath         string            `json:"rawPath"` // decoded, with the stage
+	RawQueryString  string            `json:"rawQueryString"`
+	Cookies         []string          `json:"cookies"`
+	Headers         map[string]string `json:"headers"` // values joined by commas
+	Body            string            `json:"body"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+	RequestContext  struct {
+		DomainName string `json:"domainName"`
+		RequestID  string `json:"requestId"`
+		Stage      string `json:"stage"`
+		HTTP       struct {
+			Method   string `json:"method"`
+			Protocol string `json:"protocol"`
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
+	} `json:"requestContext"`
+}
+
+// parse makes the request that a server would have made. ErrEvent.
+func parse(ctx context.Context, payload []byte) (*http.Request, error) {
+	var e event
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvent, err)
+	}
+	if e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
+		return nil, fmt.Errorf("%w: its version is %.20q and its method %.20q; set payload_format_version = \"2.0\" of the integration, and call the function by its HTTP API only",
+			ErrEvent, e.Version, e.RequestContext.HTTP.Method)
+	}
+	body, err := e.body()
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvent, err)
+	}
+	if r.URL, err = e.url(); err != nil {
+		return nil, err
+	}
+	if r.Header, err = e.header(len(body)); err != nil {
+		return nil, err
+	}
+	r.RequestURI = r.URL.RequestURI()
+	r.Host = cmp.Or(r.Header.Get("Host"), e.RequestContext.DomainName)
+	r.Header.Del("Host") // as a server does
+	r.RemoteAddr = e.remote()
+	if major, minor, ok := http.ParseHTTPVersion(e.RequestContext.HTTP.Protocol); ok {
+		r.Proto, r.ProtoMajor, r.ProtoMinor = e.RequestContext.HTTP.Protocol, major, minor
+	}
+	ids := correlation.FromHeader(r.Header)
+	correlation.Inject(correlation.With(ctx, ids), r.Header)
+	return r.WithContext(correlation.With(ctx, ids)), nil
+}
+
+func (e *event) body() ([]byte, error) {
+	if !e.IsBase64Encoded {
+		return []byte(e.Body), nil
+	}
+	body, err := base64.StdEncoding.DecodeString(e.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its body is not the base64 that it claims to be: %w", ErrEvent, err)
+	}
+	return body, nil
+}
+
+func (e *event) url() (*url.URL, error) {
+	path := e.RawPath
+	if prefix := "/" + e.RequestContext.Stage; e.RequestContext.Stage != "" && e.RequestContext.Stage != "$default" {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
+			path = rest
+		}
+	}
+	path = cmp.Or(path, "/")
+	if path[0] != '/' {
+		return nil, fmt.Errorf("%w: its path %.100q does not begin with a slash", ErrEvent, path)
+	}
+	return &url.URL{Path: path, RawQuery: e.RawQueryString}, nil
+}
+
+// header is what the client sent, except that a repeated header is one line.
+func (e *event) header(body int) (http.Header, error) {
+	h := http.Header{}
+	for name, value := range e.Headers {
+		if name == "" || strings.ContainsAny(name, " \t\r\n:\x00") || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, fmt.Errorf("%w: no client can send its header %.100q with that value", ErrEvent, name)
+		}
+		h.Add(name, value)
+	}
+	if cookies := strings.Join(e.Cookies, "; "); cookies != "" && !strings.ContainsAny(cookies, "\r\n\x00") {
+		h.Set("Cookie", cookies)
+	}
+	if h.Get("Content-Length") != "" {
+		h.Set("Content-Length", strconv.Itoa(body))
+	}
+	h.Del("Transfer-Encoding") // the body is whole
+	if h.Get(correlation.HeaderCorrelation) == "" && e.RequestContext.RequestID != "" {
+		h.Set(correlation.HeaderCorrelation, e.RequestContext.RequestID)
+	}
+	return h, nil
+}
+
+// remote is the client's address with a port, as servers have it; which port it
+// was is not known.
+func (e *event) remote() string {
+	if _, err := netip.ParseAddr(e.RequestContext.HTTP.SourceIP); err != nil {
+		return ""
+	}
+	return net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
+}

@@ -1,0 +1,117 @@
+package lambdahttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/infra/ops/warm"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+	"github.com/banyan-fig/banyan/services/api"
+)
+
+// Config says what is around a handler.
+type Config struct {
+	// Service is the value of the metrics' dimension. Required with Metrics.
+	Service string
+	// Metrics gets a line a request; nil: none is written.
+	Metrics *emf.Writer
+	// Logger gets panics, events that are no requests, and answers that are too
+	// large; nil: slog.Default().
+	Logger *slog.Logger
+	// Now is the clock of the metrics. Default time.Now.
+	Now func() time.Time
+}
+
+// New makes a function of handler, for lambda.Start. It is safe for concurrent use
+// if the handler is.
+func New(handler http.Handler, cfg Config) (lambda.Handler, error) {
+	if handler == nil {
+		return nil, errors.New("lambdahttp: the handler is nil")
+	}
+	if cfg.Metrics != nil && cfg.Service == "" {
+		return nil, errors.New("lambdahttp: config: Metrics without a Service to name in them")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return warm.Wrap(&function{handler, cfg}), nil
+}
+
+type function struct {
+	handler http.Handler
+	cfg     Config
+}
+
+// Invoke implements lambda.Handler.
+func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	begin := f.cfg.Now()
+	ctx, cancel := early(ctx)
+	defer cancel()
+	r, err := parse(ctx, payload)
+	if err != nil {
+		f.cfg.Logger.ErrorContext(ctx, "an event is no request", "error", err.Error(), "bytes", len(payload))
+		return nil, err
+	}
+	w := f.serve(r)
+	text, err := w.encode()
+	if err != nil {
+		f.log(r, "the answer cannot be sent", "error", err.Error())
+		w = refusal(api.Problem{Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError})
+		if text, err = w.encode(); err != nil {
+			return nil, err
+		}
+	}
+	f.count(begin, r.Method, w.status)
+	return text, nil
+}
+
+// margin is how long before the function's end a request ends.
+const margin = 250 * time.Millisecond
+
+// early leaves time to send an answer about time.
+func early(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/10)))
+}
+
+func (f *function) serve(r *http.Request) (w *response) {
+	w = newResponse(r.Method)
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		f.log(r, "panic in the handler", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		w = refusal(api.Problems{}.Of(errPanic))
+	}()
+	f.handler.ServeHTTP(w, r)
+	return w
+}
+
+var errPanic = errors.New("panic")
+
+// refusal is the answer when the handler's own cannot be sent.
+func refusal(p api.Problem) *response {
+	w := newResponse(http.MethodGet)
+	api.WriteProblem(w, p)
+	return w
+}
+
+func (f *function) log(r *http.Request, message string, args ...any) {
+	args = append(args, "method", r.Method, "path", r.URL.Path, "correlation_id", correlation.From(r.Context()).CorrelationID)
+	f.cfg.Logger.ErrorContext(r.Context(), message, args...)
+}

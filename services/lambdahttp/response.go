@@ -1,0 +1,108 @@
+package lambdahttp
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxAnswer is the most bytes that a function may answer with, its JSON and base64
+// counted (Lambda developer guide, "Lambda quotas": 6 MB).
+const MaxAnswer = 6 << 20
+
+var errTooLarge = fmt.Errorf("the answer has more than %d bytes, which is the most that Lambda takes", MaxAnswer)
+
+// response gathers an answer, by the rules of net/http's server.
+type response struct {
+	header   http.Header // the handler's
+	sent     http.Header // as it was at WriteHeader; nil before
+	status   int
+	bodiless bool
+	body     bytes.Buffer
+	err      error
+}
+
+func newResponse(method string) *response {
+	return &response{header: http.Header{}, bodiless: method == http.MethodHead}
+}
+
+// Header implements http.ResponseWriter.
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter: the first one counts, and what is
+// only informational goes nowhere.
+func (w *response) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("invalid WriteHeader code %d", status))
+	}
+	if w.sent != nil || status < http.StatusOK {
+		return
+	}
+	w.status, w.sent = status, w.header.Clone()
+	w.bodiless = w.bodiless || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	switch {
+	case w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+		return 0, http.ErrBodyNotAllowed
+	case w.bodiless:
+		return len(p), nil
+	case w.body.Len()+len(p) > MaxAnswer:
+		w.err = errTooLarge
+		return 0, w.err
+	}
+	if _, named := w.sent["Content-Type"]; !named && w.body.Len() == 0 && len(p) > 0 && w.sent.Get("Content-Encoding") == "" {
+		w.sent.Set("Content-Type", http.DetectContentType(p))
+	}
+	return w.body.Write(p)
+}
+
+// answer is the function's, in payload format version 2.0.
+type answer struct {
+	StatusCode      int               `json:"statusCode"`
+	Headers         map[string]string `json:"headers,omitempty"`
+	Cookies         []string          `json:"cookies,omitempty"`
+	Body            string            `json:"body"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+}
+
+// encode is the function's answer.
+func (w *response) encode() ([]byte, error) {
+	w.WriteHeader(http.StatusOK) // who writes nothing is content
+	if w.err != nil {
+		return nil, w.err
+	}
+	a := answer{StatusCode: w.status, Headers: map[string]string{}, Body: w.body.String()}
+	for name, values := range w.sent {
+		if http.CanonicalHeaderKey(name) == "Set-Cookie" { // which cannot be joined
+			a.Cookies = append(a.Cookies, values...)
+			continue
+		}
+		if len(values) > 0 {
+			a.Headers[name] = oneLine.Replace(strings.Join(values, ", "))
+		}
+	}
+	if !utf8.ValidString(a.Body) {
+		a.Body, a.IsBase64Encoded = base64.StdEncoding.EncodeToString(w.body.Bytes()), true
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // six bytes for each "<" count
+	if err := e.Encode(a); err != nil {
+		return nil, err
+	}
+	if text.Len() > MaxAnswer {
+		return nil, errTooLarge
+	}
+	return text.Bytes(), nil
+}
+
+// oneLine keeps a value from adding headers.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
