@@ -6,6 +6,7 @@ GO          ?= go
 BIN         := bin
 FUNCTIONS    = $(wildcard consumers/cmd/*) publishers/cmd/outbox-relay $(wildcard infra/ops/*/cmd/*)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 # Of demo, chaos and up:
 SIZE   ?= 10000# users
@@ -41,15 +42,15 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/... ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
+	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/banyan-timeline ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test
-test: ## All tests, shuffled, with the race detector where there is a C compiler for it: needs only Go
+test: ## All tests, with the race detector where there is a C compiler, and what was skipped by name: needs only Go
 	@cc=$$($(GO) env CC); race=; \
 	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $${cc%% *} >/dev/null; then race=-race; \
 	else echo "SKIPPED the race detector: it needs a C compiler ($$cc) and CGO_ENABLED=1"; fi; \
-	(set -x; $(GO) test $$race -shuffle=on -timeout 10m ./...)
+	$(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $$race -shuffle=on -timeout 10m ./...
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
