@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/banyan-fig/banyan/infra/local/awsjson"
 )
@@ -30,18 +29,18 @@ const (
 type alarm struct {
 	AlarmName             string
 	AlarmArn              string
-	AlarmDescription      string `cbor:",omitempty"`
+	AlarmDescription      string `json:",omitempty"`
 	StateValue            string
 	StateReason           string
-	StateUpdatedTimestamp time.Time //
-	AlarmRule             string    `cbor:",omitempty"`
-	MetricName            string    `cbor:",omitempty"`
-	Namespace             string    `cbor:",omitempty"`
-	ComparisonOperator    string    `cbor:",omitempty"`
-	EvaluationPeriods     int       `cbor:",omitempty"`
-	Period                int       `cbor:",omitempty"`
-	Threshold             *float64  `cbor:",omitempty"`
-	Statistic             string    `cbor:",omitempty"`
+	StateUpdatedTimestamp instant
+	AlarmRule             string   `json:",omitempty"`
+	MetricName            string   `json:",omitempty"`
+	Namespace             string   `json:",omitempty"`
+	ComparisonOperator    string   `json:",omitempty"`
+	EvaluationPeriods     int      `json:",omitempty"`
+	Period                int      `json:",omitempty"`
+	Threshold             *float64 `json:",omitempty"`
+	Statistic             string   `json:",omitempty"`
 
 	kind string
 }
@@ -77,7 +76,7 @@ func (s *Server) put(a alarm, kind string) (any, error) {
 	}
 	a.kind = kind
 	a.AlarmArn = "arn:aws:cloudwatch:" + s.cfg.Region + ":" + s.cfg.Account + ":alarm:" + a.AlarmName
-	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = stateNothing, unchecked, s.cfg.Now().UTC()
+	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = stateNothing, unchecked, at(s.cfg.Now())
 	if there {
 		a.StateValue, a.StateReason, a.StateUpdatedTimestamp = old.StateValue, old.StateReason, old.StateUpdatedTimestamp
 	}
@@ -97,7 +96,7 @@ type describeInput struct {
 type describeOutput struct {
 	MetricAlarms    []alarm
 	CompositeAlarms []alarm
-	NextToken       string `cbor:",omitempty"`
+	NextToken       string `json:",omitempty"`
 }
 
 // wants follows the API reference, DescribeAlarms: composite alarms are only told
@@ -173,7 +172,7 @@ func (s *Server) setAlarmState(in *stateInput) (any, error) {
 	case len(in.StateReason) > longestReasonSet:
 		return nil, awsjson.Errorf("ValidationError", "StateReason has more than 1023 characters")
 	}
-	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = in.StateValue, in.StateReason, s.cfg.Now().UTC()
+	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = in.StateValue, in.StateReason, at(s.cfg.Now())
 	s.alarms[in.AlarmName] = a
 	return struct{}{}, nil
 }

@@ -11,8 +11,9 @@
 //     can be read at once, where CloudWatch takes minutes. There are no expressions,
 //     percentiles and units. Namespaces that begin with AWS/ are the services' own:
 //     [Server.Record] writes them for those that play a service.
-//   - Only smithy's RPC v2 in CBOR is spoken, which is what SDKs of 2025 and later
-//     send; the older query protocol is refused.
+//   - Smithy's RPC v2 in CBOR is spoken, which the SDKs for Go and others of 2025
+//     and later send, and JSON, which the AWS CLI sends; the older query protocol
+//     is refused.
 //   - Signatures are not checked, so whoever serves it listens on loopback.
 //
 // Operations: PutMetricAlarm, PutCompositeAlarm (its rule is kept and not

@@ -29,7 +29,7 @@ type query struct {
 
 type getInput struct {
 	MetricDataQueries  []query
-	StartTime, EndTime time.Time
+	StartTime, EndTime instant
 	NextToken          string
 	ScanBy             string
 	MaxDatapoints      int
@@ -38,14 +38,14 @@ type getInput struct {
 
 type result struct {
 	Id, Label, StatusCode string
-	Timestamps            []time.Time
+	Timestamps            []instant
 	Values                []float64
 }
 
 type getOutput struct {
 	MetricDataResults []result
 	Messages          []any
-	NextToken         *string `cbor:",omitempty"`
+	NextToken         *string `json:",omitempty"`
 }
 
 // Bounds of GetMetricData, from its page in the API reference.
@@ -65,21 +65,21 @@ func (s *Server) getMetricData(in *getInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := &getOutput{MetricDataResults: []result{}, Messages: []any{}}
-	left, at := in.MaxDatapoints, 0
+	left, seen := in.MaxDatapoints, 0
 	for _, q := range in.MetricDataQueries {
 		all := s.results(in, q)
-		r := result{Id: q.Id, Label: q.MetricStat.Metric.MetricName, StatusCode: "Complete", Timestamps: []time.Time{}, Values: []float64{}}
-		begin := min(max(from-at, 0), len(all))
+		r := result{Id: q.Id, Label: q.MetricStat.Metric.MetricName, StatusCode: "Complete", Timestamps: []instant{}, Values: []float64{}}
+		begin := min(max(from-seen, 0), len(all))
 		end := min(begin+left, len(all))
 		for _, p := range all[begin:end] {
-			r.Timestamps, r.Values = append(r.Timestamps, p.at), append(r.Values, p.total)
+			r.Timestamps, r.Values = append(r.Timestamps, at(p.at)), append(r.Values, p.total)
 		}
 		if end < len(all) {
 			r.StatusCode = "PartialData"
-			token := strconv.Itoa(at + end)
+			token := strconv.Itoa(seen + end)
 			out.NextToken = &token
 		}
-		left, at = left-(end-begin), at+len(all)
+		left, seen = left-(end-begin), seen+len(all)
 		out.MetricDataResults = append(out.MetricDataResults, r)
 		if out.NextToken != nil {
 			break
@@ -106,7 +106,7 @@ func (in *getInput) check() error {
 	switch {
 	case len(in.MetricDataQueries) == 0 || len(in.MetricDataQueries) > maxQueries:
 		return awsjson.Errorf("ValidationError", "The collection MetricDataQueries must have a size from 1 to %d.", maxQueries)
-	case !in.EndTime.After(in.StartTime):
+	case !in.EndTime.After(in.StartTime.Time.Time):
 		return awsjson.Errorf("ValidationError", "The parameter StartTime must be less than the parameter EndTime.")
 	case in.MaxDatapoints < 1 || in.MaxDatapoints > maxDatapoints:
 		return awsjson.Errorf("ValidationError", "The parameter MaxDatapoints must be from 1 to %d.", maxDatapoints)
@@ -156,7 +156,7 @@ func (s *Server) results(in *getInput, q query) []point {
 	var out []point
 	for _, p := range of.points {
 		p.at = p.at.Truncate(period)
-		if p.at.Before(in.StartTime.Truncate(period)) || !p.at.Before(in.EndTime) {
+		if p.at.Before(in.StartTime.Truncate(period)) || !p.at.Before(in.EndTime.Time.Time) {
 			continue
 		}
 		merged.add(p)

@@ -17,7 +17,7 @@ type statisticSet struct{ SampleCount, Sum, Minimum, Maximum float64 }
 type datum struct {
 	MetricName        string
 	Dimensions        []dimension
-	Timestamp         *time.Time
+	Timestamp         *instant
 	Value             *float64
 	StatisticValues   *statisticSet
 	Values, Counts    []float64
@@ -145,7 +145,7 @@ func (s *Server) putMetricData(in *putInput) (any, error) {
 func (s *Server) points(d datum) ([]point, error) {
 	at := s.cfg.Now()
 	if d.Timestamp != nil {
-		at = *d.Timestamp
+		at = d.Timestamp.Time.Time
 	}
 	switch {
 	case d.MetricName == "":

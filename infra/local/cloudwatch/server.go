@@ -7,26 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/fxamacker/cbor/v2"
-	"github.com/google/uuid"
 
 	"github.com/banyan-fig/banyan/infra/local/awsjson"
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
 
-// PathPrefix begins the path of every request, for whoever serves several
-// services at one address.
-const PathPrefix = "/service/GraniteServiceVersion20100801/operation/"
-
 const (
-	protocol    = "rpc-v2-cbor"
-	contentType = "application/cbor"
-	maxBody     = 1 << 20
-	maxAlarms   = 5000
+	maxBody   = 1 << 20
+	maxAlarms = 5000
 )
 
 // Config of a Server. The zero value works.
@@ -46,8 +36,7 @@ type Config struct {
 // concurrent use.
 type Server struct {
 	cfg        Config
-	operations map[string]func(body []byte) (any, error)
-	encode     cbor.EncMode
+	operations map[string]operation
 
 	mu     sync.Mutex
 	alarms map[string]alarm
@@ -65,29 +54,28 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	encode, err := cbor.EncOptions{Time: cbor.TimeUnixDynamic, TimeTag: cbor.EncTagRequired}.EncMode()
-	if err != nil {
-		return nil, fmt.Errorf("cloudwatch sandbox: options of CBOR: %w", err)
-	}
-	s := &Server{cfg: cfg, encode: encode, alarms: map[string]alarm{}, series: map[string]*series{}}
-	s.operations = map[string]func([]byte) (any, error){
-		"PutMetricAlarm":    operation(s.putMetricAlarm),
-		"PutCompositeAlarm": operation(s.putCompositeAlarm),
-		"DescribeAlarms":    operation(s.describeAlarms),
-		"SetAlarmState":     operation(s.setAlarmState),
-		"DeleteAlarms":      operation(s.deleteAlarms),
-		"PutMetricData":     operation(s.putMetricData),
-		"GetMetricData":     operation(s.getMetricData),
+	s := &Server{cfg: cfg, alarms: map[string]alarm{}, series: map[string]*series{}}
+	s.operations = map[string]operation{
+		"PutMetricAlarm":    of(s.putMetricAlarm),
+		"PutCompositeAlarm": of(s.putCompositeAlarm),
+		"DescribeAlarms":    of(s.describeAlarms),
+		"SetAlarmState":     of(s.setAlarmState),
+		"DeleteAlarms":      of(s.deleteAlarms),
+		"PutMetricData":     of(s.putMetricData),
+		"GetMetricData":     of(s.getMetricData),
 	}
 	return s, nil
 }
 
-// operation decodes the input of a function.
-func operation[In any](do func(*In) (any, error)) func([]byte) (any, error) {
-	return func(body []byte) (any, error) {
+// operation runs with its input still encoded.
+type operation func(e encoding, body []byte) (any, error)
+
+// of decodes the input of a function.
+func of[In any](do func(*In) (any, error)) operation {
+	return func(e encoding, body []byte) (any, error) {
 		in := new(In)
 		if len(body) > 0 {
-			if err := cbor.Unmarshal(body, in); err != nil {
+			if err := e.unmarshal(body, in); err != nil {
 				return nil, awsjson.Errorf("SerializationException", "the request is not what the operation takes: %v", err)
 			}
 		}
@@ -97,30 +85,30 @@ func operation[In any](do func(*In) (any, error)) func([]byte) (any, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out, err := s.call(w, r)
+	e, name := spoken(r)
+	out, err := s.call(w, r, e, name)
 	if errors.Is(err, errNoAnswer) {
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
 	if err != nil {
-		s.writeError(w, err)
+		e.writeError(w, err)
 		return
 	}
-	s.write(w, http.StatusOK, out)
+	e.write(w, http.StatusOK, out)
 }
 
 var errNoAnswer = errors.New("no answer")
 
-func (s *Server) call(w http.ResponseWriter, r *http.Request) (any, error) {
-	name, known := strings.CutPrefix(r.URL.Path, PathPrefix)
+func (s *Server) call(w http.ResponseWriter, r *http.Request, e encoding, name string) (any, error) {
 	do := s.operations[name]
-	if r.Method != http.MethodPost || r.Header.Get("Smithy-Protocol") != protocol || !known || do == nil {
-		return nil, awsjson.NotImplemented(fmt.Sprintf("%s %s of CloudWatch in the protocol %q", r.Method, r.URL.Path, r.Header.Get("Smithy-Protocol")))
+	if r.Method != http.MethodPost || do == nil {
+		return nil, awsjson.NotImplemented(fmt.Sprintf("%s %s %s of CloudWatch", r.Method, r.URL.Path, name))
 	}
 	body, err := unpacked(w, r)
 	if err != nil {
 		return nil, awsjson.Errorf("SerializationException", "reading the request: %v", err)
 	}
-	return s.suffer(r.Context(), name, func() (any, error) { return do(body) })
+	return s.suffer(r.Context(), name, func() (any, error) { return do(e, body) })
 }
 
 // unpacked reads a body, which the SDK packs where it is large.
@@ -169,29 +157,4 @@ func hang(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-func (s *Server) write(w http.ResponseWriter, status int, out any) {
-	body, err := s.encode.Marshal(out)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Smithy-Protocol", protocol)
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Amzn-Requestid", uuid.NewString())
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that went away needs no answer
-}
-
-func (s *Server) writeError(w http.ResponseWriter, err error) {
-	var e *awsjson.Error
-	if !errors.As(err, &e) {
-		e = awsjson.Internal("the sandbox failed: " + err.Error())
-	}
-	status := e.Status
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
-	s.write(w, status, map[string]string{"__type": "com.amazonaws.cloudwatch#" + e.Type, "message": e.Message})
 }
