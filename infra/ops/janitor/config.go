@@ -50,7 +50,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("janitor: Keep is %d: a number, or -1 for none, is wanted", c.Keep)
 	case c.Grace < 0 || c.Reserve < 0:
 		return errors.New("janitor: Grace and Reserve must not be negative")
-	case c.Rate < 0 || c.Rate > maxRate:
+	case !(c.Rate >= 0 && c.Rate <= maxRate): // not a number is neither
 		return fmt.Errorf("janitor: Rate is %g: more than 0 and at most %d, which is what Lambda allows an account, is wanted", c.Rate, maxRate)
 	case c.MaxFailures < 0:
 		return fmt.Errorf("janitor: MaxFailures is %d: it must not be negative", c.MaxFailures)
@@ -74,8 +74,8 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		}
 	}
 	read("JANITOR_KEEP", "a number from 0 on", func(text string) error { return c.parseKeep(text) })
-	read("JANITOR_GRACE", "a duration such as 24h", func(text string) (err error) { c.Grace, err = time.ParseDuration(text); return err })
-	read("JANITOR_RATE", "a number above 0, at most 15,", func(text string) (err error) { c.Rate, err = strconv.ParseFloat(text, 64); return err })
+	read("JANITOR_GRACE", "a duration above 0 such as 24h", func(text string) (err error) { c.Grace, err = positive(time.ParseDuration(text)); return err })
+	read("JANITOR_RATE", "a number above 0, at most 15,", func(text string) (err error) { c.Rate, err = positive(strconv.ParseFloat(text, 64)); return err })
 	read("JANITOR_DRY_RUN", "true or false", func(text string) (err error) { c.DryRun, err = strconv.ParseBool(text); return err })
 	for name := range strings.SplitSeq(getenv("JANITOR_EXCEPT"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -83,6 +83,14 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		}
 	}
 	return c, errors.Join(append(errs, c.Validate())...)
+}
+
+// positive refuses what would be taken for the default.
+func positive[T float64 | time.Duration](n T, err error) (T, error) {
+	if err == nil && !(n > 0) {
+		err = strconv.ErrRange
+	}
+	return n, err
 }
 
 // parseKeep reads 0 as what it says, unlike the field.

@@ -3,9 +3,15 @@
 // does not fill up with deployments of the past.
 //
 // Caveats first. A version that somebody invokes by its number, without an
-// alias, looks like one that nobody uses: list its function in Except. A layer
-// version that an organisation was allowed to use is kept, but one that is named
-// in a template only is not seen. What was deleted cannot be brought back.
+// alias, looks like one that nobody uses: list its function in Except. So it is
+// with all that names a version's ARN outside of Lambda: targets of EventBridge
+// rules and schedules, subscriptions of SNS, notifications of S3, filters of log
+// groups, integrations of API Gateway, target groups, Step Functions, Cognito,
+// AppSync, IoT rules, and callers with an ARN in their settings. Function URLs are
+// no danger: they belong to $LATEST or an alias. Replicas of Lambda@Edge are none
+// either, as Lambda refuses. A layer version that an organisation was allowed to
+// use is kept, but one that is named in a template only is not seen. What was
+// deleted cannot be brought back: begin with a dry run.
 //
 // # What is kept
 //
@@ -21,8 +27,11 @@
 // provisioned concurrency once before the versions of a function. Whatever moves
 // in the instant after that is Lambda's to refuse: it does not delete a version
 // that an alias refers to. Such a refusal, as that of a replica of Lambda@Edge,
-// is told and passed over. Two janitors at once do no harm: what is gone already
-// is not counted again.
+// is told and passed over. A mapping or a provisioned concurrency made in that
+// instant loses its version, which is old by then: it is neither young nor one of
+// the newest. Two janitors at once do no harm: what is gone already is not counted
+// again, but a layer version that both delete in the same instant is, since Lambda
+// answers alike; a deletion whose answer was lost is not counted at all.
 //
 // # Throttling and time
 //
@@ -32,16 +41,20 @@
 // schedule would deliver a failed event again at once, straight into the
 // throttle. It stops as quietly before its deadline.
 //
-// What is left of the list stays in memory, and the next invocation of the same
-// execution environment goes on there. A new environment begins at a random place
-// of the list, so that the end of it is not starved however often that happens.
-// No table is needed for more than that: the order in which rubbish is removed
-// does not matter, only that all of it is reached.
+// What is left of the list stays in memory, with the place inside the function or
+// layer, and the next invocation of the same execution environment goes on there. A
+// new environment begins at a random place of the list, so that the end of it is
+// not starved however often that happens. No table is needed for more than that:
+// the order in which rubbish is removed does not matter, only that all of it is
+// reached.
+//
+// Dry runs have a place of their own and look at everything, in as many invocations
+// as that takes. In a dry run layers that only doomed versions have are in use.
 //
 // # Wiring
 //
 // Function janitor (infra/ops/janitor/cmd/janitor), 128 MB, timeout 300 s or
-// more, reserved concurrency 1, a schedule such as rate(1 hour) with any input
+// more (5 s of it are kept for the end, so that less than 10 s do nothing), reserved concurrency 1, a schedule such as rate(1 hour) with any input
 // ({"dryRun":true} for a rehearsal), and an EventInvokeConfig with
 // MaximumRetryAttempts 0 and MaximumEventAgeInSeconds 3600. Alarm on the metric
 // Failures, and on Errors of the function. One per region.
@@ -75,6 +88,6 @@
 //
 // Metrics, in the namespace Banyan/Operations with the dimension Function:
 // VersionsDeleted, LayerVersionsDeleted, BytesFreed, Refused, Failures, Throttled
-// (0 or 1) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
+// (0 or 1), Looked (functions and layers that were) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
 // BytesFound instead of the first three.
 package janitor

@@ -23,31 +23,31 @@ type version struct {
 }
 
 // function removes the versions of one function that nobody refers to.
-func (s *sweep) function(ctx context.Context, name string) error {
-	versions, err := s.versions(ctx, name)
-	if err != nil || len(versions) == 0 {
-		return gone(err)
+func (s *sweep) function(ctx context.Context, i *item) error {
+	versions, err := s.versions(ctx, i.name)
+	if err != nil {
+		return err
 	}
-	old := s.aged(versions)
+	old := slices.DeleteFunc(s.aged(versions), func(v version) bool { return int64(v.number) <= i.after })
 	if len(old) == 0 {
 		return nil
 	}
-	used, err := s.fixed(ctx, name)
+	used, err := s.fixed(ctx, i.name)
 	if err != nil {
-		return gone(err)
+		return err
 	}
 	for _, v := range old {
-		if used[strconv.Itoa(v.number)] {
-			continue
+		if !used[strconv.Itoa(v.number)] {
+			if err := s.remove(ctx, i.name, v); err != nil {
+				return err
+			}
 		}
-		if err := s.remove(ctx, name, v); err != nil {
-			return gone(err)
-		}
+		i.after = int64(v.number)
 	}
 	return nil
 }
 
-// gone forgives that the function was deleted meanwhile.
+// gone forgives that the function or layer was deleted meanwhile.
 func gone(err error) error {
 	var e *types.ResourceNotFoundException
 	if errors.As(err, &e) {

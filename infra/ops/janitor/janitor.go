@@ -49,19 +49,26 @@ type API interface {
 // Janitor keeps its place between sweeps. It is safe for concurrent use, one
 // sweep at a time.
 type Janitor struct {
-	cfg   Config
-	api   API
-	pace  *rate.Limiter
-	mutex chan struct{} // held by the sweep
-	todo  []item        // what is left of this round
-	round int           // rounds begun
-	list  listing       // of the next round
+	cfg             Config
+	api             API
+	pace            *rate.Limiter
+	mutex           chan struct{} // held by the sweep
+	real, rehearsal place         // a dry run takes nothing from the sweeps that delete
+}
+
+// place is how far the sweeps have come.
+type place struct {
+	todo  []item   // what is left of this round
+	round int      // rounds begun
+	list  listing  // of the next round
+	use   layerUse // of this round
 }
 
 // item is one thing to sweep.
 type item struct {
 	layer bool
 	name  string
+	after int64 // the versions up to it were looked at in this round
 }
 
 // New makes a janitor. The error is Config.Validate's.
@@ -94,7 +101,10 @@ func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
 	case <-ctx.Done():
 		return Report{Stopped: Deadline}
 	}
-	s := &sweep{Janitor: j, dryRun: dryRun || j.cfg.DryRun}
+	s := &sweep{Janitor: j, place: &j.real, dryRun: dryRun || j.cfg.DryRun}
+	if s.dryRun {
+		s.place = &j.rehearsal
+	}
 	s.report.DryRun = s.dryRun
 	s.soft, s.end = ctx, func() {}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -106,17 +116,17 @@ func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
 	if s.report.Stopped == Failed {
 		s.report.fail(err)
 	}
-	s.report.Remaining = len(j.todo)
+	s.report.Remaining = len(s.todo)
 	return s.report
 }
 
 // sweep is one invocation's work.
 type sweep struct {
 	*Janitor
+	*place
 	dryRun bool
 	soft   context.Context // ends when nothing more is to be begun
 	end    context.CancelFunc
-	inUse  map[string]bool // layer versions, once they are known
 	report Report
 }
 
@@ -128,14 +138,16 @@ func (s *sweep) run(ctx context.Context) error {
 		}
 	}
 	for len(s.todo) > 0 {
-		next := s.todo[0]
-		if err := s.item(ctx, next); err != nil {
-			if stops(err) {
-				return err
-			}
+		next := &s.todo[0]
+		err := s.item(ctx, next)
+		if stops(err) {
+			return err
+		}
+		s.report.Looked++
+		if err != nil {
 			s.report.fail(fmt.Errorf("%s: %w", next.name, err))
 			if s.report.Failures >= s.cfg.MaxFailures {
-				s.todo = append(s.todo[1:], next)
+				s.todo = append(s.todo[1:], *next)
 				return errTooMany
 			}
 		}
@@ -144,11 +156,11 @@ func (s *sweep) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *sweep) item(ctx context.Context, i item) error {
+func (s *sweep) item(ctx context.Context, i *item) error {
 	if i.layer {
-		return s.layer(ctx, i.name)
+		return gone(s.layer(ctx, i))
 	}
-	return s.function(ctx, i.name)
+	return gone(s.function(ctx, i))
 }
 
 // turn waits for the next request's turn, and refuses it when time is up.
@@ -200,9 +212,26 @@ type listing struct {
 	functionsDone     bool
 }
 
-// begin lists what there is. A listing that is cut short goes on the next time.
+// begin lists what there is. A listing that is cut short goes on the next time,
+// one that failed begins anew, as a marker may be what is wrong.
 func (s *sweep) begin(ctx context.Context) error {
-	l := &s.list
+	if err := s.pages(ctx, &s.list); err != nil {
+		if !stops(err) {
+			s.list = listing{}
+		}
+		return err
+	}
+	s.todo = s.list.items
+	s.list, s.use = listing{}, layerUse{}
+	if n := len(s.todo); s.round == 0 && n > 0 {
+		at := s.cfg.Intn(n)
+		s.todo = slices.Concat(s.todo[at:], s.todo[:at])
+	}
+	s.round++
+	return nil
+}
+
+func (s *sweep) pages(ctx context.Context, l *listing) error {
 	for !l.functionsDone {
 		if err := s.functionsPage(ctx, l); err != nil {
 			return fmt.Errorf("list the functions: %w", err)
@@ -214,13 +243,6 @@ func (s *sweep) begin(ctx context.Context) error {
 			return fmt.Errorf("list the layers: %w", err)
 		}
 	}
-	s.todo = l.items
-	s.list = listing{}
-	if n := len(s.todo); s.round == 0 && n > 0 {
-		at := s.cfg.Intn(n)
-		s.todo = slices.Concat(s.todo[at:], s.todo[:at])
-	}
-	s.round++
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
@@ -50,19 +51,19 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestMappedVersionStays: a mapping may name a version, also one that is disabled.
 func TestMappedVersionStays(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, "AWS_ENDPOINT_URL_KINESIS="+stream(t, "events"))
 	w.function("consumer", 4)
-	w.intercept(func(rw http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasPrefix(r.URL.Path, "/2015-03-31/event-source-mappings") {
-			return false
-		}
-		_, _ = io.WriteString(rw, `{"EventSourceMappings":[{"FunctionArn":"arn:aws:lambda:us-east-1:000000000000:function:consumer:2"},
-			{"FunctionArn":"arn:aws:lambda:us-east-1:000000000000:function:other:1"}]}`)
-		return true
+	w.function("consumer-2", 4)
+	_, err := w.client.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
+		FunctionName: aws.String("consumer:2"), Enabled: aws.Bool(false), StartingPosition: types.EventSourcePositionLatest,
+		EventSourceArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/events"),
 	})
+	w.must(err)
 	w.janitor(janitor.Config{Keep: 1}).Sweep(t.Context(), false)
 	same(t, "versions", w.versions("consumer"), []int{2, 4})
+	same(t, "versions of another", w.versions("consumer-2"), []int{4})
 }
 
 func TestYoungVersionsStay(t *testing.T) {
@@ -399,6 +400,11 @@ func TestParseConfig(t *testing.T) {
 	for _, want := range []string{"JANITOR_KEEP", "JANITOR_GRACE", "JANITOR_RATE", "JANITOR_DRY_RUN", `Except has "["`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
+		}
+	}
+	for name, value := range map[string]string{"JANITOR_GRACE": "0s", "JANITOR_RATE": "NaN", "JANITOR_KEEP": "1.5"} {
+		if _, err := janitor.ParseConfig(env(map[string]string{name: value})); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
 }

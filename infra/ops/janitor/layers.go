@@ -12,19 +12,20 @@ import (
 )
 
 // layer removes the versions of one layer that no function has.
-func (s *sweep) layer(ctx context.Context, name string) error {
-	versions, err := s.layerVersions(ctx, name)
+func (s *sweep) layer(ctx context.Context, i *item) error {
+	versions, err := s.layerVersions(ctx, i.name)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(versions, func(a, b types.LayerVersionsListItem) int { return int(a.Version - b.Version) })
 	for _, v := range versions[:max(0, len(versions)-s.cfg.Keep)] {
-		if !s.old(moment(v.CreatedDate)) {
+		if v.Version <= i.after || !s.old(moment(v.CreatedDate)) {
 			continue
 		}
-		if err := s.removeLayer(ctx, name, v); err != nil {
+		if err := s.removeLayer(ctx, i.name, v); err != nil {
 			return err
 		}
+		i.after = v.Version
 	}
 	return nil
 }
@@ -70,34 +71,46 @@ func (s *sweep) removeLayer(ctx context.Context, name string, v types.LayerVersi
 	return nil
 }
 
-// usedLayers are those of all versions of all functions, read once a sweep. A
-// function that takes up an old layer version after that keeps it: Lambda gives
-// functions a copy of their own.
+// layerUse is which layer versions are in use, as far as it is known.
+type layerUse struct {
+	arns   map[string]bool
+	marker *string // where to go on
+	known  bool
+}
+
+// usedLayers are those of all versions of all functions, read once a round, in as
+// many sweeps as that takes. A function that takes up an old layer version after
+// that keeps it: Lambda gives functions a copy of their own.
 func (s *sweep) usedLayers(ctx context.Context) (map[string]bool, error) {
-	if s.inUse != nil {
-		return s.inUse, nil
-	}
-	used := map[string]bool{}
-	in := &lambda.ListFunctionsInput{FunctionVersion: types.FunctionVersionAll}
-	for {
-		if err := s.turn(); err != nil {
+	for !s.use.known {
+		if err := s.usePage(ctx, &s.use); err != nil {
+			if !stops(err) {
+				s.use = layerUse{}
+			}
 			return nil, err
 		}
-		page, err := s.api.ListFunctions(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("list all versions of all functions: %w", err)
-		}
-		for _, f := range page.Functions {
-			for _, l := range f.Layers {
-				used[aws.ToString(l.Arn)] = true
-			}
-		}
-		if page.NextMarker == nil {
-			s.inUse = used
-			return used, nil
-		}
-		in.Marker = page.NextMarker
 	}
+	return s.use.arns, nil
+}
+
+func (s *sweep) usePage(ctx context.Context, u *layerUse) error {
+	if err := s.turn(); err != nil {
+		return err
+	}
+	page, err := s.api.ListFunctions(ctx, &lambda.ListFunctionsInput{FunctionVersion: types.FunctionVersionAll, Marker: u.marker})
+	if err != nil {
+		return fmt.Errorf("list all versions of all functions: %w", err)
+	}
+	if u.arns == nil {
+		u.arns = map[string]bool{}
+	}
+	for _, f := range page.Functions {
+		for _, l := range f.Layers {
+			u.arns[aws.ToString(l.Arn)] = true
+		}
+	}
+	u.marker, u.known = page.NextMarker, page.NextMarker == nil
+	return nil
 }
 
 // shared says whether other accounts may use a version, which cannot be seen.

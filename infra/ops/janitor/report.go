@@ -2,6 +2,7 @@ package janitor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -31,11 +32,14 @@ type Report struct {
 	Bytes         int64 `json:"bytes"`
 	Refused       int   `json:"refused,omitempty"`
 	// Failures counts what went wrong, Errors has the reasons.
-	Failures int     `json:"failures,omitempty"`
-	Errors   []error `json:"-"`
-	// Stopped is why the sweep ended, Remaining what is left of the round.
-	Stopped   string `json:"stopped"`
-	Remaining int    `json:"remaining"`
+	Failures int      `json:"failures,omitempty"`
+	Errors   []string `json:"errors,omitempty"`
+	// Stopped is why the sweep ended.
+	Stopped string `json:"stopped"`
+	// Looked counts the functions and layers that were looked at to the end,
+	// Remaining what is left of the round: 0 also where they are not all listed.
+	Looked    int `json:"looked"`
+	Remaining int `json:"remaining"`
 }
 
 func (r *Report) of(name string, layer bool) *Swept {
@@ -67,7 +71,7 @@ func (r *Report) refuse(name string, number int, err error) {
 
 func (r *Report) fail(err error) {
 	r.Failures++
-	r.Errors = append(r.Errors, err)
+	r.Errors = append(r.Errors, err.Error())
 }
 
 // Log tells of the sweep, function by function.
@@ -84,11 +88,34 @@ func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 			logger.WarnContext(ctx, "Lambda refused to delete versions; they are passed over", "name", s.Name, "versions", s.Refused, "reason", s.Why)
 		}
 	}
-	for _, err := range r.Errors {
-		logger.ErrorContext(ctx, "could not sweep", "reason", err.Error())
+	for _, reason := range r.Errors {
+		logger.ErrorContext(ctx, "could not sweep", "reason", reason)
 	}
-	logger.InfoContext(ctx, "the sweep ended", "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions,
-		"layerVersions", r.LayerVersions, "bytes", r.Bytes, "refused", r.Refused, "failures", r.Failures, "remaining", r.Remaining)
+	if r.Stopped == Deadline && r.Looked == 0 && len(r.Swept) == 0 {
+		logger.WarnContext(ctx, "the time was up before anything was looked at: give the function a longer timeout")
+	}
+	logger.InfoContext(ctx, r.sentence(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions,
+		"bytes", r.Bytes, "refused", r.Refused, "failures", r.Failures, "looked", r.Looked, "remaining", r.Remaining)
+}
+
+func (r Report) sentence() string {
+	verb := "deleted"
+	if r.DryRun {
+		verb = "would have deleted"
+	}
+	return fmt.Sprintf("the sweep ended: %s %d versions of functions and %d of layers, %s", verb, r.Versions, r.LayerVersions, size(r.Bytes))
+}
+
+// size is bytes as a person reads them.
+func size(bytes int64) string {
+	value, unit := float64(bytes), ""
+	for _, larger := range []string{"k", "M", "G"} {
+		if value < 1000 {
+			break
+		}
+		value, unit = value/1000, larger
+	}
+	return fmt.Sprintf("%.4g %sB", value, unit)
 }
 
 // Count writes the metrics of the package comment.
@@ -110,6 +137,7 @@ func (r Report) Count(w *emf.Writer, function string, at time.Time) {
 			{Name: "Refused", Unit: emf.Count, Value: float64(r.Refused)},
 			{Name: "Failures", Unit: emf.Count, Value: float64(r.Failures)},
 			{Name: "Throttled", Unit: emf.Count, Value: throttled},
+			{Name: "Looked", Unit: emf.Count, Value: float64(r.Looked)},
 			{Name: "Remaining", Unit: emf.Count, Value: float64(r.Remaining)},
 		},
 	})

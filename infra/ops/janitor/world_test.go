@@ -19,11 +19,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/local/fault"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
 )
@@ -43,9 +46,9 @@ type world struct {
 	calls  []string
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, env ...string) *world {
 	w := &world{t: t}
-	host, err := sandbox.New(sandbox.Config{Dir: t.TempDir(), APIFault: w.apiFault})
+	host, err := sandbox.New(sandbox.Config{Dir: t.TempDir(), APIFault: w.apiFault, Env: env})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +84,27 @@ func client(t testing.TB, url string) *lambda.Client {
 		o.BaseEndpoint = &url
 		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, 2*time.Millisecond)
 	})
+}
+
+// stream is the address of a Kinesis that has a stream.
+func stream(t testing.TB, name string) (url string) {
+	t.Helper()
+	server, err := kinesissandbox.New(kinesissandbox.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := httptest.NewServer(server)
+	t.Cleanup(served.Close)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := kinesis.New(kinesis.Options{
+		Region: "us-east-1", BaseEndpoint: &served.URL, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	})
+	if _, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)}); err != nil {
+		t.Fatal(err)
+	}
+	return served.URL
 }
 
 func (w *world) apiFault(operation, resource string) fault.Fault {
