@@ -53,11 +53,12 @@
 //
 // # Wiring
 //
-// Function janitor (infra/ops/janitor/cmd/janitor), 128 MB, timeout 300 s or
-// more (5 s of it are kept for the end, so that less than 10 s do nothing), reserved concurrency 1, a schedule such as rate(1 hour) with any input
-// ({"dryRun":true} for a rehearsal), and an EventInvokeConfig with
-// MaximumRetryAttempts 0 and MaximumEventAgeInSeconds 3600. Alarm on the metric
-// Failures, and on Errors of the function. One per region.
+// Function janitor (infra/ops/janitor/cmd/janitor), 128 MB, timeout 300 s or more
+// (the last 5 s of it are for the end, so that it does little in 10), reserved
+// concurrency 1, a schedule such as rate(1 hour) with any input ({"dryRun":true}
+// for a rehearsal), and an EventInvokeConfig with MaximumRetryAttempts 0 and
+// MaximumEventAgeInSeconds 3600. Alarm on the metric Failures, and on Errors of the
+// function. One per region.
 //
 // Environment:
 //
