@@ -40,7 +40,7 @@ func TestAnswersAreAServers(t *testing.T) {
 				panic(err)
 			}
 		}, status: 204},
-		"HEAD":            {method: "HEAD", handle: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, status: 200},
+		"HEAD":            {method: "HEAD", handle: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, status: 200, header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}},
 		"several values":  {handle: func(w http.ResponseWriter, _ *http.Request) { w.Header()["Vary"] = []string{"A", "B"} }, status: 200, header: map[string]string{"Vary": "A, B"}},
 		"a line too much": {handle: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", "a\r\nb: c") }, status: 200, header: map[string]string{"X": "a  b: c"}},
 		"compressed": {handle: func(w http.ResponseWriter, _ *http.Request) {

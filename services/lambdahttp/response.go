@@ -18,16 +18,16 @@ var errTooLarge = fmt.Errorf("the answer has more than %d bytes, which is the mo
 
 // response gathers an answer, by the rules of net/http's server.
 type response struct {
-	header   http.Header // the handler's
-	sent     http.Header // as it was at WriteHeader; nil before
-	status   int
-	bodiless bool
-	body     bytes.Buffer
-	err      error
+	header http.Header // the handler's
+	sent   http.Header // as it was at WriteHeader; nil before
+	status int
+	head   bool // the body is not wanted
+	body   bytes.Buffer
+	err    error
 }
 
 func newResponse(method string) *response {
-	return &response{header: http.Header{}, bodiless: method == http.MethodHead}
+	return &response{header: http.Header{}, head: method == http.MethodHead}
 }
 
 // Header implements http.ResponseWriter.
@@ -43,23 +43,23 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.status, w.sent = status, w.header.Clone()
-	w.bodiless = w.bodiless || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 // Write implements http.ResponseWriter.
 func (w *response) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	switch {
-	case w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
 		return 0, http.ErrBodyNotAllowed
-	case w.bodiless:
-		return len(p), nil
-	case w.body.Len()+len(p) > MaxAnswer:
+	}
+	if w.body.Len()+len(p) > MaxAnswer {
 		w.err = errTooLarge
 		return 0, w.err
 	}
 	if _, named := w.sent["Content-Type"]; !named && w.body.Len() == 0 && len(p) > 0 && w.sent.Get("Content-Encoding") == "" {
 		w.sent.Set("Content-Type", http.DetectContentType(p))
+	}
+	if w.head {
+		return len(p), nil
 	}
 	return w.body.Write(p)
 }
