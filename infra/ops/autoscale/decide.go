@@ -39,6 +39,9 @@ type Observation struct {
 	// ByShard says that the loads were measured for each shard; else they are the
 	// stream's, spread evenly.
 	ByShard bool
+	// Incomplete says that shards are measured, but their figures do not add up to
+	// the stream's.
+	Incomplete bool
 	// Minutes are the known ones, oldest first.
 	Minutes []Minute
 	// Totals go further back, and over changes of the shards.
@@ -110,8 +113,8 @@ type Decision struct {
 	// Left is how many scalings the day has left.
 	Left int
 	// AtLimit says that more shards are needed than the policy allows, HotKey that
-	// no number of shards would help.
-	AtLimit, HotKey bool
+	// no number of shards would help, Blind that figures are missing.
+	AtLimit, HotKey, Blind bool
 }
 
 // Decide says what to do with a stream now. It depends on nothing but its
@@ -159,6 +162,10 @@ func (d decider) decide(recent []Minute) Decision {
 		return d.up(min(2*d.n, d.p.Min), nil, "there are %d shards, fewer than the least of %d", d.n, d.p.Min)
 	case d.n > d.p.Max:
 		return d.shrinkToLimit()
+	case d.stale(recent):
+		out := nothing("there are no figures of the last %d minutes: metrics are late, or nobody writes to the stream and nobody reads it", staleMinutes)
+		out.Blind = true
+		return out
 	case len(recent) < d.p.UpMinutes:
 		return nothing("figures are known of %d minutes since the last change; %d are needed", len(recent), d.p.UpMinutes)
 	}
@@ -177,6 +184,16 @@ func (d decider) since(n int) []Minute {
 		}
 	}
 	return out[max(0, len(out)-n):]
+}
+
+// stale says whether the last figures are too old to decide by, or there are none
+// although the last change is so long ago.
+func (d decider) stale(recent []Minute) bool {
+	last := d.s.Settled
+	if len(recent) > 0 {
+		last = recent[len(recent)-1].At
+	}
+	return d.o.Now.Sub(last) > staleMinutes*time.Minute
 }
 
 // mean is the mean load of each shard.

@@ -58,6 +58,12 @@ func observe(shards []autoscale.Shard, minutes []autoscale.Minute) autoscale.Obs
 	return autoscale.Observation{Now: noon, Active: true, Shards: shards, ByShard: true, Minutes: minutes}
 }
 
+// at looks at the same figures later.
+func at(o autoscale.Observation, later time.Duration) autoscale.Observation {
+	o.Now = o.Now.Add(later)
+	return o
+}
+
 func throttled(minutes []autoscale.Minute, shard int, records float64) []autoscale.Minute {
 	last := &minutes[len(minutes)-1]
 	last.Throttled = append([]float64{}, last.Throttled...)
@@ -111,7 +117,10 @@ func TestDecide(t *testing.T) {
 		{name: "throttled of late", o: observe(even(8), throttled(calm(35, repeat(8, 0.1)...), 0, 1)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "throttled in the last"},
 		{name: "scalings are kept for growth", o: observe(even(8), calm(35, repeat(8, 0.26)...)), s: autoscale.State{Version: 1, Scalings: scaled(6, time.Hour)}, want: autoscale.Decision{Action: autoscale.Nothing}},
 		{name: "cold neighbours beside a hot range", o: observe(even(4), calm(35, 0.7, 0.7, 0.1, 0.2)), want: autoscale.Decision{Action: autoscale.Merge, Shard: "shard-2", Adjacent: "shard-3"}},
-		{name: "nothing is known", o: observe(even(4), nil), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "figures are known of 0 minutes"},
+		{name: "nothing is known", o: observe(even(4), nil), want: autoscale.Decision{Action: autoscale.Nothing, Blind: true}, reason: "no figures of the last 10 minutes"},
+		{name: "figures may be late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 9*time.Minute), want: autoscale.Decision{Action: autoscale.Up, Target: 6}},
+		{name: "figures are too late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 10*time.Minute), want: autoscale.Decision{Action: autoscale.Nothing, Blind: true}},
+		{name: "nothing is known yet", o: observe(even(4), nil), s: autoscale.State{Version: 1, Settled: noon.Add(-10 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "known of 0 minutes"},
 		{name: "cooling down", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "cooling down after: up"},
 		{name: "minutes before a change do not count", o: observe(even(4), calm(35, repeat(4, 0.1)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "20 are known"},
 		{name: "a change is through", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Last: "up"}, want: autoscale.Decision{Action: autoscale.Settle}},
@@ -128,7 +137,7 @@ func TestDecide(t *testing.T) {
 			}
 			got := autoscale.Decide(policy, test.o, test.s)
 			w := test.want
-			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit || got.HotKey != w.HotKey {
+			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit || got.HotKey != w.HotKey || got.Blind != w.Blind {
 				t.Errorf("got %+v, want %+v", got, w)
 			}
 			if got.Reason == "" || !strings.Contains(got.Reason, test.reason) {

@@ -15,8 +15,15 @@
 // IncomingBytes, IncomingRecords and WriteProvisionedThroughputExceeded each shard
 // is seen for itself. Without it, or while its figures do not add up to the
 // stream's, the stream's load counts as spread over the hash range evenly, and hot
-// ranges cannot be found. Minutes before the last change are not looked at. No
-// figures are not taken for no load, unless there were none for IdleAfter.
+// ranges cannot be found. Minutes before the last change are not looked at.
+//
+// No figures are not taken for no load. Kinesis writes none of what came in a minute
+// in which nothing did, so such a minute counts only if GetRecords looked in it and
+// found nothing; any other is unknown. Nothing shrinks by unknown minutes, nor while
+// the figures of shards do not add up to the stream's, and ten minutes after the
+// last figure nothing is decided any more: that is reported (Blind). So a stream
+// that nobody reads, or only by enhanced fan-out, keeps its shards while nobody
+// writes to it.
 //
 // # What is done
 //
@@ -63,8 +70,9 @@
 // whatever the alarm's state: the figures decide. The table has the partition key
 // stream (S), on-demand capacity and point-in-time recovery off. Enhanced
 // monitoring of the three metrics on the stream (aws_kinesis_stream
-// shard_level_metrics) is paid by shard. Terraform must ignore the shard_count of
-// these streams (lifecycle ignore_changes). Alarm on AtLimit, HotKey and Failures.
+// shard_level_metrics) is paid by shard, and so is reading them: three metrics of
+// GetMetricData a shard and minute, some 130,000 a month. Terraform must ignore the shard_count of
+// these streams (lifecycle ignore_changes). Alarm on AtLimit, HotKey, Blind and Failures.
 //
 // Environment:
 //
@@ -88,5 +96,6 @@
 // Metrics, in the namespace Banyan/Operations with the dimension Stream: Shards,
 // Utilisation (of the hottest shard, percent), Throttled (records in the last
 // minute), ScalingsLeft (of the day's ten), and 0 or 1 each: ScaledUp, ScaledDown,
-// Split, Merged, AtLimit (more is needed than max), HotKey, Failures.
+// Split, Merged, AtLimit (more is needed than max), HotKey, Blind (figures are
+// missing), Failures.
 package autoscale

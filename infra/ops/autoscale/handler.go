@@ -14,7 +14,12 @@ import (
 // what is left to do.
 func (a *Autoscaler) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) error {
 	return func(ctx context.Context, event json.RawMessage) error {
-		for _, out := range a.Run(ctx, alarmed(event)...) {
+		streams := alarmed(event)
+		outcomes := a.Run(ctx, streams...)
+		if len(outcomes) == 0 {
+			logger.WarnContext(ctx, "an alarm is about streams that have no policy in AUTOSCALE_STREAMS", "streams", streams)
+		}
+		for _, out := range outcomes {
 			out.log(ctx, logger)
 			metrics.Write(out.line(a))
 		}
@@ -53,12 +58,22 @@ func (o Outcome) log(ctx context.Context, logger *slog.Logger) {
 	switch {
 	case o.Err != nil:
 		logger.ErrorContext(ctx, "could not look after a stream", "stream", o.Stream, "action", o.Action, "reason", o.Reason, "error", o.Err.Error())
-	case o.AtLimit || o.HotKey:
+	case o.AtLimit || o.HotKey || o.Blind:
 		logger.WarnContext(ctx, "a stream needs help", "stream", o.Stream, "shards", o.Shards, "reason", o.Reason)
 	default:
-		logger.InfoContext(ctx, "looked after a stream", "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
-			"reason", o.Reason, "target", o.Target, "utilisation", o.Hottest, "throttled", o.Throttled, "scalingsLeft", o.Left)
+		logger.InfoContext(ctx, o.said(), "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
+			"reason", o.Reason, "utilisation", percent(o.Hottest), "throttled", o.Throttled, "scalingsLeft", o.Left)
 	}
+}
+
+func (o Outcome) said() string {
+	switch {
+	case o.Action == Nothing || o.Action == Settle:
+		return "looked after a stream"
+	case o.Done:
+		return "changed the shards of a stream"
+	}
+	return "would have changed the shards of a stream"
 }
 
 func (o Outcome) line(a *Autoscaler) emf.Line {
@@ -88,6 +103,7 @@ func (o Outcome) line(a *Autoscaler) emf.Line {
 	flag("Merged", o.Done && o.Action == Merge)
 	flag("AtLimit", o.AtLimit)
 	flag("HotKey", o.HotKey)
+	flag("Blind", o.Blind)
 	flag("Failures", o.Err != nil)
 	return l
 }

@@ -26,10 +26,14 @@ const (
 	dimShard  = "ShardId"
 )
 
-var figures = [...]string{"IncomingBytes", "IncomingRecords", "WriteProvisionedThroughputExceeded"}
+var figures = [...]string{"IncomingBytes", "IncomingRecords", "WriteProvisionedThroughputExceeded", "GetRecords.Records"}
 
 const (
 	bytesOf, recordsOf, throttledOf = 0, 1, 2
+	// readsOf is what GetRecords found, of the whole stream only. Kinesis writes no
+	// figures of a minute in which nothing came: that nothing was found tells that
+	// minute from one whose figures are missing.
+	readsOf = 3
 
 	bytesPerMinute   = 60 << 20
 	recordsPerMinute = 60 * 1000
@@ -47,7 +51,7 @@ type series map[time.Time]float64
 // source is a stream (shard "") or one of its shards.
 type source struct{ stream, shard string }
 
-// figuresOf are the three series of a source.
+// figuresOf are the series of a source.
 type figuresOf [len(figures)]series
 
 // reader reads series from CloudWatch.
@@ -61,6 +65,9 @@ func (r reader) read(ctx context.Context, sources []source, from, to time.Time) 
 	for i, s := range sources {
 		for f := range figures {
 			out[i][f] = series{}
+			if f == readsOf && s.shard != "" {
+				continue
+			}
 			queries = append(queries, query(i*len(figures)+f, s, figures[f]))
 		}
 	}
@@ -126,26 +133,48 @@ func collect(result types.MetricDataResult, out []figuresOf, from, to time.Time)
 }
 
 // minutes makes loads of the figures of a stream and, where byShard is set, of its
-// shards. Between figures no figure is no load; after the last there is nothing
-// known, unless none came in the whole time since idle.
-func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to, idle time.Time) (out []Minute, measured bool) {
-	last, known := stream.last()
-	if !known {
-		if idle.IsZero() {
-			return nil, false
-		}
-		last = to.Add(-time.Minute)
-	}
-	measured = byShard != nil
-	for at := from; !at.After(last) && at.Before(to); at = at.Add(time.Minute) {
-		if measured && !adds(stream, byShard, at) {
-			measured = false
+// shards, for the minutes of which something is known.
+func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to time.Time) (out []Minute, measured bool) {
+	var known []time.Time
+	for at := from; at.Before(to); at = at.Add(time.Minute) {
+		if stream.came(at) || stream.idle(at, to) {
+			known = append(known, at)
 		}
 	}
-	for at := from; !at.After(last) && at.Before(to); at = at.Add(time.Minute) {
+	measured = byShard != nil && !slices.ContainsFunc(known, func(at time.Time) bool { return !adds(stream, byShard, at) })
+	for _, at := range known {
 		out = append(out, minute(shards, stream, byShard, measured, at))
 	}
 	return out, measured
+}
+
+// came says whether there are figures of what came in a minute.
+func (f figuresOf) came(at time.Time) bool {
+	for _, s := range f[:readsOf] {
+		if _, known := s[at]; known {
+			return true
+		}
+	}
+	return false
+}
+
+// idle says whether nothing came in a minute: readers looked and found nothing, and
+// the figures of that minute cannot be just late.
+func (f figuresOf) idle(at, to time.Time) bool {
+	found, read := f[readsOf][at]
+	return read && found == 0 && (at.Before(to.Add(-lagMinutes*time.Minute)) || f.later(at))
+}
+
+// later says whether there are figures of what came after a minute.
+func (f figuresOf) later(than time.Time) bool {
+	for _, s := range f[:readsOf] {
+		for at := range s {
+			if at.After(than) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // totals are the loads of a whole stream, in no order.
@@ -173,21 +202,9 @@ func wanted(taken, refused float64) float64 {
 	return 1 + min(1, refused/max(taken, 1))
 }
 
-// last is the last minute with any figure.
-func (f figuresOf) last() (at time.Time, known bool) {
-	for _, s := range f {
-		for t := range s {
-			if t.After(at) {
-				at, known = t, true
-			}
-		}
-	}
-	return at, known
-}
-
 // adds says whether the figures of the shards add up to the stream's.
 func adds(stream figuresOf, byShard []figuresOf, at time.Time) bool {
-	for f := range figures {
+	for f := range readsOf {
 		total := 0.0
 		for _, s := range byShard {
 			total += s[f][at]

@@ -57,7 +57,7 @@ func enhanced(monitoring []types.EnhancedMetrics) bool {
 	if on[types.MetricsNameAll] {
 		return true
 	}
-	for _, name := range figures {
+	for _, name := range figures[:readsOf] {
 		if !on[types.MetricsName(name)] {
 			return false
 		}
@@ -104,14 +104,7 @@ func parseShard(s types.Shard) (Shard, error) {
 func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Observation) error {
 	to := o.Now.UTC().Truncate(time.Minute)
 	from := to.Add(-time.Duration(p.DownMinutes+lagMinutes) * time.Minute)
-	var idle time.Time
-	if p.IdleMinutes > 0 {
-		idle = to.Add(-time.Duration(p.IdleMinutes) * time.Minute)
-	}
 	since := to.Add(-time.Duration(memory*p.DownMinutes) * time.Minute)
-	if !idle.IsZero() && idle.Before(since) {
-		since = idle
-	}
 	r := reader{a.metrics}
 	stream, err := r.read(ctx, []source{{stream: p.Stream}}, since, to)
 	if err != nil {
@@ -128,9 +121,14 @@ func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Obs
 		}
 	}
 	o.Totals = totals(stream[0])
-	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to, idle)
+	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to)
+	o.Incomplete = byShard && !o.ByShard
 	return nil
 }
 
-// lagMinutes are how late figures may be.
-const lagMinutes = 5
+const (
+	// lagMinutes are how late figures may be.
+	lagMinutes = 5
+	// staleMinutes after the last known one nothing is decided any more.
+	staleMinutes = 2 * lagMinutes
+)

@@ -35,8 +35,6 @@ type Policy struct {
 	Throttled float64 `json:"throttled"`
 	// ReserveUps of the ten scalings in 24 hours are kept for steps up; 0 means 4.
 	ReserveUps int `json:"reserveUps"`
-	// IdleMinutes without any figure count as no load; 0 means 180, -1 never.
-	IdleMinutes int `json:"idleMinutes"`
 }
 
 // ScalingsPerDay is how often UpdateShardCount may be called in 24 hours.
@@ -55,7 +53,6 @@ func (p Policy) withDefaults() Policy {
 	p.CooldownMinutes = cmp.Or(p.CooldownMinutes, 3)
 	p.Throttled = cmp.Or(p.Throttled, 60)
 	p.ReserveUps = cmp.Or(p.ReserveUps, 4)
-	p.IdleMinutes = cmp.Or(p.IdleMinutes, 180)
 	return p
 }
 
@@ -73,8 +70,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("autoscale: %s: downTo %g must be above 0 and at most four fifths of up (%g), or the stream would grow again at once", p.Stream, p.DownTo, p.Up)
 	case p.UpMinutes < 1 || p.DownMinutes < p.UpMinutes || p.DownMinutes > 180:
 		return fmt.Errorf("autoscale: %s: upMinutes %d and downMinutes %d: 1 <= upMinutes <= downMinutes <= 180 is wanted", p.Stream, p.UpMinutes, p.DownMinutes)
-	case p.CooldownMinutes < 1 || p.IdleMinutes < -1 || p.IdleMinutes > 1440:
-		return fmt.Errorf("autoscale: %s: cooldownMinutes %d must be at least 1, idleMinutes %d from -1 to 1440", p.Stream, p.CooldownMinutes, p.IdleMinutes)
+	case p.CooldownMinutes < 1:
+		return fmt.Errorf("autoscale: %s: cooldownMinutes %d must be at least 1", p.Stream, p.CooldownMinutes)
 	case p.ReserveUps < 0 || p.ReserveUps > ScalingsPerDay:
 		return fmt.Errorf("autoscale: %s: reserveUps %d must be from 0 to %d", p.Stream, p.ReserveUps, ScalingsPerDay)
 	}

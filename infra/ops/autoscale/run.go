@@ -83,11 +83,16 @@ func (a *Autoscaler) stream(ctx context.Context, p Policy) Outcome {
 		return out
 	}
 	out.Done, out.Err = a.act(ctx, p.Stream, state, out.Decision)
-	if errors.Is(out.Err, ErrOvertaken) {
-		out.Err, out.Reason = nil, out.Reason+"; "+ErrOvertaken.Error()
+	for _, other := range []error{ErrOvertaken, errBusy} {
+		if errors.Is(out.Err, other) {
+			out.Err, out.Reason = nil, out.Reason+"; but "+other.Error()
+		}
 	}
 	return out
 }
+
+// errBusy is where somebody else reshards, or we, by a call whose answer was lost.
+var errBusy = errors.New("the stream is being resharded already")
 
 // act takes the stream for itself by writing the state, and then acts.
 func (a *Autoscaler) act(ctx context.Context, stream string, s State, d Decision) (bool, error) {
@@ -100,7 +105,7 @@ func (a *Autoscaler) act(ctx context.Context, stream string, s State, d Decision
 	var limit *types.LimitExceededException
 	switch {
 	case errors.As(err, &busy):
-		return false, nil // somebody reshards: what for is seen when that is through
+		return false, errBusy // what for is seen when that is through
 	case errors.As(err, &limit) && (d.Action == Up || d.Action == Down):
 		next.Claim, next.BlockedUntil = uuid.NewString(), a.now().Add(blocked)
 		_, errBlocked := a.states.replace(ctx, stream, next)

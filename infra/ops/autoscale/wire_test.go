@@ -253,26 +253,6 @@ func TestHotShardIsSplit(t *testing.T) {
 	}
 }
 
-// TestNothingIsKnown: neither silence nor an incomplete answer is taken for no load.
-func TestNothingIsKnown(t *testing.T) {
-	w := newWorld(t)
-	w.stream("events", 8)
-	a := w.scaler(func(c *autoscale.Config) { c.Policies[0].IdleMinutes = -1 })
-	w.pass(300)
-	w.expect(a, autoscale.Nothing, false, 8)
-	w.faults(func(operation string) fault.Kind {
-		if operation == "GetMetricData" {
-			return fault.Internal
-		}
-		return fault.None
-	})
-	if out := w.run(w.scaler()); out.Err == nil || out.Action != "" {
-		t.Errorf("without metrics: %+v", out)
-	}
-	w.faults(nil)
-	w.expect(w.scaler(), autoscale.Down, true, 4) // three hours without any figure
-}
-
 func TestOnDemandIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.kinesis.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("events"), StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}})
@@ -333,6 +313,30 @@ func TestKilledInTheMiddle(t *testing.T) {
 	w.load("events", 4, all(0.85))
 	if out := w.expect(a, autoscale.Up, true, 6); out.Left != 9 {
 		t.Errorf("the scaling that was begun is not counted: %+v", out)
+	}
+}
+
+// TestAnswerIsLost: the call is made again, and finds itself at work.
+func TestAnswerIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	w.load("events", 3, all(0.85))
+	lost := false
+	w.faults(func(operation string) fault.Kind {
+		if operation == "UpdateShardCount" && !lost {
+			lost = true
+			return fault.TimeoutAfter
+		}
+		return fault.None
+	})
+	a := w.scaler()
+	out := w.run(a)
+	if out.Err != nil || out.Done || !strings.Contains(out.Reason, "being resharded already") {
+		t.Errorf("%+v", out)
+	}
+	w.pass(1)
+	if out := w.expect(a, autoscale.Settle, true, 6); out.Left != 9 {
+		t.Errorf("%+v", out)
 	}
 }
 
@@ -423,8 +427,11 @@ func TestServe(t *testing.T) {
 				t.Errorf("%s: metrics %s\nwant %s", test.event, &out, want)
 			}
 		}
-		if test.want == nil && out.Len() > 0 {
-			t.Errorf("%s: metrics %s", test.event, &out)
+		if test.want == nil && (out.Len() > 0 || !strings.Contains(log.String(), `"streams":["unknown"]`)) {
+			t.Errorf("%s: metrics %s, log %s", test.event, &out, &log)
+		}
+		if changed := strings.Contains(log.String(), "changed the shards of a stream"); changed != strings.Contains(out.String(), `"ScaledUp":1`) {
+			t.Errorf("%s: log %s", test.event, &log)
 		}
 	}
 }
