@@ -34,7 +34,7 @@ checkout() {
 
 build_tofu() {
 	checkout "github.com/opentofu/opentofu@$tofu"
-	(cd src && go build -mod=mod -ldflags="-s -w" -o ../tofu ./cmd/tofu)
+	(cd src && go build -trimpath -mod=mod -ldflags="-s -w" -o ../tofu ./cmd/tofu)
 	rm -rf src
 }
 
@@ -44,14 +44,14 @@ build_provider() {
 	[ "$got" = "$sum" ] || { echo "error: the provider's sum is $got, not $sum"; return 1; }
 	(cd "$root" && go build -o "$OLDPWD/trim" ./infra/terraform/test/trim)
 	# shellcheck disable=SC2086 # one argument a service
-	(cd src && ../trim $services && GONOSUMDB=$module go build -mod=mod -ldflags="-s -w" -gcflags=all=-l -o "../$place/terraform-provider-aws_v$provider" .)
+	(cd src && ../trim $services && GONOSUMDB=$module go build -trimpath -mod=mod -ldflags="-s -w" -gcflags=all=-l -o "../$place/terraform-provider-aws_v$provider" .)
 	rm -rf src trim
 }
 
 need go
 once "opentofu-$tofu" build_tofu
 export TOFU=$home/tofu
-once "terraform-provider-aws-$provider-$(cksum <<<"$services $sum" | cut -d' ' -f1)" build_provider
+once "terraform-provider-aws-$provider-$(cat "$here/trim/main.go" - <<<"$services $sum" | cksum | cut -d' ' -f1)" build_provider
 export TF_CLI_CONFIG_FILE=$home/tofurc
 cat >"$TF_CLI_CONFIG_FILE.$$" <<RC
 provider_installation {
