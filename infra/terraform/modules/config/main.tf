@@ -119,25 +119,25 @@ resource "aws_secretsmanager_secret" "mongodb" {
 resource "aws_secretsmanager_secret_rotation" "mongodb" {
   #checkov:skip=CKV_AWS_304:It is 30 days unless said otherwise, which the policy cannot see.
 
-  count = try(var.mongodb.rotation_function_arn, null) == null ? 0 : 1
+  count = try(var.mongodb.rotation, null) == null ? 0 : 1
 
   secret_id           = aws_secretsmanager_secret.mongodb[0].id
-  rotation_lambda_arn = var.mongodb.rotation_function_arn
+  rotation_lambda_arn = var.mongodb.rotation.function_arn
   rotate_immediately  = false
 
   rotation_rules {
-    automatically_after_days = var.mongodb.rotation_days
+    automatically_after_days = var.mongodb.rotation.days
   }
 
   depends_on = [aws_lambda_permission.rotation]
 }
 
 resource "aws_lambda_permission" "rotation" {
-  count = try(var.mongodb.rotation_function_arn, null) == null ? 0 : 1
+  count = try(var.mongodb.rotation, null) == null ? 0 : 1
 
   statement_id  = "SecretsManager"
   action        = "lambda:InvokeFunction"
-  function_name = var.mongodb.rotation_function_arn
+  function_name = var.mongodb.rotation.function_arn
   principal     = "secretsmanager.amazonaws.com"
   source_arn    = aws_secretsmanager_secret.mongodb[0].arn
 }

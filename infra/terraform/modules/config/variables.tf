@@ -21,11 +21,10 @@ variable "secrets" {
 }
 
 variable "mongodb" {
-  description = "Keep the MongoDB URI in Secrets Manager below the prefix as mongodb-uri. Its value is put by aws secretsmanager put-secret-value, or by the function that rotates it. null is no such secret."
+  description = "Keep the MongoDB URI in Secrets Manager below the prefix as mongodb-uri. Its value is put by aws secretsmanager put-secret-value, or by the function that rotates it every days. null is no such secret."
   type = object({
-    rotation_function_arn = optional(string)
-    rotation_days         = optional(number, 30)
-    recovery_days         = optional(number, 30)
+    recovery_days = optional(number, 30)
+    rotation      = optional(object({ function_arn = string, days = optional(number, 30) }))
   })
   default = null
 }

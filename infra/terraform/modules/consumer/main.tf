@@ -26,7 +26,6 @@ module "function" {
     {
       sid = "ReadModel"
       actions = [ # the items that a transaction writes and checks count one by one
-        "dynamodb:BatchGetItem",
         "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",
         "dynamodb:DescribeTable",
@@ -35,22 +34,23 @@ module "function" {
         "dynamodb:Query",
         "dynamodb:UpdateItem",
       ]
-      resources = sort([for table in values(var.tables) : table.arn])
+      resources = [for table in values(var.tables) : table.arn]
     },
     {
       sid       = "DeadLetters"
       actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
       resources = [var.dead_letters.arn]
     },
-    ], length(local.indexes) == 0 ? [] : [{
-      sid       = "Indexes"
-      actions   = ["dynamodb:Query"]
-      resources = local.indexes
-  }], var.statements)
+    ],
+    length(local.indexes) == 0 ? [] : [{ sid = "Indexes", actions = ["dynamodb:Query"], resources = local.indexes }],
+    length(local.keys) == 0 ? [] : [{ sid = "Encrypted", actions = ["kms:Decrypt"], resources = local.keys }],
+    var.statements,
+  )
 }
 
 locals {
-  indexes = sort(flatten([for table in values(var.tables) : [for index in table.indexes : "${table.arn}/index/${index}"]]))
+  keys    = distinct([for table in concat(values(var.tables), [var.dead_letters]) : table.kms_key_arn if table.kms_key_arn != null])
+  indexes = flatten([for table in values(var.tables) : [for index in table.indexes : "${table.arn}/index/${index}"]])
 }
 
 module "mapping" {

@@ -43,17 +43,19 @@ variable "stream_kms_key_arn" {
 variable "tables" {
   description = "The read model's tables, each by the environment variable that names it. The function may read and write their items, and query the indexes named here; it may not scan, change or delete a table."
   type = map(object({
-    name    = string
-    arn     = string
-    indexes = optional(list(string), [])
+    name        = string
+    arn         = string
+    indexes     = optional(list(string), [])
+    kms_key_arn = optional(string)
   }))
 }
 
 variable "dead_letters" {
   description = "Table of dead letters. The function may put items there, and nothing else."
   type = object({
-    name = string
-    arn  = string
+    name        = string
+    arn         = string
+    kms_key_arn = optional(string)
   })
 }
 

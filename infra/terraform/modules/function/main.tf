@@ -35,7 +35,7 @@ resource "aws_lambda_function" "this" {
   }
 
   # A function that runs without its log group makes one that is kept forever.
-  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.logs, aws_iam_role_policy.statements]
+  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.this]
 }
 
 resource "aws_lambda_alias" "this" {
@@ -66,7 +66,7 @@ resource "aws_lambda_function_event_invoke_config" "this" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.given_up]
+  depends_on = [aws_iam_role_policy.this] # Lambda looks whether it may
 }
 
 resource "aws_cloudwatch_log_group" "this" {

@@ -15,21 +15,27 @@ resource "aws_iam_role" "this" {
   assume_role_policy = data.aws_iam_policy_document.assume.json
 }
 
-data "aws_iam_policy_document" "logs" {
+locals {
+  give_up = { sns = "sns:Publish", sqs = "sqs:SendMessage" }
+}
+
+# One policy: how many statements there are may be known at the apply only.
+data "aws_iam_policy_document" "this" {
   statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:log-stream:*"] # streams have names of Lambda's choice
   }
-}
 
-resource "aws_iam_role_policy" "logs" {
-  name   = "logs"
-  role   = aws_iam_role.this.name
-  policy = data.aws_iam_policy_document.logs.json
-}
+  dynamic "statement" {
+    for_each = var.asynchronous == null ? [] : var.asynchronous.on_failure_arn[*]
+    content {
+      sid       = "GivenUp"
+      actions   = [local.give_up[split(":", statement.value)[2]]]
+      resources = [statement.value]
+    }
+  }
 
-data "aws_iam_policy_document" "statements" {
   dynamic "statement" {
     for_each = var.statements
     content {
@@ -50,32 +56,8 @@ data "aws_iam_policy_document" "statements" {
   }
 }
 
-resource "aws_iam_role_policy" "statements" {
-  count = length(var.statements) == 0 ? 0 : 1
-
-  name   = "work"
+resource "aws_iam_role_policy" "this" {
+  name   = "function"
   role   = aws_iam_role.this.name
-  policy = data.aws_iam_policy_document.statements.json
-}
-
-locals {
-  give_up = { sns = "sns:Publish", sqs = "sqs:SendMessage" }
-}
-
-data "aws_iam_policy_document" "given_up" {
-  count = try(var.asynchronous.on_failure_arn, null) == null ? 0 : 1
-
-  statement {
-    sid       = "GivenUp"
-    actions   = [local.give_up[split(":", var.asynchronous.on_failure_arn)[2]]]
-    resources = [var.asynchronous.on_failure_arn]
-  }
-}
-
-resource "aws_iam_role_policy" "given_up" {
-  count = length(data.aws_iam_policy_document.given_up)
-
-  name   = "given-up"
-  role   = aws_iam_role.this.name
-  policy = data.aws_iam_policy_document.given_up[0].json
+  policy = data.aws_iam_policy_document.this.json
 }

@@ -32,16 +32,24 @@ module "function" {
       actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
       resources = [var.dead_letters.arn]
     },
-  ], var.stream.publishing)
+    ],
+    length(local.keys) == 0 ? [] : [{ sid = "Encrypted", actions = ["kms:Decrypt"], resources = local.keys }],
+    var.stream.publishing,
+  )
+}
+
+locals {
+  keys = distinct([for table in [var.outbox, var.dead_letters] : table.kms_key_arn if table.kms_key_arn != null])
 }
 
 module "mapping" {
   source = "../mapping"
 
-  function    = { name = module.function.name, alias_arn = module.function.alias_arn, role_name = module.function.role_name }
-  source_arn  = var.outbox.stream_arn
-  settings    = merge({ for name, value in var.mapping : name => value if value != null }, var.mapping.filters == null ? { filters = [jsonencode({ eventName = ["INSERT"] })] } : {})
-  kms_key_arn = var.kms_key_arn
+  function           = { name = module.function.name, alias_arn = module.function.alias_arn, role_name = module.function.role_name }
+  source_arn         = var.outbox.stream_arn
+  source_kms_key_arn = var.outbox.kms_key_arn
+  settings           = merge({ for name, value in var.mapping : name => value if value != null }, var.mapping.filters == null ? { filters = [jsonencode({ eventName = ["INSERT"] })] } : {})
+  kms_key_arn        = var.kms_key_arn
 
   iterator_age_alarm_seconds = var.iterator_age_alarm_seconds
   alarm_topic_arns           = var.alarm_topic_arns

@@ -21,9 +21,10 @@ variable "architecture" {
 variable "outbox" {
   description = "The outbox table, with its stream of changes (KEYS_ONLY will do). The function may read and delete its items."
   type = object({
-    name       = string
-    arn        = string
-    stream_arn = string
+    name        = string
+    arn         = string
+    stream_arn  = string
+    kms_key_arn = optional(string)
   })
 }
 
@@ -42,8 +43,9 @@ variable "stream" {
 variable "dead_letters" {
   description = "Table of dead letters. The function may put items there, and nothing else."
   type = object({
-    name = string
-    arn  = string
+    name        = string
+    arn         = string
+    kms_key_arn = optional(string)
   })
 }
 

@@ -12,8 +12,9 @@ locals {
 
   # Said, not asked for: the function's own rights name it.
   alias        = "arn:${data.aws_partition.this.partition}:lambda:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:function:${var.name}:live"
-  handlers     = distinct([for queue in values(var.queues) : queue.handler_arn])
-  dead_letters = distinct([for queue in values(var.queues) : queue.dead_letters.arn if queue.dead_letters != null])
+  handlers     = [for queue in values(var.queues) : queue.handler_arn]
+  dead_letters = [for queue in values(var.queues) : queue.dead_letters.arn if queue.dead_letters != null]
+  encrypted    = [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }]
   invoke       = [{ sid = "Loop", actions = ["lambda:InvokeFunction"], resources = [local.alias] }]
 
   environment = {
@@ -71,6 +72,7 @@ module "operation" {
     ],
     length(local.dead_letters) == 0 ? [] : [{ sid = "Bury", actions = ["sqs:SendMessage"], resources = local.dead_letters }],
     [{ sid = "Handle", actions = ["lambda:InvokeFunction"], resources = local.handlers }],
+    local.encrypted,
   )
 
   metric_alarms = merge([for key, queue in var.queues : {
@@ -102,5 +104,6 @@ module "steering" {
   statements = concat(
     [{ sid = "Tokens", actions = each.value.table, resources = [module.table.arn] }],
     each.value.invokes ? local.invoke : [],
+    local.encrypted,
   )
 }

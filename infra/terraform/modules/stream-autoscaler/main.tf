@@ -29,7 +29,7 @@ module "operation" {
     AUTOSCALE_DRY_RUN = tostring(var.dry_run)
   }
 
-  statements = [
+  statements = concat([
     {
       sid = "Streams"
       actions = [
@@ -52,7 +52,7 @@ module "operation" {
       actions   = ["dynamodb:GetItem", "dynamodb:PutItem"]
       resources = [module.table.arn]
     },
-  ]
+  ], [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }])
 
   metric_alarms = merge([for key, stream in var.streams : {
     "${key}-at-limit" = { metric = "AtLimit", dimensions = { Stream = stream.name }, why = "The load needs more shards than max." }

@@ -10,18 +10,11 @@ output "arn" {
 
 output "publishing" {
   description = "The rights of a publisher, for the statements of a function or container."
-  value = concat(
-    [{
-      sid       = "Publish"
-      actions   = ["kinesis:ListShards", "kinesis:PutRecords"]
-      resources = [aws_kinesis_stream.this.arn]
-    }],
-    var.kms_key_arn == null ? [] : [{
-      sid       = "PublishEncrypted"
-      actions   = ["kms:GenerateDataKey"]
-      resources = [var.kms_key_arn]
-    }],
-  )
+  value = [{
+    sid       = "Publish"
+    actions   = concat(["kinesis:ListShards", "kinesis:PutRecords"], [for key in var.kms_key_arn[*] : "kms:GenerateDataKey"])
+    resources = concat([aws_kinesis_stream.this.arn], var.kms_key_arn[*])
+  }]
 }
 
 output "alarm_names" {

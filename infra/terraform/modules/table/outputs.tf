@@ -17,3 +17,8 @@ output "stream_arn" {
   description = "ARN of the stream of changes, or null."
   value       = var.stream_view_type == null ? null : aws_dynamodb_table.this.stream_arn
 }
+
+output "kms_key_arn" {
+  description = "Customer managed KMS key that the table is encrypted with, or null."
+  value       = var.kms_key_arn
+}

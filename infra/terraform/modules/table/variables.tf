@@ -50,7 +50,7 @@ variable "deletion_protection" {
 }
 
 variable "kms_key_arn" {
-  description = "Customer managed KMS key that the table is encrypted with; null is AWS's own key for DynamoDB."
+  description = "Customer managed KMS key that the table is encrypted with; null is AWS's own key for DynamoDB. Whoever uses the table then needs kms:Decrypt on it."
   type        = string
   default     = null
 }
