@@ -12,13 +12,12 @@ export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AW
 export AWS_MAX_ATTEMPTS=4 # moto says at once what it cannot do
 unset AWS_PROFILE AWS_SESSION_TOKEN
 
-# packages builds the functions that the example has, as make build does, for arm64.
+# packages builds all functions, as make build does, for arm64.
 packages() {
 	local folder name folders=()
 	mkdir -p "$work/built" "$work/functions"
-	for folder in consumers/cmd/* publishers/cmd/* infra/ops/*/cmd/*; do
-		name=$(basename "$folder")
-		grep -qE "[\"/]$name(\.zip)?\"" "$example"/*.tf && folders+=("./$folder")
+	for folder in consumers/cmd/* publishers/cmd/* services/*/cmd/* infra/ops/*/cmd/*; do
+		grep -qsE '/aws-lambda-go/lambda"|function\.Main\(' "$folder/main.go" && folders+=("./$folder")
 	done
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"
 	for folder in "${folders[@]}"; do
@@ -71,6 +70,8 @@ certificate_arn   = "$(certificate)"
 monolith_url      = "http://monolith.internal:8080"
 protect           = false # so that it can be destroyed
 wait_until_stable = false # moto starts no tasks
+queue_handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:work:live"
+opensearch        = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
 VARS
 tofu init
 tofu apply -auto-approve -parallelism=40

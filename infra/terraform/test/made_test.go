@@ -115,9 +115,13 @@ func TestPeerMadeLogsAndAlarms(t *testing.T) {
 	names := map[string]bool{}
 	for _, g := range groups.LogGroups {
 		names[aws.ToString(g.LogGroupName)] = true
-		want(t, "the retention of "+aws.ToString(g.LogGroupName), aws.ToInt32(g.RetentionInDays), 30)
+		days := int32(30)
+		if strings.HasSuffix(*g.LogGroupName, "-log-shipper") {
+			days = 7
+		}
+		want(t, "the retention of "+*g.LogGroupName, aws.ToInt32(g.RetentionInDays), days)
 	}
-	for _, name := range []string{"/aws/lambda/" + environment + "-profile", "/aws/lambda/" + environment + "-janitor", "/banyan/" + environment + "-proxy"} {
+	for _, name := range []string{"/aws/lambda/" + environment + "-profile", "/aws/lambda/" + environment + "-janitor", "/aws/vendedlogs/http-api/" + environment + "-timeline-api", "/banyan/" + environment + "-proxy"} {
 		if !names[name] {
 			t.Errorf("there is no log group %s", name)
 		}
@@ -161,10 +165,13 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 		"control": "pk HASH S, sk RANGE S", "dead-letters": "pk HASH S, sk RANGE S", "profile": "pk HASH S, sk RANGE S",
 		"timeline": "pk HASH S, sk RANGE S", "users-outbox": "pk HASH S, sk RANGE S", "outbox": "pk HASH S, sk RANGE S",
 		"users": "id HASH S", "users-unique": "value HASH S", "stream-autoscaler-state": "stream HASH S",
+		"sqsloop-loops": "queue HASH S, token RANGE S",
 	} {
 		table := must[*dynamodb.DescribeTableOutput](t)(tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(environment + "-" + name)})).Table
 		want(t, "the key of "+name, describeKeys(table), keys)
-		want(t, "the billing of "+name, table.BillingModeSummary.BillingMode, dynamotypes.BillingModePayPerRequest)
+		if billing := table.BillingModeSummary.BillingMode; (billing == dynamotypes.BillingModeProvisioned) != (name == "timeline") {
+			t.Errorf("%s is billed %s", name, billing)
+		}
 		if streams := table.StreamSpecification != nil && aws.ToBool(table.StreamSpecification.StreamEnabled); streams != (name == "outbox") {
 			t.Errorf("%s has a stream of changes: %t", name, streams)
 		}

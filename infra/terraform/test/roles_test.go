@@ -2,39 +2,16 @@ package terraform_test
 
 import (
 	"encoding/json"
-	"encoding/xml"
-	"io"
-	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// iam asks IAM, in its query protocol: its client is no dependency of Banyan.
 func iam(t *testing.T, endpoint, action string, into any, parameters ...string) {
 	t.Helper()
-	form := url.Values{"Action": {action}, "Version": {"2010-05-08"}}
-	for i := 0; i < len(parameters); i += 2 {
-		form.Set(parameters[i], parameters[i+1])
-	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0")
-	out, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Body.Close()
-	body, err := io.ReadAll(out.Body)
-	if err != nil || out.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v\n%s", action, out.Status, err, body)
-	}
-	if err := xml.Unmarshal(body, into); err != nil {
-		t.Fatalf("%s: %v\n%s", action, err, body)
-	}
+	query(t, endpoint, "iam", "2010-05-08", action, into, parameters...)
 }
 
 func roles(t *testing.T, endpoint string) []string {
@@ -48,9 +25,8 @@ func roles(t *testing.T, endpoint string) []string {
 // policy is a policy document, whose lists of one are often no lists.
 type policy struct {
 	Statement []struct {
-		Sid, Effect string
-		Action      words
-		Resource    words
+		Sid, Effect      string
+		Action, Resource words
 	}
 }
 
@@ -128,41 +104,108 @@ func TestPeerMadeRoles(t *testing.T) {
 	}
 }
 
-// TestPeerMadeConsumersRole: a consumer may do what it does, and to its own things.
-func TestPeerMadeConsumersRole(t *testing.T) {
+// TestPeerMadeRights: each function may do what is said here, and to what is said
+// here: no more, and no less.
+func TestPeerMadeRights(t *testing.T) {
 	_, endpoint := deployed(t)
-	for _, role := range roles(t, endpoint) {
-		if !strings.HasPrefix(role, environment+"-profile-") {
+	all := roles(t, endpoint)
+	for function, want := range rights {
+		at := slices.IndexFunc(all, func(role string) bool { return owns(role, function) })
+		if at < 0 {
+			t.Errorf("%s has no role", function)
 			continue
 		}
-		may := map[string]string{}
-		for _, p := range policies(t, endpoint, role) {
+		got := map[string]bool{}
+		for _, p := range policies(t, endpoint, all[at]) {
 			for _, s := range p.Statement {
 				for _, action := range s.Action {
-					may[action] += strings.Join(s.Resource, " ") + " "
+					for _, resource := range s.Resource {
+						got[strings.TrimPrefix(s.Effect+" ", "Allow ")+action+" "+short(resource)] = true
+					}
 				}
 			}
 		}
-		for action, resource := range map[string]string{
-			"dynamodb:UpdateItem": ":table/" + environment + "-profile ",
-			"dynamodb:PutItem":    ":table/" + environment + "-dead-letters ",
-			"kinesis:GetRecords":  ":stream/" + environment + "-events ",
-			"sqs:SendMessage":     ":" + environment + "-profile-given-up ",
-			"logs:PutLogEvents":   ":log-group:/aws/lambda/" + environment + "-profile:log-stream:* ",
-		} {
-			if !strings.Contains(may[action], resource) {
-				t.Errorf("%s may do %s to %q, which lacks %s", role, action, may[action], resource)
+		want = append(want, "logs:CreateLogStream log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*", "logs:PutLogEvents log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*")
+		for _, right := range want {
+			right = strings.ReplaceAll(right, "~", environment)
+			if !got[right] {
+				t.Errorf("%s may not: %s", function, right)
 			}
+			delete(got, right)
 		}
-		for _, action := range []string{"dynamodb:Scan", "dynamodb:DeleteTable", "logs:CreateLogGroup", "kinesis:PutRecords"} {
-			if may[action] != "" {
-				t.Errorf("%s may do %s", role, action)
-			}
+		for right := range got {
+			t.Errorf("%s may, and nobody said why: %s", function, right)
 		}
-		if strings.Contains(may["dynamodb:UpdateItem"], "dead-letters") || strings.Contains(may["dynamodb:PutItem"], "timeline") {
-			t.Errorf("%s may write what is not its own: %v", role, may)
-		}
-		return
 	}
-	t.Error("the consumer has no role")
+}
+
+// owns tells whether a role is that of a function: its name goes on by a time.
+func owns(role, function string) bool {
+	name := environment + "-" + function
+	after, found := strings.CutPrefix(role, name[:min(37, len(name))]+"-")
+	return found && strings.Trim(after, "0123456789abcdef") == ""
+}
+
+// random is the end of a name that somebody else chose.
+var random = regexp.MustCompile(`((?::key|:role|/stream)/).*$`)
+
+// short is a resource without what is the same for all: arn:aws:SERVICE:REGION:ACCOUNT.
+func short(resource string) string {
+	resource = random.ReplaceAllString(resource, "$1")
+	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 {
+		return parts[5]
+	}
+	return resource
+}
+
+// on is a right for each action.
+func on(resource string, actions ...string) []string {
+	for i := range actions {
+		actions[i] += " " + resource
+	}
+	return actions
+}
+
+// reads are the rights of an event source mapping.
+func reads(stream, function string) []string {
+	kinesis := []string{"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"}
+	return append(on("stream/~-"+stream, kinesis...), "sqs:SendMessage ~-"+function+"-given-up")
+}
+
+func consumes(function string) []string {
+	return slices.Concat(reads("events", function),
+		on("table/~-"+function, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"))
+}
+
+// rights are those of each function besides its logs; ~ is the environment.
+var rights = map[string][]string{
+	"profile":  consumes("profile"),
+	"timeline": consumes("timeline"),
+	"outbox-relay": slices.Concat(
+		on("table/~-outbox/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
+		on("table/~-outbox", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:UpdateItem"),
+		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"),
+		on("stream/~-events", "kinesis:ListShards", "kinesis:PutRecords"), []string{"sqs:SendMessage ~-outbox-relay-given-up"}),
+	"timeline-api": append(on("table/~-timeline", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"),
+		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),
+	"janitor": slices.Concat(
+		on("*", "lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"),
+		on("function:*", "lambda:DeleteFunction", "lambda:ListAliases", "lambda:ListProvisionedConcurrencyConfigs", "lambda:ListVersionsByFunction"),
+		on("layer:*", "lambda:DeleteLayerVersion", "lambda:GetLayerVersion", "lambda:GetLayerVersionPolicy", "lambda:ListLayerVersions")),
+	"keep-warm": {"lambda:InvokeFunction function:~-timeline-api:live"},
+	"sqsloop": slices.Concat(
+		on("~-work", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
+		on("table/~-sqsloop-loops", "dynamodb:UpdateItem"),
+		[]string{"sqs:SendMessage ~-work-dead-letters", "lambda:InvokeFunction function:~-sqsloop:live", "lambda:InvokeFunction function:work:live"}),
+	"sqsloop-scale-up":   append(on("table/~-sqsloop-loops", "dynamodb:PutItem", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),
+	"sqsloop-scale-down": on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+	"sqsloop-restart":    append(on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),
+	"log-subscriber": append(on("log-group:*", "logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:PutRetentionPolicy", "logs:PutSubscriptionFilter"),
+		"Deny logs:PutSubscriptionFilter log-group:/aws/lambda/~-log-shipper:*", "lambda:ListEventSourceMappings *", "lambda:GetFunctionConfiguration function:*", "iam:PassRole role/"),
+	"log-shipper": append(reads("logs", "log-shipper"),
+		"es:ESHttpPost domain/logs/_bulk", "es:ESHttpPut domain/logs/_index_template/logs-banyan", "sqs:SendMessage ~-log-shipper-refused"),
+	"stream-autoscaler": slices.Concat(
+		on("stream/~-audit", "kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:MergeShards", "kinesis:SplitShard", "kinesis:UpdateShardCount"),
+		on("table/~-stream-autoscaler-state", "dynamodb:GetItem", "dynamodb:PutItem"), []string{"cloudwatch:GetMetricData *"}),
 }

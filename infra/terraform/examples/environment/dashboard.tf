@@ -6,8 +6,9 @@ module "dashboard" {
   consumers = { profile = module.profile.function.name, timeline = module.timeline.function.name, outbox-relay = module.outbox_relay.function.name }
   tables    = concat([for table in module.table : table.name], [module.users_outbox.name, module.outbox.name])
   services = {
-    proxy    = { balancer = module.public.arn_suffix, target_group = module.proxy.container.target_group_suffix }
-    timeline = { balancer = module.internal.arn_suffix, target_group = module.timeline_service.target_group_suffix }
-    users    = { balancer = module.internal.arn_suffix, target_group = module.users_service.target_group_suffix }
+    proxy = { balancer = module.public.arn_suffix, target_group = module.proxy.container.target_group_suffix }
+    users = { balancer = module.internal.arn_suffix, target_group = module.users_service.target_group_suffix }
   }
+  apis      = { timeline = module.timeline_api.api_id }
+  functions = [module.timeline_api.function.name]
 }

@@ -38,7 +38,7 @@ locals {
     https   = { port = 443, cidr = "0.0.0.0/0" }
     mongodb = { port = 27017, cidr = data.aws_vpc.this.cidr_block }
   }
-  image  = { for binary in ["banyan-proxy", "banyan-timeline", "banyan-users"] : binary => "${var.image_registry}/${binary}:${var.image_tag}" }
+  image  = { for binary in ["banyan-proxy", "banyan-users"] : binary => "${var.image_registry}/${binary}:${var.image_tag}" }
   alarms = [aws_sns_topic.alarms.arn]
 }
 

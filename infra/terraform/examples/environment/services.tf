@@ -1,5 +1,5 @@
-# The containers: the extracted services behind an internal balancer, and the proxy
-# behind the public one.
+# The extracted services: timelines as a function behind an HTTP API, users as
+# containers behind an internal balancer. The proxy is behind the public one.
 
 resource "aws_ecs_cluster" "this" {
   name = var.name
@@ -34,20 +34,20 @@ module "public" {
   deletion_protection = var.protect
 }
 
-module "timeline_service" {
-  source = "../../modules/container"
+# The timeline, as a function: nobody reads it at night. Where it is busy all day, a
+# container costs less: module container, as the users service has it below, with
+# the binary banyan-timeline, which takes the same settings.
+module "timeline_api" {
+  source = "../../modules/http-api"
 
-  name              = "${var.name}-timeline"
-  cluster           = local.cluster
-  network           = local.network
-  image             = local.image["banyan-timeline"]
-  port              = 8083
-  listener          = { arn = module.internal.listener_arn, security_group_id = module.internal.security_group_id, priority = 10, paths = ["/v1/timelines/*"] }
-  wait_until_stable = var.wait_until_stable
-  alarm_topic_arns  = local.alarms
+  name             = "${var.name}-timeline-api"
+  description      = "Timelines, from their read model."
+  package          = { zip = "${var.functions}/timeline-api.zip" }
+  routes           = ["GET /v1/timelines/{userId}"]
+  throttling       = { rate = 500, burst = 250 }
+  alarm_topic_arns = local.alarms
 
   environment = {
-    TIMELINE_LISTEN   = "0.0.0.0:8083"
     TIMELINE_TABLE    = module.table["timeline"].name
     BANYAN_JWT_SECRET = module.config.references["jwt-secret"]
   }
@@ -94,8 +94,6 @@ module "users_service" {
       sid = "Users"
       actions = [
         "dynamodb:BatchGetItem",
-        "dynamodb:ConditionCheckItem",
-        "dynamodb:DeleteItem",
         "dynamodb:GetItem",
         "dynamodb:PutItem",
         "dynamodb:Scan",
@@ -134,7 +132,7 @@ module "proxy" {
   environment = {
     MONOLITH_URL = var.monolith_url
     USERS_URL    = module.internal.url
-    TIMELINE_URL = module.internal.url
+    TIMELINE_URL = module.timeline_api.url
   }
   secrets = {
     BANYAN_JWT_SECRET = module.config.parameter_arns["jwt-secret"]

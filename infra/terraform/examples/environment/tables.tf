@@ -3,6 +3,19 @@
 locals {
   pk_sk = { hash_key = { name = "pk" }, range_key = { name = "sk" } }
 
+  # Timelines are read all day, which is cheaper by capacity units, and written most
+  # in the evening, before which there is room for it.
+  provisioned = {
+    timeline = {
+      read  = { min = 50, max = 2000 }
+      write = { min = 50, max = 4000 }
+      peaks = {
+        evening = { schedule = "cron(30 17 * * ? *)", timezone = "Europe/Berlin", read_min = 500, write_min = 1000 }
+        night   = { schedule = "cron(0 23 * * ? *)", timezone = "Europe/Berlin", read_min = 50, write_min = 50 }
+      }
+    }
+  }
+
   tables = {
     control      = local.pk_sk
     dead-letters = local.pk_sk
@@ -20,6 +33,7 @@ module "table" {
   name                = "${var.name}-${each.key}"
   hash_key            = each.value.hash_key
   range_key           = each.value.range_key
+  provisioned         = lookup(local.provisioned, each.key, null)
   deletion_protection = var.protect
   alarm_topic_arns    = local.alarms
 }

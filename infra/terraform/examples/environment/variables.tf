@@ -53,6 +53,18 @@ variable "private_subnet_ids" {
   default     = null
 }
 
+variable "queue_handler_arn" {
+  description = "Alias of a function that handles the messages of a queue, which is then made and polled by loops. null is no such queue."
+  type        = string
+  default     = null
+}
+
+variable "opensearch" {
+  description = "The OpenSearch domain that logs are shipped to: the URL of its endpoint, and its ARN. null ships none."
+  type        = object({ url = string, arn = string })
+  default     = null
+}
+
 variable "alarm_email" {
   description = "Who is told of alarms, or null for nobody yet."
   type        = string

@@ -58,9 +58,12 @@ locals {
       metrics = [for table in var.tables : ["AWS/DynamoDB", "ConsumedReadCapacityUnits", "TableName", table]]
     },
     {
-      title   = "Services: requests"
-      stat    = "Sum"
-      metrics = [for name, service in var.services : ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", service.balancer, "TargetGroup", service.target_group, { label = name }]]
+      title = "Services: requests"
+      stat  = "Sum"
+      metrics = concat(
+        [for name, service in var.services : ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", service.balancer, "TargetGroup", service.target_group, { label = name }]],
+        [for name, api in var.apis : ["AWS/ApiGateway", "Count", "ApiId", api, { label = name }]],
+      )
     },
     {
       title   = "Services: time to answer (s, p99)"
@@ -68,9 +71,17 @@ locals {
       metrics = [for name, service in var.services : ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", service.balancer, "TargetGroup", service.target_group, { label = name }]]
     },
     {
-      title   = "Services: answers of 500 and above"
-      stat    = "Sum"
-      metrics = [for name, service in var.services : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", service.balancer, "TargetGroup", service.target_group, { label = name }]]
+      title   = "APIs: time to answer (ms, p99)"
+      stat    = "p99"
+      metrics = [for name, api in var.apis : ["AWS/ApiGateway", "Latency", "ApiId", api, { label = name }]]
+    },
+    {
+      title = "Services: answers of 500 and above"
+      stat  = "Sum"
+      metrics = concat(
+        [for name, service in var.services : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", service.balancer, "TargetGroup", service.target_group, { label = name }]],
+        [for name, api in var.apis : ["AWS/ApiGateway", "5xx", "ApiId", api, { label = name }]],
+      )
     },
   ] : chart if length(chart.metrics) > 0]
 }

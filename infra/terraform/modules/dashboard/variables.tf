@@ -31,3 +31,9 @@ variable "services" {
   type        = map(object({ balancer = string, target_group = string }))
   default     = {}
 }
+
+variable "apis" {
+  description = "The services behind an HTTP API: their name, and the API's id."
+  type        = map(string)
+  default     = {}
+}

@@ -1,6 +1,7 @@
 // Command front stands in front of moto and adds what the AWS provider needs and
 // moto does not have: the tags of what Application Auto Scaling scales, CloudWatch in
-// CBOR, and the alias of an event source mapping. It serves on a free port of the loopback until it is killed:
+// CBOR, the alias of an event source mapping, and whether a function may invoke
+// itself. It serves on a free port of the loopback until it is killed:
 //
 //	front http://127.0.0.1:5005 file
 //
@@ -45,7 +46,7 @@ func serve(behind, file string) error {
 	if err := os.WriteFile(file, []byte("http://"+listener.Addr().String()), 0o600); err != nil {
 		return err
 	}
-	f := front{behind: behind, tags: map[string]map[string]string{}, functions: map[string]string{}}
+	f := front{behind: behind, tags: map[string]map[string]string{}, functions: map[string]string{}, recursive: map[string]string{}}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host },
 		ModifyResponse: f.remember,
@@ -60,6 +61,7 @@ type front struct {
 	mu        sync.Mutex
 	tags      map[string]map[string]string // of scalable targets, by their ARN
 	functions map[string]string            // of mappings, by their id
+	recursive map[string]string            // by the function's name
 }
 
 // request is what is needed of the requests about scalable targets.
@@ -78,6 +80,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasPrefix(r.URL.Path, mappings) {
 		f.keepAlias(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, recursion) && strings.HasSuffix(r.URL.Path, "/recursion-config") {
+		f.loops(w, r)
 		return
 	}
 	operation, ours := strings.CutPrefix(r.Header.Get("X-Amz-Target"), service)
