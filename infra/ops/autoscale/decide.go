@@ -19,6 +19,9 @@ type Minute struct {
 	// Load is the utilisation of each shard, 1 being its limit; Throttled the
 	// records that each refused.
 	Load, Throttled []float64
+	// Spread says that the figures of the shards do not add up to the stream's, so
+	// that these are the stream's, spread evenly.
+	Spread bool
 }
 
 // Total is the load of the whole stream in one minute, in limits of a shard, with
@@ -36,12 +39,8 @@ type Observation struct {
 	Active bool
 	// Shards are the open ones, by their ranges.
 	Shards []Shard
-	// ByShard says that the loads were measured for each shard; else they are the
-	// stream's, spread evenly.
+	// ByShard says that each shard is measured; else all minutes are spread.
 	ByShard bool
-	// Incomplete says that shards are measured, but their figures do not add up to
-	// the stream's.
-	Incomplete bool
 	// Minutes are the known ones, oldest first.
 	Minutes []Minute
 	// Totals go further back, and over changes of the shards.
@@ -216,6 +215,11 @@ func peak(minutes []Minute) []float64 {
 		}
 	}
 	return out
+}
+
+// spread says whether a minute's load is not each shard's own.
+func spread(minutes []Minute) bool {
+	return slices.ContainsFunc(minutes, func(m Minute) bool { return m.Spread })
 }
 
 func sum(values []float64) float64 {

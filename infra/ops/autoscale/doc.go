@@ -13,7 +13,7 @@
 // The utilisation of a shard is the greater of its bytes and its records in a
 // minute against its limit (1 MiB/s, 1,000 records/s). With enhanced monitoring of
 // IncomingBytes, IncomingRecords and WriteProvisionedThroughputExceeded each shard
-// is seen for itself. Without it, or while its figures do not add up to the
+// is seen for itself. Without it, or in minutes whose figures do not add up to the
 // stream's, the stream's load counts as spread over the hash range evenly, and hot
 // ranges cannot be found. Minutes before the last change are not looked at.
 //

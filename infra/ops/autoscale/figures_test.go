@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
 	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
 )
@@ -68,6 +70,27 @@ func TestFiguresCannotBeRead(t *testing.T) {
 	})
 	if out := w.run(w.scaler()); out.Err == nil || out.Action != "" {
 		t.Errorf("without metrics: %+v", out)
+	}
+}
+
+// TestHotShardAfterAReshard: the minutes before it, whose shards are gone, do not
+// hide which of the new ones is hot.
+func TestHotShardAfterAReshard(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	w.load("events", 3, all(0.85))
+	a := w.scaler()
+	w.expect(a, autoscale.Up, true, 6)
+	w.expect(a, autoscale.Settle, true, 6)
+	hot := *w.open("events")[2].ShardId
+	w.load("events", 5, func(s types.Shard) float64 {
+		if *s.ShardId == hot {
+			return 0.95
+		}
+		return 0.3
+	})
+	if out := w.run(a); out.Action != autoscale.Split || out.Shard != hot {
+		t.Errorf("%+v", out)
 	}
 }
 

@@ -20,7 +20,7 @@ func (d decider) grow(recent []Minute) (out Decision, hot bool) {
 	hottest := slices.MaxFunc(over, func(a, b int) int { return d.compare(load, a, b) })
 	why := fmt.Sprintf("%d of %d shards are hot, %s at %s for %d minutes", len(over), d.n, d.o.Shards[hottest].ID, percent(load[hottest]), len(recent))
 	switch {
-	case d.concentrated(over, load):
+	case d.concentrated(over, load) && !spread(recent):
 		out = d.split(hottest, why)
 	case d.n >= d.p.Max:
 		out = nothing("%s; there are as many shards as are allowed", why)

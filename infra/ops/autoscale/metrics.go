@@ -134,18 +134,13 @@ func collect(result types.MetricDataResult, out []figuresOf, from, to time.Time)
 
 // minutes makes loads of the figures of a stream and, where byShard is set, of its
 // shards, for the minutes of which something is known.
-func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to time.Time) (out []Minute, measured bool) {
-	var known []time.Time
+func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to time.Time) (out []Minute) {
 	for at := from; at.Before(to); at = at.Add(time.Minute) {
 		if stream.came(at) || stream.idle(at, to) {
-			known = append(known, at)
+			out = append(out, minute(shards, stream, byShard, at))
 		}
 	}
-	measured = byShard != nil && !slices.ContainsFunc(known, func(at time.Time) bool { return !adds(stream, byShard, at) })
-	for _, at := range known {
-		out = append(out, minute(shards, stream, byShard, measured, at))
-	}
-	return out, measured
+	return out
 }
 
 // came says whether there are figures of what came in a minute.
@@ -216,11 +211,12 @@ func adds(stream figuresOf, byShard []figuresOf, at time.Time) bool {
 	return true
 }
 
-func minute(shards []Shard, stream figuresOf, byShard []figuresOf, measured bool, at time.Time) Minute {
+func minute(shards []Shard, stream figuresOf, byShard []figuresOf, at time.Time) Minute {
 	m := Minute{At: at, Load: make([]float64, len(shards)), Throttled: make([]float64, len(shards))}
+	m.Spread = byShard == nil || !adds(stream, byShard, at)
 	for i, s := range shards {
 		of, share := stream, s.share()
-		if measured {
+		if !m.Spread {
 			of, share = byShard[i], 1
 		}
 		m.Load[i] = share * max(of[bytesOf][at]/bytesPerMinute, of[recordsOf][at]/recordsPerMinute)

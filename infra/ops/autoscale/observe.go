@@ -121,8 +121,7 @@ func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Obs
 		}
 	}
 	o.Totals = totals(stream[0])
-	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to)
-	o.Incomplete = byShard && !o.ByShard
+	o.Minutes, o.ByShard = minutes(o.Shards, stream[0], shards, from, to), byShard
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (d decider) shrink() Decision {
 	if len(window) < d.p.DownMinutes {
 		return nothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", d.p.DownMinutes, len(window))
 	}
-	if d.o.Incomplete {
+	if d.o.ByShard && spread(window) {
 		return nothing("the load is fine; the figures of the shards do not add up to the stream's, so that one may be hot unseen")
 	}
 	for _, m := range window {
