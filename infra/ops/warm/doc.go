@@ -10,9 +10,10 @@
 // stream do not need them: nobody waits for a batch, and each shard keeps its
 // environment warm by itself.
 //
-// Only a function whose handler is wrapped with [Handler] or [Wrap] may be named:
-// any other takes a ping for an event. The keep-warm function sends one ping
-// first, and no more to a function that does not answer as the wrapper does.
+// Only a function whose handler is wrapped with [Handler] or [Wrap] may be named, as
+// those of package lambdahttp are: any other takes a ping for an event. The
+// keep-warm function sends one ping first, and no more to a function that does not
+// answer as the wrapper does, or cannot start.
 //
 // # How n environments are reached
 //

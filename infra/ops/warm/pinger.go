@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,10 +138,26 @@ func (p *Pinger) once(ctx context.Context, function string, hold time.Duration) 
 		return answer{}, fmt.Errorf("ping %s: %w", function, err)
 	}
 	var a answer
-	if out.FunctionError != nil || only(out.Payload, &a) != nil || a.Environment == "" {
+	switch {
+	case out.FunctionError != nil && ended(out.Payload):
+		return answer{}, fmt.Errorf("ping %s: %w: %.500s", function, errEnded, out.Payload)
+	case out.FunctionError != nil || only(out.Payload, &a) != nil || a.Environment == "":
 		return answer{}, fmt.Errorf("ping %s: %w", function, ErrMisunderstood)
 	}
 	return a, nil
+}
+
+// errEnded says nothing of how the function takes pings.
+var errEnded = errors.New("the function did not get as far as its handler, or was ended by Lambda; its log says why")
+
+// ended tells whether an error is the platform's: the function did not start, or
+// ran out of time. Those of handlers have names of their own.
+func ended(payload []byte) bool {
+	var shape struct {
+		Type string `json:"errorType"`
+	}
+	_ = json.Unmarshal(payload, &shape) // without a name it is a handler's
+	return strings.HasPrefix(shape.Type, "Runtime.") || strings.HasPrefix(shape.Type, "Sandbox.")
 }
 
 // Serve is the keep-warm function. It never fails: what was not reached is by

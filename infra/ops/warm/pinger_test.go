@@ -97,12 +97,14 @@ func (w *world) pinger(cfg warm.Config) *warm.Pinger {
 }
 
 // TestPing: n environments are reached, stay the same ones, and the handler sees
-// nothing; a function without the wrapper is pinged once and reported.
+// nothing; a function without the wrapper, or that cannot start, is pinged once and
+// reported.
 func TestPing(t *testing.T) {
 	w := newWorld(t, nil)
 	w.function("users", nil)
 	w.function("bare", map[string]string{"BARE": "yes"})
-	p := w.pinger(warm.Config{Hold: time.Second, Targets: []warm.Target{{Function: "users", Environments: 3}, {Function: "bare", Environments: 5}, {Function: "gone"}}})
+	w.function("ill", map[string]string{"EXIT": "yes"})
+	p := w.pinger(warm.Config{Hold: time.Second, Targets: []warm.Target{{Function: "users", Environments: 3}, {Function: "bare", Environments: 5}, {Function: "gone"}, {Function: "ill", Environments: 2}}})
 	first := p.Ping(t.Context())
 	if r := first[0]; r.Environments != 3 || r.Cold != 3 || r.Failed+r.Busy != 0 || r.Err != nil {
 		t.Errorf("cold: %+v", r)
@@ -115,6 +117,9 @@ func TestPing(t *testing.T) {
 	}
 	if r := first[2]; r.Failed != 1 || r.Err == nil || !strings.Contains(r.Err.Error(), "ResourceNotFoundException") {
 		t.Errorf("one that is not there: %+v", r)
+	}
+	if r := first[3]; r.Failed != 1 || r.Err == nil || errors.Is(r.Err, warm.ErrMisunderstood) || !strings.Contains(r.Err.Error(), "exit status 3") {
+		t.Errorf("one that cannot start: %+v", r)
 	}
 	if again := p.Ping(t.Context())[0]; again.Environments != 3 || again.Cold != 0 {
 		t.Errorf("warm: %+v", again)

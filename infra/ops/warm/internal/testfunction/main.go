@@ -1,5 +1,6 @@
 // Command testfunction is what the tests keep warm: a function that notes each
-// event that reaches its handler, with the wrapper unless BARE is set.
+// event that reaches its handler, with the wrapper unless BARE is set. With EXIT it
+// does not start.
 package main
 
 import (
@@ -14,6 +15,9 @@ import (
 )
 
 func main() {
+	if os.Getenv("EXIT") != "" {
+		os.Exit(3)
+	}
 	var handler any = handle
 	if os.Getenv("BARE") == "" {
 		handler = warm.Handler(handle)
