@@ -1,0 +1,181 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/consumers"
+	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/local/httpapi"
+	"github.com/banyan-fig/banyan/services/token"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built != "" {
+			_ = os.RemoveAll(built)
+		}
+		os.Exit(code)
+	}))
+}
+
+var built string // directory of the binary, once it was built
+
+// binary builds the function once, as it is deployed.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "banyan-timeline-api-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	path := filepath.Join(dir, "bootstrap")
+	if out, err := exec.Command("go", "build", "-tags=lambda.norpc", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+const (
+	secretName = "/banyan/test/jwt-secret"
+	table      = "timelines"
+)
+
+// world is the function in a sandbox, behind an HTTP API.
+type world struct {
+	t      *testing.T
+	cfg    aws.Config
+	lambda *lambda.Client
+	ssm    *ssm.Client
+	log    *output // of the functions
+	url    string
+}
+
+// output is read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) count(part string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Count(o.buf.String(), part)
+}
+
+// newWorld has a timeline with one post by ada, and the function with env.
+func newWorld(t *testing.T, env map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, log: &output{}}
+	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Dir: t.TempDir(), FunctionLog: w.log})
+	must(t, err)
+	t.Cleanup(func() { must(t, box.Close()) })
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.cfg = aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(lookup(box.Env(), "AWS_ENDPOINT_URL")), HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+	}
+	w.lambda, w.ssm = lambda.NewFromConfig(w.cfg), ssm.NewFromConfig(w.cfg)
+	w.fill(dynamodb.NewFromConfig(w.cfg))
+	w.deploy("timeline-api", env)
+	api, err := httpapi.New(httpapi.Config{Lambda: w.lambda, Function: "timeline-api"})
+	must(t, err)
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	return w
+}
+
+func (w *world) fill(client *dynamodb.Client) {
+	w.t.Helper()
+	_, err := client.CreateTable(w.t.Context(), readmodel.TableInput(table))
+	must(w.t, err)
+	model, err := readmodel.New(readmodel.Config{Client: client, Table: table})
+	must(w.t, err)
+	e, err := events.New(w.t.Context(), "/test", events.PostPublished{PostID: "p1", AuthorID: "ada", Text: "hello", PublishedAt: time.Unix(1479718800, 0)})
+	must(w.t, err)
+	must(w.t, model.Handle(w.t.Context(), consumers.Message{Event: e, Position: events.Position{Sequence: "42"}}))
+}
+
+func (w *world) deploy(name string, env map[string]string) {
+	w.t.Helper()
+	path, err := binary()
+	must(w.t, err)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	header := &zip.FileHeader{Name: "bootstrap"}
+	header.SetMode(0o755)
+	f, err := z.CreateHeader(header)
+	if err == nil {
+		_, err = f.Write([]byte("#!/bin/sh\nexec " + path + "\n"))
+	}
+	must(w.t, errors.Join(err, z.Close()))
+	_, err = w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
+		FunctionName: &name, Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
+		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: b.Bytes()},
+		Environment: &types.Environment{Variables: env},
+	})
+	must(w.t, err)
+}
+
+// put changes the secret of the tokens.
+func (w *world) put(secret string) {
+	w.t.Helper()
+	_, err := w.ssm.PutParameter(w.t.Context(), &ssm.PutParameterInput{
+		Name: aws.String(secretName), Value: &secret, Type: ssmtypes.ParameterTypeSecureString, Overwrite: aws.Bool(true),
+	})
+	must(w.t, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lookup(env []string, name string) string {
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func issue(t *testing.T, key string) string {
+	t.Helper()
+	tokens, err := token.New(token.Config{Secret: []byte(key)})
+	must(t, err)
+	issued, err := tokens.Issue("ada")
+	must(t, err)
+	return issued
+}
