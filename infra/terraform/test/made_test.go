@@ -74,17 +74,23 @@ func TestPeerMadeConsumer(t *testing.T) {
 	want(t, "the alias' version", aws.ToString(alias.FunctionVersion), "1")
 }
 
+// mapping is that of one of the environment's functions.
+func mapping(t *testing.T, cfg aws.Config, function string) types.EventSourceMappingConfiguration {
+	t.Helper()
+	list := must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{}))
+	at := slices.IndexFunc(list.EventSourceMappings, func(m types.EventSourceMappingConfiguration) bool {
+		return strings.HasPrefix(aws.ToString(m.FunctionArn)+":", arn+environment+"-"+function+":")
+	})
+	if at < 0 {
+		t.Fatalf("%s has no mapping", function)
+	}
+	return list.EventSourceMappings[at]
+}
+
 func TestPeerMadeMapping(t *testing.T) {
 	cfg, _ := deployed(t)
 	name := environment + "-timeline"
-	list := must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{}))
-	at := slices.IndexFunc(list.EventSourceMappings, func(m types.EventSourceMappingConfiguration) bool {
-		return strings.Contains(aws.ToString(m.FunctionArn), ":function:"+name)
-	})
-	if at < 0 {
-		t.Fatal("there is no mapping")
-	}
-	m := list.EventSourceMappings[at]
+	m := mapping(t, cfg, "timeline")
 	if !strings.HasSuffix(*m.FunctionArn, ":"+name+":live") {
 		t.Errorf("it invokes %s, not the alias", *m.FunctionArn)
 	}

@@ -18,13 +18,17 @@ locals {
   invoke       = [{ sid = "Loop", actions = ["lambda:InvokeFunction"], resources = [local.alias] }]
 
   environment = {
-    LOOP_QUEUES = jsonencode([for queue in values(var.queues) : merge({
-      queue              = queue.url
-      handler            = queue.handler_arn
-      min                = queue.min
-      max                = queue.max
-      visibility_seconds = queue.visibility_seconds
-    }, queue.dead_letters == null ? {} : { dead_letters = queue.dead_letters.url, max_receives = queue.dead_letters.max_receives })])
+    LOOP_QUEUES = jsonencode([for queue in values(var.queues) : {
+      for name, value in {
+        queue              = queue.url
+        handler            = queue.handler_arn
+        min                = queue.min
+        max                = queue.max
+        visibility_seconds = queue.visibility_seconds
+        dead_letters       = try(queue.dead_letters.url, null)
+        max_receives       = try(queue.dead_letters.max_receives, null)
+      } : name => value if value != null
+    }])
     LOOP_TABLE = module.table.name
   }
 
