@@ -1,17 +1,11 @@
 package httpapi_test
 
 import (
-	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,15 +14,14 @@ import (
 	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/local/httpapi"
 	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // world is an API before a function, both over the wire.
 type world struct {
@@ -59,58 +52,11 @@ func (o *output) take() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "bootstrap")
-	if out, err := exec.Command("go", "build", "-tags=lambda.norpc", "-o", binary, "./internal/testfunction").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	host, err := sandbox.New(sandbox.Config{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(host)
-	transport := &http.Transport{}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := host.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	client := lambda.NewFromConfig(aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, BaseEndpoint: &server.URL,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	})
-	_, err = client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: aws.String("api"), Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
-		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: zipped(t, "#!/bin/sh\nexec "+binary+"\n")},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	host := functiontest.Start(t, sandbox.Config{})
+	functiontest.Deploy(t, host.Client, "api", functiontest.Small(t, functiontest.Build(t, "./internal/testfunction")), nil)
 	plain := &http.Transport{DisableCompression: true}
 	t.Cleanup(plain.CloseIdleConnections)
-	return &world{t, client, &http.Client{Transport: plain, Timeout: 20 * time.Second}, &output{}}
-}
-
-func zipped(t *testing.T, bootstrap string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	header := &zip.FileHeader{Name: "bootstrap"}
-	header.SetMode(0o755)
-	f, err := z.CreateHeader(header)
-	if err == nil {
-		_, err = io.WriteString(f, bootstrap)
-	}
-	if err := errors.Join(err, z.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return &world{t, host.Client, &http.Client{Transport: plain, Timeout: 20 * time.Second}, &output{}}
 }
 
 // serve starts an API and returns its URL.
@@ -120,13 +66,7 @@ func (w *world) serve(cfg httpapi.Config) string {
 	if cfg.Function == "" {
 		cfg.Function = "api"
 	}
-	api, err := httpapi.New(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	server := httptest.NewServer(api)
-	w.t.Cleanup(server.Close)
-	return server.URL
+	return functiontest.Serve(w.t, cfg)
 }
 
 type reply struct {

@@ -1,15 +1,10 @@
 package warm_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,9 +12,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
@@ -27,69 +22,23 @@ import (
 
 // world is a Lambda over the wire with functions that are wrapped or bare.
 type world struct {
-	t      *testing.T
-	host   *sandbox.Host
-	client *lambda.Client
-	binary string
+	t    *testing.T
+	host functiontest.Host
 }
 
 func newWorld(t *testing.T, inject func(string) fault.Fault) *world {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "bootstrap")
-	if out, err := exec.Command("go", "build", "-tags=lambda.norpc", "-o", binary, "./internal/testfunction").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	host, err := sandbox.New(sandbox.Config{Dir: dir, Fault: inject})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(host)
-	transport := &http.Transport{}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := host.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	client := lambda.NewFromConfig(aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	}, warm.Options, func(o *lambda.Options) { o.BaseEndpoint = &server.URL })
-	return &world{t, host, client, binary}
+	return &world{t, functiontest.Start(t, sandbox.Config{Fault: inject}, warm.Options)}
 }
 
 func (w *world) function(name string, env map[string]string) {
 	w.t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	header := &zip.FileHeader{Name: "bootstrap"}
-	header.SetMode(0o755)
-	f, err := z.CreateHeader(header)
-	if err == nil {
-		_, err = f.Write([]byte("#!/bin/sh\nexec " + w.binary + "\n"))
-	}
-	if err := errors.Join(err, z.Close()); err != nil {
-		w.t.Fatal(err)
-	}
-	_, err = w.client.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: &name, Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
-		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: b.Bytes()},
-		Environment: &types.Environment{Variables: env},
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	functiontest.Deploy(w.t, w.host.Client, name, functiontest.Small(w.t, functiontest.Build(w.t, "./internal/testfunction")), env)
 }
 
 func (w *world) pinger(cfg warm.Config) *warm.Pinger {
 	w.t.Helper()
-	p, err := warm.New(w.client, cfg)
+	p, err := warm.New(w.host.Client, cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -124,7 +73,7 @@ func TestPing(t *testing.T) {
 	if again := p.Ping(t.Context())[0]; again.Environments != 3 || again.Cold != 0 {
 		t.Errorf("warm: %+v", again)
 	}
-	out, err := w.client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("users"), Payload: []byte(`{"a":1}`)})
+	out, err := w.host.Client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("users"), Payload: []byte(`{"a":1}`)})
 	if err != nil || string(out.Payload) != `"done"` {
 		t.Errorf("an event: %s, %v", out.Payload, err)
 	}

@@ -12,13 +12,13 @@ import (
 
 	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 const ping = `{"banyan-warm":{"holdMs":1}}`
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
 )
 
@@ -114,8 +115,7 @@ func TestKeptWarm(t *testing.T) {
 // TestWrongSettingsAreSaid in one sentence, before the function runs.
 func TestWrongSettingsAreSaid(t *testing.T) {
 	w := newWorld(t, nil)
-	path, err := binary()
-	must(t, err)
+	path := functiontest.Build(t, ".")
 	for want, env := range map[string]string{
 		"BANYAN_JWT_SECRET is not set":                                   "",
 		"BANYAN_JWT_SECRET: the secret of the tokens must have at least": "BANYAN_JWT_SECRET=short",

@@ -1,15 +1,8 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
-	"errors"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,43 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/local/httpapi"
 	"github.com/banyan-fig/banyan/services/token"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built != "" {
-			_ = os.RemoveAll(built)
-		}
-		os.Exit(code)
-	}))
-}
-
-var built string // directory of the binary, once it was built
-
-// binary builds the function once, as it is deployed.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "banyan-timeline-api-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	path := filepath.Join(dir, "bootstrap")
-	if out, err := exec.Command("go", "build", "-tags=lambda.norpc", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 const (
 	secretName = "/banyan/test/jwt-secret"
@@ -106,11 +75,7 @@ func newWorld(t *testing.T, env map[string]string) *world {
 	w.lambda, w.ssm = lambda.NewFromConfig(w.cfg), ssm.NewFromConfig(w.cfg)
 	w.fill(dynamodb.NewFromConfig(w.cfg))
 	w.deploy("timeline-api", env)
-	api, err := httpapi.New(httpapi.Config{Lambda: w.lambda, Function: "timeline-api"})
-	must(t, err)
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	w.url = server.URL
+	w.url = functiontest.Serve(t, httpapi.Config{Lambda: w.lambda, Function: "timeline-api"})
 	return w
 }
 
@@ -127,23 +92,7 @@ func (w *world) fill(client *dynamodb.Client) {
 
 func (w *world) deploy(name string, env map[string]string) {
 	w.t.Helper()
-	path, err := binary()
-	must(w.t, err)
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	header := &zip.FileHeader{Name: "bootstrap"}
-	header.SetMode(0o755)
-	f, err := z.CreateHeader(header)
-	if err == nil {
-		_, err = f.Write([]byte("#!/bin/sh\nexec " + path + "\n"))
-	}
-	must(w.t, errors.Join(err, z.Close()))
-	_, err = w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: &name, Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
-		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: b.Bytes()},
-		Environment: &types.Environment{Variables: env},
-	})
-	must(w.t, err)
+	functiontest.Deploy(w.t, w.lambda, name, functiontest.Small(w.t, functiontest.Build(w.t, ".")), env)
 }
 
 // put changes the secret of the tokens.
