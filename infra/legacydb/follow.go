@@ -8,10 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/event"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
 	"github.com/banyan-fig/banyan/infra/config"
 )
 
@@ -30,8 +26,7 @@ type URI interface {
 
 // FollowConfig configures Follow. The zero value works.
 type FollowConfig struct {
-	// Drain is how long connections of the former URI stay usable, and then how
-	// long those in use may take to end. Default 30 s.
+	// Drain is how long what began under the former URI may go on. Default 30 s.
 	Drain time.Duration
 	// Patience is how long an operation waits for new credentials when the server
 	// refuses those it has; the operation's own deadline counts too. Default 5 s.
@@ -62,57 +57,40 @@ func (c FollowConfig) withDefaults() FollowConfig {
 // tried first, and taken if a server answers and lets it in; else the old one stays
 // in force, and it is tried again. A server that refuses the credentials has the URI
 // read anew at once, and the operation that met this waits for the new one.
-//
-// Disconnect the database's Client at the end, which ends the following too.
-func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*mongo.Database, error) {
+func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*Database, error) {
 	first, err := uri.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if uri.Fixed() {
-		return Open(ctx, first.Reveal())
+	d, err := Open(ctx, first.Reveal())
+	if err != nil || uri.Fixed() {
+		return d, err
 	}
-	parsed, err := parse(first.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	f := &follower{uri: uri, cfg: cfg.withDefaults(), database: databaseOf(parsed), used: first, refused: make(chan struct{}, 1)}
-	begin, err := dial(ctx, first.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	f.deployment = newDeployment(begin, f.cfg.Patience, f.hurry)
-	opts := options.Client().ApplyURI(first.Reveal()).SetMonitor(&event.CommandMonitor{Failed: f.failed})
-	//lint:ignore SA1019 see the package comment: there is no other way below one client
-	opts.Deployment = f.deployment
-	client, err := mongo.Connect(opts)
-	if err != nil {
-		begin.close(0)
-		return nil, fmt.Errorf("connect to MongoDB: %w", err)
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	f.deployment.end = func(ctx context.Context) { stop(); f.wait(ctx) }
-	f.running.Go(func() { f.run(run) })
-	return client.Database(f.database), nil
+	f := &follower{uri: uri, cfg: cfg.withDefaults(), database: d, used: first, refused: make(chan struct{}, 1)}
+	f.life, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	d.follow = f
+	f.running.Go(f.run)
+	return d, nil
 }
 
 // follower brings new URIs into force, in one goroutine.
 type follower struct {
-	uri        URI
-	cfg        FollowConfig
-	database   string
-	deployment *deployment
-	refused    chan struct{} // the server refused the credentials
-	running    sync.WaitGroup
+	uri      URI
+	cfg      FollowConfig
+	database *Database
+	refused  chan struct{} // the server refused the credentials
+	life     context.Context
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 
-	used    config.Secret // the goroutine's own
-	retires context.CancelFunc
+	used config.Secret // the goroutine's own
 }
 
-// wait waits for the goroutines, whose own end is bounded by Drain.
-func (f *follower) wait(ctx context.Context) {
+// end waits for the goroutines, which end soon.
+func (f *follower) end(ctx context.Context) {
+	f.stop()
 	done := make(chan struct{})
-	go func() { f.running.Wait(); close(done) }()
+	go func() { defer close(done); f.running.Wait() }()
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -127,23 +105,11 @@ func (f *follower) hurry() {
 	}
 }
 
-// failed sees every command that failed: a user who was dropped or lost a role
-// keeps his connections, on which commands are then refused.
-func (f *follower) failed(_ context.Context, e *event.CommandFailedEvent) {
-	if unauthorized(e.Failure) {
-		f.hurry()
-	}
-}
-
-func (f *follower) run(ctx context.Context) {
+func (f *follower) run() {
+	ctx := f.life
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
-	defer func() {
-		if f.retires != nil {
-			f.retires()
-		}
-	}()
 	for {
 		var err error
 		select {
@@ -190,34 +156,29 @@ func (f *follower) adopt(ctx context.Context, read func(context.Context) (config
 	if err != nil || uri == f.used {
 		return false, err
 	}
-	parsed, err := parse(uri.Reveal())
+	to, err := parse(uri.Reveal())
 	if err != nil {
 		return false, err
 	}
-	if name := databaseOf(parsed); name != f.database {
-		return false, fmt.Errorf("the new MONGODB_URI names the database %s instead of %s: restart the program if that is meant", name, f.database)
+	if name := f.database.Name(); to.database != name {
+		return false, fmt.Errorf("the new MONGODB_URI names the database %s instead of %s: restart the program if that is meant", to.database, name)
 	}
-	next, err := dial(ctx, uri.Reveal())
+	next, err := to.dial(ctx)
 	if err != nil {
 		return false, err
 	}
 	f.used = uri
-	f.retire(f.deployment.swap(next))
-	f.cfg.Log.InfoContext(ctx, "the URI of MongoDB changed: new operations use it", "hosts", parsed.Hosts, "old_ones_end_in", f.cfg.Drain.String())
+	old, ok := f.database.swap(next)
+	if !ok {
+		return false, next.disconnect(ctx)
+	}
+	f.running.Go(func() { f.retire(old) })
+	f.cfg.Log.InfoContext(ctx, "the URI of MongoDB changed: new operations use it", "hosts", to.options.Hosts, "old_ones_end_in", f.cfg.Drain.String())
 	return true, nil
 }
 
-// retire closes what was in force, after a while. What was retired before has had
-// its while when the next is.
 func (f *follower) retire(old *generation) {
-	if f.retires != nil {
-		f.retires()
-	}
-	grace, cancel := context.WithTimeout(context.Background(), f.cfg.Drain)
-	f.retires = cancel
-	f.running.Go(func() {
-		<-grace.Done()
-		cancel()
-		old.close(f.cfg.Drain)
-	})
+	grace, cancel := context.WithTimeout(f.life, f.cfg.Drain)
+	defer cancel()
+	old.retire(grace)
 }

@@ -116,7 +116,7 @@ func newWorld(t *testing.T, faults ...func(command, namespace string) mongodb.Fa
 	return &world{T: t, gate: legacydbtest.New(t, server.URI()), direct: server.URI()}
 }
 
-func (w *world) follow(s *source, cfg legacydb.FollowConfig) *mongo.Database {
+func (w *world) follow(s *source, cfg legacydb.FollowConfig) *legacydb.Database {
 	w.Helper()
 	cfg.Log = slog.New(slog.NewJSONHandler(&w.log, nil))
 	if cfg.Retry == 0 {
@@ -129,16 +129,52 @@ func (w *world) follow(s *source, cfg legacydb.FollowConfig) *mongo.Database {
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := db.Client().Disconnect(ctx); err != nil {
+		if err := db.Close(ctx); err != nil {
 			w.Error(err)
 		}
 		for _, secret := range []string{"pw", "mongodb://"} {
 			if strings.Contains(w.log.String(), secret) {
-				w.Errorf("the log shows %q:\n%s", secret, w.log.String())
+				w.Errorf("the log has %q: %s", secret, w.log.String())
 			}
 		}
 	})
 	return db
+}
+
+// put stores a thing, once.
+func put(ctx context.Context, d *legacydb.Database, id any) error {
+	return d.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		_, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: id}})
+		if mongo.IsDuplicateKeyError(err) {
+			return nil // by the same put
+		}
+		return err
+	})
+}
+
+// has looks for a thing.
+func has(ctx context.Context, d *legacydb.Database, id any) error {
+	return d.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		return db.Collection("things").FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
+	})
+}
+
+// stored counts the things, past the gate.
+func (w *world) stored() (n int64) {
+	w.Helper()
+	direct, err := legacydb.Open(w.Context(), w.direct)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer func() { _ = direct.Close(context.Background()) }()
+	err = direct.Do(w.Context(), func(ctx context.Context, db *mongo.Database) (err error) {
+		n, err = db.Client().Database("legacy").Collection("things").CountDocuments(ctx, bson.D{})
+		return err
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return n
 }
 
 func (w *world) eventually(what string, ok func() bool) {
@@ -152,7 +188,7 @@ func (w *world) eventually(what string, ok func() bool) {
 
 // load writes and reads in the background; stop returns how much, and fails the
 // test for each operation that did.
-func (w *world) load(db *mongo.Database, people int) (stop func() int64) {
+func (w *world) load(db *legacydb.Database, people int) (stop func() int64) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	var count atomic.Int64
@@ -161,9 +197,9 @@ func (w *world) load(db *mongo.Database, people int) (stop func() int64) {
 			for k := 0; ; k++ {
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				id := fmt.Sprintf("%d-%d", i, k)
-				_, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: id}})
+				err := put(ctx, db, id)
 				if err == nil {
-					err = db.Collection("things").FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
+					err = has(ctx, db, id)
 				}
 				cancel()
 				if err != nil {
@@ -208,13 +244,8 @@ func TestRotationUnderLoad(t *testing.T) {
 	if refused := w.gate.Refused(); n < 100 || refused > 0 {
 		t.Errorf("%d operations, %d refused", n, refused)
 	}
-	direct, err := legacydb.Open(t.Context(), w.direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = direct.Client().Disconnect(context.Background()) }()
-	if stored, err := direct.Client().Database("legacy").Collection("things").CountDocuments(t.Context(), bson.D{}); err != nil || stored != n {
-		t.Errorf("%d things are stored of %d that were acknowledged; %v", stored, n, err)
+	if stored := w.stored(); stored != n {
+		t.Errorf("%d things are stored of %d that were acknowledged", stored, n)
 	}
 }
 
@@ -251,7 +282,7 @@ func TestNoOtherCredentials(t *testing.T) {
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
 	db := w.follow(s, legacydb.FollowConfig{Patience: 100 * time.Millisecond})
 	w.gate.Drop("u")
-	err := db.Collection("things").FindOne(t.Context(), bson.D{}).Err()
+	err := has(t.Context(), db, 1)
 	var server mongo.ServerError
 	if !errors.As(err, &server) || !server.HasErrorCode(13) {
 		t.Errorf("a user who is gone: %v", err)
@@ -261,8 +292,47 @@ func TestNoOtherCredentials(t *testing.T) {
 		return strings.Contains(w.log.String(), "there are no others; correct the value of MONGODB_URI")
 	})
 	w.gate.Let("u", "pw1")
-	if err := db.Collection("things").FindOne(t.Context(), bson.D{}).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
+	if err := has(t.Context(), db, 1); !errors.Is(err, mongo.ErrNoDocuments) {
 		t.Errorf("a user who is back: %v", err)
+	}
+}
+
+// TestUserIsDroppedFirst: the user is gone before the source tells of the next one.
+// Operations wait for it, and none fails.
+func TestUserIsDroppedFirst(t *testing.T) {
+	w := newWorld(t)
+	w.gate.Let("u", "pw")
+	w.gate.Let("next", "pw")
+	s := newSource(w.gate.URI("u", "pw", "legacy"))
+	db := w.follow(s, legacydb.FollowConfig{})
+	stop := w.load(db, 4)
+	w.gate.Drop("u")
+	w.eventually("a command is refused", func() bool { return w.gate.Refused() > 0 })
+	time.Sleep(50 * time.Millisecond)
+	s.set(w.gate.URI("next", "pw", "legacy"), false)
+	w.eventually("the next user works", func() bool { return w.gate.Open("next") > 0 && w.gate.Open("u") == 0 })
+	if n := stop(); n < 4 || w.stored() != n {
+		t.Errorf("%d operations, %d things", n, w.stored())
+	}
+}
+
+// TestHostIsGone: operations that wait for a server that is gone go on at the next.
+func TestHostIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.gate.Let("u", "pw")
+	s := newSource(w.gate.URI("u", "pw", "legacy"))
+	db := w.follow(s, legacydb.FollowConfig{Drain: time.Minute})
+	stop := w.load(db, 4)
+	w.eventually("it works", func() bool { return w.stored() > 0 })
+	next := legacydbtest.New(t, w.direct)
+	next.Let("u", "pw")
+	w.gate.Close()
+	time.Sleep(50 * time.Millisecond)
+	s.set(next.URI("u", "pw", "legacy"), true)
+	before := w.stored()
+	w.eventually("it works again", func() bool { return w.stored() > before+8 })
+	if n := stop(); w.stored() != n {
+		t.Errorf("%d operations, %d things", n, w.stored())
 	}
 }
 
@@ -290,21 +360,41 @@ func TestBadURIIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestChangeStreamsGoOn without a gap and without a word.
-func TestChangeStreamsGoOn(t *testing.T) {
+// TestLoopsGoOn: a change stream is ended and begun anew with each user, and by its
+// resume token it tells every change once.
+func TestLoopsGoOn(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u0", "pw")
 	s := newSource(w.gate.URI("u0", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: 20 * time.Millisecond})
+	db := w.follow(s, legacydb.FollowConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	stream, err := db.Collection("things").Watch(ctx, mongo.Pipeline{}, options.ChangeStream().SetMaxAwaitTime(50*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stream.Close(ctx) }()
-	const each = 20
-	for i := range 4 {
+	const each, users = 20, 4
+	var token bson.Raw
+	runs, ready, told := 0, make(chan struct{}, users), make(chan int64, each*users)
+	running := make(chan error, 1)
+	go func() {
+		running <- db.Run(ctx, func(ctx context.Context, db *mongo.Database) error {
+			runs++
+			o := options.ChangeStream().SetMaxAwaitTime(50 * time.Millisecond)
+			if token != nil {
+				o.SetResumeAfter(token)
+			}
+			stream, err := db.Collection("things").Watch(ctx, mongo.Pipeline{}, o)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = stream.Close(context.WithoutCancel(ctx)) }()
+			token = stream.ResumeToken()
+			ready <- struct{}{}
+			for stream.Next(ctx) {
+				token = stream.ResumeToken()
+				told <- stream.Current.Lookup("documentKey", "_id").AsInt64()
+			}
+			return stream.Err()
+		})
+	}()
+	for i := range users {
 		if i > 0 {
 			user := fmt.Sprintf("u%d", i)
 			w.gate.Let(user, "pw")
@@ -312,84 +402,100 @@ func TestChangeStreamsGoOn(t *testing.T) {
 			w.eventually("the user before is gone", func() bool { return w.gate.Open(fmt.Sprintf("u%d", i-1)) == 0 })
 			w.gate.Drop(fmt.Sprintf("u%d", i-1))
 		}
+		<-ready
 		for k := range each {
-			if _, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: i*each + k}}); err != nil {
+			if err := put(ctx, db, i*each+k); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for k := range each {
-			if !stream.Next(ctx) {
-				t.Fatalf("the stream ended at %d: %v", i*each+k, stream.Err())
+	}
+	for want := range int64(each * users) {
+		select {
+		case got := <-told:
+			if got != want {
+				t.Fatalf("change %d came as number %d", got, want)
 			}
-			if got := stream.Current.Lookup("documentKey", "_id").AsInt64(); got != int64(i*each+k) {
-				t.Fatalf("change %d came as number %d", got, i*each+k)
-			}
+		case <-ctx.Done():
+			t.Fatalf("change %d was not told; log:\n%s", want, w.log.String())
 		}
+	}
+	cancel()
+	if err := <-running; !errors.Is(err, context.Canceled) || runs != users {
+		t.Errorf("%d runs for %d users, the last of which ended with %v", runs, users, err)
 	}
 }
 
-// TestOperationsEnd: one that runs when the URI changes ends well, on the connection
-// it began on.
-func TestOperationsEnd(t *testing.T) {
-	began := make(chan struct{}, 1)
-	slow := func(command, _ string) mongodb.Fault {
-		if command != "insert" {
-			return mongodb.Fault{}
-		}
-		began <- struct{}{}
-		return mongodb.Fault{Delay: 400 * time.Millisecond}
-	}
-	w := newWorld(t, slow)
-	w.gate.Let("u", "pw")
-	w.gate.Let("next", "pw")
-	s := newSource(w.gate.URI("u", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: time.Second})
-	ended := make(chan error, 1)
-	go func() {
-		_, err := db.Collection("things").InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}})
-		ended <- err
-	}()
-	<-began
-	s.set(w.gate.URI("next", "pw", "legacy"), true)
-	w.eventually("the new user works", func() bool { return w.gate.Open("next") > 0 })
-	if w.gate.Open("u") == 0 {
-		t.Error("the connection of a running operation was closed")
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	w.eventually("the old user is gone", func() bool { return w.gate.Open("u") == 0 })
-}
-
-// TestTransactionsGoOn: one that meets a change of user is run again as a whole.
-func TestTransactionsGoOn(t *testing.T) {
+// TestLoopsEnd: one that ends by itself does so for good; where the credentials were
+// refused, it is run again with the next.
+func TestLoopsEnd(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u", "pw")
 	w.gate.Let("next", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: time.Minute})
-	if _, err := db.Collection("things").InsertOne(t.Context(), bson.D{{Key: "_id", Value: 0}}); err != nil {
-		t.Fatal(err)
-	}
-	session, err := db.Client().StartSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.EndSession(t.Context())
-	_, err = session.WithTransaction(t.Context(), func(ctx context.Context) (any, error) {
-		if _, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: 1}}); err != nil {
-			return nil, err
+	db := w.follow(s, legacydb.FollowConfig{})
+	w.gate.Drop("u")
+	s.set(w.gate.URI("next", "pw", "legacy"), false)
+	runs, end := 0, errors.New("its own end")
+	err := db.Run(t.Context(), func(ctx context.Context, db *mongo.Database) error {
+		runs++
+		if err := db.Collection("things").FindOne(ctx, bson.D{}).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
+			return err
 		}
-		s.set(w.gate.URI("next", "pw", "legacy"), true)
-		w.eventually("the new user works", func() bool { return w.gate.Open("next") > 0 })
-		_, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: 2}})
-		return nil, err
+		return end
 	})
-	if err != nil {
-		t.Fatal(err)
+	if !errors.Is(err, end) || runs != 2 {
+		t.Errorf("%d runs, and then %v", runs, err)
 	}
-	if n, err := db.Collection("things").CountDocuments(t.Context(), bson.D{}); err != nil || n != 3 {
-		t.Errorf("%d documents, %v", n, err)
+}
+
+// TestOperationsEnd: one that runs when the URI changed ends well, on the connections
+// it began on, with all that belongs to it; if it takes too long, it is run again on
+// the next ones.
+func TestOperationsEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		drain time.Duration
+		runs  int
+	}{"in time": {time.Minute, 1}, "too late": {30 * time.Millisecond, 2}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.gate.Let("u", "pw")
+			w.gate.Let("next", "pw")
+			s := newSource(w.gate.URI("u", "pw", "legacy"))
+			db := w.follow(s, legacydb.FollowConfig{Drain: c.drain})
+			runs := 0
+			err := db.Do(t.Context(), func(ctx context.Context, db *mongo.Database) error {
+				if runs++; runs == 2 {
+					return nil
+				}
+				session, err := db.Client().StartSession()
+				if err != nil {
+					return err
+				}
+				defer session.EndSession(context.WithoutCancel(ctx))
+				_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+					if _, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: 1}}); err != nil {
+						return nil, err
+					}
+					s.set(w.gate.URI("next", "pw", "legacy"), true)
+					w.eventually("the new user works", func() bool { return w.gate.Open("next") > 0 })
+					if c.runs > 1 {
+						<-ctx.Done()
+					} else if w.gate.Open("u") == 0 {
+						t.Error("the connection of a running operation was closed")
+					}
+					_, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: 2}})
+					return nil, err
+				})
+				return err
+			})
+			if err != nil || runs != c.runs {
+				t.Errorf("%d runs, %v", runs, err)
+			}
+			w.eventually("the old user is gone", func() bool { return w.gate.Open("u") == 0 })
+			if n := w.stored(); n != int64(4-2*c.runs) {
+				t.Errorf("%d things are stored", n)
+			}
+		})
 	}
 }
 
@@ -400,21 +506,54 @@ func TestGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Client().Disconnect(t.Context()); err != nil {
+	if err := errors.Join(put(t.Context(), db, 1), db.Close(t.Context()), db.Close(t.Context())); err != nil {
 		t.Error(err)
+	}
+	if err := put(t.Context(), db, 2); !errors.Is(err, legacydb.ErrClosed) {
+		t.Errorf("after its end: %v", err)
 	}
 	for uri, says := range map[string]string{
 		"":                             "set MONGODB_URI, for instance",
 		"http://x":                     "scheme must be",
 		"mongodb://u:se%zzcret@h/x":    "not shown because of its password",
 		"mongodb://u:secret@h:port/x":  "not shown because of its password",
-		"mongodb://127.0.0.1:1/legacy": "MongoDB at 127.0.0.1:1 does not answer",
+		"mongodb://127.0.0.1:1/legacy": "MongoDB at 127.0.0.1:1 does not answer: dial tcp 127.0.0.1:1: connect: connection refused; check MONGODB_URI",
+		"mongodb://u:secret@h/x?tls=true&tlsCAFile=/no/such/file": "read a file that MONGODB_URI names: open /no/such/file",
+		"mongodb+srv://u:secret@db.banyan.invalid/x":              "look up the hosts of MONGODB_URI: lookup _mongodb._tcp.db.banyan.invalid",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, err := legacydb.Follow(ctx, config.Given("MONGODB_URI", uri), legacydb.FollowConfig{})
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q", uri, err, says)
+		}
+	}
+}
+
+// TestName: the database is the path of the URI.
+func TestName(t *testing.T) {
+	w := newWorld(t)
+	host := strings.TrimSuffix(strings.TrimPrefix(w.direct, "mongodb://"), "/?replicaSet=rs0")
+	w.gate.Let("u", "p:w/@?")
+	gate := w.gate.URI("u", "p:w/@?", "legacy")
+	for uri, want := range map[string]string{
+		"mongodb://" + host:                              "legacy",
+		"mongodb://" + host + "/":                        "legacy",
+		"mongodb://" + host + "/other":                   "other",
+		"mongodb://" + host + "/an%2Bother?appName=a%40": "an+other",
+		"mongodb://" + host + "/?appName=a/b":            "legacy",
+		strings.Replace(gate, "/legacy?", "/third?", 1):  "third",
+	} {
+		db, err := legacydb.Open(t.Context(), uri)
+		if err != nil {
+			t.Errorf("%s: %v", uri, err)
+			continue
+		}
+		if db.Name() != want {
+			t.Errorf("%s: the database is %s, want %s", uri, db.Name(), want)
+		}
+		if err := db.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	}
 }

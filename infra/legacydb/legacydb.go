@@ -1,112 +1,167 @@
-// Package legacydb opens the database that the monolith and the services share, by
-// a URI that is fixed ([Open]), or that changes while the program runs ([Follow]).
+// Package legacydb gives programs the database that the monolith and the services
+// share, by a URI that is fixed ([Open]), or that changes while the program runs
+// ([Follow]).
 //
-// Caveats of a URI that changes first:
+// Caveats first:
 //
-//   - The database is one *mongo.Database for all of the program's life. Its
-//     operations go to the connections of the newest URI that was seen to work.
-//     Those of the one before stay usable for FollowConfig.Drain, then no new
-//     operation begins on them, those that run get as long again to end, and they
-//     are closed.
-//   - A cursor belongs to the connections and the user that opened it. One that
-//     lives longer than Drain breaks. The driver resumes change streams by itself,
-//     without a gap; other long readers, such as those of banyan-migrate, start
-//     again, or are restarted by their operator, which goes on where they were.
-//   - Sessions belong to a user. A transaction that meets the change of a user name
-//     is aborted with the label TransientTransactionError, so WithTransaction runs
-//     it again. A write whose connection breaks at the very moment of such a change
-//     is repeated under the new user, for whom the server does not know that it was
-//     done: writes must bear being repeated, as Banyan's do. With a new password
-//     for the same user none of this happens.
-//   - Hosts, credentials and TLS are taken from the new URI; what concerns the
-//     client, such as the write concern, the read preference or retryWrites, stays
-//     as it was in the first one. The database must stay the same.
+//   - There is no *mongo.Database for all of the program's life, but one for each
+//     operation: [Database.Do] runs it on the client of the newest URI that was seen
+//     to work, and runs it again when a broken connection, a fail-over or refused
+//     credentials kept it from its end. An operation must bear being run twice,
+//     also when nobody knows what became of it the first time: an insert with an
+//     _id of its own, say, that takes its own document for done.
+//   - The driver repeats most operations by itself, and more safely, since the server
+//     knows a repeated write by its session. It leaves out two cases, which every
+//     broken connection can make: an operation that chose its server just before
+//     another one's failure cleared the pool of connections, and a repetition for
+//     which no connection is to be had. Do repeats these as well.
+//   - [Database.Run] is for what goes on for long, such as change streams. It is ended
+//     by its context when the URI changed, and begun anew on the next client.
+//   - A cursor or a session belongs to the client, and so to the run, that it came
+//     with. So do *mongo.Database and *mongo.Collection: keep none of them.
+//   - The client of the URI before ends when nobody uses it any more, at the latest
+//     after FollowConfig.Drain; what still runs then is run again on the next one.
+//   - Everything comes from the new URI, but the name of the database, which must
+//     stay the same.
 //   - A user should be dropped only when all programs have gone on to the next one:
 //     after the TTL of the configuration and Drain.
-//   - The exchange below one client uses the driver's package x/mongo/driver, whose
-//     API is not promised to be stable. Who gives a fixed URI does not get near it.
 package legacydb
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 )
 
-// DefaultName is the database where the URI names none.
-const DefaultName = "legacy"
+// ErrClosed is returned for what is begun after Close.
+var ErrClosed = errors.New("the database was closed")
 
-// answerTimeout bounds the wait for a server at the start.
-const answerTimeout = 5 * time.Second
+// Database is the database by the URI in force. It is safe for concurrent use; end
+// it with Close, unless it is made by [Of].
+type Database struct {
+	name   string
+	follow *follower // nil for a URI that never changes
 
-// ErrURI is returned for a URI that cannot be used.
-var ErrURI = errors.New("MONGODB_URI cannot be understood")
+	mu     sync.Mutex
+	now    *generation
+	closed bool
+}
 
-// Open connects to the server of uri and checks within five seconds that it
-// answers. Disconnect the database's Client at the end.
-func Open(ctx context.Context, uri string) (*mongo.Database, error) {
-	parsed, err := parse(uri)
+// Open connects to the server of uri and checks within five seconds that it answers.
+func Open(ctx context.Context, uri string) (*Database, error) {
+	a, err := parse(uri)
 	if err != nil {
 		return nil, err
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	g, err := a.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to MongoDB: %w", err)
+		return nil, err
 	}
-	ping, cancel := context.WithTimeout(ctx, answerTimeout)
+	return &Database{name: a.database, now: g}, nil
+}
+
+// Of is a database whose client the caller has, and ends.
+func Of(db *mongo.Database) *Database {
+	return &Database{name: db.Name(), now: newGeneration(db, func(context.Context) error { return nil })}
+}
+
+// Name is the name of the database.
+func (d *Database) Name() string { return d.name }
+
+// Close ends the following and the connections, when those in use are idle or ctx
+// ends. What runs and cannot go on then fails.
+func (d *Database) Close(ctx context.Context) error {
+	d.mu.Lock()
+	g, was := d.now, d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if was {
+		return nil
+	}
+	if d.follow != nil {
+		d.follow.end(ctx)
+	}
+	defer g.end()
+	return g.disconnect(ctx)
+}
+
+// enter gives the generation in force, whose busy is to be told when it was used.
+func (d *Database) enter() (*generation, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	d.now.busy.Add(1)
+	return d.now, nil
+}
+
+// swap brings next into force, unless it came too late.
+func (d *Database) swap(next *generation) (old *generation, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, false
+	}
+	old, d.now = d.now, next
+	old.replace()
+	return old, true
+}
+
+// generation is the client of one URI.
+type generation struct {
+	db         *mongo.Database
+	disconnect func(context.Context) error
+	busy       sync.WaitGroup // who uses it
+
+	over    context.Context // ends when there is a next one
+	replace context.CancelFunc
+	ended   context.Context // ends when what runs here must end
+	end     context.CancelFunc
+}
+
+func newGeneration(db *mongo.Database, disconnect func(context.Context) error) *generation {
+	g := &generation{db: db, disconnect: disconnect}
+	g.over, g.replace = context.WithCancel(context.Background())
+	g.ended, g.end = context.WithCancel(context.Background())
+	return g
+}
+
+// run runs op until it ends, or has to because until did.
+func (g *generation) run(ctx, until context.Context, op func(context.Context, *mongo.Database) error) error {
+	defer g.busy.Done()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := client.Ping(ping, readpref.Primary()); err != nil {
-		_ = client.Disconnect(context.WithoutCancel(ctx))
-		return nil, noAnswer(parsed, err)
-	}
-	return client.Database(databaseOf(parsed)), nil
+	defer context.AfterFunc(until, cancel)()
+	return op(ctx, g.db)
 }
 
-// parse reads a URI. What is wrong with one that has a password is not said, for
-// the driver quotes from it.
-func parse(uri string) (*connstring.ConnString, error) {
-	if uri == "" {
-		return nil, errors.New("no MongoDB: set MONGODB_URI, for instance to mongodb://127.0.0.1:27017/legacy")
+// goodbye bounds the end of connections that nobody should need any more.
+const goodbye = time.Second
+
+// retire ends a generation when nobody uses it, or grace ends.
+func (g *generation) retire(grace context.Context) {
+	idle, cancel := context.WithCancel(grace)
+	go func() { defer cancel(); g.busy.Wait() }()
+	if !g.alive(idle) {
+		g.end() // who waits for a server here finds one on the next
 	}
-	parsed, err := connstring.ParseAndValidate(uri)
-	switch {
-	case err == nil:
-		return parsed, nil
-	case strings.Contains(uri, "@"):
-		return nil, fmt.Errorf("%w, and is not shown because of its password; in that and the user name, the characters : / ? # [ ] @ %% are written as %%3A and so on", ErrURI)
-	}
-	return nil, fmt.Errorf("%w: %w", ErrURI, err)
+	<-idle.Done()
+	g.end()
+	out, done := context.WithTimeout(context.Background(), goodbye)
+	defer done()
+	_ = g.disconnect(out)
+	g.busy.Wait()
 }
 
-func databaseOf(parsed *connstring.ConnString) string {
-	if parsed.Database == "" {
-		return DefaultName
-	}
-	return parsed.Database
-}
-
-func noAnswer(parsed *connstring.ConnString, err error) error {
-	return fmt.Errorf("MongoDB at %s does not answer: %w; check MONGODB_URI", strings.Join(parsed.Hosts, ","), cause(err))
-}
-
-// cause is why no server was found, without the driver's picture of the topology.
-func cause(err error) error {
-	var selection topology.ServerSelectionError
-	if !errors.As(err, &selection) {
-		return err
-	}
-	for _, server := range selection.Desc.Servers {
-		if server.LastError != nil {
-			return server.LastError
-		}
-	}
-	return selection.Wrapped
+// alive tells whether anything answers, be it a refusal, or nobody wants to know
+// any more.
+func (g *generation) alive(wanted context.Context) bool {
+	ctx, cancel := context.WithTimeout(wanted, goodbye)
+	defer cancel()
+	err := g.db.Client().Ping(ctx, nil)
+	return err == nil || refused(err) || wanted.Err() != nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/services/acceptance"
 	"github.com/banyan-fig/banyan/services/monolith"
 	"github.com/banyan-fig/banyan/services/timeline"
@@ -109,10 +110,10 @@ func newWorld(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := monolith.EnsureIndexes(t.Context(), db); err != nil {
+	if err := monolith.EnsureIndexes(t.Context(), legacydb.Of(db)); err != nil {
 		t.Fatal(err)
 	}
-	app, err := monolith.New(monolith.Config{Database: db, Users: people, Publisher: publisher, Tokens: tokens})
+	app, err := monolith.New(monolith.Config{Database: legacydb.Of(db), Users: people, Publisher: publisher, Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

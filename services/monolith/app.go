@@ -41,10 +41,16 @@ type Publisher interface {
 	Publish(ctx context.Context, e events.Event) (events.Position, error)
 }
 
+// Database runs an operation, and runs it again where it may have met a connection
+// that broke, or refused credentials: *legacydb.Database does.
+type Database interface {
+	Do(ctx context.Context, op func(ctx context.Context, db *mongo.Database) error) error
+}
+
 // Config configures New. All but Now are required.
 type Config struct {
 	// Database holds follows and posts.
-	Database *mongo.Database
+	Database Database
 	// Users is the users service.
 	Users Users
 	// Publisher gets an event for each write.
@@ -72,10 +78,8 @@ func (c Config) Validate() error {
 
 // App is the application behind the API. It is safe for concurrent use.
 type App struct {
-	cfg     Config
-	follows *mongo.Collection
-	posts   *mongo.Collection
-	order   *turns.Turns
+	cfg   Config
+	order *turns.Turns
 }
 
 // New makes an App. It sends nothing; see EnsureIndexes.
@@ -86,26 +90,51 @@ func New(cfg Config) (*App, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	majority := options.Collection().SetWriteConcern(writeconcern.Majority())
-	return &App{
-		cfg:     cfg,
-		follows: cfg.Database.Collection(followsCollection, majority),
-		posts:   cfg.Database.Collection(postsCollection, majority),
-		order:   turns.New(),
-	}, nil
+	return &App{cfg: cfg, order: turns.New()}, nil
 }
 
 // EnsureIndexes makes the indexes of follows and posts.
-func EnsureIndexes(ctx context.Context, db *mongo.Database) error {
+func EnsureIndexes(ctx context.Context, db Database) error {
 	for name, keys := range map[string]bson.D{
 		followsCollection: {{Key: "follower", Value: 1}},
 		postsCollection:   {{Key: "author", Value: 1}, {Key: "_id", Value: -1}},
 	} {
-		if _, err := db.Collection(name).Indexes().CreateOne(ctx, mongo.IndexModel{Keys: keys}); err != nil {
-			return fmt.Errorf("index the collection %s.%s: %w", db.Name(), name, err)
+		if err := index(ctx, db, name, mongo.IndexModel{Keys: keys}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func index(ctx context.Context, db Database, collection string, model mongo.IndexModel) error {
+	err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		_, err := db.Collection(collection).Indexes().CreateOne(ctx, model)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("index the collection %s: %w", collection, err)
+	}
+	return nil
+}
+
+// write changes a collection, in a way that bears being repeated, so that what was
+// acknowledged survives a fail-over.
+func (a *App) write(ctx context.Context, collection string, op func(context.Context, *mongo.Collection) error) error {
+	return a.cfg.Database.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		return op(ctx, db.Collection(collection, options.Collection().SetWriteConcern(writeconcern.Majority())))
+	})
+}
+
+// find reads the documents that match.
+func find[D any](ctx context.Context, db Database, collection string, filter bson.D, o *options.FindOptionsBuilder) (docs []D, err error) {
+	err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		cursor, err := db.Collection(collection).Find(ctx, filter, o)
+		if err != nil {
+			return err
+		}
+		return cursor.All(ctx, &docs)
+	})
+	return docs, err
 }
 
 // publish tells a fact after it was written.

@@ -37,10 +37,13 @@ func (a *App) Follow(ctx context.Context, follower, followee string) (events.Pos
 	}
 	defer release()
 	doc := followDoc{ID: followID(follower, followee), Follower: follower, Followee: followee, At: a.now()}
-	_, err = a.follows.InsertOne(ctx, doc)
-	if mongo.IsDuplicateKeyError(err) {
-		err = a.follows.FindOne(ctx, bson.D{{Key: "_id", Value: doc.ID}}).Decode(&doc)
-	}
+	err = a.write(ctx, followsCollection, func(ctx context.Context, follows *mongo.Collection) error {
+		_, err := follows.InsertOne(ctx, doc)
+		if mongo.IsDuplicateKeyError(err) {
+			err = follows.FindOne(ctx, bson.D{{Key: "_id", Value: doc.ID}}).Decode(&doc)
+		}
+		return err
+	})
 	if err != nil {
 		return events.Position{}, fmt.Errorf("let %s follow %s: %w", follower, followee, err)
 	}
@@ -57,7 +60,10 @@ func (a *App) Unfollow(ctx context.Context, follower, followee string) (events.P
 		return events.Position{}, err
 	}
 	defer release()
-	_, err = a.follows.DeleteOne(ctx, bson.D{{Key: "_id", Value: followID(follower, followee)}})
+	err = a.write(ctx, followsCollection, func(ctx context.Context, follows *mongo.Collection) error {
+		_, err := follows.DeleteOne(ctx, bson.D{{Key: "_id", Value: followID(follower, followee)}})
+		return err
+	})
 	if err != nil {
 		return events.Position{}, fmt.Errorf("let %s unfollow %s: %w", follower, followee, err)
 	}

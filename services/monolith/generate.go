@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -66,7 +65,7 @@ const (
 
 // Generate fills an empty database with made-up users, follows and posts, the same
 // for the same config. Running it again changes nothing.
-func Generate(ctx context.Context, db *mongo.Database, cfg GenerateConfig) (Generated, error) {
+func Generate(ctx context.Context, db Database, cfg GenerateConfig) (Generated, error) {
 	if err := cfg.Validate(); err != nil {
 		return Generated{}, err
 	}
@@ -99,7 +98,7 @@ func (g *Generated) add(more Generated) {
 
 // generateChunkOf makes the users of one chunk with all that is theirs. Each chunk
 // has its own randomness, so that chunks can be made in any order.
-func generateChunkOf(ctx context.Context, db *mongo.Database, cfg GenerateConfig, n int) (Generated, error) {
+func generateChunkOf(ctx context.Context, db Database, cfg GenerateConfig, n int) (Generated, error) {
 	rng := rand.New(rand.NewPCG(cfg.Seed, uint64(n)))
 	from, to := n*generateChunk, min((n+1)*generateChunk, cfg.Users)
 	var users, follows, posts []any
@@ -112,7 +111,7 @@ func generateChunkOf(ctx context.Context, db *mongo.Database, cfg GenerateConfig
 		collection string
 		docs       []any
 	}{{usersCollection, users}, {followsCollection, follows}, {postsCollection, posts}} {
-		if err := insertNew(ctx, db.Collection(load.collection), load.docs); err != nil {
+		if err := insertNew(ctx, db, load.collection, load.docs); err != nil {
 			return Generated{}, err
 		}
 	}
@@ -120,11 +119,11 @@ func generateChunkOf(ctx context.Context, db *mongo.Database, cfg GenerateConfig
 }
 
 // insertNew inserts what is not there yet.
-func insertNew(ctx context.Context, coll *mongo.Collection, docs []any) error {
-	refused, err := insertAll(ctx, coll, docs)
+func insertNew(ctx context.Context, db Database, collection string, docs []any) error {
+	refused, err := insertAll(ctx, db, collection, docs)
 	for _, why := range refused {
 		if why.Code != duplicateKey {
-			return fmt.Errorf("insert into %s.%s: %s", coll.Database().Name(), coll.Name(), why.Message)
+			return fmt.Errorf("insert into %s: %s", collection, why.Message)
 		}
 	}
 	return err

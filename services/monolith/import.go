@@ -11,6 +11,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // importBatch is how many documents are inserted at once.
@@ -29,7 +30,8 @@ func (b *BadDocument) Error() string { return fmt.Sprintf("%s:%d: %v", b.File, b
 // Unwrap returns the reason.
 func (b *BadDocument) Unwrap() error { return b.Err }
 
-// ImportSummary is what Import did. Documents = Imported + AlreadyThere + Bad.
+// ImportSummary is what Import did. Documents = Imported + AlreadyThere + Bad. What
+// had to be inserted again because a connection broke may count as already there.
 type ImportSummary struct {
 	Documents    int64 `json:"documents"`
 	Imported     int64 `json:"imported"`
@@ -47,11 +49,11 @@ var ErrFile = errors.New("not a mongoexport file")
 // A document that cannot be a user is given to bad, with its line, and nothing of
 // it is imported; the others are. Importing a file again finds its users already
 // there. The collection must still be MongoDB's: after a switch it is read-only.
-func Import(ctx context.Context, db *mongo.Database, name string, r io.Reader, bad func(*BadDocument)) (ImportSummary, error) {
+func Import(ctx context.Context, db Database, name string, r io.Reader, bad func(*BadDocument)) (ImportSummary, error) {
 	if err := makeEmailsUnique(ctx, db); err != nil {
 		return ImportSummary{}, err
 	}
-	i := &importer{coll: db.Collection(usersCollection), file: name, bad: bad}
+	i := &importer{db: db, file: name, bad: bad}
 	err := readExport(r, func(e exported) error { return i.add(ctx, e) })
 	if flushErr := i.flush(ctx); flushErr != nil {
 		return i.sum, flushErr
@@ -63,7 +65,7 @@ func Import(ctx context.Context, db *mongo.Database, name string, r io.Reader, b
 }
 
 type importer struct {
-	coll   *mongo.Collection
+	db     Database
 	file   string
 	bad    func(*BadDocument)
 	docs   []any
@@ -95,7 +97,7 @@ func (i *importer) flush(ctx context.Context) error {
 	if i.failed != nil {
 		return i.failed
 	}
-	refused, err := insertAll(ctx, i.coll, i.docs)
+	refused, err := insertAll(ctx, i.db, usersCollection, i.docs)
 	if err != nil {
 		i.failed = err
 		return err
@@ -120,13 +122,13 @@ func (i *importer) explain(ctx context.Context, n int, why mongo.WriteError) err
 		return nil
 	}
 	doc := i.docs[n].(bson.Raw)
-	stored, err := i.coll.FindOne(ctx, bson.D{{Key: "_id", Value: doc.Lookup("_id")}}).Raw()
+	stored, err := find[bson.Raw](ctx, i.db, usersCollection, bson.D{{Key: "_id", Value: doc.Lookup("_id")}}, options.Find())
 	switch {
-	case errors.Is(err, mongo.ErrNoDocuments):
-		i.refuse(i.lines[n], fmt.Errorf("another user has the email %s", doc.Lookup("email")))
 	case err != nil:
 		return fmt.Errorf("look for user %s: %w", doc.Lookup("_id"), err)
-	case !bytes.Equal(stored, doc):
+	case len(stored) == 0:
+		i.refuse(i.lines[n], fmt.Errorf("another user has the email %s", doc.Lookup("email")))
+	case !bytes.Equal(stored[0], doc):
 		i.refuse(i.lines[n], fmt.Errorf("a different user has the _id %s", doc.Lookup("_id")))
 	default:
 		i.sum.AlreadyThere++

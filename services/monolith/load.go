@@ -14,18 +14,22 @@ import (
 const duplicateKey = 11000
 
 // insertAll inserts what it can of docs and returns the refusals by index. Other
-// failures end it.
-func insertAll(ctx context.Context, coll *mongo.Collection, docs []any) (map[int]mongo.WriteError, error) {
+// failures end it. Where it is repeated, what the first time inserted is refused for
+// a duplicate.
+func insertAll(ctx context.Context, db Database, collection string, docs []any) (map[int]mongo.WriteError, error) {
 	if len(docs) == 0 {
 		return nil, nil
 	}
-	_, err := coll.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+	err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		_, err := db.Collection(collection).InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+		return err
+	})
 	if err == nil {
 		return nil, nil
 	}
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil {
-		return nil, fmt.Errorf("insert %d documents into %s.%s: %w", len(docs), coll.Database().Name(), coll.Name(), err)
+		return nil, fmt.Errorf("insert %d documents into %s: %w", len(docs), collection, err)
 	}
 	refused := make(map[int]mongo.WriteError, len(bulk.WriteErrors))
 	for _, e := range bulk.WriteErrors {
@@ -36,12 +40,10 @@ func insertAll(ctx context.Context, coll *mongo.Collection, docs []any) (map[int
 
 // makeEmailsUnique is what the users service does too; whoever loads data first
 // must not bring in what the service could not live with.
-func makeEmailsUnique(ctx context.Context, db *mongo.Database) error {
-	_, err := db.Collection(usersCollection).Indexes().CreateOne(ctx, mongo.IndexModel{
-		Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true),
-	})
-	if err != nil {
-		return fmt.Errorf("make e-mails unique in %s.%s: %w", db.Name(), usersCollection, err)
+func makeEmailsUnique(ctx context.Context, db Database) error {
+	unique := mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}
+	if err := index(ctx, db, usersCollection, unique); err != nil {
+		return fmt.Errorf("make e-mails unique: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
@@ -53,11 +54,24 @@ func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Po
 	defer release()
 	at := a.now()
 	doc := postDoc{ID: bson.NewObjectIDFromTimestamp(at), Author: author, Text: text, At: at}
-	if _, err := a.posts.InsertOne(ctx, doc); err != nil {
+	if err := a.keep(ctx, doc); err != nil {
 		return Post{}, events.Position{}, fmt.Errorf("keep a post of %s: %w", author, err)
 	}
 	position, err := a.publish(ctx, &events.PostPublished{PostID: doc.ID.Hex(), AuthorID: author, Text: text, PublishedAt: at})
 	return Post{postDoc: doc, AuthorName: u.Name}, position, err
+}
+
+// keep inserts a post. Where that is repeated, the id is there by the first time.
+func (a *App) keep(ctx context.Context, doc postDoc) error {
+	tries := 0
+	return a.write(ctx, postsCollection, func(ctx context.Context, posts *mongo.Collection) error {
+		tries++
+		_, err := posts.InsertOne(ctx, doc)
+		if tries > 1 && mongo.IsDuplicateKeyError(err) {
+			return nil
+		}
+		return err
+	})
 }
 
 // Timeline returns the newest posts of those whom the user follows, and their own,
@@ -76,12 +90,9 @@ func (a *App) Timeline(ctx context.Context, userID, before string, count int) ([
 		}
 		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$lt", Value: id}}})
 	}
-	cursor, err := a.posts.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(int64(count+1)))
+	newest := options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(int64(count + 1))
+	docs, err := find[postDoc](ctx, a.cfg.Database, postsCollection, filter, newest)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the timeline of %s: %w", userID, err)
-	}
-	var docs []postDoc
-	if err := cursor.All(ctx, &docs); err != nil {
 		return nil, "", fmt.Errorf("read the timeline of %s: %w", userID, err)
 	}
 	next := ""
@@ -95,12 +106,8 @@ func (a *App) Timeline(ctx context.Context, userID, before string, count int) ([
 
 // authorsFor lists whom the user follows, and the user.
 func (a *App) authorsFor(ctx context.Context, userID string) ([]string, error) {
-	cursor, err := a.follows.Find(ctx, bson.D{{Key: "follower", Value: userID}}, options.Find().SetLimit(maxFollows))
+	docs, err := find[followDoc](ctx, a.cfg.Database, followsCollection, bson.D{{Key: "follower", Value: userID}}, options.Find().SetLimit(maxFollows))
 	if err != nil {
-		return nil, fmt.Errorf("read whom %s follows: %w", userID, err)
-	}
-	var docs []followDoc
-	if err := cursor.All(ctx, &docs); err != nil {
 		return nil, fmt.Errorf("read whom %s follows: %w", userID, err)
 	}
 	authors := make([]string, 0, len(docs)+1)

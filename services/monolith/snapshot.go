@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/sync/errgroup"
 
@@ -31,7 +30,7 @@ type Lister interface {
 
 // SnapshotConfig configures Snapshot. Progress may be nil, the rest is required.
 type SnapshotConfig struct {
-	Database *mongo.Database
+	Database Database
 	// Users lists the users: the users service, or CollectionLister while MongoDB
 	// is their owner.
 	Users    Lister
@@ -104,11 +103,11 @@ func (t *teller) tellPage(ctx context.Context, page []client.User) error {
 	for i, u := range page {
 		ids[i] = u.ID
 	}
-	follows, err := grouped(ctx, t.cfg.Database.Collection(followsCollection), "follower", ids, func(d followDoc) string { return d.Follower })
+	follows, err := grouped(ctx, t.cfg.Database, followsCollection, "follower", ids, func(d followDoc) string { return d.Follower })
 	if err != nil {
 		return err
 	}
-	posts, err := grouped(ctx, t.cfg.Database.Collection(postsCollection), "author", ids, func(d postDoc) string { return d.Author })
+	posts, err := grouped(ctx, t.cfg.Database, postsCollection, "author", ids, func(d postDoc) string { return d.Author })
 	if err != nil {
 		return err
 	}
@@ -161,30 +160,22 @@ func (t *teller) tell(ctx context.Context, fact events.Payload) error {
 }
 
 // grouped reads the documents of these owners, oldest ids first, by owner.
-func grouped[D any](ctx context.Context, coll *mongo.Collection, field string, ids []string, owner func(D) string) (map[string][]D, error) {
-	cursor, err := coll.Find(ctx, bson.D{{Key: field, Value: bson.D{{Key: "$in", Value: ids}}}},
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+func grouped[D any](ctx context.Context, db Database, collection, field string, ids []string, owner func(D) string) (map[string][]D, error) {
+	filter := bson.D{{Key: field, Value: bson.D{{Key: "$in", Value: ids}}}}
+	docs, err := find[D](ctx, db, collection, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
-		return nil, fmt.Errorf("read %s of %d users: %w", coll.Name(), len(ids), err)
+		return nil, fmt.Errorf("read %s of %d users: %w", collection, len(ids), err)
 	}
-	defer func() { _ = cursor.Close(ctx) }()
 	groups := make(map[string][]D, len(ids))
-	for cursor.Next(ctx) {
-		var d D
-		if err := cursor.Decode(&d); err != nil {
-			return nil, fmt.Errorf("decode a document of %s: %w", coll.Name(), err)
-		}
+	for _, d := range docs {
 		groups[owner(d)] = append(groups[owner(d)], d)
-	}
-	if err := cursor.Err(); err != nil {
-		return nil, fmt.Errorf("read %s of %d users: %w", coll.Name(), len(ids), err)
 	}
 	return groups, nil
 }
 
 // CollectionLister lists the users of the monolith's own collection, for a
 // snapshot before there is a users service. After a switch it is out of date.
-type CollectionLister struct{ Database *mongo.Database }
+type CollectionLister struct{ Database Database }
 
 // List implements Lister.
 func (l CollectionLister) List(ctx context.Context, after string, limit int) (client.Page, error) {
@@ -196,15 +187,13 @@ func (l CollectionLister) List(ctx context.Context, after string, limit int) (cl
 		}
 		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: id}}}}
 	}
-	cursor, err := l.Database.Collection(usersCollection).Find(ctx, filter,
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
+	docs, err := find[bson.Raw](ctx, l.Database, usersCollection, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
 	if err != nil {
 		return client.Page{}, fmt.Errorf("list users: %w", err)
 	}
-	defer func() { _ = cursor.Close(ctx) }()
 	var page client.Page
-	for cursor.Next(ctx) {
-		u, err := listed(cursor.Current)
+	for _, d := range docs {
+		u, err := listed(d)
 		if err != nil {
 			return client.Page{}, err
 		}
@@ -213,7 +202,7 @@ func (l CollectionLister) List(ctx context.Context, after string, limit int) (cl
 	if len(page.Users) == limit {
 		page.Next = page.Users[limit-1].ID
 	}
-	return page, cursor.Err()
+	return page, nil
 }
 
 func listed(d bson.Raw) (client.User, error) {

@@ -48,7 +48,7 @@ func New(t testing.TB, backend string) *Gate {
 	}
 	g := &Gate{listener: l, backend: u.Host, users: map[string]string{}, conns: map[*passage]bool{}}
 	g.running.Go(g.accept)
-	t.Cleanup(g.close)
+	t.Cleanup(g.Close)
 	return g
 }
 
@@ -93,7 +93,8 @@ func (g *Gate) LogIns() int64 { return g.logIns.Load() }
 // Refused is documented at LogIns.
 func (g *Gate) Refused() int64 { return g.refusals.Load() }
 
-func (g *Gate) close() {
+// Close cuts all connections and takes no more, as a host that is gone.
+func (g *Gate) Close() {
 	g.mu.Lock()
 	g.ended = true
 	for p := range g.conns {

@@ -25,7 +25,7 @@ type databaseFlags struct {
 }
 
 // open opens the database; end leaves it.
-func (f *databaseFlags) open(ctx context.Context) (db *mongo.Database, end func() error, err error) {
+func (f *databaseFlags) open(ctx context.Context) (db *legacydb.Database, end func() error, err error) {
 	settings := config.NewSettings()
 	if db, err = legacydb.Connect(ctx, settings, f.MongodbURI, slog.Default()); err != nil {
 		settings.Close()
@@ -33,17 +33,30 @@ func (f *databaseFlags) open(ctx context.Context) (db *mongo.Database, end func(
 	}
 	return db, func() error {
 		defer settings.Close()
-		return closeIn(db.Client().Disconnect)
+		return closeIn(db.Close)
 	}, nil
 }
 
 // within opens the database for as long as do takes.
-func (f *databaseFlags) within(ctx context.Context, do func(*mongo.Database) error) error {
+func (f *databaseFlags) within(ctx context.Context, do func(*legacydb.Database) error) error {
 	db, end, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(db), end())
+}
+
+// once takes something out of the database. Where that is repeated, what is gone was
+// taken out by the first time.
+func once(ctx context.Context, db *legacydb.Database, gone error, do func(context.Context, *mongo.Database) error) error {
+	tries := 0
+	return db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		tries++
+		if err := do(ctx, db); tries == 1 || !errors.Is(err, gone) {
+			return err
+		}
+		return nil
+	})
 }
 
 // choice says which of what a collection of refused ones holds.

@@ -84,7 +84,8 @@ func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, mapping *cha
 	}, nil
 }
 
-// changesMetrics is the answer of /metrics.json; counts are since the start.
+// changesMetrics is the answer of /metrics.json; counts are since the start, or since the
+// database has another URI.
 type changesMetrics struct {
 	Changes struct {
 		Published   int64 `json:"events_published"`

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
@@ -35,11 +36,14 @@ type changesRefusedCommand struct {
 
 // Run prints the list.
 func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongo.Database) error {
-		all := asides{most: c.Entries}
-		err := changestream.EachRefused(ctx, c.refused(db), func(r changestream.Refused) error {
-			all.add(aside{r.ID, r.Change.Collection, keyText(r.Change.Key), r.Reason, r.At, r})
-			return nil
+	return c.within(ctx, func(db *legacydb.Database) error {
+		var all asides
+		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+			all = asides{most: c.Entries}
+			return changestream.EachRefused(ctx, c.refused(db), func(r changestream.Refused) error {
+				all.add(aside{r.ID, r.Change.Collection, keyText(r.Change.Key), r.Reason, r.At, r})
+				return nil
+			})
 		})
 		if err != nil {
 			return err
@@ -49,10 +53,13 @@ func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) e
 }
 
 // refusedIDs are those of all refused changes, the oldest first.
-func (n *changesName) refusedIDs(ctx context.Context, db *mongo.Database) (all []string, err error) {
-	err = changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
-		all = append(all, r.ID)
-		return nil
+func (n *changesName) refusedIDs(ctx context.Context, db *legacydb.Database) (all []string, err error) {
+	err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		all = nil
+		return changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
+			all = append(all, r.ID)
+			return nil
+		})
 	})
 	return all, err
 }
@@ -66,7 +73,7 @@ type changesDiscardCommand struct {
 
 // Run deletes them.
 func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongo.Database) error {
+	return c.within(ctx, func(db *legacydb.Database) error {
 		all, err := c.refusedIDs(ctx, db)
 		if err != nil {
 			return err
@@ -75,7 +82,11 @@ func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) e
 		if err != nil {
 			return err
 		}
-		return each(parsed.Stdout, ids, "deleted", func(id string) error { return changestream.Discard(ctx, c.refused(db), id) })
+		return each(parsed.Stdout, ids, "deleted", func(id string) error {
+			return once(ctx, db, changestream.ErrGone, func(ctx context.Context, db *mongo.Database) error {
+				return changestream.Discard(ctx, c.refused(db), id)
+			})
+		})
 	})
 }
 
@@ -93,7 +104,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 	if err != nil {
 		return err
 	}
-	return c.within(ctx, func(db *mongo.Database) error {
+	return c.within(ctx, func(db *legacydb.Database) error {
 		all, err := c.refusedIDs(ctx, db)
 		if err != nil {
 			return err
@@ -106,12 +117,16 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 			return err
 		}
 		defer leave(to) // each was waited for
-		cfg := c.config(db, &direct{to, patience}, mapping, log)
-		p, err := changestream.New(cfg)
-		if err != nil {
-			return fmt.Errorf("%w: %w", serving.ErrUsage, err)
-		}
-		done, err := p.Redrive(ctx, func(r *changestream.Refused) bool { return c.match(r.ID) })
+		var done changestream.Redriven
+		err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+			p, err := changestream.New(c.config(db, &direct{to, patience}, mapping, log))
+			if err != nil {
+				return fmt.Errorf("%w: %w", serving.ErrUsage, err)
+			}
+			now, err := p.Redrive(ctx, func(r *changestream.Refused) bool { return c.match(r.ID) })
+			done.Published, done.Refused = done.Published+now.Published, now.Refused // these are still there
+			return err
+		})
 		return errors.Join(err, tellRedriven(parsed.Stdout, done))
 	})
 }
@@ -141,11 +156,14 @@ type changesForgetCommand struct {
 
 // Run removes the position.
 func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongo.Database) error {
-		if err := follow.Forget(ctx, db.Collection(follow.Checkpoints), c.Name); err != nil {
+	return c.within(ctx, func(db *legacydb.Database) error {
+		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+			return follow.Forget(ctx, db.Collection(follow.Checkpoints), c.Name)
+		})
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(parsed.Stdout, "the position of %q is forgotten: start banyan-publish changes --snapshot next, or what changes until the next start is not told\n", c.Name)
+		_, err = fmt.Fprintf(parsed.Stdout, "the position of %q is forgotten: start banyan-publish changes --snapshot next, or what changes until the next start is not told\n", c.Name)
 		return err
 	})
 }

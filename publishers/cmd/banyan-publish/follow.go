@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
@@ -26,12 +29,21 @@ type followFlags struct {
 // patience is how old an event may get before the stream counts as unreachable.
 const patience = 10 * time.Second
 
-// worker is what follows.
+// worker is what follows, by one URI of the database.
 type worker struct {
 	run       func(context.Context) error
 	ready     <-chan struct{}
 	following func() follow.Status
 	metrics   func(outletMetrics) any
+}
+
+// workers take turns as the URI changes.
+type workers struct {
+	db      *legacydb.Database
+	out     outlet
+	log     *slog.Logger
+	prepare func(*mongo.Database, outlet) (worker, error)
+	now     atomic.Pointer[worker]
 }
 
 // run opens both sides, works until ctx ends or the worker gives up, and sends
@@ -52,50 +64,73 @@ func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Log
 		defer cancel()
 		err = errors.Join(err, out.close(end))
 	}()
-	w, err := prepare(db, out)
+	w := &workers{db: db, out: out, log: log, prepare: prepare}
+	if err := db.Do(ctx, w.next); err != nil {
+		return err
+	}
+	return w.work(ctx, adminListen)
+}
+
+// next makes a worker; nothing is asked of the server.
+func (w *workers) next(_ context.Context, db *mongo.Database) error {
+	one, err := w.prepare(db, w.out)
 	if err != nil {
 		return fmt.Errorf("%w: %w", serving.ErrUsage, err)
 	}
-	return w.work(ctx, adminListen, log, out)
+	w.now.Store(&one)
+	return nil
 }
 
-func (w *worker) work(ctx context.Context, adminListen string, log *slog.Logger, out outlet) error {
-	admin, err := serving.Listen("--admin-listen", adminListen, newAdmin(w.readiness(ctx, out), func() any { return w.metrics(out.metrics()) }))
+func (w *workers) work(ctx context.Context, adminListen string) error {
+	metrics := func() any { return w.now.Load().metrics(w.out.metrics()) }
+	admin, err := serving.Listen("--admin-listen", adminListen, newAdmin(w.readiness(ctx), metrics))
 	if err != nil {
 		return err
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	log.InfoContext(ctx, "starting", "admin", admin.Addr().String())
+	w.log.InfoContext(ctx, "starting", "admin", admin.Addr().String())
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer end()
-		return w.run(running)
+		return w.db.Run(running, w.turn)
 	})
 	group.Go(func() error { return serving.Run(life, admin) })
-	group.Go(func() error {
-		select {
-		case <-w.ready:
-			s := w.following()
-			log.InfoContext(ctx, "ready: no change from now on can be missed", "name", s.Name, "owner", s.Owner, "epoch", s.Epoch)
-		case <-life.Done():
-		}
-		return nil
-	})
 	return group.Wait()
+}
+
+// turn is one worker's.
+func (w *workers) turn(ctx context.Context, db *mongo.Database) error {
+	if err := w.next(ctx, db); err != nil {
+		return err
+	}
+	one := w.now.Load()
+	ctx, cancel := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	defer cancel()
+	telling.Go(func() {
+		select {
+		case <-one.ready:
+			s := one.following()
+			w.log.InfoContext(ctx, "ready: no change from now on can be missed", "name", s.Name, "owner", s.Owner, "epoch", s.Epoch)
+		case <-ctx.Done():
+		}
+	})
+	return one.run(ctx)
 }
 
 // recently is for how long an error keeps a worker that does not follow from being
 // ready. Who has no error and does not follow stands by for the one who does.
 const recently = 30 * time.Second
 
-func (w *worker) readiness(ctx context.Context, out outlet) func() error {
-	reachable := readiness(ctx, out)
+func (w *workers) readiness(ctx context.Context) func() error {
+	reachable := readiness(ctx, w.out)
 	return func() error {
 		if err := reachable(); err != nil {
 			return err
 		}
-		if s := w.following(); !s.Following && time.Since(s.LastErrorAt) < recently {
+		if s := w.now.Load().following(); !s.Following && time.Since(s.LastErrorAt) < recently {
 			return fmt.Errorf("not following: %s", s.LastError)
 		}
 		return nil

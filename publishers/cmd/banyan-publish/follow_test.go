@@ -16,7 +16,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/local/mongodb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -27,12 +26,12 @@ func (w *world) database() *mongo.Database {
 	for _, kv := range w.env {
 		uri = strings.TrimPrefix(kv, "MONGODB_URI=")
 	}
-	db, err := legacydb.Open(w.t.Context(), uri)
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = closeIn(db.Client().Disconnect) })
-	return db
+	w.t.Cleanup(func() { _ = closeIn(client.Disconnect) })
+	return client.Database("legacy")
 }
 
 // follow starts a command that follows the database, and waits until its place in

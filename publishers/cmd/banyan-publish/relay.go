@@ -60,7 +60,8 @@ func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 	})
 }
 
-// relayMetrics is the answer of /metrics.json; counts are since the start.
+// relayMetrics is the answer of /metrics.json; counts are since the start, or since the
+// database has another URI.
 type relayMetrics struct {
 	Relay struct {
 		Published int64   `json:"events_published"`

@@ -6,6 +6,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
@@ -33,11 +34,14 @@ type relayRefusedCommand struct {
 
 // Run prints the list.
 func (c *relayRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongo.Database) error {
-		all := asides{most: c.Entries}
-		err := outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
-			all.add(aside{r.ID, r.Collection, keyText(r.Document), r.Reason, r.At, r})
-			return nil
+	return c.within(ctx, func(db *legacydb.Database) error {
+		var all asides
+		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+			all = asides{most: c.Entries}
+			return outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
+				all.add(aside{r.ID, r.Collection, keyText(r.Document), r.Reason, r.At, r})
+				return nil
+			})
 		})
 		if err != nil {
 			return err
@@ -55,11 +59,14 @@ type relayChoice struct {
 
 // do does it with each that is chosen, oldest first.
 func (c *relayChoice) do(ctx context.Context, parsed *kong.Context, what string, do func(context.Context, *mongo.Collection, string) error) error {
-	return c.within(ctx, func(db *mongo.Database) error {
+	return c.within(ctx, func(db *legacydb.Database) error {
 		var all []string
-		err := outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
-			all = append(all, r.ID)
-			return nil
+		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+			all = nil
+			return outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
+				all = append(all, r.ID)
+				return nil
+			})
 		})
 		if err != nil {
 			return err
@@ -68,7 +75,9 @@ func (c *relayChoice) do(ctx context.Context, parsed *kong.Context, what string,
 		if err != nil {
 			return err
 		}
-		return each(parsed.Stdout, ids, what, func(id string) error { return do(ctx, c.refused(db), id) })
+		return each(parsed.Stdout, ids, what, func(id string) error {
+			return once(ctx, db, outbox.ErrGone, func(ctx context.Context, db *mongo.Database) error { return do(ctx, c.refused(db), id) })
+		})
 	})
 }
 

@@ -21,30 +21,37 @@ const Collection = "users"
 // fencedPrefix begins the names that a cut-over gives to the collection.
 const fencedPrefix = Collection + "__banyan_"
 
-// Store implements users.Store. It is safe for concurrent use.
-type Store struct {
-	db   *mongo.Database
-	coll *mongo.Collection
+// Database runs an operation, and runs it again where it may have met a connection
+// that broke, or refused credentials: *legacydb.Database does.
+type Database interface {
+	Do(ctx context.Context, op func(ctx context.Context, db *mongo.Database) error) error
 }
+
+// Store implements users.Store. It is safe for concurrent use.
+type Store struct{ db Database }
 
 // New uses the database db. Writes ask for majority write concern whatever the
 // client's setting is, since what was acknowledged must survive a fail-over.
-func New(db *mongo.Database) *Store {
-	return &Store{
-		db:   db,
-		coll: db.Collection(Collection, options.Collection().SetWriteConcern(writeconcern.Majority())),
-	}
+func New(db Database) *Store { return &Store{db} }
+
+// do runs an operation on the users, which must bear being repeated.
+func (s *Store) do(ctx context.Context, what string, op func(context.Context, *mongo.Collection) error) error {
+	return s.db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		return explain(op(ctx, db.Collection(Collection, options.Collection().SetWriteConcern(writeconcern.Majority()))), what)
+	})
 }
 
 // EnsureIndexes makes e-mails unique. Call it while MongoDB is the owner.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
-	_, err := s.coll.Indexes().CreateOne(ctx, mongo.IndexModel{
-		Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true),
+	return s.do(ctx, "make e-mails unique", func(ctx context.Context, coll *mongo.Collection) error {
+		_, err := coll.Indexes().CreateOne(ctx, mongo.IndexModel{
+			Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true),
+		})
+		if mongo.IsDuplicateKeyError(err) {
+			return fmt.Errorf("two users of %s.%s share one; change one of them first: %w", coll.Database().Name(), Collection, err)
+		}
+		return err
 	})
-	if mongo.IsDuplicateKeyError(err) {
-		return fmt.Errorf("make e-mails unique in %s.%s: two users share one; change one of them first: %w", s.db.Name(), Collection, err)
-	}
-	return explain(err, "make e-mails unique")
 }
 
 // Create implements users.Store.
@@ -53,13 +60,18 @@ func (s *Store) Create(ctx context.Context, _ int64, u users.User) (users.User, 
 	if err != nil {
 		return users.User{}, false, fmt.Errorf("%w: id %.40q: %w", users.ErrInvalid, u.ID, err)
 	}
-	_, err = s.coll.InsertOne(ctx, document(id, u))
+	tries := 0
+	err = s.do(ctx, "insert user "+u.ID, func(ctx context.Context, coll *mongo.Collection) error {
+		tries++
+		_, err := coll.InsertOne(ctx, document(id, u))
+		return err
+	})
 	if mongo.IsDuplicateKeyError(err) {
 		stored, err := s.whoIsThere(ctx, u)
-		return stored, false, err
+		return stored, err == nil && tries > 1 && stored == u, err // the hash has a salt, so it is this very insert's
 	}
 	if err != nil {
-		return users.User{}, false, explain(err, "insert user "+u.ID)
+		return users.User{}, false, err
 	}
 	return u, true, nil
 }
@@ -85,14 +97,9 @@ func (s *Store) Update(ctx context.Context, _ int64, id string, c users.Change) 
 		return users.User{}, users.ErrNotFound
 	}
 	var u users.User
-	found, err := s.certainly(ctx, func() (bool, error) {
-		raw, err := s.coll.FindOneAndUpdate(ctx, matching(oid, c), changing(c),
-			options.FindOneAndUpdate().SetReturnDocument(options.After)).Raw()
-		if errors.Is(err, mongo.ErrNoDocuments) {
-			return false, nil
-		}
-		u = decode(raw)
-		return true, explain(err, "update user "+id)
+	found, err := s.certainly(ctx, func() (found bool, err error) {
+		u, found, err = s.change(ctx, oid, c)
+		return found, err
 	})
 	if err != nil || found {
 		return u, err
@@ -105,6 +112,36 @@ func (s *Store) Update(ctx context.Context, _ int64, id string, c users.Change) 
 		return stored, nil
 	}
 	return users.User{}, users.ErrVersion
+}
+
+// change updates the user that matches, if there is one. The repetition of a change
+// to whatever version first finds out whether it is there already.
+func (s *Store) change(ctx context.Context, id bson.ObjectID, c users.Change) (u users.User, found bool, err error) {
+	tries := 0
+	err = s.do(ctx, "update user "+id.Hex(), func(ctx context.Context, coll *mongo.Collection) error {
+		if tries++; tries > 1 && c.IfVersion == nil {
+			found, err = read(coll.FindOne(ctx, matching(id, c)), &u)
+			if done := c.Applied(u); err != nil || found && done.Name == u.Name && done.Bio == u.Bio {
+				return err
+			}
+		}
+		found, err = read(coll.FindOneAndUpdate(ctx, matching(id, c), changing(c), options.FindOneAndUpdate().SetReturnDocument(options.After)), &u)
+		return err
+	})
+	return u, found, err
+}
+
+// read decodes what was found, if anything.
+func read(one *mongo.SingleResult, u *users.User) (found bool, _ error) {
+	raw, err := one.Raw()
+	switch {
+	case errors.Is(err, mongo.ErrNoDocuments):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	*u = decode(raw)
+	return true, nil
 }
 
 // matching selects the user, and its version where the change asks for one; a
@@ -151,13 +188,12 @@ func (s *Store) ByEmail(ctx context.Context, email string) (users.User, error) {
 
 func (s *Store) one(ctx context.Context, filter bson.D, what string) (users.User, error) {
 	var u users.User
-	found, err := s.certainly(ctx, func() (bool, error) {
-		raw, err := s.coll.FindOne(ctx, filter).Raw()
-		if errors.Is(err, mongo.ErrNoDocuments) {
-			return false, nil
-		}
-		u = decode(raw)
-		return true, explain(err, what)
+	found, err := s.certainly(ctx, func() (found bool, err error) {
+		err = s.do(ctx, what, func(ctx context.Context, coll *mongo.Collection) error {
+			found, err = read(coll.FindOne(ctx, filter), &u)
+			return err
+		})
+		return found, err
 	})
 	if err == nil && !found {
 		err = users.ErrNotFound
@@ -201,17 +237,20 @@ func (s *Store) List(ctx context.Context, from users.Cursor, limit int) ([]users
 	return page, users.Cursor{After: page[len(page)-1].ID}, nil
 }
 
-func (s *Store) find(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) ([]users.User, error) {
-	cursor, err := s.coll.Find(ctx, filter, o)
-	if err != nil {
-		return nil, explain(err, "find users")
-	}
-	defer func() { _ = cursor.Close(ctx) }()
-	var all []users.User
-	for cursor.Next(ctx) {
-		all = append(all, decode(cursor.Current))
-	}
-	return all, explain(cursor.Err(), "find users")
+func (s *Store) find(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) (all []users.User, err error) {
+	err = s.do(ctx, "find users", func(ctx context.Context, coll *mongo.Collection) error {
+		cursor, err := coll.Find(ctx, filter, o)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = cursor.Close(ctx) }()
+		all = nil
+		for cursor.Next(ctx) {
+			all = append(all, decode(cursor.Current))
+		}
+		return cursor.Err()
+	})
+	return all, err
 }
 
 // certainly runs a query, and believes that it found nothing only if the
@@ -237,18 +276,23 @@ func (s *Store) certainly(ctx context.Context, query func() (bool, error)) (bool
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("%s.%s is being fenced: %w", s.db.Name(), Collection, ownership.ErrFenced)
+	return false, fmt.Errorf("%s is being fenced: %w", Collection, ownership.ErrFenced)
 }
 
 // absentFenced is the namespace of users while only its fenced name is there.
 const absentFenced = "fenced"
 
 // namespace identifies what is called "users" at present.
-func (s *Store) namespace(ctx context.Context) (string, error) {
-	specs, err := s.db.ListCollectionSpecifications(ctx, bson.D{})
-	if err != nil {
-		return "", explain(err, "list collections")
-	}
+func (s *Store) namespace(ctx context.Context) (name string, err error) {
+	err = s.do(ctx, "list collections", func(ctx context.Context, coll *mongo.Collection) error {
+		specs, err := coll.Database().ListCollectionSpecifications(ctx, bson.D{})
+		name = namespaceIn(specs)
+		return err
+	})
+	return name, err
+}
+
+func namespaceIn(specs []mongo.CollectionSpecification) string {
 	name := "absent"
 	for _, spec := range specs {
 		if spec.Name == Collection {
@@ -256,13 +300,13 @@ func (s *Store) namespace(ctx context.Context) (string, error) {
 			if spec.UUID != nil {
 				name += fmt.Sprintf("-%x", spec.UUID.Data)
 			}
-			return name, nil
+			return name
 		}
 		if strings.HasPrefix(spec.Name, fencedPrefix) {
 			name = absentFenced
 		}
 	}
-	return name, nil
+	return name
 }
 
 // Server errors that say that the collection is fenced, or was while a query ran:

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/mongodb"
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newStore(t *testing.T) (*mongo.Database, *mongodb.Store) {
 	t.Helper()
 	db := userstest.Mongo(t)
-	store := mongodb.New(db)
+	store := mongodb.New(legacydb.Of(db))
 	if err := store.EnsureIndexes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +32,49 @@ func newStore(t *testing.T) (*mongo.Database, *mongodb.Store) {
 func TestConformance(t *testing.T) {
 	_, store := newStore(t)
 	userstest.Run(t, store)
+}
+
+// twice runs every operation again, as if its outcome had been lost.
+type twice struct{ mongodb.Database }
+
+func (t twice) Do(ctx context.Context, op func(context.Context, *mongo.Database) error) error {
+	return t.Database.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		_ = op(ctx, db)
+		return op(ctx, db)
+	})
+}
+
+// TestRepeated: an operation that is repeated though it was done the first time is
+// done once, and tells so.
+func TestRepeated(t *testing.T) {
+	store := mongodb.New(twice{legacydb.Of(userstest.Mongo(t))})
+	if err := store.EnsureIndexes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u := userstest.User(1)
+	if got, created, err := store.Create(t.Context(), 1, u); err != nil || !created || got != u {
+		t.Errorf("create: %+v, %v, %v", got, created, err)
+	}
+	again := u
+	again.PasswordHash = "with another salt"
+	if got, created, err := store.Create(t.Context(), 1, again); err != nil || created || got != u {
+		t.Errorf("create what is there: %+v, %v, %v", got, created, err)
+	}
+	u.Name, u.Version = "renamed", 2
+	if got, err := store.Update(t.Context(), 1, u.ID, users.Change{Name: &u.Name}); err != nil || got != u {
+		t.Errorf("update: %+v, %v", got, err)
+	}
+	before := u.Version
+	u.Bio, u.Version = "new", 3
+	if got, err := store.Update(t.Context(), 1, u.ID, users.Change{Bio: &u.Bio, IfVersion: &before}); err != nil || got != u {
+		t.Errorf("update of a version: %+v, %v", got, err)
+	}
+	if _, err := store.Update(t.Context(), 1, userstest.User(9).ID, users.Change{Bio: &u.Bio}); !errors.Is(err, users.ErrNotFound) {
+		t.Errorf("update of nobody: %v", err)
+	}
+	if got, _, err := store.List(t.Context(), users.Cursor{}, 10); err != nil || len(got) != 1 || got[0] != u {
+		t.Errorf("list: %+v, %v", got, err)
+	}
 }
 
 // Documents of former years lack fields, or have them in other types.

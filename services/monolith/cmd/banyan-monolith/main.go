@@ -18,7 +18,6 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
@@ -38,7 +37,7 @@ type commands struct {
 // env is what every command works with.
 type env struct {
 	settings *config.Settings
-	db       *mongo.Database
+	db       *legacydb.Database
 	log      *slog.Logger
 	out      io.Writer // results, for machines
 	screen   *screen   // progress, for people
@@ -61,7 +60,7 @@ func run(ctx context.Context, parsed *kong.Context, uri string, log *slog.Logger
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Client().Disconnect(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
 	e := &env{settings: settings, db: db, log: log, out: os.Stdout, screen: newScreen(os.Stderr)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(e)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
@@ -48,7 +47,7 @@ type command struct {
 // parts is what a running service is made of, in the order of its making.
 type parts struct {
 	settings  *config.Settings
-	db        *mongo.Database
+	db        *legacydb.Database
 	publisher *kinesis.Publisher
 	member    *ownership.Member
 	outbox    *outbox
@@ -152,7 +151,7 @@ func (p *parts) close(ctx context.Context) error {
 		errs = append(errs, stream.Close(ctx, p.publisher))
 	}
 	if p.db != nil {
-		errs = append(errs, p.db.Client().Disconnect(ctx))
+		errs = append(errs, p.db.Close(ctx))
 	}
 	p.settings.Close()
 	return errors.Join(errs...)

@@ -1,0 +1,49 @@
+package legacydb
+
+import (
+	"errors"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// Labels of errors that pass, by the driver specifications on retryable reads and
+// writes, transactions, and overload. The driver gives the first to every operation
+// that met a cleared pool, be it in a transaction or not.
+var passingLabels = []string{"TransientTransactionError", "RetryableWriteError", "NetworkError", "RetryableError"}
+
+// Codes of a server that is not, or no longer, the primary, or going down. Labels are
+// only given to those that a write met.
+var notPrimary = []int{91, 189, 10107, 11600, 11602, 13435, 13436}
+
+// passes tells whether an operation may succeed when it is run again.
+func passes(err error) bool {
+	var labeled mongo.LabeledError
+	if errors.As(err, &labeled) {
+		for _, label := range passingLabels {
+			if labeled.HasErrorLabel(label) {
+				return true
+			}
+		}
+	}
+	return hasCode(err, notPrimary)
+}
+
+// Codes of the server: Unauthorized, AuthenticationFailed, and AtlasError.
+var unauthorized = []int{13, 18, 8000}
+
+// refused tells whether the server refused the credentials: at a log-in, or a command
+// on a connection whose user was dropped or lost a role since.
+func refused(err error) bool { return hasCode(err, unauthorized) }
+
+func hasCode(err error, codes []int) bool {
+	var server mongo.ServerError
+	if !errors.As(err, &server) {
+		return false
+	}
+	for _, code := range codes {
+		if server.HasErrorCode(code) {
+			return true
+		}
+	}
+	return false
+}

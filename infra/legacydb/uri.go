@@ -1,0 +1,98 @@
+package legacydb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+)
+
+// DefaultName is the database where the URI names none.
+const DefaultName = "legacy"
+
+// answerTimeout bounds the wait for a server at the start.
+const answerTimeout = 5 * time.Second
+
+// ErrURI is returned for a URI that cannot be used.
+var ErrURI = errors.New("MONGODB_URI cannot be understood")
+
+// address is a URI that was understood.
+type address struct {
+	options  *options.ClientOptions
+	database string
+}
+
+// parse reads a URI. What is wrong with one that has a password is not said, for
+// the driver quotes from it, unless it is about a name or a file.
+func parse(uri string) (*address, error) {
+	if uri == "" {
+		return nil, errors.New("no MongoDB: set MONGODB_URI, for instance to mongodb://127.0.0.1:27017/legacy")
+	}
+	o := options.Client().ApplyURI(uri)
+	err := o.Validate()
+	var name *net.DNSError
+	var file *fs.PathError
+	switch {
+	case err == nil:
+		return &address{o, databaseOf(uri)}, nil
+	case errors.As(err, &name):
+		return nil, fmt.Errorf("look up the hosts of MONGODB_URI: %w", name)
+	case errors.As(err, &file):
+		return nil, fmt.Errorf("read a file that MONGODB_URI names: %w", file)
+	case strings.Contains(uri, "@"):
+		return nil, fmt.Errorf("%w, and is not shown because of its password; in that and the user name, the characters : / ? # [ ] @ %% are written as %%3A and so on", ErrURI)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrURI, err)
+}
+
+// databaseOf is the path of a URI that the driver understood.
+func databaseOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	if _, hosts, ok := strings.Cut(rest, "@"); ok {
+		rest = hosts
+	}
+	_, path, _ := strings.Cut(rest, "/")
+	path, _, _ = strings.Cut(path, "?")
+	if name, err := url.QueryUnescape(path); err == nil && name != "" {
+		return name
+	}
+	return DefaultName
+}
+
+// dial connects, and returns when the primary has answered and let us in.
+func (a *address) dial(ctx context.Context) (*generation, error) {
+	var last atomic.Pointer[error]
+	a.options.SetServerMonitor(&event.ServerMonitor{
+		ServerHeartbeatFailed: func(e *event.ServerHeartbeatFailedEvent) { last.Store(&e.Failure) },
+	})
+	client, err := mongo.Connect(a.options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to MongoDB: %w", err)
+	}
+	g := newGeneration(client.Database(a.database), client.Disconnect)
+	ping, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err = (&Database{now: g}).Do(ping, func(ctx context.Context, _ *mongo.Database) error { return client.Ping(ctx, readpref.Primary()) })
+	if err == nil {
+		return g, nil
+	}
+	if why := last.Load(); why != nil && mongo.IsTimeout(err) {
+		err = *why // without the driver's picture of the topology
+	}
+	out, done := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer done()
+	_ = client.Disconnect(out)
+	g.end()
+	g.replace()
+	return nil, fmt.Errorf("MongoDB at %s does not answer: %w; check MONGODB_URI", strings.Join(a.options.Hosts, ","), err)
+}
