@@ -1,7 +1,9 @@
 package sqsloop
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -34,16 +36,22 @@ func (e *execution) poll(ctx context.Context) {
 	e.settle(ctx, done, failed, err)
 }
 
+// pollGrace is how long a poll may take beyond its wait, retries included. A
+// connection that hangs would hold up a loop that goes on sending heartbeats.
+const pollGrace = 10 * time.Second
+
 func (e *execution) receive() ([]types.Message, error) {
 	e.report.Polls++
-	out, err := e.SQS.ReceiveMessage(e.working, &sqs.ReceiveMessageInput{
+	ctx, cancel := context.WithTimeout(e.working, e.queue.Wait+pollGrace)
+	defer cancel()
+	out, err := e.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &e.queue.URL,
 		MaxNumberOfMessages:         int32(e.queue.Batch),
 		VisibilityTimeout:           seconds(e.queue.Visibility),
 		WaitTimeSeconds:             e.waitSeconds(),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		MessageAttributeNames:       []string{"All"},
-	})
+	}, at(e.queue.URL))
 	if err != nil {
 		return nil, fmt.Errorf("sqsloop: poll %s: %w", e.queue.URL, err)
 	}
@@ -113,13 +121,14 @@ func (e *execution) handle(batch []types.Message) (done, failed []types.Message,
 // event is what an event source mapping would hand over.
 func (e *execution) event(batch []types.Message) events.SQSEvent {
 	name, _ := parseQueueURL(e.queue.URL)
+	region := cmp.Or(name.region(), e.Region)
 	out := events.SQSEvent{Records: make([]events.SQSMessage, 0, len(batch))}
 	for _, m := range batch {
 		r := events.SQSMessage{
 			MessageId: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 			Md5OfBody: aws.ToString(m.MD5OfBody), Md5OfMessageAttributes: aws.ToString(m.MD5OfMessageAttributes),
 			Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
-			EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:" + e.Region + ":" + name.account + ":" + name.name, AWSRegion: e.Region,
+			EventSource: "aws:sqs", EventSourceARN: name.arn(region), AWSRegion: region,
 		}
 		for k, a := range m.MessageAttributes {
 			r.MessageAttributes[k] = events.SQSMessageAttribute{
@@ -177,13 +186,13 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 		id := strconv.Itoa(i)
 		open[id] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: m.ReceiptHandle}
 	}
-	lost := 0
+	lost, cause := 0, errors.New("the answer leaves some of them out")
 	err = persist(ctx, DefaultPatience, refused, func(ctx context.Context) error {
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &e.queue.URL}
 		for _, entry := range open {
 			in.Entries = append(in.Entries, entry)
 		}
-		out, err := e.SQS.DeleteMessageBatch(ctx, in)
+		out, err := e.SQS.DeleteMessageBatch(ctx, in, at(e.queue.URL))
 		if err != nil {
 			return err
 		}
@@ -195,15 +204,18 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 				delete(open, aws.ToString(f.Id))
 				lost++
 			}
-			err = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
+			cause = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 		}
 		if len(open) == 0 {
-			return nil
+			return nil // what was lost is no better for another attempt
 		}
-		return err
+		return cause
 	})
 	if left = lost + len(open); left == 0 {
 		return 0, nil
 	}
-	return left, fmt.Errorf("sqsloop: delete %d handled messages of %s, which come again: %w", left, e.queue.URL, err)
+	if err != nil {
+		cause = err
+	}
+	return left, fmt.Errorf("sqsloop: delete %d handled messages of %s, which come again: %w", left, e.queue.URL, cause)
 }

@@ -47,7 +47,7 @@ func (e *execution) bury(ctx context.Context, dead []types.Message, reason error
 // keep sends one message to the dead letters, with the reason where that fits.
 func (e *execution) keep(ctx context.Context, m types.Message, reason error) error {
 	in := &sqs.SendMessageInput{QueueUrl: &e.queue.DeadLetters, MessageBody: m.Body, MessageAttributes: e.attributes(m, reason)}
-	send := func(ctx context.Context) error { _, err := e.SQS.SendMessage(ctx, in); return err }
+	send := func(ctx context.Context) error { _, err := e.SQS.SendMessage(ctx, in, at(*in.QueueUrl)); return err }
 	err := persist(ctx, DefaultPatience, refused, send)
 	if err != nil && refused(err) {
 		in.MessageAttributes = m.MessageAttributes // the reason may be what is too much

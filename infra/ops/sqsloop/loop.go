@@ -32,7 +32,7 @@ type Loop struct {
 	// RecurseAfter is how long a turn goes on polling before it starts the next
 	// one. 0: 30 s. Negative: each turn polls once.
 	RecurseAfter time.Duration
-	// Region is what handlers are told.
+	// Region is what handlers are told where the queue's URL names none.
 	Region string
 }
 

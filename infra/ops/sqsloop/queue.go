@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 // Defaults of [Queue].
@@ -195,8 +199,56 @@ func (n queueName) is(account, region, name string) bool {
 	if n.account != account || n.name != name {
 		return false
 	}
-	amazon := strings.HasSuffix(n.host, ".amazonaws.com") || strings.HasSuffix(n.host, ".amazonaws.com.cn")
-	return !amazon || strings.Contains("."+n.host, "."+region+".")
+	return !n.amazon() || n.region() == region
+}
+
+// regionLabel is a region's name: us-east-1, us-gov-west-1.
+var regionLabel = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+
+// region is that in a host of Amazon's, "" for any other host: that of a sandbox.
+func (n queueName) region() string {
+	if n.host == oldHost {
+		return "us-east-1"
+	}
+	if !n.amazon() {
+		return ""
+	}
+	for label := range strings.SplitSeq(n.host, ".") {
+		if regionLabel.MatchString(label) {
+			return label
+		}
+	}
+	return ""
+}
+
+// oldHost is that of us-east-1 for clients that know no better.
+const oldHost = "queue.amazonaws.com"
+
+func (n queueName) amazon() bool {
+	return slices.ContainsFunc([]string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"}, func(end string) bool { return strings.HasSuffix(n.host, end) })
+}
+
+// arn is the queue's, as an event source mapping would name it.
+func (n queueName) arn(region string) string {
+	partition := "aws"
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	return strings.Join([]string{"arn", partition, "sqs", region, n.account, n.name}, ":")
+}
+
+// at sends a request to the region of its queue. The SDK's client has one region
+// for all requests, and no queue of another is known there.
+func at(url string) func(*sqs.Options) {
+	return func(o *sqs.Options) {
+		name, err := parseQueueURL(url)
+		if region := name.region(); err == nil && region != "" {
+			o.Region = region
+		}
+	}
 }
 
 // find returns the queue with that URL.

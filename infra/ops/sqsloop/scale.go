@@ -29,16 +29,19 @@ type Change struct {
 	Queue string
 	// Token was added, deleted or restarted; "" if nothing was done.
 	Token string
-	// Action is "added", "deleted", "restarted", "counted" or "ignored".
+	// Action is "added", "deleted", "restarted", "counted" or "ignored", or
+	// "misdirected" for what only a mistake in the wiring brings here.
 	Action string
 	// Why something was ignored, or had to be done.
 	Why string
 }
 
+const misdirected = "misdirected"
+
 // ScaleUp adds a loop for each alarm that went off, up to the queue's maximum.
 // An alarm adds one loop until it is over, however often it is told.
-// Notifications of other changes, or of queues that are not configured, are
-// ignored. The error is of tables and functions: trying again is safe and
+// Notifications of other changes are ignored, and so, as misdirected, is what is
+// about no queue that is configured. The error is of tables and functions: trying again is safe and
 // useful.
 func (f *Fleet) ScaleUp(ctx context.Context, e events.SNSEvent) ([]Change, error) {
 	return f.each(ctx, e, Alarm.scalesUp, f.raise)
@@ -51,18 +54,21 @@ func (f *Fleet) ScaleDown(ctx context.Context, e events.SNSEvent) ([]Change, err
 }
 
 func (f *Fleet) each(ctx context.Context, e events.SNSEvent, wanted func(Alarm) bool, do func(context.Context, Queue, Alarm) (Change, error)) ([]Change, error) {
+	if len(e.Records) == 0 {
+		return []Change{{Action: misdirected, Why: "the event is no notification of SNS: let the alarm notify a topic, and the topic this function"}}, nil
+	}
 	var changes []Change
 	var errs []error
 	for _, record := range e.Records {
 		a, err := ParseAlarm(record.SNS)
 		if err != nil {
-			changes = append(changes, Change{Action: "ignored", Why: err.Error()})
+			changes = append(changes, Change{Action: misdirected, Why: err.Error()})
 			continue
 		}
 		q, known := a.in(f.Queues)
 		switch {
 		case !known:
-			changes = append(changes, Change{Queue: a.QueueURL(), Action: "ignored", Why: "the queue is not configured"})
+			changes = append(changes, Change{Queue: a.QueueURL(), Action: misdirected, Why: "the queue is not in LOOP_QUEUES"})
 			continue
 		case q.Stopped || !wanted(a):
 			changes = append(changes, Change{Queue: q.URL, Action: "ignored", Why: fmt.Sprintf("from %s to %s, stopped: %t", a.Old, a.New, q.Stopped)})

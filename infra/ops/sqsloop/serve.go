@@ -150,7 +150,11 @@ func newFleet(p function.Parts) (*Fleet, error) {
 func tell(ctx context.Context, log *slog.Logger) func([]Change, error) error {
 	return func(changes []Change, err error) error {
 		for _, c := range changes {
-			log.InfoContext(ctx, c.Action, "queue", c.Queue, "token", c.Token, "why", c.Why)
+			level := slog.LevelInfo
+			if c.Action == misdirected {
+				level = slog.LevelWarn
+			}
+			log.Log(ctx, level, c.Action, "queue", c.Queue, "token", c.Token, "why", c.Why)
 		}
 		if err != nil {
 			log.ErrorContext(ctx, "not everything could be done", "error", err.Error())

@@ -26,7 +26,9 @@ func ParseSettings(getenv func(string) string) (Settings, error) {
 	s := Settings{Table: getenv("LOOP_TABLE"), Function: getenv("LOOP_FUNCTION")}
 	var errs []error
 	text, err := queuesText(getenv("LOOP_QUEUES"), getenv("LAMBDA_TASK_ROOT"))
-	if err == nil {
+	if len(text) == 0 && err == nil {
+		err = errors.New("it is not set, or the file is empty: a JSON array of queues is wanted")
+	} else if err == nil {
 		s.Queues, err = ParseQueues(text)
 	}
 	if err != nil {

@@ -93,6 +93,10 @@ func TestParseSettings(t *testing.T) {
 	if s, err := sqsloop.ParseSettings(get); err != nil || len(s.Queues) != 1 || s.Table != "t" || s.Function != "f" || s.RecurseAfter >= 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
+	env["LOOP_QUEUES"] = ""
+	if _, err := sqsloop.ParseSettings(get); err == nil || !strings.Contains(err.Error(), "LOOP_QUEUES: it is not set") {
+		t.Errorf("%v", err)
+	}
 	env["LOOP_QUEUES"], env["RECURSE_AFTER"] = "file:none.json", "20m"
 	if _, err := sqsloop.ParseSettings(get); err == nil || !strings.Contains(err.Error(), "none.json") || !strings.Contains(err.Error(), "RECURSE_AFTER") {
 		t.Errorf("%v", err)
@@ -154,23 +158,25 @@ func TestIgnoredNotifications(t *testing.T) {
 	far.Records[0].SNS.Message = strings.Replace(far.Records[0].SNS.Message, "cloudwatch:us-east-1", "cloudwatch:eu-west-1", 1)
 	fleet := &sqsloop.Fleet{Queues: []sqsloop.Queue{{URL: "https://sqs.us-east-1.amazonaws.com/000000000000/mail", Handler: "h"}}}
 	for name, c := range map[string]struct {
-		event events.SNSEvent
-		up    bool
+		event  events.SNSEvent
+		up     bool
+		action string
 	}{
-		"another queue":              {other, true},
-		"another region":             {far, true},
-		"no alarm":                   {events.SNSEvent{Records: []events.SNSEventRecord{{}}}, true},
-		"OK to the scale-up":         {alarmEvent("a", "ALARM", "OK", at), true},
-		"ALARM to the scale-down":    {alarmEvent("a", "OK", "ALARM", at), false},
-		"INSUFFICIENT_DATA to OK":    {alarmEvent("a", "INSUFFICIENT_DATA", "OK", at), false},
-		"ALARM to INSUFFICIENT_DATA": {alarmEvent("a", "ALARM", "INSUFFICIENT_DATA", at), false},
+		"another queue":              {other, true, "misdirected"},
+		"another region":             {far, true, "misdirected"},
+		"no alarm":                   {events.SNSEvent{Records: []events.SNSEventRecord{{}}}, true, "misdirected"},
+		"no notification":            {events.SNSEvent{}, true, "misdirected"},
+		"OK to the scale-up":         {alarmEvent("a", "ALARM", "OK", at), true, "ignored"},
+		"ALARM to the scale-down":    {alarmEvent("a", "OK", "ALARM", at), false, "ignored"},
+		"INSUFFICIENT_DATA to OK":    {alarmEvent("a", "INSUFFICIENT_DATA", "OK", at), false, "ignored"},
+		"ALARM to INSUFFICIENT_DATA": {alarmEvent("a", "ALARM", "INSUFFICIENT_DATA", at), false, "ignored"},
 	} {
 		scale := fleet.ScaleDown
 		if c.up {
 			scale = fleet.ScaleUp
 		}
 		changes, err := scale(t.Context(), c.event) // it has no table: it would panic
-		if err != nil || len(changes) != 1 || changes[0].Action != "ignored" || changes[0].Why == "" {
+		if err != nil || len(changes) != 1 || changes[0].Action != c.action || changes[0].Why == "" {
 			t.Errorf("%s: %+v, %v", name, changes, err)
 		}
 	}

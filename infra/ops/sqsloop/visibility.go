@@ -2,11 +2,12 @@ package sqsloop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
@@ -26,8 +27,11 @@ func (e *execution) extend(ctx context.Context, batch []types.Message) (stop fun
 	return func() { cancel(); done.Wait() }
 }
 
-// hide hides messages for another visibility timeout.
+// hide hides messages for another visibility timeout. It gives up in time for the
+// next attempt.
 func (e *execution) hide(ctx context.Context, batch []types.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, max(e.queue.Visibility/4, time.Second))
+	defer cancel()
 	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &e.queue.URL}
 	for i, m := range batch {
 		id := strconv.Itoa(i)
@@ -35,9 +39,10 @@ func (e *execution) hide(ctx context.Context, batch []types.Message) error {
 			Id: &id, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds(e.queue.Visibility),
 		})
 	}
-	out, err := e.SQS.ChangeMessageVisibilityBatch(ctx, in)
+	out, err := e.SQS.ChangeMessageVisibilityBatch(ctx, in, at(e.queue.URL))
 	if err == nil && len(out.Failed) > 0 {
-		err = errors.New(*out.Failed[0].Message)
+		f := out.Failed[0] // whose message is optional
+		err = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 	}
 	if err != nil {
 		return fmt.Errorf("sqsloop: hide messages of %s for longer: %w", e.queue.URL, err)
