@@ -101,6 +101,63 @@ func TestMoreIsNeverCheaper(t *testing.T) {
 	}
 }
 
+// TestCheaperMode, worked out here as in TestByHand.
+func TestCheaperMode(t *testing.T) {
+	const month = 730 * 3600.0
+	units, in, out := month*0.014/1e6, month*1024/(1<<30)*0.08, month*500/(1<<30)*0.04 // of one event a second
+	for _, test := range []struct {
+		rate, use      float64
+		stream, tables capacity.Mode
+	}{
+		{10_000, 1, capacity.Mode{Below: (10*730*0.015 - 29.2) / (10_000 * (in + out - units))}, capacity.Mode{Below: 730 * 0.00065 / (month * 0.625 / 1e6)}},
+		{1, 1, capacity.Mode{}, capacity.Mode{Below: 730 * 0.00065 / (month * 0.625 / 1e6)}},
+		{1000, 0.01, capacity.Mode{OnDemand: true, Below: 1}, capacity.Mode{OnDemand: true, Below: 1}}, // 100 shards
+	} {
+		e, err := capacity.New(capacity.Load{Rate: test.rate, Size: 476, Use: test.use, ReadModels: 1, Items: 1, Plain: true}, published(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pair := range [][2]capacity.Mode{{e.Without.StreamMode, test.stream}, {e.Without.TablesMode, test.tables}} {
+			if got, want := pair[0], pair[1]; got.OnDemand != want.OnDemand || math.Abs(got.Below-want.Below) > 1e-9 {
+				t.Errorf("%g events/s: %+v, by hand %+v", test.rate, got, want)
+			}
+		}
+	}
+}
+
+// TestQuotas: what is beyond them is said, as the region's own are.
+func TestQuotas(t *testing.T) {
+	here := published(t)
+	there := here
+	there.Region = "eu-north-1"
+	for _, test := range []struct {
+		prices capacity.Prices
+		rate   float64
+		want   string
+	}{
+		{here, 1e6, ""},
+		{here, 1e7, ""},
+		{there, 1e6, "grows to 200 MB/s by itself in eu-north-1"},
+		{there, 1e7, "that an account in eu-north-1 has"},
+	} {
+		e, err := capacity.New(capacity.Load{Rate: test.rate}, test.prices)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(e.Warnings, "\n")
+		if !strings.Contains(said, test.want) || test.want == "" && (strings.Contains(said, "by itself") || strings.Contains(said, "shards are beyond")) {
+			t.Errorf("%g events/s in %s: %s", test.rate, test.prices.Region, said)
+		}
+	}
+	most, err := capacity.New(capacity.Load{Rate: 1e7, Size: 1_000_000, ReadModels: 100}, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := most.With.Stream; s.Bytes*100/float64(s.Shards) > 0.7001*(2<<20) || !strings.Contains(strings.Join(most.Warnings, "\n"), "beyond the 20000 that an account in us-east-1") {
+		t.Errorf("%+v %q", s, most.Warnings)
+	}
+}
+
 func TestReadersNeedShardsToo(t *testing.T) {
 	l := capacity.Load{Rate: 10_000, Size: 1000, ReadModels: 6}
 	shared, err := capacity.New(l, published(t))
@@ -124,6 +181,8 @@ func TestWrongLoadsAreRefused(t *testing.T) {
 	for name, l := range map[string]capacity.Load{
 		"nothing": {}, "negative": {Rate: -1}, "too much": {Rate: 1e9}, "huge": {Rate: 1, Size: 2 << 20},
 		"use": {Rate: 1, Use: 2}, "window": {Rate: 1, Window: time.Hour}, "architecture": {Rate: 1, Architecture: "vax"}, "not a number": {Rate: math.NaN()},
+		"publishers": {Rate: 1, Publishers: 1e7}, "linger": {Rate: 1, Linger: -1}, "items": {Rate: 1, Items: math.Inf(1)},
+		"messages": {Rate: 1, Messages: math.Inf(1)}, "an hour an event": {Rate: 1, PerEvent: time.Hour},
 	} {
 		if err := l.Validate(); err == nil {
 			t.Errorf("%s is accepted", name)
@@ -174,7 +233,7 @@ func TestWritten(t *testing.T) {
 	if err := e.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "Prices of sources from 20"} {
+	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "the stream provisioned, the tables provisioned", "Prices of sources from 20"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}

@@ -17,6 +17,38 @@ type Way struct {
 	Stream    Stream    `json:"stream"`
 	Functions Functions `json:"functions"`
 	Monthly   Monthly   `json:"monthlyUSD"`
+	// StreamMode and TablesMode say which mode is cheaper.
+	StreamMode Mode `json:"streamMode"`
+	TablesMode Mode `json:"tablesMode"`
+}
+
+// Mode compares the two modes of a stream or of tables.
+type Mode struct {
+	// OnDemand says that it is the cheaper one at this rate all month.
+	OnDemand bool `json:"onDemand"`
+	// Below is the part of the rate, from 0 to 1, below which on demand is the
+	// cheaper one: the month's average, where what is provisioned for the whole
+	// rate stays so. It is an estimate: fewer events make smaller aggregates.
+	Below float64 `json:"onDemandBelow"`
+}
+
+// bill is what a month costs with nothing to do, and what the load adds.
+type bill struct{ idle, load float64 }
+
+func (b bill) sum() float64 { return b.idle + b.load }
+
+func choose(provisioned, onDemand bill) Mode {
+	m := Mode{OnDemand: onDemand.sum() < provisioned.sum()}
+	saved, dearer := provisioned.idle-onDemand.idle, onDemand.load-provisioned.load
+	switch {
+	case saved <= 0:
+		m.Below = 0
+	case dearer <= saved:
+		m.Below = 1
+	default:
+		m.Below = saved / dearer
+	}
+	return m
 }
 
 // Monthly is dollars a month.
@@ -73,20 +105,24 @@ func (l Load) way(aggregated bool, t Tables, p Prices) Way {
 	w.Functions = l.Functions(w.Stream)
 	s, f, m := w.Stream, w.Functions, &w.Monthly
 	out := s.Bytes * float64(l.ReadModels) * seconds / gib
-	m.StreamProvisioned = float64(s.Shards)*hours*p.usd(shardHour) + s.PutUnits*seconds/million*p.usd(putUnits)
-	m.StreamOnDemand = hours*p.usd(streamHour) + s.InBytes*seconds/gib*p.usd(streamIn)
+	provisioned := bill{float64(s.Shards) * hours * p.usd(shardHour), s.PutUnits * seconds / million * p.usd(putUnits)}
+	onDemand := bill{hours * p.usd(streamHour), s.InBytes * seconds / gib * p.usd(streamIn)}
+	var fanOut bill
 	if l.EnhancedFanOut {
-		m.FanOutProvisioned = float64(s.Shards*l.ReadModels)*hours*p.usd(fanoutHour) + out*p.usd(fanoutOut)
-		m.FanOutOnDemand = out * p.usd(fanoutOnDemand)
+		fanOut = bill{float64(s.Shards*l.ReadModels) * hours * p.usd(fanoutHour), out * p.usd(fanoutOut)}
+		m.FanOutProvisioned, m.FanOutOnDemand = fanOut.sum(), out*p.usd(fanoutOnDemand)
 	} else {
-		m.StreamOnDemand += out * p.usd(streamOut)
+		onDemand.load += out * p.usd(streamOut)
 	}
+	m.StreamProvisioned, m.StreamOnDemand = provisioned.sum(), onDemand.sum()
+	w.StreamMode = choose(bill{provisioned.idle + fanOut.idle, provisioned.load + fanOut.load}, bill{onDemand.idle, onDemand.load + m.FanOutOnDemand})
 	m.Functions = f.Invocations*seconds/million*p.usd(invocations) + f.GBSeconds*seconds*l.second(p)
 	m.TablesOnDemand = t.WriteUnits * seconds / million * p.usd(writeRequest)
 	m.TablesProvisioned = math.Ceil(t.WriteUnits/l.Use) * hours * p.usd(writeHour)
-	provisioned, onDemand := m.StreamProvisioned+m.FanOutProvisioned, m.StreamOnDemand+m.FanOutOnDemand
-	m.Least = min(provisioned, onDemand) + m.Functions + min(m.TablesOnDemand, m.TablesProvisioned)
-	m.Most = max(provisioned, onDemand) + m.Functions + max(m.TablesOnDemand, m.TablesProvisioned)
+	w.TablesMode = choose(bill{idle: m.TablesProvisioned}, bill{load: m.TablesOnDemand})
+	held, asked := m.StreamProvisioned+m.FanOutProvisioned, m.StreamOnDemand+m.FanOutOnDemand
+	m.Least = min(held, asked) + m.Functions + min(m.TablesOnDemand, m.TablesProvisioned)
+	m.Most = max(held, asked) + m.Functions + max(m.TablesOnDemand, m.TablesProvisioned)
 	return w
 }
 
@@ -141,7 +177,22 @@ func (e *Estimate) warn() {
 	if u := e.Tables.WriteUnits; u > 40_000 {
 		add("%.2g write units a second are beyond a table's default quota of 40,000: ask for more, and spread the keys (1,000 a second each)", u)
 	}
-	if b := e.With.Stream.InBytes; b > 200<<20 {
-		add("an on-demand stream takes 200 MB/s by default, these are %.0f MB/s: ask for more", b/1e6)
+	quota, own := quotas(e.Prices.Region)
+	if n := e.With.Stream.Shards; n > quota {
+		add("%d shards are beyond the %d that an account in %s has at least by default: ask for more", n, quota, e.Prices.Region)
 	}
+	if b := e.With.Stream.Bytes; b > own {
+		add("an on-demand stream grows to %.0f MB/s by itself in %s, these are %.0f MB/s: ask for more", own/1e6, e.Prices.Region, b/1e6)
+	}
+}
+
+// quotas are the shards of an account, and the bytes a second up to which a stream
+// on demand grows by itself, in a region:
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+func quotas(region string) (shards int, bytes float64) {
+	switch region {
+	case "us-east-1", "us-west-2", "eu-west-1":
+		return 20_000, 10e9
+	}
+	return 1000, 200e6
 }

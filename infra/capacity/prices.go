@@ -65,7 +65,7 @@ func Published(region string) (Prices, error) { return ParsePrices(published, re
 func ParsePrices(file []byte, region string) (Prices, error) {
 	var f priceFile
 	if err := yaml.UnmarshalWithOptions(file, &f, yaml.Strict()); err != nil {
-		return Prices{}, fmt.Errorf("read the prices: %w", err)
+		return Prices{}, fmt.Errorf("read the prices: %s", yaml.FormatError(err, false, false))
 	}
 	by, known := f.Regions[region]
 	if !known {

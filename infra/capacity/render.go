@@ -60,6 +60,10 @@ func (e Estimate) writeNotes(b *strings.Builder) {
 		fmt.Fprintf(b, "\nqueue of %s messages/s: %s a month by a mapping, %s by %d loops that run all the time\n",
 			round(e.Load.Messages), dollars(q.Mapping), dollars(q.Loop), q.Loops)
 	}
+	fmt.Fprintf(b, "\nCheaper at this rate all month: the stream %s, the tables %s. On demand is cheaper where the\n"+
+		"average of the month is less than some %.2g %% of it for the stream (plain: %.2g %%) and %.2g %% for the\n"+
+		"tables, and nothing scales what is provisioned down.\n",
+		e.With.StreamMode, e.With.TablesMode, 100*e.With.StreamMode.Below, 100*e.Without.StreamMode.Below, 100*e.With.TablesMode.Below)
 	for i, warning := range e.Warnings {
 		if i == 0 {
 			b.WriteString("\n")
@@ -71,6 +75,14 @@ func (e Estimate) writeNotes(b *strings.Builder) {
 		"provisioned capacity are used to %.0f %%. %v an event in a function is an assumption\n"+
 		"that decides much: measure yours (--per-event). Not counted: storage, logs, transfer.\n",
 		oldest, newest, e.Load.Use*100, e.Load.PerEvent)
+}
+
+// String is "on demand" or "provisioned".
+func (m Mode) String() string {
+	if m.OnDemand {
+		return "on demand"
+	}
+	return "provisioned"
 }
 
 func (p Prices) dates() (oldest, newest string) {

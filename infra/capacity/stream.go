@@ -20,7 +20,7 @@ const (
 	perEvent  = 12
 	perRecord = 40
 
-	mostShards = 1 << 20
+	mostShards = 1 << 30 // more than any valid load needs
 )
 
 // Stream is what goes over it in a second.

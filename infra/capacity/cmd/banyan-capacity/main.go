@@ -20,7 +20,7 @@ import (
 )
 
 type grammar struct {
-	Rate float64 `required:"" help:"Events a second."`
+	Rate float64 `required:"" placeholder:"EVENTS" help:"Events a second."`
 	Size int     `default:"500" help:"Bytes of an encoded event."`
 	Key  int     `default:"24" help:"Bytes of a partition key."`
 	Use  float64 `default:"0.7" help:"Part of a shard and of provisioned capacity that is used."`
@@ -61,8 +61,20 @@ func (g *grammar) load() capacity.Load {
 	}
 }
 
-// Validate refuses what makes no sense as wrong usage.
-func (g *grammar) Validate() error { return g.load().Validate() }
+// Validate refuses what makes no sense as wrong usage, and a 0 that would be taken
+// for the default.
+func (g *grammar) Validate() error {
+	for flag, zero := range map[string]bool{
+		"size": g.Size == 0, "key": g.Key == 0, "use": g.Use == 0, "publishers": g.Publishers == 0, "linger": g.Linger == 0,
+		"round-trip": g.RoundTrip == 0, "read-models": g.ReadModels == 0, "items": g.Items == 0, "item-size": g.ItemSize == 0,
+		"batch": g.Batch == 0, "memory": g.Memory == 0, "overhead": g.Overhead == 0, "per-event": g.PerEvent == 0,
+	} {
+		if zero {
+			return fmt.Errorf("--%s must be more than 0", flag)
+		}
+	}
+	return g.load().Validate()
+}
 
 func (g *grammar) run(out io.Writer) error {
 	prices, err := g.prices()

@@ -20,6 +20,9 @@ func TestCommand(t *testing.T) {
 		{2, "Rate 0", nil},
 		{2, "Rate -1", []string{"--rate=-1"}},
 		{2, "us-east-1", []string{"--rate", "1", "--region", "eu-nowhere-1"}},
+		{2, "--items must be more than 0", []string{"--rate", "1", "--items", "0"}},
+		{2, "read the prices: [8:1] ", []string{"--rate", "1", "--prices", "main.go"}},
+		{0, "eu-west-1", []string{"--rate", "1", "--prices", "testdata/other.yaml", "--region", "eu-west-1"}},
 		{2, "Window", []string{"--rate", "1", "--window", "1h"}},
 	} {
 		var out, notes bytes.Buffer
