@@ -12,6 +12,9 @@
 //     This costs two listCollections, in the not-found case alone.
 //   - An insert at that instant makes a collection anew; it is acknowledged, and
 //     the migration carries it over. Such a stray has no unique index on e-mail.
+//   - Operations are repeated where a connection broke, see [Database]. A change that
+//     asks for no version, was made all the same, and was overwritten by somebody
+//     else's before it was repeated, is made again, as if it had come later.
 //
 // Documents are {_id: ObjectId, name, email, password, bio?, version?, createdAt?};
 // those without version are at version 0, those without createdAt were created at
