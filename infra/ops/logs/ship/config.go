@@ -18,6 +18,8 @@ type Config struct {
 	// Bulk takes the documents, DeadLetters what it refuses.
 	Bulk        Bulk
 	DeadLetters DeadLetters
+	// Function is the dimension of the metrics; "" means log-shipper.
+	Function string
 	// Index is the prefix of the indexes; "" means logs.
 	Index string
 	// Own are the log groups of the function itself, which are dropped.
@@ -46,6 +48,7 @@ type Config struct {
 }
 
 const (
+	defaultFunction  = "log-shipper"
 	defaultIndex     = "logs"
 	defaultBytes     = 5 << 20
 	defaultDocuments = 1000
@@ -75,6 +78,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
+	c.Function = cmp.Or(c.Function, defaultFunction)
 	c.Index = cmp.Or(c.Index, defaultIndex)
 	c.MaxBytes = cmp.Or(c.MaxBytes, defaultBytes)
 	c.MaxDocuments = cmp.Or(c.MaxDocuments, defaultDocuments)

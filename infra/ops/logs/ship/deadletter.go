@@ -160,7 +160,7 @@ func (q *Queue) send(ctx context.Context, entries []types.SendMessageBatchReques
 // fit makes a message of a letter: whole, or compressed, or cut.
 func (l DeadLetter) fit() ([]byte, error) {
 	l.Reason = line.Cut(l.Reason, 1000)
-	text, err := json.Marshal(l)
+	text, err := l.message()
 	if err != nil || len(text) <= maxMessage {
 		return text, err
 	}
@@ -170,13 +170,21 @@ func (l DeadLetter) fit() ([]byte, error) {
 		}
 		whole := l.Message
 		l.Message, l.Gzip = "", true
-		if text, err = json.Marshal(l); err != nil || len(text) <= maxMessage {
+		if text, err = l.message(); err != nil || len(text) <= maxMessage {
 			return text, err
 		}
 		l.Message, l.Data, l.Gzip = line.Cut(whole, maxMessage/8), nil, false // each byte may be escaped to six
 	}
 	l.Data, l.Cut = l.Data[:min(len(l.Data), maxMessage/2)], true
-	return json.Marshal(l)
+	return l.message()
+}
+
+// message is JSON that SQS takes: two characters that a log may hold, it refuses
+// ("SendMessage", InvalidMessageContents), and JSON does not escape them.
+func (l DeadLetter) message() ([]byte, error) {
+	text, err := json.Marshal(l)
+	text = bytes.ReplaceAll(text, []byte("\ufffe"), []byte(`\ufffe`))
+	return bytes.ReplaceAll(text, []byte("\uffff"), []byte(`\uffff`)), err
 }
 
 func compressed(message string) ([]byte, error) {

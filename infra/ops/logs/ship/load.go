@@ -24,7 +24,7 @@ import (
 func Load(p function.Parts) (*Shipper, error) {
 	e := &environment{getenv: p.Getenv}
 	cfg := Config{
-		Index:    p.Getenv("LOG_INDEX"),
+		Function: p.Getenv("AWS_LAMBDA_FUNCTION_NAME"), Index: p.Getenv("LOG_INDEX"),
 		MaxBytes: e.number("LOG_BULK_BYTES"), MaxDocuments: e.number("LOG_BULK_DOCUMENTS"),
 		MaxFields: e.number("LOG_MAX_FIELDS"), MaxDepth: e.number("LOG_MAX_DEPTH"), MaxValue: e.number("LOG_MAX_VALUE"),
 		DeadLetters: &Queue{Client: sqs.NewFromConfig(p.AWS), URL: e.required("LOG_DEAD_LETTER_URL")},
@@ -91,9 +91,9 @@ func (e *environment) flag(name string) bool {
 // bulk makes the client of the domain.
 func (e *environment) bulk(p function.Parts, prefix string) Bulk {
 	sign := e.sign(p)
-	client, err := opensearch.New(opensearch.Config{URL: e.required("OPENSEARCH_URL"), Sign: sign})
+	client, err := opensearch.New(opensearch.Config{URL: p.Getenv("OPENSEARCH_URL"), Sign: sign})
 	if err != nil {
-		e.errs = append(e.errs, err)
+		e.wrong("OPENSEARCH_URL", "the http or https URL of the domain")
 	}
 	name, template, err := Template(cmp.Or(e.getenv("OPENSEARCH_DIALECT"), opensearch.OpenSearch), prefix)
 	if err != nil {

@@ -70,7 +70,7 @@ func (s *Shipper) tell(ctx context.Context, b *batch, err error) {
 			"refused", r.Refused, "undecodable", r.Undecodable, "gaps", r.Gaps)
 	}
 	if s.cfg.Metrics != nil {
-		s.cfg.Metrics.Write(r.line(now))
+		s.cfg.Metrics.Write(r.line(s.cfg.Function, now))
 	}
 	if s.cfg.Functions != nil {
 		for name, reports := range r.reports {
@@ -90,8 +90,8 @@ func (s *Shipper) silent(r *Report, now time.Time) bool {
 	return false
 }
 
-func (r *Report) line(now time.Time) emf.Line {
-	l := emf.Line{At: now, Dimensions: map[string]string{"Function": "log-shipper"}}
+func (r *Report) line(function string, now time.Time) emf.Line {
+	l := emf.Line{At: now, Dimensions: map[string]string{"Function": function}}
 	for _, m := range []struct {
 		name  string
 		value int

@@ -14,6 +14,8 @@ type Config struct {
 	// StreamARN is the Kinesis stream of logs, RoleARN what CloudWatch Logs
 	// writes to it with.
 	StreamARN, RoleARN string
+	// Function is the dimension of the metrics; "" means log-subscriber.
+	Function string
 	// FilterName is that of our subscription filter; "" means banyan-log-shipper.
 	FilterName string
 	// Include and Exclude are patterns for names of groups, in which * matches
@@ -52,6 +54,7 @@ type Config struct {
 // Defaults of a Config, and of an environment.
 const (
 	DefaultFilterName    = "banyan-log-shipper"
+	defaultFunction      = "log-subscriber"
 	DefaultShipper       = "log-shipper"
 	DefaultRetentionDays = 30
 	defaultGrace         = time.Hour
@@ -66,21 +69,22 @@ const (
 // retentions are those that PutRetentionPolicy takes, from its API reference.
 var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-// Validate names the first field that makes no sense.
+// Validate names all that makes no sense, with the variables it comes from.
 func (c Config) Validate() error {
-	switch {
-	case !strings.Contains(c.StreamARN, ":kinesis:"):
-		return fmt.Errorf("log-subscriber: StreamARN is %q: the ARN of the Kinesis stream of logs is wanted", c.StreamARN)
-	case !strings.Contains(c.RoleARN, ":role/"):
-		return fmt.Errorf("log-subscriber: RoleARN is %q: the ARN of the role for CloudWatch Logs is wanted", c.RoleARN)
-	case c.RetentionDays != 0 && !slices.Contains(retentions, c.RetentionDays):
-		return fmt.Errorf("log-subscriber: RetentionDays is %d: 0 or one of %v is wanted", c.RetentionDays, retentions)
-	case c.Rate < 0 && c.Rate != -1 || c.Rate > maxRate:
-		return fmt.Errorf("log-subscriber: Rate is %g: more than 0 and at most %d is wanted, or -1", c.Rate, maxRate)
-	case c.RetentionGrace < 0 || c.Reserve < 0 || c.MaxFailures < 0 || c.Conflicts < 0 || c.Pause < 0:
-		return errors.New("log-subscriber: RetentionGrace, Reserve, MaxFailures, Conflicts and Pause must not be negative")
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("log-subscriber: "+format, args...))
+		}
 	}
-	return nil
+	check(strings.Contains(c.StreamARN, ":kinesis:"), "StreamARN (LOG_STREAM_ARN) is %q: the ARN of the Kinesis stream of logs is wanted", c.StreamARN)
+	check(strings.Contains(c.RoleARN, ":role/"), "RoleARN (LOG_ROLE_ARN) is %q: the ARN of the role for CloudWatch Logs is wanted", c.RoleARN)
+	check(c.RetentionDays == 0 || slices.Contains(retentions, c.RetentionDays),
+		"RetentionDays (LOG_RETENTION_DAYS) is %d: 0 or one of %v is wanted", c.RetentionDays, retentions)
+	check(c.Rate == -1 || c.Rate >= 0 && c.Rate <= maxRate, "Rate (LOG_RATE) is %g: more than 0 and at most %d is wanted, or -1", c.Rate, maxRate)
+	check(c.RetentionGrace >= 0, "RetentionGrace (LOG_RETENTION_GRACE) is %s: it must not be negative", c.RetentionGrace)
+	check(c.Reserve >= 0 && c.MaxFailures >= 0 && c.Conflicts >= 0 && c.Pause >= 0, "Reserve, MaxFailures, Conflicts and Pause must not be negative")
+	return errors.Join(errs...)
 }
 
 // ParseConfig reads an environment as package logs lists it, and names every
@@ -90,7 +94,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		StreamARN: getenv("LOG_STREAM_ARN"), RoleARN: getenv("LOG_ROLE_ARN"), FilterName: getenv("LOG_FILTER_NAME"),
 		Include: list(getenv("LOG_INCLUDE")), Exclude: list(getenv("LOG_EXCLUDE")),
 		Shippers: list(getenv("LOG_SHIPPER_FUNCTIONS")), KeepForever: list(getenv("LOG_RETENTION_EXCLUDE")),
-		RetentionDays: DefaultRetentionDays,
+		RetentionDays: DefaultRetentionDays, Function: getenv("AWS_LAMBDA_FUNCTION_NAME"),
 	}
 	var errs []error
 	read := func(name, wanted string, parse func(text string) error) {

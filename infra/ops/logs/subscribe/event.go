@@ -33,7 +33,7 @@ func created(event json.RawMessage) (name string, told bool, err error) {
 	return e.Detail.RequestParameters.LogGroupName, true, nil
 }
 
-func (r Report) count(metrics *emf.Writer, now func() time.Time) {
+func (r Report) count(metrics *emf.Writer, function string, now time.Time) {
 	throttled := 0.0
 	if r.Stopped == Throttled {
 		throttled = 1
@@ -50,5 +50,5 @@ func (r Report) count(metrics *emf.Writer, now func() time.Time) {
 			emf.Metric{Name: "LogGroupsSubscribed", Unit: emf.Count, Value: float64(r.Subscribed)},
 			emf.Metric{Name: "RetentionsSet", Unit: emf.Count, Value: float64(r.Retained)})
 	}
-	metrics.Write(emf.Line{At: now(), Dimensions: map[string]string{"Function": "log-subscriber"}, Metrics: figures})
+	metrics.Write(emf.Line{At: now, Dimensions: map[string]string{"Function": function}, Metrics: figures})
 }

@@ -82,7 +82,7 @@ func Handler(s *Subscriber, logger *slog.Logger, metrics *emf.Writer) func(conte
 			r = s.BackFill(ctx)
 		}
 		r.log(ctx, logger)
-		r.count(metrics, s.cfg.Now)
+		r.count(metrics, s.cfg.Function, s.cfg.Now())
 		return r, err
 	}
 }

@@ -352,6 +352,9 @@ func TestParseConfig(t *testing.T) {
 	if err != nil || c.RetentionDays != 0 || !slices.Equal(c.Exclude, []string{"/a/*", "/b"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
+	if _, err := subscribe.ParseConfig(func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), "LOG_STREAM_ARN") || !strings.Contains(err.Error(), "LOG_ROLE_ARN") {
+		t.Errorf("not all that is missing is named: %v", err)
+	}
 	for name, value := range map[string]string{"LOG_STREAM_ARN": "x", "LOG_ROLE_ARN": "", "LOG_RETENTION_DAYS": "31", "LOG_RATE": "x", "LOG_DRY_RUN": "maybe", "LOG_RETENTION_GRACE": "-1h"} {
 		_, err := subscribe.ParseConfig(func(n string) string {
 			if n == name {
@@ -359,8 +362,8 @@ func TestParseConfig(t *testing.T) {
 			}
 			return env[n]
 		})
-		if err == nil {
-			t.Errorf("%s=%q is taken", name, value)
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%q: %v", name, value, err)
 		}
 	}
 }

@@ -54,6 +54,7 @@ func New(logs Logs, functions Functions, cfg Config) (*Subscriber, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg.Function = cmp.Or(cfg.Function, defaultFunction)
 	cfg.FilterName = cmp.Or(cfg.FilterName, DefaultFilterName)
 	cfg.RetentionGrace = cmp.Or(cfg.RetentionGrace, defaultGrace)
 	cfg.Rate = cmp.Or(cfg.Rate, defaultRate)
