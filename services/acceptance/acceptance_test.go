@@ -9,12 +9,13 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/services/acceptance"
 	"github.com/banyan-fig/banyan/services/monolith"
 	"github.com/banyan-fig/banyan/services/timeline"
@@ -24,14 +25,14 @@ import (
 	"github.com/banyan-fig/banyan/services/users/userstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // The variables that choose, see the package comment.
 const (
 	mode        = "BANYAN_ACCEPTANCE"
-	usersURL    = "BANYAN_ACCEPTANCE_URL_USERS"
-	mobileURL   = "BANYAN_ACCEPTANCE_URL_MOBILE"
-	timelineURL = "BANYAN_ACCEPTANCE_URL_TIMELINE"
+	usersURL    = acceptance.UsersVariable
+	mobileURL   = acceptance.MobileVariable
+	timelineURL = acceptance.TimelineVariable
 )
 
 // deployed is the API at the variable's URL, nil if it is to run in this process.
@@ -79,23 +80,30 @@ func TestTimeline(t *testing.T) {
 		acceptance.Timeline(t, w.timeline, w.mobile)
 		return
 	}
-	mobile := deployed(t, mobileURL)
-	if mobile == nil {
+	if os.Getenv(mobileURL) == "" {
 		t.Fatalf("%s needs %s too: posts come by the mobile API", timelineURL, mobileURL)
 	}
-	acceptance.Timeline(t, api, mobile)
+	acceptance.Timeline(t, api, deployed(t, mobileURL))
 }
 
 // world is all of it in this process, on sandboxes.
-type world struct{ users, mobile, timeline acceptance.Target }
+type world struct {
+	users, mobile, timeline acceptance.Target
+	tables                  *dynamodb.Client
+}
+
+const (
+	timelines = "timelines" // the table
+	secret    = "a secret of at least thirty-two bytes"
+)
 
 func newWorld(t *testing.T) world {
 	t.Helper()
 	db, tables := userstest.Mongo(t), userstest.Dynamo(t)
-	if _, err := tables.CreateTable(t.Context(), readmodel.TableInput("timelines")); err != nil {
+	if _, err := tables.CreateTable(t.Context(), readmodel.TableInput(timelines)); err != nil {
 		t.Fatal(err)
 	}
-	model, err := readmodel.New(readmodel.Config{Client: tables, Table: "timelines"})
+	model, err := readmodel.New(readmodel.Config{Client: tables, Table: timelines})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +114,7 @@ func newWorld(t *testing.T) world {
 		t.Fatal(err)
 	}
 	t.Cleanup(people.Close)
-	tokens, err := token.New(token.Config{Secret: []byte("a secret of at least thirty-two bytes")})
+	tokens, err := token.New(token.Config{Secret: []byte(secret)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +126,11 @@ func newWorld(t *testing.T) world {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	timelines, err := timeline.NewHandler(timeline.Config{Reader: readmodel.NewReader(tables, "timelines"), Tokens: tokens, Logger: log})
+	reader, err := timeline.NewHandler(timeline.Config{Reader: readmodel.NewReader(tables, timelines), Tokens: tokens, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return world{acceptance.Handler(instance.Handler), acceptance.Handler(monolith.NewHandler(app, log)), acceptance.Handler(timelines)}
+	return world{acceptance.Handler(instance.Handler), acceptance.Handler(monolith.NewHandler(app, log)), acceptance.Handler(reader), tables}
 }
 
 // consumed hands each event to the read model once it is on the stream, as the
@@ -143,13 +151,19 @@ func (c consumed) Publish(ctx context.Context, e events.Event) (events.Position,
 	return at, err
 }
 
-// TestBothWaysAreTheSame: the cases over HTTP, against servers of the same handlers.
-func TestBothWaysAreTheSame(t *testing.T) {
+// directOnly skips where it is deployed APIs that are to be tested.
+func directOnly(t *testing.T) {
+	t.Helper()
 	for _, variable := range []string{mode, usersURL, mobileURL, timelineURL} {
 		if os.Getenv(variable) != "" {
 			t.Skip("a deployed API is tested")
 		}
 	}
+}
+
+// TestBothWaysAreTheSame: the cases over HTTP, against servers of the same handlers.
+func TestBothWaysAreTheSame(t *testing.T) {
+	directOnly(t)
 	w := newWorld(t)
 	over := func(target acceptance.Target) acceptance.Target {
 		return acceptance.URL(t, serve(t, target))

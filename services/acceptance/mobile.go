@@ -12,6 +12,7 @@ import (
 // Mobile runs the cases of the old mobile API, as a mobile client sees it: also
 // through a proxy, and whichever side answers.
 func Mobile(t *testing.T, api Target) {
+	reach(t, api, knownMobile)
 	for name, test := range map[string]func(run, Target){
 		"accounts": accounts, "old timeline": oldTimeline, "strangers": strangers,
 	} {

@@ -16,6 +16,8 @@ import (
 
 // Target is an API, wherever it runs.
 type Target interface {
+	// String says where it is.
+	fmt.Stringer
 	// Do sends a request whose URL has only a path and query.
 	Do(r *http.Request) (*http.Response, error)
 }
@@ -25,6 +27,8 @@ func Handler(h http.Handler) Target { return direct{h} }
 
 type direct struct{ handler http.Handler }
 
+func (direct) String() string { return "a handler in this process" }
+
 func (d direct) Do(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	r.RequestURI = r.URL.RequestURI()
@@ -33,8 +37,12 @@ func (d direct) Do(r *http.Request) (*http.Response, error) {
 }
 
 // URL is an API at an address, such as "https://users.stage.example". Its
-// connections are closed with the test.
+// connections are closed with the test, which ends at once where it cannot be one.
 func URL(t testing.TB, base string) Target {
+	t.Helper()
+	if err := checkURL(base); err != nil {
+		t.Fatal(err)
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
 	return remote{strings.TrimSuffix(base, "/"), &http.Client{Transport: transport, Timeout: requestTimeout}}
@@ -44,6 +52,8 @@ type remote struct {
 	base   string
 	client *http.Client
 }
+
+func (r remote) String() string { return r.base }
 
 func (r remote) Do(req *http.Request) (*http.Response, error) {
 	whole, err := http.NewRequestWithContext(req.Context(), req.Method, r.base+req.URL.RequestURI(), req.Body)
@@ -87,17 +97,38 @@ func (r reply) read(t testing.TB, into any) {
 // passing are the statuses of a moment. All requests of the cases bear repeating.
 var passing = map[int]bool{http.StatusTooManyRequests: true, http.StatusBadGateway: true, http.StatusServiceUnavailable: true, http.StatusGatewayTimeout: true}
 
-// ask sends a request, again where it was refused for a moment.
-func ask(t testing.TB, to Target, r request) (answer reply) {
+// refused says why an answer is one of a moment. API Gateway says of a throttled
+// function that there was an internal error, in these words.
+func (r reply) refused() error {
+	if passing[r.status] || r.status == http.StatusInternalServerError && strings.TrimSpace(r.body) == `{"message":"Internal Server Error"}` {
+		return fmt.Errorf("status %d: %.300s", r.status, r.body)
+	}
+	return nil
+}
+
+// ask sends a request, again where it was refused for a moment, half a minute at
+// most.
+func ask(t testing.TB, to Target, r request) reply {
 	t.Helper()
-	Eventually(t, r.method+" "+r.path, func(ctx context.Context) error {
-		var err error
-		if answer, err = once(ctx, to, r); err == nil && passing[answer.status] {
-			err = fmt.Errorf("status %d: %.300s", answer.status, answer.body)
-		}
-		return err
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answer, err := patient(ctx, to, r)
+	if err != nil {
+		t.Fatalf("%s %s: not within %s: %v", r.method, r.path, patience, err)
+	}
 	return answer
+}
+
+// patient is ask until ctx ends.
+func patient(ctx context.Context, to Target, r request) (answer reply, err error) {
+	err = again(ctx, func(ctx context.Context) error {
+		var err error
+		if answer, err = once(ctx, to, r); err != nil {
+			return err
+		}
+		return answer.refused()
+	})
+	return answer, err
 }
 
 func once(ctx context.Context, to Target, r request) (reply, error) {
@@ -129,14 +160,25 @@ func Eventually(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	if err := again(ctx, try); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, patience, err)
+	}
+}
+
+// again tries until there is no error or ctx ends, which is no reason to forget the
+// error before.
+func again(ctx context.Context, try func(context.Context) error) (last error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := try(ctx)
 		if err == nil {
-			return
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, patience, err)
+			return last
 		case <-time.After(pause):
 		}
 	}

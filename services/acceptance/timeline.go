@@ -11,6 +11,8 @@ import (
 
 // Timeline runs the cases of the timeline API, whose posts come by the mobile API.
 func Timeline(t *testing.T, api, mobile Target) {
+	reach(t, api, knownTimeline)
+	reach(t, mobile, knownMobile)
 	for name, test := range map[string]func(run, Target, Target){
 		"posts arrive": postsArrive, "only one's own": onlyOnesOwn,
 	} {

@@ -12,6 +12,7 @@ import (
 
 // Users runs the cases of the users API.
 func Users(t *testing.T, api Target) {
+	reach(t, api, knownUsers)
 	for name, test := range map[string]func(run, Target){
 		"life of a user": lifeOfAUser, "versions": versions, "credentials": credentials, "finding": finding, "refusals": refusals,
 	} {
