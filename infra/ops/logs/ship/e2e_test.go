@@ -38,7 +38,8 @@ import (
 const (
 	streamARN = "arn:aws:kinesis:us-east-1:000000000000:stream/logs"
 	roleARN   = "arn:aws:iam::000000000000:role/logs"
-	ownGroup  = "/aws/lambda/log-shipper"
+	shipper   = "banyan-log-shipper" // as the Terraform module names it
+	ownGroup  = "/aws/lambda/" + shipper
 )
 
 // account is a sandbox in which the real functions run.
@@ -155,7 +156,7 @@ func (a *account) deploy() {
 		a.t.Fatal(err)
 	}
 	_, err = a.lambda.CreateFunction(a.t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: aws.String("log-shipper"), Role: aws.String(roleARN), Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
+		FunctionName: aws.String(shipper), Role: aws.String(roleARN), Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
 		Timeout: aws.Int32(15), MemorySize: aws.Int32(512), Code: &lambdatypes.FunctionCode{ZipFile: archive.Bytes()},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
 			"OPENSEARCH_URL": a.server.URL, "LOG_DEAD_LETTER_URL": a.dead, "LOG_BULK_DOCUMENTS": "25",
@@ -163,7 +164,7 @@ func (a *account) deploy() {
 	})
 	if err == nil {
 		_, err = a.lambda.CreateEventSourceMapping(a.t.Context(), &lambda.CreateEventSourceMappingInput{
-			EventSourceArn: aws.String(streamARN), FunctionName: aws.String("log-shipper"), StartingPosition: lambdatypes.EventSourcePositionTrimHorizon,
+			EventSourceArn: aws.String(streamARN), FunctionName: aws.String(shipper), StartingPosition: lambdatypes.EventSourcePositionTrimHorizon,
 			BatchSize: aws.Int32(20), ParallelizationFactor: aws.Int32(2), BisectBatchOnFunctionError: aws.Bool(true),
 			FunctionResponseTypes: []lambdatypes.FunctionResponseType{lambdatypes.FunctionResponseTypeReportBatchItemFailures},
 		})
@@ -214,7 +215,8 @@ func (a *account) write(ctx context.Context, group, stream string, lines ...stri
 	return err
 }
 
-const poison = "never to be taken"
+// poison has a character that SQS does not take.
+const poison = "never to be taken\uffff"
 
 func refusePoison(source map[string]any) (int, string) {
 	if text, _ := source["message"].(string); strings.HasPrefix(text, poison) {
@@ -360,6 +362,9 @@ func (a *account) accounted() {
 			continue
 		}
 		reports++
+		if m["Function"] != shipper {
+			a.t.Errorf("counted under another name: %s", text)
+		}
 		sum := 0.0
 		for _, name := range []string{"LogCreated", "LogDoubled", "LogRefused", "LogDropped", "LogPending"} {
 			sum += m[name].(float64)

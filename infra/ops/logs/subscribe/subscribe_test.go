@@ -287,7 +287,7 @@ func TestHandler(t *testing.T) {
 	a := newAccount(t, "logs.PutSubscriptionFilter throttle=1", 1)
 	a.create("/g/new", "/g/other")
 	var out bytes.Buffer
-	handle := subscribe.Handler(a.subscriber(), slog.New(slog.DiscardHandler), emf.New(&out, "N"))
+	handle := subscribe.Handler(a.subscriber(func(c *subscribe.Config) { c.Function = "own" }), slog.New(slog.DiscardHandler), emf.New(&out, "N"))
 	event := func(detail string) json.RawMessage {
 		return json.RawMessage(`{"source":"aws.logs","detail-type":"AWS API Call via CloudTrail","detail":{"eventName":"CreateLogGroup",` + detail + `}}`)
 	}
@@ -316,7 +316,7 @@ func TestHandler(t *testing.T) {
 	if _, err := handle(t.Context(), json.RawMessage(`{}`)); err != nil || a.filters("/g/other") == nil {
 		t.Errorf("any other event is a back-fill: %v", err)
 	}
-	if !strings.Contains(out.String(), `"LogGroupsSubscribed":1`) {
+	if !strings.Contains(out.String(), `"LogGroupsSubscribed":1`) || !strings.Contains(out.String(), `"Function":"own"`) {
 		t.Errorf("metrics %s", &out)
 	}
 }
@@ -347,9 +347,9 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestParseConfig(t *testing.T) {
-	env := map[string]string{"LOG_STREAM_ARN": streamARN, "LOG_ROLE_ARN": roleARN, "LOG_EXCLUDE": " /a/*, /b ", "LOG_RETENTION_DAYS": "0"}
+	env := map[string]string{"LOG_STREAM_ARN": streamARN, "LOG_ROLE_ARN": roleARN, "LOG_EXCLUDE": " /a/*, /b ", "LOG_RETENTION_DAYS": "0", "AWS_LAMBDA_FUNCTION_NAME": "own"}
 	c, err := subscribe.ParseConfig(func(name string) string { return env[name] })
-	if err != nil || c.RetentionDays != 0 || !slices.Equal(c.Exclude, []string{"/a/*", "/b"}) {
+	if err != nil || c.RetentionDays != 0 || c.Function != "own" || !slices.Equal(c.Exclude, []string{"/a/*", "/b"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := subscribe.ParseConfig(func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), "LOG_STREAM_ARN") || !strings.Contains(err.Error(), "LOG_ROLE_ARN") {
