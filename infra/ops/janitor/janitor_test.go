@@ -55,7 +55,7 @@ func TestSweep(t *testing.T) {
 func TestMappedVersionStays(t *testing.T) {
 	w := newWorld(t, "AWS_ENDPOINT_URL_KINESIS="+stream(t, "events"))
 	w.function("consumer", 4)
-	w.function("consumer-2", 4)
+	w.function("consume", 4)
 	_, err := w.client.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
 		FunctionName: aws.String("consumer:2"), Enabled: aws.Bool(false), StartingPosition: types.EventSourcePositionLatest,
 		EventSourceArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/events"),
@@ -63,7 +63,7 @@ func TestMappedVersionStays(t *testing.T) {
 	w.must(err)
 	w.janitor(janitor.Config{Keep: 1}).Sweep(t.Context(), false)
 	same(t, "versions", w.versions("consumer"), []int{2, 4})
-	same(t, "versions of another", w.versions("consumer-2"), []int{4})
+	same(t, "versions of another", w.versions("consume"), []int{4})
 }
 
 func TestYoungVersionsStay(t *testing.T) {
@@ -266,34 +266,28 @@ func TestDeadline(t *testing.T) {
 	same(t, "versions", w.versions("api"), []int{8})
 }
 
-// TestColdStartsStarveNobody: a new execution environment each time that comes no
-// further than a few functions reaches all of them.
+// TestColdStartsStarveNobody: a new execution environment each time, that comes no
+// further than a few functions, reaches all of them.
 func TestColdStartsStarveNobody(t *testing.T) {
 	r := seed(t)
 	w := newWorld(t)
-	for i := range 8 {
-		w.function(fmt.Sprintf("f%d", i), 2)
+	const functions = 12
+	for i := range functions {
+		w.function(fmt.Sprintf("f%02d", i), 2)
 	}
-	sweeps := 0
-	for ; sweeps < 200; sweeps++ {
-		deletions := 0
-		w.inject(func(operation, _ string) fault.Fault {
-			if operation == "DeleteFunction" {
-				deletions++
-				if deletions > 1 {
-					return fault.Fault{Kind: fault.Throttle}
-				}
+	deleted, sweeps := 0, 0
+	for ; deleted < functions && sweeps < 400; sweeps++ {
+		requests := 0
+		w.inject(func(string, string) fault.Fault {
+			if requests++; requests > 9 {
+				return fault.Fault{Kind: fault.Throttle}
 			}
 			return fault.Fault{}
 		})
-		j := w.janitor(janitor.Config{Keep: 1, Intn: r.IntN})
-		if j.Sweep(t.Context(), false).Stopped == janitor.Done {
-			break
-		}
+		deleted += w.janitor(janitor.Config{Keep: 1, Intn: r.IntN}).Sweep(t.Context(), false).Versions
 	}
-	w.inject(nil)
-	for i := range 8 {
-		same(t, "versions", w.versions(fmt.Sprintf("f%d", i)), []int{2})
+	if deleted != functions {
+		t.Errorf("%d of %d functions were reached in %d sweeps", deleted, functions, sweeps)
 	}
 }
 
@@ -382,6 +376,9 @@ func TestHandler(t *testing.T) {
 		if _, err := h(t.Context(), json.RawMessage(event)); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %s, %v", event, &out, err)
 		}
+	}
+	if r := w.janitor(janitor.Config{Keep: 1, DryRun: true}).Sweep(t.Context(), false); !r.DryRun || r.Versions != 2 || w.count("DeleteFunction") != 0 {
+		t.Errorf("a dry run by the settings: %+v", r)
 	}
 	var out bytes.Buffer
 	h := janitor.Handler(w.janitor(janitor.Config{Keep: 1}), slog.New(slog.DiscardHandler), emf.New(&out, "Banyan/Operations"))
