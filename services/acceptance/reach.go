@@ -63,11 +63,8 @@ func (k known) at(ctx context.Context, to Target) error {
 // checkURL refuses what cannot be the address of an API.
 func checkURL(base string) error {
 	u, err := url.Parse(base)
-	if err != nil {
-		return fmt.Errorf("%q is no URL: %w", base, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%q is no address of an API: write it as https://host or https://host/stage", base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%q is no address of an API: write https://host or https://host/stage into the variable", base)
 	}
 	return nil
 }
