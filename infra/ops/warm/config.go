@@ -42,7 +42,7 @@ func (c Config) Validate() error {
 		return errors.New("warm: no function is named: WARM_FUNCTIONS wants name:alias=number, separated by commas")
 	}
 	if c.Hold < 0 || c.Hold > MaxHold {
-		return fmt.Errorf("warm: Hold is %s: it must not be negative nor more than %s", c.Hold, MaxHold)
+		return fmt.Errorf("warm: Hold is %s: it must not be negative nor more than %s (WARM_HOLD)", c.Hold, MaxHold)
 	}
 	if c.Timeout < 0 {
 		return errors.New("warm: Timeout must not be negative")

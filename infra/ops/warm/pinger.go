@@ -60,6 +60,8 @@ type Report struct {
 	Busy   int   `json:"busy,omitempty"`
 	Failed int   `json:"failed,omitempty"`
 	Err    error `json:"-"`
+	// Reason is Err for whoever invokes keep-warm by hand.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Ping pings all functions at once, and returns a report of each in their order.
@@ -85,10 +87,14 @@ func (p *Pinger) target(ctx context.Context, t Target) Report {
 	for hold := p.cfg.Hold; n > 1 && seen.err == nil && hold <= 2*p.cfg.Hold && len(seen.environments)+seen.busy < n; hold *= 2 {
 		p.together(ctx, t.Function, n, min(hold, MaxHold), &seen)
 	}
-	return Report{
+	r := Report{
 		Function: t.Function, Wanted: n, Environments: len(seen.environments), Cold: seen.cold,
 		Busy: seen.busy, Failed: seen.failed, Err: seen.err,
 	}
+	if r.Err != nil {
+		r.Reason = r.Err.Error()
+	}
+	return r
 }
 
 // together sends n pings that overlap.
@@ -175,7 +181,7 @@ func (p *Pinger) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Co
 
 func (r Report) log(ctx context.Context, logger *slog.Logger) {
 	if r.Err != nil {
-		logger.ErrorContext(ctx, "a function was not kept warm", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "reason", r.Err.Error())
+		logger.ErrorContext(ctx, "a function was not kept warm", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "reason", r.Reason)
 		return
 	}
 	logger.DebugContext(ctx, "pinged", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "cold", r.Cold, "busy", r.Busy)

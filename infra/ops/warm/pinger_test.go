@@ -3,6 +3,7 @@ package warm_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -102,7 +103,7 @@ func TestBusyIsWarm(t *testing.T) {
 	}
 	var log, metrics bytes.Buffer
 	reports, err := p.Serve(slog.New(slog.NewJSONHandler(&log, nil)), emf.New(&metrics, "Banyan/Operations"))(t.Context())
-	if err != nil || len(reports) != 1 || reports[0].Failed != 1 {
+	if text, _ := json.Marshal(reports); err != nil || len(reports) != 1 || reports[0].Failed != 1 || !strings.Contains(string(text), `"reason":"ping users: `) {
 		t.Errorf("%+v, %v", reports, err)
 	}
 	if !strings.Contains(metrics.String(), `"Failures":1`) || !strings.Contains(metrics.String(), `"Warmed":"users"`) || !strings.Contains(log.String(), "not kept warm") {
