@@ -12,6 +12,10 @@
 //   - What a group got before it was subscribed is not shipped; it stays in
 //     CloudWatch Logs. A new group is subscribed when CloudTrail tells of it, as
 //     a rule within minutes, and by the back-fill at the latest.
+//   - Lines are shipped as they are: nothing here knows a password or a token from
+//     other text, and what a function logs of them is in the indexes, and in the
+//     dead letters, too. A data protection policy of the log group masks them before
+//     they get here; not to log them is better.
 //   - A retention makes CloudWatch delete what is older. It is set only where a
 //     group would keep everything for ever. Name those that shall in
 //     LOG_RETENTION_EXCLUDE before the first run.
@@ -141,7 +145,7 @@
 // For aoss: aoss:APIAccessAll on the collection and a data access policy.
 //
 // Metrics of the shipper, in the namespace Banyan/Operations with the dimension
-// Function: LogRecords, LogEvents, LogCreated, LogDoubled, LogRefused, LogDropped,
+// Function, which is its name as it is deployed: LogRecords, LogEvents, LogCreated, LogDoubled, LogRefused, LogDropped,
 // LogPending, LogUndecodable, LogControl, LogStripped, LogTruncated, LogGaps,
 // BulkRequests, BulkRetries and LogLag (ms). Of the subscriber: LogGroupsSeen,
 // LogGroupsSubscribed, LogGroupsFull, RetentionsSet, Throttled, Failures and

@@ -207,6 +207,24 @@ func TestAnswersWithGaps(t *testing.T) {
 	}
 }
 
+// What could not be deleted through no fault of ours is deleted by the next
+// attempt.
+func TestDeletingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, attempts := &answers{messages: []string{"m"}}, 0
+		a.by = map[string]func([]byte) string{"DeleteMessageBatch": func([]byte) string {
+			if attempts++; attempts < 3 {
+				return `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`
+			}
+			return `{"Successful":[{"Id":"0"}]}`
+		}}
+		log := a.turn(t, `{"queue":"https://sqs.us-east-1.amazonaws.com/123456789012/mail","handler":"send"}`)
+		if attempts != 3 || log != "" {
+			t.Errorf("%d attempts: %s", attempts, log)
+		}
+	})
+}
+
 // Regions are found in every form of a queue's URL.
 func TestAlarmFindsTheQueueOfItsRegion(t *testing.T) {
 	for url, found := range map[string]bool{

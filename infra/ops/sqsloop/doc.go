@@ -12,7 +12,9 @@
 // handler of a mapping, so a loop's function moves there without a change.
 //
 // What is left for a loop:
-//   - a queue in another region, which a mapping does not read;
+//   - a queue in another region, which a mapping does not read: requests go to the
+//     region in the queue's URL. Its alarms and their topics have to be there too,
+//     and SNS notifies functions of other regions;
 //   - exactly one consumer, or a number that somebody decides: the maximum
 //     concurrency of a mapping is 2 at least;
 //   - something else that has to be polled and has no mapping: give [Loop] an SQS
@@ -23,6 +25,10 @@
 //   - A loop that dies is replaced by the restart function, not sooner than after
 //     Queue.StaleAfter (one minute), and one interval of its schedule later at most.
 //     Only messages of the last poll wait longer: until their visibility ends.
+//   - A poll that hangs is given up 10 s after its wait.
+//   - Only a change from ALARM to OK takes a loop back. An alarm that ends any other
+//     way (it is deleted, or has no data and is OK then) leaves its loop until the
+//     alarm was on and over once more.
 //   - Clocks of functions are taken to differ by less than half of StaleAfter.
 //   - A handler that runs on past its context's end is killed by Lambda, and its
 //     messages come again.

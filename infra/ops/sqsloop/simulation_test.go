@@ -335,8 +335,12 @@ func (s *simulation) handle(ctx context.Context, batch events.SQSEvent) (events.
 	return out, nil
 }
 
-// onRequest: nobody polls with a token that is another's.
+// onRequest: nobody polls with a token that is another's, or decides by what the
+// table was like some time ago.
 func (s *simulation) onRequest(r *request) {
+	if r.operation == "Query" && !strings.Contains(string(r.body), `"ConsistentRead":true`) {
+		s.fail("%s reads what may be old", r.actor.name)
+	}
 	if r.operation != "ReceiveMessage" {
 		return
 	}
