@@ -19,7 +19,8 @@ import (
 
 // Config says what is around a handler.
 type Config struct {
-	// Service is the value of the metrics' dimension. Required with Metrics.
+	// Service is the value of the metrics' dimension, best the function's name,
+	// which tells stages apart. Required with Metrics.
 	Service string
 	// Metrics gets a line a request; nil: none is written.
 	Metrics *emf.Writer

@@ -8,7 +8,7 @@
 //
 // It wants 256 MB, a timeout of 10 s, well below the 30 s of the API's integration,
 // and payload_format_version "2.0". Metrics are those of package lambdahttp, with
-// the Service timeline.
+// the function's name as the Service.
 //
 // IAM, besides the function's own log group and what package config asks for a
 // reference:
@@ -17,6 +17,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -48,7 +49,7 @@ func main() {
 			return nil, err
 		}
 		return lambdahttp.New(api, lambdahttp.Config{
-			Service: "timeline", Metrics: emf.New(os.Stdout, lambdahttp.Namespace), Logger: p.Logger,
+			Service: cmp.Or(p.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "timeline-api"), Metrics: emf.New(os.Stdout, lambdahttp.Namespace), Logger: p.Logger,
 		})
 	})
 }

@@ -107,7 +107,7 @@ func TestKeptWarm(t *testing.T) {
 	if again := w.log.count("Init Duration"); started != n || again != n {
 		t.Errorf("%d environments were started by the pings and %d in all", started, again)
 	}
-	if c := w.log.count(`"Service":"timeline"`); c != n {
+	if c := w.log.count(`"Service":"timeline-api"`); c != n {
 		t.Errorf("%d requests were counted", c)
 	}
 }
