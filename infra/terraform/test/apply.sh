@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Applies the example to moto with the real functions' packages, asks for what was
 # made, plans again, which must find nothing to do, destroys it, and asks for what
-# is left. Run by run.sh, with OpenTofu as $TOFU, moto at
+# is left. Besides, mistakes have to be refused (refusals), and modules planned that
+# are given what others are about to make (together). Run by run.sh, with OpenTofu as $TOFU, moto at
 # $BANYAN_CONFORMANCE_LAMBDA, and a copy in $BANYAN_TERRAFORM_WORK.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -52,6 +53,19 @@ tofu() {
 	echo "tofu $verb: $SECONDS s"
 }
 
+# beside runs a command of OpenTofu in a folder of test.
+beside() {
+	local folder=$1
+	shift
+	cd "$work/test/$folder"
+	if ! { "$TOFU" init -input=false -no-color && "$TOFU" "$@" -no-color; } >"$work/$folder.log" 2>&1; then
+		tail -n 150 "$work/$folder.log"
+		echo "tofu $* failed in $folder"
+		return 1
+	fi
+	echo "tofu $1 of $folder: $SECONDS s"
+}
+
 # check runs tests; it prints what they say is skipped, and why they fail.
 check() { (cd "$root" && "$go" test -count=1 -v -run "$1" ./infra/terraform/test | grep -vE '^(=== |--- PASS|PASS)'); }
 
@@ -73,11 +87,14 @@ wait_until_stable = false # moto starts no tasks
 queue_handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:work:live"
 opensearch        = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
 VARS
+(beside together plan -input=false && beside refusals test) &
+beside=$!
 tofu init
 tofu apply -auto-approve -parallelism=40
 check '^TestPeerMade'
 tofu plan -out=plan.bin
 (cd "$example" && "$TOFU" show -json plan.bin) >"$work/plan.json"
 check '^TestPeerPlan'
+wait "$beside"
 tofu destroy -auto-approve -parallelism=40
 check '^TestPeerGone'

@@ -38,8 +38,9 @@ check() {
 begin() {
 	local name=$1
 	shift
-	mkdir "$work/$name"
+	mkdir -p "$work/$name/test"
 	cp -r infra/terraform/modules infra/terraform/examples "$work/$name"
+	cp -r "$here/refusals" "$here/together" "$work/$name/test"
 	BANYAN_TERRAFORM_WORK=$work/$name check "$name" "$@"
 }
 

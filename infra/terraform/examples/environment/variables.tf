@@ -2,6 +2,11 @@ variable "name" {
   description = "Name of the environment; all names begin with it."
   type        = string
   default     = "banyan-example"
+
+  validation {
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,20}[a-z0-9])?$", var.name))
+    error_message = "name is 1 to 22 lowercase letters, digits and hyphens, and begins with a letter: balancers' names have room for no more."
+  }
 }
 
 variable "region" {
@@ -11,8 +16,13 @@ variable "region" {
 }
 
 variable "functions" {
-  description = "Folder with the functions' packages, as <function>.zip."
+  description = "Folder with the functions' packages for arm64, as <function>.zip."
   type        = string
+
+  validation {
+    condition     = fileexists("${var.functions}/profile.zip")
+    error_message = "There is no profile.zip in ${var.functions}: build the packages by make functions, which puts them into bin/dist/arm64."
+  }
 }
 
 variable "image_registry" {
@@ -28,11 +38,21 @@ variable "image_tag" {
 variable "certificate_arn" {
   description = "Certificate of the name that mobile clients call."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:acm:[^:]+:[0-9]+:certificate/", var.certificate_arn))
+    error_message = "certificate_arn is the ARN of a certificate of ACM in the region: arn:aws:acm:REGION:ACCOUNT:certificate/ID."
+  }
 }
 
 variable "monolith_url" {
-  description = "Where the monolith answers."
+  description = "Where the monolith answers, from inside of the network."
   type        = string
+
+  validation {
+    condition     = can(regex("^https?://[^/]+", var.monolith_url))
+    error_message = "monolith_url begins with http:// or https://."
+  }
 }
 
 variable "vpc_id" {

@@ -1,6 +1,11 @@
 variable "name" {
-  description = "Name of the load balancer, at most 28 characters."
+  description = "Name of the load balancer, at most 32 characters."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?$", var.name)) && !startswith(var.name, "internal-")
+    error_message = "name is 1 to 32 letters, digits and hyphens, does not begin with internal-, and has no hyphen at an end."
+  }
 }
 
 variable "internal" {
@@ -15,6 +20,11 @@ variable "network" {
     vpc_id     = string
     subnet_ids = list(string)
   })
+
+  validation {
+    condition     = length(var.network.subnet_ids) >= 2
+    error_message = "network has at least two subnets, in different zones: a load balancer wants them."
+  }
 }
 
 variable "certificate_arn" {

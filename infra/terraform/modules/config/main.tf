@@ -119,7 +119,7 @@ resource "aws_secretsmanager_secret" "mongodb" {
 resource "aws_secretsmanager_secret_rotation" "mongodb" {
   #checkov:skip=CKV_AWS_304:It is 30 days unless said otherwise, which the policy cannot see.
 
-  count = try(var.mongodb.rotation, null) == null ? 0 : 1
+  count = var.mongodb == null ? 0 : var.mongodb.rotation == null ? 0 : 1
 
   secret_id           = aws_secretsmanager_secret.mongodb[0].id
   rotation_lambda_arn = var.mongodb.rotation.function_arn
@@ -133,7 +133,7 @@ resource "aws_secretsmanager_secret_rotation" "mongodb" {
 }
 
 resource "aws_lambda_permission" "rotation" {
-  count = try(var.mongodb.rotation, null) == null ? 0 : 1
+  count = var.mongodb == null ? 0 : var.mongodb.rotation == null ? 0 : 1
 
   statement_id  = "SecretsManager"
   action        = "lambda:InvokeFunction"

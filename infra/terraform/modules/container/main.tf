@@ -73,6 +73,13 @@ resource "aws_ecs_task_definition" "this" {
       name = "file"
     }
   }
+
+  lifecycle {
+    precondition {
+      condition     = length(setintersection(keys(var.environment), keys(var.secrets))) == 0
+      error_message = "Both in environment and in secrets, of which ECS wants one: ${join(", ", setintersection(keys(var.environment), keys(var.secrets)))}."
+    }
+  }
 }
 
 resource "aws_ecs_service" "this" {

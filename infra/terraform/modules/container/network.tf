@@ -75,13 +75,13 @@ resource "aws_lb_target_group" "this" {
 
   stickiness {
     type            = "lb_cookie"
-    enabled         = var.listener.sticky
+    enabled         = var.listener == null ? false : var.listener.sticky
     cookie_duration = 86400
   }
 }
 
 resource "aws_lb_listener_rule" "this" {
-  count = var.port == null ? 0 : 1
+  count = var.port == null || var.listener == null ? 0 : 1
 
   listener_arn = var.listener.arn
   priority     = var.listener.priority

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = length(var.name) <= 28
-    error_message = "name has at most 28 characters: target groups allow 32."
+    condition     = can(regex("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,26}[a-zA-Z0-9])?$", var.name))
+    error_message = "name is 1 to 28 letters, digits and hyphens, and no hyphen at an end: target groups allow no more."
   }
 }
 
@@ -45,6 +45,11 @@ variable "size" {
   description = "CPU units (1024 are one) and memory in MiB of a task, in a pair that Fargate knows."
   type        = object({ cpu = optional(number, 512), memory = optional(number, 1024) })
   default     = {}
+
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.size.cpu) && var.size.memory >= 2 * var.size.cpu && var.size.memory <= 8 * var.size.cpu
+    error_message = "size has a cpu of 256, 512, 1024, 2048, 4096, 8192 or 16384, and a memory of 2 to 8 times that: Fargate knows no other pairs."
+  }
 }
 
 variable "environment" {
@@ -77,12 +82,12 @@ variable "statements" {
 
   validation {
     condition     = alltrue([for s in var.statements : alltrue([for action in s.actions : !strcontains(action, "*")])])
-    error_message = "No action may have a wildcard: write out what is needed."
+    error_message = "No action may have a wildcard, as in ${join(", ", [for action in flatten(var.statements[*].actions) : action if strcontains(action, "*")])}: write out what is needed."
   }
 
   validation {
     condition     = alltrue([for s in var.statements : s.because != null || !contains(s.resources, "*")])
-    error_message = "A statement on every resource needs a because."
+    error_message = "A statement on every resource needs a because, as ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} does: say there why AWS knows no narrower one, or name the resources."
   }
 }
 
@@ -121,6 +126,11 @@ variable "listener" {
     sticky            = optional(bool, false)
   })
   default = null
+
+  validation {
+    condition     = var.listener == null ? true : length(var.listener.paths) + length(var.listener.hosts) > 0
+    error_message = "listener has paths or hosts: a rule of a balancer wants a condition. Everything is paths = [\"/*\"]."
+  }
 }
 
 variable "egress" {
@@ -143,12 +153,22 @@ variable "tasks" {
     })), {})
   })
   default = {}
+
+  validation {
+    condition     = alltrue([for bounds in concat([var.tasks], values(var.tasks.peaks)) : bounds.min <= bounds.max])
+    error_message = "tasks' min is at most their max, and so is that of each peak."
+  }
 }
 
 variable "stop_timeout_seconds" {
   description = "How long a task may take to leave after SIGTERM: 2 to 120 s."
   type        = number
   default     = 60
+
+  validation {
+    condition     = var.stop_timeout_seconds >= 2 && var.stop_timeout_seconds <= 120
+    error_message = "stop_timeout_seconds is 2 to 120."
+  }
 }
 
 variable "file" {

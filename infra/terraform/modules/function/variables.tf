@@ -19,7 +19,7 @@ variable "package" {
 
   validation {
     condition     = (var.package.zip != null) != (var.package.s3_bucket != null && var.package.s3_key != null)
-    error_message = "package has a zip, or s3_bucket and s3_key."
+    error_message = "package has a zip, or s3_bucket and s3_key, and not both."
   }
 }
 
@@ -73,6 +73,16 @@ variable "provisioned_concurrency" {
     })), {})
   })
   default = null
+
+  validation {
+    condition     = var.provisioned_concurrency == null ? true : alltrue([for bounds in concat([var.provisioned_concurrency], values(var.provisioned_concurrency.peaks)) : bounds.min >= 0 && bounds.min <= bounds.max])
+    error_message = "provisioned_concurrency's min is 0 to max, and so is that of each peak."
+  }
+
+  validation {
+    condition     = var.provisioned_concurrency == null ? true : var.provisioned_concurrency.utilization >= 0.1 && var.provisioned_concurrency.utilization <= 0.9
+    error_message = "provisioned_concurrency's utilization is 0.1 to 0.9."
+  }
 }
 
 variable "statements" {
@@ -93,12 +103,12 @@ variable "statements" {
 
   validation {
     condition     = alltrue([for s in var.statements : alltrue([for action in s.actions : !strcontains(action, "*")])])
-    error_message = "No action may have a wildcard: write out what is needed."
+    error_message = "No action may have a wildcard, as in ${join(", ", [for action in flatten(var.statements[*].actions) : action if strcontains(action, "*")])}: write out what is needed."
   }
 
   validation {
     condition     = alltrue([for s in var.statements : s.because != null || !contains(s.resources, "*")])
-    error_message = "A statement on every resource needs a because."
+    error_message = "A statement on every resource needs a because, as ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} does: say there why AWS knows no narrower one, or name the resources."
   }
 }
 

@@ -22,10 +22,20 @@ variable "function" {
 variable "targets" {
   description = "What is kept warm, by a name of yours: the alias' ARN, and how many environments. Only functions that know pings: see package warm."
   type        = map(object({ alias_arn = string, environments = optional(number, 1) }))
+
+  validation {
+    condition     = length(var.targets) > 0 && alltrue([for target in values(var.targets) : target.environments >= 1])
+    error_message = "targets has at least one function, with at least one environment of each."
+  }
 }
 
 variable "hold" {
   description = "How long a ping holds its environment, as a duration."
   type        = string
   default     = "200ms"
+
+  validation {
+    condition     = can(regex("^[0-9.]+(ms|s)$", var.hold))
+    error_message = "hold is a duration such as 200ms, at most 2s."
+  }
 }

@@ -35,13 +35,18 @@ variable "opensearch" {
     index        = optional(string, "logs")
     put_template = optional(bool, true)
   })
+
+  validation {
+    condition     = startswith(var.opensearch.url, "https://") && can(regex("^arn:[^:]+:es:[^:]*:[0-9]*:domain/[^/]+$", var.opensearch.arn))
+    error_message = "opensearch has the https:// URL of the domain's endpoint, and the domain's ARN: arn:aws:es:REGION:ACCOUNT:domain/NAME."
+  }
 }
 
 variable "stream" {
   description = "Shards and retention of the stream for logs. With autoscaled, name it in module stream-autoscaler."
   type = object({
     mode            = optional(string, "ON_DEMAND")
-    shards          = optional(number, 1)
+    shards          = optional(number)
     retention_hours = optional(number, 24)
     autoscaled      = optional(bool, false)
   })

@@ -26,6 +26,11 @@ variable "outbox" {
     stream_arn  = string
     kms_key_arn = optional(string)
   })
+
+  validation {
+    condition     = var.outbox.stream_arn != null
+    error_message = "The outbox has no stream of changes, which wakes the relay: give its table a stream_view_type, such as KEYS_ONLY."
+  }
 }
 
 variable "stream" {

@@ -1,11 +1,6 @@
 variable "name" {
   description = "Name of the service, at most 28 characters."
   type        = string
-
-  validation {
-    condition     = length(var.name) <= 28
-    error_message = "name has at most 28 characters: target groups allow 32."
-  }
 }
 
 variable "cluster" {

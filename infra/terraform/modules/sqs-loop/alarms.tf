@@ -66,4 +66,11 @@ resource "aws_cloudwatch_metric_alarm" "recursion" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.function.alarm_topic_arns
   ok_actions          = var.function.alarm_topic_arns
+
+  lifecycle {
+    precondition {
+      condition     = var.reserved_concurrency >= sum(values(var.queues)[*].max)
+      error_message = "reserved_concurrency is ${var.reserved_concurrency}, and the queues may have ${sum(values(var.queues)[*].max)} loops: give it at least that, and a few more for turns that overlap."
+    }
+  }
 }

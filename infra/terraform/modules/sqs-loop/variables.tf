@@ -41,6 +41,21 @@ variable "queues" {
     steps              = optional(list(number), [1000, 5000, 20000])
     oldest_seconds     = optional(number, 900)
   }))
+
+  validation {
+    condition     = length(var.queues) > 0 && alltrue([for queue in values(var.queues) : queue.min >= 0 && queue.max >= 1 && queue.min <= queue.max])
+    error_message = "queues has at least one queue, each with a max of 1 or more, and a min of 0 to that."
+  }
+
+  validation {
+    condition     = alltrue([for queue in values(var.queues) : !endswith(queue.arn, ".fifo")])
+    error_message = "Loops do not poll FIFO queues: use an event source mapping."
+  }
+
+  validation {
+    condition     = alltrue([for queue in values(var.queues) : can(regex("^arn:[^:]+:lambda:[^:]+:[0-9]+:function:[^:]+:[^:]+$", queue.handler_arn))])
+    error_message = "handler_arn is the ARN of a function's alias: arn:aws:lambda:REGION:ACCOUNT:function:NAME:ALIAS."
+  }
 }
 
 variable "reserved_concurrency" {

@@ -27,6 +27,11 @@ variable "streams" {
     min  = number
     max  = number
   }))
+
+  validation {
+    condition     = length(var.streams) > 0 && alltrue([for stream in values(var.streams) : stream.min >= 1 && stream.min <= stream.max])
+    error_message = "streams has at least one stream, each with a min of 1 to its max."
+  }
 }
 
 variable "topic_arns" {

@@ -2,7 +2,7 @@
 
 resource "aws_kinesis_stream" "this" {
   name                      = var.name
-  shard_count               = var.mode == "PROVISIONED" ? var.shards : null
+  shard_count               = var.mode == "PROVISIONED" ? coalesce(var.shards, 1) : null
   retention_period          = var.retention_hours
   encryption_type           = "KMS"
   kms_key_id                = coalesce(var.kms_key_arn, "alias/aws/kinesis")
@@ -16,6 +16,11 @@ resource "aws_kinesis_stream" "this" {
 
   lifecycle {
     ignore_changes = [shard_count] # whoever scales it decides
+
+    precondition {
+      condition     = var.mode == "PROVISIONED" || var.shards == null
+      error_message = "Kinesis decides on the shards of an ON_DEMAND stream: leave shards out, or say mode = \"PROVISIONED\"."
+    }
   }
 }
 

@@ -15,9 +15,9 @@ variable "mode" {
 }
 
 variable "shards" {
-  description = "Shards of a PROVISIONED stream when it is made: 1 MiB/s or 1,000 records/s each. Later changes are the autoscaler's, or yours by UpdateShardCount, and are not put back."
+  description = "Shards of a PROVISIONED stream when it is made: 1 MiB/s or 1,000 records/s each. Later changes are the autoscaler's, or yours by UpdateShardCount, and are not put back. null is 1 of a PROVISIONED stream, and what Kinesis decides of one that is ON_DEMAND."
   type        = number
-  default     = 1
+  default     = null
 }
 
 variable "retention_hours" {

@@ -71,6 +71,11 @@ resource "aws_dynamodb_table" "this" {
     ignore_changes = [read_capacity, write_capacity] # application autoscaling decides
 
     precondition {
+      condition     = var.provisioned == null || (var.on_demand_limits.read == -1 && var.on_demand_limits.write == -1)
+      error_message = "on_demand_limits bound an on-demand table: a provisioned one has the max of its read and write."
+    }
+
+    precondition {
       condition     = alltrue([for types in values(local.attributes) : length(distinct(types)) == 1])
       error_message = "An attribute is used as two types in the keys of ${var.name}."
     }

@@ -77,6 +77,21 @@ variable "provisioned" {
     })), {})
   })
   default = null
+
+  validation {
+    condition     = var.provisioned == null ? true : alltrue([for bounds in [var.provisioned.read, var.provisioned.write] : bounds.min >= 1 && bounds.min <= bounds.max])
+    error_message = "provisioned's read and write have a min of 1 to their max."
+  }
+
+  validation {
+    condition     = var.provisioned == null ? true : var.provisioned.utilization >= 20 && var.provisioned.utilization <= 90
+    error_message = "provisioned's utilization is 20 to 90 percent."
+  }
+
+  validation {
+    condition     = var.provisioned == null ? true : alltrue([for peak in values(var.provisioned.peaks) : anytrue([for bound in [peak.read_min, peak.read_max, peak.write_min, peak.write_max] : bound != null])])
+    error_message = "A peak moves a bound: give each of them read_min, read_max, write_min or write_max."
+  }
 }
 
 variable "alarm_topic_arns" {

@@ -1,0 +1,17 @@
+variables {
+  prefix = "/p"
+}
+
+run "prefix" {
+  command = plan
+
+  module {
+    source = "../../modules/config"
+  }
+
+  variables {
+    prefix = "p/"
+  }
+
+  expect_failures = [var.prefix]
+}

@@ -1,0 +1,106 @@
+variables {
+  name    = "c"
+  cluster = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/c", name = "c" }
+  network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"] }
+  image   = "banyan-users:v1"
+}
+
+run "name" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    name = "the-users-service-of-production"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "size" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    size = { cpu = 512, memory = 512 }
+  }
+
+  expect_failures = [var.size]
+}
+
+run "wildcard_in_an_action" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    statements = [{ sid = "All", actions = ["s3:Get*"], resources = ["arn:aws:s3:::b/*"] }]
+  }
+
+  expect_failures = [var.statements]
+}
+
+run "rule_without_a_condition" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    port     = 8080
+    listener = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/b/1/2", security_group_id = "sg-1", priority = 1 }
+  }
+
+  expect_failures = [var.listener]
+}
+
+run "port_without_a_listener" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    port = 8080
+  }
+
+  expect_failures = [aws_ecs_service.this]
+}
+
+run "secret_in_the_environment_too" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    environment = { KEY = "1" }
+    secrets     = { KEY = "arn:aws:ssm:us-east-1:123456789012:parameter/key" }
+  }
+
+  expect_failures = [aws_ecs_task_definition.this]
+}
+
+run "fewer_tasks_than_none" {
+  command = plan
+
+  module {
+    source = "../../modules/container"
+  }
+
+  variables {
+    tasks = { min = 4, max = 2 }
+  }
+
+  expect_failures = [var.tasks]
+}

@@ -1,0 +1,20 @@
+variables {
+  name       = "n"
+  packages   = { log-shipper = { zip = "z" }, log-subscriber = { zip = "z" } }
+  function   = {}
+  opensearch = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
+}
+
+run "plain_http" {
+  command = plan
+
+  module {
+    source = "../../modules/log-shipping"
+  }
+
+  variables {
+    opensearch = { url = "http://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
+  }
+
+  expect_failures = [var.opensearch]
+}

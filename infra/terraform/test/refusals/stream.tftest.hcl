@@ -1,0 +1,45 @@
+variables {
+  name = "s"
+}
+
+run "shards_on_demand" {
+  command = plan
+
+  module {
+    source = "../../modules/stream"
+  }
+
+  variables {
+    shards = 4
+  }
+
+  expect_failures = [aws_kinesis_stream.this]
+}
+
+run "mode" {
+  command = plan
+
+  module {
+    source = "../../modules/stream"
+  }
+
+  variables {
+    mode = "on-demand"
+  }
+
+  expect_failures = [var.mode]
+}
+
+run "retention" {
+  command = plan
+
+  module {
+    source = "../../modules/stream"
+  }
+
+  variables {
+    retention_hours = 12
+  }
+
+  expect_failures = [var.retention_hours]
+}

@@ -1,0 +1,98 @@
+# What a user makes in one apply: modules that are given what others make, of which
+# a plan knows nothing yet.
+
+terraform {
+  required_version = ">= 1.8"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.0"
+    }
+  }
+}
+
+resource "aws_sqs_queue" "this" {
+  for_each = toset(["given-up", "work", "buried"])
+
+  name = each.key
+}
+
+module "config" {
+  source = "../../modules/config"
+
+  prefix  = "/together"
+  mongodb = { rotation = { function_arn = module.rotation.alias_arn } }
+}
+
+module "rotation" {
+  source = "../../modules/function"
+
+  name         = "rotation"
+  package      = { s3_bucket = "packages", s3_key = "rotation.zip" }
+  asynchronous = { on_failure_arn = aws_sqs_queue.this["given-up"].arn }
+}
+
+module "stream" {
+  source = "../../modules/stream"
+
+  name        = "events"
+  kms_key_arn = module.config.kms_key_arn
+}
+
+module "table" {
+  source   = "../../modules/table"
+  for_each = toset(["model", "dead-letters", "outbox"])
+
+  name             = each.key
+  indexes          = { by_author = { hash_key = { name = "author" } } }
+  stream_view_type = "KEYS_ONLY"
+  kms_key_arn      = module.config.kms_key_arn
+}
+
+module "consumer" {
+  source = "../../modules/consumer"
+
+  name               = "consumer"
+  consumer           = "model"
+  package            = { s3_bucket = "packages", s3_key = "consumer.zip" }
+  stream_arn         = module.stream.arn
+  stream_kms_key_arn = module.config.kms_key_arn
+  tables             = { MODEL_TABLE = merge(module.table["model"], { indexes = ["by_author"] }) }
+  dead_letters       = module.table["dead-letters"]
+}
+
+module "relay" {
+  source = "../../modules/outbox-relay"
+
+  name         = "relay"
+  package      = { s3_bucket = "packages", s3_key = "outbox-relay.zip" }
+  outbox       = module.table["outbox"]
+  stream       = module.stream
+  dead_letters = module.table["dead-letters"]
+}
+
+module "api" {
+  source = "../../modules/http-api"
+
+  name        = "api"
+  package     = { s3_bucket = "packages", s3_key = "api.zip" }
+  kms_key_arn = module.config.kms_key_arn
+  statements  = concat(module.stream.publishing, module.config.reading["mongodb-uri"])
+}
+
+module "loop" {
+  source = "../../modules/sqs-loop"
+
+  packages = { for function in ["sqsloop", "sqsloop-restart", "sqsloop-scale-down", "sqsloop-scale-up"] :
+  function => { s3_bucket = "packages", s3_key = "${function}.zip" } }
+  function             = { kms_key_arn = module.config.kms_key_arn }
+  reserved_concurrency = 12
+
+  queues = { work = {
+    url          = aws_sqs_queue.this["work"].url
+    arn          = aws_sqs_queue.this["work"].arn
+    handler_arn  = module.rotation.alias_arn
+    dead_letters = { url = aws_sqs_queue.this["buried"].url, arn = aws_sqs_queue.this["buried"].arn, max_receives = 3 }
+  } }
+}
