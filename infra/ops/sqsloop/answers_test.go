@@ -2,6 +2,7 @@ package sqsloop_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" // as SQS has it
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
@@ -34,9 +36,10 @@ type answers struct {
 	by       map[string]func(body []byte) string // operation
 	hangs    string                              // operation
 	slow     time.Duration                       // of the handler
+	within   time.Duration                       // the time of a turn; 0: 5 minutes
 	asked    map[string]string                   // host and region signed for, by operation
 	payloads []events.SQSEvent                   // that the handler was given
-	started  []time.Time                         // turns
+	started  []string                            // turns, by the function that was invoked
 	polls    int
 }
 
@@ -59,7 +62,7 @@ func (a *answers) Do(r *http.Request) (*http.Response, error) {
 	defer a.mu.Unlock()
 	a.note(operation, r)
 	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(a.answer(operation, event, body))),
+		StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(a.answer(operation, path.Base(path.Dir(r.URL.Path)), event, body))),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
 }
@@ -69,7 +72,7 @@ func (a *answers) note(operation string, r *http.Request) {
 	a.asked[operation] = r.URL.Host + " " + scope[2]
 }
 
-func (a *answers) answer(operation string, event bool, body []byte) string {
+func (a *answers) answer(operation, name string, event bool, body []byte) string {
 	if answer := a.by[operation]; answer != nil {
 		return answer(body)
 	}
@@ -93,7 +96,7 @@ func (a *answers) answer(operation string, event bool, body []byte) string {
 		_ = json.Unmarshal(body, &in)
 		return fmt.Sprintf(`{"MessageId":"x","MD5OfMessageBody":"%x"}`, md5.Sum([]byte(in.MessageBody)))
 	case event:
-		a.started = append(a.started, time.Now())
+		a.started = append(a.started, name)
 	case operation == "invocations":
 		var batch events.SQSEvent
 		_ = json.Unmarshal(body, &batch)
@@ -123,7 +126,7 @@ func (a *answers) turn(t *testing.T, queue string) string {
 	if err := json.Unmarshal([]byte(queue), &q); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{InvokedFunctionArn: "sqsloop:live"}), cmp.Or(a.within, 5*time.Minute))
 	defer cancel()
 	if err := poll.(func(context.Context, sqsloop.Turn) error)(ctx, sqsloop.Turn{Queue: q.Queue, Token: "t", Loop: "l"}); err != nil {
 		t.Error(err)
@@ -208,7 +211,7 @@ func TestAnswersWithGaps(t *testing.T) {
 }
 
 // What could not be deleted through no fault of ours is deleted by the next
-// attempt.
+// attempt; the next turn is the same alias's.
 func TestDeletingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, attempts := &answers{messages: []string{"m"}}, 0
@@ -219,8 +222,21 @@ func TestDeletingAgain(t *testing.T) {
 			return `{"Successful":[{"Id":"0"}]}`
 		}}
 		log := a.turn(t, `{"queue":"https://sqs.us-east-1.amazonaws.com/123456789012/mail","handler":"send"}`)
-		if attempts != 3 || log != "" {
-			t.Errorf("%d attempts: %s", attempts, log)
+		if attempts != 3 || log != "" || a.started[0] != "sqsloop:live" {
+			t.Errorf("%d attempts, then %v: %s", attempts, a.started, log)
+		}
+	})
+}
+
+// A function with little time does not spend it on waiting for messages.
+func TestPollsAreShorterThanTheTimeThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var in struct{ WaitTimeSeconds int }
+		a := &answers{within: 9 * time.Second}
+		a.by = map[string]func([]byte) string{"ReceiveMessage": func(body []byte) string { _ = json.Unmarshal(body, &in); return `{}` }}
+		a.turn(t, `{"queue":"https://sqs.us-east-1.amazonaws.com/123456789012/mail","handler":"send"}`)
+		if in.WaitTimeSeconds != 2 {
+			t.Errorf("of 9s, a poll waits %ds", in.WaitTimeSeconds)
 		}
 	})
 }

@@ -88,7 +88,9 @@
 //	LOG_LEVEL       debug, info (default), warn or error
 //
 // The polling function writes the metrics Received, Deleted, Failed, Buried,
-// Undeleted and Problems to the namespace Banyan/Operations, dimension Queue.
+// Undeleted and Problems to the namespace Banyan/Operations, dimension Queue; the
+// others LoopsAdded, LoopsDeleted and LoopsRestarted, where there were any. A queue
+// whose loops are restarted again and again has a handler that kills them.
 //
 // # Wiring
 //

@@ -213,6 +213,9 @@ func TestKilledFunctionIsReplaced(t *testing.T) {
 		return c.loopID(rows) != c.loopID(before)
 	})
 	c.eventually("the message is handled", 10*time.Second, func() bool { bodies, _ := c.handled(); return bodies["after"] == 1 })
+	if log, _ := os.ReadFile(c.log); strings.Count(string(log), `"LoopsRestarted":1,"Queue":"mail"`) != 1 {
+		t.Errorf("not one restart was counted: %s", log)
+	}
 	c.checkSingleFile()
 }
 

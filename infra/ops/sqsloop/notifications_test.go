@@ -63,6 +63,42 @@ func TestNotificationsInAnyOrder(t *testing.T) {
 	}
 }
 
+// A queue that is stopped loses its loops, takes no alarms, and gets its least
+// number back when it goes on.
+func TestAStoppedQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sqsloop.Queue{Handler: "mail", Min: 2})
+		w.alone(func(a *actor) { _, _ = w.fleet(a).Restart(a.ctx) })
+		turn := w.events[0].turn
+		for _, step := range []struct {
+			stopped bool
+			loops   int
+		}{{true, 0}, {true, 0}, {false, 2}} {
+			time.Sleep(2 * time.Minute) // all are silent
+			w.queue.Stopped = step.stopped
+			w.events = nil
+			w.alone(func(a *actor) {
+				_, err := w.fleet(a).Restart(a.ctx)
+				if step.stopped {
+					_, errUp := w.fleet(a).ScaleUp(a.ctx, alarmEvent("a", "OK", "ALARM", time.Now()))
+					err = errors.Join(err, errUp)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			if tokens, count := w.rows(); len(tokens) != step.loops || count != step.loops || len(w.events) != step.loops {
+				t.Errorf("%d loops, counted %d, %d started, want %d", len(tokens), count, len(w.events), step.loops)
+			}
+		}
+		w.alone(func(a *actor) {
+			if report, err := w.loop(a, empty, -1).Run(a.ctx, turn); err != nil || !errors.Is(report.Over, sqsloop.ErrGone) {
+				t.Errorf("a turn of a stopped loop: %+v, %v", report, err)
+			}
+		})
+	})
+}
+
 // A loop that was added and could not be started is started by the next restart,
 // which does not wait for it to be silent first.
 func TestALoopThatCouldNotBeStarted(t *testing.T) {
@@ -91,7 +127,8 @@ func TestALoopThatCouldNotBeStarted(t *testing.T) {
 	})
 }
 
-// A loop that was added, with the answer lost twice, is started like any other.
+// A loop that was added, with the answer lost twice, is started like any other, and
+// left alone by a restart that comes before its first turn.
 func TestAnAdditionWhoseAnswerIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, writes := newScene(t, sqsloop.Queue{Handler: "mail"}), 0
@@ -114,6 +151,11 @@ func TestAnAdditionWhoseAnswerIsLost(t *testing.T) {
 		if tokens, count := s.rows(); len(tokens) != 2 || count != 2 || len(s.events) != 1 || writes < 3 {
 			t.Errorf("%d tokens, counted %d, %d started, %d writes", len(tokens), count, len(s.events), writes)
 		}
+		s.alone(func(a *actor) {
+			if changes, err := s.fleet(a).Restart(a.ctx); err != nil || len(changes) > 0 {
+				t.Errorf("restart: %+v, %v", changes, err)
+			}
+		})
 	})
 }
 

@@ -383,3 +383,25 @@ func TestWhatHandlersAnswer(t *testing.T) {
 		})
 	}
 }
+
+// A reason may hold anything; what SQS does not carry is taken out, and the rest
+// is with the dead letter.
+func TestReasonsOfAnyText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, sqsloop.Queue{Handler: "mail", Wait: time.Second, DeadLetters: deadURL, MaxReceives: 1})
+		s.send("one")
+		fails := func(context.Context, events.SQSEvent) (out events.SQSEventResponse, err error) {
+			return out, errors.New("a\x00b\uffff\xffc" + strings.Repeat("é", 1000))
+		}
+		reports := 0
+		s.follow(fails, -1, time.Minute, func() bool { reports++; return reports > 1 })
+		out, err := s.mail().ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(deadURL), MessageAttributeNames: []string{"All"}})
+		if err != nil || len(out.Messages) != 1 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		got := aws.ToString(out.Messages[0].MessageAttributes[sqsloop.AttributeReason].StringValue)
+		if want := "a?b??c" + strings.Repeat("é", 512-6); got != want {
+			t.Errorf("the reason is %q", got)
+		}
+	})
+}

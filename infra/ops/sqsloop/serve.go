@@ -88,9 +88,8 @@ func (f poller) count(r Report) {
 		return
 	}
 	metric := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
-	name, _ := parseQueueURL(r.Turn.Queue)
 	f.parts.Metrics.Write(emf.Line{
-		At: time.Now(), Dimensions: map[string]string{"Queue": name.name},
+		At: time.Now(), Dimensions: dimensions(r.Turn.Queue),
 		Metrics: []emf.Metric{
 			metric("Received", r.Received), metric("Deleted", r.Deleted), metric("Failed", r.Failed),
 			metric("Buried", r.Buried), metric("Undeleted", r.Undeleted), metric("Problems", len(r.Problems)),
@@ -119,19 +118,19 @@ func (f poller) log(ctx context.Context, r Report, err error) {
 // methods of [Fleet].
 func ScaleUp(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p.Logger)(f.ScaleUp(ctx, e)) }, err
+	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p)(f.ScaleUp(ctx, e)) }, err
 }
 
 // ScaleDown is described at [ScaleUp].
 func ScaleDown(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p.Logger)(f.ScaleDown(ctx, e)) }, err
+	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p)(f.ScaleDown(ctx, e)) }, err
 }
 
 // Restart is described at [ScaleUp]. The function's event is not read.
 func Restart(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context) error { return tell(ctx, p.Logger)(f.Restart(ctx)) }, err
+	return func(ctx context.Context) error { return tell(ctx, p)(f.Restart(ctx)) }, err
 }
 
 func newFleet(p function.Parts) (*Fleet, error) {
@@ -146,21 +145,50 @@ func newFleet(p function.Parts) (*Fleet, error) {
 	}, err
 }
 
-// tell logs what was done.
-func tell(ctx context.Context, log *slog.Logger) func([]Change, error) error {
+// tell logs what was done, and counts it.
+func tell(ctx context.Context, p function.Parts) func([]Change, error) error {
 	return func(changes []Change, err error) error {
 		for _, c := range changes {
 			level := slog.LevelInfo
 			if c.Action == misdirected {
 				level = slog.LevelWarn
 			}
-			log.Log(ctx, level, c.Action, "queue", c.Queue, "token", c.Token, "why", c.Why)
+			p.Logger.Log(ctx, level, c.Action, "queue", c.Queue, "token", c.Token, "why", c.Why)
 		}
+		countChanges(p.Metrics, changes)
 		if err != nil {
-			log.ErrorContext(ctx, "not everything could be done", "error", err.Error())
+			p.Logger.ErrorContext(ctx, "not everything could be done", "error", err.Error())
 		}
 		return err
 	}
+}
+
+// countChanges writes how many loops came and went, of queues where any did.
+func countChanges(metrics *emf.Writer, changes []Change) {
+	names := map[string]string{"added": "LoopsAdded", "deleted": "LoopsDeleted", "restarted": "LoopsRestarted"}
+	queues := map[string]map[string]int{}
+	for _, c := range changes {
+		if names[c.Action] == "" {
+			continue
+		}
+		if queues[c.Queue] == nil {
+			queues[c.Queue] = map[string]int{}
+		}
+		queues[c.Queue][names[c.Action]]++
+	}
+	for url, counts := range queues {
+		line := emf.Line{At: time.Now(), Dimensions: dimensions(url)}
+		for name, n := range counts {
+			line.Metrics = append(line.Metrics, emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)})
+		}
+		metrics.Write(line)
+	}
+}
+
+// dimensions of a queue's metrics.
+func dimensions(url string) map[string]string {
+	name, _ := parseQueueURL(url)
+	return map[string]string{"Queue": name.name}
 }
 
 func sentence(err error) string {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 )
 
@@ -75,6 +77,23 @@ func TestQueueKeepsWhatFits(t *testing.T) {
 	if !got[1].Cut || got[1].Message == "" || !got[2].Cut || !bytes.HasPrefix(noise, got[2].Data) {
 		t.Error("what does not fit must be cut, and say so")
 	}
+}
+
+// TestTemplateIsPutOnce, before the first documents.
+func TestTemplateIsPutOnce(t *testing.T) {
+	server := bulktest.Start(t, bulktest.Faults{})
+	env := map[string]string{"OPENSEARCH_URL": server.URL, "OPENSEARCH_AUTH": "none", "LOG_DEAD_LETTER_URL": "http://q", "LOG_PLATFORM_METRICS": "false"}
+	s, err := ship.Load(function.Parts{Getenv: func(name string) string { return env[name] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		answer, err := s.HandleKinesis(t.Context(), batchOf(delivery(t, "g", "s", "line")))
+		if err != nil || len(answer.BatchItemFailures) > 0 || server.Counts().Templates != 1 || len(server.Documents()) != i+1 {
+			t.Errorf("batch %d: %v, %v, %+v", i, answer, err, server.Counts())
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // which the function keeps
 }
 
 // TestLoadNamesWhatIsWrong in the environment, all of it at once.

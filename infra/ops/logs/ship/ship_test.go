@@ -234,17 +234,18 @@ func TestSecondCopyTakesNoPlace(t *testing.T) {
 	}
 }
 
-// TestSameIDInAnotherStream is another event.
-func TestSameIDInAnotherStream(t *testing.T) {
+// TestSameIDElsewhere is another event.
+func TestSameIDElsewhere(t *testing.T) {
 	w := newWorld(t, bulktest.Faults{})
-	r := line.Record{MessageType: line.Data, Owner: "1", LogGroup: "g", LogEvents: line.Events{{ID: "7", Timestamp: start.UnixMilli(), Message: "m"}}}
 	var records [][]byte
-	for _, stream := range []string{"s", "t"} {
-		r.LogStream = stream
-		records = append(records, pack(t, r))
+	for _, place := range [][3]string{{"1", "g", "s"}, {"1", "g", "t"}, {"1", "h", "s"}, {"2", "g", "s"}} {
+		records = append(records, pack(t, line.Record{
+			MessageType: line.Data, Owner: place[0], LogGroup: place[1], LogStream: place[2],
+			LogEvents: line.Events{{ID: "7", Timestamp: start.UnixMilli(), Message: "m"}},
+		}))
 	}
 	w.hand(t, batchOf(records...))
-	w.want(t, map[string]float64{"LogCreated": 2})
+	w.want(t, map[string]float64{"LogCreated": 4})
 }
 
 // TestRefusedDocuments: what OpenSearch does not take because of its fields is
@@ -322,6 +323,50 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestTooLargeAndStuck: when a half of a divided request cannot be settled, nothing
+// of it is forgotten.
+func TestTooLargeAndStuck(t *testing.T) {
+	w := newWorld(t, bulktest.Faults{MaxBytes: 2000, Refuse: func(source map[string]any) (int, string) {
+		if source["message"] == "stuck" {
+			return http.StatusServiceUnavailable, "unavailable_shards_exception"
+		}
+		return 0, ""
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	long := strings.Repeat("x", 500)
+	failed := w.handWithin(t, ctx, batchOf(delivery(t, "g", "s", "a"), delivery(t, "g", "s", "stuck"), delivery(t, "g", "s", long, long, long, long)))
+	if !slices.Equal(failed, []string{"1001"}) || w.server.Counts().TooLarge == 0 {
+		t.Errorf("failed %v, %+v", failed, w.server.Counts())
+	}
+	w.want(t, map[string]float64{"LogEvents": 6, "LogCreated": 2, "LogPending": 4})
+}
+
+// slowDown asks to wait once.
+type slowDown struct {
+	after    time.Duration
+	attempts []time.Time
+}
+
+// Bulk implements ship.Bulk.
+func (b *slowDown) Bulk(context.Context, []opensearch.Item) ([]opensearch.Status, error) {
+	b.attempts = append(b.attempts, time.Now())
+	if len(b.attempts) == 1 {
+		return nil, &opensearch.Error{Status: http.StatusTooManyRequests, After: b.after}
+	}
+	return []opensearch.Status{{Code: http.StatusCreated}}, nil
+}
+
+// TestWaitsAsAskedTo by the server, however short its own pauses are.
+func TestWaitsAsAskedTo(t *testing.T) {
+	bulk := &slowDown{after: 60 * time.Millisecond}
+	w := newWorld(t, bulktest.Faults{}, func(c *ship.Config) { c.Bulk = bulk })
+	w.hand(t, batchOf(delivery(t, "g", "s", "a")))
+	if len(bulk.attempts) != 2 || bulk.attempts[1].Sub(bulk.attempts[0]) < bulk.after {
+		t.Errorf("attempts at %v", bulk.attempts)
+	}
+}
+
 // TestRequestsAreBounded in bytes and in documents.
 func TestRequestsAreBounded(t *testing.T) {
 	w := newWorld(t, bulktest.Faults{MaxBytes: 20_000}, func(c *ship.Config) { c.MaxBytes, c.MaxDocuments = 20_000, 7 })
@@ -350,7 +395,7 @@ func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 					return status, kind
 				}
 				return 0, ""
-			}}, func(c *ship.Config) { c.MaxDocuments = 2 })
+			}}, func(c *ship.Config) { c.MaxDocuments = 3 })
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			began := time.Now()
@@ -358,13 +403,13 @@ func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 			if !slices.Equal(failed, []string{"1001"}) || len(w.keeper.letters) > 0 {
 				t.Errorf("failed %v, letters %v", failed, w.keeper.letters)
 			}
-			if got := messages(w.server.Documents()); !slices.Equal(got, []string{"a"}) {
+			if got := messages(w.server.Documents()); !slices.Equal(got, []string{"a", "b"}) {
 				t.Errorf("documents %v: the next request must wait", got)
 			}
 			if took := time.Since(began); took >= 300*time.Millisecond {
 				t.Errorf("it took %s, past the deadline", took)
 			}
-			w.want(t, map[string]float64{"LogEvents": 2, "LogCreated": 1, "LogPending": 1})
+			w.want(t, map[string]float64{"LogEvents": 4, "LogCreated": 2, "LogPending": 2})
 		})
 	}
 }
@@ -424,7 +469,9 @@ func TestGaps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, bulktest.Faults{Item429: 0.5, Seed: 3}) // put off and sent later: no hole
-			w.hand(t, batchOf(delivery(t, "/aws/lambda/f", "s", test.lines...)))
+			b := batchOf(delivery(t, "/aws/lambda/f", "s", test.lines...))
+			w.hand(t, b)
+			w.hand(t, b) // once more: no other hole
 			w.want(t, map[string]float64{"LogGaps": test.gaps})
 		})
 	}

@@ -66,7 +66,7 @@ type Server struct {
 }
 
 // Counts are what the server was told.
-type Counts struct{ Requests, Items, Doubled, PutOff, TooLarge, Refused, Lost int }
+type Counts struct{ Requests, Items, Doubled, PutOff, TooLarge, Refused, Lost, Templates int }
 
 // Start starts a server that ends with the test.
 func Start(t testing.TB, f Faults) *Server {
@@ -131,6 +131,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.templates[name] = string(text)
+		s.counts.Templates++
 		fmt.Fprint(w, `{"acknowledged":true}`)
 	case r.URL.Path == "/_bulk" && r.Method == http.MethodPost:
 		s.bulk(w, r)
