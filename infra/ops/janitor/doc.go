@@ -84,8 +84,7 @@
 //	lambda:DeleteLayerVersion                  arn:aws:lambda:REGION:ACCOUNT:layer:*:*
 //
 // Whoever may delete versions may delete functions: it is one action to IAM. The
-// package has one place that calls it, which refuses anything but a number for a
-// version.
+// package has one place that calls it, which takes a number for the version.
 //
 // Metrics, in the namespace Banyan/Operations with the dimension Function:
 // VersionsDeleted, LayerVersionsDeleted, BytesFreed, Refused, Failures, Throttled

@@ -214,11 +214,8 @@ func refers(a types.AliasConfiguration, version string) bool {
 }
 
 // deleteVersion is the only place where a function is deleted from. Without a
-// qualifier the whole function would go, so there is no way to give none.
+// qualifier the whole function would go: a number cannot be left out.
 func (s *sweep) deleteVersion(ctx context.Context, name string, number int) error {
-	if number < 1 {
-		return fmt.Errorf("%d is no version", number)
-	}
 	if err := s.turn(); err != nil {
 		return err
 	}

@@ -108,6 +108,24 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestUseIsReadEachRound: what a function took up since the last one stays, what it
+// put down goes.
+func TestUseIsReadEachRound(t *testing.T) {
+	w := newWorld(t)
+	use := func(arn string) {
+		_, err := w.client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("api"), Layers: []string{arn}})
+		w.must(err)
+	}
+	w.function("api", 0)
+	use(w.layer("lib", 3)[0])
+	j := w.janitor(janitor.Config{Keep: 1})
+	j.Sweep(t.Context(), false)
+	same(t, "versions", w.layerVersions("lib"), []int64{1, 3})
+	use(w.layer("lib", 2)[0])
+	j.Sweep(t.Context(), false)
+	same(t, "versions a round later", w.layerVersions("lib"), []int64{4, 5})
+}
+
 // TestAliasMovesBeforeTheDeletion: a deploy moves an alias to an old version after
 // the janitor has listed them.
 func TestAliasMovesBeforeTheDeletion(t *testing.T) {
