@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,17 +83,36 @@ func (s Standing) routing() *types.AliasRoutingConfiguration {
 	return &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights}
 }
 
-// Status reads where an alias stands; an alias that is not there is no error.
+// Status reads where an alias stands; an alias that is not there is no error, a
+// function that is not there is [ErrRefused].
 func (d *Deployer) Status(ctx context.Context, t Target) (Standing, error) {
 	out, err := d.cfg.Functions.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &t.Function, Name: &t.Alias})
-	var missing *types.ResourceNotFoundException
-	if errors.As(err, &missing) {
-		return Standing{}, nil
+	if isMissing(err) {
+		_, err = d.configuration(ctx, t, "")
+		return Standing{}, err
 	}
 	if err != nil {
 		return Standing{}, fmt.Errorf("read the alias %s: %w", t, err)
 	}
 	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+}
+
+// configuration reads that of a function, or of a version of it.
+func (d *Deployer) configuration(ctx context.Context, t Target, version string) (*lambda.GetFunctionConfigurationOutput, error) {
+	in := &lambda.GetFunctionConfigurationInput{FunctionName: &t.Function}
+	if version != "" {
+		in.Qualifier = &version
+	}
+	out, err := d.cfg.Functions.GetFunctionConfiguration(ctx, in)
+	switch {
+	case isMissing(err) && version != "":
+		return nil, fmt.Errorf("%w: there is no version %s of the function %s", ErrRefused, version, t.Function)
+	case isMissing(err):
+		return nil, fmt.Errorf("%w: there is no function %s in this account and region. Look for it with list; Terraform makes functions, deployments change their code", ErrRefused, t.Function)
+	case err != nil:
+		return nil, fmt.Errorf("read the function %s: %w", strings.TrimSpace(t.Function+" "+version), err)
+	}
+	return out, nil
 }
 
 // move changes an alias from where it was read to where it is to stand.
@@ -103,19 +124,33 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Stand
 	if err == nil {
 		return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
 	}
-	if !isStale(err) {
+	if isFinal(err) && !isStale(err) {
 		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
 	}
-	// A move whose answer was lost is refused when it is repeated, since it has
-	// taken effect. So the alias is looked at before somebody is blamed.
-	now, readErr := d.Status(ctx, t)
-	if readErr == nil && now.same(to) {
+	// A move whose answer was lost may have taken effect, and is refused then when
+	// it is repeated. So the alias is looked at before somebody is blamed.
+	now, readErr := d.look(ctx, t)
+	switch {
+	case readErr != nil:
+		return from, fmt.Errorf("%w, from %s to %s: %w; when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, errors.Join(err, readErr))
+	case now.same(to):
 		return now, nil
-	}
-	if readErr == nil && now.revision == from.revision {
+	case now.revision == from.revision:
 		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
 	}
 	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Look who moved it, then deploy again", ErrConflict, t, from, now)
+}
+
+// look is Status, tried again for a while.
+func (d *Deployer) look(ctx context.Context, t Target) (now Standing, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Rescue)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		now, err = d.Status(ctx, t)
+		if err == nil || isFinal(err) || !sleep(ctx, pause) {
+			return now, err
+		}
+	}
 }
 
 func (s Standing) same(as Standing) bool {
@@ -125,14 +160,25 @@ func (s Standing) same(as Standing) bool {
 
 // moveSurely is move, tried again for a while: for the way back.
 func (d *Deployer) moveSurely(ctx context.Context, t Target, from, to Standing) (now Standing, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rescue)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Rescue)
 	defer cancel()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
 		now, err = d.move(ctx, t, from, to)
-		if err == nil || errors.Is(err, ErrConflict) || !sleep(ctx, pause) {
+		if err == nil || errors.Is(err, ErrConflict) || isFinal(err) || !sleep(ctx, pause) {
 			return now, err
 		}
 	}
+}
+
+// isFinal tells of a refusal that trying again does not change, and before which
+// nothing took effect.
+func isFinal(err error) bool {
+	var answer interface{ HTTPStatusCode() int }
+	if errors.Is(err, ErrRefused) || !errors.As(err, &answer) {
+		return errors.Is(err, ErrRefused)
+	}
+	status := answer.HTTPStatusCode()
+	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
 }
 
 // isStale tells whether the revision that a write went out from is not the

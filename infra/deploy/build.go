@@ -27,6 +27,8 @@ type Build struct {
 	Packages []string
 	// Architectures to build for. nil: arm64 and x86_64.
 	Architectures []string
+	// Done is told of each archive once it is written. nil: nobody.
+	Done func(Artifact)
 	// Commit is noted in the manifest. "": what git says of Root, with -dirty if
 	// it was changed.
 	Commit string
@@ -101,6 +103,9 @@ func (b Build) Run(ctx context.Context) (Manifest, error) {
 				return m, err
 			}
 			m.Packages = append(m.Packages, a)
+			if b.Done != nil {
+				b.Done(a)
+			}
 		}
 	}
 	return m, m.write(b.Out)
@@ -124,6 +129,15 @@ func (b *Build) complete(ctx context.Context) (err error) {
 		}
 	}
 	slices.Sort(b.Packages)
+	b.Packages = slices.Compact(b.Packages)
+	names := map[string]string{}
+	for _, source := range b.Packages {
+		name := filepath.Base(source)
+		if other := names[name]; other != "" {
+			return fmt.Errorf("build %s: %s has the same name: an archive has that of its function's folder", source, other)
+		}
+		names[name] = source
+	}
 	if b.Commit == "" {
 		b.Commit, _ = b.output(ctx, "git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty") // without git there is none
 	}
@@ -136,6 +150,9 @@ var goarch = map[string]string{ARM64: "arm64", X8664: "amd64"}
 // the state of the repository, symbols.
 var flags = []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-tags=lambda.norpc"}
 
+// elf begins executables of Linux; what is built of a library does not.
+const elf = "\x7fELF"
+
 // one builds a function and packs it.
 func (b Build) one(ctx context.Context, source, architecture string) (Artifact, error) {
 	dir, err := os.MkdirTemp("", "banyan-build-")
@@ -147,13 +164,20 @@ func (b Build) one(ctx context.Context, source, architecture string) (Artifact, 
 	args := append(append([]string{"build"}, flags...), "-o", binary, "./"+source)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = b.Root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch[architecture], "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=")
-	if said, err := cmd.CombinedOutput(); err != nil {
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch[architecture], "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off")
+	said, err := cmd.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return Artifact{}, fmt.Errorf("build %s for %s: %w; nothing can be deployed from %s until it is built again", source, architecture, ErrInterrupted, b.Out)
+	case err != nil:
 		return Artifact{}, fmt.Errorf("build %s for %s: %w\n%s", source, architecture, err, said)
 	}
 	content, err := os.ReadFile(binary)
 	if err != nil {
 		return Artifact{}, fmt.Errorf("build %s: %w", source, err)
+	}
+	if !bytes.HasPrefix(content, []byte(elf)) {
+		return Artifact{}, fmt.Errorf("build %s: it is no program (package main), so it cannot be a function", source)
 	}
 	return b.keep(source, architecture, content)
 }

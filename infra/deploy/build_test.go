@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,9 +32,13 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		m, err := deploy.Build{Root: root, Commit: "abc"}.Run(t.Context())
+		var told []deploy.Artifact
+		m, err := deploy.Build{Root: root, Commit: "abc", Done: func(a deploy.Artifact) { told = append(told, a) }}.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !slices.Equal(told, m.Packages) {
+			t.Errorf("told was of %v", told)
 		}
 		all := map[string][]byte{}
 		dist := filepath.Join(root, "bin", "dist")
@@ -67,6 +73,38 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	for name := range first {
 		if !bytes.Equal(first[name], second[name]) {
 			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+// TestBuildRefuses what would make an archive that no function can be.
+func TestBuildRefuses(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example.test/m\n\ngo 1.26\n", "library/library.go": "package library\n",
+		"a/same/main.go": "package main\n\nfunc main() {}\n", "b/same/main.go": "package main\n\nfunc main() {}\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		ctx      context.Context
+		packages []string
+		want     string
+	}{
+		{t.Context(), []string{"library"}, "package main"},
+		{t.Context(), []string{"a/same", "b/same"}, "same name"},
+		{t.Context(), []string{"missing"}, "missing"},
+		{gone, []string{"a/same"}, "interrupted"},
+	} {
+		_, err := deploy.Build{Root: root, Packages: test.packages, Architectures: []string{deploy.ARM64}}.Run(test.ctx)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v, want %q", test.packages, err, test.want)
 		}
 	}
 }

@@ -129,8 +129,11 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		_, err := d.Deploy(ctx, live, other(t, "two"), steps)
 		kill()
-		if err == nil {
-			t.Fatalf("%s: it was not killed", point)
+		if !errors.Is(err, deploy.ErrInterrupted) {
+			t.Fatalf("%s: it was not interrupted: %v", point, err)
+		}
+		if s := w.at(); !strings.Contains(err.Error(), s.String()) && !strings.Contains(err.Error(), "was not moved") {
+			t.Errorf("%s: the alias is at %v, told was %v", point, s, err)
 		}
 		r, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
 		if errors.Is(err, deploy.ErrUnsettled) {
@@ -203,6 +206,55 @@ func (e either) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarm
 		return e.broken.DescribeAlarms(ctx, in, opts...)
 	}
 	return e.Alarms.DescribeAlarms(ctx, in, opts...)
+}
+
+// TestAnUnansweredMove: where AWS falls silent, with the alias moved or not, that is
+// said; when it answers in time, the alias tells what became of the move.
+func TestAnUnansweredMove(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		effect  bool
+		silence int32 // calls that are not answered, the move included
+		want    error
+		at      string
+	}{
+		"moved, and silence":         {true, 1 << 30, deploy.ErrUnknown, "version 1, with 10 % to version 2"},
+		"not moved, and silence":     {false, 1 << 30, deploy.ErrUnknown, "version 1"},
+		"moved, and an answer later": {true, 15, nil, "version 2 (before: 1)"},
+	} {
+		var left atomic.Int32
+		w := newWorld(t, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if left.Load() <= 0 {
+					next.ServeHTTP(rw, r)
+					return
+				}
+				move := r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/aliases/")
+				if move && test.effect {
+					next.ServeHTTP(httptest.NewRecorder(), r)
+				}
+				left.Add(-1)
+				panic(http.ErrAbortHandler)
+			})
+		})
+		w.first(other(t, "one"))
+		d := w.deployer(func(c *deploy.Config) {
+			c.Rescue = 300 * time.Millisecond
+			c.Progress = func(p deploy.Progress) {
+				if p.Did == "published" {
+					left.Store(test.silence)
+				}
+			}
+		})
+		_, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
+		left.Store(0)
+		if !errors.Is(err, test.want) || test.want != nil && !strings.Contains(err.Error(), "status") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if s := w.at(); s.String() != test.at {
+			t.Errorf("%s: the alias is at %v", name, s)
+		}
+	}
 }
 
 // TestThrottledAndRepeated: with calls throttled, broken off, and done though

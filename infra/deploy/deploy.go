@@ -53,26 +53,37 @@ func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps)
 	if err := errors.Join(steps.Validate(), p.validate()); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	at, err := d.ready(ctx, t)
-	r.From, r.To = at, at
-	if err != nil {
+	err := d.prepare(ctx, t, p, &r)
+	switch {
+	case err == nil && !d.cfg.DryRun:
+		return d.bring(ctx, t, r, steps)
+	case err == nil, errors.Is(err, ErrRefused), errors.Is(err, ErrUnsettled):
 		return r, err
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w (%w)", ErrInterrupted, context.Cause(ctx), err)
+	}
+	return r, fmt.Errorf("%w; the alias %s was not moved", err, t)
+}
+
+// prepare is what happens before the alias moves.
+func (d *Deployer) prepare(ctx context.Context, t Target, p Package, r *Result) (err error) {
+	r.From, err = d.ready(ctx, t)
+	if r.To = r.From; err != nil {
+		return err
 	}
 	if err := d.checkMappings(ctx, t); err != nil {
-		return r, err
+		return err
 	}
-	if err := d.upload(ctx, t, p, &r); err != nil || d.cfg.DryRun {
-		return r, err
+	if err := d.upload(ctx, t, p, r); err != nil || d.cfg.DryRun {
+		return err
 	}
-	if r.Version, err = d.publish(ctx, t, p, r.Code); err != nil {
-		return r, err
-	}
-	return d.bring(ctx, t, r, steps)
+	r.Version, err = d.publish(ctx, t, p, r.Code)
+	return err
 }
 
 func (p Package) validate() error {
 	if len(p.Zip) == 0 || len(p.Zip) > maxUpload {
-		return fmt.Errorf("the package has %d bytes: Lambda takes archives up to %d directly", len(p.Zip), maxUpload)
+		return fmt.Errorf("the package has %d bytes: Lambda takes archives of up to %d MiB directly, and this knows no other way: make it smaller", len(p.Zip), maxUpload>>20)
 	}
 	if p.Architecture != ARM64 && p.Architecture != X8664 {
 		return fmt.Errorf("architecture %q is neither %s nor %s", p.Architecture, ARM64, X8664)
@@ -94,7 +105,7 @@ func (d *Deployer) ready(ctx context.Context, t Target) (Standing, error) {
 		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
 	}
 	if err := d.check(ctx, t); err != nil {
-		return at, fmt.Errorf("before the deployment: %w; the alias was not moved", err)
+		return at, fmt.Errorf("before the deployment: %w", err)
 	}
 	return at, nil
 }
@@ -141,8 +152,16 @@ func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) e
 		return nil
 	}
 	r.Uploaded = true
+	rebuilt := ""
+	if len(now.Architectures) == 1 && string(now.Architectures[0]) != p.Architecture {
+		rebuilt = fmt.Sprintf(", for %s instead of %s", p.Architecture, now.Architectures[0])
+	}
 	if d.cfg.DryRun {
-		d.tell("uploaded", t, "", 0, "would upload %d KiB to %s, publish it, and move %s from %s", len(p.Zip)>>10, t.Function, t, r.From)
+		then := fmt.Sprintf("move %s from %s", t, r.From)
+		if r.From.Version == "" {
+			then = "make " + t.String()
+		}
+		d.tell("uploaded", t, "", 0, "would upload %d KiB to %s%s, publish it, and %s", len(p.Zip)>>10, t.Function, rebuilt, then)
 		return nil
 	}
 	_, err = d.cfg.Functions.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
@@ -159,9 +178,9 @@ func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) e
 		return waitErr
 	}
 	if aws.ToString(after.CodeSha256) != r.Code {
-		return fmt.Errorf("upload to %s: %w: its code is not what was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict)
+		return fmt.Errorf("upload to %s: %w: its code is not what was uploaded. Deploy again", t.Function, ErrConflict)
 	}
-	d.tell("uploaded", t, "", 0, "uploaded %d KiB to %s", len(p.Zip)>>10, t.Function)
+	d.tell("uploaded", t, "", 0, "uploaded %d KiB to %s%s", len(p.Zip)>>10, t.Function, rebuilt)
 	return nil
 }
 
@@ -170,17 +189,11 @@ func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) e
 func (d *Deployer) settle(ctx context.Context, t Target, version string) (*lambda.GetFunctionConfigurationOutput, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Ready, fmt.Errorf("it was not ready within %v", d.cfg.Ready))
 	defer cancel()
-	in := &lambda.GetFunctionConfigurationInput{FunctionName: &t.Function}
-	if version != "" {
-		in.Qualifier = &version
-	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		out, err := d.cfg.Functions.GetFunctionConfiguration(ctx, in)
+		out, err := d.configuration(ctx, t, version)
 		switch {
-		case err != nil && isMissing(err):
-			return nil, fmt.Errorf("%w: there is no function %s %s: Terraform makes functions, deployments change their code", ErrRefused, t.Function, version)
 		case err != nil:
-			return nil, fmt.Errorf("read the function %s: %w", t.Function, err)
+			return nil, err
 		case out.State == types.StateFailed || out.LastUpdateStatus == types.LastUpdateStatusFailed:
 			return nil, fmt.Errorf("the function %s %s is not usable: %s %s", t.Function, version, aws.ToString(out.StateReason), aws.ToString(out.LastUpdateStatusReason))
 		case out.State != types.StatePending && out.LastUpdateStatus != types.LastUpdateStatusInProgress:
@@ -200,14 +213,14 @@ func (d *Deployer) publish(ctx context.Context, t Target, p Package, code string
 	})
 	var invalid *types.InvalidParameterValueException
 	if err != nil && (isStale(err) || errors.As(err, &invalid)) {
-		return "", fmt.Errorf("publish %s: %w: it was changed since the upload. The alias was not moved; deploy again (%w)", t.Function, ErrConflict, err)
+		return "", fmt.Errorf("publish %s: %w: it was changed since the upload. Deploy again (%w)", t.Function, ErrConflict, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("publish %s: %w", t.Function, err)
 	}
 	version := aws.ToString(out.Version)
 	if aws.ToString(out.CodeSha256) != code {
-		return "", fmt.Errorf("publish %s: %w: version %s has other code than was uploaded. The alias was not moved; deploy again", t.Function, ErrConflict, version)
+		return "", fmt.Errorf("publish %s: %w: version %s has other code than was uploaded. Deploy again", t.Function, ErrConflict, version)
 	}
 	if _, err := d.settle(ctx, t, version); err != nil {
 		return "", err
@@ -261,6 +274,6 @@ func (d *Deployer) create(ctx context.Context, t Target, version string) (Standi
 	if err != nil {
 		return Standing{}, fmt.Errorf("make the alias %s: %w", t, err)
 	}
-	d.tell("created", t, version, 100, "made the alias %s at version %s", t, version)
+	d.tell("created", t, version, 100, "made the alias %s, which there was not, at version %s", t, version)
 	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
 }

@@ -278,6 +278,9 @@ func TestWrongPlansAreRefused(t *testing.T) {
 			return err
 		},
 		"no alias to roll back": func() error { _, err := d.Rollback(ctx, live, ""); return err },
+		"no stage":              func() error { _, err := d.PromoteFrom(ctx, live, "staging", deploy.DefaultSteps); return err },
+		"status of no function": func() error { _, err := d.Status(ctx, absent); return err },
+		"alarms of no function": func() error { _, err := d.Deploy(ctx, absent, other(t, "x"), deploy.DefaultSteps); return err },
 		"no function": func() error {
 			quiet := w.deployer(func(c *deploy.Config) { c.Watch.None = true })
 			_, err := quiet.Deploy(ctx, absent, other(t, "x"), deploy.DefaultSteps)
@@ -286,6 +289,18 @@ func TestWrongPlansAreRefused(t *testing.T) {
 	} {
 		if err := do(); !errors.Is(err, deploy.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	all, err := d.List(ctx, "")
+	if err != nil || len(all) != 1 || all[0].Alias != "" || all[0].Version != "$LATEST" || all[0].Percent != 100 {
+		t.Errorf("a function without an alias is listed as %+v, %v", all, err)
+	}
+	if _, err := d.Deploy(ctx, live, other(t, "one"), deploy.DefaultSteps); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"77", "$LATEST"} {
+		if _, err := d.Rollback(ctx, live, version); !errors.Is(err, deploy.ErrRefused) || w.at().Version != "1" {
+			t.Errorf("rolled back to %s: %v", version, err)
 		}
 	}
 	if err := (deploy.Config{}).Validate(); err == nil {

@@ -43,6 +43,9 @@ var (
 	ErrBlind = errors.New("the alarms cannot be read")
 	// ErrInterrupted is returned where the context ended.
 	ErrInterrupted = errors.New("interrupted")
+	// ErrUnknown is returned where AWS did not answer when the alias was moved, nor
+	// when it was read after that.
+	ErrUnknown = errors.New("it is not known whether the alias moved")
 	// ErrRefused is returned for what cannot work, before anything is changed.
 	ErrRefused = errors.New("refused")
 )
@@ -67,6 +70,9 @@ type Config struct {
 	Blind time.Duration
 	// Ready bounds the wait for an upload to be in place. 0: 2 minutes.
 	Ready time.Duration
+	// Rescue bounds how long a move back is tried, and how long is asked what
+	// became of a move that AWS did not answer. 0: one minute.
+	Rescue time.Duration
 	// RollbackOnInterrupt moves the alias back when the context ends during the
 	// steps. Otherwise it is left where it is.
 	RollbackOnInterrupt bool
@@ -79,9 +85,6 @@ type Config struct {
 	Now func() time.Time
 }
 
-// rescue bounds a move back, which goes on when the context has ended.
-const rescue = 30 * time.Second
-
 // Validate names everything that is wrong with c.
 func (c Config) Validate() error {
 	var errs []error
@@ -91,8 +94,8 @@ func (c Config) Validate() error {
 	if c.Alarms == nil && !c.Watch.None {
 		errs = append(errs, errors.New("Alarms is missing: give a client of CloudWatch, or set Watch.None"))
 	}
-	if c.Poll < 0 || c.Blind < 0 || c.Ready < 0 {
-		errs = append(errs, errors.New("Poll, Blind and Ready cannot be negative"))
+	if c.Poll < 0 || c.Blind < 0 || c.Ready < 0 || c.Rescue < 0 {
+		errs = append(errs, errors.New("Poll, Blind, Ready and Rescue cannot be negative"))
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("deploy: config: %w", errors.Join(errs...))
@@ -104,7 +107,7 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		field    *time.Duration
 		fallback time.Duration
-	}{{&c.Interval, time.Minute}, {&c.Poll, 5 * time.Second}, {&c.Blind, time.Minute}, {&c.Ready, 2 * time.Minute}} {
+	}{{&c.Interval, time.Minute}, {&c.Poll, 5 * time.Second}, {&c.Blind, time.Minute}, {&c.Ready, 2 * time.Minute}, {&c.Rescue, time.Minute}} {
 		if *d.field == 0 {
 			*d.field = d.fallback
 		}

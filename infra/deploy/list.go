@@ -27,7 +27,8 @@ type Running struct {
 }
 
 // List tells what runs where: all aliases of the functions whose name begins with
-// prefix, in the order in which Lambda names them.
+// prefix, in the order in which Lambda names them. A function without an alias has
+// one entry without, of $LATEST.
 func (d *Deployer) List(ctx context.Context, prefix string) ([]Running, error) {
 	var all []Running
 	in := &lambda.ListFunctionsInput{}
@@ -52,7 +53,7 @@ func (d *Deployer) List(ctx context.Context, prefix string) ([]Running, error) {
 
 func (d *Deployer) listFunction(ctx context.Context, name string, all []Running) ([]Running, error) {
 	in := &lambda.ListAliasesInput{FunctionName: &name}
-	known := map[string]Running{}
+	known, before := map[string]Running{}, len(all)
 	for {
 		out, err := d.cfg.Functions.ListAliases(ctx, in)
 		if isMissing(err) {
@@ -72,10 +73,16 @@ func (d *Deployer) listFunction(ctx context.Context, name string, all []Running)
 				all = append(all, found)
 			}
 		}
-		if aws.ToString(out.NextMarker) == "" {
+		if aws.ToString(out.NextMarker) != "" {
+			in.Marker = out.NextMarker
+			continue
+		}
+		if len(all) > before {
 			return all, nil
 		}
-		in.Marker = out.NextMarker
+		r, err := d.describe(ctx, Target{Function: name}, latest, known)
+		r.Target, r.Percent = Target{Function: name}, 100
+		return append(all, r), err
 	}
 }
 

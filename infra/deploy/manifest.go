@@ -48,9 +48,13 @@ func (m Manifest) find(function, name, architecture string) (best Artifact, err 
 			best = a
 		}
 	}
-	if best.Name == "" {
-		slices.Sort(names)
-		return best, fmt.Errorf("no package for the function %s on %s: there are %s (--package)", function, architecture, strings.Join(names, ", "))
+	if best.Name != "" {
+		return best, nil
 	}
-	return best, nil
+	slices.Sort(names)
+	what, there := "a package for the function "+function, strings.Join(names, ", ")
+	if name != "" {
+		what = "the package " + name
+	}
+	return best, fmt.Errorf("%s was not built for %s (built were: %s); name another (--package), or build it (infra/scripts/build.sh)", what, architecture, or(there, "none"))
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"time"
 )
 
 // The architectures of functions, as Lambda names them.
@@ -17,13 +18,13 @@ const (
 )
 
 // Pack makes the archive of a function from its executable. The same bytes make
-// the same archive: the only file in it is named bootstrap, has mode 755 and no
-// time.
+// the same archive: the only file in it is named bootstrap, has mode 755 and the
+// first time that an archive knows.
 func Pack(executable []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.DefaultCompression) })
-	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
+	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h.SetMode(0o755)
 	w, err := z.CreateHeader(h)
 	if err == nil {

@@ -36,7 +36,9 @@ func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, step
 		return r, err
 	}
 	switch r.Version = source.Version; {
-	case source.Version == "" || source.Version == latest:
+	case source.Version == "":
+		return r, fmt.Errorf("%w: there is no alias %s:%s: deploy to it first", ErrRefused, t.Function, stage)
+	case source.Version == latest:
 		return r, fmt.Errorf("%w: %s:%s is at %s: deploy a version there first", ErrRefused, t.Function, stage, source)
 	case !source.Settled():
 		return r, fmt.Errorf("%w: %s:%s is at %s: finish that first", ErrUnsettled, t.Function, stage, source)
@@ -80,6 +82,12 @@ func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, e
 		return r, err
 	}
 	if r.Version, err = at.back(t, to); err != nil {
+		return r, err
+	}
+	if to == latest {
+		return r, fmt.Errorf("%w: %s is no version that stays as it is", ErrRefused, to)
+	}
+	if _, err := d.configuration(ctx, t, r.Version); err != nil {
 		return r, err
 	}
 	if d.cfg.DryRun {

@@ -83,7 +83,11 @@ func (d *Deployer) step(ctx context.Context, t Target, at, to Standing, percent 
 	}
 	version := or(to.Next, to.Version)
 	d.tell("moved", t, version, percent, "%s: %d %% to version %s", t, percent, version)
-	if !d.cfg.Watch.None {
+	switch {
+	case d.cfg.Interval < 0:
+	case d.cfg.Watch.None:
+		d.tell("watching", t, version, percent, "waiting for %v without looking at alarms", d.cfg.Interval)
+	default:
 		d.tell("watching", t, version, percent, "watching the alarms for %v", d.cfg.Interval)
 	}
 	return next, d.watch(ctx, t)
@@ -92,10 +96,10 @@ func (d *Deployer) step(ctx context.Context, t Target, at, to Standing, percent 
 // stop ends a climb that failed: back to where it began, or not.
 func (d *Deployer) stop(ctx context.Context, t Target, at, before Standing, cause error) (Standing, error) {
 	switch {
+	case errors.Is(cause, ErrConflict), errors.Is(cause, ErrUnknown):
+		return at, cause
 	case at.same(before):
-		return at, cause
-	case errors.Is(cause, ErrConflict):
-		return at, cause
+		return at, fmt.Errorf("%w; the alias %s stays at %s", cause, t, at)
 	case errors.Is(cause, ErrInterrupted) && !d.cfg.RollbackOnInterrupt:
 		return at, fmt.Errorf("%w; the alias %s was left at %s: go on with promote, or back with rollback", cause, t, at)
 	}

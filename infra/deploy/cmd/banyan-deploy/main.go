@@ -1,25 +1,22 @@
 // Command banyan-deploy builds functions and brings them into use, one at a time:
 // see package deploy for what it promises, and --help for its verbs.
 //
-// Exit codes: 0 done, 1 it failed or was turned back, 2 wrong usage.
+// Exit codes: 0 done, 1 it failed or was turned back, 2 wrong usage
+// or environment.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"log/slog"
-
-	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/deploy"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
@@ -41,6 +38,28 @@ type target struct {
 	Alias    string `default:"live" env:"BANYAN_DEPLOY_ALIAS" help:"Alias, or stage: ${default} if not given."`
 }
 
+// What Lambda takes for a name. An alias is not all digits, or it would be a
+// version.
+var (
+	functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	aliasName    = regexp.MustCompile(`^[A-Za-z0-9_-]{0,127}[A-Za-z_-][A-Za-z0-9_-]{0,127}$`)
+)
+
+// Validate refuses names that no function and no alias can have.
+func (t target) Validate() error {
+	if !functionName.MatchString(t.Function) {
+		return fmt.Errorf("%q is no name of a function: give up to 64 letters, digits, - and _, without an ARN or a version", t.Function)
+	}
+	return checkAlias("--alias", t.Alias)
+}
+
+func checkAlias(flag, name string) error {
+	if len(name) > 128 || !aliasName.MatchString(name) {
+		return fmt.Errorf("%s %q: give up to 128 letters, digits, - and _, not only digits", flag, name)
+	}
+	return nil
+}
+
 func (t target) of() deploy.Target { return deploy.Target{Function: t.Function, Alias: t.Alias} }
 
 // climbing is how an alias is moved.
@@ -51,7 +70,7 @@ type climbing struct {
 	Alarm       []string      `help:"Alarm to watch, by name; may be repeated."`
 	AlarmPrefix string        `help:"Watch the alarms whose names begin so. Without --alarm: FUNCTION-."`
 	IgnoreAlarm []string      `help:"Alarm that may be raised; may be repeated."`
-	NoAlarms    bool          `help:"Watch nothing."`
+	NoAlarms    bool          `help:"Look at no alarms; --interval is waited for all the same."`
 	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, instead of leaving the alias where it is."`
 	DryRun      bool          `help:"Read and tell, change nothing."`
 
@@ -62,6 +81,9 @@ type climbing struct {
 func (c *climbing) AfterApply() (err error) {
 	if c.Interval < 0 || c.Poll <= 0 {
 		return fmt.Errorf("--interval cannot be negative, --poll has to be more than 0")
+	}
+	if c.NoAlarms && (len(c.Alarm) > 0 || c.AlarmPrefix != "" || len(c.IgnoreAlarm) > 0) {
+		return fmt.Errorf("--no-alarms contradicts --alarm, --alarm-prefix and --ignore-alarm")
 	}
 	if c.Interval == 0 {
 		c.Interval = -1
@@ -85,11 +107,11 @@ type buildCommand struct {
 }
 
 func (c *buildCommand) Run(ctx context.Context, s *screen) error {
-	m, err := deploy.Build{Root: c.Root, Out: c.Out, Packages: c.Only, Architectures: c.Arch}.Run(ctx)
-	if err != nil {
+	m, err := deploy.Build{Root: c.Root, Out: c.Out, Packages: c.Only, Architectures: c.Arch, Done: s.built}.Run(ctx)
+	if err != nil || !s.json {
 		return err
 	}
-	return s.manifest(m)
+	return s.encode(m)
 }
 
 type deployCommand struct {
@@ -119,6 +141,14 @@ type promoteCommand struct {
 	target
 	climbing
 	From string `help:"Stage whose version is taken."`
+}
+
+// Validate refuses what is no stage.
+func (c *promoteCommand) Validate() error {
+	if c.From == "" {
+		return c.target.Validate()
+	}
+	return errors.Join(c.target.Validate(), checkAlias("--from", c.From))
 }
 
 func (c *promoteCommand) Run(ctx context.Context, s *screen) error {
@@ -176,22 +206,7 @@ func (c *listCommand) Run(ctx context.Context, s *screen) error {
 	if err != nil {
 		return err
 	}
-	return s.list(all)
-}
-
-// connect makes a deployer on the AWS of the environment. Control planes throttle
-// sooner than data planes and nobody waits behind them, so retries are more
-// patient than elsewhere.
-func connect(ctx context.Context, cfg deploy.Config, s *screen) (*deploy.Deployer, error) {
-	sdk, err := awssdk.Load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	sdk.Retryer = func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 8, 5*time.Second })
-	}
-	cfg.Functions, cfg.Alarms, cfg.Progress = lambda.NewFromConfig(sdk), cloudwatch.NewFromConfig(sdk), s.progress
-	return deploy.New(cfg)
+	return s.list(c.Prefix, all)
 }
 
 func command(stdout, stderr io.Writer) serving.Command {
@@ -200,7 +215,8 @@ func command(stdout, stderr io.Writer) serving.Command {
 		Name: "banyan-deploy",
 		Description: "Brings functions into use, one at a time, in steps that alarms turn back. " +
 			"Environment variables, memory and permissions are Terraform's; a deployment brings its last changes into use with the code. " +
-			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.",
+			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL. " +
+			"Exit codes: 0 done, 1 it failed or was turned back, 2 wrong usage or environment.",
 		Grammar: g,
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			parsed.BindTo(ctx, (*context.Context)(nil))

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -35,7 +34,6 @@ func TestMain(m *testing.M) {
 // world is a Lambda with the function prod-alpha, and a folder that was built.
 type world struct {
 	t         *testing.T
-	env       []string
 	dist      string
 	functions *lambda.Client
 }
@@ -52,10 +50,13 @@ func newWorld(t *testing.T) *world {
 	}
 	api, metrics := httptest.NewServer(host), httptest.NewServer(alarms)
 	t.Cleanup(func() { api.Close(); metrics.Close(); _ = host.Close(context.Background()) })
-	w := &world{t: t, dist: t.TempDir(), env: append(os.Environ(),
-		"AWS_ENDPOINT_URL_LAMBDA="+api.URL, "AWS_ENDPOINT_URL_CLOUDWATCH="+metrics.URL,
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "BANYAN_DEPLOY_TEST_COMMAND=1")}
-	w.env = append(w.env, "BANYAN_DEPLOY_DIST="+w.dist)
+	w := &world{t: t, dist: t.TempDir()}
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_LAMBDA": api.URL, "AWS_ENDPOINT_URL_CLOUDWATCH": metrics.URL, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "BANYAN_DEPLOY_DIST": w.dist,
+	} {
+		t.Setenv(name, value)
+	}
 	w.functions = lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: &api.URL, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})})
@@ -91,22 +92,16 @@ func (w *world) build(text string) []byte {
 
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), os.Args[0], args...)
-	cmd.Env = w.env
+	cmd.Env = append(os.Environ(), "BANYAN_DEPLOY_TEST_COMMAND=1")
 	return cmd
 }
 
 // run returns what the command wrote, and its exit code.
 func (w *world) run(args ...string) (out, notes string, code int) {
 	w.t.Helper()
-	cmd := w.command(args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatal(err)
-	}
-	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+	code = command(&stdout, &stderr).Execute(w.t.Context(), args, &stdout, &stderr)
+	return stdout.String(), stderr.String(), code
 }
 
 // interrupted starts a deployment and sends it a signal when the alias has moved.
@@ -180,6 +175,13 @@ func TestExitCodes(t *testing.T) {
 		{2, []string{"deploy"}},
 		{2, []string{"deploy", "prod-alpha", "--steps", "50,10"}},
 		{2, []string{"deploy", "prod-alpha", "--interval", "-1s"}},
+		{2, []string{"deploy", "prod-alpha", "--no-alarms", "--alarm", "a"}},
+		{2, []string{"deploy", "prod-alpha:live"}},
+		{2, []string{"status", "prod-alpha", "--alias", "a b"}},
+		{2, []string{"status", "prod-alpha", "--alias", "12"}},
+		{2, []string{"promote", "prod-alpha", "--from", "12"}},
+		{0, []string{"list"}},
+		{0, []string{"list", "nobody-"}},
 		{0, []string{"--help"}},
 		{0, []string{"deploy", "prod-alpha", "--no-alarms", "--dry-run"}},
 		{1, []string{"deploy", "prod-alpha"}}, // no alarms
@@ -191,8 +193,17 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%q exits with %d: %s%s", test.args, code, out, notes)
 		}
 	}
-	w.env = append(w.env, "AWS_REGION=", "AWS_DEFAULT_REGION=", "AWS_CONFIG_FILE=/dev/null")
-	if _, notes, code := w.run("list"); code != 2 || !strings.Contains(notes, "AWS_REGION") {
-		t.Errorf("without a region: exit %d: %s", code, notes)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	for _, test := range []struct{ name, value, want string }{
+		{"AWS_PROFILE", "absent", "profile"},
+		{"AWS_ACCESS_KEY_ID", "", "AWS_ACCESS_KEY_ID"},
+		{"AWS_REGION", "", "AWS_REGION"},
+	} {
+		t.Run("without "+test.want, func(t *testing.T) {
+			t.Setenv(test.name, test.value)
+			if _, notes, code := w.run("list"); code != 2 || !strings.Contains(notes, test.want) {
+				t.Errorf("exit %d: %s", code, notes)
+			}
+		})
 	}
 }

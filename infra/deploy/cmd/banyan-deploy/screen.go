@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,12 @@ func (s *screen) progress(p deploy.Progress) {
 		_ = s.encode(p) // the result says so if nobody reads
 		return
 	}
-	fmt.Fprintf(s.notes, "%s  %s\n", s.now().Format(time.TimeOnly), p.Text)
+	s.note("%s", p.Text)
+}
+
+// note tells a person what goes on.
+func (s *screen) note(format string, args ...any) {
+	fmt.Fprintf(s.notes, "%s  %s\n", s.now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
 // result tells where the alias stands, also after an error.
@@ -73,17 +79,23 @@ func (s *screen) standing(t deploy.Target, at deploy.Standing) error {
 	return s.print("%s is at %s\n", t, at)
 }
 
-func (s *screen) list(all []deploy.Running) error {
-	if s.json {
-		if all == nil {
-			all = []deploy.Running{}
-		}
+func (s *screen) list(prefix string, all []deploy.Running) error {
+	switch {
+	case s.json && all == nil:
+		return s.encode([]deploy.Running{})
+	case s.json:
 		return s.encode(all)
+	case len(all) == 0 && prefix == "":
+		s.note("there are no functions in this account and region")
+		return nil
+	case len(all) == 0:
+		s.note("there are no functions in this account and region whose names begin with %q", prefix)
+		return nil
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "FUNCTION\tALIAS\tVERSION\tWEIGHT\tAGE\tARCH\tCODE\tCOMMIT")
 	for _, r := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d %%\t%s\t%s\t%.12s\t%s\n", r.Function, r.Alias, r.Version, r.Percent, age(s.now(), r.Published), r.Architecture, r.Code, r.Commit)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d %%\t%s\t%s\t%.12s\t%s\n", r.Function, cmp.Or(r.Alias, "-"), r.Version, r.Percent, age(s.now(), r.Published), r.Architecture, r.Code, r.Commit)
 	}
 	return w.Flush()
 }
@@ -105,14 +117,9 @@ func age(now, then time.Time) string {
 	}
 }
 
-func (s *screen) manifest(m deploy.Manifest) error {
-	if s.json {
-		return s.encode(m)
+// built tells of an archive; as JSON, the manifest does.
+func (s *screen) built(a deploy.Artifact) {
+	if !s.json {
+		_ = s.print("%s  %s  %d KiB\n", a.SHA256, a.File, a.Size>>10) // the manifest has it too
 	}
-	for _, a := range m.Packages {
-		if err := s.print("%s  %s  %d KiB\n", a.SHA256, a.File, a.Size>>10); err != nil {
-			return err
-		}
-	}
-	return nil
 }
