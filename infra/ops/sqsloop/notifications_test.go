@@ -99,6 +99,45 @@ func TestAStoppedQueue(t *testing.T) {
 	})
 }
 
+// A most that was lowered ends the loops that are too many.
+func TestALoweredMaximum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sqsloop.Queue{Handler: "mail", Max: 3})
+		w.loops(3)
+		w.queue.Max = 1
+		w.alone(func(a *actor) {
+			if changes, err := w.fleet(a).Restart(a.ctx); err != nil || len(changes) != 2 || changes[1].Action != "deleted" {
+				t.Errorf("%+v, %v", changes, err)
+			}
+		})
+		if tokens, count := w.rows(); len(tokens) != 1 || count != 1 {
+			t.Errorf("%d loops, counted %d", len(tokens), count)
+		}
+	})
+}
+
+// A queue about which the table does not answer keeps no other from its loops.
+func TestOneQueueOfTwoFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{stage: &stage{world: newWorld(t, sqsloop.Queue{Handler: "mail"})}}
+		s.rule = func(r *request) verdict {
+			if strings.Contains(string(r.body), "/first") {
+				return throttled
+			}
+			return served
+		}
+		s.act("restart", func(a *actor) {
+			f := s.fleet(a)
+			f.Queues = append([]sqsloop.Queue{{URL: "http://sqs.local/000000000000/first", Handler: "mail"}}, f.Queues...)
+			changes, err := f.Restart(a.ctx)
+			if err == nil || !strings.Contains(err.Error(), "/first") || len(changes) != 1 || changes[0].Queue != queueURL {
+				t.Errorf("%+v, %v", changes, err)
+			}
+		})
+		s.run(never)
+	})
+}
+
 // A loop that was added and could not be started is started by the next restart,
 // which does not wait for it to be silent first.
 func TestALoopThatCouldNotBeStarted(t *testing.T) {

@@ -321,6 +321,50 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+// contested is CloudWatch Logs while others change the same groups: their filters
+// are not seen yet, or their changes are under way.
+type contested struct {
+	*cloudwatchlogs.Client
+	unseen    bool
+	conflicts int
+}
+
+func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwatchlogs.DescribeSubscriptionFiltersInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeSubscriptionFiltersOutput, error) {
+	if c.unseen {
+		return &cloudwatchlogs.DescribeSubscriptionFiltersOutput{}, nil
+	}
+	return c.Client.DescribeSubscriptionFilters(ctx, in, o...)
+}
+
+func (c *contested) PutSubscriptionFilter(ctx context.Context, in *cloudwatchlogs.PutSubscriptionFilterInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutSubscriptionFilterOutput, error) {
+	if c.conflicts > 0 {
+		c.conflicts--
+		return nil, &types.OperationAbortedException{}
+	}
+	return c.Client.PutSubscriptionFilter(ctx, in, o...)
+}
+
+// TestOthersAreQuicker: whoever comes too late reports the group as full, and waits
+// while somebody else changes it; neither is a failure.
+func TestOthersAreQuicker(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/busy", "/g/full")
+	a.filter("/g/full", "x", "other")
+	a.filter("/g/full", "y", "other")
+	logs := &contested{a.logs, true, 3}
+	s, err := subscribe.New(logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return 0 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.BackFill(t.Context())
+	if r.Stopped != subscribe.Done || r.Failures > 0 || r.Subscribed != 1 || !slices.Equal(r.Full, []string{"/g/full"}) {
+		t.Errorf("%+v", r)
+	}
+	if got := a.filters("/g/full"); !slices.Equal(got, []string{"x>other", "y>other"}) || !slices.Equal(a.filters("/g/busy"), []string{ours}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestDryRun(t *testing.T) {
 	a := newAccount(t, "", 1)
 	a.create("/g/a")

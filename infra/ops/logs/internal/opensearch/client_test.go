@@ -91,6 +91,24 @@ func TestWholeAnswers(t *testing.T) {
 	}
 }
 
+func TestAHungServerIsGivenUp(t *testing.T) {
+	over := make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+	defer front.Close()
+	defer close(over)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	c, err := opensearch.New(opensearch.Config{URL: front.URL, HTTP: &http.Client{Transport: transport}, Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := c.Bulk(ctx, items("{}")); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestSigning(t *testing.T) {
 	s := bulktest.Start(t, bulktest.Faults{})
 	at := time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC)
