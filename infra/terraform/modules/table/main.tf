@@ -37,8 +37,6 @@ resource "aws_dynamodb_table" "this" {
       range_key          = try(global_secondary_index.value.range_key.name, null)
       projection_type    = global_secondary_index.value.projected == null ? "ALL" : length(global_secondary_index.value.projected) == 0 ? "KEYS_ONLY" : "INCLUDE"
       non_key_attributes = try(length(global_secondary_index.value.projected) > 0 ? global_secondary_index.value.projected : null, null)
-      read_capacity      = try(var.provisioned.read.min, null)
-      write_capacity     = try(var.provisioned.write.min, null)
     }
   }
 
@@ -69,6 +67,11 @@ resource "aws_dynamodb_table" "this" {
 
   lifecycle {
     ignore_changes = [read_capacity, write_capacity] # application autoscaling decides
+
+    precondition {
+      condition     = var.provisioned == null || length(var.indexes) == 0
+      error_message = "A table with indexes is on demand: of a provisioned one, each apply would put the indexes' capacity back to the least, in the midst of a load, too."
+    }
 
     precondition {
       condition     = var.provisioned == null || (var.on_demand_limits.read == -1 && var.on_demand_limits.write == -1)

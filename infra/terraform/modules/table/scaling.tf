@@ -1,30 +1,21 @@
-# Application autoscaling of a provisioned table and its indexes: two targets each.
+# Application autoscaling of a provisioned table: one target for what is read, and
+# one for what is written.
 
 locals {
-  scaled = var.provisioned == null ? {} : merge([
-    for resource, dimension in merge(
-      { "table/${var.name}" = "table" },
-      { for index in keys(var.indexes) : "table/${var.name}/index/${index}" => "index" },
-      ) : {
-      for kind in ["read", "write"] : "${resource}/${kind}" => {
-        resource  = resource
-        kind      = kind
-        dimension = "dynamodb:${dimension}:${title(kind)}CapacityUnits"
-        min       = var.provisioned[kind].min
-        max       = var.provisioned[kind].max
-      }
-    }
-  ]...)
+  scaled = var.provisioned == null ? {} : { for kind in ["read", "write"] : kind => {
+    dimension = "dynamodb:table:${title(kind)}CapacityUnits"
+    min       = var.provisioned[kind].min
+    max       = var.provisioned[kind].max
+  } }
 
   peaks = var.provisioned == null ? {} : merge([
-    for target, scaled in local.scaled : {
-      for name, peak in var.provisioned.peaks : "${target}/${name}" => {
-        name     = "${name}-${scaled.kind}"
-        target   = target
+    for kind in ["read", "write"] : {
+      for name, peak in var.provisioned.peaks : "${name}-${kind}" => {
+        kind     = kind
         schedule = peak.schedule
         timezone = peak.timezone
-        min      = scaled.kind == "read" ? peak.read_min : peak.write_min
-        max      = scaled.kind == "read" ? peak.read_max : peak.write_max
+        min      = kind == "read" ? peak.read_min : peak.write_min
+        max      = kind == "read" ? peak.read_max : peak.write_max
       }
     }
   ]...)
@@ -43,12 +34,10 @@ resource "aws_appautoscaling_target" "this" {
   for_each = local.scaled
 
   service_namespace  = "dynamodb"
-  resource_id        = each.value.resource
+  resource_id        = "table/${aws_dynamodb_table.this.name}"
   scalable_dimension = each.value.dimension
   min_capacity       = each.value.min
   max_capacity       = each.value.max
-
-  depends_on = [aws_dynamodb_table.this]
 
   lifecycle {
     ignore_changes       = [min_capacity, max_capacity]
@@ -59,7 +48,7 @@ resource "aws_appautoscaling_target" "this" {
 resource "aws_appautoscaling_policy" "this" {
   for_each = local.scaled
 
-  name               = replace("${each.key}/utilization", "/", "-")
+  name               = "${var.name}-${each.key}-utilization"
   policy_type        = "TargetTrackingScaling"
   service_namespace  = aws_appautoscaling_target.this[each.key].service_namespace
   resource_id        = aws_appautoscaling_target.this[each.key].resource_id
@@ -69,7 +58,7 @@ resource "aws_appautoscaling_policy" "this" {
     target_value = var.provisioned.utilization
 
     predefined_metric_specification {
-      predefined_metric_type = "DynamoDB${title(each.value.kind)}CapacityUtilization"
+      predefined_metric_type = "DynamoDB${title(each.key)}CapacityUtilization"
     }
   }
 
@@ -81,10 +70,10 @@ resource "aws_appautoscaling_policy" "this" {
 resource "aws_appautoscaling_scheduled_action" "this" {
   for_each = { for key, peak in local.peaks : key => peak if peak.min != null || peak.max != null }
 
-  name               = each.value.name
-  service_namespace  = aws_appautoscaling_target.this[each.value.target].service_namespace
-  resource_id        = aws_appautoscaling_target.this[each.value.target].resource_id
-  scalable_dimension = aws_appautoscaling_target.this[each.value.target].scalable_dimension
+  name               = each.key
+  service_namespace  = aws_appautoscaling_target.this[each.value.kind].service_namespace
+  resource_id        = aws_appautoscaling_target.this[each.value.kind].resource_id
+  scalable_dimension = aws_appautoscaling_target.this[each.value.kind].scalable_dimension
   schedule           = each.value.schedule
   timezone           = each.value.timezone
 

@@ -62,7 +62,7 @@ variable "on_demand_limits" {
 }
 
 variable "provisioned" {
-  description = "Capacity units with application autoscaling, instead of on-demand: the bounds, the utilization in percent that is aimed at, and peaks known beforehand, each with a cron or at expression. Indexes have the table's bounds."
+  description = "Capacity units with application autoscaling, instead of on-demand: the bounds, the utilization in percent that is aimed at, and peaks known beforehand, each with a cron or at expression. For tables without indexes."
   type = object({
     read        = object({ min = number, max = number })
     write       = object({ min = number, max = number })

@@ -59,3 +59,18 @@ run "two_types_of_a_key" {
 
   expect_failures = [aws_dynamodb_table.this]
 }
+
+run "index_of_a_provisioned_table" {
+  command = plan
+
+  module {
+    source = "../../modules/table"
+  }
+
+  variables {
+    indexes     = { by_author = { hash_key = { name = "author" } } }
+    provisioned = { read = { min = 1, max = 5 }, write = { min = 1, max = 5 } }
+  }
+
+  expect_failures = [aws_dynamodb_table.this]
+}
