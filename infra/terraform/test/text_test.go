@@ -78,6 +78,37 @@ func TestEverywhereHasAReason(t *testing.T) {
 	}
 }
 
+// TestExampleHasEveryModule: whatever is checked of the example, is checked of all
+// modules.
+func TestExampleHasEveryModule(t *testing.T) {
+	modules := map[string]bool{} // and whether the example has it
+	uses := map[string][]string{}
+	source := regexp.MustCompile(`\bsource\s*=\s*"(?:\.\./)+(?:modules/)?([a-z-]+)"`)
+	for file, text := range sources(t) {
+		folder := filepath.Base(filepath.Dir(file))
+		if strings.Contains(file, "/modules/") {
+			modules[folder] = false
+		}
+		for _, use := range source.FindAllStringSubmatch(text, -1) {
+			uses[folder] = append(uses[folder], use[1])
+		}
+	}
+	for next := uses["environment"]; len(next) > 0; next = next[1:] {
+		if !modules[next[0]] {
+			modules[next[0]] = true
+			next = append(next, uses[next[0]]...)
+		}
+	}
+	for module, used := range modules {
+		if !used {
+			t.Errorf("the example has no module %s", module)
+		}
+	}
+	if len(modules) < 15 {
+		t.Errorf("only %d modules were found", len(modules))
+	}
+}
+
 // TestEveryFunctionHasAPlace: some module or the example
 // names every Lambda function that there is.
 func TestEveryFunctionHasAPlace(t *testing.T) {

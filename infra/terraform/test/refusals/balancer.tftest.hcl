@@ -18,7 +18,7 @@ run "everybody_without_a_certificate" {
   expect_failures = [aws_lb_listener.this]
 }
 
-run "one_subnet" {
+run "what_balancers_refuse" {
   command = plan
 
   module {
@@ -26,22 +26,9 @@ run "one_subnet" {
   }
 
   variables {
+    name    = "internal-b"
     network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
   }
 
-  expect_failures = [var.network]
-}
-
-run "name" {
-  command = plan
-
-  module {
-    source = "../../modules/balancer"
-  }
-
-  variables {
-    name = "internal-b"
-  }
-
-  expect_failures = [var.name]
+  expect_failures = [var.name, var.network]
 }

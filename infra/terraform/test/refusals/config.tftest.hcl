@@ -1,7 +1,3 @@
-variables {
-  prefix = "/p"
-}
-
 run "prefix" {
   command = plan
 

@@ -5,7 +5,7 @@ variables {
   image   = "banyan-users:v1"
 }
 
-run "name" {
+run "what_ecs_and_balancers_refuse" {
   command = plan
 
   module {
@@ -13,53 +13,15 @@ run "name" {
   }
 
   variables {
-    name = "the-users-service-of-production"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "size" {
-  command = plan
-
-  module {
-    source = "../../modules/container"
-  }
-
-  variables {
-    size = { cpu = 512, memory = 512 }
-  }
-
-  expect_failures = [var.size]
-}
-
-run "wildcard_in_an_action" {
-  command = plan
-
-  module {
-    source = "../../modules/container"
-  }
-
-  variables {
+    name       = "the-users-service-of-production"
+    size       = { cpu = 512, memory = 512 }
+    tasks      = { min = 4, max = 2 }
     statements = [{ sid = "All", actions = ["s3:Get*"], resources = ["arn:aws:s3:::b/*"] }]
+    port       = 8080
+    listener   = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/b/1/2", security_group_id = "sg-1", priority = 1 }
   }
 
-  expect_failures = [var.statements]
-}
-
-run "rule_without_a_condition" {
-  command = plan
-
-  module {
-    source = "../../modules/container"
-  }
-
-  variables {
-    port     = 8080
-    listener = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/b/1/2", security_group_id = "sg-1", priority = 1 }
-  }
-
-  expect_failures = [var.listener]
+  expect_failures = [var.name, var.size, var.tasks, var.statements, var.listener]
 }
 
 run "port_without_a_listener" {
@@ -89,18 +51,4 @@ run "secret_in_the_environment_too" {
   }
 
   expect_failures = [aws_ecs_task_definition.this]
-}
-
-run "fewer_tasks_than_none" {
-  command = plan
-
-  module {
-    source = "../../modules/container"
-  }
-
-  variables {
-    tasks = { min = 4, max = 2 }
-  }
-
-  expect_failures = [var.tasks]
 }

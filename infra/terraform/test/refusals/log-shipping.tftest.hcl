@@ -1,8 +1,7 @@
 variables {
-  name       = "n"
-  packages   = { log-shipper = { zip = "z" }, log-subscriber = { zip = "z" } }
-  function   = {}
-  opensearch = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
+  name     = "n"
+  packages = { log-shipper = { zip = "z" }, log-subscriber = { zip = "z" } }
+  function = {}
 }
 
 run "plain_http" {

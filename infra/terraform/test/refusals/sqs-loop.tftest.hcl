@@ -1,10 +1,10 @@
 variables {
-  packages             = { sqsloop = { zip = "z" }, sqsloop-restart = { zip = "z" }, sqsloop-scale-down = { zip = "z" }, sqsloop-scale-up = { zip = "z" } }
+  packages             = { for function in ["sqsloop", "sqsloop-restart", "sqsloop-scale-down", "sqsloop-scale-up"] : function => { s3_bucket = "b", s3_key = "k" } }
   function             = {}
   reserved_concurrency = 12
 }
 
-run "fifo" {
+run "fifo_and_a_package_too_few" {
   command = plan
 
   module {
@@ -12,10 +12,11 @@ run "fifo" {
   }
 
   variables {
-    queues = { q = { url = "u", arn = "arn:aws:sqs:us-east-1:123456789012:q.fifo", handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:f:live" } }
+    packages = { sqsloop = { s3_bucket = "b", s3_key = "k" } }
+    queues   = { q = { url = "u", arn = "arn:aws:sqs:us-east-1:123456789012:q.fifo", handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:f:live" } }
   }
 
-  expect_failures = [var.queues]
+  expect_failures = [var.packages, var.queues]
 }
 
 run "handler_without_an_alias" {
@@ -45,19 +46,4 @@ run "more_loops_than_may_run" {
   }
 
   expect_failures = [aws_cloudwatch_metric_alarm.recursion]
-}
-
-run "a_package_too_few" {
-  command = plan
-
-  module {
-    source = "../../modules/sqs-loop"
-  }
-
-  variables {
-    packages = { sqsloop = { zip = "z" } }
-    queues   = { q = { url = "u", arn = "arn:aws:sqs:us-east-1:123456789012:q", handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:f:live" } }
-  }
-
-  expect_failures = [var.packages]
 }

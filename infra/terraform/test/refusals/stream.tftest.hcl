@@ -16,7 +16,7 @@ run "shards_on_demand" {
   expect_failures = [aws_kinesis_stream.this]
 }
 
-run "mode" {
+run "mode_and_retention" {
   command = plan
 
   module {
@@ -24,22 +24,9 @@ run "mode" {
   }
 
   variables {
-    mode = "on-demand"
-  }
-
-  expect_failures = [var.mode]
-}
-
-run "retention" {
-  command = plan
-
-  module {
-    source = "../../modules/stream"
-  }
-
-  variables {
+    mode            = "on-demand"
     retention_hours = 12
   }
 
-  expect_failures = [var.retention_hours]
+  expect_failures = [var.mode, var.retention_hours]
 }
