@@ -327,9 +327,24 @@ type contested struct {
 	*cloudwatchlogs.Client
 	unseen    bool
 	conflicts int
+	put       error // what is answered to changes
+	listings  []error
+	asked     []string // groups, in order
+}
+
+func (c *contested) DescribeLogGroups(ctx context.Context, in *cloudwatchlogs.DescribeLogGroupsInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
+	if len(c.listings) > 0 && in.LogGroupNamePrefix == nil {
+		err := c.listings[0]
+		if c.listings = c.listings[1:]; err != nil {
+			return nil, err
+		}
+		in.Limit = aws.Int32(1)
+	}
+	return c.Client.DescribeLogGroups(ctx, in, o...)
 }
 
 func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwatchlogs.DescribeSubscriptionFiltersInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeSubscriptionFiltersOutput, error) {
+	c.asked = append(c.asked, *in.LogGroupName)
 	if c.unseen {
 		return &cloudwatchlogs.DescribeSubscriptionFiltersOutput{}, nil
 	}
@@ -337,6 +352,9 @@ func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwa
 }
 
 func (c *contested) PutSubscriptionFilter(ctx context.Context, in *cloudwatchlogs.PutSubscriptionFilterInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutSubscriptionFilterOutput, error) {
+	if c.put != nil {
+		return nil, c.put
+	}
 	if c.conflicts > 0 {
 		c.conflicts--
 		return nil, &types.OperationAbortedException{}
@@ -351,17 +369,61 @@ func TestOthersAreQuicker(t *testing.T) {
 	a.create("/g/busy", "/g/full")
 	a.filter("/g/full", "x", "other")
 	a.filter("/g/full", "y", "other")
-	logs := &contested{a.logs, true, 3}
-	s, err := subscribe.New(logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return 0 }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := s.BackFill(t.Context())
+	r := a.contested(&contested{unseen: true, conflicts: 3}, 0).BackFill(t.Context())
 	if r.Stopped != subscribe.Done || r.Failures > 0 || r.Subscribed != 1 || !slices.Equal(r.Full, []string{"/g/full"}) {
 		t.Errorf("%+v", r)
 	}
 	if got := a.filters("/g/full"); !slices.Equal(got, []string{"x>other", "y>other"}) || !slices.Equal(a.filters("/g/busy"), []string{ours}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// contested is a subscriber that begins with group first.
+func (a *account) contested(logs *contested, first int) *subscribe.Subscriber {
+	a.t.Helper()
+	logs.Client = a.logs
+	s, err := subscribe.New(logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return first }})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+// TestTooManyFailures end a back-fill that begins anywhere, and the next one goes on
+// behind them; groups that take no filters are none.
+func TestTooManyFailures(t *testing.T) {
+	a := newAccount(t, "", 1)
+	for i := range 9 {
+		a.create(fmt.Sprint("/g/", i))
+	}
+	if _, err := a.logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/g/9"), LogGroupClass: types.LogGroupClassInfrequentAccess}); err != nil {
+		t.Fatal(err)
+	}
+	logs := &contested{put: &types.InvalidParameterException{}}
+	s := a.contested(logs, 7)
+	for _, want := range [][]string{{"/g/7", "/g/8", "/g/9", "/g/0", "/g/1", "/g/2"}, {"/g/3", "/g/4", "/g/5", "/g/6", "/g/2"}} {
+		logs.asked = nil
+		if r := s.BackFill(t.Context()); r.Stopped != subscribe.Failed || !slices.Equal(logs.asked, want) || r.Remaining == 0 {
+			t.Errorf("asked about %v, want %v: %+v", logs.asked, want, r)
+		}
+	}
+}
+
+// TestAListingThatIsCutShort goes on the next time, and begins again when it was too
+// long ago for that.
+func TestAListingThatIsCutShort(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/a", "/g/b", "/g/c")
+	slow := &types.ThrottlingException{}
+	logs := &contested{listings: []error{nil, slow, nil, slow, &types.InvalidParameterException{}, nil, nil, nil}}
+	s := a.contested(logs, 0)
+	for i, want := range []string{subscribe.Throttled, subscribe.Throttled, subscribe.Failed, subscribe.Done} {
+		if r := s.BackFill(t.Context()); r.Stopped != want {
+			t.Errorf("back-fill %d: %+v, want %s", i, r, want)
+		}
+	}
+	if !slices.Equal(logs.asked, []string{"/g/a", "/g/b", "/g/c"}) {
+		t.Errorf("asked about %v", logs.asked)
 	}
 }
 
