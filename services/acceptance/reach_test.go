@@ -22,20 +22,24 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
+	const little, much = 300 * time.Millisecond, 10 * time.Second // a wrong answer is not waited for
 	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(hung.Close)
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()
-	for name, c := range map[string]struct{ url, says string }{
-		"dead":                   {dead.URL, "connection refused"},
-		"hanging":                {hung.URL, "does not answer at"},
-		"garbage":                {answering(200, "<html>welcome</html>"), "is not the timeline API"},
-		"another API":            {answering(404, `{"type":"/problems/no-route"}`), "instead of status 401"},
-		"a function that fails":  {answering(500, `{"message":"Internal Server Error"}`), "Internal Server Error"},
-		"a stage that is not":    {answering(404, `{"message":"Not Found"}`), "Not Found"},
-		"nothing behind a proxy": {answering(502, ""), "status 502"},
+	for name, c := range map[string]struct {
+		url, says string
+		patience  time.Duration
+	}{
+		"dead":                   {dead.URL, "connection refused", little},
+		"hanging":                {hung.URL, "does not answer at", little},
+		"a function that fails":  {answering(500, `{"message":"Internal Server Error"}`), "Internal Server Error", little},
+		"nothing behind a proxy": {answering(502, ""), "status 502", little},
+		"garbage":                {answering(200, "<html>welcome</html>"), "is not the timeline API", much},
+		"another API":            {answering(404, `{"type":"/problems/no-route"}`), "instead of status 401", much},
+		"a stage that is not":    {answering(404, `{"message":"Not Found"}`), "Not Found", much},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 		begin := time.Now()
 		err := acceptance.CheckTimeline(ctx, acceptance.URL(t, c.url))
 		cancel()

@@ -93,25 +93,36 @@ func TestBinaryAnswers(t *testing.T) {
 func TestLargeAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		n, status int
-		piece     string
+		text      string
 	}{
-		"just so":          {n: (lambdahttp.MaxAnswer - 200) / 64, piece: strings.Repeat("<", 64), status: 200},
-		"too large":        {n: lambdahttp.MaxAnswer/64 + 1, piece: strings.Repeat("x", 64), status: 500},
-		"as JSON":          {n: lambdahttp.MaxAnswer / 64 * 2 / 3, piece: strings.Repeat(`"`, 64), status: 500},
-		"binary, as coded": {n: lambdahttp.MaxAnswer / 64 * 4 / 5, piece: strings.Repeat("\xff", 64), status: 500},
+		"just so":   {n: lambdahttp.MaxAnswer - 200, text: "<", status: 200},
+		"too large": {n: lambdahttp.MaxAnswer + 1, text: "x", status: 500},
+		"as JSON":   {n: lambdahttp.MaxAnswer/2 + 1, text: `"`, status: 500},
 	} {
-		var failed error
+		half, failed := strings.Repeat(c.text, c.n/2), error(nil)
 		out := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
-			for range c.n {
-				if _, err := io.WriteString(w, c.piece); err != nil {
-					failed = err
-					return
-				}
+			for range 2 {
+				_, failed = io.WriteString(w, half)
 			}
+			_, _ = io.WriteString(w, c.text[:c.n%2])
 		}, request())
-		if out.StatusCode != c.status || c.status == 500 && !strings.Contains(out.Body, "/problems/response-too-large") || name == "too large" && failed == nil {
+		if out.StatusCode != c.status || c.status == 500 && !strings.Contains(out.Body, "/problems/response-too-large") || failed != nil {
 			t.Errorf("%s: %d, %.100s, %v", name, out.StatusCode, out.Body, failed)
 		}
+	}
+}
+
+// TestMoreIsNotKept of an answer that is too large already.
+func TestMoreIsNotKept(t *testing.T) {
+	out := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
+		piece := make([]byte, lambdahttp.MaxAnswer/2+1)
+		_, first := w.Write(piece)
+		if _, second := w.Write(piece); first != nil || second == nil {
+			t.Errorf("%v, %v", first, second)
+		}
+	}, request())
+	if out.StatusCode != 500 {
+		t.Errorf("status %d", out.StatusCode)
 	}
 }
 

@@ -76,7 +76,7 @@ func TestSameAsAServer(t *testing.T) {
 	defer function.Close()
 	const seed = 7
 	random := rand.New(rand.NewPCG(seed, 0))
-	for n := range 300 {
+	for n := range 150 {
 		method, path, body, header := draw(random)
 		want, got := send(t, server, method, path, body, header), send(t, function, method, path, body, header)
 		if diff := cmp.Diff(want, got); diff != "" {
