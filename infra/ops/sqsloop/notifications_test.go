@@ -275,6 +275,7 @@ func (s *scene) holdBack(actor, operation string, free func() bool, saw func(r *
 func TestTokensBeyondOnePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, sqsloop.Queue{Handler: "mail"})
+		s.makeStale()
 		for i := range 4 {
 			_, err := s.db().PutItem(context.Background(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: map[string]types.AttributeValue{
 				"queue": &types.AttributeValueMemberS{Value: queueURL}, "token": &types.AttributeValueMemberS{Value: fmt.Sprint("#alarm/", i)},
@@ -284,7 +285,6 @@ func TestTokensBeyondOnePage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.makeStale()
 		s.alone(func(a *actor) {
 			if changes, err := s.fleet(a).Restart(a.ctx); err != nil || len(changes) != 1 || changes[0].Action != "restarted" {
 				t.Errorf("%+v, %v", changes, err)
