@@ -48,6 +48,8 @@ func TestPeerMadeAPI(t *testing.T) {
 		t.Errorf("the API invokes %s", to.IntegrationURI)
 	}
 	f, env := configured(t, cfg, "timeline-api")
+	want(t, "the function's memory", *f.MemorySize, 256)
+	want(t, "the function's timeout", *f.Timeout, 10)
 	if to.TimeoutInMillis <= int(*f.Timeout)*1000 || to.TimeoutInMillis > 30000 {
 		t.Errorf("the API waits %d ms for a function that has %d s", to.TimeoutInMillis, *f.Timeout)
 	}

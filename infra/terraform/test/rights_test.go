@@ -79,6 +79,19 @@ func TestRightsAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
+// TestRightsOfTheTimelineAreThoseOfItsDoc: the same for the function of the example
+// that is a service.
+func TestRightsOfTheTimelineAreThoseOfItsDoc(t *testing.T) {
+	_, doc, _ := strings.Cut(read(t, "../../../services/timeline/cmd/timeline-api/main.go"), "// IAM, besides")
+	doc, _, _ = strings.Cut(doc, "package main")
+	_, block, _ := strings.Cut(read(t, "../examples/environment/services.tf"), `module "timeline_api" {`)
+	block, _, _ = strings.Cut(block, "\n}\n")
+	asked, given := action.FindAllString(doc, -1), action.FindAllString(block, -1)
+	if len(asked) == 0 || len(missing(asked, given, "")) > 0 || len(missing(given, asked, "")) > 0 {
+		t.Errorf("its comment asks for %v, and it is given %v", asked, given)
+	}
+}
+
 // missing are those of all that are neither in these nor among the exceptions.
 func missing(all, in []string, exceptions string) (left []string) {
 	for _, a := range all {

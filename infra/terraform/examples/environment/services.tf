@@ -45,6 +45,7 @@ module "timeline_api" {
   package          = { zip = "${var.functions}/timeline-api.zip" }
   routes           = ["GET /v1/timelines/{userId}"]
   throttling       = { rate = 500, burst = 250 }
+  memory_mib       = 256
   alarm_topic_arns = local.alarms
 
   environment = {

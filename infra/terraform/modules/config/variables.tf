@@ -15,7 +15,7 @@ variable "settings" {
 }
 
 variable "secrets" {
-  description = "Names below the prefix of secrets that are kept as SecureString. Terraform makes them with the value unset and never sees another: put it by aws ssm put-parameter --overwrite."
+  description = "Names below the prefix of secrets that are kept as SecureString. Terraform makes them with the value unset and never sees another: put it by aws ssm put-parameter --overwrite --type SecureString --key-id alias/..., or else the key is another one."
   type        = set(string)
   default     = []
 }
