@@ -24,7 +24,7 @@ func handle(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	case "/sleep":
 		select {
 		case <-ctx.Done():
-		case <-time.After(3 * time.Second):
+		case <-time.After(time.Second):
 		}
 	case "/error":
 		return nil, errors.New("asked to fail, with a secret")
