@@ -99,6 +99,30 @@ func TestAStoppedQueue(t *testing.T) {
 	})
 }
 
+// While its tokens cannot be deleted, none of a stopped queue's loops is replaced.
+func TestAStoppedQueueThatKeepsItsTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, sqsloop.Queue{Handler: "mail"})
+		s.events, s.queue.Stopped = nil, true
+		s.makeStale()
+		s.rule = func(r *request) verdict {
+			if r.operation == "TransactWriteItems" {
+				return throttled
+			}
+			return served
+		}
+		s.act("restart", func(a *actor) {
+			if changes, err := s.fleet(a).Restart(a.ctx); err == nil || len(changes) > 0 {
+				t.Errorf("%+v, %v", changes, err)
+			}
+		})
+		s.run(never)
+		if len(s.events) > 0 {
+			t.Errorf("%d loops were started", len(s.events))
+		}
+	})
+}
+
 // A most that was lowered ends the loops that are too many.
 func TestALoweredMaximum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
