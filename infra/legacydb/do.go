@@ -55,9 +55,7 @@ func (d *Database) renewed(ctx context.Context, g *generation) bool {
 	if d.follow == nil {
 		return false
 	}
-	if g.over.Err() == nil {
-		d.follow.hurry()
-	}
+	g.hurry()
 	patience := time.NewTimer(d.follow.cfg.Patience)
 	defer patience.Stop()
 	select {

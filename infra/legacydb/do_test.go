@@ -154,6 +154,11 @@ func TestPoolIsCleared(t *testing.T) {
 	}
 }
 
+// poolError is as the driver's, which cannot be had by itself.
+type poolError struct{ error }
+
+func (poolError) Retryable() bool { return true }
+
 // TestWhatIsRepeated: errors that pass are met again, others are not, and nothing is
 // repeated for ever.
 func TestWhatIsRepeated(t *testing.T) {
@@ -168,6 +173,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		runs int64
 	}{
 		"cleared pool":  {mongo.CommandError{Labels: []string{"TransientTransactionError"}}, 3},
+		"log-in":        {poolError{errors.New("cleared")}, 3},
 		"broken":        {mongo.CommandError{Labels: []string{"NetworkError"}}, 3},
 		"write":         {fmt.Errorf("wrapped: %w", mongo.WriteException{Labels: []string{"RetryableWriteError"}}), 3},
 		"not primary":   {mongo.CommandError{Code: 10107}, 3},

@@ -15,8 +15,14 @@ var passingLabels = []string{"TransientTransactionError", "RetryableWriteError",
 // only given to those that a write met.
 var notPrimary = []int{91, 189, 10107, 11600, 11602, 13435, 13436}
 
-// passes tells whether an operation may succeed when it is run again.
+// passes tells whether an operation may succeed when it is run again. An error of the
+// pool is one without a label where the repetition failed at a log-in; it is known by
+// its method.
 func passes(err error) bool {
+	var pool interface{ Retryable() bool }
+	if errors.As(err, &pool) && pool.Retryable() {
+		return true
+	}
 	var labeled mongo.LabeledError
 	if errors.As(err, &labeled) {
 		for _, label := range passingLabels {
@@ -34,6 +40,14 @@ var unauthorized = []int{13, 18, 8000}
 // refused tells whether the server refused the credentials: at a log-in, or a command
 // on a connection whose user was dropped or lost a role since.
 func refused(err error) bool { return hasCode(err, unauthorized) }
+
+// logInRefused is refused for the driver's own errors, as a monitor sees them: an
+// operation that repeated itself may return what it had met before. An error at a
+// log-in is known by its method.
+func logInRefused(err error) bool {
+	var logIn interface{ Inner() error }
+	return errors.As(err, &logIn) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err)
+}
 
 func hasCode(err error, codes []int) bool {
 	var server mongo.ServerError

@@ -66,7 +66,7 @@ func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*Database, error) {
 	if err != nil || uri.Fixed() {
 		return d, err
 	}
-	f := &follower{uri: uri, cfg: cfg.withDefaults(), database: d, used: first, refused: make(chan struct{}, 1)}
+	f := &follower{uri: uri, cfg: cfg.withDefaults(), database: d, used: first, now: d.now}
 	f.life, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.follow = f
 	f.running.Go(f.run)
@@ -78,12 +78,12 @@ type follower struct {
 	uri      URI
 	cfg      FollowConfig
 	database *Database
-	refused  chan struct{} // the server refused the credentials
 	life     context.Context
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 
-	used config.Secret // the goroutine's own
+	used config.Secret // the goroutine's own, and what was made of it
+	now  *generation
 }
 
 // end waits for the goroutines, which end soon.
@@ -94,14 +94,6 @@ func (f *follower) end(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-	}
-}
-
-// hurry asks for the URI to be read anew, now.
-func (f *follower) hurry() {
-	select {
-	case f.refused <- struct{}{}:
-	default:
 	}
 }
 
@@ -119,7 +111,7 @@ func (f *follower) run() {
 			_, err = f.adopt(ctx, f.uri.Get)
 		case <-retry.C:
 			_, err = f.adopt(ctx, f.uri.Get)
-		case <-f.refused:
+		case <-f.now.refused:
 			err = f.renew(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -142,7 +134,7 @@ func (f *follower) renew(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			if err == nil {
-				err = errors.New("MongoDB refuses the credentials, and there are no others; correct the value of MONGODB_URI, or the user's password")
+				err = errors.New("MongoDB refuses the credentials, and there are no others; correct the value of MONGODB_URI, or the user's password or roles")
 			}
 			return err
 		case <-time.After(min(f.cfg.Retry, f.cfg.Patience/10)):
@@ -167,7 +159,7 @@ func (f *follower) adopt(ctx context.Context, read func(context.Context) (config
 	if err != nil {
 		return false, err
 	}
-	f.used = uri
+	f.used, f.now = uri, next
 	old, ok := f.database.swap(next)
 	if !ok {
 		return false, next.disconnect(ctx)

@@ -20,7 +20,8 @@
 //   - A cursor or a session belongs to the client, and so to the run, that it came
 //     with. So do *mongo.Database and *mongo.Collection: keep none of them.
 //   - The client of the URI before ends when nobody uses it any more, at the latest
-//     after FollowConfig.Drain; what still runs then is run again on the next one.
+//     after FollowConfig.Drain, or at once if it does not answer within a second; what
+//     still runs then is run again on the next one.
 //   - Everything comes from the new URI, but the name of the database, which must
 //     stay the same.
 //   - A user should be dropped only when all programs have gone on to the next one:
@@ -65,7 +66,9 @@ func Open(ctx context.Context, uri string) (*Database, error) {
 
 // Of is a database whose client the caller has, and ends.
 func Of(db *mongo.Database) *Database {
-	return &Database{name: db.Name(), now: newGeneration(db, func(context.Context) error { return nil })}
+	g := newGeneration()
+	g.db, g.disconnect = db, func(context.Context) error { return nil }
+	return &Database{name: db.Name(), now: g}
 }
 
 // Name is the name of the database.
@@ -116,6 +119,7 @@ type generation struct {
 	db         *mongo.Database
 	disconnect func(context.Context) error
 	busy       sync.WaitGroup // who uses it
+	refused    chan struct{}  // the server refused the credentials
 
 	over    context.Context // ends when there is a next one
 	replace context.CancelFunc
@@ -123,11 +127,19 @@ type generation struct {
 	end     context.CancelFunc
 }
 
-func newGeneration(db *mongo.Database, disconnect func(context.Context) error) *generation {
-	g := &generation{db: db, disconnect: disconnect}
+func newGeneration() *generation {
+	g := &generation{refused: make(chan struct{}, 1)}
 	g.over, g.replace = context.WithCancel(context.Background())
 	g.ended, g.end = context.WithCancel(context.Background())
 	return g
+}
+
+// hurry asks for other credentials, now.
+func (g *generation) hurry() {
+	select {
+	case g.refused <- struct{}{}:
+	default:
+	}
 }
 
 // run runs op until it ends, or has to because until did.
@@ -147,7 +159,7 @@ func (g *generation) retire(grace context.Context) {
 	idle, cancel := context.WithCancel(grace)
 	go func() { defer cancel(); g.busy.Wait() }()
 	if !g.alive(idle) {
-		g.end() // who waits for a server here finds one on the next
+		g.end() // who waits for a server or a connection here finds one on the next
 	}
 	<-idle.Done()
 	g.end()
@@ -157,11 +169,10 @@ func (g *generation) retire(grace context.Context) {
 	g.busy.Wait()
 }
 
-// alive tells whether anything answers, be it a refusal, or nobody wants to know
-// any more.
+// alive tells whether a server answers and lets us in, or nobody wants to know any
+// more.
 func (g *generation) alive(wanted context.Context) bool {
 	ctx, cancel := context.WithTimeout(wanted, goodbye)
 	defer cancel()
-	err := g.db.Client().Ping(ctx, nil)
-	return err == nil || refused(err) || wanted.Err() != nil
+	return g.db.Client().Ping(ctx, nil) == nil || wanted.Err() != nil
 }

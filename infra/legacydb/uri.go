@@ -75,11 +75,17 @@ func (a *address) dial(ctx context.Context) (*generation, error) {
 	a.options.SetServerMonitor(&event.ServerMonitor{
 		ServerHeartbeatFailed: func(e *event.ServerHeartbeatFailedEvent) { last.Store(&e.Failure) },
 	})
+	g := newGeneration()
+	a.options.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
+		if logInRefused(e.Error) {
+			g.hurry()
+		}
+	}})
 	client, err := mongo.Connect(a.options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
-	g := newGeneration(client.Database(a.database), client.Disconnect)
+	g.db, g.disconnect = client.Database(a.database), client.Disconnect
 	ping, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err = (&Database{now: g}).Do(ping, func(ctx context.Context, _ *mongo.Database) error { return client.Ping(ctx, readpref.Primary()) })
