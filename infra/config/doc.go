@@ -47,6 +47,6 @@
 //     secret's ARN. The keys aws/ssm and aws/secretsmanager need no grant.
 //
 // Programs with MONGODB_URI as a reference: banyan-users, banyan-monolith,
-// banyan-publish, banyan-migrate. With BANYAN_JWT_SECRET: banyan-timeline,
+// banyan-publish, banyan-migrate. With BANYAN_JWT_SECRET: banyan-timeline, timeline-api,
 // banyan-monolith.
 package config

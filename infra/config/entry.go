@@ -75,19 +75,23 @@ func (c *Client) value(ctx context.Context, k key) (value, error) {
 		c.mu.Unlock()
 		return value{}, err
 	}
-	done := c.renewal(e)
-	patience := time.Duration(0)
-	if e.have {
-		patience = c.cfg.Patience
-	}
-	c.mu.Unlock()
-	if done != nil {
-		if err := c.wait(ctx, k, done, patience); err != nil {
+	defer func() { c.mu.Unlock() }()
+	for range 2 { // the first may have begun before the process slept
+		done := c.renewal(e)
+		if done == nil {
+			break
+		}
+		patience := time.Duration(0)
+		if e.have {
+			patience = c.cfg.Patience
+		}
+		c.mu.Unlock()
+		err := c.wait(ctx, k, done, patience)
+		c.mu.Lock()
+		if err != nil {
 			return value{}, err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return c.best(k, e)
 }
 
@@ -97,9 +101,9 @@ func (c *Client) renewal(e *entry) <-chan struct{} {
 	switch {
 	case c.closed, e.have && now.Sub(e.at) < c.cfg.TTL:
 		return nil
-	case e.flying && e.have: // one waits, the others take what there is
+	case e.flying && e.have && (e.err != nil || now.Sub(e.at) < 2*c.cfg.TTL): // one waits, the others take what there is
 		return nil
-	case e.flying:
+	case e.flying: // the first value, or the process slept
 		return e.now
 	case e.err != nil && now.Before(e.due): // it failed a moment ago
 		return nil
