@@ -94,6 +94,8 @@ func TestDecide(t *testing.T) {
 		{name: "double at most", o: observe(even(4), calm(35, repeat(4, 5)...)), want: autoscale.Decision{Action: autoscale.Up, Target: 8}},
 		{name: "not beyond the most", o: observe(even(12), calm(35, repeat(12, 5)...)), want: autoscale.Decision{Action: autoscale.Up, Target: 16}},
 		{name: "at the most", o: observe(even(16), calm(35, repeat(16, 5)...)), want: autoscale.Decision{Action: autoscale.Nothing, AtLimit: true}, reason: "as many shards as are allowed"},
+		{name: "one of many is hot at the most", o: observe(even(16), calm(35, append(repeat(15, 0.2), 0.9)...)), want: autoscale.Decision{Action: autoscale.Nothing, AtLimit: true}},
+		{name: "one minute is all that is known", o: observe(even(4), calm(1, repeat(4, 0.9)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "known of 1 minutes"},
 		{name: "one minute is not two", o: observe(even(4), append(calm(35, repeat(4, 0.6)...)[:34], calm(1, repeat(4, 0.85)...)...)), want: autoscale.Decision{Action: autoscale.Nothing}},
 		{name: "refusals count at once", o: observe(even(4), throttled(calm(35, repeat(4, 0.6)...), 2, 600)), want: autoscale.Decision{Action: autoscale.Up, Target: 5}},
 		{name: "few refusals do not", o: observe(even(4), throttled(calm(35, repeat(4, 0.6)...), 2, 60)), want: autoscale.Decision{Action: autoscale.Nothing}},
@@ -111,7 +113,7 @@ func TestDecide(t *testing.T) {
 		{name: "half is enough", o: observe(even(8), calm(35, repeat(8, 0.2)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 4}},
 		{name: "three quarters are", o: observe(even(8), calm(35, repeat(8, 0.3)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 6}},
 		{name: "not below the least", o: observe(even(3), calm(35, repeat(3, 0.01)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 2}},
-		{name: "at the least", o: observe(even(2), calm(35, repeat(2, 0)...)), want: autoscale.Decision{Action: autoscale.Nothing}},
+		{name: "at the least", o: observe(even(2), calm(35, repeat(2, 0)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "as few shards as are allowed"},
 		{name: "a peak half an hour ago", o: observe(even(8), append(calm(30, repeat(8, 0.6)...)[:1], calm(29, repeat(8, 0.1)...)...)), want: autoscale.Decision{Action: autoscale.Nothing}},
 		{name: "too little is known", o: observe(even(8), calm(29, repeat(8, 0)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "29 are known"},
 		{name: "throttled of late", o: observe(even(8), throttled(calm(35, repeat(8, 0.1)...), 0, 1)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "throttled in the last"},
@@ -144,6 +146,14 @@ func TestDecide(t *testing.T) {
 				t.Errorf("the reason is %q, want %q in it", got.Reason, test.reason)
 			}
 		})
+	}
+}
+
+// TestLeast: a half or three quarters may be below it.
+func TestLeast(t *testing.T) {
+	p := autoscale.Policy{Stream: "s", Min: 7, Max: 16}
+	if d := autoscale.Decide(p, observe(even(8), calm(35, repeat(8, 0)...)), autoscale.State{}); d.Action != autoscale.Down || d.Target != 7 {
+		t.Errorf("%+v", d)
 	}
 }
 

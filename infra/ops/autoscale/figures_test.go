@@ -57,6 +57,20 @@ func TestNothingIsKnown(t *testing.T) {
 	}
 }
 
+// TestRecordsCountToo: a shard is full by 1,000 of them a second, however small.
+func TestRecordsCountToo(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	for range 3 {
+		for _, s := range w.open("events") {
+			w.must(w.record.Record(w.clock(), "AWS/Kinesis", "IncomingRecords", 51_000, "StreamName", "events", "ShardId", *s.ShardId))
+		}
+		w.must(w.record.Record(w.clock(), "AWS/Kinesis", "IncomingRecords", 4*51_000, "StreamName", "events"))
+		w.pass(1)
+	}
+	w.expect(w.scaler(), autoscale.Up, true, 6)
+}
+
 // TestFiguresCannotBeRead: neither by an error nor by an answer without end.
 func TestFiguresCannotBeRead(t *testing.T) {
 	w := newWorld(t)

@@ -1,7 +1,5 @@
 package autoscale
 
-import "math/big"
-
 // predict spreads the load of shards over n even ranges, on the assumption that
 // within a shard it is even.
 func predict(shards []Shard, load []float64, n int) []float64 {
@@ -24,6 +22,3 @@ func predict(shards []Shard, load []float64, n int) []float64 {
 	}
 	return out
 }
-
-// after is the hash key that follows a shard's range.
-func (s Shard) after() *big.Int { return new(big.Int).Add(s.Last, big.NewInt(1)) }

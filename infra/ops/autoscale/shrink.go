@@ -78,7 +78,7 @@ func (d decider) merge(load []float64) (Decision, bool) {
 	}
 	best, least := -1, d.p.DownTo
 	for i := range d.n - 1 {
-		if both := load[i] + load[i+1]; both <= least && d.adjacent(i) {
+		if both := load[i] + load[i+1]; both <= least {
 			best, least = i, both
 		}
 	}
@@ -88,10 +88,6 @@ func (d decider) merge(load []float64) (Decision, bool) {
 	a, b := d.o.Shards[best].ID, d.o.Shards[best+1].ID
 	return Decision{Action: Merge, Shard: a, Adjacent: b, Reason: fmt.Sprintf(
 		"%s and %s had %s together at most in %d minutes: merge them", a, b, percent(least), d.p.DownMinutes)}, true
-}
-
-func (d decider) adjacent(i int) bool {
-	return d.o.Shards[i].after().Cmp(d.o.Shards[i+1].First) == 0
 }
 
 // shrinkToLimit follows a policy whose Max was lowered.

@@ -136,9 +136,12 @@ func (w *world) pass(minutes int) {
 	w.now = w.now.Add(time.Duration(minutes) * time.Minute)
 }
 
+// filter is for the open shards.
+var filter = &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}
+
 func (w *world) open(stream string) []types.Shard {
 	w.t.Helper()
-	out, err := w.kinesis.ListShards(w.t.Context(), &kinesis.ListShardsInput{StreamName: &stream, ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}})
+	out, err := w.kinesis.ListShards(w.t.Context(), &kinesis.ListShardsInput{StreamName: &stream, ShardFilter: filter})
 	w.must(err)
 	return out.Shards
 }
@@ -268,6 +271,17 @@ func TestTwoAtOnceActOnce(t *testing.T) {
 	w := newWorld(t)
 	w.stream("events", 4)
 	w.load("events", 3, all(0.85))
+	w.atOnce(1)
+	w.pass(1)
+	w.expect(w.scaler(), autoscale.Settle, true, 6) // now there is a state to replace
+	w.load("events", 5, all(0.85))
+	w.atOnce(2)
+}
+
+// atOnce runs eight, of which one may act.
+func (w *world) atOnce(calls int) {
+	t := w.t
+	t.Helper()
 	const runs = 8
 	var wg sync.WaitGroup
 	done := make([]autoscale.Outcome, runs)
@@ -285,7 +299,7 @@ func TestTwoAtOnceActOnce(t *testing.T) {
 			n++
 		}
 	}
-	if n != 1 || w.called("UpdateShardCount") != 1 {
+	if n != 1 || w.called("UpdateShardCount") != calls {
 		t.Errorf("%d runs acted, with %d calls", n, w.called("UpdateShardCount"))
 	}
 }
@@ -401,7 +415,7 @@ func TestServe(t *testing.T) {
 	w.stream("events", 4)
 	w.load("events", 3, all(0.85))
 	a := w.scaler(func(c *autoscale.Config) {
-		c.Policies = append(c.Policies, autoscale.Policy{Stream: "other", Max: 2})
+		c.Policies = append([]autoscale.Policy{{Stream: "other", Max: 2}}, c.Policies...)
 	})
 	alarm := func(stream string) json.RawMessage {
 		message := fmt.Sprintf(`{"AlarmName":"a","NewStateValue":"ALARM","Trigger":{"Dimensions":[{"name":"StreamName","value":%q}]}}`, stream)

@@ -1,0 +1,131 @@
+package autoscale_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/ops/autoscale"
+)
+
+// metrics are CloudWatch's, in whose calls a test has a hand.
+type metrics struct {
+	*cloudwatch.Client
+	call func(context.Context, *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error)
+}
+
+func (m metrics) GetMetricData(ctx context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+	return m.call(ctx, in)
+}
+
+// streams are Kinesis', whose lists of shards begin with an empty page.
+type streams struct{ *kinesis.Client }
+
+func (s streams) ListShards(ctx context.Context, in *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	if in.NextToken == nil {
+		return &kinesis.ListShardsOutput{NextToken: in.StreamName}, nil
+	}
+	return s.Client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: in.NextToken, ShardFilter: filter})
+}
+
+func (w *world) scalerWith(s autoscale.Streams, m autoscale.Metrics) *autoscale.Autoscaler {
+	w.t.Helper()
+	a, err := autoscale.New(s, m, w.table, autoscale.Config{Now: w.clock, Policies: []autoscale.Policy{{Stream: "events", Max: 16}}})
+	w.must(err)
+	return a
+}
+
+// TestEmptyPages: both services may answer one and have more.
+func TestEmptyPages(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	w.load("events", 3, all(0.85))
+	paged := func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
+		if in.NextToken == nil {
+			return &cloudwatch.GetMetricDataOutput{NextToken: aws.String("second")}, nil
+		}
+		again := *in
+		again.NextToken = nil
+		return w.metrics.GetMetricData(ctx, &again)
+	}
+	w.expect(w.scalerWith(streams{w.kinesis}, metrics{call: paged}), autoscale.Up, true, 6)
+}
+
+// TestAnswersThatSayNothing: figures that CloudWatch calls incomplete, that were
+// not asked for, or that have no end are none.
+func TestAnswersThatSayNothing(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 8)
+	w.load("events", 40, all(0.1))
+	for want, change := range map[string]func(*cloudwatch.GetMetricDataOutput){
+		"InternalError": func(out *cloudwatch.GetMetricDataOutput) {
+			out.MetricDataResults[1].StatusCode = cloudwatchtypes.StatusCodeInternalError
+		},
+		"Forbidden": func(out *cloudwatch.GetMetricDataOutput) {
+			out.MetricDataResults[0].StatusCode = cloudwatchtypes.StatusCodeForbidden
+		},
+		"was not asked":   func(out *cloudwatch.GetMetricDataOutput) { out.MetricDataResults[0].Id = aws.String("q9999") },
+		"there is no end": func(out *cloudwatch.GetMetricDataOutput) { out.NextToken = aws.String("more") },
+	} {
+		call := func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
+			again := *in
+			again.NextToken = nil
+			out, err := w.metrics.GetMetricData(ctx, &again)
+			if err == nil {
+				change(out)
+			}
+			return out, err
+		}
+		out := w.run(w.scalerWith(w.kinesis, metrics{call: call}))
+		if out.Err == nil || !strings.Contains(out.Err.Error(), want) || out.Done {
+			t.Errorf("%s: %+v", want, out)
+		}
+	}
+}
+
+// TestOvertakenWhileLooking: another run acts between the first look at the state
+// and the last at the figures, which are of before.
+func TestOvertakenWhileLooking(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	w.load("events", 3, all(0.85))
+	other := w.scaler()
+	looked := false
+	call := func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
+		if !looked {
+			looked = true
+			w.expect(other, autoscale.Up, true, 6)
+		}
+		return w.metrics.GetMetricData(ctx, in)
+	}
+	out := w.run(w.scalerWith(w.kinesis, metrics{call: call}))
+	if out.Action != autoscale.Up || out.Done || out.Err != nil || !strings.Contains(out.Reason, "another run was here first") || w.called("UpdateShardCount") != 1 {
+		t.Errorf("%+v", out)
+	}
+}
+
+// TestStateIsWrittenThoughTheAnswerIsLost: the write is made again, and finds
+// itself.
+func TestStateIsWrittenThoughTheAnswerIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.stream("events", 4)
+	w.load("events", 3, all(0.85))
+	lost := false
+	w.faults(func(operation string) fault.Kind {
+		if operation == "PutItem" && !lost {
+			lost = true
+			return fault.TimeoutAfter
+		}
+		return fault.None
+	})
+	w.expect(w.scaler(), autoscale.Up, true, 6)
+	if !lost {
+		t.Error("no answer was lost")
+	}
+}
