@@ -199,6 +199,44 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// TestIndexIsOfTheEventsDay, and of no day where that cannot be one.
+func TestIndexIsOfTheEventsDay(t *testing.T) {
+	w := newWorld(t, bulktest.Faults{})
+	var want []string
+	var record = line.Record{MessageType: line.Data, LogGroup: "g", LogStream: "s"}
+	for i, c := range []struct {
+		at    int64
+		index string
+	}{
+		{start.UnixMilli(), "logs-2026.11.22"}, {start.Add(-90 * time.Minute).UnixMilli(), "logs-2026.11.21"},
+		{start.Add(-14 * 24 * time.Hour).UnixMilli(), "logs-2026.11.08"}, {start.Add(2 * time.Hour).UnixMilli(), "logs-2026.11.22"},
+		{start.Add(-20 * 24 * time.Hour).UnixMilli(), "logs-undated"}, {start.Add(48 * time.Hour).UnixMilli(), "logs-undated"},
+		{-1, "logs-undated"}, {1 << 62, "logs-undated"},
+	} {
+		record.LogEvents = append(record.LogEvents, line.Event{ID: fmt.Sprint(i), Timestamp: c.at, Message: "m"})
+		want = append(want, c.index)
+	}
+	w.hand(t, batchOf(pack(t, record)))
+	for i, d := range w.server.Documents() {
+		if d.Index != want[i] || len(d.Text("@timestamp")) != len("2026-11-22T01:00:00.000Z") {
+			t.Errorf("event %d of %s went to %s, want %s", i, d.Text("@timestamp"), d.Index, want[i])
+		}
+	}
+	w.want(t, map[string]float64{"LogCreated": float64(len(want))})
+}
+
+// TestOffsetsSortAsText, whatever the lengths of sequence numbers are.
+func TestOffsetsSortAsText(t *testing.T) {
+	w := newWorld(t, bulktest.Faults{})
+	b := batchOf(delivery(t, "g", "s", "a", "b"), delivery(t, "g", "s", "c"))
+	b.Records[0].Kinesis.SequenceNumber = "999" // the next one's is 1001
+	w.hand(t, b)
+	d := w.server.Documents()
+	if x, y, z := d[0].Text("log.offset"), d[1].Text("log.offset"), d[2].Text("log.offset"); x >= y || y >= z {
+		t.Errorf("offsets %s, %s, %s", x, y, z)
+	}
+}
+
 // TestDoubledDeliveryIsOne: whole batches again, and the same event in another
 // record, hours later.
 func TestDoubledDeliveryIsOne(t *testing.T) {

@@ -329,11 +329,13 @@ type contested struct {
 	conflicts int
 	put       error // what is answered to changes
 	listings  []error
+	anew      []bool   // which listings began at the beginning
 	asked     []string // groups, in order
 }
 
 func (c *contested) DescribeLogGroups(ctx context.Context, in *cloudwatchlogs.DescribeLogGroupsInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
 	if len(c.listings) > 0 && in.LogGroupNamePrefix == nil {
+		c.anew = append(c.anew, in.NextToken == nil)
 		err := c.listings[0]
 		if c.listings = c.listings[1:]; err != nil {
 			return nil, err
@@ -422,8 +424,8 @@ func TestAListingThatIsCutShort(t *testing.T) {
 			t.Errorf("back-fill %d: %+v, want %s", i, r, want)
 		}
 	}
-	if !slices.Equal(logs.asked, []string{"/g/a", "/g/b", "/g/c"}) {
-		t.Errorf("asked about %v", logs.asked)
+	if !slices.Equal(logs.asked, []string{"/g/a", "/g/b", "/g/c"}) || !slices.Equal(logs.anew, []bool{true, false, false, false, false, true, false, false}) {
+		t.Errorf("asked about %v, began anew %v", logs.asked, logs.anew)
 	}
 }
 
