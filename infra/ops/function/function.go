@@ -1,5 +1,5 @@
 // Package function is what the operations functions have in common: how they
-// start on Lambda, log, and count.
+// start on Lambda, log, and count, and which errors they try again.
 //
 // They log JSON to the standard error at LOG_LEVEL (debug, info, warn or error;
 // default info), and write metrics in the embedded format to the standard output.
