@@ -155,5 +155,6 @@
 // Banyan/Functions with the dimension FunctionName: Invocations, Duration,
 // BilledDuration, InitDuration (ms), MemoryUsed, MemorySize (MB), ColdStarts and
 // TimedOut. They are written for reports that were new to the index, so that a
-// redelivery counts none twice.
+// redelivery counts none twice. A function whose SystemLogLevel is WARN has reports
+// of its failures alone, and so have its metrics.
 package logs

@@ -5,14 +5,15 @@ import "github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
 // gaps looks for holes in the platform's lines of each log stream within one
 // batch, whose records follow each other without a hole of their own. Only lines
 // that are new count: after one that was shipped before, nothing is known until
-// the next start.
+// the next start. Where there are no starts at all, none is missing: a function
+// whose system log level is WARN has reports of its failures alone.
 type gaps struct {
 	streams map[string]*invocations
 	found   int
 }
 
 type invocations struct {
-	known bool
+	known bool   // a start was seen
 	open  string // the request that began and has not ended
 }
 
@@ -47,6 +48,6 @@ func (g *gaps) note(x *entry) {
 		if s.known && s.open != id {
 			g.found++ // its start is missing
 		}
-		*s = invocations{known: true}
+		s.open = ""
 	}
 }

@@ -93,7 +93,7 @@ func (e *environment) bulk(p function.Parts, prefix string) Bulk {
 	sign := e.sign(p)
 	client, err := opensearch.New(opensearch.Config{URL: p.Getenv("OPENSEARCH_URL"), Sign: sign})
 	if err != nil {
-		e.wrong("OPENSEARCH_URL", "the http or https URL of the domain")
+		e.errs = append(e.errs, errors.New("OPENSEARCH_URL must be the http or https URL of the domain")) // which may hold a password
 	}
 	name, template, err := Template(cmp.Or(e.getenv("OPENSEARCH_DIALECT"), opensearch.OpenSearch), prefix)
 	if err != nil {

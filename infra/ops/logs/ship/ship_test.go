@@ -503,6 +503,7 @@ func TestGaps(t *testing.T) {
 		"a start is missing":    {[]string{startOf(1), report(1, ""), report(2, "")}, 1},
 		"an end is missing":     {[]string{startOf(1), startOf(2), report(2, "")}, 1},
 		"another one's end":     {[]string{startOf(1), report(2, "")}, 1},
+		"no starts at all":      {[]string{report(1, "Status: timeout"), report(2, "Status: error"), report(3, "Status: timeout")}, 0},
 		"ends in the middle":    {[]string{startOf(1), report(1, ""), startOf(2)}, 0},
 		"nothing of a platform": {[]string{"a", "b"}, 0},
 	} {
