@@ -132,7 +132,7 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Stand
 	now, readErr := d.look(ctx, t)
 	switch {
 	case readErr != nil:
-		return from, fmt.Errorf("%w, from %s to %s: %w; when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, errors.Join(err, readErr))
+		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, err, readErr)
 	case now.same(to):
 		return now, nil
 	case now.revision == from.revision:

@@ -44,6 +44,10 @@ type Sandbox struct {
 	logs    *logs.Server
 	mongo   *mongodb.Server
 
+	mu     sync.Mutex // guards the following
+	apis   []*http.Server
+	closed bool
+
 	closing  sync.Once
 	closeErr error
 }
@@ -214,7 +218,7 @@ func (s *Sandbox) Close() error {
 func (s *Sandbox) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	var errs []error
+	errs := []error{s.closeAPIs(ctx)}
 	if s.lambda != nil {
 		errs = append(errs, s.lambda.Close(ctx)) // first, its mappings use the others
 	}
@@ -224,8 +228,8 @@ func (s *Sandbox) close() error {
 	s.stop()
 	if s.http != nil {
 		errs = append(errs, s.shutdown(ctx))
-		s.serving.Wait()
 	}
+	s.serving.Wait()
 	if s.mongo != nil {
 		errs = append(errs, s.mongo.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +14,7 @@ import (
 // CreateStream creates a provisioned stream in the embedded Kinesis and waits
 // until it takes records. It refuses to touch a Kinesis that is the user's.
 func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) error {
-	if !slices.Contains(s.embedded, Kinesis) {
+	if !s.embeds(Kinesis) {
 		return fmt.Errorf("create the stream %s: Kinesis is not embedded, your environment names a server for it; create the stream there", name)
 	}
 	client := s.kinesisClient()
@@ -31,9 +30,14 @@ func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) e
 
 // kinesisClient is one of the stream service that functions reach.
 func (s *Sandbox) kinesisClient(options ...func(*kinesis.Options)) *kinesis.Client {
+	return kinesis.NewFromConfig(s.sdk(Kinesis), options...)
+}
+
+// sdk is how a client finds a service: as a process does that has Env.
+func (s *Sandbox) sdk(service string) aws.Config {
 	env := newEnvironment(s.env)
-	return kinesis.New(kinesis.Options{
-		Region: env[region], BaseEndpoint: aws.String(cmp.Or(env[serviceURLs[Kinesis]], env[endpointURL])),
+	return aws.Config{
+		Region: env[region], BaseEndpoint: aws.String(cmp.Or(env[serviceURLs[service]], env[endpointURL])),
 		Credentials: credentials.NewStaticCredentialsProvider(env[accessKey], env[secretKey], env[sessionToken]),
-	}, options...)
+	}
 }

@@ -8,7 +8,7 @@
 #   infra/scripts/alias.sh rollback prod-profile           back to the version before, at once
 set -euo pipefail
 case ${1:-} in
-list | status | promote | rollback) ;;
+list | status | promote | rollback | -h | --help) ;;
 *)
 	echo "usage: alias.sh list|status|promote|rollback ..." >&2
 	exit 2

@@ -1,13 +1,8 @@
 package demo
 
 import (
-	"archive/zip"
-	"bytes"
-	"compress/flate"
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -24,6 +19,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
 	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/infra/local"
 )
 
 // What the world is made of. In production Terraform makes these.
@@ -120,9 +116,9 @@ func (w *World) deploy(ctx context.Context) error {
 }
 
 func (w *World) deployFunction(ctx context.Context, name string, stream *string, queue string) error {
-	code, err := zipFile(filepath.Join(w.cfg.Bin, "functions", name, "bootstrap"))
+	code, err := local.Archive(filepath.Join(w.cfg.Bin, "functions", name, "bootstrap"))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (build it with `make build`)", err)
 	}
 	_, err = w.aws.lambda.CreateFunction(ctx, &lambda.CreateFunctionInput{
 		FunctionName: aws.String("banyan-" + name), Role: aws.String(functionRole),
@@ -150,29 +146,4 @@ func (w *World) deployFunction(ctx context.Context, name string, stream *string,
 		DestinationConfig:     &lambdatypes.DestinationConfig{OnFailure: &lambdatypes.OnFailure{Destination: aws.String(queue)}},
 	})
 	return err
-}
-
-// zipFile packs an executable as Lambda wants it: named bootstrap, mode 755.
-func zipFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w (build it with `make build`)", err)
-	}
-	defer f.Close()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
-	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
-	h.SetMode(0o755)
-	entry, err := z.CreateHeader(h)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(entry, f); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }

@@ -47,7 +47,7 @@ var (
 
 // Validate refuses names that no function and no alias can have.
 func (t target) Validate() error {
-	if !functionName.MatchString(t.Function) {
+	if t.Function != "" && !functionName.MatchString(t.Function) { // kong tells of a missing one
 		return fmt.Errorf("%q is no name of a function: give up to 64 letters, digits, - and _, without an ARN or a version", t.Function)
 	}
 	return checkAlias("--alias", t.Alias)

@@ -1,7 +1,8 @@
 // Command banyan-local starts the sandbox alone: stand-ins for the AWS services
 // and the MongoDB that Banyan uses, in one process. It prints the variables
 // with which any SDK finds them and serves until SIGINT or SIGTERM, or runs a
-// command with them and ends with it.
+// command with them and ends with it. It runs functions, too: for a stream, as an
+// HTTP API, or for one event.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +24,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/local/fault"
 )
 
-const description = `The sandbox alone: Kinesis, DynamoDB and its streams, SQS, Lambda with event source mappings, CloudWatch (alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, over the wire.
+const description = `The sandbox alone, or with functions in it: Kinesis, DynamoDB and its streams, SQS, Lambda with event source mappings, CloudWatch (alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, over the wire.
 
 A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI already names a server is not embedded.
 
@@ -32,13 +34,31 @@ A plan of faults has a rule a line (or between semicolons): service.operation ki
 const streamShards = 4
 
 type flags struct {
-	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command." env:"BANYAN_LOCAL_ADDR"`
-	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command." env:"BANYAN_LOCAL_MONGO_ADDR"`
+	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command or --invoke." env:"BANYAN_LOCAL_ADDR"`
+	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command or --invoke." env:"BANYAN_LOCAL_MONGO_ADDR"`
 	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_LOCAL_FAULTS"`
 	Seed      uint64   `help:"Which calls the plan hits." default:"1" env:"SEED"`
 	Stream    []string `help:"Create a stream of this name, with four shards, before anything else; may be repeated." placeholder:"NAME" env:"BANYAN_LOCAL_STREAM"`
+	Table     []string `help:"Create a table of this name, with the string keys pk and sk as read models have; may be repeated." placeholder:"NAME" env:"BANYAN_LOCAL_TABLE"`
 	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_LOCAL_UNLIMITED"`
+	Function  []pair   `help:"Create a function of a program, or of a zip with one named bootstrap; may be repeated. What it prints goes to the standard error." placeholder:"NAME=FILE" sep:"none"`
+	Env       []pair   `help:"A variable of these functions; may be repeated. How to find the sandbox they are told anyway." placeholder:"NAME=VALUE" sep:"none"`
+	Map       []pair   `help:"Let a function read a stream from its beginning; may be repeated." placeholder:"FUNCTION=STREAM" sep:"none"`
+	HTTPAPI   []pair   `name:"http-api" help:"Serve a function as an HTTP API (payload format 2.0) at an address on loopback; may be repeated." placeholder:"FUNCTION=HOST:PORT" sep:"none"`
+	Invoke    *pair    `help:"Invoke a function with the event in a file (- is the standard input), write its answer to the standard output, and end: with 1 if the function failed." placeholder:"FUNCTION=FILE"`
 	Command   []string `arg:"" optional:"" passthrough:"partial" help:"A command to run with the sandbox; its exit code becomes this one's."`
+}
+
+// pair is NAME=VALUE.
+type pair struct{ name, value string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *pair) UnmarshalText(text []byte) (err error) {
+	var found bool
+	if p.name, p.value, found = strings.Cut(string(text), "="); !found || p.name == "" {
+		return fmt.Errorf("%q is not of the form NAME=VALUE", text)
+	}
+	return nil
 }
 
 func main() {
@@ -75,16 +95,20 @@ func (f flags) run(ctx context.Context, out io.Writer) (code int, err error) {
 			code, err = max(code, 1), errors.Join(err, closeErr)
 		}
 	}()
-	for _, name := range f.Stream {
-		if err := sandbox.CreateStream(ctx, name, streamShards); err != nil {
-			return 1, err
-		}
+	if err := f.furnish(ctx, sandbox); err != nil {
+		return 1, err
 	}
-	if len(f.command()) > 0 {
+	urls, err := f.serve(ctx, sandbox)
+	switch {
+	case err != nil:
+		return 1, err
+	case f.Invoke != nil:
+		return f.invoke(ctx, sandbox, out)
+	case len(f.command()) > 0:
 		return execute(ctx, f.command(), sandbox.Env())
 	}
-	announce(out, sandbox)
-	if len(sandbox.Embedded()) > 0 {
+	announce(out, sandbox, urls)
+	if len(sandbox.Embedded()) > 0 || len(urls) > 0 {
 		<-ctx.Done()
 	}
 	return 0, nil
@@ -99,9 +123,12 @@ func (f flags) command() []string {
 }
 
 func (f flags) config() (local.Config, error) {
+	if f.Invoke != nil && len(f.command()) > 0 {
+		return local.Config{}, errors.New("--invoke ends after it, so there is no time for a command: give one of them")
+	}
 	plan, err := f.plan()
 	cfg := local.Config{Addr: f.Addr, MongoAddr: f.MongoAddr, Faults: plan, Seed: f.Seed, Unlimited: f.Unlimited, FunctionLog: os.Stderr}
-	if len(f.command()) == 0 {
+	if len(f.command()) == 0 && f.Invoke == nil {
 		cfg.Addr, cfg.MongoAddr = orElse(cfg.Addr, "127.0.0.1:4566"), orElse(cfg.MongoAddr, "127.0.0.1:27017")
 	}
 	if err == nil {
@@ -130,11 +157,18 @@ func (f flags) plan() (fault.Plan, error) {
 }
 
 // announce prints what a shell can read: exports, and the rest as comments.
-func announce(out io.Writer, s *local.Sandbox) {
+func announce(out io.Writer, s *local.Sandbox, urls []string) {
+	theirs := slices.DeleteFunc(local.Services(), func(service string) bool { return slices.Contains(s.Embedded(), service) })
 	if len(s.Embedded()) == 0 {
 		fmt.Fprintln(out, "# nothing is embedded: your environment names a server for every service")
 	} else {
 		fmt.Fprintf(out, "# embedded: %s; ctrl-c ends it, and its data is gone\n", strings.Join(s.Embedded(), ", "))
+		if len(theirs) > 0 {
+			fmt.Fprintf(out, "# not embedded, since your environment names servers for them (AWS_ENDPOINT_URL..., MONGODB_URI; unset these if they are of a sandbox that ended): %s\n", strings.Join(theirs, ", "))
+		}
+	}
+	for _, url := range urls {
+		fmt.Fprintln(out, "# HTTP API:", url)
 	}
 	for _, export := range s.Exports() {
 		fmt.Fprintln(out, export)

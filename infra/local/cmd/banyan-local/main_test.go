@@ -1,16 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -20,6 +29,8 @@ func TestMain(m *testing.M) {
 		"banyan-local": main,
 		"streams":      streams,
 		"occupied":     occupied,
+		"put":          put,
+		"bootstrap":    greeter,
 	})
 }
 
@@ -35,7 +46,7 @@ type exports struct {
 
 func (e *exports) Write(b []byte) (int, error) {
 	e.text.Write(b)
-	if strings.Contains(string(b), "MONGODB_URI") {
+	if strings.HasPrefix(string(b), "export MONGODB_URI") {
 		close(e.ready)
 	}
 	return len(b), nil
@@ -67,6 +78,98 @@ func TestServesUntilToldToStop(t *testing.T) {
 		if !regexp.MustCompile(want).MatchString(out.text.String()) {
 			t.Errorf("printed %q, want %s", out.text.String(), want)
 		}
+	}
+}
+
+// TestServesAFunctionOverHTTP, among other things.
+func TestServesAFunctionOverHTTP(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	t.Setenv("MONGODB_URI", "mongodb://theirs/db")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "greeter")
+	err = errors.Join(os.Symlink(self, filepath.Join(dir, "bootstrap")), os.WriteFile(program, []byte("#!/bin/sh\nexec "+dir+"/bootstrap\n"), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	out, code := &exports{ready: make(chan struct{})}, make(chan int)
+	go func() {
+		f := flags{Addr: "127.0.0.1:0", Function: []pair{{"greeter", program}}, Env: []pair{{"GREETING", "Ahoy"}}, HTTPAPI: []pair{{"greeter", "127.0.0.1:0"}, {"absent", ""}}}
+		c, err := f.run(ctx, out)
+		if err != nil {
+			t.Error(err)
+		}
+		code <- c
+	}()
+	<-out.ready
+	if want := "(?m)^# not embedded, since .*: mongodb$"; !regexp.MustCompile(want).MatchString(out.text.String()) {
+		t.Errorf("printed %q, want %s", out.text.String(), want)
+	}
+	for function, want := range map[string]string{"greeter": "200 Ahoy, GET /a", "absent": `500 {"message":"Internal Server Error"}`} {
+		_, url, _ := strings.Cut(out.text.String(), "# HTTP API: "+function+" at ")
+		url, _, _ = strings.Cut(url, "\n")
+		resp, err := http.Get(url + "/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if got := fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(body))); err != nil || got != want || resp.Body.Close() != nil {
+			t.Errorf("%s answers %s, %v, want %s", function, got, err, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if c := <-code; c != 0 {
+		t.Errorf("exit code %d", c)
+	}
+}
+
+// greeter is a function of all that banyan-local has for one.
+func greeter() {
+	lambda.Start(func(event struct {
+		Name, RawPath  string
+		RequestContext struct{ HTTP struct{ Method string } }
+		Records        []any
+	}) (any, error) {
+		greeting := cmp.Or(os.Getenv("GREETING"), "Hello")
+		switch {
+		case event.RawPath != "":
+			return map[string]any{"statusCode": 200, "body": greeting + ", " + event.RequestContext.HTTP.Method + " " + event.RawPath}, nil
+		case event.Records != nil:
+			fmt.Fprintf(os.Stderr, "%s, %d records\n", greeting, len(event.Records))
+			return nil, os.WriteFile(os.Getenv("OUT"), nil, 0o600)
+		case event.Name == "":
+			return nil, errors.New("nobody is there")
+		}
+		return greeting + ", " + event.Name, nil
+	})
+}
+
+// put puts a record into the stream s, looks into the table things, and waits for the
+// file OUT.
+func put() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		exit(err)
+	}
+	if _, err := kinesis.NewFromConfig(cfg).PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")}); err != nil {
+		exit(err)
+	}
+	key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "a"}, "sk": &types.AttributeValueMemberS{Value: "b"}}
+	if _, err := dynamodb.NewFromConfig(cfg).GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("things"), Key: key}); err != nil {
+		exit(err)
+	}
+	for _, err := os.Stat(os.Getenv("OUT")); err != nil; _, err = os.Stat(os.Getenv("OUT")) {
+		if ctx.Err() != nil {
+			exit(err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
