@@ -67,9 +67,13 @@ beside() {
 }
 
 # check runs tests; it prints what they say is skipped, and why they fail.
-check() { (cd "$root" && "$go" test -count=1 -v -run "$1" ./infra/terraform/test | grep -vE '^(=== |--- PASS|PASS)'); }
+check() {
+	local log=$work/check.log
+	(cd "$root/infra/terraform/test" && "$work/checks" -test.v -test.run "$1") >"$log" || { cat "$log" && return 1; }
+	grep '^SKIPPED' "$log" || true
+}
 
-(cd "$root" && packages && "$go" build -o "$work/front-server" ./infra/terraform/test/front)
+(cd "$root" && packages && "$go" build -o "$work/front-server" ./infra/terraform/test/front && "$go" test -c -o "$work/checks" ./infra/terraform/test)
 "$work/front-server" "$BANYAN_CONFORMANCE_LAMBDA" "$work/front" &
 front=$!
 trap 'kill "$front"' EXIT
