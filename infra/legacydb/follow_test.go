@@ -346,7 +346,7 @@ func TestBadURIIsNotUsed(t *testing.T) {
 	db := w.follow(s, legacydb.FollowConfig{Drain: 50 * time.Millisecond})
 	stop := w.load(db, 2)
 	for uri, says := range map[string]string{
-		w.gate.URI("u", "pw-wrong", "legacy"): "AuthenticationFailed",
+		w.gate.URI("u", "pw-wrong", "legacy"): "refuses the credentials: connection() error",
 		w.gate.URI("u", "pw1", "elsewhere"):   "names the database elsewhere instead of legacy",
 		"mongodb://u:pw%zz@host/legacy":       "not shown because of its password",
 		"mongodb://u:pw@127.0.0.1:x/legacy":   "not shown because of its password",

@@ -100,5 +100,9 @@ func (a *address) dial(ctx context.Context) (*generation, error) {
 	_ = client.Disconnect(out)
 	g.end()
 	g.replace()
-	return nil, fmt.Errorf("MongoDB at %s does not answer: %w; check MONGODB_URI", strings.Join(a.options.Hosts, ","), err)
+	what := "does not answer"
+	if refused(err) {
+		what = "refuses the credentials"
+	}
+	return nil, fmt.Errorf("MongoDB at %s %s: %w; check MONGODB_URI", strings.Join(a.options.Hosts, ","), what, err)
 }
