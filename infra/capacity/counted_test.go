@@ -198,9 +198,13 @@ func created(t *testing.T, shards int, at func(*kinesis.Options)) *kinesis.Clien
 func publish(t *testing.T, client *kinesis.Client, l capacity.Load, aggregated bool, n int, event func(i int) events.Payload) (size int, took time.Duration) {
 	t.Helper()
 	ctx := t.Context()
-	p, err := publisher.New(ctx, publisher.Config{Client: client, Stream: streamName, Linger: l.Linger, NoAggregation: !aggregated})
-	if err != nil {
-		t.Fatal(err)
+	publishers := make([]*publisher.Publisher, l.Publishers)
+	for i := range publishers {
+		p, err := publisher.New(ctx, publisher.Config{Client: client, Stream: streamName, Linger: l.Linger, NoAggregation: !aggregated})
+		if err != nil {
+			t.Fatal(err)
+		}
+		publishers[i] = p
 	}
 	random := rand.New(rand.NewPCG(1, 1))
 	begin := time.Now()
@@ -212,19 +216,23 @@ func publish(t *testing.T, client *kinesis.Client, l capacity.Load, aggregated b
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Enqueue(ctx, e); err != nil {
+		if _, err := publishers[random.IntN(len(publishers))].Enqueue(ctx, e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
+	for _, p := range publishers {
+		if err := p.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	took = time.Since(begin)
-	size = int(p.Stats().Bytes) / n
-	if err := p.Close(ctx); err != nil {
-		t.Fatal(err)
+	for _, p := range publishers {
+		size += int(p.Stats().Bytes)
+		if err := p.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return size, took
+	return size / n, took
 }
 
 // user makes an id as long as an ObjectId in hex.
@@ -266,19 +274,21 @@ func TestTheStreamIsAsCounted(t *testing.T) {
 		shards       int
 		linger, trip time.Duration
 		aggregated   bool
+		publishers   int
 	}{
-		{"aggregated", 1000, 2, 60 * time.Millisecond, 2 * time.Millisecond, true},
-		{"aggregated, one shard", 1200, 1, 60 * time.Millisecond, 2 * time.Millisecond, true},
-		{"aggregated, as it is set by default", 1000, 2, 5 * time.Millisecond, 15 * time.Millisecond, true},
-		{"aggregated, seldom", 20, 1, 5 * time.Millisecond, 15 * time.Millisecond, true},
-		{"aggregated, full", 1000, 1, time.Second, 2 * time.Millisecond, true},
-		{"plain", 800, 2, 60 * time.Millisecond, 2 * time.Millisecond, false},
-		{"plain, as it is set by default", 800, 1, 5 * time.Millisecond, 15 * time.Millisecond, false},
+		{"aggregated", 1000, 2, 30 * time.Millisecond, 2 * time.Millisecond, true, 1},
+		{"aggregated, one shard", 1200, 1, 60 * time.Millisecond, 2 * time.Millisecond, true, 1},
+		{"aggregated, as it is set by default", 1000, 2, 5 * time.Millisecond, 15 * time.Millisecond, true, 1},
+		{"aggregated, of many publishers", 1000, 2, 5 * time.Millisecond, 15 * time.Millisecond, true, 4},
+		{"aggregated, seldom", 20, 1, 5 * time.Millisecond, 15 * time.Millisecond, true, 1},
+		{"aggregated, full", 1000, 1, time.Second, 2 * time.Millisecond, true, 1},
+		{"plain", 800, 2, 60 * time.Millisecond, 2 * time.Millisecond, false, 1},
+		{"plain, as it is set by default", 800, 1, 5 * time.Millisecond, 15 * time.Millisecond, false, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var c counts
-				l := capacity.Load{Rate: test.rate, Publishers: 1, Linger: test.linger, RoundTrip: test.trip}
+				l := capacity.Load{Rate: test.rate, Publishers: test.publishers, Linger: test.linger, RoundTrip: test.trip}
 				client := near(t, &c, test.shards, test.trip)
 				var took time.Duration
 				n := int(max(4*test.rate, 2000))

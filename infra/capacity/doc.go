@@ -69,5 +69,5 @@
 // The counts of requests, records, payload units, invocations and written items
 // are held against counted calls of the real publisher and a real consumer on the
 // sandbox in the tests: to some 6 %, where the events come at random moments.
-// Payload units may be a fifth more where aggregates have just below 25 KiB.
+// Payload units may be a quarter off where aggregates have about 25 KiB.
 package capacity
