@@ -149,6 +149,18 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestSpreadLoadIsNoHotRange: a wide range whose load is only its share of the
+// stream's is no reason to split it.
+func TestSpreadLoadIsNoHotRange(t *testing.T) {
+	o := observe(shardsAt(0.4, 0.6, 0.8), calm(35, 0.9, 0.2, 0.2, 0.2))
+	for i := range o.Minutes {
+		o.Minutes[i].Spread = true
+	}
+	if d := autoscale.Decide(autoscale.Policy{Stream: "s", Max: 16}, o, autoscale.State{}); d.Action != autoscale.Up {
+		t.Errorf("%+v", d)
+	}
+}
+
 // TestLeast: a half or three quarters may be below it.
 func TestLeast(t *testing.T) {
 	p := autoscale.Policy{Stream: "s", Min: 7, Max: 16}
