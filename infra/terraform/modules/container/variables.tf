@@ -39,6 +39,11 @@ variable "architecture" {
   description = "arm64 or x86_64; the image has to be built for it."
   type        = string
   default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture is arm64 or x86_64."
+  }
 }
 
 variable "size" {
@@ -87,7 +92,7 @@ variable "statements" {
 
   validation {
     condition     = alltrue([for s in var.statements : s.because != null || !contains(s.resources, "*")])
-    error_message = "A statement on every resource needs a because, as ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} does: say there why AWS knows no narrower one, or name the resources."
+    error_message = "A statement on every resource needs a because, which ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} lacks: say there why AWS knows no narrower one, or name the resources."
   }
 }
 
@@ -157,6 +162,11 @@ variable "tasks" {
   validation {
     condition     = alltrue([for bounds in concat([var.tasks], values(var.tasks.peaks)) : bounds.min <= bounds.max])
     error_message = "tasks' min is at most their max, and so is that of each peak."
+  }
+
+  validation {
+    condition     = alltrue([for peak in values(var.tasks.peaks) : can(regex("^(cron|at|rate)\\(.+\\)$", peak.schedule))])
+    error_message = "A peak's schedule is cron(...), rate(...) or at(...), such as cron(30 17 * * ? *)."
   }
 }
 

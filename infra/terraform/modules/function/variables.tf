@@ -83,6 +83,11 @@ variable "provisioned_concurrency" {
     condition     = var.provisioned_concurrency == null ? true : var.provisioned_concurrency.utilization >= 0.1 && var.provisioned_concurrency.utilization <= 0.9
     error_message = "provisioned_concurrency's utilization is 0.1 to 0.9."
   }
+
+  validation {
+    condition     = var.provisioned_concurrency == null ? true : alltrue([for peak in values(var.provisioned_concurrency.peaks) : can(regex("^(cron|at|rate)\\(.+\\)$", peak.schedule))])
+    error_message = "A peak's schedule is cron(...), rate(...) or at(...), such as cron(30 17 * * ? *)."
+  }
 }
 
 variable "statements" {
@@ -108,7 +113,7 @@ variable "statements" {
 
   validation {
     condition     = alltrue([for s in var.statements : s.because != null || !contains(s.resources, "*")])
-    error_message = "A statement on every resource needs a because, as ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} does: say there why AWS knows no narrower one, or name the resources."
+    error_message = "A statement on every resource needs a because, which ${join(", ", [for s in var.statements : s.sid if s.because == null && contains(s.resources, "*")])} lacks: say there why AWS knows no narrower one, or name the resources."
   }
 }
 

@@ -23,6 +23,11 @@ variable "schedule" {
   description = "When it sweeps."
   type        = string
   default     = "rate(1 hour)"
+
+  validation {
+    condition     = can(regex("^(cron|rate)\\(.+\\)$", var.schedule))
+    error_message = "schedule is rate(...) or cron(...), such as rate(1 hour)."
+  }
 }
 
 variable "dry_run" {
@@ -35,6 +40,11 @@ variable "keep" {
   description = "Newest versions that are kept of each function and layer."
   type        = number
   default     = 3
+
+  validation {
+    condition     = var.keep >= 0
+    error_message = "keep is 0 or more."
+  }
 }
 
 variable "except" {

@@ -92,6 +92,11 @@ variable "provisioned" {
     condition     = var.provisioned == null ? true : alltrue([for peak in values(var.provisioned.peaks) : anytrue([for bound in [peak.read_min, peak.read_max, peak.write_min, peak.write_max] : bound != null])])
     error_message = "A peak moves a bound: give each of them read_min, read_max, write_min or write_max."
   }
+
+  validation {
+    condition     = var.provisioned == null ? true : alltrue([for peak in values(var.provisioned.peaks) : can(regex("^(cron|at|rate)\\(.+\\)$", peak.schedule))])
+    error_message = "A peak's schedule is cron(...), rate(...) or at(...), such as cron(30 17 * * ? *)."
+  }
 }
 
 variable "alarm_topic_arns" {

@@ -13,15 +13,17 @@ run "what_ecs_and_balancers_refuse" {
   }
 
   variables {
-    name       = "the-users-service-of-production"
-    size       = { cpu = 512, memory = 512 }
-    tasks      = { min = 4, max = 2 }
-    statements = [{ sid = "All", actions = ["s3:Get*"], resources = ["arn:aws:s3:::b/*"] }]
-    port       = 8080
-    listener   = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/b/1/2", security_group_id = "sg-1", priority = 1 }
+    name = "the-users-service-of-production"
+    size = { cpu = 512, memory = 512 }
+
+    architecture = "arm"
+    tasks        = { min = 4, max = 2 }
+    statements   = [{ sid = "All", actions = ["s3:Get*"], resources = ["arn:aws:s3:::b/*"] }]
+    port         = 8080
+    listener     = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/b/1/2", security_group_id = "sg-1", priority = 1 }
   }
 
-  expect_failures = [var.name, var.size, var.tasks, var.statements, var.listener]
+  expect_failures = [var.name, var.architecture, var.size, var.tasks, var.statements, var.listener]
 }
 
 run "port_without_a_listener" {

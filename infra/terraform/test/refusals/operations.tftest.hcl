@@ -44,3 +44,18 @@ run "stream_autoscaler_fewest_above_most" {
 
   expect_failures = [var.streams]
 }
+
+run "janitor_schedule" {
+  command = plan
+
+  module {
+    source = "../../modules/janitor"
+  }
+
+  variables {
+    schedule = "hourly"
+    keep     = -1
+  }
+
+  expect_failures = [var.schedule, var.keep]
+}

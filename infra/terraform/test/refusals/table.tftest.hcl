@@ -16,6 +16,20 @@ run "min_above_max" {
   expect_failures = [var.provisioned]
 }
 
+run "peak_without_a_schedule" {
+  command = plan
+
+  module {
+    source = "../../modules/table"
+  }
+
+  variables {
+    provisioned = { read = { min = 1, max = 5 }, write = { min = 1, max = 5 }, peaks = { evening = { schedule = "every evening", read_min = 2 } } }
+  }
+
+  expect_failures = [var.provisioned]
+}
+
 run "peak_without_a_bound" {
   command = plan
 
