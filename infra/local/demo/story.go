@@ -25,7 +25,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { w.Close(err != nil || cfg.Keep) }()
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			w.lament()
+		}
+		w.Close(err != nil || cfg.Keep)
+	}()
 	began := time.Now()
 	r := &Report{Seed: w.cfg.Seed, Size: w.cfg.Size, Chaos: w.cfg.Chaos}
 

@@ -36,8 +36,10 @@ type traffic struct {
 
 	mu     sync.Mutex
 	errors []string
-	signed []*mobile // every app that signed up and was acknowledged
-	newer  int       // how many signed up so far, for unique names
+	// failedAt is when the first of the errors happened.
+	failedAt time.Time
+	signed   []*mobile // every app that signed up and was acknowledged
+	newer    int       // how many signed up so far, for unique names
 
 	due  chan time.Time
 	stop context.CancelFunc
@@ -195,7 +197,11 @@ func (t *traffic) note(err error, counter *atomic.Int64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.errors = append(t.errors, time.Now().Format("15:04:05.000 ")+err.Error())
+	now := time.Now()
+	if t.failedAt.IsZero() {
+		t.failedAt = now
+	}
+	t.errors = append(t.errors, now.UTC().Format("15:04:05.000 ")+err.Error())
 }
 
 // readBack reads every app's own page a last time: what was acknowledged
