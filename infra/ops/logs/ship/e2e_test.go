@@ -75,6 +75,7 @@ func (o *output) from(n int) []string {
 
 func newAccount(t *testing.T, plan string, seed uint64, f bulktest.Faults) *account {
 	t.Helper()
+	t.Parallel() // most of the time nothing happens
 	faults, err := fault.Parse(plan)
 	if err != nil {
 		t.Fatal(err)
