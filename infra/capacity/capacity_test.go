@@ -101,6 +101,23 @@ func TestMoreIsNeverCheaper(t *testing.T) {
 	}
 }
 
+// TestBatches, by hand: of 40 records a second on two shards, what comes in a
+// second or a window is a batch, up to its most.
+func TestBatches(t *testing.T) {
+	for _, test := range []struct {
+		window      time.Duration
+		batch       int
+		invocations float64
+	}{{0, 100, 2}, {time.Second / 2, 100, 2}, {4 * time.Second, 100, 0.5}, {4 * time.Second, 50, 0.8}, {0, 10, 4}} {
+		l := capacity.Load{Rate: 40, ReadModels: 1, Window: test.window, Batch: test.batch, PerEvent: 10 * time.Millisecond}
+		f := l.Functions(l.Stream(2, false))
+		busy := test.invocations*0.010 + 40*0.010
+		if math.Abs(f.Invocations-test.invocations) > 1e-9 || math.Abs(f.Concurrency-busy) > 1e-9 || math.Abs(f.GBSeconds-busy/2) > 1e-9 {
+			t.Errorf("%+v: %+v", test, f)
+		}
+	}
+}
+
 // TestCheaperMode, worked out here as in TestByHand.
 func TestCheaperMode(t *testing.T) {
 	const month = 730 * 3600.0

@@ -283,6 +283,8 @@ func TestTheStreamIsAsCounted(t *testing.T) {
 		{"aggregated, seldom", 20, 1, 5 * time.Millisecond, 15 * time.Millisecond, true, 1},
 		{"aggregated, full", 1000, 1, time.Second, 2 * time.Millisecond, true, 1},
 		{"plain", 800, 2, 60 * time.Millisecond, 2 * time.Millisecond, false, 1},
+		{"plain, full", 800, 1, 2 * time.Second, 2 * time.Millisecond, false, 1},
+		{"plain, slow", 450, 1, 5 * time.Millisecond, time.Second, false, 1},
 		{"plain, as it is set by default", 800, 1, 5 * time.Millisecond, 15 * time.Millisecond, false, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

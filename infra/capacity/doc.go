@@ -28,8 +28,8 @@
 //	C = 1/r + L                      where T is at most L
 //	C = T + exp(-r·(T-L))/r          where T is longer
 //
-// or less, where an aggregate (without aggregation: a request of 500 records) is
-// full before. A request has n = r·C events. Without aggregation that many
+// or less, where the size of an aggregate has come together before (without
+// aggregation also 500 records). A request has n = r·C events. Without aggregation that many
 // records, 500 at most; with it, one for each 64 KiB begun.
 //
 // Records. With aggregation one has m = n / (aggregates of a request) events and

@@ -48,9 +48,9 @@ func (l Load) Stream(shards int, aggregated bool) Stream {
 	r := l.Rate / lanes
 	size := float64(l.Size + l.Key)
 	s := Stream{Aggregated: aggregated, Shards: shards, EventsPerRecord: 1, RecordBytes: size}
-	full := float64(requestRecords)
-	if aggregated {
-		full = float64(l.AggregateBytes) / float64(l.Size) // the publisher counts events without keys
+	full := float64(l.AggregateBytes) / float64(l.Size) // the publisher counts events without keys
+	if !aggregated {
+		full = math.Min(full, requestRecords)
 	}
 	n := math.Max(r*l.cycle(r, full), 1)
 	if n = math.Min(n, requestBytes/size); aggregated {
