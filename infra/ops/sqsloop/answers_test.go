@@ -40,7 +40,6 @@ type answers struct {
 	asked    map[string]string                   // host and region signed for, by operation
 	payloads []events.SQSEvent                   // that the handler was given
 	started  []string                            // turns, by the function that was invoked
-	polls    int
 }
 
 // Do is the HTTP client.
@@ -61,8 +60,9 @@ func (a *answers) Do(r *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.note(operation, r)
+	answer := a.answer(operation, path.Base(path.Dir(r.URL.Path)), event, body)
 	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(a.answer(operation, path.Base(path.Dir(r.URL.Path)), event, body))),
+		StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(answer)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
 }
@@ -78,7 +78,6 @@ func (a *answers) answer(operation, name string, event bool, body []byte) string
 	}
 	switch {
 	case operation == "ReceiveMessage":
-		a.polls++
 		var out []map[string]any
 		for _, id := range a.messages {
 			out = append(out, map[string]any{
