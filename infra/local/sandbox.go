@@ -218,10 +218,11 @@ func (s *Sandbox) Close() error {
 func (s *Sandbox) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	errs := []error{s.closeAPIs(ctx)}
+	var errs []error
 	if s.lambda != nil {
 		errs = append(errs, s.lambda.Close(ctx)) // first, its mappings use the others
 	}
+	errs = append(errs, s.closeAPIs(ctx)) // whose requests it has ended
 	if s.logs != nil {
 		s.logs.Close()
 	}

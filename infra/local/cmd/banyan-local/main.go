@@ -72,6 +72,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	code, err := f.run(ctx, os.Stdout)
 	stop()
 	if err != nil {
