@@ -1,6 +1,7 @@
 package terraform_test
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -205,17 +206,33 @@ func TestPeerMadeShipping(t *testing.T) {
 	want(t, "the retries", aws.ToInt32(m.MaximumRetryAttempts), -1)
 }
 
-// invoked tells whether a service may invoke the alias for a source alone, and
+// invoked tells whether a service may invoke the alias, for a source alone, and
 // nobody the function beside its alias.
 func invoked(t *testing.T, cfg aws.Config, function, service, source string) {
 	t.Helper()
-	client := lambda.NewFromConfig(cfg)
-	out, err := client.GetPolicy(t.Context(), &lambda.GetPolicyInput{FunctionName: &function, Qualifier: aws.String("live")})
+	out, err := lambda.NewFromConfig(cfg).GetPolicy(t.Context(), &lambda.GetPolicyInput{FunctionName: &function, Qualifier: aws.String("live")})
 	if err != nil {
 		t.Errorf("%s: %v", function, err)
 		return
 	}
-	if text := *out.Policy; !strings.Contains(text, `"`+service+`"`) || !strings.Contains(text, `"`+source+`"`) || !strings.Contains(text, `:live"`) {
-		t.Errorf("%s may not be invoked by %s of %s: %s", function, source, service, text)
+	var p struct {
+		Statement []struct {
+			Action, Resource string
+			Principal        struct{ Service string }
+			Condition        struct {
+				ArnLike map[string]string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(*out.Policy), &p); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, s := range p.Statement {
+		want(t, "what may be done to "+function, s.Action+" "+s.Resource, "lambda:InvokeFunction "+arn+function+":live")
+		found = found || s.Principal.Service == service && s.Condition.ArnLike["AWS:SourceArn"] == source
+	}
+	if !found {
+		t.Errorf("%s may not be invoked by %s of %s: %s", function, source, service, *out.Policy)
 	}
 }

@@ -3,6 +3,11 @@ output "address" {
   value       = module.public.url
 }
 
+output "timeline_address" {
+  description = "Where the timeline answers the proxy, and whoever has a token: /v1/timelines/{userId}."
+  value       = module.timeline_api.url
+}
+
 output "stream" {
   description = "Name of the stream."
   value       = module.stream.name
