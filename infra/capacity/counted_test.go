@@ -268,6 +268,7 @@ func agrees(t *testing.T, what string, counted, model, tolerance float64) {
 // TestTheStreamIsAsCounted: PutRecords, records, bytes and payload units of the
 // real publisher, at rates from less than one event a linger to full aggregates.
 func TestTheStreamIsAsCounted(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name         string
 		rate         float64
@@ -293,7 +294,7 @@ func TestTheStreamIsAsCounted(t *testing.T) {
 				l := capacity.Load{Rate: test.rate, Publishers: test.publishers, Linger: test.linger, RoundTrip: test.trip}
 				client := near(t, &c, test.shards, test.trip)
 				var took time.Duration
-				n := int(max(4*test.rate, 2000))
+				n := int(max(2*test.rate, 1500))
 				l.Size, took = publish(t, client, l, test.aggregated, n, update)
 				l.Rate = float64(n) / took.Seconds() // what chance made of it
 				s, passed := l.Stream(test.shards, test.aggregated), took.Seconds()
@@ -309,6 +310,7 @@ func TestTheStreamIsAsCounted(t *testing.T) {
 // TestShardsAreEnough: with the shards of the model nothing is throttled, with one
 // less it is, and aggregation needs one where plain records need two.
 func TestShardsAreEnough(t *testing.T) {
+	t.Parallel()
 	l := capacity.Load{Rate: 1500, Publishers: 1, Linger: 20 * time.Millisecond, RoundTrip: 2 * time.Millisecond, ReadModels: 1, Size: 520, Use: 0.85}
 	plain, aggregated := l.Needed(false), l.Needed(true)
 	if plain.Shards != 2 || plain.ShardsBy != "records" || aggregated.Shards != 1 {
