@@ -71,7 +71,7 @@ func (e Estimate) writeNotes(b *strings.Builder) {
 		fmt.Fprintf(b, "! %s\n", warning)
 	}
 	oldest, newest := e.Prices.dates()
-	fmt.Fprintf(b, "\nPrices of sources from %s to %s (prices.yaml), no free tiers, no discounts. A shard and\n"+
+	fmt.Fprintf(b, "\nPrices of sources from %s to %s, no free tiers, no discounts. A shard and\n"+
 		"provisioned capacity are used to %.0f %%. %v an event in a function is an assumption\n"+
 		"that decides much: measure yours (--per-event). Not counted: storage, logs, transfer.\n",
 		oldest, newest, e.Load.Use*100, e.Load.PerEvent)

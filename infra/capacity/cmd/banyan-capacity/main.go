@@ -47,7 +47,7 @@ type grammar struct {
 	Loops    int     `default:"0" help:"Loops of that queue; as many as needed, if not given."`
 
 	Region string `default:"us-east-1" env:"BANYAN_CAPACITY_REGION" help:"Region of the prices."`
-	Prices string `type:"existingfile" env:"BANYAN_CAPACITY_PRICES" help:"File of prices, instead of those built in."`
+	Prices string `type:"existingfile" env:"BANYAN_CAPACITY_PRICES" help:"File of prices like infra/capacity/prices.yaml, instead of those built in."`
 	JSON   bool   `name:"json" help:"Print everything as JSON, the prices with their sources included."`
 }
 
