@@ -164,6 +164,20 @@ func alarms(t *testing.T, cfg aws.Config) map[string]cloudwatchtypes.MetricAlarm
 	return all
 }
 
+// TestPeerMadeDashboard: whoever is called at night sees all that answers.
+func TestPeerMadeDashboard(t *testing.T) {
+	cfg, endpoint := deployed(t)
+	out := must[*cloudwatch.GetDashboardOutput](t)(cloudwatch.NewFromConfig(cfg).GetDashboard(t.Context(), &cloudwatch.GetDashboardInput{DashboardName: aws.String(environment)}))
+	for _, shown := range []string{
+		`"StreamName","` + environment + `-events"`, `"FunctionName","` + environment + `-profile"`, `"TableName","` + environment + `-timeline"`,
+		`"AWS/ApiGateway","Latency","ApiId","` + theAPI(t, endpoint).ID + `"`, `"AWS/ApplicationELB","RequestCount"`,
+	} {
+		if !strings.Contains(*out.DashboardBody, shown) {
+			t.Errorf("the dashboard does not show %s", shown)
+		}
+	}
+}
+
 func TestPeerMadeTablesAndStreams(t *testing.T) {
 	cfg, _ := deployed(t)
 	tables := dynamodb.NewFromConfig(cfg)
@@ -228,4 +242,24 @@ func TestPeerGone(t *testing.T) {
 		left("alarms", name)
 	}
 	left("roles", roles(t, endpoint)...)
+	var apis struct{ Items []api }
+	get(t, endpoint, "apigateway", "/v2/apis", &apis)
+	for _, made := range apis.Items {
+		left("APIs", made.Name)
+	}
+	var rules struct{ Rules []struct{ Name string } }
+	ask(t, endpoint, "events", "AWSEvents.ListRules", struct{}{}, &rules)
+	for _, rule := range rules.Rules {
+		left("rules", rule.Name)
+	}
+	var topics struct {
+		ARNs []string `xml:"ListTopicsResult>Topics>member>TopicArn"`
+	}
+	query(t, endpoint, "sns", "2010-03-31", "ListTopics", &topics)
+	left("topics", topics.ARNs...)
+	for _, namespace := range []string{"dynamodb", "ecs", "lambda"} {
+		for _, target := range scaled(t, endpoint, namespace).ScalableTargets {
+			left("targets of scaling", target.ResourceID)
+		}
+	}
 }

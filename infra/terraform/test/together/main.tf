@@ -79,6 +79,8 @@ module "api" {
   package     = { s3_bucket = "packages", s3_key = "api.zip" }
   kms_key_arn = module.config.kms_key_arn
   statements  = concat(module.stream.publishing, module.config.reading["mongodb-uri"])
+
+  provisioned_concurrency = { min = 1, max = 2 }
 }
 
 module "loop" {
