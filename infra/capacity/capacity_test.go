@@ -1,10 +1,8 @@
 package capacity_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
-	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -13,26 +11,6 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/capacity"
 )
-
-// script is an archive whose bootstrap turns into a program.
-func script(t *testing.T, program string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	h := &zip.FileHeader{Name: "bootstrap"}
-	h.SetMode(fs.FileMode(0o755))
-	w, err := z.CreateHeader(h)
-	if err == nil {
-		_, err = w.Write([]byte("#!/bin/sh\nexec " + program + "\n"))
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
 
 func published(t *testing.T) capacity.Prices {
 	t.Helper()

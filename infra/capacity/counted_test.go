@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,19 +22,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/capacity"
 	dynamodbsandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 	publisher "github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // counts are the calls that reached the sandbox, and what was in them.
 type counts struct {
@@ -376,39 +374,15 @@ func TestFunctionsAndTablesAreAsCounted(t *testing.T) {
 	agrees(t, "invocations", float64(c.invocations), l.Functions(l.Stream(1, false)).Invocations*took.Seconds(), timers)
 }
 
-// consume maps the stream to the consumer of profiles, built as it is.
+// consume maps the stream to the consumer of profiles.
 func consume(t *testing.T, c *counts, kinesisURL, dynamodbURL string, batch int32) {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "profile")
-	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", binary, "../../consumers/cmd/profile")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
-	}
-	host, err := lambdasandbox.New(lambdasandbox.Config{
+	host := functiontest.Start(t, lambdasandbox.Config{
 		Log: c, PollInterval: 20 * time.Millisecond,
 		Env: []string{"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamodbURL, "PATH=" + os.Getenv("PATH")},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := host.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	url := serve(t, host)
-	functions := lambda.NewFromConfig(sdk(t), func(o *lambda.Options) { o.BaseEndpoint = &url })
-	_, err = functions.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: aws.String("profile"), Role: aws.String("arn:aws:iam::000000000000:role/function"), Runtime: types.RuntimeProvidedal2023,
-		Handler: aws.String("bootstrap"), Timeout: aws.Int32(30), Code: &types.FunctionCode{ZipFile: script(t, binary)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = functions.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
+	functiontest.Deploy(t, host.Client, "profile", functiontest.Small(t, functiontest.Build(t, "../../consumers/cmd/profile")), nil)
+	_, err := host.Client.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
 		FunctionName: aws.String("profile"), EventSourceArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/" + streamName),
 		StartingPosition: types.EventSourcePositionTrimHorizon, BatchSize: &batch, MaximumBatchingWindowInSeconds: aws.Int32(1),
 		FunctionResponseTypes: []types.FunctionResponseType{types.FunctionResponseTypeReportBatchItemFailures},

@@ -1,18 +1,12 @@
 package function_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,44 +15,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
 	"github.com/banyan-fig/banyan/infra/ops/function"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built != "" {
-			_ = os.RemoveAll(built)
-		}
-		os.Exit(code)
-	}))
-}
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
-var built string // directory of the binaries, once they were built
-
-// binaries builds the functions once, as they are deployed.
-var binaries = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "banyan-functions-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", dir+string(filepath.Separator),
-		"../janitor/cmd/janitor", "../warm/cmd/keep-warm", "../autoscale/cmd/stream-autoscaler")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})
+// mains are the functions that are built on this package.
+var mains = map[string]string{"janitor": "../janitor/cmd/janitor", "keep-warm": "../warm/cmd/keep-warm", "stream-autoscaler": "../autoscale/cmd/stream-autoscaler"}
 
 // TestFunctionsRun runs the functions as deployed, on the sandbox's Lambda.
 func TestFunctionsRun(t *testing.T) {
-	dir, err := binaries()
-	must(t, err)
 	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Dir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(func() { must(t, box.Close()) })
@@ -85,7 +56,7 @@ func TestFunctionsRun(t *testing.T) {
 		}, `null`, `"Failures":0`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			deploy(t, client, test.name, filepath.Join(dir, test.name), test.env)
+			functiontest.Deploy(t, client, test.name, functiontest.Small(t, functiontest.Build(t, mains[test.name])), test.env)
 			out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &test.name, Payload: []byte(`{}`), LogType: types.LogTypeTail})
 			must(t, err)
 			if out.FunctionError != nil || !strings.Contains(string(out.Payload), test.want) {
@@ -100,14 +71,12 @@ func TestFunctionsRun(t *testing.T) {
 
 // TestWrongSettingsAreSaid in one sentence, before the function runs.
 func TestWrongSettingsAreSaid(t *testing.T) {
-	dir, err := binaries()
-	must(t, err)
 	for name, want := range map[string]string{
 		"janitor":           `janitor: cannot start: JANITOR_KEEP is "few"`,
 		"keep-warm":         "keep-warm: cannot start: warm: no function is named",
 		"stream-autoscaler": "stream-autoscaler: cannot start: autoscale: no stream is named",
 	} {
-		cmd := exec.Command(filepath.Join(dir, name))
+		cmd := exec.Command(functiontest.Build(t, mains[name]))
 		cmd.Env = append(os.Environ(), "JANITOR_KEEP=few", "AWS_REGION=us-east-1")
 		out, err := cmd.CombinedOutput()
 		if cmd.ProcessState.ExitCode() != 1 || !strings.HasPrefix(string(out), want) || strings.Count(string(out), "\n") != 1 {
@@ -153,23 +122,4 @@ func load(t *testing.T, box *local.Sandbox) aws.Config {
 		Region: "us-east-1", BaseEndpoint: &url, HTTPClient: &http.Client{Transport: transport},
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 	}
-}
-
-func deploy(t *testing.T, client *lambda.Client, name, binary string, env map[string]string) {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	header := &zip.FileHeader{Name: "bootstrap"}
-	header.SetMode(0o755)
-	f, err := z.CreateHeader(header)
-	if err == nil {
-		_, err = f.Write([]byte("#!/bin/sh\nexec " + binary + "\n"))
-	}
-	must(t, errors.Join(err, z.Close()))
-	_, err = client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: &name, Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
-		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(30), Code: &types.FunctionCode{ZipFile: b.Bytes()},
-		Environment: &types.Environment{Variables: env},
-	})
-	must(t, err)
 }
