@@ -110,22 +110,29 @@ func TestOvertakenWhileLooking(t *testing.T) {
 	}
 }
 
-// TestStateIsWrittenThoughTheAnswerIsLost: the write is made again, and finds
-// itself.
-func TestStateIsWrittenThoughTheAnswerIsLost(t *testing.T) {
-	w := newWorld(t)
-	w.stream("events", 4)
-	w.load("events", 3, all(0.85))
-	lost := false
-	w.faults(func(operation string) fault.Kind {
-		if operation == "PutItem" && !lost {
-			lost = true
-			return fault.TimeoutAfter
+// TestAnswerIsLost: the call is made again, and finds its own work: the state as
+// its own, the stream as being resharded.
+func TestAnswerIsLost(t *testing.T) {
+	for lost, done := range map[string]bool{"PutItem": true, "UpdateShardCount": false} {
+		w := newWorld(t)
+		w.stream("events", 4)
+		w.load("events", 3, all(0.85))
+		n := 0
+		w.faults(func(operation string) fault.Kind {
+			if operation == lost {
+				if n++; n == 1 {
+					return fault.TimeoutAfter
+				}
+			}
+			return fault.None
+		})
+		a := w.scaler()
+		out := w.expect(a, autoscale.Up, done, 6)
+		if strings.Contains(out.Reason, "being resharded already") == done || n < 2 {
+			t.Errorf("%s: %+v after %d calls", lost, out, n)
 		}
-		return fault.None
-	})
-	w.expect(w.scaler(), autoscale.Up, true, 6)
-	if !lost {
-		t.Error("no answer was lost")
+		if out := w.expect(a, autoscale.Settle, true, 6); out.Left != 9 {
+			t.Errorf("%s: %+v", lost, out)
+		}
 	}
 }

@@ -330,30 +330,6 @@ func TestKilledInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestAnswerIsLost: the call is made again, and finds itself at work.
-func TestAnswerIsLost(t *testing.T) {
-	w := newWorld(t)
-	w.stream("events", 4)
-	w.load("events", 3, all(0.85))
-	lost := false
-	w.faults(func(operation string) fault.Kind {
-		if operation == "UpdateShardCount" && !lost {
-			lost = true
-			return fault.TimeoutAfter
-		}
-		return fault.None
-	})
-	a := w.scaler()
-	out := w.run(a)
-	if out.Err != nil || out.Done || !strings.Contains(out.Reason, "being resharded already") {
-		t.Errorf("%+v", out)
-	}
-	w.pass(1)
-	if out := w.expect(a, autoscale.Settle, true, 6); out.Left != 9 {
-		t.Errorf("%+v", out)
-	}
-}
-
 // TestADayIsTen: the eleventh scaling is a split, as the API would refuse it; also
 // where the API counted more than the state has.
 func TestADayIsTen(t *testing.T) {
