@@ -1,62 +1,119 @@
 package cloudwatch_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"math"
 	"net/http"
-	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/fxamacker/cbor/v2"
+
 	sandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
 )
 
-// TestJSON speaks as the AWS CLI does: the SDK for Go sends CBOR.
-func TestJSON(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s, err := sandbox.New(sandbox.Config{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
+// jsonClient is the SDK's, which speaks CBOR, made to speak JSON as the AWS CLI
+// does, and as the independent CloudWatch understands it.
+func jsonClient(t *testing.T, url string) *cloudwatch.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	o := client(t, url).Options()
+	o.HTTPClient, o.DisableRequestCompression = &http.Client{Transport: inJSON{transport}}, true
+	return cloudwatch.New(o)
+}
+
+// inJSON translates requests from CBOR and answers to it.
+type inJSON struct{ next http.RoundTripper }
+
+func (x inJSON) RoundTrip(r *http.Request) (*http.Response, error) {
+	packed, err := io.ReadAll(r.Body)
+	var in any
+	if err == nil {
+		err = cbor.Unmarshal(packed, &in)
 	}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	call := func(operation, in string, status int) (out map[string]any) {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(in))
-		if err != nil {
-			t.Fatal(err)
+	var body []byte
+	if err == nil {
+		body, err = json.Marshal(toJSON(in))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the request of %s: %w", r.URL.Path, err)
+	}
+	to, err := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://"+r.URL.Host, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	to.Header.Set("Authorization", r.Header.Get("Authorization"))
+	to.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	to.Header.Set("X-Amz-Target", sandbox.Target+"."+path.Base(r.URL.Path))
+	resp, err := x.next.RoundTrip(to)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var out any
+	if len(said) > 0 {
+		err = json.Unmarshal(said, &out)
+	}
+	if err == nil {
+		packed, err = cbor.Marshal(toCBOR("", out))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the answer to %s, %s: %w", r.URL.Path, said, err)
+	}
+	resp.Header = http.Header{"Smithy-Protocol": {"rpc-v2-cbor"}, "Content-Type": {"application/cbor"}}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(packed)), int64(len(packed))
+	return resp, nil
+}
+
+func toJSON(v any) any {
+	switch v := v.(type) {
+	case time.Time:
+		return float64(v.UnixMilli()) / 1000
+	case []any:
+		for i := range v {
+			v[i] = toJSON(v[i])
 		}
-		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-		r.Header.Set("X-Amz-Target", sandbox.Target+"."+operation)
-		resp, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || resp.StatusCode != status {
-			t.Fatalf("%s: %s, %v, %v", operation, resp.Status, out, err)
+	case map[any]any:
+		out := map[string]any{}
+		for name, x := range v {
+			out[name.(string)] = toJSON(x)
 		}
 		return out
 	}
-	call("PutMetricAlarm", `{"AlarmName":"a","MetricName":"Errors","Namespace":"N","ComparisonOperator":"GreaterThanThreshold","EvaluationPeriods":1,"Threshold":0}`, 200)
-	call("SetAlarmState", `{"AlarmName":"a","StateValue":"ALARM","StateReason":"because"}`, 200)
-	a := call("DescribeAlarms", `{"AlarmNames":["a"]}`, 200)["MetricAlarms"].([]any)[0].(map[string]any)
-	if a["StateValue"] != "ALARM" || a["Threshold"] != 0.0 || a["StateUpdatedTimestamp"] != float64(now.Unix()) {
-		t.Errorf("the alarm is %v", a)
+	return v
+}
+
+// toCBOR needs the names, as a time in JSON is a number like any other.
+func toCBOR(name string, v any) any {
+	switch v := v.(type) {
+	case float64:
+		switch {
+		case strings.HasSuffix(strings.TrimSuffix(name, "s"), "Timestamp"):
+			return cbor.Tag{Number: 1, Content: v}
+		case v == math.Trunc(v):
+			return int64(v)
+		}
+	case []any:
+		for i := range v {
+			v[i] = toCBOR(name, v[i])
+		}
+	case map[string]any:
+		for name, x := range v {
+			if v[name] = toCBOR(name, x); x == nil {
+				delete(v, name)
+			}
+		}
 	}
-	call("PutMetricData", `{"Namespace":"N","MetricData":[{"MetricName":"In","Timestamp":1767323000,"Value":3},{"MetricName":"In","Value":4}]}`, 200)
-	out := call("GetMetricData", `{"StartTime":1767322800,"EndTime":1767330000.5,"ScanBy":"TimestampAscending","MetricDataQueries":[{"Id":"q","MetricStat":{"Period":60,"Stat":"Sum","Metric":{"Namespace":"N","MetricName":"In"}}}]}`, 200)
-	r := out["MetricDataResults"].([]any)[0].(map[string]any)
-	if v, _ := json.Marshal([]any{r["Timestamps"], r["Values"]}); string(v) != "[[1767322980,1767323040],[3,4]]" {
-		t.Errorf("read %s", v)
-	}
-	if out := call("SetAlarmState", `{"AlarmName":"b","StateValue":"OK","StateReason":""}`, 404); !strings.HasSuffix(out["__type"].(string), "#ResourceNotFound") {
-		t.Errorf("an alarm that there is not: %v", out)
-	}
-	if out := call("SetAlarmState", `{"AlarmName":7}`, 400); !strings.HasSuffix(out["__type"].(string), "#SerializationException") {
-		t.Errorf("a name that is a number: %v", out)
-	}
-	if out := call("ListDashboards", `{}`, 400); !strings.Contains(out["message"].(string), "ListDashboards") {
-		t.Errorf("an operation that there is not: %v", out)
-	}
+	return v
 }

@@ -37,13 +37,18 @@ func client(t *testing.T, url string) *cloudwatch.Client {
 
 func serve(t *testing.T, cfg sandbox.Config) *cloudwatch.Client {
 	t.Helper()
+	return client(t, listen(t, cfg))
+}
+
+func listen(t *testing.T, cfg sandbox.Config) string {
+	t.Helper()
 	s, err := sandbox.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return client(t, server.URL)
+	return server.URL
 }
 
 func put(t *testing.T, c *cloudwatch.Client, name string) {
@@ -112,12 +117,14 @@ func conform(t *testing.T, c *cloudwatch.Client, prefix string) {
 
 func TestAlarms(t *testing.T) { conform(t, serve(t, sandbox.Config{}), "fn") }
 
+func TestAlarmsInJSON(t *testing.T) { conform(t, jsonClient(t, listen(t, sandbox.Config{})), "fn") }
+
 func TestPeerAlarms(t *testing.T) {
 	url := os.Getenv("BANYAN_CONFORMANCE_CLOUDWATCH")
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_CLOUDWATCH is not set")
 	}
-	conform(t, client(t, url), "conformance")
+	conform(t, jsonClient(t, url), "conformance")
 }
 
 func TestPagesAndTypes(t *testing.T) {
