@@ -8,9 +8,9 @@ output "arn" {
   value       = aws_dynamodb_table.this.arn
 }
 
-output "index_arns" {
-  description = "ARNs of the indexes, by name."
-  value       = { for name in keys(var.indexes) : name => "${aws_dynamodb_table.this.arn}/index/${name}" }
+output "indexes" {
+  description = "Names of the indexes, which a consumer that is given the table may query."
+  value       = keys(var.indexes)
 }
 
 output "stream_arn" {

@@ -58,7 +58,7 @@ module "consumer" {
   package            = { s3_bucket = "packages", s3_key = "consumer.zip" }
   stream_arn         = module.stream.arn
   stream_kms_key_arn = module.config.kms_key_arn
-  tables             = { MODEL_TABLE = merge(module.table["model"], { indexes = ["by_author"] }) }
+  tables             = { MODEL_TABLE = module.table["model"] }
   dead_letters       = module.table["dead-letters"]
 }
 
