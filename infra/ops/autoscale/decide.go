@@ -145,6 +145,10 @@ func nothing(format string, args ...any) Decision {
 	return Decision{Action: Nothing, Reason: fmt.Sprintf(format, args...)}
 }
 
+// beginning is how long a stream may look active after the state says that a change
+// was begun: whoever wrote that has yet to call Kinesis, or to be answered.
+const beginning = 30 * time.Second
+
 func (d decider) decide(recent []Minute) Decision {
 	switch {
 	case d.o.OnDemand:
@@ -153,6 +157,8 @@ func (d decider) decide(recent []Minute) Decision {
 		return nothing("a reshard is under way")
 	case d.n == 0:
 		return nothing("no open shard is known")
+	case d.s.Pending && d.o.Now.Before(d.s.Changed.Add(beginning)):
+		return nothing("a change was begun just now: %s", d.s.Last)
 	case d.s.Pending:
 		return Decision{Action: Settle, Reason: "the last change is through: " + d.s.Last}
 	case d.o.Now.Before(d.s.Settled.Add(d.p.cooldown())):

@@ -126,6 +126,8 @@ func TestDecide(t *testing.T) {
 		{name: "cooling down", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "cooling down after: up"},
 		{name: "minutes before a change do not count", o: observe(even(4), calm(35, repeat(4, 0.1)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "20 are known"},
 		{name: "a change is through", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Last: "up"}, want: autoscale.Decision{Action: autoscale.Settle}},
+		{name: "a change is not yet seen", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-29 * time.Second), Last: "up"}, reason: "begun just now: up"},
+		{name: "a change is seen to be through", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-30 * time.Second), Last: "up"}, want: autoscale.Decision{Action: autoscale.Settle}},
 		{name: "on-demand", o: autoscale.Observation{Now: noon, OnDemand: true, Active: true}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "on-demand"},
 		{name: "updating", o: autoscale.Observation{Now: noon}, s: autoscale.State{Pending: true}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "under way"},
 		{name: "below the least", o: observe(even(1), nil), want: autoscale.Decision{Action: autoscale.Up, Target: 2}},

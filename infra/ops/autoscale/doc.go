@@ -56,9 +56,10 @@
 // The state of a stream is an item of a DynamoDB table: the scalings of the last
 // day, the last change, a version. Whoever wants to act first replaces the version
 // that was read before the figures were; of two runs one can, the other does
-// nothing. A run that dies after that has changed nothing or all; the next one sees
-// an active stream, notes the time, and decides anew after the cool-down. A
-// repeated notification finds the same figures and the cool-down.
+// nothing. A run that dies after that has changed nothing or all; one that comes half
+// a minute later or more sees an active stream, notes the time, and decides anew
+// after the cool-down. A repeated notification finds the same figures and the
+// cool-down.
 //
 // # Wiring
 //

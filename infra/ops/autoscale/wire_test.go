@@ -323,6 +323,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	}
 	w.faults(nil)
 	a := w.scaler()
+	w.expect(a, autoscale.Nothing, false, 4) // who wrote the state may yet be about to act
 	w.expect(a, autoscale.Settle, true, 4)
 	w.load("events", 4, all(0.85))
 	if out := w.expect(a, autoscale.Up, true, 6); out.Left != 9 {
@@ -345,6 +346,7 @@ func TestADayIsTen(t *testing.T) {
 	if out := w.run(a); out.Err == nil || !strings.Contains(out.Err.Error(), "LimitExceededException") || out.Done {
 		t.Errorf("%+v", out)
 	}
+	w.pass(1)
 	w.expect(a, autoscale.Settle, true, 4)
 	w.load("events", 4, all(0.85))
 	if out := w.expect(a, autoscale.Split, true, 5); out.Left != 0 || !strings.Contains(out.Reason, "used up") {
