@@ -47,7 +47,7 @@ type Result struct {
 //
 // The result tells where the alias stands also where there is an error:
 // [ErrConflict], [ErrUnsettled], [ErrAlarm], [ErrBlind], [ErrInterrupted],
-// [ErrRefused], or one of AWS.
+// [ErrUnknown], [ErrRefused], or one of AWS.
 func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps) (Result, error) {
 	r := Result{Target: t, Code: Digest(p.Zip), DryRun: d.cfg.DryRun}
 	if err := errors.Join(steps.Validate(), p.validate()); err != nil {

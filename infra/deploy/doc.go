@@ -12,6 +12,8 @@
 //   - At weights between 0 and 100 % a mapping's batches go to both versions, and
 //     the batches of one shard may alternate between them: both have to
 //     understand what the other one writes.
+//   - A move that AWS does not answer is looked for until Config.Rescue is over;
+//     then nobody knows whether the alias moved, and the error says so.
 //   - A process that is killed leaves the alias where it is. Both versions go on
 //     being invoked; promote goes on, rollback goes back.
 //   - What calls the function without an alias, or by $LATEST, gets new code with
