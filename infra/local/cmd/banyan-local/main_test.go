@@ -35,7 +35,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata"})
+	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
+		e.Setenv("GORACE", "atexit_sleep_ms=0") // or each command that is done sleeps for a second under the race detector
+		return nil
+	}})
 }
 
 // exports collects what is printed and says when it is complete.
