@@ -36,12 +36,22 @@ type Command struct {
 	Run func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error
 }
 
-// Main is the whole main function: it runs until done, or SIGINT or SIGTERM, and
-// exits.
+// Main is the whole main function: it runs until done, or [UntilStopped], and exits.
 func (c Command) Main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	os.Exit(c.Execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(c.Execute(UntilStopped(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// UntilStopped is a context that ends with SIGINT, SIGTERM, or SIGHUP, which is
+// what a closed terminal sends; a second signal ends the process at once. Under
+// nohup SIGHUP stays ignored. Call it once, in main.
+func UntilStopped() context.Context {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	context.AfterFunc(ctx, stop)
+	return ctx
 }
 
 // Execute runs the command with args until ctx ends and returns its exit code.

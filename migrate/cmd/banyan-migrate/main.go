@@ -12,17 +12,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(Main(serving.UntilStopped(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // exit carries an exit code out of kong, which would end the process itself.

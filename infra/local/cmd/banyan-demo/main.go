@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/infra/local/demo"
+	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 type world struct {
@@ -59,8 +58,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	ctx := serving.UntilStopped()
 	if k.Command() == "up" {
 		err = demo.Up(ctx, cfg)
 	} else {

@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/local"
 	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 const description = `The sandbox alone, or with functions in it: Kinesis, DynamoDB and its streams, SQS, Lambda with event source mappings, CloudWatch (alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, over the wire.
@@ -71,10 +71,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "banyan-local:", err, "(see banyan-local --help)")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	code, err := f.run(ctx, os.Stdout)
-	stop()
+	code, err := f.run(serving.UntilStopped(), os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "banyan-local:", err)
 	}
