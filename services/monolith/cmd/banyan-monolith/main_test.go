@@ -13,6 +13,9 @@ import (
 	"github.com/banyan-fig/banyan/infra/local"
 )
 
+// quickExit spares commands built with the race detector their second of sleep.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"banyan-monolith": main})
 }
@@ -32,7 +35,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Defer(func() { _ = taken.Close() })
-			e.Vars = append(append(e.Vars, sandbox.Env()...), "TAKEN="+taken.Addr().String())
+			e.Vars = append(append(e.Vars, sandbox.Env()...), "TAKEN="+taken.Addr().String(), quickExit)
 			return makeStream(e)
 		},
 	})
