@@ -1,17 +1,21 @@
 package janitor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
 
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
 // Handler is the function: it sweeps at each event and never fails, as its
 // caller would only try again. The event may be {"dryRun":true}; all else in it
-// is ignored.
+// is ignored. Metrics are counted under the name that Lambda knows the function
+// by, as alarms do: it is read here, once.
 func Handler(j *Janitor, logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) (Report, error) {
+	name := cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), "janitor")
 	return func(ctx context.Context, event json.RawMessage) (Report, error) {
 		var in struct {
 			DryRun bool `json:"dryRun"`
@@ -22,7 +26,7 @@ func Handler(j *Janitor, logger *slog.Logger, metrics *emf.Writer) func(context.
 		}
 		r := j.Sweep(ctx, in.DryRun)
 		r.Log(ctx, logger)
-		r.Count(metrics, "janitor", j.cfg.Now())
+		r.Count(metrics, name, j.cfg.Now())
 		return r, nil
 	}
 }

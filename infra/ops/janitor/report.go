@@ -118,7 +118,8 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.4g %sB", value, unit)
 }
 
-// Count writes the metrics of the package comment.
+// Count writes the metrics of the package comment. Their dimension Function is the
+// name by which the function is deployed, which an alarm has to name.
 func (r Report) Count(w *emf.Writer, function string, at time.Time) {
 	names := [...]string{"VersionsDeleted", "LayerVersionsDeleted", "BytesFreed"}
 	if r.DryRun {
