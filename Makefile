@@ -50,7 +50,7 @@ test: ## All tests, with the race detector where there is a C compiler, and what
 	@cc=$$($(GO) env CC); race=; \
 	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $${cc%% *} >/dev/null; then race=-race; \
 	else echo "SKIPPED the race detector: it needs a C compiler ($$cc) and CGO_ENABLED=1"; fi; \
-	$(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $$race -shuffle=on -timeout 10m ./...
+	GORACE=atexit_sleep_ms=10 $(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $$race -shuffle=on -timeout 10m ./...
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck

@@ -61,7 +61,7 @@ against moto              'log groups' '^TestPeerConforms$'    ./infra/local/log
 against moto              'log shipping' '^TestPeer'           ./infra/ops/logs/ship
 against moto              'the janitor'  '^TestPeer'           ./infra/ops/janitor
 against moto              'deployment'   '^TestPeer'           ./infra/deploy
-echo "SKIPPED CloudWatch: moto does not speak the protocol of the SDK's present client"
+against moto              'alarms and metrics' '^TestPeer'     ./infra/local/cloudwatch
 echo "SKIPPED the Lambda Runtime API: no other implementation of it can be had without Docker"
 against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra/local/lambda
 against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
