@@ -33,21 +33,23 @@ type alarm struct {
 	StateValue            string
 	StateReason           string
 	StateUpdatedTimestamp instant
-	AlarmRule             string   `json:",omitempty"`
-	MetricName            string   `json:",omitempty"`
-	Namespace             string   `json:",omitempty"`
-	ComparisonOperator    string   `json:",omitempty"`
-	EvaluationPeriods     int      `json:",omitempty"`
-	Period                int      `json:",omitempty"`
-	Threshold             *float64 `json:",omitempty"`
-	Statistic             string   `json:",omitempty"`
+	AlarmRule             string      `json:",omitempty"`
+	MetricName            string      `json:",omitempty"`
+	Namespace             string      `json:",omitempty"`
+	ComparisonOperator    string      `json:",omitempty"`
+	EvaluationPeriods     int         `json:",omitempty"`
+	Period                int         `json:",omitempty"`
+	Threshold             *float64    `json:",omitempty"`
+	Statistic             string      `json:",omitempty"`
+	Dimensions            []dimension `json:",omitempty"`
+	Metrics               []query     `json:",omitempty"`
 
 	kind string
 }
 
 func (s *Server) putMetricAlarm(in *alarm) (any, error) {
-	if in.ComparisonOperator == "" || in.EvaluationPeriods < 1 || in.MetricName == "" {
-		return nil, awsjson.Errorf("ValidationError", "an alarm needs ComparisonOperator, EvaluationPeriods and MetricName (metric math is not implemented by the sandbox)")
+	if in.ComparisonOperator == "" || in.EvaluationPeriods < 1 || (in.MetricName == "") == (len(in.Metrics) == 0) {
+		return nil, awsjson.Errorf("ValidationError", "an alarm needs ComparisonOperator, EvaluationPeriods, and either MetricName or Metrics")
 	}
 	in.AlarmRule = ""
 	return s.put(*in, metricAlarm)

@@ -6,6 +6,8 @@
 //   - Alarms do not look at metrics. They are in INSUFFICIENT_DATA until
 //     SetAlarmState says otherwise, and stay where that put them; CloudWatch
 //     itself looks again at the next period.
+//   - Of an alarm are kept its name, metric or metric math, dimensions, threshold
+//     and state, not its actions.
 //   - Alarms do nothing when they change: nobody is notified.
 //   - Metrics are kept by the minute, the last MaxPoints of at most MaxSeries, and
 //     can be read at once, where CloudWatch takes minutes. There are no expressions,

@@ -17,14 +17,15 @@ type metricStat struct {
 	Metric metric
 	Period int
 	Stat   string
-	Unit   string
+	Unit   string `json:",omitempty"`
 }
 
 type query struct {
-	Id, Label, Expression, AccountId string
-	MetricStat                       *metricStat
-	Period                           int
-	ReturnData                       *bool
+	Id                           string
+	Label, Expression, AccountId string      `json:",omitempty"`
+	MetricStat                   *metricStat `json:",omitempty"`
+	Period                       int         `json:",omitempty"`
+	ReturnData                   *bool       `json:",omitempty"`
 }
 
 type getInput struct {
