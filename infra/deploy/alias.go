@@ -83,9 +83,60 @@ func (s Standing) routing() *types.AliasRoutingConfiguration {
 	return &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights}
 }
 
-// Status reads where an alias stands; an alias that is not there is no error, a
-// function that is not there is [ErrRefused].
+// Status reads where an alias stands. An alias or a function that is not there is
+// [ErrRefused], with the names of the aliases that are.
 func (d *Deployer) Status(ctx context.Context, t Target) (Standing, error) {
+	s, err := d.find(ctx, t)
+	if err == nil && s.Version == "" {
+		err = d.absent(ctx, t, "")
+	}
+	return s, err
+}
+
+// at is where a deployment begins: at an alias, or at none that may be made,
+// because somebody said so, or because the function has none at all.
+func (d *Deployer) at(ctx context.Context, t Target) (Standing, error) {
+	s, err := d.find(ctx, t)
+	if err != nil || s.Version != "" || d.cfg.CreateAlias {
+		return s, err
+	}
+	names, err := d.aliases(ctx, t.Function)
+	if err != nil || len(names) == 0 {
+		return s, err
+	}
+	return s, d.absent(ctx, t, ". Name one of these, or make it (--create-alias)")
+}
+
+// absent says that there is no such alias, and which there are.
+func (d *Deployer) absent(ctx context.Context, t Target, remedy string) error {
+	names, err := d.aliases(ctx, t.Function)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: there is no alias %s; the function's aliases are: %s%s", ErrRefused, t, or(strings.Join(names, ", "), "none, deploy first"), remedy)
+}
+
+// aliases are the names of a function's aliases.
+func (d *Deployer) aliases(ctx context.Context, function string) (names []string, err error) {
+	in := &lambda.ListAliasesInput{FunctionName: &function}
+	for {
+		out, err := d.cfg.Functions.ListAliases(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("list the aliases of %s: %w", function, err)
+		}
+		for _, a := range out.Aliases {
+			names = append(names, aws.ToString(a.Name))
+		}
+		if aws.ToString(out.NextMarker) == "" {
+			return names, nil
+		}
+		in.Marker = out.NextMarker
+	}
+}
+
+// find reads where an alias stands; one that is not there is no error, a function
+// that is not there is ErrRefused.
+func (d *Deployer) find(ctx context.Context, t Target) (Standing, error) {
 	out, err := d.cfg.Functions.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &t.Function, Name: &t.Alias})
 	if isMissing(err) {
 		_, err = d.configuration(ctx, t, "")
@@ -129,7 +180,7 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Stand
 	}
 	// A move whose answer was lost may have taken effect, and is refused then when
 	// it is repeated. So the alias is looked at before somebody is blamed.
-	now, readErr := d.look(ctx, t)
+	now, readErr := d.findSurely(ctx, t)
 	switch {
 	case readErr != nil:
 		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, err, readErr)
@@ -141,12 +192,12 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Stand
 	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Look who moved it, then deploy again", ErrConflict, t, from, now)
 }
 
-// look is Status, tried again for a while.
-func (d *Deployer) look(ctx context.Context, t Target) (now Standing, err error) {
+// findSurely is find, tried again for a while.
+func (d *Deployer) findSurely(ctx context.Context, t Target) (now Standing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Rescue)
 	defer cancel()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
-		now, err = d.Status(ctx, t)
+		now, err = d.find(ctx, t)
 		if err == nil || isFinal(err) || !sleep(ctx, pause) {
 			return now, err
 		}

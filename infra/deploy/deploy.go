@@ -43,7 +43,7 @@ type Result struct {
 // What is done already is not done again, so a deployment that was killed before
 // its first step is repeated; for one that was killed after it, see
 // [Deployer.Promote] and [Deployer.Rollback]. An alias that does not exist is
-// made.
+// made where Config.CreateAlias says so or the function has none, else refused.
 //
 // The result tells where the alias stands also where there is an error:
 // [ErrConflict], [ErrUnsettled], [ErrAlarm], [ErrBlind], [ErrInterrupted],
@@ -53,10 +53,11 @@ func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps)
 	if err := errors.Join(steps.Validate(), p.validate()); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	err := d.prepare(ctx, t, p, &r)
+	l := d.lookout(t)
+	err := d.prepare(ctx, l, p, &r)
 	switch {
 	case err == nil && !d.cfg.DryRun:
-		return d.bring(ctx, t, r, steps)
+		return d.bring(ctx, l, r, steps)
 	case err == nil, errors.Is(err, ErrRefused), errors.Is(err, ErrUnsettled):
 		return r, err
 	case ctx.Err() != nil:
@@ -66,8 +67,9 @@ func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps)
 }
 
 // prepare is what happens before the alias moves.
-func (d *Deployer) prepare(ctx context.Context, t Target, p Package, r *Result) (err error) {
-	r.From, err = d.ready(ctx, t)
+func (d *Deployer) prepare(ctx context.Context, l *lookout, p Package, r *Result) (err error) {
+	t := l.t
+	r.From, err = d.ready(ctx, l)
 	if r.To = r.From; err != nil {
 		return err
 	}
@@ -93,8 +95,9 @@ func (p Package) validate() error {
 
 // ready reads the alias and the alarms, and refuses where a deployment should not
 // begin.
-func (d *Deployer) ready(ctx context.Context, t Target) (Standing, error) {
-	at, err := d.Status(ctx, t)
+func (d *Deployer) ready(ctx context.Context, l *lookout) (Standing, error) {
+	t := l.t
+	at, err := d.at(ctx, t)
 	if err != nil {
 		return at, err
 	}
@@ -104,7 +107,7 @@ func (d *Deployer) ready(ctx context.Context, t Target) (Standing, error) {
 	if at.Version == latest {
 		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
 	}
-	if err := d.check(ctx, t); err != nil {
+	if err := l.first(ctx); err != nil {
 		return at, fmt.Errorf("before the deployment: %w", err)
 	}
 	return at, nil
@@ -249,15 +252,15 @@ func commitOf(description string) string {
 }
 
 // bring moves the alias to the result's version.
-func (d *Deployer) bring(ctx context.Context, t Target, r Result, steps Steps) (Result, error) {
+func (d *Deployer) bring(ctx context.Context, l *lookout, r Result, steps Steps) (Result, error) {
 	var err error
-	switch {
+	switch t := l.t; {
 	case r.From.Version == "":
 		r.To, err = d.create(ctx, t, r.Version)
 	case r.From.Settled() && r.From.Version == r.Version:
 		d.tell("unchanged", t, r.Version, 100, "%s is at version %s already", t, r.Version)
 	default:
-		r.To, err = d.climb(ctx, t, r.From, r.Version, steps)
+		r.To, err = d.climb(ctx, l, r.From, r.Version, steps)
 	}
 	return r, err
 }
@@ -266,7 +269,7 @@ func (d *Deployer) bring(ctx context.Context, t Target, r Result, steps Steps) (
 func (d *Deployer) create(ctx context.Context, t Target, version string) (Standing, error) {
 	out, err := d.cfg.Functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &t.Function, Name: &t.Alias, FunctionVersion: &version})
 	if isStale(err) {
-		if now, readErr := d.Status(ctx, t); readErr == nil && now.same(Standing{Version: version}) {
+		if now, readErr := d.find(ctx, t); readErr == nil && now.same(Standing{Version: version}) {
 			return now, nil // by a request that was repeated because its answer was lost
 		}
 		return Standing{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)

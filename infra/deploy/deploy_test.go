@@ -175,7 +175,7 @@ func TestStages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.provide(other(t, "one"))
-	d := w.deployer(nil)
+	d := w.deployer(func(c *deploy.Config) { c.CreateAlias = true })
 	staging, prod := deploy.Target{Function: function, Alias: "staging"}, deploy.Target{Function: function, Alias: "prod"}
 	if _, err := d.PromoteFrom(t.Context(), prod, "staging", deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) {
 		t.Errorf("promoted from nothing: %v", err)

@@ -66,7 +66,8 @@ type Config struct {
 	// Poll is the pause between two looks at the alarms. 0: 5 s.
 	Poll time.Duration
 	// Blind is how long the alarms may not be readable before that is taken for
-	// the worst. 0: one minute.
+	// the worst: from when the first look began that failed. It bounds each look,
+	// too. 0: one minute.
 	Blind time.Duration
 	// Ready bounds the wait for an upload to be in place. 0: 2 minutes.
 	Ready time.Duration
@@ -78,6 +79,10 @@ type Config struct {
 	RollbackOnInterrupt bool
 	// AllowLatest deploys although event source mappings read for $LATEST.
 	AllowLatest bool
+	// CreateAlias lets a deployment or a promotion make an alias that is not there.
+	// Otherwise only the first one of a function is made: a name that nobody
+	// invokes is more likely misspelt.
+	CreateAlias bool
 	// DryRun reads and tells, and writes nothing.
 	DryRun bool
 
@@ -135,14 +140,17 @@ func New(cfg Config) (*Deployer, error) {
 
 // Progress is one thing that happened.
 type Progress struct {
-	// Did is a word: "unchanged", "uploaded", "published", "created", "moved",
-	// "watching", "alarm", "rolled back".
+	// Did is a word: "alarms" (which are watched), "unchanged", "uploaded",
+	// "published", "created", "moved", "watching", "blind" (the alarms cannot be
+	// read), "alarm", "rolled back".
 	Did      string `json:"did"`
 	Function string `json:"function"`
 	Alias    string `json:"alias,omitempty"`
 	Version  string `json:"version,omitempty"`
 	Percent  int    `json:"percent,omitempty"`
-	Text     string `json:"text"` // for a person
+	// Alarms are the names of those that are watched, where Did is "alarms".
+	Alarms []string `json:"alarms,omitempty"`
+	Text   string   `json:"text"` // for a person
 }
 
 func (d *Deployer) tell(did string, t Target, version string, percent int, format string, args ...any) {

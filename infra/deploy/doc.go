@@ -15,7 +15,10 @@
 //   - A move that AWS does not answer is looked for until Config.Rescue is over;
 //     then nobody knows whether the alias moved, and the error says so.
 //   - A process that is killed leaves the alias where it is. Both versions go on
-//     being invoked; promote goes on, rollback goes back.
+//     being invoked; promote goes on, rollback goes back. One that gets a SIGINT,
+//     a SIGTERM, or a SIGHUP because its terminal was closed, leaves it too, and
+//     says so; with Config.RollbackOnInterrupt it moves back first. Under nohup a
+//     closed terminal ends nothing.
 //   - What calls the function without an alias, or by $LATEST, gets new code with
 //     the upload. A deployment refuses where an event source mapping does that.
 //
@@ -39,6 +42,22 @@
 // somebody else moved is left alone, also by a rollback. A deployment that finds
 // an alias between two versions does not begin ([ErrUnsettled]).
 //
+// # Which alarms are watched
+//
+// Unless some are named: those whose names begin with the function's and "-", as
+// the Terraform modules name them. Of these, another function's do not count,
+// lest the alarm of timeline-api turns back a deployment of timeline. Whose one is
+//
+//   - its metrics say, where a dimension FunctionName names a function: its own
+//     metric, or those of its expression;
+//   - otherwise its name says: the function of the region with the longest name
+//     that the alarm's begins with, followed by "-". So an API's, a queue's or a
+//     composite alarm called timeline-api-failing is that of timeline-api, if there
+//     is such a function, even if somebody means it for timeline: name it.
+//
+// A deployment tells which it watches, and which it leaves to whom. Alarms that
+// are found by a prefix that somebody gave are all watched.
+//
 // # Permissions
 //
 // On the function and its versions and aliases:
@@ -46,6 +65,8 @@
 //	lambda:GetFunctionConfiguration  lambda:UpdateFunctionCode  lambda:PublishVersion
 //	lambda:GetAlias  lambda:CreateAlias  lambda:UpdateAlias  lambda:ListAliases
 //
-// Without a resource to restrict them to: lambda:ListEventSourceMappings,
-// lambda:ListFunctions (for list), cloudwatch:DescribeAlarms.
+// Without a resource to restrict them to: lambda:ListEventSourceMappings;
+// cloudwatch:DescribeAlarms; and lambda:ListFunctions, for list, and for a
+// deployment that finds an alarm whose metrics name no function. One that is told
+// its alarms by name or prefix does without.
 package deploy

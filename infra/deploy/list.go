@@ -31,24 +31,16 @@ type Running struct {
 // one entry without, of $LATEST.
 func (d *Deployer) List(ctx context.Context, prefix string) ([]Running, error) {
 	var all []Running
-	in := &lambda.ListFunctionsInput{}
-	for {
-		out, err := d.cfg.Functions.ListFunctions(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("list the functions: %w", err)
+	err := d.eachFunction(ctx, func(name string) (err error) {
+		if strings.HasPrefix(name, prefix) {
+			all, err = d.listFunction(ctx, name, all)
 		}
-		for _, f := range out.Functions {
-			if name := aws.ToString(f.FunctionName); strings.HasPrefix(name, prefix) {
-				if all, err = d.listFunction(ctx, name, all); err != nil {
-					return nil, err
-				}
-			}
-		}
-		if aws.ToString(out.NextMarker) == "" {
-			return all, nil
-		}
-		in.Marker = out.NextMarker
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return all, nil
 }
 
 func (d *Deployer) listFunction(ctx context.Context, name string, all []Running) ([]Running, error) {

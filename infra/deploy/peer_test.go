@@ -62,7 +62,10 @@ func TestPeerDeployment(t *testing.T) {
 		t.Errorf("rollback: %+v, %v", r, err)
 	}
 	prod := deploy.Target{Function: function, Alias: "prod"}
-	if r, err = w.deployer(nil).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); err != nil || r.To.Version != "1" {
+	if r, err = w.deployer(nil).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) || !strings.Contains(err.Error(), "aliases are: live.") {
+		t.Errorf("promoted to an alias that there is not: %+v, %v", r, err)
+	}
+	if r, err = w.deployer(func(c *deploy.Config) { c.CreateAlias = true }).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); err != nil || r.To.Version != "1" {
 		t.Errorf("promote: %+v, %v", r, err)
 	}
 	all, err := d.List(t.Context(), function)

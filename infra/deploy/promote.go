@@ -8,9 +8,13 @@ import (
 // Promote goes on with a deployment that was left between two versions, from the
 // step where it stands.
 func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, error) {
-	r, err := d.promotion(ctx, t, steps)
+	l := d.lookout(t)
+	r, err := d.promotion(ctx, l, steps)
 	if err != nil {
 		return r, err
+	}
+	if r.From.Version == "" {
+		return r, d.absent(ctx, t, "")
 	}
 	if r.From.Settled() {
 		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to go on with. To move it to what another stage has, name that (--from)", ErrRefused, t, r.From)
@@ -20,14 +24,15 @@ func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, 
 		d.tell("moved", t, r.Version, 0, "would go on with %s from %s, in steps %v", t, r.From, steps.after(r.From.Percent))
 		return r, nil
 	}
-	return d.bring(ctx, t, r, steps)
+	return d.bring(ctx, l, r, steps)
 }
 
 // PromoteFrom moves an alias to the version of another, without a build: from
 // stage to stage. The other has to be settled. Where this one was left on its way
 // to the same version, it goes on.
 func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, steps Steps) (Result, error) {
-	r, err := d.promotion(ctx, t, steps)
+	l := d.lookout(t)
+	r, err := d.promotion(ctx, l, steps)
 	if err != nil {
 		return r, err
 	}
@@ -36,8 +41,6 @@ func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, step
 		return r, err
 	}
 	switch r.Version = source.Version; {
-	case source.Version == "":
-		return r, fmt.Errorf("%w: there is no alias %s:%s: deploy to it first", ErrRefused, t.Function, stage)
 	case source.Version == latest:
 		return r, fmt.Errorf("%w: %s:%s is at %s: deploy a version there first", ErrRefused, t.Function, stage, source)
 	case !source.Settled():
@@ -49,15 +52,15 @@ func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, step
 		d.tell("moved", t, r.Version, 0, "would move %s from %s to version %s", t, r.From, r.Version)
 		return r, nil
 	}
-	return d.bring(ctx, t, r, steps)
+	return d.bring(ctx, l, r, steps)
 }
 
-func (d *Deployer) promotion(ctx context.Context, t Target, steps Steps) (Result, error) {
-	r := Result{Target: t, DryRun: d.cfg.DryRun}
+func (d *Deployer) promotion(ctx context.Context, l *lookout, steps Steps) (Result, error) {
+	t, r := l.t, Result{Target: l.t, DryRun: d.cfg.DryRun}
 	if err := steps.Validate(); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	at, err := d.Status(ctx, t)
+	at, err := d.at(ctx, t)
 	r.From, r.To = at, at
 	if err != nil {
 		return r, err
@@ -65,7 +68,7 @@ func (d *Deployer) promotion(ctx context.Context, t Target, steps Steps) (Result
 	if at.Version == latest {
 		return r, fmt.Errorf("%w: the alias %s points to %s: let it point to a version", ErrRefused, t, latest)
 	}
-	if err := d.check(ctx, t); err != nil {
+	if err := l.first(ctx); err != nil {
 		return r, fmt.Errorf("before the promotion: %w; the alias was not moved", err)
 	}
 	return r, nil
@@ -104,8 +107,6 @@ func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, e
 // back is the version that a rollback goes to.
 func (s Standing) back(t Target, to string) (string, error) {
 	switch {
-	case s.Version == "":
-		return "", fmt.Errorf("%w: there is no alias %s", ErrRefused, t)
 	case to != "":
 		return to, nil
 	case !s.Settled():

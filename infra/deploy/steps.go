@@ -51,8 +51,8 @@ func (s Steps) after(percent int) Steps {
 
 // climb moves the alias from where it stands, step by step, until version has
 // everything, and back where an alarm is raised.
-func (d *Deployer) climb(ctx context.Context, t Target, at Standing, version string, steps Steps) (Standing, error) {
-	before := at
+func (d *Deployer) climb(ctx context.Context, l *lookout, at Standing, version string, steps Steps) (Standing, error) {
+	t, before := l.t, at
 	if !at.Settled() {
 		before = Standing{Version: at.Version}
 		steps = steps.after(at.Percent)
@@ -62,7 +62,7 @@ func (d *Deployer) climb(ctx context.Context, t Target, at Standing, version str
 		if percent == 100 {
 			to = Standing{Version: version, Before: before.Version}
 		}
-		next, err := d.step(ctx, t, at, to, percent)
+		next, err := d.step(ctx, l, at, to, percent)
 		if err != nil {
 			return d.stop(ctx, t, next, before, err)
 		}
@@ -73,10 +73,11 @@ func (d *Deployer) climb(ctx context.Context, t Target, at Standing, version str
 
 // step moves and watches. What it returns is where the alias stands also where it
 // fails.
-func (d *Deployer) step(ctx context.Context, t Target, at, to Standing, percent int) (Standing, error) {
+func (d *Deployer) step(ctx context.Context, l *lookout, at, to Standing, percent int) (Standing, error) {
 	if ctx.Err() != nil {
 		return at, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 	}
+	t := l.t
 	next, err := d.move(context.WithoutCancel(ctx), t, at, to) // or nobody knew whether it moved
 	if err != nil {
 		return at, err
@@ -88,9 +89,9 @@ func (d *Deployer) step(ctx context.Context, t Target, at, to Standing, percent 
 	case d.cfg.Watch.None:
 		d.tell("watching", t, version, percent, "waiting for %v without looking at alarms", d.cfg.Interval)
 	default:
-		d.tell("watching", t, version, percent, "watching the alarms for %v", d.cfg.Interval)
+		d.tell("watching", t, version, percent, "watching %d alarms for %v", len(l.told), d.cfg.Interval)
 	}
-	return next, d.watch(ctx, t)
+	return next, l.watch(ctx)
 }
 
 // stop ends a climb that failed: back to where it began, or not.

@@ -8,19 +8,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
 // Watch says which alarms, metric and composite ones, turn a deployment back.
-// The zero value watches those whose name begins with the function's and "-", as
-// the Terraform modules name them.
+// The zero value watches those of the function, found as the package's doc says.
 type Watch struct {
 	// Names of alarms, which all have to exist; with Prefix empty only these are
 	// watched.
 	Names []string
-	// Prefix of names. Empty without Names: the function's name and "-".
+	// Prefix of names; all alarms that begin so are watched, whatever they are
+	// about. Empty without Names: the function's own alarms.
 	Prefix string
 	// Ignore names alarms that may be raised.
 	Ignore []string
@@ -28,87 +27,64 @@ type Watch struct {
 	None bool
 }
 
-// alarm is one with its state.
-type alarm struct{ name, state, reason string }
+// lookout looks at the alarms of one deployment.
+type lookout struct {
+	*Deployer
+	t Target
 
-const maxNames = 100 // of one DescribeAlarms
-
-// read returns all alarms that are watched, or an error that says which are
-// missing.
-func (w Watch) read(ctx context.Context, api Alarms, function string) ([]alarm, error) {
-	var all []alarm
-	for part := range slices.Chunk(w.Names, maxNames) {
-		found, err := pages(ctx, api, &cloudwatch.DescribeAlarmsInput{AlarmNames: part})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	if missing := w.missing(all); len(missing) > 0 {
-		return nil, fmt.Errorf("%w: there is no alarm named %s", ErrRefused, strings.Join(missing, ", "))
-	}
-	if w.Prefix == "" && len(w.Names) == 0 {
-		w.Prefix = function + "-"
-	}
-	if w.Prefix != "" {
-		found, err := pages(ctx, api, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &w.Prefix})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	all = slices.DeleteFunc(all, func(a alarm) bool { return slices.Contains(w.Ignore, a.name) })
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: no alarm would turn this deployment back: there is none whose name begins with %q; name some, or say that there are none (--no-alarms)", ErrRefused, w.Prefix)
-	}
-	return all, nil
+	listed bool
+	longer []string // names of functions that begin like this one's and "-", once listed
+	told   []string // which alarms were told to be watched
+	once   bool     // the SDK does not retry: the watch does
 }
 
-func (w Watch) missing(found []alarm) (missing []string) {
-	for _, name := range w.Names {
-		if !slices.ContainsFunc(found, func(a alarm) bool { return a.name == name }) {
-			missing = append(missing, name)
-		}
-	}
-	return missing
-}
+func (d *Deployer) lookout(t Target) *lookout { return &lookout{Deployer: d, t: t} }
 
-func pages(ctx context.Context, api Alarms, in *cloudwatch.DescribeAlarmsInput) ([]alarm, error) {
-	var all []alarm
-	in.AlarmTypes = []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}
-	for {
-		out, err := api.DescribeAlarms(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("read the alarms: %w", err)
-		}
-		for _, a := range out.MetricAlarms {
-			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason)})
-		}
-		for _, a := range out.CompositeAlarms {
-			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason)})
-		}
-		if aws.ToString(out.NextToken) == "" {
-			return all, nil
-		}
-		in.NextToken = out.NextToken
-	}
-}
-
-// check is one look: an error where an alarm is raised.
-func (d *Deployer) check(ctx context.Context, t Target) error {
-	if d.cfg.Watch.None {
+// first is the look before a deployment, with what the SDK retries.
+func (l *lookout) first(ctx context.Context) error {
+	if l.cfg.Watch.None {
 		return nil
 	}
-	all, err := d.cfg.Watch.read(ctx, d.cfg.Alarms, t.Function)
+	within, cancel := context.WithTimeout(ctx, l.cfg.Blind)
+	defer cancel()
+	err := l.look(within)
+	l.once = true
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w since %v: %w", ErrBlind, l.cfg.Blind, err)
+	}
+	return err
+}
+
+// look returns an error where an alarm is raised.
+func (l *lookout) look(ctx context.Context) error {
+	watched, left, err := l.read(ctx)
 	if err != nil {
 		return err
 	}
-	for _, a := range all {
+	l.announce(watched, left)
+	for _, a := range watched {
 		if a.state == string(types.StateValueAlarm) {
 			return fmt.Errorf("%w: %s (%s)", ErrAlarm, a.name, or(a.reason, "no reason given"))
 		}
 	}
 	return nil
+}
+
+// announce tells which alarms are watched, and again when these are others.
+func (l *lookout) announce(watched []alarm, left []foreign) {
+	names := make([]string, len(watched))
+	for i, a := range watched {
+		names[i] = a.name
+	}
+	if slices.Equal(names, l.told) {
+		return
+	}
+	l.told = names
+	text := "alarms that turn this back: " + strings.Join(names, ", ")
+	if len(left) > 0 {
+		text += "; not those of other functions: " + enumerate(left)
+	}
+	l.cfg.Progress(Progress{Did: "alarms", Function: l.t.Function, Alias: l.t.Alias, Alarms: names, Text: text})
 }
 
 func or(s, fallback string) string {
@@ -119,34 +95,82 @@ func or(s, fallback string) string {
 }
 
 // watch looks at the alarms for the interval of a step. Alarms that cannot be
-// read are tried again until Config.Blind is over.
-func (d *Deployer) watch(ctx context.Context, t Target) error {
-	end, seen := d.cfg.Now().Add(d.cfg.Interval), d.cfg.Now()
-	for {
-		err := d.check(ctx, t)
-		switch {
+// read are tried again until Config.Blind is over, whatever the client does.
+func (l *lookout) watch(ctx context.Context) error {
+	end := l.cfg.Now().Add(l.cfg.Interval)
+	for dark := (darkness{}); ; {
+		began := l.cfg.Now()
+		err := l.lookUntil(ctx, dark.until(began, l.cfg.Blind).Sub(began))
+		switch now := l.cfg.Now(); {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		case errors.Is(err, ErrAlarm), errors.Is(err, ErrRefused):
 			return err
-		case err != nil && d.cfg.Now().Sub(seen) >= d.cfg.Blind:
-			return fmt.Errorf("%w since %v: %w", ErrBlind, d.cfg.Blind, err)
-		case err == nil:
-			seen = d.cfg.Now()
-			if !seen.Before(end) {
-				return nil
+		case err != nil:
+			if dark.note(began, err) {
+				l.tell("blind", l.t, "", 0, "%v; moving back unless they can be read within %v", err, l.cfg.Blind)
 			}
+			if !now.Before(dark.until(began, l.cfg.Blind)) {
+				return fmt.Errorf("%w since %v: %w", ErrBlind, l.cfg.Blind, dark.why)
+			}
+		case !now.Before(end):
+			return nil
+		default:
+			dark = darkness{}
 		}
-		if !sleep(ctx, d.pause(end)) {
+		if !sleep(ctx, l.pause(end)) {
 			return fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		}
 	}
 }
 
-// pause is until the next look: the last comes at the end of the step.
-func (d *Deployer) pause(end time.Time) time.Duration {
-	if left := end.Sub(d.cfg.Now()); left > 0 {
-		return min(d.cfg.Poll, left)
+// lookUntil is a look that ends in time.
+func (l *lookout) lookUntil(ctx context.Context, within time.Duration) error {
+	if l.cfg.Watch.None {
+		return nil
 	}
-	return d.cfg.Poll
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return l.look(ctx)
+}
+
+// darkness is a time in which the alarms cannot be read.
+type darkness struct {
+	since time.Time // when the first look began that failed; zero: none did
+	why   error
+}
+
+// until is when it has lasted too long, if it began now at the latest.
+func (d *darkness) until(now time.Time, blind time.Duration) time.Time {
+	if !d.since.IsZero() {
+		now = d.since
+	}
+	return now.Add(blind)
+}
+
+// note takes down a look that failed, and tells whether it was the first. A look
+// that its end cut off says less than the one before it.
+func (d *darkness) note(began time.Time, err error) (first bool) {
+	if first = d.since.IsZero(); first {
+		d.since = began
+	}
+	if d.why == nil || !errors.Is(err, context.DeadlineExceeded) {
+		d.why = err
+	}
+	return first
+}
+
+// pause is until the next look: the last comes at the end of the step.
+func (l *lookout) pause(end time.Time) time.Duration {
+	if left := end.Sub(l.cfg.Now()); left > 0 {
+		return min(l.cfg.Poll, left)
+	}
+	return l.cfg.Poll
+}
+
+// attempts are those of one call to CloudWatch.
+func (l *lookout) attempts(o *cloudwatch.Options) {
+	if l.once {
+		o.RetryMaxAttempts = 1
+	}
 }

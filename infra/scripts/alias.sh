@@ -4,7 +4,7 @@
 #   infra/scripts/alias.sh list [PREFIX]                   what runs where
 #   infra/scripts/alias.sh status prod-profile             where its alias stands
 #   infra/scripts/alias.sh promote prod-profile            go on with a deployment that was left
-#   infra/scripts/alias.sh promote shop-profile --from staging --alias prod
+#   infra/scripts/alias.sh promote shop-profile --from staging --alias prod   (--create-alias the first time)
 #   infra/scripts/alias.sh rollback prod-profile           back to the version before, at once
 set -euo pipefail
 case ${1:-} in

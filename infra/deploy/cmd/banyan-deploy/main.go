@@ -12,7 +12,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -68,10 +70,11 @@ type climbing struct {
 	Interval    time.Duration `default:"1m" env:"BANYAN_DEPLOY_INTERVAL" help:"How long the alarms are watched in each step, the last included."`
 	Poll        time.Duration `default:"5s" help:"Pause between two looks at the alarms."`
 	Alarm       []string      `help:"Alarm to watch, by name; may be repeated."`
-	AlarmPrefix string        `help:"Watch the alarms whose names begin so. Without --alarm: FUNCTION-."`
+	AlarmPrefix string        `help:"Watch all alarms whose names begin so. Without this and --alarm: those of the function, FUNCTION-..., but for those of functions with longer names."`
 	IgnoreAlarm []string      `help:"Alarm that may be raised; may be repeated."`
 	NoAlarms    bool          `help:"Look at no alarms; --interval is waited for all the same."`
-	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, instead of leaving the alias where it is."`
+	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, SIGTERM and when the terminal is closed, instead of leaving the alias where it is."`
+	CreateAlias bool          `help:"Make the alias if there is none of this name. The first alias of a function is made without."`
 	DryRun      bool          `help:"Read and tell, change nothing."`
 
 	steps deploy.Steps
@@ -95,9 +98,13 @@ func (c *climbing) AfterApply() (err error) {
 func (c climbing) config() deploy.Config {
 	return deploy.Config{
 		Watch:    deploy.Watch{Names: c.Alarm, Prefix: c.AlarmPrefix, Ignore: c.IgnoreAlarm, None: c.NoAlarms},
-		Interval: c.Interval, Poll: c.Poll, RollbackOnInterrupt: c.Back, DryRun: c.DryRun,
+		Interval: c.Interval, Poll: c.Poll, RollbackOnInterrupt: c.Back, CreateAlias: c.CreateAlias, DryRun: c.DryRun,
 	}
 }
+
+// outliveReaders lets a process that moves aliases go on, and move back, when
+// nobody reads any more what it writes, such as a tee that went with its terminal.
+func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
 type buildCommand struct {
 	Root string   `default:"." type:"existingdir" help:"Root of the Go module."`
@@ -128,6 +135,7 @@ func (c *deployCommand) Run(ctx context.Context, s *screen) error {
 	if err != nil {
 		return err
 	}
+	outliveReaders()
 	cfg := c.config()
 	cfg.AllowLatest = c.AllowLatest
 	d, err := connect(ctx, cfg, s)
@@ -152,6 +160,7 @@ func (c *promoteCommand) Validate() error {
 }
 
 func (c *promoteCommand) Run(ctx context.Context, s *screen) error {
+	outliveReaders()
 	d, err := connect(ctx, c.config(), s)
 	if err != nil {
 		return err
@@ -186,9 +195,6 @@ func (c *statusCommand) Run(ctx context.Context, s *screen) error {
 	at, err := d.Status(ctx, c.of())
 	if err != nil {
 		return err
-	}
-	if at.Version == "" {
-		return fmt.Errorf("there is no alias %s", c.of())
 	}
 	return s.standing(c.of(), at)
 }

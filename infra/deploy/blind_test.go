@@ -1,0 +1,126 @@
+package deploy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+
+	"github.com/banyan-fig/banyan/infra/deploy"
+	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/local/fault"
+)
+
+// faultyAlarms gives the world a CloudWatch that fails as told, and a client as
+// patient as the command's.
+func (w *world) faultyAlarms() (kind *atomic.Uint32) {
+	w.t.Helper()
+	kind = new(atomic.Uint32)
+	server, err := cloudwatchsandbox.New(cloudwatchsandbox.Config{Fault: func(string, string) fault.Fault {
+		return fault.Fault{Kind: fault.Kind(kind.Load()), Delay: time.Hour}
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	url := serve(w.t, server)
+	w.metrics = cloudwatch.NewFromConfig(base(w.t), func(o *cloudwatch.Options) {
+		o.BaseEndpoint = &url
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 8, 5*time.Second })
+	})
+	return kind
+}
+
+// TestBlindInTime: however alarms fail, and however patient the client is, a
+// deployment is back when Config.Blind is over, and says why.
+func TestBlindInTime(t *testing.T) {
+	t.Parallel()
+	const blind, late = 300 * time.Millisecond, 3 * time.Second // that a busy machine may take longer
+	for kind, why := range map[fault.Kind]string{
+		fault.Throttle: "ThrottlingException", fault.Internal: "InternalFailure", fault.Denied: "AccessDenied",
+		fault.TimeoutBefore: "DescribeAlarms", fault.Late: "DescribeAlarms",
+	} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			faults := w.faultyAlarms()
+			w.first(other(t, "one"))
+			var dark time.Time
+			told := 0
+			d := w.deployer(func(c *deploy.Config) {
+				c.Interval, c.Blind = time.Minute, blind
+				c.Progress = func(p deploy.Progress) {
+					switch p.Did {
+					case "watching":
+						dark = time.Now()
+						faults.Store(uint32(kind))
+					case "blind":
+						told++
+					}
+				}
+			})
+			_, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
+			took := time.Since(dark)
+			faults.Store(uint32(fault.None))
+			if !errors.Is(err, deploy.ErrBlind) || !strings.Contains(err.Error(), why) || took > blind+late || told != 1 {
+				t.Errorf("after %v, told %d times: %v", took, told, err)
+			}
+			if s := w.at(); s.Version != "1" || !s.Settled() {
+				t.Errorf("the alias is at %v", s)
+			}
+			// Nor does a deployment wait for long before it begins.
+			faults.Store(uint32(kind))
+			began := time.Now()
+			_, err = d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps)
+			if took := time.Since(began); err == nil || took > blind+late || !strings.Contains(err.Error(), "was not moved") {
+				t.Errorf("before it, after %v: %v", took, err)
+			}
+		})
+	}
+}
+
+// TestSightComesBack: alarms that fail for less than Config.Blind, again and again,
+// hold nothing up, and one that is raised meanwhile is seen.
+func TestSightComesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	faults := w.faultyAlarms()
+	w.first(other(t, "one"))
+	dark := 0
+	d := w.deployer(func(c *deploy.Config) {
+		c.Blind = 20 * time.Second
+		c.Progress = func(p deploy.Progress) {
+			switch p.Did {
+			case "watching":
+				faults.Store(uint32(fault.Internal))
+			case "blind":
+				dark++
+				faults.Store(uint32(fault.None))
+			}
+		}
+	})
+	if r, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps); err != nil || r.To.Version != "2" || dark != 3 {
+		t.Errorf("%+v, %v, dark %d times", r, err, dark)
+	}
+	d = w.deployer(func(c *deploy.Config) {
+		c.Blind = 20 * time.Second
+		c.Progress = func(p deploy.Progress) {
+			switch p.Did {
+			case "watching":
+				if err := w.raise(alarm); err != nil {
+					t.Error(err)
+				}
+				faults.Store(uint32(fault.Throttle))
+			case "blind":
+				faults.Store(uint32(fault.None))
+			}
+		}
+	})
+	if _, err := d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" {
+		t.Errorf("an alarm in the dark: %v; %v", err, w.at())
+	}
+}
