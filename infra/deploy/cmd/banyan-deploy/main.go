@@ -178,6 +178,7 @@ type rollbackCommand struct {
 }
 
 func (c *rollbackCommand) Run(ctx context.Context, s *screen) error {
+	outliveReaders()
 	d, err := connect(ctx, deploy.Config{DryRun: c.DryRun}, s)
 	if err != nil {
 		return err

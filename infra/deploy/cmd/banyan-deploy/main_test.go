@@ -105,23 +105,31 @@ func (w *world) run(args ...string) (out, notes string, code int) {
 }
 
 // interrupted starts a deployment and sends it a signal when the alias has moved.
+// With SIGHUP, whoever read what it writes is gone, as with a closed terminal.
 func (w *world) interrupted(signal syscall.Signal, args ...string) (code int) {
 	w.t.Helper()
 	cmd := w.command(append([]string{"--json", "deploy", "prod-alpha", "--no-alarms", "--interval", "1m"}, args...)...)
-	out, err := cmd.StdoutPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = in, in
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), `"did":"moved"`) {
-			time.Sleep(20 * time.Millisecond)
-			if err := cmd.Process.Signal(signal); err != nil {
-				w.t.Fatal(err)
-			}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if !strings.Contains(lines.Text(), `"did":"moved"`) {
+			continue
+		}
+		time.Sleep(20 * time.Millisecond)
+		if signal == syscall.SIGHUP {
+			out.Close()
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			w.t.Fatal(err)
 		}
 	}
 	_ = cmd.Wait() // its code tells
@@ -157,9 +165,17 @@ func TestAKilledDeploymentIsTakenFurther(t *testing.T) {
 	if code := w.interrupted(syscall.SIGTERM, "--rollback-on-interrupt"); code != 1 {
 		t.Errorf("an interrupted one that moves back exits with %d", code)
 	}
-	if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) || !strings.Contains(out, `"settled":true`) {
-		t.Errorf("status, exit %d: %s", code, out)
+	settled := func() {
+		t.Helper()
+		if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) || !strings.Contains(out, `"settled":true`) {
+			t.Errorf("status, exit %d: %s", code, out)
+		}
 	}
+	settled()
+	if code := w.interrupted(syscall.SIGHUP, "--rollback-on-interrupt"); code != 1 {
+		t.Errorf("one that moves back when its terminal is closed exits with %d", code)
+	}
+	settled()
 	if out, _, code := w.run("list", "prod-"); code != 0 || !strings.Contains(out, "prod-alpha") || !strings.Contains(out, "two") {
 		t.Errorf("list, exit %d: %s", code, out)
 	}
@@ -188,6 +204,10 @@ func TestExitCodes(t *testing.T) {
 		{1, []string{"deploy", "prod-beta"}},  // no package
 		{1, []string{"status", "prod-alpha"}}, // no alias
 		{1, []string{"rollback", "prod-alpha"}},
+		{0, []string{"deploy", "prod-alpha", "--no-alarms", "--interval", "0s"}}, // its first alias
+		{1, []string{"deploy", "prod-alpha", "--no-alarms", "--interval", "0s", "--alias", "lvie"}},
+		{1, []string{"promote", "prod-alpha", "--no-alarms", "--interval", "0s", "--from", "live", "--alias", "prod"}},
+		{0, []string{"promote", "prod-alpha", "--no-alarms", "--interval", "0s", "--from", "live", "--alias", "prod", "--create-alias"}},
 	} {
 		if out, notes, code := w.run(test.args...); code != test.code {
 			t.Errorf("%q exits with %d: %s%s", test.args, code, out, notes)
