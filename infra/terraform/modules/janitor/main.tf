@@ -62,5 +62,6 @@ module "operation" {
 
   metric_alarms = {
     failures = { metric = "Failures", dimensions = { Function = var.name }, seconds = 3600, why = "Versions could not be deleted, and not because of a throttle." }
+    idle     = { metric = "Looked", dimensions = { Function = var.name }, below = true, seconds = 86400, periods = var.idle_days, why = "Nothing was looked at for ${var.idle_days} days: it does not run, or has never the time, or is throttled each time." }
   }
 }

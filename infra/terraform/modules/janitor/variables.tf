@@ -30,6 +30,17 @@ variable "schedule" {
   }
 }
 
+variable "idle_days" {
+  description = "Days on end without a look at a function or layer of which people are told, 1 to 7. With a schedule that is rarer than daily, more than the days between. The alarm is raised until the first sweep."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = contains(range(1, 8), var.idle_days)
+    error_message = "idle_days is 1 to 7: CloudWatch looks back no further."
+  }
+}
+
 variable "dry_run" {
   description = "Whether it deletes nothing, and only reports what it would."
   type        = bool

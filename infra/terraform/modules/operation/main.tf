@@ -18,7 +18,27 @@ module "function" {
   asynchronous         = var.asynchronous
 }
 
+data "aws_region" "this" {}
+
 locals {
+  # The ARN of a topic that is yet to be made tells no region, and the provider has
+  # to know it beforehand.
+  topics = { for name, arn in var.topic_arns : name => { arn = arn, region = lookup(var.topic_regions, name, data.aws_region.this.region) } }
+
+  # From a region that has to be enabled, SNS comes to functions elsewhere under that
+  # region's name: https://docs.aws.amazon.com/sns/latest/dg/sns-cross-region-delivery.html
+  # All regions that AWS opens are of this kind, and Osaka is for SNS: these are all
+  # the others.
+  always = [
+    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1",
+    "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3",
+    "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
+  ]
+  opt_in = { for region in distinct(concat(values(local.topics)[*].region, [data.aws_region.this.region])) :
+  region => !contains(local.always, region) && !can(regex("^(cn|us-gov)-", region)) }
+  principals = { for name, topic in local.topics : name =>
+  topic.region != data.aws_region.this.region && local.opt_in[topic.region] ? "sns.${topic.region}.amazonaws.com" : "sns.amazonaws.com" }
+
   rules = merge(
     { for name, schedule in var.schedules : name => { expression = schedule.expression, pattern = null, input = schedule.input } },
     { for name, pattern in var.event_patterns : name => { expression = null, pattern = pattern, input = null } },
@@ -55,9 +75,10 @@ resource "aws_lambda_permission" "rule" {
 }
 
 resource "aws_sns_topic_subscription" "this" {
-  for_each = var.topic_arns
+  for_each = local.topics
 
-  topic_arn = each.value
+  region    = each.value.region
+  topic_arn = each.value.arn
   protocol  = "lambda"
   endpoint  = module.function.alias_arn
 
@@ -65,14 +86,26 @@ resource "aws_sns_topic_subscription" "this" {
 }
 
 resource "aws_lambda_permission" "topic" {
-  for_each = var.topic_arns
+  for_each = local.topics
 
   statement_id  = "topic-${each.key}"
   action        = "lambda:InvokeFunction"
   function_name = module.function.name
   qualifier     = module.function.alias_name
-  principal     = "sns.amazonaws.com"
-  source_arn    = each.value
+  principal     = local.principals[each.key]
+  source_arn    = each.value.arn
+
+  lifecycle {
+    precondition {
+      condition     = split(":", each.value.arn)[3] == each.value.region
+      error_message = "The topic ${each.value.arn} is not in ${each.value.region}: say in topic_regions where it is."
+    }
+
+    precondition {
+      condition     = each.value.region == data.aws_region.this.region || !local.opt_in[data.aws_region.this.region]
+      error_message = "SNS does not bring what is told to ${each.value.arn} to a function in ${data.aws_region.this.region}, which is a region that has to be enabled: deploy the function to ${each.value.region}, or to a region that everybody has."
+    }
+  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
@@ -83,12 +116,12 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = "Banyan/Operations"
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = "Sum"
+  statistic           = each.value.statistic
   period              = each.value.seconds
-  evaluation_periods  = 1
+  evaluation_periods  = each.value.periods
   threshold           = each.value.threshold
-  comparison_operator = "GreaterThanOrEqualToThreshold"
-  treat_missing_data  = "notBreaching"
+  comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = each.value.below ? "breaching" : "notBreaching"
   alarm_actions       = var.function.alarm_topic_arns
   ok_actions          = var.function.alarm_topic_arns
 }

@@ -85,13 +85,22 @@ variable "topic_arns" {
   default     = {}
 }
 
+variable "topic_regions" {
+  description = "Regions of the topics that are not in the function's, by the same names."
+  type        = map(string)
+  default     = {}
+}
+
 variable "metric_alarms" {
-  description = "Alarms on the function's own metrics in the namespace Banyan/Operations, by a name. Each is raised when the metric's sum in a period reaches the threshold."
+  description = "Alarms on the function's own metrics in the namespace Banyan/Operations, by a name. Each is raised when the metric's statistic reaches the threshold in so many periods on end; or, with below, is less than that, or missing."
   type = map(object({
     metric     = string
     dimensions = map(string)
+    statistic  = optional(string, "Sum")
     threshold  = optional(number, 1)
+    below      = optional(bool, false)
     seconds    = optional(number, 300)
+    periods    = optional(number, 1)
     why        = string
   }))
   default = {}
