@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -234,12 +235,19 @@ func TestPeerGone(t *testing.T) {
 	left("log groups", groups...)
 	left("tables", must[*dynamodb.ListTablesOutput](t)(dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})).TableNames...)
 	left("streams", must[*kinesis.ListStreamsOutput](t)(kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})).StreamNames...)
-	left("queues", must[*sqs.ListQueuesOutput](t)(sqs.NewFromConfig(cfg).ListQueues(ctx, &sqs.ListQueuesInput{})).QueueUrls...)
 	if n := len(must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{})).EventSourceMappings); n > 0 {
 		t.Errorf("%d mappings are left", n)
 	}
-	for name := range alarms(t, cfg) {
-		left("alarms", name)
+	for _, region := range []string{home, "eu-west-1"} {
+		there := cfg.Copy()
+		there.Region = region
+		left("queues", must[*sqs.ListQueuesOutput](t)(sqs.NewFromConfig(there).ListQueues(ctx, &sqs.ListQueuesInput{})).QueueUrls...)
+		left("alarms", slices.Collect(maps.Keys(alarms(t, there)))...)
+		var topics struct {
+			ARNs []string `xml:"ListTopicsResult>Topics>member>TopicArn"`
+		}
+		query(t, endpoint, "sns", region, "2010-03-31", "ListTopics", &topics)
+		left("topics", topics.ARNs...)
 	}
 	left("roles", roles(t, endpoint)...)
 	var apis struct{ Items []api }
@@ -252,11 +260,6 @@ func TestPeerGone(t *testing.T) {
 	for _, rule := range rules.Rules {
 		left("rules", rule.Name)
 	}
-	var topics struct {
-		ARNs []string `xml:"ListTopicsResult>Topics>member>TopicArn"`
-	}
-	query(t, endpoint, "sns", "2010-03-31", "ListTopics", &topics)
-	left("topics", topics.ARNs...)
 	for _, namespace := range []string{"dynamodb", "ecs", "lambda"} {
 		for _, target := range scaled(t, endpoint, namespace).ScalableTargets {
 			left("targets of scaling", target.ResourceID)

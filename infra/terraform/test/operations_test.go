@@ -57,11 +57,14 @@ func TestPeerMadeSettings(t *testing.T) {
 	for _, function := range []string{"sqsloop", "sqsloop-scale-up", "sqsloop-scale-down", "sqsloop-restart"} {
 		_, env = configured(t, cfg, function)
 		c, err := sqsloop.ParseSettings(env)
-		if err != nil || len(c.Queues) != 1 || c.Table != environment+"-sqsloop-loops" {
+		if err != nil || len(c.Queues) != 2 || c.Table != environment+"-sqsloop-loops" {
 			t.Errorf("%s: %+v, %v", function, c, err)
 			continue
 		}
-		q := c.Queues[0]
+		far, q := c.Queues[0], c.Queues[1]
+		if !strings.HasSuffix(far.URL, "/"+environment+"-far") || far.Max != 1 {
+			t.Errorf("%s polls %+v", function, far)
+		}
 		if !strings.HasSuffix(q.URL, "/"+environment+"-work") || q.Handler != arn+"work:live" || q.Min != 1 || q.Max != 4 || q.MaxReceives != 5 || !strings.HasSuffix(q.DeadLetters, "-work-dead-letters") {
 			t.Errorf("%s polls %+v", function, q)
 		}
@@ -144,46 +147,68 @@ func TestPeerMadeSchedules(t *testing.T) {
 	}
 }
 
-// TestPeerMadeLoopAlarms: each step of the queue tells the topics, which invoke
-// the functions that add and remove a loop.
+// TestPeerMadeLoopAlarms: each step of a queue tells topics of the queue's region,
+// which invoke the functions that add and remove a loop.
 func TestPeerMadeLoopAlarms(t *testing.T) {
-	cfg, endpoint := deployed(t)
+	cfg, _ := deployed(t)
+	for queue, region := range map[string]string{"work": "us-east-1", "far": "eu-west-1"} {
+		there := cfg.Copy()
+		there.Region = region
+		all := alarms(t, there)
+		topics := map[string]string{}
+		for _, step := range []struct {
+			name  string
+			above float64
+		}{{"1000", 1000}, {"5000", 5000}, {"20000", 20000}} {
+			a := all[environment+"-sqsloop-"+queue+"-"+step.name]
+			if len(a.AlarmActions) != 1 || len(a.OKActions) != 1 {
+				t.Errorf("the alarm for %s of %s in %s tells %v and %v", step.name, queue, region, a.AlarmActions, a.OKActions)
+				continue
+			}
+			want(t, "the threshold", *a.Threshold, step.above)
+			want(t, "the metric", *a.MetricName, "ApproximateNumberOfMessagesVisible")
+			want(t, "the queue", *a.Dimensions[0].Value, environment+"-"+queue)
+			want(t, "without data", *a.TreatMissingData, "notBreaching")
+			topics[a.AlarmActions[0]] = "sqsloop-scale-up"
+			topics[a.OKActions[0]] = "sqsloop-scale-down"
+		}
+		if len(topics) != 2 {
+			t.Errorf("the alarms of %s tell %v", queue, topics)
+		}
+		for topic, function := range topics {
+			if !strings.HasPrefix(topic, "arn:aws:sns:"+region+":") {
+				t.Errorf("an alarm in %s tells %s", region, topic)
+			}
+			want(t, "what "+topic+" invokes", strings.Join(subscribed(t, there, topic), " "), alias(function))
+			invoked(t, cfg, environment+"-"+function, "sns.amazonaws.com", topic)
+		}
+		oldest := all[environment+"-sqsloop-"+queue+"-oldest"]
+		if len(oldest.AlarmActions) != 1 || !strings.HasPrefix(oldest.AlarmActions[0], "arn:aws:sns:"+region+":") {
+			t.Errorf("the alarm for the oldest message of %s tells %v", queue, oldest.AlarmActions)
+		}
+	}
+}
+
+// subscribed are the endpoints of a topic's subscriptions.
+func subscribed(t *testing.T, cfg aws.Config, topic string) []string {
+	t.Helper()
+	var out struct {
+		Endpoints []string `xml:"ListSubscriptionsByTopicResult>Subscriptions>member>Endpoint"`
+	}
+	query(t, *cfg.BaseEndpoint, "sns", cfg.Region, "2010-03-31", "ListSubscriptionsByTopic", &out, "TopicArn", topic)
+	return out.Endpoints
+}
+
+// TestPeerMadePeoplesAlarms: whoever is called at night hears of what operations
+// functions cannot mend.
+func TestPeerMadePeoplesAlarms(t *testing.T) {
+	cfg, _ := deployed(t)
 	all := alarms(t, cfg)
-	topics := map[string]string{}
-	for _, step := range []struct {
-		name  string
-		above float64
-	}{{"1000", 1000}, {"5000", 5000}, {"20000", 20000}} {
-		a := all[environment+"-sqsloop-work-"+step.name]
-		if len(a.AlarmActions) != 1 || len(a.OKActions) != 1 {
-			t.Errorf("the alarm for %s tells %v and %v", step.name, a.AlarmActions, a.OKActions)
-			continue
-		}
-		want(t, "the threshold", *a.Threshold, step.above)
-		want(t, "the metric", *a.MetricName, "ApproximateNumberOfMessagesVisible")
-		want(t, "the queue", *a.Dimensions[0].Value, environment+"-work")
-		want(t, "without data", *a.TreatMissingData, "notBreaching")
-		topics[a.AlarmActions[0]] = "sqsloop-scale-up"
-		topics[a.OKActions[0]] = "sqsloop-scale-down"
-	}
-	if len(topics) != 2 {
-		t.Errorf("the alarms tell %v", topics)
-	}
-	for topic, function := range topics {
-		var out struct {
-			Endpoints []string `xml:"ListSubscriptionsByTopicResult>Subscriptions>member>Endpoint"`
-		}
-		query(t, endpoint, "sns", "2010-03-31", "ListSubscriptionsByTopic", &out, "TopicArn", topic)
-		if !slices.Equal(out.Endpoints, []string{alias(function)}) {
-			t.Errorf("%s invokes %v, want %s", topic, out.Endpoints, function)
-		}
-		invoked(t, cfg, environment+"-"+function, "sns.amazonaws.com", topic)
-	}
 	people := slices.Collect(maps.Keys(all))
 	for _, name := range []string{
-		"sqsloop-work-oldest", "sqsloop-work-buried", "sqsloop-work-problems", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
+		"sqsloop-work-oldest", "sqsloop-work-buried", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
 		"log-subscriber-failures", "log-subscriber-full", "log-shipper-LogRefused", "log-shipper-LogGaps", "log-shipper-refused-age", "log-shipper-iterator-age",
-		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "janitor-failures",
+		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "stream-autoscaler-audit-blind", "janitor-failures", "janitor-idle",
 	} {
 		if !slices.Contains(people, environment+"-"+name) {
 			t.Errorf("there is no alarm %s", name)
@@ -194,6 +219,12 @@ func TestPeerMadeLoopAlarms(t *testing.T) {
 	for _, d := range all[environment+"-keep-warm-timeline-api-misunderstood"].Dimensions {
 		want(t, "what is misunderstood", *d.Value, alias("timeline-api"))
 	}
+	idle := all[environment+"-janitor-idle"]
+	want(t, "a janitor that is not heard of", aws.ToString(idle.TreatMissingData)+" "+string(idle.ComparisonOperator), "breaching LessThanThreshold")
+	want(t, "its time", *idle.Period**idle.EvaluationPeriods, 86400)
+	blind := all[environment+"-stream-autoscaler-audit-blind"]
+	want(t, "figures that are missing", aws.ToString(blind.TreatMissingData)+" "+string(blind.Statistic), "notBreaching Minimum")
+	want(t, "their time", *blind.Period**blind.EvaluationPeriods, 900)
 }
 
 // TestPeerMadeShipping: the shipper's alias reads the stream of logs.

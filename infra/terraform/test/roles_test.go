@@ -11,7 +11,7 @@ import (
 
 func iam(t *testing.T, endpoint, action string, into any, parameters ...string) {
 	t.Helper()
-	query(t, endpoint, "iam", "2010-05-08", action, into, parameters...)
+	query(t, endpoint, "iam", home, "2010-05-08", action, into, parameters...)
 }
 
 func roles(t *testing.T, endpoint string) []string {
@@ -196,6 +196,7 @@ var rights = map[string][]string{
 	"keep-warm": {"lambda:InvokeFunction function:~-timeline-api:live"},
 	"sqsloop": slices.Concat(
 		on("~-work", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
+		on("~-far", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
 		on("table/~-sqsloop-loops", "dynamodb:UpdateItem"),
 		[]string{"sqs:SendMessage ~-work-dead-letters", "lambda:InvokeFunction function:~-sqsloop:live", "lambda:InvokeFunction function:work:live"}),
 	"sqsloop-scale-up":   append(on("table/~-sqsloop-loops", "dynamodb:PutItem", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),

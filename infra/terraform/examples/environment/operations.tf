@@ -2,6 +2,7 @@
 # environment.
 
 locals {
+  far = var.queue_handler_arn != null && var.queue_elsewhere != null
   operation = {
     for function in ["janitor", "keep-warm", "stream-autoscaler"] : function => {
       package          = { zip = "${var.functions}/${function}.zip" }
@@ -62,6 +63,17 @@ resource "aws_sqs_queue" "work" {
   sqs_managed_sse_enabled    = true
 }
 
+# What no mapping reads: a queue of another region. One loop is exactly one consumer.
+resource "aws_sqs_queue" "far" {
+  count = local.far ? 1 : 0
+
+  region                     = var.queue_elsewhere.region
+  name                       = "${var.name}-far"
+  visibility_timeout_seconds = 60
+  message_retention_seconds  = 1209600
+  sqs_managed_sse_enabled    = true
+}
+
 module "sqs_loop" {
   source = "../../modules/sqs-loop"
   count  = var.queue_handler_arn == null ? 0 : 1
@@ -71,13 +83,20 @@ module "sqs_loop" {
   function             = { alarm_topic_arns = local.alarms }
   reserved_concurrency = 6
 
-  queues = { work = {
+  queues = merge({ work = {
     url          = aws_sqs_queue.work["work"].url
     arn          = aws_sqs_queue.work["work"].arn
     handler_arn  = var.queue_handler_arn
     max          = 4
     dead_letters = { url = aws_sqs_queue.work["work-dead-letters"].url, arn = aws_sqs_queue.work["work-dead-letters"].arn, max_receives = 5 }
-  } }
+    } }, local.far ? { far = {
+    url              = aws_sqs_queue.far[0].url
+    arn              = aws_sqs_queue.far[0].arn
+    region           = var.queue_elsewhere.region # said here: the ARN is not known yet
+    handler_arn      = var.queue_handler_arn
+    max              = 1
+    alarm_topic_arns = var.queue_elsewhere.alarm_topic_arns
+  } } : {})
 }
 
 # Of this environment. One for all of a region is without include.

@@ -79,6 +79,12 @@ variable "queue_handler_arn" {
   default     = null
 }
 
+variable "queue_elsewhere" {
+  description = "Another region with a queue that the loops poll too, and the topics there that tell people of its alarms. null is no such queue."
+  type        = object({ region = string, alarm_topic_arns = optional(list(string), []) })
+  default     = null
+}
+
 variable "opensearch" {
   description = "The OpenSearch domain that logs are shipped to: the URL of its endpoint, and its ARN. null ships none."
   type        = object({ url = string, arn = string })

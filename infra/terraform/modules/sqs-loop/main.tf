@@ -8,13 +8,15 @@ data "aws_partition" "this" {}
 data "aws_region" "this" {}
 
 locals {
-  names = { for key, queue in var.queues : key => split(":", queue.arn)[5] }
+  names   = { for key, queue in var.queues : key => split(":", queue.arn)[5] }
+  regions = { for key, queue in var.queues : key => queue.region != null ? queue.region : data.aws_region.this.region }
 
   # Said, not asked for: the function's own rights name it.
   alias        = "arn:${data.aws_partition.this.partition}:lambda:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:function:${var.name}:live"
   handlers     = [for queue in values(var.queues) : queue.handler_arn]
   dead_letters = [for queue in values(var.queues) : queue.dead_letters.arn if queue.dead_letters != null]
   encrypted    = [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }]
+  queue_keys   = distinct([for queue in values(var.queues) : queue.kms_key_arn if queue.kms_key_arn != null])
   invoke       = [{ sid = "Loop", actions = ["lambda:InvokeFunction"], resources = [local.alias] }]
 
   environment = {
@@ -33,8 +35,8 @@ locals {
   }
 
   steering = {
-    scale-up   = { seconds = 30, asynchronous = { retries = 2, max_age_seconds = 3600 }, invokes = true, table = ["dynamodb:PutItem", "dynamodb:UpdateItem"], topics = { raised = aws_sns_topic.up.arn }, schedules = {} }
-    scale-down = { seconds = 30, asynchronous = { retries = 2, max_age_seconds = 3600 }, invokes = false, table = ["dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"], topics = { over = aws_sns_topic.down.arn }, schedules = {} }
+    scale-up   = { seconds = 30, asynchronous = { retries = 2, max_age_seconds = 3600 }, invokes = true, table = ["dynamodb:PutItem", "dynamodb:UpdateItem"], topics = { for key, topic in aws_sns_topic.up : "raised-${key}" => topic.arn }, schedules = {} }
+    scale-down = { seconds = 30, asynchronous = { retries = 2, max_age_seconds = 3600 }, invokes = false, table = ["dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"], topics = { for key, topic in aws_sns_topic.down : "over-${key}" => topic.arn }, schedules = {} }
     restart    = { seconds = 60, asynchronous = { retries = 0, max_age_seconds = 60 }, invokes = true, table = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"], topics = {}, schedules = { look = { expression = "rate(1 minute)" } } }
   }
 }
@@ -75,12 +77,14 @@ module "operation" {
     },
     ],
     length(local.dead_letters) == 0 ? [] : [{ sid = "Bury", actions = ["sqs:SendMessage"], resources = local.dead_letters }],
+    length(local.queue_keys) == 0 ? [] : [{ sid = "EncryptedQueues", actions = ["kms:Decrypt"], resources = local.queue_keys }],
     [{ sid = "Handle", actions = ["lambda:InvokeFunction"], resources = local.handlers }],
     local.encrypted,
   )
 
   metric_alarms = merge([for key, queue in var.queues : {
     "${key}-buried"   = { metric = "Buried", dimensions = { Queue = local.names[key] }, why = "Messages became dead letters." }
+    "${key}-restarts" = { metric = "LoopsRestarted", dimensions = { Queue = local.names[key] }, seconds = 600, periods = 3, why = "Loops die and are restarted again and again: a handler may kill them." }
     "${key}-problems" = { metric = "Problems", dimensions = { Queue = local.names[key] }, threshold = 5, why = "Loops have trouble: see their logs." }
   }]...)
 }
@@ -103,6 +107,7 @@ module "steering" {
   environment     = merge(local.environment, { LOOP_FUNCTION = module.operation.function.alias_arn })
   asynchronous    = each.value.asynchronous
   topic_arns      = each.value.topics
+  topic_regions   = merge([for key, region in local.regions : { "raised-${key}" = region, "over-${key}" = region }]...)
   schedules       = each.value.schedules
 
   statements = concat(

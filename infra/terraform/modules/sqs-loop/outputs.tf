@@ -9,11 +9,11 @@ output "steering" {
 }
 
 output "alarm_names" {
-  description = "Names of the alarms for people."
+  description = "Names of the alarms for people that are in the functions' region."
   value = concat(
     module.operation.alarm_names,
     flatten([for operation in module.steering : operation.alarm_names]),
-    [for alarm in aws_cloudwatch_metric_alarm.oldest : alarm.alarm_name],
+    [for key, alarm in aws_cloudwatch_metric_alarm.oldest : alarm.alarm_name if local.regions[key] == data.aws_region.this.region],
     [aws_cloudwatch_metric_alarm.recursion.alarm_name],
   )
 }

@@ -29,10 +29,11 @@ variable "function" {
 }
 
 variable "queues" {
-  description = "The queues it polls, by a name of yours: the bounds of their loops, the alias of the function that handles messages, where those go that failed max_receives times (or nowhere, and the queue's own redrive policy does that), the numbers of waiting messages that add a loop each, and the age of a message that people are told of."
+  description = "The queues it polls, by a name of yours: the bounds of their loops, the alias of the function that handles messages, where those go that failed max_receives times (or nowhere, and the queue's own redrive policy does that), the numbers of waiting messages that add a loop each, and the age of a message that people are told of. A queue may be in another region, but not where the loops are in one that has to be enabled: name the region. It then needs alarm_topic_arns there, for people (or none, which is []), and, where all is encrypted, a kms_key_arn there, of the queue and its topics, that cloudwatch.amazonaws.com and sns.amazonaws.com may use."
   type = map(object({
     url                = string
     arn                = string
+    region             = optional(string)
     handler_arn        = string
     min                = optional(number, 1)
     max                = optional(number, 10)
@@ -40,6 +41,8 @@ variable "queues" {
     dead_letters       = optional(object({ url = string, arn = string, max_receives = number }))
     steps              = optional(list(number), [1000, 5000, 20000])
     oldest_seconds     = optional(number, 900)
+    alarm_topic_arns   = optional(list(string))
+    kms_key_arn        = optional(string)
   }))
 
   validation {

@@ -47,3 +47,46 @@ run "more_loops_than_may_run" {
 
   expect_failures = [aws_cloudwatch_metric_alarm.recursion]
 }
+
+run "topics_of_people_and_a_key_of_another_region" {
+  command = plan
+
+  module {
+    source = "../../modules/sqs-loop"
+  }
+
+  variables {
+    function = { alarm_topic_arns = ["arn:aws:sns:us-east-1:123456789012:people"], kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/k" }
+    queues   = { q = { url = "u", arn = "arn:aws:sqs:eu-west-1:123456789012:q", region = "eu-west-1", handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:f:live" } }
+  }
+
+  expect_failures = [aws_cloudwatch_metric_alarm.oldest["q"], aws_sns_topic.up["q"]]
+}
+
+run "region_that_is_not_named" {
+  command = plan
+
+  module {
+    source = "../../modules/sqs-loop"
+  }
+
+  variables {
+    queues = { q = { url = "u", arn = "arn:aws:sqs:eu-west-1:123456789012:q", handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:f:live" } }
+  }
+
+  expect_failures = [aws_sns_topic.up["q"]]
+}
+
+run "handler_beside_a_queue_elsewhere" {
+  command = plan
+
+  module {
+    source = "../../modules/sqs-loop"
+  }
+
+  variables {
+    queues = { q = { url = "u", arn = "arn:aws:sqs:eu-west-1:123456789012:q", region = "eu-west-1", handler_arn = "arn:aws:lambda:eu-west-1:123456789012:function:f:live" } }
+  }
+
+  expect_failures = [aws_cloudwatch_metric_alarm.recursion]
+}

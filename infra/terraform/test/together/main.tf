@@ -18,6 +18,20 @@ resource "aws_sqs_queue" "this" {
   name = each.key
 }
 
+resource "aws_sqs_queue" "far" {
+  region = "ap-east-1"
+  name   = "far"
+}
+
+resource "aws_sns_topic" "far" {
+  region = "ap-east-1"
+  name   = "people"
+}
+
+resource "aws_kms_key" "far" {
+  region = "ap-east-1"
+}
+
 module "config" {
   source = "../../modules/config"
 
@@ -91,10 +105,21 @@ module "loop" {
   function             = { kms_key_arn = module.config.kms_key_arn }
   reserved_concurrency = 12
 
-  queues = { work = {
-    url          = aws_sqs_queue.this["work"].url
-    arn          = aws_sqs_queue.this["work"].arn
-    handler_arn  = module.rotation.alias_arn
-    dead_letters = { url = aws_sqs_queue.this["buried"].url, arn = aws_sqs_queue.this["buried"].arn, max_receives = 3 }
-  } }
+  queues = {
+    work = {
+      url          = aws_sqs_queue.this["work"].url
+      arn          = aws_sqs_queue.this["work"].arn
+      handler_arn  = module.rotation.alias_arn
+      dead_letters = { url = aws_sqs_queue.this["buried"].url, arn = aws_sqs_queue.this["buried"].arn, max_receives = 3 }
+    }
+    far = {
+      url              = aws_sqs_queue.far.url
+      arn              = aws_sqs_queue.far.arn
+      region           = "ap-east-1"
+      handler_arn      = module.rotation.alias_arn
+      max              = 1
+      alarm_topic_arns = [aws_sns_topic.far.arn]
+      kms_key_arn      = aws_kms_key.far.arn
+    }
+  }
 }
