@@ -13,14 +13,15 @@ export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AW
 export AWS_MAX_ATTEMPTS=4 # moto says at once what it cannot do
 unset AWS_PROFILE AWS_SESSION_TOKEN
 
-# packages builds all functions, as make build does, for arm64.
+# packages builds all functions for this machine, where some of them are run. What
+# Lambda gets is built for arm64 (make functions); moto does not look.
 packages() {
 	local folder name folders=()
 	mkdir -p "$work/built" "$work/functions"
 	for folder in consumers/cmd/* publishers/cmd/* services/*/cmd/* infra/ops/*/cmd/*; do
 		grep -qsE '/aws-lambda-go/lambda"|function\.Main\(' "$folder/main.go" && folders+=("./$folder")
 	done
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"
+	CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"
 	for folder in "${folders[@]}"; do
 		name=$(basename "$folder")
 		mkdir "$work/functions/$name"
@@ -89,6 +90,7 @@ monolith_url      = "http://monolith.internal:8080"
 protect           = false # so that it can be destroyed
 wait_until_stable = false # moto starts no tasks
 queue_handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:work:live"
+queue_elsewhere   = { region = "eu-west-1", alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:people"] }
 opensearch        = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
 VARS
 (beside together plan -input=false && beside refusals test) &
