@@ -69,8 +69,8 @@ fuzz: ## Every fuzz target for FUZZTIME (5s each)
 check: lint test fuzz ## What CI runs of the code itself: lint, test, a short fuzz
 
 .PHONY: simulate
-simulate: ## The publisher's order and losses over EVENTS (1,200,000) under seeded faults and reshards
-	BANYAN_SIMULATION_EVENTS=$(EVENTS) $(GO) test -count=1 -timeout 10m -run '^TestSimulation$$' -v ./publishers/kinesis | grep -v '^=== '
+simulate: ## Order and losses over EVENTS (1,200,000) under seeded faults and reshards, and what enqueueing allocates
+	BANYAN_SIMULATION_EVENTS=$(EVENTS) $(GO) test -count=1 -timeout 10m -run '^(TestSimulation|TestPublishDoesNotAllocate)$$' -v ./publishers/kinesis | grep -v '^=== '
 
 .PHONY: bench-publisher
 bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a line a figure; BENCH="--quick" for half a minute)
