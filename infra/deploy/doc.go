@@ -12,6 +12,8 @@
 //   - At weights between 0 and 100 % a mapping's batches go to both versions, and
 //     the batches of one shard may alternate between them: both have to
 //     understand what the other one writes.
+//   - Alarms that cannot be read turn a deployment back like a raised one, when
+//     Config.Blind is over.
 //   - A move that AWS does not answer is looked for until Config.Rescue is over;
 //     then nobody knows whether the alias moved, and the error says so.
 //   - A process that is killed leaves the alias where it is. Both versions go on
@@ -54,6 +56,9 @@
 //     that the alarm's begins with, followed by "-". So an API's, a queue's or a
 //     composite alarm called timeline-api-failing is that of timeline-api, if there
 //     is such a function, even if somebody means it for timeline: name it.
+//
+// An alarm that is raised in normal work, such as those by which sqs-loop scales,
+// is to be ignored by name (Watch.Ignore), or those that count are to be named.
 //
 // A deployment tells which it watches, and which it leaves to whom. Alarms that
 // are found by a prefix that somebody gave are all watched.

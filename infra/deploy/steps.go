@@ -89,7 +89,7 @@ func (d *Deployer) step(ctx context.Context, l *lookout, at, to Standing, percen
 	case d.cfg.Watch.None:
 		d.tell("watching", t, version, percent, "waiting for %v without looking at alarms", d.cfg.Interval)
 	default:
-		d.tell("watching", t, version, percent, "watching %d alarms for %v", len(l.told), d.cfg.Interval)
+		d.tell("watching", t, version, percent, "watching the alarms (%d) for %v", len(l.told), d.cfg.Interval)
 	}
 	return next, l.watch(ctx)
 }
