@@ -56,12 +56,13 @@ func (b *batch) report(consumer string, records int, now time.Time) Report {
 // Lambda: the standard output) as one line in the CloudWatch embedded metric
 // format,
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html,
-// under the given namespace with the dimension Consumer. A line that cannot be
+// under the given namespace with the dimension Function: the name under which the
+// consumer is deployed, which tells environments apart. A line that cannot be
 // written is lost: metrics must not fail a batch. Safe for concurrent use.
-func EMF(w io.Writer, namespace string) func(context.Context, Report) {
+func EMF(w io.Writer, namespace, function string) func(context.Context, Report) {
 	var mu sync.Mutex
 	return func(_ context.Context, r Report) {
-		line, err := json.Marshal(emfDocument(namespace, r))
+		line, err := json.Marshal(emfDocument(namespace, function, r))
 		if err != nil {
 			return
 		}
@@ -76,8 +77,8 @@ type emfMetric struct {
 	Unit string
 }
 
-func emfDocument(namespace string, r Report) map[string]any {
-	doc := map[string]any{"Consumer": r.Consumer}
+func emfDocument(namespace, function string, r Report) map[string]any {
+	doc := map[string]any{"Function": function, "Consumer": r.Consumer}
 	var metrics []emfMetric
 	add := func(name, unit string, value any) {
 		doc[name] = value
@@ -96,7 +97,7 @@ func emfDocument(namespace string, r Report) map[string]any {
 		"Timestamp": r.At.UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
 			"Namespace":  namespace,
-			"Dimensions": [][]string{{"Consumer"}},
+			"Dimensions": [][]string{{"Function"}},
 			"Metrics":    metrics,
 		}},
 	}

@@ -22,10 +22,10 @@ func TestEMFIsTheDocumentedFormat(t *testing.T) {
 		Name: "test", DeadLetters: j, Attempts: 1,
 		Handler: j.handler(map[string]error{"000002": consumers.ErrStale, "000003": errors.New("wrong")}),
 		Now:     func() time.Time { return streamtest.Start.Add(1500 * time.Millisecond) },
-		Observe: consumers.EMF(&out, "Banyan/Test"),
+		Observe: consumers.EMF(&out, "Banyan/Test", "prod-test"),
 	}, one(t, 1, "a"), one(t, 2, "b"), one(t, 3, "c"))
-	want := `{"Applied":1,"Consumer":"test","Failed":0,"Lag":[1500],"Parked":1,"Records":3,"Stale":1,"Unhandled":0,` +
-		`"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Consumer"]],"Metrics":[` +
+	want := `{"Applied":1,"Consumer":"test","Failed":0,"Function":"prod-test","Lag":[1500],"Parked":1,"Records":3,"Stale":1,"Unhandled":0,` +
+		`"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Function"]],"Metrics":[` +
 		`{"Name":"Records","Unit":"Count"},{"Name":"Applied","Unit":"Count"},{"Name":"Stale","Unit":"Count"},` +
 		`{"Name":"Parked","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Unhandled","Unit":"Count"},` +
 		`{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"Banyan/Test"}],"Timestamp":1479718801500}}` + "\n"
@@ -43,7 +43,7 @@ func TestEMFKeepsToItsLimit(t *testing.T) {
 		for i := range lags {
 			lags[i] = time.Duration(i) * time.Millisecond
 		}
-		consumers.EMF(&out, "n")(t.Context(), consumers.Report{Lags: lags})
+		consumers.EMF(&out, "n", "f")(t.Context(), consumers.Report{Lags: lags})
 		var doc struct{ Lag []float64 }
 		if err := json.Unmarshal(out.Bytes(), &doc); err != nil || len(doc.Lag) > 100 || len(doc.Lag) == 0 || doc.Lag[0] != float64(n-1) {
 			t.Errorf("%d lags: %v, %v", n, doc.Lag, err)

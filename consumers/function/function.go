@@ -10,6 +10,7 @@
 package function
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers
 		return nil, err
 	}
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", spec.Name)
-	emf := consumers.EMF(os.Stdout, Namespace)
+	emf := consumers.EMF(os.Stdout, Namespace, cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), spec.Name))
 	return consumers.New(consumers.Config{
 		Name:        spec.Name,
 		Handler:     handler,

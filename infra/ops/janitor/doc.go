@@ -57,8 +57,9 @@
 // (the last 5 s of it are for the end, so that it does little in 10), reserved
 // concurrency 1, a schedule such as rate(1 hour) with any input ({"dryRun":true}
 // for a rehearsal), and an EventInvokeConfig with MaximumRetryAttempts 0 and
-// MaximumEventAgeInSeconds 3600. Alarm on the metric Failures, and on Errors of the
-// function. One per region.
+// MaximumEventAgeInSeconds 3600. Alarm on the metric Failures, on a sum of
+// Looked below 1 in a day, and on Errors of the function. The metrics' dimension
+// Function is the name under which it is deployed. One per region.
 //
 // Environment:
 //

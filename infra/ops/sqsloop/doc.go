@@ -99,8 +99,8 @@
 //
 //	function            timeout  memory  invoked by                           asynchronous
 //	sqsloop             300 s    128 MB  itself, scale-up, restart             retries 0, age 60 s
-//	sqsloop-scale-up    30 s     128 MB  SNS topic 1 (lambda permission)       retries 2
-//	sqsloop-scale-down  30 s     128 MB  SNS topic 2 (lambda permission)       retries 2
+//	sqsloop-scale-up    30 s     128 MB  SNS topics "up" (lambda permission)    retries 2
+//	sqsloop-scale-down  30 s     128 MB  SNS topics "down" (lambda permission)  retries 2
 //	sqsloop-restart     60 s     128 MB  EventBridge schedule rate(1 minute)   retries 0, age 60 s
 //
 // Retries of sqsloop are harmless (a turn runs once) and useless. Twice its
@@ -129,7 +129,8 @@
 // Alarms for each queue, staggered, each of them one more loop: namespace AWS/SQS,
 // ApproximateNumberOfMessagesVisible with the dimension QueueName, say above 1,000,
 // 5,000 and 20,000 for 3 periods of 60 s, treat_missing_data notBreaching (an idle
-// queue has no metrics), alarm_actions topic 1, ok_actions topic 2. One alarm
+// queue has no metrics), alarm_actions the topic "up", ok_actions the
+// topic "down", both in the region of the queue. One alarm
 // besides, for people: ApproximateAgeOfOldestMessage.
 //
 // IAM, besides each function's own log group; QUEUE is each queue of LOOP_QUEUES,

@@ -65,7 +65,7 @@ func consumer(t *testing.T, out *bytes.Buffer) *consumers.Consumer {
 	t.Helper()
 	c, err := consumers.New(consumers.Config{
 		Name: "c", Policy: consumers.Halt, Handler: func(context.Context, consumers.Message) error { return nil },
-		Observe: consumers.EMF(out, "Banyan/Consumers"),
+		Observe: consumers.EMF(out, "Banyan/Consumers", "busy"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ import (
 // has.
 const (
 	inserted    = `{"Records":[{"eventName":"INSERT","dynamodb":{"Keys":{"pk":{"S":"user-1"}},"SequenceNumber":"1"}}]}`
-	lagOfRelays = "Banyan/Consumers Lag Consumer=outbox-relay"
+	lagOfRelays = "Banyan/Consumers Lag Function=banyan-example-outbox-relay"
 )
 
 // counting are the functions with metrics of their own: events on which they write

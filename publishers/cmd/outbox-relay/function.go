@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func (l letters) Put(ctx context.Context, d outboxtable.DeadLetter) error {
 // observe writes the figures of a batch as the consumers do: an event that was
 // published is one that was applied, a key that comes again one that failed.
 func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
-	emf := consumers.EMF(os.Stdout, function.Namespace)
+	emf := consumers.EMF(os.Stdout, function.Namespace, cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), name))
 	return func(ctx context.Context, r outboxtable.Report) {
 		if r.Keys == 0 {
 			return // claims and deletions only

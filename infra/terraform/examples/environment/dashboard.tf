@@ -3,7 +3,7 @@ module "dashboard" {
 
   name      = var.name
   stream    = module.stream.name
-  consumers = { profile = module.profile.function.name, timeline = module.timeline.function.name, outbox-relay = module.outbox_relay.function.name }
+  consumers = [module.profile.function.name, module.timeline.function.name, module.outbox_relay.function.name]
   tables    = concat([for table in module.table : table.name], [module.users_outbox.name, module.outbox.name])
   services = {
     proxy = { balancer = module.public.arn_suffix, target_group = module.proxy.container.target_group_suffix }

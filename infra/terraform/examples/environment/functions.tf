@@ -4,7 +4,6 @@ module "profile" {
   source = "../../modules/consumer"
 
   name             = "${var.name}-profile"
-  consumer         = "profile"
   description      = "Profiles and their counters."
   package          = { zip = "${var.functions}/profile.zip" }
   stream_arn       = module.stream.arn
@@ -17,7 +16,6 @@ module "timeline" {
   source = "../../modules/consumer"
 
   name             = "${var.name}-timeline"
-  consumer         = "timeline"
   description      = "Timelines, by fan-out on write."
   package          = { zip = "${var.functions}/timeline.zip" }
   stream_arn       = module.stream.arn

@@ -71,7 +71,7 @@ resource "aws_cloudwatch_metric_alarm" "parked" {
   alarm_description   = "Events became dead letters. Look at them, and drive them again when their cause is gone."
   namespace           = "Banyan/Consumers"
   metric_name         = "Parked"
-  dimensions          = { Consumer = var.consumer }
+  dimensions          = { Function = var.name }
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = 1

@@ -3,11 +3,6 @@ variable "name" {
   type        = string
 }
 
-variable "consumer" {
-  description = "Name of the consumer in its metrics and dead letters, such as profile."
-  type        = string
-}
-
 variable "description" {
   description = "What the consumer keeps, in a few words."
   type        = string

@@ -4,7 +4,7 @@
 data "aws_region" "this" {}
 
 locals {
-  functions = sort(concat(values(var.consumers), var.functions))
+  functions = sort(concat(var.consumers, var.functions))
 
   charts = [for chart in [
     {
@@ -20,22 +20,22 @@ locals {
     {
       title   = "Consumers: behind by (ms)"
       stat    = "Maximum"
-      metrics = [for function in values(var.consumers) : ["AWS/Lambda", "IteratorAge", "FunctionName", function]]
+      metrics = [for function in var.consumers : ["AWS/Lambda", "IteratorAge", "FunctionName", function]]
     },
     {
       title   = "Consumers: from the stream to the read model (ms, p99)"
       stat    = "p99"
-      metrics = [for consumer in keys(var.consumers) : ["Banyan/Consumers", "Lag", "Consumer", consumer]]
+      metrics = [for function in var.consumers : ["Banyan/Consumers", "Lag", "Function", function]]
     },
     {
       title   = "Consumers: applied"
       stat    = "Sum"
-      metrics = [for consumer in keys(var.consumers) : ["Banyan/Consumers", "Applied", "Consumer", consumer]]
+      metrics = [for function in var.consumers : ["Banyan/Consumers", "Applied", "Function", function]]
     },
     {
       title   = "Consumers: parked and failed"
       stat    = "Sum"
-      metrics = [for pair in setproduct(keys(var.consumers), ["Parked", "Failed"]) : ["Banyan/Consumers", pair[1], "Consumer", pair[0]]]
+      metrics = [for pair in setproduct(var.consumers, ["Parked", "Failed"]) : ["Banyan/Consumers", pair[1], "Function", pair[0]]]
     },
     {
       title   = "Functions: errors and throttles"

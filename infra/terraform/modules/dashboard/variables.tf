@@ -9,9 +9,9 @@ variable "stream" {
 }
 
 variable "consumers" {
-  description = "The consumers: the name in their metrics, and that of their function."
-  type        = map(string)
-  default     = {}
+  description = "Functions of the consumers, and of relays."
+  type        = list(string)
+  default     = []
 }
 
 variable "functions" {

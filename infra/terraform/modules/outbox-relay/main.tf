@@ -60,7 +60,7 @@ resource "aws_cloudwatch_metric_alarm" "parked" {
   alarm_description   = "Events that can never be published became dead letters."
   namespace           = "Banyan/Consumers"
   metric_name         = "Parked"
-  dimensions          = { Consumer = "outbox-relay" }
+  dimensions          = { Function = var.name }
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = 1

@@ -68,7 +68,6 @@ module "consumer" {
   source = "../../modules/consumer"
 
   name               = "consumer"
-  consumer           = "model"
   package            = { s3_bucket = "packages", s3_key = "consumer.zip" }
   stream_arn         = module.stream.arn
   stream_kms_key_arn = module.config.kms_key_arn
