@@ -57,8 +57,9 @@
 //     composite alarm called timeline-api-failing is that of timeline-api, if there
 //     is such a function, even if somebody means it for timeline: name it.
 //
-// An alarm that is raised in normal work, such as those by which sqs-loop scales,
-// is to be ignored by name (Watch.Ignore), or those that count are to be named.
+// An alarm that is raised in normal work is to be ignored by name (Watch.Ignore),
+// or those that count are to be named. Those by which sqs-loop scales have names
+// that begin otherwise.
 //
 // A deployment tells which it watches, and which it leaves to whom. Alarms that
 // are found by a prefix that somebody gave are all watched.

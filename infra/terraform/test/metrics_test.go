@@ -28,9 +28,9 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
 )
 
-// inserted tells of an item of an outbox, which is gone by then: the publisher speaks
-// CBOR, and moto does not. So the relay writes no Lag, which only what was published
-// has.
+// inserted tells of an item of an outbox, which is gone by then: moto answers 500 to
+// what is published to this environment's stream, though not to the same on a stream
+// of its own. So the relay writes no Lag, which only what was published has.
 const (
 	inserted    = `{"Records":[{"eventName":"INSERT","dynamodb":{"Keys":{"pk":{"S":"user-1"}},"SequenceNumber":"1"}}]}`
 	lagOfRelays = "Banyan/Consumers Lag Function=banyan-example-outbox-relay"
@@ -98,7 +98,7 @@ func TestPeerMadeMetrics(t *testing.T) {
 	}
 	for _, metric := range shown(t, cfg) {
 		if metric == lagOfRelays {
-			fmt.Println("SKIPPED", metric, "on the dashboard: the relay can publish nothing to moto")
+			fmt.Println("SKIPPED", metric, "on the dashboard: moto takes nothing for the stream of this environment, which the relay would have to publish to")
 		} else if _, there := written[metric]; !there {
 			t.Errorf("the dashboard shows %s, which no function writes", metric)
 		}

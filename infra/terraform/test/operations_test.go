@@ -160,7 +160,7 @@ func TestPeerMadeLoopAlarms(t *testing.T) {
 			name  string
 			above float64
 		}{{"1000", 1000}, {"5000", 5000}, {"20000", 20000}} {
-			a := all[environment+"-sqsloop-"+queue+"-"+step.name]
+			a := all["scale-"+environment+"-sqsloop-"+queue+"-"+step.name]
 			if len(a.AlarmActions) != 1 || len(a.OKActions) != 1 {
 				t.Errorf("the alarm for %s of %s in %s tells %v and %v", step.name, queue, region, a.AlarmActions, a.OKActions)
 				continue

@@ -46,7 +46,7 @@ resource "aws_cloudwatch_metric_alarm" "step" {
   for_each = local.steps
 
   region              = local.regions[each.value.key]
-  alarm_name          = "${var.name}-${each.key}"
+  alarm_name          = "scale-${var.name}-${each.key}" # a name that begins with the function's would turn its deployments back
   alarm_description   = "One loop more while ${each.value.step} messages wait in ${local.names[each.value.key]}."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
