@@ -165,7 +165,11 @@ func TestOrderWhileRightsAreMissing(t *testing.T) {
 	w.faults("")
 	write(1)
 	var got []string
-	w.eventually("published", func() bool { got = ids(w.read()); return len(distinct(w.read())) == written })
+	w.eventually("published", func() bool {
+		all := w.read()
+		got = ids(all)
+		return len(distinct(all)) == written
+	})
 	if !slices.IsSorted(got) || len(got) != written {
 		t.Errorf("%d events: %v", len(got), got)
 	}
