@@ -3,8 +3,6 @@ package deploy_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/deploy"
 	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/local/lambda/lambdatest"
 )
 
 // TestPeerDeployment runs deployments on an independent Lambda: to the end, back
@@ -31,7 +30,7 @@ func TestPeerDeployment(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := clients(t, endpoint, serve(t, alarms))
-	w.out, w.role = t.TempDir(), peerRole(t, endpoint)
+	w.out, w.role = t.TempDir(), lambdatest.Role(t, endpoint)
 	w.provide(other(t, "zero"))
 	t.Cleanup(func() {
 		_, _ = w.lambda.DeleteFunction(context.WithoutCancel(t.Context()), &lambda.DeleteFunctionInput{FunctionName: aws.String(function)})
@@ -72,32 +71,4 @@ func TestPeerDeployment(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Version != "1" || all[0].Percent != 100 {
 		t.Errorf("list: %+v, %v", all, err)
 	}
-}
-
-// peerRole makes the role that the functions have, at an endpoint that speaks IAM
-// too, as moto does.
-func peerRole(t *testing.T, endpoint string) string {
-	t.Helper()
-	const name = "banyan-deploy"
-	form := url.Values{
-		"Action": {"CreateRole"}, "Version": {"2010-05-08"}, "RoleName": {name},
-		"AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`},
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0")
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	answer, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusConflict {
-		t.Fatalf("making a role: %s", answer.Status)
-	}
-	return "arn:aws:iam::123456789012:role/" + name
 }

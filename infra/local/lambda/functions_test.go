@@ -4,9 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -40,33 +38,7 @@ func TestPeerConforms(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
 	})
-	lambdatest.Run(t, client, peerRole(t, httpClient, endpoint))
-}
-
-// peerRole makes the role at an endpoint that also speaks IAM, where one was
-// not named by BANYAN_CONFORMANCE_LAMBDA_ROLE.
-func peerRole(t *testing.T, client *http.Client, endpoint string) string {
-	t.Helper()
-	if named := os.Getenv("BANYAN_CONFORMANCE_LAMBDA_ROLE"); named != "" {
-		return named
-	}
-	form := url.Values{
-		"Action": {"CreateRole"}, "Version": {"2010-05-08"}, "RoleName": {"banyan-conformance"},
-		"AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`},
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0")
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	_, _ = io.Copy(io.Discard, response.Body) // it may exist from an earlier run
-	return "arn:aws:iam::123456789012:role/banyan-conformance"
+	lambdatest.Run(t, client, lambdatest.Role(t, endpoint))
 }
 
 func TestRefusedFunctions(t *testing.T) {

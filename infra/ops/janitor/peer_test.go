@@ -3,11 +3,7 @@ package janitor_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"github.com/banyan-fig/banyan/infra/local/lambda/lambdatest"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
 )
 
@@ -35,7 +32,7 @@ func TestPeerSweep(t *testing.T) {
 	w := &world{t: t, client: client(t, endpoint)}
 	name := fmt.Sprintf("janitor-%d", time.Now().UnixNano())
 	_, err := w.client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: &name, Role: aws.String(peerRole(t, endpoint)), Handler: aws.String("bootstrap"), Runtime: types.RuntimeProvidedal2023,
+		FunctionName: &name, Role: aws.String(lambdatest.Role(t, endpoint)), Handler: aws.String("bootstrap"), Runtime: types.RuntimeProvidedal2023,
 		Code: &types.FunctionCode{ZipFile: code(t, name)},
 	})
 	w.must(err)
@@ -60,32 +57,4 @@ func TestPeerSweep(t *testing.T) {
 	if _, err := w.client.GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: &name}); err != nil {
 		t.Errorf("$LATEST: %v", err)
 	}
-}
-
-// peerRole makes the role at an endpoint that also speaks IAM, where one was not
-// named by BANYAN_CONFORMANCE_LAMBDA_ROLE.
-func peerRole(t *testing.T, endpoint string) string {
-	t.Helper()
-	if named := os.Getenv("BANYAN_CONFORMANCE_LAMBDA_ROLE"); named != "" {
-		return named
-	}
-	form := url.Values{
-		"Action": {"CreateRole"}, "Version": {"2010-05-08"}, "RoleName": {"banyan-janitor"},
-		"AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`},
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0")
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	_, _ = io.Copy(io.Discard, response.Body) // it may exist from an earlier run
-	return "arn:aws:iam::123456789012:role/banyan-janitor"
 }
