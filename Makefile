@@ -42,7 +42,7 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/local/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/banyan-timeline ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
+	@$(GO) build -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/banyan-timeline ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test
@@ -78,11 +78,11 @@ bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a lin
 
 .PHONY: conformance
 conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
-	@bash infra/local/conformance/run.sh
+	@bash infra/sandbox/conformance/run.sh
 
 .PHONY: demo-peers
 demo-peers: build ## The demo on DynamoDB Local and kinesis-local instead of the sandbox's
-	@bash infra/local/conformance/demo-peers.sh
+	@bash infra/sandbox/conformance/demo-peers.sh
 
 .PHONY: functions
 functions: ## Every function for Lambda, reproducibly, arm64 and x86_64, into bin/dist with a manifest

@@ -4,8 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	dynamodbserver "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
+	dynamodbserver "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
 // faults makes a share of all requests to both stores go wrong, by seed.

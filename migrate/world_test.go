@@ -20,8 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
-	dynamodbserver "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
+	dynamodbserver "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"

@@ -27,10 +27,10 @@ import (
 	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/capacity"
-	dynamodbsandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
-	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
-	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	dynamodbsandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
+	lambdasandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	publisher "github.com/banyan-fig/banyan/publishers/kinesis"
 )
 

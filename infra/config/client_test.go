@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/local/awsjson"
-	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 // TestValues: each kind of value comes as it was written, and what was not asked

@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/local/awsjson"
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	secretssandbox "github.com/banyan-fig/banyan/infra/local/secretsmanager"
-	ssmsandbox "github.com/banyan-fig/banyan/infra/local/ssm"
+	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	secretssandbox "github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
+	ssmsandbox "github.com/banyan-fig/banyan/infra/sandbox/ssm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

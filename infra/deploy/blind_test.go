@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"github.com/banyan-fig/banyan/infra/deploy"
-	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	"github.com/banyan-fig/banyan/infra/local/fault"
+	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 // faultyAlarms gives the world a CloudWatch that fails as told, and a client as

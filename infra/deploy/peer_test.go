@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/banyan-fig/banyan/infra/deploy"
-	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	"github.com/banyan-fig/banyan/infra/local/lambda/lambdatest"
+	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
 )
 
 // TestPeerDeployment runs deployments on an independent Lambda: to the end, back

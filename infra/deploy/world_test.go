@@ -25,9 +25,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/deploy"
-	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
-	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
+	lambdasandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
 
 const (

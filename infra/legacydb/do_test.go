@@ -16,7 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/infra/legacydb"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
 // breaking breaks the connections of a share of the inserts and finds, or has the

@@ -21,7 +21,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/legacydb"
 	"github.com/banyan-fig/banyan/infra/legacydb/legacydbtest"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

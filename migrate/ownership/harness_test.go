@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.uber.org/goleak"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 

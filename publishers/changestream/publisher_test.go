@@ -15,7 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"

@@ -18,9 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	sandboxkinesis "github.com/banyan-fig/banyan/infra/local/kinesis"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	sandboxkinesis "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 

@@ -11,7 +11,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 )

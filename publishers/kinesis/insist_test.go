@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )

@@ -18,8 +18,8 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"

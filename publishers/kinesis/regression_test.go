@@ -9,7 +9,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events/aggregate"
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 

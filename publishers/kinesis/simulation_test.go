@@ -14,8 +14,8 @@ import (
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 )

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"

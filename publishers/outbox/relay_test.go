@@ -14,7 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"

@@ -21,8 +21,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
@@ -40,7 +40,7 @@ const (
 // world is a sandbox with an outbox table, a table of entities and a stream.
 type world struct {
 	testing.TB
-	sandbox *local.Sandbox
+	sandbox *sandbox.Sandbox
 	cfg     aws.Config
 	dynamo  *dynamodb.Client
 	kinesis *awskinesis.Client
@@ -48,7 +48,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	sandbox, err := local.Start(t.Context(), local.Config{Environ: []string{}, Seed: 1})
+	sandbox, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func peer(o *dynamodb.Options) {
 	}
 }
 
-func configOf(sandbox *local.Sandbox, transport *http.Transport) aws.Config {
+func configOf(sandbox *sandbox.Sandbox, transport *http.Transport) aws.Config {
 	env := map[string]string{}
 	for _, kv := range sandbox.Env() {
 		k, v, _ := strings.Cut(kv, "=")

@@ -15,7 +15,7 @@ import (
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/legacydb"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/services/acceptance"
 	"github.com/banyan-fig/banyan/services/monolith"
 	"github.com/banyan-fig/banyan/services/timeline"

@@ -3,9 +3,9 @@ package acceptance_test
 import (
 	"testing"
 
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
-	"github.com/banyan-fig/banyan/infra/local/httpapi"
-	"github.com/banyan-fig/banyan/infra/local/lambda"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
+	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/services/acceptance"
 )
 

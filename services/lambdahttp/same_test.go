@@ -16,7 +16,7 @@ import (
 	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/banyan-fig/banyan/infra/local/httpapi"
+	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
 	"github.com/banyan-fig/banyan/services/lambdahttp"
 )
 

@@ -4,7 +4,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	sandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 )
 
 // startSandbox serves DynamoDB on a loopback port until the test ends.

@@ -18,7 +18,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"github.com/banyan-fig/banyan/infra/local/mongodb/wire"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/wire"
 )
 
 // Gate is a MongoDB with users. It ends with its test.

@@ -10,8 +10,8 @@ import (
 	cloudwatchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 // metrics are CloudWatch's, in whose calls a test has a hand.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 // reads lets minutes pass in which readers find so many records each, and nobody

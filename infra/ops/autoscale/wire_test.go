@@ -23,11 +23,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	dynamodbsandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
+	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	dynamodbsandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 

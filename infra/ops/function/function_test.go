@@ -16,11 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
 	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
@@ -30,7 +30,7 @@ var mains = map[string]string{"janitor": "../janitor/cmd/janitor", "keep-warm": 
 
 // TestFunctionsRun runs the functions as deployed, on the sandbox's Lambda.
 func TestFunctionsRun(t *testing.T) {
-	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Dir: t.TempDir()})
+	box, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Dir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(func() { must(t, box.Close()) })
 	metrics, err := cloudwatch.New(cloudwatch.Config{})
@@ -108,7 +108,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func load(t *testing.T, box *local.Sandbox) aws.Config {
+func load(t *testing.T, box *sandbox.Sandbox) aws.Config {
 	t.Helper()
 	url := ""
 	for _, kv := range box.Env() {

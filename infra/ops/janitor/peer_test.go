@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
-	"github.com/banyan-fig/banyan/infra/local/lambda/lambdatest"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
 )
 
 // withoutProvisioned answers the one call that moto does not know.

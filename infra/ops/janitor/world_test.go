@@ -25,10 +25,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
-	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

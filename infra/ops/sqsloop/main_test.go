@@ -24,9 +24,9 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 func TestMain(m *testing.M) {
@@ -58,7 +58,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 // cloud is a sandbox with the functions deployed, as Terraform would.
 type cloud struct {
 	t           *testing.T
-	sandbox     *local.Sandbox
+	sandbox     *sandbox.Sandbox
 	log, out    string
 	lambda      *lambda.Client
 	sqs         *sqs.Client
@@ -78,7 +78,7 @@ func newCloud(t *testing.T, seed uint64) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = log.Close() })
-	c.sandbox, err = local.Start(t.Context(), local.Config{Environ: []string{"HOME=" + dir}, FunctionLog: log, Seed: seed})
+	c.sandbox, err = sandbox.Start(t.Context(), sandbox.Config{Environ: []string{"HOME=" + dir}, FunctionLog: log, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	dynamodbsandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	sqssandbox "github.com/banyan-fig/banyan/infra/local/sqs"
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
+	dynamodbsandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	sqssandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
 )
 
 const (

@@ -14,10 +14,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
-	sandbox "github.com/banyan-fig/banyan/infra/local/lambda"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 

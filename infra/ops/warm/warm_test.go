@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/banyan-fig/banyan/consumers"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }

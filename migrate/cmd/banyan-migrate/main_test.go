@@ -19,8 +19,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
-	dynamodbserver "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	mongodbserver "github.com/banyan-fig/banyan/infra/local/mongodb"
+	dynamodbserver "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/migrate/plans"
 )
 

@@ -16,7 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 

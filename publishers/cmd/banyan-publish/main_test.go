@@ -13,7 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/sandbox"
 )
 
 // TestScripts runs testdata/*.txtar against a sandbox with a stream.
@@ -26,7 +26,7 @@ func TestScripts(t *testing.T) {
 }
 
 func setUp(e *testscript.Env) error {
-	sandbox, err := local.Start(context.Background(), local.Config{Environ: []string{}, Unlimited: true})
+	sandbox, err := sandbox.Start(context.Background(), sandbox.Config{Environ: []string{}, Unlimited: true})
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 )
 
@@ -57,7 +57,7 @@ func (l leaky) Run() int {
 // world is a sandbox with a stream, and the commands that run beside it.
 type world struct {
 	t       *testing.T
-	sandbox *local.Sandbox
+	sandbox *sandbox.Sandbox
 	kinesis *awskinesis.Client
 	http    *http.Client
 	env     []string // of commands that follow, beyond the sandbox's
@@ -65,7 +65,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	sandbox, err := local.Start(t.Context(), local.Config{Environ: []string{}, Unlimited: true, Seed: 1})
+	sandbox, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Unlimited: true, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

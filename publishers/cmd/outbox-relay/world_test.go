@@ -25,10 +25,10 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/events"
-	dynamosandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
-	"github.com/banyan-fig/banyan/infra/local/fault"
-	kinesissandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
-	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	dynamosandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
+	lambdasandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )

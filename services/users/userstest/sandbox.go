@@ -12,8 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/banyan-fig/banyan/infra/local/dynamodb"
-	"github.com/banyan-fig/banyan/infra/local/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
 // Mongo starts a sandbox MongoDB for the test and returns a database on it.

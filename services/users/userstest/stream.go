@@ -13,7 +13,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
-	sandbox "github.com/banyan-fig/banyan/infra/local/kinesis"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 

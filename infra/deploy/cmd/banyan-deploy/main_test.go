@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/deploy"
-	"github.com/banyan-fig/banyan/infra/local/cloudwatch"
-	lambdasandbox "github.com/banyan-fig/banyan/infra/local/lambda"
+	"github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
+	lambdasandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
 
 // TestMain lets the tests run the command as a process of its own, to kill it.

@@ -28,11 +28,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
 const (
@@ -46,7 +46,7 @@ const (
 type account struct {
 	t      *testing.T
 	server *bulktest.Server
-	box    *local.Sandbox
+	box    *sandbox.Sandbox
 	out    *output
 	logs   *cloudwatchlogs.Client
 	lambda *lambda.Client
@@ -81,7 +81,7 @@ func newAccount(t *testing.T, plan string, seed uint64, f bulktest.Faults) *acco
 		t.Fatal(err)
 	}
 	a := &account{t: t, server: bulktest.Start(t, f), out: &output{}}
-	a.box, err = local.Start(t.Context(), local.Config{Environ: []string{}, Faults: faults, Seed: seed, FunctionLog: a.out, Dir: t.TempDir()})
+	a.box, err = sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Faults: faults, Seed: seed, FunctionLog: a.out, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
 	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -52,7 +52,7 @@ func (r *fakeReaders) GetFunctionConfiguration(context.Context, *lambda.GetFunct
 // account is a sandbox.
 type account struct {
 	t      *testing.T
-	box    *local.Sandbox
+	box    *sandbox.Sandbox
 	logs   *cloudwatchlogs.Client
 	lambda *lambda.Client
 }
@@ -64,7 +64,7 @@ func newAccount(t *testing.T, plan string, seed uint64) *account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Faults: faults, Seed: seed, Dir: t.TempDir()})
+	box, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Faults: faults, Seed: seed, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -260,9 +260,9 @@ func TestSizeIsWhatTheServiceCounts(t *testing.T) {
 }
 
 // TestCBORIsWhatTheSDKForJavaSends compares with bytes that Amazon's SDK for
-// Java sent; see TestJavaSDK of infra/local/kinesis, which wrote them down.
+// Java sent; see TestJavaSDK of infra/sandbox/kinesis, which wrote them down.
 func TestCBORIsWhatTheSDKForJavaSends(t *testing.T) {
-	text, err := os.ReadFile("../../../../infra/local/kinesis/testdata/putrecords-java.hex")
+	text, err := os.ReadFile("../../../../infra/sandbox/kinesis/testdata/putrecords-java.hex")
 	if err != nil {
 		t.Fatal(err)
 	}

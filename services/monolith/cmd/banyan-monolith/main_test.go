@@ -10,7 +10,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/sandbox"
 )
 
 // quickExit spares commands built with the race detector their second of sleep.
@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			sandbox, err := local.Start(context.Background(), local.Config{})
+			sandbox, err := sandbox.Start(context.Background(), sandbox.Config{})
 			if err != nil {
 				return err
 			}

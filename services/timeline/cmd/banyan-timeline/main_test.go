@@ -23,7 +23,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
-	sandbox "github.com/banyan-fig/banyan/infra/local/dynamodb"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

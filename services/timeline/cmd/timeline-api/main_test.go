@@ -13,8 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 )
 
 var (

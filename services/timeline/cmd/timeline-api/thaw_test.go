@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 )
 
 // processes are those of the function, where the system has a /proc that tells.

@@ -18,9 +18,9 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/functiontest"
-	"github.com/banyan-fig/banyan/infra/local/httpapi"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
+	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
 	"github.com/banyan-fig/banyan/services/token"
 )
 
@@ -63,7 +63,7 @@ func (o *output) count(part string) int {
 func newWorld(t *testing.T, env map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, log: &output{}}
-	box, err := local.Start(t.Context(), local.Config{Environ: []string{}, Dir: t.TempDir(), FunctionLog: w.log})
+	box, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Dir: t.TempDir(), FunctionLog: w.log})
 	must(t, err)
 	t.Cleanup(func() { must(t, box.Close()) })
 	transport := &http.Transport{}

@@ -24,8 +24,8 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/local"
-	"github.com/banyan-fig/banyan/infra/local/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/users"
 	"github.com/banyan-fig/banyan/services/users/dynamodb"
@@ -86,7 +86,7 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 
 type killWorld struct {
 	*testing.T
-	sandbox    *local.Sandbox
+	sandbox    *sandbox.Sandbox
 	env        []string
 	url, admin string
 	dynamo     *awsdynamodb.Client
@@ -95,7 +95,7 @@ type killWorld struct {
 }
 
 func newKillWorld(t *testing.T) *killWorld {
-	sandbox, err := local.Start(t.Context(), local.Config{Environ: []string{}, Seed: 1})
+	sandbox, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await},
 		Setup: func(e *testscript.Env) error {
-			sandbox, err := local.Start(context.Background(), local.Config{})
+			sandbox, err := sandbox.Start(context.Background(), sandbox.Config{})
 			if err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/banyan-fig/banyan/infra/legacydb/legacydbtest"
-	"github.com/banyan-fig/banyan/infra/local"
+	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/acceptance"
 	"github.com/banyan-fig/banyan/services/users/userstest"
@@ -33,7 +33,7 @@ type rotationWorld struct {
 const secretName = "banyan/test/mongodb"
 
 func newRotationWorld(t *testing.T) *rotationWorld {
-	sandbox, err := local.Start(t.Context(), local.Config{Environ: []string{}, Seed: 1})
+	sandbox, err := sandbox.Start(t.Context(), sandbox.Config{Environ: []string{}, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,76 @@
+// Command banyan-demo strangles a sample monolith before your eyes (run), or
+// leaves the world it does that in running to play with (up).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/infra/demo"
+	"github.com/banyan-fig/banyan/infra/serving"
+)
+
+type world struct {
+	Size   int    `help:"Users that the monolith has at the beginning." default:"10000" env:"SIZE"`
+	Rate   int    `help:"Requests a second." default:"200" env:"RATE"`
+	Seed   uint64 `help:"Of the generated data, the traffic and the faults." default:"1" env:"SEED"`
+	Data   string `help:"A mongoexport file of users (extended JSON) instead of generated ones." env:"DATA" type:"path"`
+	Report string `help:"Write the summary there as JSON." env:"REPORT" type:"path"`
+	Bin    string `help:"Folder of the binaries; default: this program's." type:"path"`
+	Keep   bool   `help:"Keep the work folder with every program's log."`
+}
+
+func (f world) config() demo.Config {
+	return demo.Config{Size: f.Size, Rate: f.Rate, Seed: f.Seed, Data: f.Data, Report: f.Report, Bin: f.Bin, Keep: f.Keep}
+}
+
+type flags struct {
+	Run struct {
+		world
+		Chaos bool `help:"Inject throttles, time-outs, partial failures and duplicates, and kill the migrating process at random." env:"CHAOS"`
+	} `cmd:"" default:"withargs" help:"Tell the whole story, then check every invariant: exit 0 if all held."`
+	Up struct {
+		world
+	} `cmd:"" help:"Start the world, print its addresses, and leave it running until SIGINT or SIGTERM."`
+}
+
+func main() {
+	var f flags
+	parser, err := kong.New(&f, kong.Name("banyan-demo"), kong.Description("A monolith is strangled; nobody notices."), kong.UsageOnError())
+	if err != nil {
+		panic(err)
+	}
+	k, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "banyan-demo:", err, "(see banyan-demo --help)")
+		os.Exit(2)
+	}
+	cfg := f.Run.config()
+	cfg.Chaos = f.Run.Chaos
+	if k.Command() == "up" {
+		cfg = f.Up.config()
+	}
+	if err := cfg.Validate(); err != nil {
+		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
+		os.Exit(2)
+	}
+	ctx := serving.UntilStopped()
+	if k.Command() == "up" {
+		err = demo.Up(ctx, cfg)
+	} else {
+		err = demo.Run(ctx, cfg)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "banyan-demo: stopped before the end")
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
+		os.Exit(1)
+	}
+}

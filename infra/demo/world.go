@@ -1,0 +1,241 @@
+package demo
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/migrate/plans"
+)
+
+//go:embed routes.yaml
+var routes string
+
+// usersPlan is the entity plan of users, as an operator would have it.
+func usersPlan() []byte { return plans.Users }
+
+// Config says how large the world is and what happens in it.
+type Config struct {
+	Size   int       // users that the monolith has at the beginning, 100 to 10,000,000
+	Rate   int       // requests a second, 1 to 10,000
+	Seed   uint64    // of all that is generated
+	Data   string    // a mongoexport file of users instead of generated ones
+	Report string    // where to write the summary as JSON, "" for nowhere
+	Chaos  bool      // inject faults and kill the migrating process
+	Bin    string    // folder of the binaries; default that of this program
+	Out    io.Writer // what a person sees; default os.Stdout
+	Keep   bool      // leave the work folder with the logs, also when all went well
+}
+
+// Validate reports the first setting that makes no sense.
+func (c Config) Validate() error {
+	if c.Size < 100 || c.Size > 10_000_000 {
+		return fmt.Errorf("size %d: give between 100 and 10,000,000 users", c.Size)
+	}
+	if c.Rate < 1 || c.Rate > 10_000 {
+		return fmt.Errorf("rate %d: give between 1 and 10,000 requests a second", c.Rate)
+	}
+	if c.Data != "" {
+		if _, err := os.Stat(c.Data); err != nil {
+			return fmt.Errorf("data: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) fill() error {
+	if c.Out == nil {
+		c.Out = os.Stdout
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if c.Bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		c.Bin = filepath.Dir(self)
+	}
+	return nil
+}
+
+// World is everything that runs.
+type World struct {
+	cfg      Config
+	screen   *screen
+	dir      string
+	sandbox  *sandbox.Sandbox
+	env      []string
+	vars     map[string]string // the whole environment of the processes
+	aws      *clients
+	database string
+	metrics  *meter
+
+	functionLog *os.File
+
+	addresses struct{ monolith, users, usersAdmin, timeline, monolithAdmin, proxy, proxyAdmin string }
+	processes []*process
+	traffic   *traffic
+
+	mu sync.Mutex // guards the report's counters while the migration runs
+}
+
+// newWorld starts the sandbox, or finds the user's own servers, and makes
+// what the parts need in it.
+func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	w = &World{cfg: cfg, screen: newScreen(cfg.Out), metrics: &meter{}}
+	if w.dir, err = os.MkdirTemp("", "banyan-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.Close(true)
+		}
+	}()
+	if w.functionLog, err = os.Create(w.path("functions.log")); err != nil {
+		return nil, err
+	}
+	w.metrics.log = w.functionLog
+	if w.sandbox, err = sandbox.Start(ctx, sandbox.Config{Seed: cfg.Seed, FunctionLog: w.metrics, Dir: w.dir}); err != nil {
+		return nil, err
+	}
+	w.env = append(w.sandbox.Env(),
+		"BANYAN_JWT_SECRET="+fmt.Sprintf("demo-secret-%032d", cfg.Seed),
+		"BANYAN_COHORT_KEY="+fmt.Sprintf("demo-cohorts-%016d", cfg.Seed),
+		"EVENTS_STREAM="+streamName, "TIMELINE_TABLE="+timelineTable, "PROFILE_TABLE="+profileTable,
+	)
+	w.vars = map[string]string{}
+	for _, kv := range append(os.Environ(), w.env...) {
+		k, v, _ := strings.Cut(kv, "=")
+		w.vars[k] = v
+	}
+	if w.database, err = databaseOf(w.vars["MONGODB_URI"]); err != nil {
+		return nil, err
+	}
+	if w.aws, err = newClients(ctx, w.vars); err != nil {
+		return nil, err
+	}
+	return w, os.WriteFile(w.path("users.yaml"), usersPlan(), 0o600)
+}
+
+func databaseOf(uri string) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", fmt.Errorf("MONGODB_URI: %w", err)
+	}
+	if name := strings.Trim(u.Path, "/"); name != "" {
+		return name, nil
+	}
+	return "legacy", nil
+}
+
+func (w *World) path(name string) string { return filepath.Join(w.dir, name) }
+
+// Close ends everything. With keep the work folder stays and is named.
+func (w *World) Close(keep bool) {
+	for i := len(w.processes) - 1; i >= 0; i-- {
+		if p := w.processes[i]; p.alive() == nil {
+			_ = p.stop(5 * time.Second)
+		}
+	}
+	if w.sandbox != nil {
+		_ = w.sandbox.Close()
+	}
+	if w.functionLog != nil {
+		_ = w.functionLog.Close()
+	}
+	if keep {
+		w.screen.step("the logs are in %s", w.dir)
+		return
+	}
+	_ = os.RemoveAll(w.dir)
+}
+
+// run runs a program to its end and hands its standard output on.
+func (w *World) run(ctx context.Context, name string, out io.Writer, args ...string) error {
+	log, err := os.OpenFile(w.path(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := w.command(ctx, nil, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if out != nil {
+		cmd.Stdout = out
+	}
+	// The kernel ties a child's life to the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, lastLines(log.Name(), 2))
+	}
+	return nil
+}
+
+// serve starts the services and waits until each is ready.
+func (w *World) serve(ctx context.Context) error {
+	a := &w.addresses
+	for _, p := range []*string{&a.monolith, &a.monolithAdmin, &a.users, &a.usersAdmin, &a.timeline, &a.proxy, &a.proxyAdmin} {
+		var err error
+		if *p, err = freeAddress(); err != nil {
+			return fmt.Errorf("find a free port: %w", err)
+		}
+	}
+	urls := []string{"MONOLITH_URL=http://" + a.monolith, "USERS_URL=http://" + a.users, "TIMELINE_URL=http://" + a.timeline}
+	if err := w.setShare(0); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		ready string
+		args  []string
+	}{
+		{"http://" + a.usersAdmin, []string{"banyan-users", "--listen", a.users, "--admin-listen", a.usersAdmin, "--bcrypt-cost", "4"}},
+		{"http://" + a.timeline, []string{"banyan-timeline", "--listen", a.timeline}},
+		{"http://" + a.monolithAdmin, []string{"banyan-monolith", "serve", "--listen", a.monolith, "--admin-listen", a.monolithAdmin}},
+		{"http://" + a.proxyAdmin, []string{"banyan-proxy", "serve", "--routes", w.path("routes.yaml"), "--listen", a.proxy, "--admin-listen", a.proxyAdmin}},
+	} {
+		p, err := w.start(s.args[0], urls, s.args...)
+		if err != nil {
+			return err
+		}
+		w.processes = append(w.processes, p)
+		if err := p.ready(ctx, s.ready+"/readyz"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setShare writes the route file with the timeline route's percentage, as an
+// operator does; the proxy notices by itself.
+func (w *World) setShare(percent int) error {
+	text := strings.Replace(routes, "percent: 0", fmt.Sprintf("percent: %d", percent), 1)
+	tmp := w.path("routes.yaml.new")
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, w.path("routes.yaml"))
+}
+
+// healthy reports a process that ended by itself.
+func (w *World) healthy() error {
+	var errs []error
+	for _, p := range w.processes {
+		errs = append(errs, p.alive())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,130 @@
+package sources
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
+)
+
+// SQSAPI is what is used of the SQS client.
+type SQSAPI interface {
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// Queue is an SQS queue as an on-failure destination. It is safe for concurrent
+// use.
+type Queue struct {
+	Client      SQSAPI
+	ARN         string
+	FunctionARN string // as invoked
+	StreamARN   string
+
+	mu  sync.Mutex
+	url string
+}
+
+// failureRecord is what the destination gets (developer guide, "Retain
+// discarded batch records for a Kinesis data stream event source in Lambda").
+// It names the records and does not hold them.
+type failureRecord struct {
+	RequestContext  requestContext   `json:"requestContext"`
+	ResponseContext *responseContext `json:"responseContext,omitempty"`
+	Version         string           `json:"version"`
+	Timestamp       string           `json:"timestamp"`
+	Kinesis         *batchInfo       `json:"KinesisBatchInfo,omitempty"`
+	DynamoDB        *batchInfo       `json:"DDBStreamBatchInfo,omitempty"`
+}
+
+type requestContext struct {
+	RequestID   string `json:"requestId"`
+	FunctionARN string `json:"functionArn"`
+	Condition   string `json:"condition"`
+	Invocations int    `json:"approximateInvokeCount"`
+}
+
+type responseContext struct {
+	StatusCode      int    `json:"statusCode"`
+	ExecutedVersion string `json:"executedVersion"`
+	FunctionError   string `json:"functionError,omitempty"`
+}
+
+type batchInfo struct {
+	ShardID       string `json:"shardId"`
+	StartSequence string `json:"startSequenceNumber"`
+	EndSequence   string `json:"endSequenceNumber"`
+	FirstArrival  string `json:"approximateArrivalOfFirstRecord"`
+	LastArrival   string `json:"approximateArrivalOfLastRecord"`
+	BatchSize     int    `json:"batchSize"`
+	StreamARN     string `json:"streamArn"`
+}
+
+// Send tells the queue of a batch that was given up on.
+func (q *Queue) Send(ctx context.Context, d streams.Discarded) error {
+	body, err := json.Marshal(q.message(d))
+	if err != nil {
+		return fmt.Errorf("encoding the record of a discarded batch: %w", err)
+	}
+	url, err := q.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	text := string(body)
+	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &text}); err != nil {
+		return fmt.Errorf("sending to %s: %w", q.ARN, err)
+	}
+	return nil
+}
+
+func (q *Queue) message(d streams.Discarded) failureRecord {
+	first, last := d.Records[0], d.Records[len(d.Records)-1]
+	info := &batchInfo{
+		ShardID: d.Shard, StartSequence: first.Sequence, EndSequence: last.Sequence,
+		FirstArrival: timestamp(first.Arrived), LastArrival: timestamp(last.Arrived),
+		BatchSize: len(d.Records), StreamARN: q.StreamARN,
+	}
+	m := failureRecord{
+		RequestContext: requestContext{
+			RequestID: d.RequestID, FunctionARN: q.FunctionARN, Condition: d.Condition, Invocations: d.Invocations,
+		},
+		Version: "1.0", Timestamp: timestamp(d.At),
+	}
+	if m.RequestContext.RequestID == "" { // no invocation came of it
+		m.RequestContext.RequestID = uuid.NewString()
+	}
+	if d.Version != "" {
+		m.ResponseContext = &responseContext{StatusCode: 200, ExecutedVersion: d.Version, FunctionError: d.FunctionError}
+	}
+	if strings.Contains(q.StreamARN, ":dynamodb:") {
+		m.DynamoDB = info
+	} else {
+		m.Kinesis = info
+	}
+	return m
+}
+
+// resolve finds the queue's address once.
+func (q *Queue) resolve(ctx context.Context) (string, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.url != "" {
+		return q.url, nil
+	}
+	name := q.ARN[strings.LastIndex(q.ARN, ":")+1:]
+	out, err := q.Client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	if err != nil {
+		return "", fmt.Errorf("finding the queue %s: %w", q.ARN, err)
+	}
+	q.url = deref(out.QueueUrl)
+	return q.url, nil
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -1,0 +1,238 @@
+package mongodb
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/store"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/wire"
+)
+
+// V and D are raw BSON values and documents.
+type (
+	V = value.V
+	D = value.D
+)
+
+// conn is one client connection: requests are answered one after the other.
+type conn struct {
+	server *Server
+	net    net.Conn
+	id     int32
+	opened time.Time
+	in     *bufio.Reader
+	sent   int32
+
+	mu      sync.Mutex
+	app     string
+	driver  D
+	running string
+	since   time.Time
+}
+
+func newConn(s *Server, nc net.Conn, id int32) *conn {
+	return &conn{server: s, net: nc, id: id, opened: s.engine.Wall(), in: bufio.NewReaderSize(nc, 1<<16)}
+}
+
+// writeTimeout is how long a client may take to read an answer.
+const writeTimeout = 30 * time.Second
+
+func (c *conn) run() error {
+	defer c.net.Close()
+	for {
+		m, err := wire.Read(c.in)
+		if err != nil {
+			return err
+		}
+		reply, err := c.answer(m)
+		if err != nil {
+			return err
+		}
+		if m.NoReply {
+			continue
+		}
+		c.sent++
+		c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := wire.Write(c.net, m, c.sent, reply); err != nil {
+			return err
+		}
+	}
+}
+
+// request is one command.
+type request struct {
+	*conn
+	engine  *store.Engine
+	message *wire.Message
+	body    D
+	name    string // of the command, as the client wrote it
+	arg     V      // the command's own value
+	db      string
+	session *session
+	txn     *store.Txn
+}
+
+// reply gathers the fields of an answer.
+type reply struct {
+	at  int32
+	out []byte
+}
+
+func newReply() *reply {
+	r := &reply{}
+	r.at, r.out = bsoncore.AppendDocumentStart(make([]byte, 0, 512))
+	return r
+}
+
+func (r *reply) add(key string, v V) { r.out = bsoncore.AppendValueElement(r.out, key, v) }
+
+func (r *reply) int32(key string, n int) { r.out = bsoncore.AppendInt32Element(r.out, key, int32(n)) }
+
+func (r *reply) string(key, s string) { r.out = bsoncore.AppendStringElement(r.out, key, s) }
+
+func (r *reply) bool(key string, b bool) { r.out = bsoncore.AppendBooleanElement(r.out, key, b) }
+
+func (r *reply) document() D {
+	d, _ := bsoncore.AppendDocumentEnd(r.out, r.at)
+	return d
+}
+
+// errHangUp asks for the connection to be closed without an answer.
+var errHangUp = errors.New("the sandbox was told to close the connection")
+
+func (c *conn) answer(m *wire.Message) (D, error) {
+	it := value.Elements(m.Body)
+	if !it.Next() {
+		return c.finish(newReply(), failure.New(failure.FailedToParse, "empty command")), nil
+	}
+	r := &request{conn: c, engine: c.server.engine, message: m, body: m.Body, name: string(it.Key), arg: it.Value}
+	r.db, _ = value.Field(m.Body, "$db").StringValueOK()
+	if m.Legacy {
+		r.db = "admin"
+	}
+	out := newReply()
+	hangUp, err := c.faulty(r, out)
+	if hangUp {
+		return nil, errHangUp
+	}
+	return c.finish(out, err), nil
+}
+
+func (c *conn) faulty(r *request, out *reply) (hangUp bool, err error) {
+	f := c.fault(r)
+	if f.Delay > 0 {
+		select {
+		case <-time.After(f.Delay):
+		case <-c.server.ctx.Done():
+			return true, nil
+		}
+	}
+	switch f.Kind {
+	case CloseBefore:
+		return true, nil
+	case NotWritablePrimary:
+		err := failure.New(failure.NotWritablePrimary, "not primary (a fault injected by the sandbox)")
+		if !value.Missing(value.Field(r.body, "txnNumber")) {
+			err = err.WithLabels("RetryableWriteError")
+		}
+		return false, err
+	}
+	err = c.execute(r, out)
+	return f.Kind == CloseAfter, err
+}
+
+func (c *conn) fault(r *request) Fault {
+	if c.server.cfg.Fault == nil || handshake[r.name] {
+		return Fault{}
+	}
+	return c.server.cfg.Fault(r.name, r.target().String())
+}
+
+// target is the namespace that a command is about.
+func (r *request) target() store.Namespace {
+	name, _ := r.arg.StringValueOK()
+	if r.name == "getMore" {
+		name, _ = value.Field(r.body, "collection").StringValueOK()
+	}
+	return store.Namespace{DB: r.db, Coll: name}
+}
+
+// execute runs a command. A panic is a bug of the sandbox; it costs the client
+// an error and not the process.
+func (c *conn) execute(r *request, out *reply) (err error) {
+	h, known := commands[r.name]
+	if !known {
+		return failure.New(failure.CommandNotFound, "no such command: '%.128s' (the sandbox knows a part of MongoDB's commands)", r.name)
+	}
+	c.mark(r.name)
+	defer c.mark("")
+	defer func() {
+		if p := recover(); p != nil {
+			c.server.cfg.Log.Error("mongodb: command panicked", "command", r.name, "panic", p, "stack", string(debug.Stack()))
+			err = failure.New(failure.InternalError, "the sandbox failed on '%s': %v", r.name, p)
+		}
+	}()
+	if !h.sessionless {
+		release, err := r.enter()
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	return h.run(r, out)
+}
+
+func (c *conn) mark(command string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running, c.since = command, c.server.engine.Wall()
+}
+
+// finish completes an answer: ok or the error, then the times.
+func (c *conn) finish(out *reply, err error) D {
+	if err != nil {
+		out = newReply()
+		out.out = bsoncore.AppendDoubleElement(out.out, "ok", 0)
+		appendError(out, err)
+	} else {
+		out.out = bsoncore.AppendDoubleElement(out.out, "ok", 1)
+	}
+	now := c.server.engine.Now()
+	signature := bsoncore.BuildDocument(nil, bsoncore.AppendBinaryElement(nil, "hash", 0, make([]byte, 20)), bsoncore.AppendInt64Element(nil, "keyId", 0))
+	out.out = bsoncore.AppendDocumentElement(out.out, "$clusterTime", bsoncore.BuildDocument(nil,
+		bsoncore.AppendTimestampElement(nil, "clusterTime", now.T, now.I),
+		bsoncore.AppendDocumentElement(nil, "signature", signature)))
+	out.out = bsoncore.AppendTimestampElement(out.out, "operationTime", now.T, now.I)
+	return out.document()
+}
+
+func asFailure(err error) *failure.Error {
+	var f *failure.Error
+	if errors.As(err, &f) {
+		return f
+	}
+	return failure.New(failure.InternalError, "%v", err)
+}
+
+func appendError(out *reply, err error) {
+	f := asFailure(err)
+	out.string("errmsg", f.Message)
+	out.int32("code", int(f.Code))
+	out.string("codeName", f.Code.String())
+	out.out = append(out.out, f.Extra...)
+	if len(f.Labels) > 0 {
+		var labels []V
+		for _, l := range f.Labels {
+			labels = append(labels, value.String(l))
+		}
+		out.add("errorLabels", value.Array(labels...))
+	}
+}

@@ -1,0 +1,282 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
+)
+
+// Expression is a compiled aggregation expression. Evaluating gives a missing
+// value for a field that is not there.
+type Expression func(d D) (V, error)
+
+// expression is $expr.
+type expression struct{ Expression }
+
+func (e expression) holds(d D) bool {
+	v, err := e.Expression(d)
+	return err == nil && value.Truthy(v)
+}
+
+// CompileExpression reads an expression: a field path, a literal, a document or
+// array of expressions, or an operator.
+func CompileExpression(v V) (Expression, error) {
+	switch v.Type {
+	case bsoncore.TypeString:
+		if s := v.StringValue(); strings.HasPrefix(s, "$") {
+			return compilePath(s)
+		}
+	case bsoncore.TypeArray:
+		return compileList(v)
+	case bsoncore.TypeEmbeddedDocument:
+		if isOperators(v) {
+			return compileCall(v.Data)
+		}
+		return compileObject(v.Data)
+	}
+	return literal(v), nil
+}
+
+func literal(v V) Expression { return func(D) (V, error) { return v, nil } }
+
+func compilePath(s string) (Expression, error) {
+	if !strings.HasPrefix(s, "$$") {
+		return fieldPath(s[1:])
+	}
+	name, rest, _ := strings.Cut(s[2:], ".")
+	switch name {
+	case "ROOT", "CURRENT":
+		if rest != "" {
+			return fieldPath(rest)
+		}
+		return func(d D) (V, error) { return value.Document(d), nil }, nil
+	case "REMOVE":
+		return literal(V{}), nil
+	case "NOW":
+		now := bsoncore.AppendDateTime(nil, time.Now().UnixMilli())
+		return literal(V{Type: bsoncore.TypeDateTime, Data: now}), nil
+	}
+	return nil, failure.Unsupported("variable $$%s", name)
+}
+
+func fieldPath(s string) (Expression, error) {
+	path := value.ParsePath(s)
+	if slices.Contains(path, "") {
+		return nil, failure.New(failure.Code(40353), "FieldPath must not end with a '.' or contain an empty field name: '%s'", s)
+	}
+	return func(d D) (V, error) { return reach(value.Document(d), path), nil }, nil
+}
+
+// reach follows a path as expressions do: over an array it gives the array of
+// what the elements have.
+func reach(v V, path value.Path) V {
+	for i, key := range path {
+		switch v.Type {
+		case bsoncore.TypeEmbeddedDocument:
+			v = value.Field(v.Data, key)
+		case bsoncore.TypeArray:
+			var list []V
+			for _, item := range items(v) {
+				if found := reach(item, path[i:]); !value.Missing(found) {
+					list = append(list, found)
+				}
+			}
+			return value.Array(list...)
+		default:
+			return V{}
+		}
+	}
+	return v
+}
+
+func compileList(v V) (Expression, error) {
+	parts, err := compileEach(items(v))
+	return func(d D) (V, error) {
+		list, err := evaluate(parts, d)
+		for i := range list {
+			if value.Missing(list[i]) {
+				list[i] = value.Null
+			}
+		}
+		return value.Array(list...), err
+	}, err
+}
+
+func compileEach(list []V) ([]Expression, error) {
+	parts := make([]Expression, len(list))
+	for i, item := range list {
+		e, err := CompileExpression(item)
+		if err != nil {
+			return nil, err
+		}
+		parts[i] = e
+	}
+	return parts, nil
+}
+
+func evaluate(parts []Expression, d D) ([]V, error) {
+	list := make([]V, len(parts))
+	for i, e := range parts {
+		v, err := e(d)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = v
+	}
+	return list, nil
+}
+
+func compileObject(d D) (Expression, error) {
+	var names []string
+	var parts []Expression
+	it := value.Elements(d)
+	for it.Next() {
+		e, err := CompileExpression(it.Value)
+		if err != nil {
+			return nil, err
+		}
+		names, parts = append(names, string(it.Key)), append(parts, e)
+	}
+	return func(d D) (V, error) {
+		list, err := evaluate(parts, d)
+		at, out := bsoncore.AppendDocumentStart(nil)
+		for i, v := range list {
+			if !value.Missing(v) {
+				out = bsoncore.AppendValueElement(out, names[i], v)
+			}
+		}
+		out, _ = bsoncore.AppendDocumentEnd(out, at)
+		return value.Document(out), err
+	}, nil
+}
+
+// call is an operator on evaluated arguments, with how many it takes (max 0: any
+// number).
+type call struct {
+	min, max int
+	apply    func(args []V) (V, error)
+}
+
+func compileCall(d D) (Expression, error) {
+	it := value.Elements(d)
+	it.Next()
+	name, argument := string(it.Key), it.Value
+	if it.Next() {
+		return nil, failure.New(failure.Code(15983), "An object representing an expression must have exactly one field: %s", d)
+	}
+	if name == "$literal" {
+		return literal(argument), nil
+	}
+	if name == "$cond" && argument.Type == bsoncore.TypeEmbeddedDocument {
+		argument = value.Array(value.Field(argument.Data, "if"), value.Field(argument.Data, "then"), value.Field(argument.Data, "else"))
+	}
+	c, known := calls[name]
+	if !known {
+		return nil, failure.New(failure.InvalidPipelineOperator, "Unrecognized expression '%s' (the sandbox knows a part of MongoDB's)", name)
+	}
+	list := []V{argument}
+	if argument.Type == bsoncore.TypeArray {
+		list = items(argument)
+	}
+	if len(list) < c.min || c.max > 0 && len(list) > c.max {
+		return nil, failure.New(failure.Code(16020), "Expression %s takes from %d to %d arguments. %d were passed in.", name, c.min, c.max, len(list))
+	}
+	parts, err := compileEach(list)
+	return func(d D) (V, error) {
+		args, err := evaluate(parts, d)
+		if err != nil {
+			return V{}, err
+		}
+		return c.apply(args)
+	}, err
+}
+
+func ordering(accept func(c int) bool) call {
+	return call{2, 2, func(a []V) (V, error) { return value.Bool(accept(value.Compare(a[0], a[1]))), nil }}
+}
+
+var calls = map[string]call{
+	"$eq":  ordering(func(c int) bool { return c == 0 }),
+	"$ne":  ordering(func(c int) bool { return c != 0 }),
+	"$gt":  ordering(func(c int) bool { return c > 0 }),
+	"$gte": ordering(func(c int) bool { return c >= 0 }),
+	"$lt":  ordering(func(c int) bool { return c < 0 }),
+	"$lte": ordering(func(c int) bool { return c <= 0 }),
+	"$cmp": {2, 2, func(a []V) (V, error) { return value.Int32(int32(value.Compare(a[0], a[1]))), nil }},
+	"$and": {0, 0, func(a []V) (V, error) {
+		return value.Bool(!slices.ContainsFunc(a, func(v V) bool { return !value.Truthy(v) })), nil
+	}},
+	"$or":       {0, 0, func(a []V) (V, error) { return value.Bool(slices.ContainsFunc(a, value.Truthy)), nil }},
+	"$not":      {1, 1, func(a []V) (V, error) { return value.Bool(!value.Truthy(a[0])), nil }},
+	"$cond":     {3, 3, cond},
+	"$ifNull":   {2, 0, ifNull},
+	"$add":      {0, 0, fold("$add", value.Add)},
+	"$multiply": {0, 0, fold("$multiply", value.Mul)},
+	"$mod":      {2, 2, remainder},
+	"$concat":   {0, 0, concat},
+	"$size": {1, 1, func(a []V) (V, error) {
+		if a[0].Type != bsoncore.TypeArray {
+			return V{}, failure.New(failure.Code(17124), "The argument to $size must be an array, but was of type: %s", a[0].Type)
+		}
+		return value.Int32(int32(len(items(a[0])))), nil
+	}},
+	"$in": {2, 2, func(a []V) (V, error) {
+		if a[1].Type != bsoncore.TypeArray {
+			return V{}, failure.New(failure.Code(40081), "$in requires an array as a second argument, found: %s", a[1].Type)
+		}
+		return value.Bool(slices.ContainsFunc(items(a[1]), func(v V) bool { return value.Equal(v, a[0]) })), nil
+	}},
+	"$isArray": {1, 1, func(a []V) (V, error) { return value.Bool(a[0].Type == bsoncore.TypeArray), nil }},
+	"$bsonSize": {1, 1, func(a []V) (V, error) {
+		return value.Int32(int32(len(a[0].Data))), nil
+	}},
+}
+
+func nothing(v V) bool {
+	return value.Missing(v) || v.Type == bsoncore.TypeNull || v.Type == bsoncore.TypeUndefined
+}
+
+func cond(a []V) (V, error) {
+	if value.Truthy(a[0]) {
+		return a[1], nil
+	}
+	return a[2], nil
+}
+
+func ifNull(a []V) (V, error) {
+	for _, v := range a[:len(a)-1] {
+		if !nothing(v) {
+			return v, nil
+		}
+	}
+	return a[len(a)-1], nil
+}
+
+func concat(a []V) (V, error) {
+	var b strings.Builder
+	for _, v := range a {
+		if nothing(v) {
+			return value.Null, nil
+		}
+		s, ok := v.StringValueOK()
+		if !ok {
+			return V{}, failure.New(failure.Code(16702), "$concat only supports strings, not %s", v.Type)
+		}
+		b.WriteString(s)
+	}
+	return value.String(b.String()), nil
+}
+
+func typeName(t bsoncore.Type) string {
+	for name, code := range typeNames {
+		if code == t {
+			return name
+		}
+	}
+	return "missing"
+}

@@ -1,0 +1,315 @@
+package query
+
+import (
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
+)
+
+// Source gives a pipeline the documents of another collection, for $lookup.
+type Source func(collection string) ([]D, error)
+
+// stage turns documents into documents.
+type stage struct {
+	name string
+	run  func(docs []D, from Source) ([]D, error)
+}
+
+// Pipeline is a compiled aggregation pipeline. Stages run one after the other,
+// each on all documents, in memory.
+type Pipeline []stage
+
+// CompilePipeline reads the stages of an aggregation. Stages that name a source
+// instead of changing documents ($changeStream, $currentOp, ...) are for the
+// caller to take off first.
+func CompilePipeline(v V) (Pipeline, error) {
+	if v.Type != bsoncore.TypeArray {
+		return nil, failure.New(failure.TypeMismatch, "'pipeline' option must be specified as an array")
+	}
+	var p Pipeline
+	for _, item := range items(v) {
+		name, argument, err := StageOf(item)
+		if err != nil {
+			return nil, err
+		}
+		compile, known := stages[name]
+		if !known {
+			return nil, failure.New(failure.Code(40324), "Unrecognized pipeline stage name: '%s' (the sandbox knows a part of MongoDB's)", name)
+		}
+		run, err := compile(argument)
+		if err != nil {
+			return nil, err
+		}
+		p = append(p, stage{name, run})
+	}
+	return p, nil
+}
+
+// StageOf takes a stage apart.
+func StageOf(v V) (name string, argument V, err error) {
+	it := value.Elements(v.Data)
+	if v.Type != bsoncore.TypeEmbeddedDocument || !it.Next() {
+		return "", V{}, failure.New(failure.TypeMismatch, "Each element of the 'pipeline' array must be an object with one field")
+	}
+	name, argument = string(it.Key), it.Value
+	if it.Next() {
+		return "", V{}, failure.New(failure.Code(40323), "A pipeline stage specification object must contain exactly one field.")
+	}
+	return name, argument, nil
+}
+
+// Run sends documents through the pipeline.
+func (p Pipeline) Run(docs []D, from Source) ([]D, error) {
+	var err error
+	for _, s := range p {
+		if docs, err = s.run(docs, from); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
+}
+
+// updateStages are those that an update by pipeline may have.
+var updateStages = map[string]bool{"$set": true, "$addFields": true, "$unset": true, "$project": true, "$replaceRoot": true, "$replaceWith": true}
+
+func compileUpdatePipeline(v V) (Pipeline, error) {
+	p, err := CompilePipeline(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(p) == 0 {
+		return Pipeline{}, nil
+	}
+	for _, s := range p {
+		if !updateStages[s.name] {
+			return nil, failure.New(failure.InvalidOptions, "%s is not allowed to be used within an update", s.name)
+		}
+	}
+	return p, nil
+}
+
+func (p Pipeline) transform(d D) (D, error) {
+	docs, err := p.Run([]D{d}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if id := value.Field(d, "_id"); !value.Missing(id) && value.Missing(value.Field(docs[0], "_id")) {
+		return PrependID(docs[0], id), nil
+	}
+	return WithFirstID(docs[0]), nil
+}
+
+// StreamStages are those allowed after $changeStream.
+var StreamStages = map[string]bool{"$match": true, "$project": true, "$addFields": true, "$set": true, "$unset": true, "$replaceRoot": true, "$replaceWith": true}
+
+// Names lists the stages.
+func (p Pipeline) Names() []string {
+	names := make([]string, len(p))
+	for i, s := range p {
+		names[i] = s.name
+	}
+	return names
+}
+
+type stageCompiler func(argument V) (func([]D, Source) ([]D, error), error)
+
+var stages = map[string]stageCompiler{
+	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip, "$count": count,
+	"$project": project, "$addFields": addFields, "$set": addFields, "$unset": unsetStage,
+	"$replaceRoot": replaceRoot, "$replaceWith": replaceWith,
+	"$unwind": unwind, "$lookup": lookup, "$group": group,
+}
+
+// perDocument lifts a function of one document.
+func perDocument(f func(D) (D, error)) func([]D, Source) ([]D, error) {
+	return func(docs []D, _ Source) ([]D, error) {
+		out := make([]D, len(docs))
+		for i, d := range docs {
+			n, err := f(d)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = n
+		}
+		return out, nil
+	}
+}
+
+func document(v V, name string) (D, error) {
+	if v.Type != bsoncore.TypeEmbeddedDocument {
+		return nil, failure.New(failure.Code(15959), "the argument of %s must be an object", name)
+	}
+	return v.Data, nil
+}
+
+func match(v V) (func([]D, Source) ([]D, error), error) {
+	d, err := document(v, "$match")
+	if err != nil {
+		return nil, err
+	}
+	f, err := CompileFilter(d)
+	return func(docs []D, _ Source) ([]D, error) {
+		var out []D
+		for _, d := range docs {
+			if f.Matches(d) {
+				out = append(out, d)
+			}
+		}
+		return out, nil
+	}, err
+}
+
+func sortStage(v V) (func([]D, Source) ([]D, error), error) {
+	d, err := document(v, "$sort")
+	if err != nil {
+		return nil, err
+	}
+	o, err := CompileOrder(d)
+	return func(docs []D, _ Source) ([]D, error) { return o.Sort(docs, 0), nil }, err
+}
+
+func natural(v V, name string, least int64) (int64, error) {
+	n, ok := value.Integer(v)
+	if !ok || n < least {
+		return 0, failure.New(failure.Code(15957), "invalid argument to %s stage: Expected an integer of at least %d, but got: %s", name, least, v)
+	}
+	return n, nil
+}
+
+func limit(v V) (func([]D, Source) ([]D, error), error) {
+	n, err := natural(v, "$limit", 1)
+	return func(docs []D, _ Source) ([]D, error) { return docs[:min(n, int64(len(docs)))], nil }, err
+}
+
+func skip(v V) (func([]D, Source) ([]D, error), error) {
+	n, err := natural(v, "$skip", 0)
+	return func(docs []D, _ Source) ([]D, error) { return docs[min(n, int64(len(docs))):], nil }, err
+}
+
+func count(v V) (func([]D, Source) ([]D, error), error) {
+	name, ok := v.StringValueOK()
+	if !ok || name == "" || strings.ContainsAny(name, ".\x00") || name[0] == '$' {
+		return nil, failure.New(failure.Code(40156), "the count field must be a non-empty string without '.' and not starting with '$'")
+	}
+	return func(docs []D, _ Source) ([]D, error) {
+		if len(docs) == 0 {
+			return nil, nil
+		}
+		return []D{bsoncore.BuildDocument(nil, bsoncore.AppendInt32Element(nil, name, int32(len(docs))))}, nil
+	}, nil
+}
+
+func project(v V) (func([]D, Source) ([]D, error), error) {
+	d, err := document(v, "$project")
+	if err != nil {
+		return nil, err
+	}
+	p, err := CompileProjection(d)
+	if err == nil && p == nil {
+		err = failure.New(failure.Code(51272), "Invalid $project :: caused by :: projection specification must have at least one field")
+	}
+	return perDocument(p.Apply), err
+}
+
+func addFields(v V) (func([]D, Source) ([]D, error), error) {
+	d, err := document(v, "$addFields")
+	if err != nil {
+		return nil, err
+	}
+	type addition struct {
+		path value.Path
+		Expression
+	}
+	var additions []addition
+	it := value.Elements(d)
+	for it.Next() {
+		e, err := CompileExpression(it.Value)
+		if err != nil {
+			return nil, err
+		}
+		path, err := updatePath(string(it.Key))
+		if err != nil {
+			return nil, err
+		}
+		additions = append(additions, addition{path, e})
+	}
+	return perDocument(func(d D) (D, error) {
+		root := value.NewNode(value.Document(d))
+		for _, a := range additions {
+			v, err := a.Expression(d)
+			if err != nil {
+				return nil, err
+			}
+			addField(root, a.path, v)
+		}
+		return root.Value().Data, nil
+	}), nil
+}
+
+// addField sets a path as $addFields does: into every element of an array, and
+// in place of a value that is no document.
+func addField(n *value.Node, path value.Path, v V) {
+	if n.IsArray() {
+		for i, f := range n.Fields() {
+			if !f.IsDocument() && !f.IsArray() {
+				n.Put(index(i), value.NewDocument())
+			}
+			addField(n.Child(index(i)), path, v)
+		}
+		return
+	}
+	if len(path) == 1 {
+		if value.Missing(v) {
+			n.Remove(path[0])
+		} else {
+			n.Put(path[0], value.NewNode(v))
+		}
+		return
+	}
+	child := n.Child(path[0])
+	if child == nil || !child.IsDocument() && !child.IsArray() {
+		child = value.NewDocument()
+		n.Put(path[0], child)
+	}
+	addField(child, path[1:], v)
+}
+
+func unsetStage(v V) (func([]D, Source) ([]D, error), error) {
+	names := []V{v}
+	if v.Type == bsoncore.TypeArray {
+		names = items(v)
+	}
+	at, spec := bsoncore.AppendDocumentStart(nil)
+	for _, n := range names {
+		s, ok := n.StringValueOK()
+		if !ok {
+			return nil, failure.New(failure.Code(31002), "$unset specification must be a string or an array of strings")
+		}
+		spec = bsoncore.AppendInt32Element(spec, s, 0)
+	}
+	spec, _ = bsoncore.AppendDocumentEnd(spec, at)
+	p, err := CompileProjection(spec)
+	return perDocument(p.Apply), err
+}
+
+func replaceRoot(v V) (func([]D, Source) ([]D, error), error) {
+	d, err := document(v, "$replaceRoot")
+	if err != nil {
+		return nil, err
+	}
+	return replaceWith(value.Field(d, "newRoot"))
+}
+
+func replaceWith(v V) (func([]D, Source) ([]D, error), error) {
+	e, err := CompileExpression(v)
+	return perDocument(func(d D) (D, error) {
+		n, err := e(d)
+		if err == nil && n.Type != bsoncore.TypeEmbeddedDocument {
+			err = failure.New(failure.Code(40228), "'newRoot' expression must evaluate to an object, but resulting value was of type: %s", typeName(n.Type))
+		}
+		return n.Data, err
+	}), err
+}

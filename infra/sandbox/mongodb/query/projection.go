@@ -1,0 +1,240 @@
+package query
+
+import (
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
+)
+
+// Projection is a compiled projection, of find or of $project.
+type Projection struct {
+	include bool
+	root    *branch
+	id      *bool // what was said of _id
+}
+
+// branch is one level of a projection.
+type branch struct {
+	leaf     bool
+	compute  Expression
+	reshape  func(V) V // $elemMatch
+	names    []string  // order of the children
+	children map[string]*branch
+}
+
+func newBranch() *branch { return &branch{children: map[string]*branch{}} }
+
+// CompileProjection reads a projection; an empty one is nil and changes nothing.
+func CompileProjection(d D) (*Projection, error) {
+	if len(d) <= 5 {
+		return nil, nil
+	}
+	p := &Projection{root: newBranch()}
+	mode := 0 // 1 inclusion, -1 exclusion
+	if err := p.read(p.root, "", d, &mode); err != nil {
+		return nil, err
+	}
+	p.include = mode > 0 || mode == 0 && p.id != nil && *p.id
+	return p, nil
+}
+
+func (p *Projection) read(at *branch, prefix string, d D, mode *int) error {
+	it := value.Elements(d)
+	for it.Next() {
+		name := string(it.Key)
+		if prefix == "" && name == "_id" && (value.IsNumber(it.Value) || it.Value.Type == bsoncore.TypeBoolean) {
+			keep := value.Truthy(it.Value)
+			p.id = &keep
+			continue
+		}
+		if strings.HasPrefix(name, "$") || strings.HasSuffix(name, ".$") {
+			return failure.Unsupported("projection of '%s'", prefix+name)
+		}
+		if err := p.readField(at, prefix, name, it.Value, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Projection) readField(at *branch, prefix, name string, v V, mode *int) error {
+	parts := value.ParsePath(name)
+	if slices.Contains(parts, "") {
+		return failure.New(failure.Code(40353), "FieldPath field names may not be empty strings: '%s'", name)
+	}
+	for _, part := range parts {
+		child := at.children[part]
+		if child == nil {
+			child = newBranch()
+			at.children[part] = child
+			at.names = append(at.names, part)
+		} else if child.leaf || child.compute != nil || part == parts[len(parts)-1] && len(child.names) > 0 && v.Type != bsoncore.TypeEmbeddedDocument {
+			return failure.New(failure.Code(31249), "Path collision at %s", prefix+name)
+		}
+		at = child
+	}
+	return p.readLeaf(at, prefix+name, v, mode)
+}
+
+func (p *Projection) readLeaf(at *branch, path string, v V, mode *int) error {
+	switch {
+	case value.IsNumber(v) || v.Type == bsoncore.TypeBoolean:
+		at.leaf = true
+		return p.choose(mode, value.Truthy(v), path)
+	case v.Type == bsoncore.TypeEmbeddedDocument && !isOperators(v):
+		return p.read(at, path+".", v.Data, mode)
+	case v.Type == bsoncore.TypeEmbeddedDocument:
+		reshape, err := compileReshape(v.Data, mode)
+		if err != nil || reshape != nil {
+			at.leaf, at.reshape = true, reshape
+			return err
+		}
+	}
+	e, err := CompileExpression(v)
+	if err != nil {
+		return err
+	}
+	at.compute = e
+	return p.choose(mode, true, path)
+}
+
+func (p *Projection) choose(mode *int, include bool, path string) error {
+	want := -1
+	if include {
+		want = 1
+	}
+	if *mode != 0 && *mode != want {
+		if include {
+			return failure.New(failure.Code(31253), "Cannot do inclusion on field %s in exclusion projection", path)
+		}
+		return failure.New(failure.Code(31254), "Cannot do exclusion on field %s in inclusion projection", path)
+	}
+	*mode = want
+	return nil
+}
+
+// compileReshape reads the operator that only find's projections have.
+func compileReshape(d D, mode *int) (func(V) V, error) {
+	it := value.Elements(d)
+	if !it.Next() || string(it.Key) != "$elemMatch" {
+		return nil, nil
+	}
+	p, err := compileElemMatch(it.Value)
+	if *mode == 0 {
+		*mode = 1
+	}
+	return func(v V) V {
+		for _, item := range items(v) {
+			if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {
+				return value.Array(item)
+			}
+		}
+		return V{}
+	}, err
+}
+
+// Apply gives the projected document.
+func (p *Projection) Apply(d D) (D, error) {
+	if p == nil {
+		return d, nil
+	}
+	at, out := bsoncore.AppendDocumentStart(make([]byte, 0, len(d)))
+	out, err := p.level(out, p.root, d, d, true)
+	out, _ = bsoncore.AppendDocumentEnd(out, at)
+	return out, err
+}
+
+func (p *Projection) keepsID() bool { return p.id == nil || *p.id }
+
+func (p *Projection) level(out []byte, b *branch, d, root D, top bool) ([]byte, error) {
+	it := value.Elements(d)
+	for it.Next() {
+		if top && p.id != nil && string(it.Key) == "_id" || top && p.include && p.id == nil && string(it.Key) == "_id" && b.children["_id"] == nil {
+			if p.keepsID() {
+				out = bsoncore.AppendValueElement(out, "_id", it.Value)
+			}
+			continue
+		}
+		v := it.Value
+		switch child := b.children[string(it.Key)]; {
+		case child == nil && p.include:
+			continue
+		case child == nil:
+		case child.compute != nil:
+			continue // computed fields come last
+		case child.reshape != nil:
+			v = child.reshape(v)
+		case child.leaf && !p.include:
+			continue
+		case !child.leaf:
+			var err error
+			if v, err = p.nested(child, v, root); err != nil {
+				return out, err
+			}
+		}
+		if !value.Missing(v) {
+			out = bsoncore.AppendValueElement(out, string(it.Key), v)
+		}
+	}
+	return p.computed(out, b, d, root)
+}
+
+func (p *Projection) nested(b *branch, v V, root D) (V, error) {
+	switch v.Type {
+	case bsoncore.TypeEmbeddedDocument:
+		at, out := bsoncore.AppendDocumentStart(nil)
+		out, err := p.level(out, b, v.Data, root, false)
+		out, _ = bsoncore.AppendDocumentEnd(out, at)
+		return value.Document(out), err
+	case bsoncore.TypeArray:
+		var list []V
+		for _, item := range items(v) {
+			n, err := p.nested(b, item, root)
+			if err != nil {
+				return n, err
+			}
+			if !value.Missing(n) {
+				list = append(list, n)
+			}
+		}
+		return value.Array(list...), nil
+	}
+	if p.include {
+		return V{}, nil
+	}
+	return v, nil
+}
+
+func (p *Projection) computed(out []byte, b *branch, d, root D) ([]byte, error) {
+	for _, name := range b.names {
+		child := b.children[name]
+		var v V
+		var err error
+		switch {
+		case child.compute != nil:
+			v, err = child.compute(root)
+		case !child.leaf && value.Missing(value.Field(d, name)) && child.computes():
+			v, err = p.nested(child, value.Document(emptyDocument), root)
+		}
+		if err != nil {
+			return out, err
+		}
+		if !value.Missing(v) {
+			out = bsoncore.AppendValueElement(out, name, v)
+		}
+	}
+	return out, nil
+}
+
+func (b *branch) computes() bool {
+	for _, child := range b.children {
+		if child.compute != nil || child.computes() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,285 @@
+package sqs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
+)
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// world is a server on a clock, with one queue.
+type world struct {
+	*clock
+	client *sqs.Client
+	queue  *string
+}
+
+func newWorld(t *testing.T, cfg sandbox.Config, attributes map[string]string) *world {
+	t.Helper()
+	w := &world{clock: newClock()}
+	cfg.Now = w.Now
+	w.client = serve(t, cfg)
+	w.queue = w.create(t, "q", attributes)
+	return w
+}
+
+func (w *world) create(t *testing.T, name string, attributes map[string]string) *string {
+	t.Helper()
+	out, err := w.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	must(t, err)
+	return out.QueueUrl
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) send(t *testing.T, body string) error {
+	t.Helper()
+	_, err := w.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: w.queue, MessageBody: &body})
+	return err
+}
+
+func (w *world) receive(t *testing.T, queue *string) []types.Message {
+	t.Helper()
+	out, err := w.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+	must(t, err)
+	return out.Messages
+}
+
+func (w *world) delete(t *testing.T, m types.Message) {
+	t.Helper()
+	_, err := w.client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: w.queue, ReceiptHandle: m.ReceiptHandle})
+	must(t, err)
+}
+
+func bodies(messages []types.Message) []string {
+	out := []string{}
+	for _, m := range messages {
+		out = append(out, *m.Body)
+	}
+	return out
+}
+
+func wantBodies(t *testing.T, what string, got []types.Message, want ...string) {
+	t.Helper()
+	if !slices.Equal(bodies(got), append([]string{}, want...)) {
+		t.Errorf("%s: %q, want %q", what, bodies(got), want)
+	}
+}
+
+func TestVisibilityTimesOut(t *testing.T) {
+	w := newWorld(t, sandbox.Config{}, map[string]string{"VisibilityTimeout": "30"})
+	must(t, w.send(t, "x"))
+	first := w.receive(t, w.queue)
+	wantBodies(t, "at first", first, "x")
+	w.advance(30*time.Second - time.Millisecond)
+	wantBodies(t, "before the timeout", w.receive(t, w.queue))
+	_, err := w.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: w.queue, ReceiptHandle: first[0].ReceiptHandle, VisibilityTimeout: 60})
+	must(t, err)
+	w.advance(time.Minute - time.Millisecond)
+	wantBodies(t, "before the longer timeout", w.receive(t, w.queue))
+	w.advance(time.Millisecond)
+	again := w.receive(t, w.queue)
+	wantBodies(t, "after it", again, "x")
+	if again[0].Attributes["ApproximateReceiveCount"] != "2" || again[0].Attributes["ApproximateFirstReceiveTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
+		t.Errorf("attributes %v", again[0].Attributes)
+	}
+	w.advance(time.Minute)
+	_, err = w.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: w.queue, ReceiptHandle: again[0].ReceiptHandle, VisibilityTimeout: 60})
+	if _, ok := errors.AsType[*types.MessageNotInflight](err); !ok {
+		t.Errorf("a message that is visible again: %v", err)
+	}
+}
+
+func TestMessagesExpire(t *testing.T) {
+	w := newWorld(t, sandbox.Config{}, map[string]string{"MessageRetentionPeriod": "60"})
+	must(t, w.send(t, "old"))
+	w.advance(59 * time.Second)
+	must(t, w.send(t, "young"))
+	w.advance(time.Second)
+	wantBodies(t, "after a minute", w.receive(t, w.queue), "young")
+}
+
+// TestDeadLettersKeepTheirStory: the id, the source and the age stay.
+func TestDeadLettersKeepTheirStory(t *testing.T) {
+	w := newWorld(t, sandbox.Config{}, nil)
+	dead := w.create(t, "dead", nil)
+	_, err := w.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: w.queue, Attributes: map[string]string{
+		"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":3}`, "VisibilityTimeout": "1"}})
+	must(t, err)
+	must(t, w.send(t, "poison"))
+	for range 3 {
+		wantBodies(t, "a receive that counts", w.receive(t, w.queue), "poison")
+		w.advance(time.Second)
+	}
+	wantBodies(t, "the fourth", w.receive(t, w.queue))
+	got := w.receive(t, dead)
+	wantBodies(t, "the dead letters", got, "poison")
+	if got[0].Attributes["DeadLetterQueueSourceArn"] != "arn:aws:sqs:us-east-1:000000000000:q" || got[0].Attributes["SentTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
+		t.Errorf("attributes %v", got[0].Attributes)
+	}
+}
+
+// TestFullQueueRefuses: nothing is lost silently.
+func TestFullQueueRefuses(t *testing.T) {
+	w := newWorld(t, sandbox.Config{MaxQueueBytes: 1 << 20}, nil)
+	quarter := strings.Repeat("x", 256<<10)
+	for range 4 {
+		must(t, w.send(t, quarter))
+	}
+	if _, ok := errors.AsType[*types.OverLimit](w.send(t, "x")); !ok {
+		t.Error("a full queue takes more")
+	}
+	w.delete(t, w.receive(t, w.queue)[0])
+	must(t, w.send(t, "x"))
+}
+
+func faulty(t *testing.T, plan string) (*world, *fault.Injector) {
+	t.Helper()
+	p, err := fault.Parse(plan)
+	must(t, err)
+	in, err := fault.New(p, 1)
+	must(t, err)
+	in.Switch(false)
+	w := newWorld(t, sandbox.Config{Fault: func(op, queue string) fault.Fault { return in.Draw("sqs", op, queue) }}, nil)
+	in.Switch(true)
+	return w, in
+}
+
+// TestDuplicate: a delete that succeeded is no end of the message, once.
+func TestDuplicate(t *testing.T) {
+	w, in := faulty(t, "sqs.ReceiveMessage duplicate=1")
+	must(t, w.send(t, "x"))
+	first := w.receive(t, w.queue)
+	in.Switch(false)
+	w.delete(t, first[0])
+	again := w.receive(t, w.queue)
+	wantBodies(t, "after the delete", again, "x")
+	w.delete(t, again[0])
+	w.advance(time.Hour)
+	wantBodies(t, "after the second delete", w.receive(t, w.queue))
+}
+
+func TestLate(t *testing.T) {
+	w, _ := faulty(t, "delay 5s; sqs.SendMessage late=1")
+	must(t, w.send(t, "x"))
+	wantBodies(t, "at once", w.receive(t, w.queue))
+	w.advance(5 * time.Second)
+	wantBodies(t, "after the delay", w.receive(t, w.queue), "x")
+}
+
+func TestPartialBatch(t *testing.T) {
+	w, _ := faulty(t, "sqs.SendMessageBatch partial=1")
+	var entries []types.SendMessageBatchRequestEntry
+	for i := range 8 {
+		entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(strconv.Itoa(i))})
+	}
+	out, err := w.client.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: w.queue, Entries: entries})
+	must(t, err)
+	var sent []string
+	for _, e := range out.Successful {
+		sent = append(sent, *e.Id)
+	}
+	if len(out.Failed) == 0 || len(out.Failed)+len(sent) != 8 || out.Failed[0].SenderFault {
+		t.Errorf("%d failed, %d sent: %+v", len(out.Failed), len(sent), out.Failed)
+	}
+	wantBodies(t, "what was sent", w.receive(t, w.queue), sent...)
+}
+
+// TestLongPollEndsWithItsClient: who goes away does not take a message along.
+func TestLongPollEndsWithItsClient(t *testing.T) {
+	client := serve(t, sandbox.Config{})
+	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	must(t, err)
+	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer leave()
+	if _, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20}); err == nil {
+		t.Error("a poll went on without its client")
+	}
+	time.Sleep(100 * time.Millisecond) // until the server sees the connection end
+	_, err = client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("x")})
+	must(t, err)
+	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 2})
+	must(t, err)
+	wantBodies(t, "the message", out.Messages, "x")
+}
+
+func TestNotImplementedIsSaid(t *testing.T) {
+	client := serve(t, sandbox.Config{})
+	_, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
+	if _, ok := errors.AsType[*types.UnsupportedOperation](err); !ok || !strings.Contains(err.Error(), "not implemented by the sandbox: FIFO queues") {
+		t.Errorf("a FIFO queue: %v", err)
+	}
+}
+
+// FuzzCalls: whatever a client sends, it gets an answer in JSON and never the
+// sandbox's own failure.
+func FuzzCalls(f *testing.F) {
+	f.Add("SendMessage", `{"QueueUrl":"http://x/q","MessageBody":"\ud800","MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"eA=="}}}`)
+	f.Add("SendMessageBatch", `{"QueueUrl":"q","Entries":[{"Id":"a","MessageBody":"x"},{"Id":"a"}]}`)
+	f.Add("ReceiveMessage", `{"QueueUrl":"q","MaxNumberOfMessages":10,"VisibilityTimeout":0}`)
+	f.Add("DeleteMessageBatch", `{"QueueUrl":"q","Entries":[{"Id":"a","ReceiptHandle":"cS94LzE="}]}`)
+	f.Add("SetQueueAttributes", `{"QueueUrl":"q","Attributes":{"RedrivePolicy":"{\"maxReceiveCount\":\"x\"}"}}`)
+	f.Add("ListQueues", `{"MaxResults":1,"NextToken":"a"}`)
+	f.Fuzz(func(t *testing.T, operation, body string) {
+		if operation == "ReceiveMessage" && strings.Contains(strings.ToLower(body), "wait") {
+			return // would only wait
+		}
+		server, err := sandbox.New(sandbox.Config{})
+		must(t, err)
+		call(t, server, "CreateQueue", `{"QueueName":"q"}`)
+		call(t, server, "SendMessage", `{"QueueUrl":"q","MessageBody":"x"}`)
+		if w := call(t, server, operation, body); w.Code >= 500 {
+			t.Errorf("%s %s: %d %s", operation, body, w.Code, w.Body)
+		}
+	})
+}
+
+func call(t *testing.T, server http.Handler, operation, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", sandbox.Target+"."+operation)
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+	if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+		t.Errorf("%s %s: answer %q", operation, body, w.Body)
+	}
+	return w
+}

@@ -1,0 +1,151 @@
+package sqs
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
+)
+
+var queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
+
+type createQueueInput struct {
+	QueueName  string
+	Attributes map[string]string
+	Tags       map[string]string `json:"tags"`
+}
+
+// Resource implements awsjson.Resourceful.
+func (in createQueueInput) Resource() string { return in.QueueName }
+
+type queueURLOutput struct{ QueueUrl string }
+
+func (s *Server) createQueue(_ context.Context, in *createQueueInput) (*queueURLOutput, error) {
+	switch {
+	case strings.HasSuffix(in.QueueName, ".fifo"):
+		return nil, errorWithCode("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", "not implemented by the sandbox: FIFO queues")
+	case !queueName.MatchString(in.QueueName):
+		return nil, invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+	case len(in.Tags) > 0:
+		return nil, awsjson.NotImplemented("tags of queues")
+	}
+	wanted, err := s.apply(defaults, in.Attributes)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.addQueue(in, wanted); err != nil {
+		return nil, err
+	}
+	return &queueURLOutput{s.url(in.QueueName)}, nil
+}
+
+// addQueue is idempotent for a queue that has the attributes asked for.
+func (s *Server) addQueue(in *createQueueInput, wanted settings) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.queues[in.QueueName]
+	if old == nil {
+		s.queues[in.QueueName] = newQueue(in.QueueName, s.cfg.Now(), wanted, s.cfg.MaxQueueBytes)
+		return nil
+	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	has := s.attributes(old)
+	for name, value := range in.Attributes {
+		if has[name] != value {
+			return errorWithCode("QueueNameExists", "QueueAlreadyExists", "A queue already exists with the same name and a different value for attribute %s", name)
+		}
+	}
+	return nil
+}
+
+func (s *Server) deleteQueue(_ context.Context, in *queueRef) (*struct{}, error) {
+	q, err := s.queue(in.name())
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	delete(s.queues, q.name)
+	s.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wake() // long polls find out
+	return nil, nil
+}
+
+func (s *Server) purgeQueue(_ context.Context, in *queueRef) (*struct{}, error) {
+	q, err := s.queue(in.name())
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := s.cfg.Now()
+	if !q.purged.IsZero() && now.Sub(q.purged) < time.Minute {
+		return nil, errorWithCode("PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
+	}
+	q.purged, q.bytes, q.order, q.messages = now, 0, nil, map[string]*message{}
+	return nil, nil
+}
+
+type getQueueURLInput struct {
+	QueueName              string
+	QueueOwnerAWSAccountId string
+}
+
+// Resource implements awsjson.Resourceful.
+func (in getQueueURLInput) Resource() string { return in.QueueName }
+
+func (s *Server) getQueueURL(_ context.Context, in *getQueueURLInput) (*queueURLOutput, error) {
+	q, err := s.queue(in.QueueName)
+	if err != nil {
+		return nil, err
+	}
+	return &queueURLOutput{s.url(q.name)}, nil
+}
+
+type listQueuesInput struct {
+	QueueNamePrefix string
+	MaxResults      *int
+	NextToken       string
+}
+
+type listQueuesOutput struct {
+	QueueUrls []string `json:",omitempty"`
+	NextToken string   `json:",omitempty"`
+}
+
+func (s *Server) listQueues(_ context.Context, in *listQueuesInput) (*listQueuesOutput, error) {
+	limit := 1000
+	if in.MaxResults != nil {
+		limit = *in.MaxResults
+	}
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 and 1000.", limit)
+	}
+	out := &listQueuesOutput{}
+	last := ""
+	for _, name := range s.names() {
+		switch {
+		case name <= in.NextToken || !strings.HasPrefix(name, in.QueueNamePrefix):
+		case len(out.QueueUrls) == limit:
+			if in.MaxResults != nil { // without it, no token is given
+				out.NextToken = last
+			}
+			return out, nil
+		default:
+			out.QueueUrls, last = append(out.QueueUrls, s.url(name)), name
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) names() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.queues))
+}

@@ -1,0 +1,243 @@
+package ssm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/ssm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func client(t *testing.T, url string) *ssm.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return ssm.New(ssm.Options{
+		BaseEndpoint: &url, Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	})
+}
+
+func TestSandboxConforms(t *testing.T) {
+	server := httptest.NewServer(sandbox.New(sandbox.Config{}))
+	t.Cleanup(server.Close)
+	conforms(t, client(t, server.URL), nil)
+}
+
+// TestPeerConforms runs the same cases on another implementation.
+func TestPeerConforms(t *testing.T) {
+	url := os.Getenv("BANYAN_CONFORMANCE_SSM")
+	if url == "" {
+		t.Skip("BANYAN_CONFORMANCE_SSM is not set")
+	}
+	conforms(t, client(t, url), peerDiffers)
+}
+
+// peerDiffers is where moto 5.2 is not what AWS documents.
+var peerDiffers = map[string]string{
+	"ManyVersions": "moto leaves the selector out of the answer",
+	"Limits":       "moto takes values of more than 4 KB, and paths without a slash",
+}
+
+// suite keeps to names of its own.
+type suite struct {
+	client *ssm.Client
+	under  string
+}
+
+func conforms(t *testing.T, c *ssm.Client, skip map[string]string) {
+	s := suite{c, "/banyan/" + uuid.NewString()}
+	for name, test := range map[string]func(*testing.T){
+		"Values": s.values, "Versions": s.versions, "Many": s.many, "ManyVersions": s.manyVersions, "ByPath": s.byPath, "Errors": s.errors, "Limits": s.limits,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if why := skip[name]; why != "" {
+				t.Skip(why)
+			}
+			test(t)
+		})
+	}
+}
+
+func (s suite) put(t *testing.T, name, value string, kind types.ParameterType) int64 {
+	t.Helper()
+	out, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + name), Value: &value, Type: kind, Overwrite: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Version
+}
+
+func (s suite) get(t *testing.T, name string, decrypt bool) (*types.Parameter, error) {
+	t.Helper()
+	out, err := s.client.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String(s.under + name), WithDecryption: &decrypt})
+	if err != nil {
+		return nil, err
+	}
+	return out.Parameter, nil
+}
+
+func (s suite) values(t *testing.T) {
+	for kind, value := range map[types.ParameterType]string{types.ParameterTypeString: "héllo ☃", types.ParameterTypeStringList: "a,b", types.ParameterTypeSecureString: "secret"} {
+		name := "/values/" + string(kind)
+		s.put(t, name, value, kind)
+		got, err := s.get(t, name, true)
+		if err != nil || *got.Value != value || got.Type != kind || got.Version != 1 || *got.Name != s.under+name || !strings.HasSuffix(*got.ARN, ":parameter"+s.under+name) || got.LastModifiedDate == nil {
+			t.Errorf("%s: %+v, %v", kind, got, err)
+		}
+		got, err = s.get(t, name, false)
+		if err != nil || (*got.Value == value) == (kind == types.ParameterTypeSecureString) {
+			t.Errorf("%s without decryption: %+v, %v", kind, got, err)
+		}
+	}
+}
+
+func (s suite) versions(t *testing.T) {
+	for i := range 3 {
+		if v := s.put(t, "/v", fmt.Sprint(i+1), types.ParameterTypeString); v != int64(i+1) {
+			t.Errorf("version %d after %d writes", v, i+1)
+		}
+	}
+	for selector, want := range map[string]string{"": "3", ":1": "1", ":3": "3"} {
+		if got, err := s.get(t, "/v"+selector, false); err != nil || *got.Value != want {
+			t.Errorf("%q: %+v, %v", selector, got, err)
+		}
+	}
+	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + "/v"), Value: aws.String("x"), Type: types.ParameterTypeString})
+	if e := new(types.ParameterAlreadyExists); !errors.As(err, &e) {
+		t.Errorf("a second one without overwriting: %v", err)
+	}
+}
+
+func (s suite) many(t *testing.T) {
+	var names []string
+	for i := range 9 {
+		s.put(t, fmt.Sprintf("/many/%d", i), fmt.Sprint(i), types.ParameterTypeString)
+		names = append(names, fmt.Sprintf("%s/many/%d", s.under, i))
+	}
+	names = append(names, s.under+"/many/none")
+	out, err := s.client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Parameters) != 9 || !slices.Equal(out.InvalidParameters, names[9:]) {
+		t.Errorf("%d parameters, invalid %q", len(out.Parameters), out.InvalidParameters)
+	}
+	_, err = s.client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: append(names, s.under+"/many/eleven")})
+	s.code(t, "eleven names", err, "ValidationException")
+}
+
+func (s suite) manyVersions(t *testing.T) {
+	s.put(t, "/versions", "1", types.ParameterTypeString)
+	s.put(t, "/versions", "2", types.ParameterTypeString)
+	name := s.under + "/versions"
+	out, err := s.client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{name + ":1", name}})
+	if err != nil || len(out.Parameters) != 2 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	for _, p := range out.Parameters {
+		if want := map[string]string{":1": "1", "": "2"}[aws.ToString(p.Selector)]; *p.Name != name || *p.Value != want {
+			t.Errorf("%s%s is %s", *p.Name, aws.ToString(p.Selector), *p.Value)
+		}
+	}
+}
+
+func (s suite) byPath(t *testing.T) {
+	want := map[string]string{}
+	for i := range 12 {
+		name := fmt.Sprintf("/path/%02d", i)
+		if i%3 == 0 {
+			name = fmt.Sprintf("/path/deep/%02d", i)
+		}
+		s.put(t, name, fmt.Sprint(i), types.ParameterTypeString)
+		want[s.under+name] = fmt.Sprint(i)
+	}
+	s.put(t, "/pathless", "x", types.ParameterTypeString)
+	for _, recursive := range []bool{true, false} {
+		got := map[string]string{}
+		pages := ssm.NewGetParametersByPathPaginator(s.client, &ssm.GetParametersByPathInput{Path: aws.String(s.under + "/path"), Recursive: &recursive, MaxResults: aws.Int32(5)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Parameters) > 5 {
+				t.Errorf("%d on a page of 5", len(page.Parameters))
+			}
+			for _, p := range page.Parameters {
+				got[*p.Name] = *p.Value
+			}
+		}
+		if !recursive {
+			maps.DeleteFunc(want, func(name, _ string) bool { return strings.Contains(name, "/deep/") })
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("recursive %t: %v, want %v", recursive, got, want)
+		}
+	}
+}
+
+func (s suite) errors(t *testing.T) {
+	_, err := s.get(t, "/none", true)
+	if e := new(types.ParameterNotFound); !errors.As(err, &e) {
+		t.Errorf("a parameter that is not: %v", err)
+	}
+	s.put(t, "/one", "x", types.ParameterTypeString)
+	_, err = s.get(t, "/one:7", true)
+	if e := new(types.ParameterVersionNotFound); !errors.As(err, &e) {
+		t.Errorf("a version that is not: %v", err)
+	}
+	_, err = s.client.DeleteParameter(t.Context(), &ssm.DeleteParameterInput{Name: aws.String(s.under + "/none")})
+	if e := new(types.ParameterNotFound); !errors.As(err, &e) {
+		t.Errorf("deleting what is not: %v", err)
+	}
+	if _, err := s.client.DeleteParameter(t.Context(), &ssm.DeleteParameterInput{Name: aws.String(s.under + "/one")}); err != nil {
+		t.Error(err)
+	}
+	_, err = s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String("/aws/x"), Value: aws.String("x"), Type: types.ParameterTypeString})
+	if err == nil {
+		t.Error("took a name that begins with aws")
+	}
+}
+
+func (s suite) limits(t *testing.T) {
+	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + "/long"), Value: aws.String(strings.Repeat("x", 4097)), Type: types.ParameterTypeString})
+	s.code(t, "4,097 characters", err, "ValidationException")
+	_, err = s.client.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("path")})
+	s.code(t, "a path without a slash", err, "ValidationException")
+}
+
+func (s suite) code(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if e := smithy.APIError(nil); !errors.As(err, &e) || e.ErrorCode() != want {
+		t.Errorf("%s: %v, want %s", what, err, want)
+	}
+}
+
+// TestNotImplemented: the rest of SSM says so.
+func TestNotImplemented(t *testing.T) {
+	server := httptest.NewServer(sandbox.New(sandbox.Config{}))
+	t.Cleanup(server.Close)
+	_, err := client(t, server.URL).DescribeParameters(t.Context(), &ssm.DescribeParametersInput{})
+	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: DescribeParameters") {
+		t.Error(err)
+	}
+}
