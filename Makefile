@@ -4,7 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO          ?= go
 BIN         := bin
-FUNCTIONS    = $(wildcard consumers/cmd/*) publishers/cmd/outbox-relay $(wildcard services/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
+FUNCTIONS    = $(wildcard consumers/social/cmd/*) publishers/cmd/outbox-relay $(wildcard services/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 

@@ -19,7 +19,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/function"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
-	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/events"
 )
 
@@ -103,7 +103,7 @@ func TestFunction(t *testing.T) {
 func TestBinaryRefusesAWrongEnvironment(t *testing.T) {
 	db := streamtest.NewDynamoDB(t)
 	binary := filepath.Join(t.TempDir(), "timeline")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/timeline").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "../social/cmd/timeline").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

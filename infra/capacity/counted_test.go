@@ -24,7 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
-	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/capacity"
 	dynamodbsandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
@@ -381,7 +381,7 @@ func consume(t *testing.T, c *counts, kinesisURL, dynamodbURL string, batch int3
 		Log: c, PollInterval: 20 * time.Millisecond,
 		Env: []string{"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamodbURL, "PATH=" + os.Getenv("PATH")},
 	})
-	functiontest.Deploy(t, host.Client, "profile", functiontest.Small(t, functiontest.Build(t, "../../consumers/cmd/profile")), nil)
+	functiontest.Deploy(t, host.Client, "profile", functiontest.Small(t, functiontest.Build(t, "../../consumers/social/cmd/profile")), nil)
 	_, err := host.Client.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
 		FunctionName: aws.String("profile"), EventSourceArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/" + streamName),
 		StartingPosition: types.EventSourcePositionTrimHorizon, BatchSize: &batch, MaximumBatchingWindowInSeconds: aws.Int32(1),

@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/consumers"
-	"github.com/banyan-fig/banyan/consumers/readmodel"
-	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
-	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
+	"github.com/banyan-fig/banyan/consumers/social/readmodel"
+	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 )
 

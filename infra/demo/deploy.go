@@ -17,8 +17,8 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
-	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
-	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
+	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 )
 

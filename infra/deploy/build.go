@@ -59,7 +59,7 @@ type Artifact struct {
 const ManifestFile = "manifest.json"
 
 // sources are the folders in which functions are.
-var sources = []string{"consumers/cmd/*", "publishers/cmd/outbox-relay", "services/*/cmd/*-api", "infra/ops/*/cmd/*"}
+var sources = []string{"consumers/social/cmd/*", "publishers/cmd/outbox-relay", "services/*/cmd/*-api", "infra/ops/*/cmd/*"}
 
 // Sources lists the folders of all functions below a module's root.
 func Sources(root string) ([]string, error) {

@@ -19,9 +19,9 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	build := func() (deploy.Manifest, map[string][]byte) {
 		root := t.TempDir()
 		files := map[string]string{
-			"go.mod":                      "module example.test/m\n\ngo 1.26\n",
-			"consumers/cmd/alpha/main.go": "package main\n\nfunc main() { println(\"alpha\") }\n",
-			"consumers/cmd/beta/main.go":  "package main\n\nfunc main() { println(\"beta\") }\n",
+			"go.mod":                             "module example.test/m\n\ngo 1.26\n",
+			"consumers/social/cmd/alpha/main.go": "package main\n\nfunc main() { println(\"alpha\") }\n",
+			"consumers/social/cmd/beta/main.go":  "package main\n\nfunc main() { println(\"beta\") }\n",
 		}
 		for name, text := range files {
 			path := filepath.Join(root, name)
@@ -111,7 +111,7 @@ func TestBuildRefuses(t *testing.T) {
 
 func TestSourcesAreThoseOfTheRepository(t *testing.T) {
 	all, err := deploy.Sources(filepath.Join("..", ".."))
-	if err != nil || !slices.Contains(all, "consumers/cmd/profile") || !slices.Contains(all, "publishers/cmd/outbox-relay") {
+	if err != nil || !slices.Contains(all, "consumers/social/cmd/profile") || !slices.Contains(all, "publishers/cmd/outbox-relay") {
 		t.Errorf("%v, %v", all, err)
 	}
 	if _, err := deploy.Sources(t.TempDir()); err == nil {

@@ -4,7 +4,7 @@
 # CI.
 #
 #   infra/scripts/build.sh                                     all of them
-#   infra/scripts/build.sh --arch arm64 consumers/cmd/profile  one
+#   infra/scripts/build.sh --arch arm64 consumers/social/cmd/profile  one
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 go build -o bin/banyan-deploy ./infra/deploy/cmd/banyan-deploy

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
 	"github.com/banyan-fig/banyan/services/api"

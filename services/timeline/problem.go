@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/services/api"
 	"github.com/banyan-fig/banyan/services/token"
 )

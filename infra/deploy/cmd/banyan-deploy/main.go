@@ -110,7 +110,7 @@ type buildCommand struct {
 	Root string   `default:"." type:"existingdir" help:"Root of the Go module."`
 	Out  string   `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
 	Arch []string `enum:"arm64,x86_64" default:"arm64,x86_64" help:"Architectures, as Lambda names them."`
-	Only []string `arg:"" optional:"" help:"Folders of functions, such as consumers/cmd/profile. All, if none is given."`
+	Only []string `arg:"" optional:"" help:"Folders of functions, such as consumers/social/cmd/profile. All, if none is given."`
 }
 
 func (c *buildCommand) Run(ctx context.Context, s *screen) error {

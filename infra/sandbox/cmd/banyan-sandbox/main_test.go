@@ -27,10 +27,10 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"banyan-sandbox": main,
-		"streams":      streams,
-		"occupied":     occupied,
-		"put":          put,
-		"bootstrap":    greeter,
+		"streams":        streams,
+		"occupied":       occupied,
+		"put":            put,
+		"bootstrap":      greeter,
 	})
 }
 

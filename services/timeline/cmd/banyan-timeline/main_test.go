@@ -21,7 +21,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/banyan-fig/banyan/consumers"
-	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 )

@@ -22,7 +22,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/consumers"
-	"github.com/banyan-fig/banyan/consumers/readmodel/profile"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"

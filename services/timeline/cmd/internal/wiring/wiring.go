@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	readmodel "github.com/banyan-fig/banyan/consumers/readmodel/timeline"
+	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/services/timeline"
 	"github.com/banyan-fig/banyan/services/token"
 )

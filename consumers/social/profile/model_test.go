@@ -1,0 +1,148 @@
+package profile_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/consumers/social/profile"
+	"github.com/banyan-fig/banyan/consumers/social/readmodel"
+	"github.com/banyan-fig/banyan/events"
+)
+
+const (
+	ada = "ada"
+	bob = "bob"
+)
+
+func followed(follower, author string) events.Payload {
+	return events.RelationshipFollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+}
+
+func unfollowed(follower, author string) events.Payload {
+	return events.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+}
+
+func updated(version int64, name string) events.Payload {
+	return events.UserProfileUpdated{UserID: ada, Name: name, Bio: "b" + name, Version: version}
+}
+
+// TestOutOfOrder applies events in an order that redriven dead letters and two
+// instances of a service can bring about; the number is the position.
+func TestOutOfOrder(t *testing.T) {
+	type at struct {
+		n int
+		p events.Payload
+	}
+	joined := events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}
+	for name, told := range map[string][]at{
+		"a follow published twice, then an older unfollow": {{1, followed(bob, ada)}, {3, followed(bob, ada)}, {2, unfollowed(bob, ada)}},
+		"an unfollow before the follow it ends":            {{2, unfollowed(bob, ada)}, {1, followed(bob, ada)}},
+		"an unfollow published twice, then an older follow": {
+			{1, followed(bob, ada)}, {2, unfollowed(bob, ada)}, {4, unfollowed(bob, ada)}, {3, followed(bob, ada)},
+		},
+		"an unfollow of nobody, twice":            {{1, unfollowed(bob, ada)}, {1, unfollowed(bob, ada)}},
+		"following oneself":                       {{1, followed(ada, ada)}, {2, unfollowed(ada, ada)}, {3, followed(ada, ada)}},
+		"an update before the user joined":        {{2, updated(1, "A.")}, {1, joined}},
+		"followers before the user joined":        {{1, followed(bob, ada)}, {2, joined}},
+		"versions on the stream in another order": {{1, joined}, {2, updated(3, "3")}, {3, updated(2, "2")}},
+		"the same version twice":                  {{1, joined}, {2, updated(2, "first")}, {3, updated(2, "second")}, {2, updated(2, "first")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := streamtest.NewDynamoDB(t)
+			table := db.CreateTable(profile.TableInput)
+			m, fold := newModel(t, profile.Config{Client: db.Client(nil), Table: table}), profile.NewFold()
+			for _, a := range told {
+				msg := streamtest.Message(t, a.n, a.p)
+				if err := fold.Apply(msg); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Handle(t.Context(), msg); err != nil && !errors.Is(err, consumers.ErrStale) {
+					t.Fatal(err)
+				}
+			}
+			expect(t, db.Client(nil), table, fold.State())
+		})
+	}
+}
+
+// TestManyFollowOneAtOnce: the counter of a popular account is one item.
+func TestManyFollowOneAtOnce(t *testing.T) {
+	db := streamtest.NewDynamoDB(t)
+	table := db.CreateTable(profile.TableInput)
+	faults := streamtest.NewFaults(1, 10)
+	m := newModel(t, profile.Config{Client: db.Client(faults), Table: table})
+	var g errgroup.Group
+	const fans = 200
+	for i := range fans {
+		g.Go(func() error {
+			return m.Handle(t.Context(), streamtest.Message(t, i+1, followed(fmt.Sprint("fan", i), ada)))
+		})
+	}
+	if err := g.Wait(); err != nil && !errors.Is(err, consumers.ErrStale) {
+		t.Fatal(err)
+	}
+	p, err := profile.NewReader(db.Client(nil), table).Get(t.Context(), ada)
+	if err != nil || p.Followers != fans {
+		t.Errorf("%d followers, want %d (%v)", p.Followers, fans, err)
+	}
+	if faults.Sent() > fans {
+		t.Errorf("%d requests for %d events: additions were not put together", faults.Sent(), fans)
+	}
+}
+
+func TestReader(t *testing.T) {
+	db := streamtest.NewDynamoDB(t)
+	table := db.CreateTable(profile.TableInput)
+	m, reader := newModel(t, profile.Config{Client: db.Client(nil), Table: table}), profile.NewReader(db.Client(nil), table)
+	if _, err := reader.Get(t.Context(), ada); !errors.Is(err, profile.ErrNotFound) {
+		t.Errorf("a user unheard of: %v", err)
+	}
+	for i, p := range []events.Payload{
+		events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start.Add(time.Nanosecond)},
+		updated(1, "Ada L."), followed(ada, bob), events.PostPublished{PostID: "p", AuthorID: ada},
+	} {
+		if err := m.Handle(t.Context(), streamtest.Message(t, i+1, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := profile.Profile{UserID: ada, Name: "Ada L.", Bio: "bAda L.", Joined: streamtest.Start.Add(time.Nanosecond), Following: 1, Posts: 1}
+	if got, err := reader.Get(t.Context(), ada); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if p, err := reader.Applied(t.Context(), ada); err != nil || p.Sequence != streamtest.Sequence(4) {
+		t.Errorf("watermark %v, %v", p, err)
+	}
+}
+
+func TestEventsThatCannotBeApplied(t *testing.T) {
+	db := streamtest.NewDynamoDB(t)
+	m := newModel(t, profile.Config{Client: db.Client(nil), Table: db.CreateTable(profile.TableInput)})
+	for name, change := range map[string]func(*events.Event){
+		"a version of the future": func(e *events.Event) { e.Version = 9 },
+		"no payload for its type": func(e *events.Event) { e.Data = json.RawMessage(`[1]`) },
+		"no followee":             func(e *events.Event) { e.Data = json.RawMessage(`{"followerId":"ada"}`) },
+	} {
+		msg := streamtest.Message(t, 1, followed(ada, bob))
+		change(&msg.Event)
+		if err := m.Handle(t.Context(), msg); !consumers.IsPermanent(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDiffTellsLostFromTwice(t *testing.T) {
+	want := profile.State{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 2, Posts: 1}}}
+	got := profile.State{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 1, Posts: 2}}, bob: {}}
+	all := profile.Diff(want, got)
+	if lost, twice := readmodel.Count(all, readmodel.Lost), readmodel.Count(all, readmodel.Twice); lost != 1 || twice != 1 {
+		t.Errorf("%d lost, %d twice: %v", lost, twice, all)
+	}
+}
