@@ -4,7 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO          ?= go
 BIN         := bin
-FUNCTIONS    = $(wildcard consumers/social/cmd/*) publishers/cmd/outbox-relay $(wildcard services/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
+FUNCTIONS    = $(wildcard consumers/social/cmd/*) publishers/cmd/outbox-relay $(wildcard services/social/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
@@ -42,7 +42,7 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/users/cmd/... ./services/timeline/cmd/banyan-timeline ./services/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
+	@$(GO) build -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test

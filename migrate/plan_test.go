@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/banyan-fig/banyan/migrate"
-	"github.com/banyan-fig/banyan/migrate/plans"
+	"github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
@@ -33,13 +33,13 @@ func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
 			t.Errorf("%s: %v, want %s ... %s", name, err, tc.at, tc.says)
 		}
 	}
-	if _, err := migrate.ParsePlan("users.yaml", plans.Users); err != nil {
+	if _, err := migrate.ParsePlan("users.yaml", plan.Users); err != nil {
 		t.Error(err)
 	}
 }
 
 func FuzzParsePlan(f *testing.F) {
-	f.Add(plans.Users)
+	f.Add(plan.Users)
 	f.Add([]byte("entity: x\nfields: [{from: a, type: date}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := migrate.ParsePlan("p", text)

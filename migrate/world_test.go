@@ -25,7 +25,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/migrate/plans"
+	"github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 // TestMain lets more tests run at once than there are processors: most of a
@@ -89,7 +89,7 @@ func newWorld(t *testing.T, change ...func(*mongodbserver.Config)) *world {
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	w.db = w.mongo.Database("legacy")
 	w.users = w.db.Collection("users")
-	if w.plan, err = migrate.ParsePlan("users.yaml", plans.Users); err != nil {
+	if w.plan, err = migrate.ParsePlan("users.yaml", plan.Users); err != nil {
 		t.Fatal(err)
 	}
 	w.owners = ownership.NewTable(w.ddb, "")

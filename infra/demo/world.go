@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +14,12 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/sandbox"
-	"github.com/banyan-fig/banyan/migrate/plans"
+	"github.com/banyan-fig/banyan/services/social"
+	"github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
-//go:embed routes.yaml
-var routes string
-
 // usersPlan is the entity plan of users, as an operator would have it.
-func usersPlan() []byte { return plans.Users }
+func usersPlan() []byte { return plan.Users }
 
 // Config says how large the world is and what happens in it.
 type Config struct {
@@ -223,7 +220,7 @@ func (w *World) serve(ctx context.Context) error {
 // setShare writes the route file with the timeline route's percentage, as an
 // operator does; the proxy notices by itself.
 func (w *World) setShare(percent int) error {
-	text := strings.Replace(routes, "percent: 0", fmt.Sprintf("percent: %d", percent), 1)
+	text := strings.Replace(string(social.Routes), "percent: 0", fmt.Sprintf("percent: %d", percent), 1)
 	tmp := w.path("routes.yaml.new")
 	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
 		return err

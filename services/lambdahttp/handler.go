@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/events/correlation"
 	"github.com/banyan-fig/banyan/infra/ops/warm"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
-	"github.com/banyan-fig/banyan/services/api"
+	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
 // Config says what is around a handler.
@@ -68,7 +68,7 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	text, err := w.encode()
 	if err != nil {
 		f.log(r, "the answer cannot be sent", "error", err.Error())
-		w = refusal(api.Problem{Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError})
+		w = refusal(httpjson.Problem{Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError})
 		if text, err = w.encode(); err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (f *function) serve(r *http.Request) (w *response) {
 			return
 		}
 		f.log(r, "panic in the handler", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		w = refusal(api.Problems{}.Of(errPanic))
+		w = refusal(httpjson.Problems{}.Of(errPanic))
 	}()
 	f.handler.ServeHTTP(w, r)
 	return w
@@ -106,9 +106,9 @@ func (f *function) serve(r *http.Request) (w *response) {
 var errPanic = errors.New("panic")
 
 // refusal is the answer when the handler's own cannot be sent.
-func refusal(p api.Problem) *response {
+func refusal(p httpjson.Problem) *response {
 	w := newResponse(http.MethodGet)
-	api.WriteProblem(w, p)
+	httpjson.WriteProblem(w, p)
 	return w
 }
 

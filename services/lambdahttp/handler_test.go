@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
-	"github.com/banyan-fig/banyan/services/api"
+	"github.com/banyan-fig/banyan/services/httpjson"
 	"github.com/banyan-fig/banyan/services/lambdahttp"
 )
 
@@ -153,7 +153,7 @@ func TestPanics(t *testing.T) {
 		if status != 500 {
 			continue
 		}
-		var p api.Problem
+		var p httpjson.Problem
 		if err := json.Unmarshal([]byte(out.Body), &p); err != nil || p.Type != "/problems/internal" || out.Headers["Content-Type"] != "application/problem+json" || out.Headers["X-Half"] != "" {
 			t.Errorf("%s: %+v", path, out)
 		}

@@ -18,7 +18,7 @@ unset AWS_PROFILE AWS_SESSION_TOKEN
 packages() {
 	local folder name folders=()
 	mkdir -p "$work/built" "$work/functions"
-	for folder in consumers/social/cmd/* publishers/cmd/* services/*/cmd/* infra/ops/*/cmd/*; do
+	for folder in consumers/social/cmd/* publishers/cmd/* services/social/*/cmd/* infra/ops/*/cmd/*; do
 		grep -qsE '/aws-lambda-go/lambda"|function\.Main\(' "$folder/main.go" && folders+=("./$folder")
 	done
 	CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"

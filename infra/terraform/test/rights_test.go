@@ -82,7 +82,7 @@ func TestRightsAreThoseOfTheCode(t *testing.T) {
 // TestRightsOfTheTimelineAreThoseOfItsDoc: the same for the function of the example
 // that is a service.
 func TestRightsOfTheTimelineAreThoseOfItsDoc(t *testing.T) {
-	_, doc, _ := strings.Cut(read(t, "../../../services/timeline/cmd/timeline-api/main.go"), "// IAM, besides")
+	_, doc, _ := strings.Cut(read(t, "../../../services/social/timeline/cmd/timeline-api/main.go"), "// IAM, besides")
 	doc, _, _ = strings.Cut(doc, "package main")
 	_, block, _ := strings.Cut(read(t, "../examples/environment/services.tf"), `module "timeline_api" {`)
 	block, _, _ = strings.Cut(block, "\n}\n")

@@ -25,7 +25,7 @@ import (
 
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/migrate/plans"
+	"github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 // service is two instances of the owning service, which insert users all the
@@ -189,8 +189,8 @@ func shadowed(t *testing.T) (*stores, *service) {
 // run tests are busy.
 func (s *stores) patient() {
 	s.t.Helper()
-	text := strings.Replace(string(plans.Users), "hold: 700ms", "hold: 2s", 1)
-	if text == string(plans.Users) {
+	text := strings.Replace(string(plan.Users), "hold: 700ms", "hold: 2s", 1)
+	if text == string(plan.Users) {
 		s.t.Fatal("the plan has another hold than this test replaces")
 	}
 	if err := os.WriteFile(s.plan, []byte(text), 0o600); err != nil {

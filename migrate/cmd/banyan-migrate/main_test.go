@@ -21,7 +21,7 @@ import (
 
 	dynamodbserver "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/migrate/plans"
+	"github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 // asCommand makes the test binary be banyan-migrate, to be killed for real.
@@ -80,7 +80,7 @@ func open(t *testing.T) *stores {
 	})
 	s := &stores{t: t, db: client.Database("legacy"), aws: aws.URL, plan: filepath.Join(t.TempDir(), "users.yaml")}
 	s.users = s.db.Collection("users")
-	if err := os.WriteFile(s.plan, plans.Users, 0o600); err != nil {
+	if err := os.WriteFile(s.plan, plan.Users, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.env = []string{"MONGODB_URI=" + strings.Replace(server.URI(), "/?", "/legacy?", 1), "AWS_ENDPOINT_URL=" + aws.URL,

@@ -1,0 +1,147 @@
+package monolith_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.uber.org/goleak"
+
+	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/services/social/monolith"
+	"github.com/banyan-fig/banyan/services/social/users/client"
+	"github.com/banyan-fig/banyan/services/social/users/userstest"
+	"github.com/banyan-fig/banyan/services/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "a secret of at least thirty-two bytes"
+
+// twice runs every operation again, as if its outcome had been lost: nobody must notice.
+type twice struct{ monolith.Database }
+
+func (t twice) Do(ctx context.Context, op func(context.Context, *mongo.Database) error) error {
+	return t.Database.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
+		if err := op(ctx, db); err != nil {
+			return err
+		}
+		return op(ctx, db)
+	})
+}
+
+// world is a database, a stream, and so many instances of everything.
+type world struct {
+	t         *testing.T
+	db        *mongo.Database
+	tables    *awsdynamodb.Client
+	stream    *userstest.Stream
+	instances []*userstest.Instance
+	urls      []string // of the monoliths
+	http      *http.Client
+}
+
+func newWorld(t *testing.T, instances int) *world {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 32}
+	t.Cleanup(transport.CloseIdleConnections)
+	w := &world{
+		t: t, db: userstest.Mongo(t), tables: userstest.Dynamo(t), stream: userstest.NewStream(t),
+		http: &http.Client{Transport: transport, Timeout: 20 * time.Second},
+	}
+	if err := monolith.EnsureIndexes(t.Context(), legacydb.Of(w.db)); err != nil {
+		t.Fatal(err)
+	}
+	for range instances {
+		w.addInstance()
+	}
+	return w
+}
+
+func (w *world) addInstance() {
+	w.t.Helper()
+	i := userstest.NewInstance(w.t, w.db, w.tables, w.stream.Publisher)
+	people, err := client.New(client.Config{BaseURL: i.URL})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(people.Close)
+	tokens, err := token.New(token.Config{Secret: []byte(secret)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	app, err := monolith.New(monolith.Config{Database: twice{legacydb.Of(w.db)}, Users: people, Publisher: w.stream.Publisher, Tokens: tokens})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server := httptest.NewServer(monolith.NewHandler(app, slog.New(slog.NewTextHandler(io.Discard, nil))))
+	w.t.Cleanup(server.Close)
+	w.instances, w.urls = append(w.instances, i), append(w.urls, server.URL)
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r reply) data(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal(r.body, &struct {
+		Data any `json:"data"`
+	}{into}); err != nil {
+		t.Errorf("%v in %s", err, r.body)
+	}
+}
+
+// ask sends a request to the n-th monolith.
+func (w *world) ask(n int, method, path, token, body string) reply {
+	w.t.Helper()
+	req, err := http.NewRequest(method, w.urls[n%len(w.urls)]+path, bytes.NewBufferString(body))
+	if err != nil {
+		w.t.Error(err)
+		return reply{}
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := w.http.Do(req)
+	if err != nil {
+		w.t.Error(err)
+		return reply{}
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return reply{res.StatusCode, res.Header, text}
+}
+
+// account is a registered user.
+type account struct {
+	User struct {
+		ID   string `json:"user_id"`
+		Name string `json:"display_name"`
+	} `json:"user"`
+	Token string `json:"token"`
+}
+
+func (w *world) register(n int, name, mail string) account {
+	w.t.Helper()
+	r := w.ask(n, "POST", "/api/v1/users", "", `{"display_name":"`+name+`","mail":"`+mail+`","password":"pw"}`)
+	if r.status != http.StatusCreated {
+		w.t.Errorf("register %s: %d %s", mail, r.status, r.body)
+	}
+	var a account
+	r.data(w.t, &a)
+	return a
+}

@@ -1,0 +1,62 @@
+// Package wiring makes the timeline service of its settings, which are the same for
+// the server and the function.
+package wiring
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
+	"github.com/banyan-fig/banyan/services/social/timeline"
+	"github.com/banyan-fig/banyan/services/token"
+)
+
+// The environment variables.
+const (
+	tableVariable  = "TIMELINE_TABLE"
+	secretVariable = token.Setting
+)
+
+// Settings are flags of a command line, with variables that give them too.
+type Settings struct {
+	Table     string `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
+	JwtSecret string `help:"Secret of the tokens, at least 32 bytes, better given by the environment; or a reference to it (ssm:/name, secret:name), whose changes are followed." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+}
+
+// FromEnvironment reads what has no command line.
+func FromEnvironment(getenv func(string) string) (Settings, error) {
+	s := Settings{Table: cmp.Or(getenv(tableVariable), readmodel.DefaultTable), JwtSecret: getenv(secretVariable)}
+	if s.JwtSecret == "" {
+		return s, fmt.Errorf("%s is not set: it wants the secret of the tokens or, better, a reference to it, such as ssm:/banyan/prod/jwt-secret", secretVariable)
+	}
+	return s, s.Validate()
+}
+
+// Validate refuses a secret that cannot be one. Kong calls it too.
+func (s *Settings) Validate() error { return token.ValidateSetting(s.JwtSecret) }
+
+// Handler makes the API. It makes sure that the table is there, so that a wrong
+// name or endpoint shows at once.
+func (s *Settings) Handler(ctx context.Context, sdk aws.Config, tokens timeline.Tokens, log *slog.Logger) (http.Handler, error) {
+	client := dynamodb.NewFromConfig(sdk)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.Table})
+	var missing *types.ResourceNotFoundException
+	if errors.As(err, &missing) {
+		return nil, fmt.Errorf("there is no table %q: create it, or name another with %s", s.Table, tableVariable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("DynamoDB does not answer for table %q (check AWS_ENDPOINT_URL, AWS_REGION and the credentials): %w", s.Table, err)
+	}
+	return timeline.NewHandler(timeline.Config{Reader: readmodel.NewReader(client, s.Table), Tokens: tokens, Logger: log})
+}

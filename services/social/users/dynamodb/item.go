@@ -1,0 +1,175 @@
+package dynamodb
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/services/social/users"
+)
+
+// reserved is the map attribute that Banyan keeps for itself on every item.
+const reserved = "_banyan"
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func boolean(b bool) types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: b} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func emailKey(email string) string { return "email#" + email }
+
+func mark(epoch int64) types.AttributeValue {
+	return &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"e": number(epoch)}}
+}
+
+// item is what a new user looks like.
+func item(u users.User, epoch int64) map[string]types.AttributeValue {
+	out := map[string]types.AttributeValue{
+		"id":        str(u.ID),
+		"name":      str(u.Name),
+		"email":     str(u.Email),
+		"password":  str(u.PasswordHash),
+		"version":   number(u.Version),
+		"createdAt": str(users.FormatTime(u.CreatedAt)),
+		reserved:    mark(epoch),
+	}
+	if u.Bio != "" {
+		out["bio"] = str(u.Bio)
+	}
+	return out
+}
+
+func uniqueItem(u users.User, epoch int64) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{
+		"value": str(emailKey(u.Email)), "owner": str(u.ID), reserved: mark(epoch),
+	}
+}
+
+// update writes the change on condition that the item is as it was read.
+func update(table string, raw map[string]types.AttributeValue, u users.User, epoch int64, c users.Change) *types.Update {
+	b := builder{names: map[string]string{}, values: map[string]types.AttributeValue{}}
+	b.set("version", number(u.Version+1))
+	if c.Name != nil {
+		b.set("name", str(*c.Name))
+	}
+	if c.Bio != nil {
+		b.set("bio", str(*c.Bio))
+	}
+	b.unchanged("version", raw["version"])
+	b.names["#banyan"] = reserved
+	if marks, ok := raw[reserved].(*types.AttributeValueMemberM); ok {
+		b.names["#e"] = "e"
+		b.values[":epoch"] = number(epoch)
+		b.sets = append(b.sets, "#banyan.#e = :epoch")
+		b.unchangedAt("#banyan.#e", ":e_was", marks.Value["e"])
+	} else {
+		b.values[":epoch"] = mark(epoch)
+		b.sets = append(b.sets, "#banyan = :epoch")
+		b.conditions = append(b.conditions, "attribute_not_exists(#banyan)")
+	}
+	return &types.Update{
+		TableName:                 aws.String(table),
+		Key:                       map[string]types.AttributeValue{"id": str(u.ID)},
+		UpdateExpression:          aws.String("SET " + strings.Join(b.sets, ", ")),
+		ConditionExpression:       aws.String("attribute_exists(#id) AND " + strings.Join(b.conditions, " AND ")),
+		ExpressionAttributeNames:  b.withKey(),
+		ExpressionAttributeValues: b.values,
+	}
+}
+
+// builder collects the parts of an update.
+type builder struct {
+	names            map[string]string
+	values           map[string]types.AttributeValue
+	sets, conditions []string
+}
+
+func (b *builder) set(name string, v types.AttributeValue) {
+	b.names["#"+name], b.values[":"+name] = name, v
+	b.sets = append(b.sets, "#"+name+" = :"+name)
+}
+
+func (b *builder) unchanged(name string, was types.AttributeValue) {
+	b.names["#"+name] = name
+	b.unchangedAt("#"+name, ":"+name+"_was", was)
+}
+
+func (b *builder) unchangedAt(path, placeholder string, was types.AttributeValue) {
+	if was == nil {
+		b.conditions = append(b.conditions, "attribute_not_exists("+path+")")
+		return
+	}
+	b.values[placeholder] = was
+	b.conditions = append(b.conditions, path+" = "+placeholder)
+}
+
+func (b *builder) withKey() map[string]string {
+	b.names["#id"] = "id"
+	return b.names
+}
+
+// decode reads an item as leniently as the MongoDB store reads a document: an
+// attribute of another type than expected counts as missing.
+func decode(raw map[string]types.AttributeValue) users.User {
+	u := users.User{
+		ID:           text(raw, "id"),
+		Name:         text(raw, "name"),
+		Email:        text(raw, "email"),
+		PasswordHash: text(raw, "password"),
+		Bio:          text(raw, "bio"),
+		Version:      integer(raw["version"]),
+	}
+	at, err := time.Parse(time.RFC3339Nano, text(raw, "createdAt"))
+	if err != nil {
+		at = users.CreatedFromID(u.ID)
+	}
+	u.CreatedAt = at.UTC().Truncate(time.Millisecond)
+	return u
+}
+
+// present reports whether there is an item that is no tombstone.
+func present(raw map[string]types.AttributeValue) bool {
+	if len(raw) == 0 {
+		return false
+	}
+	dead, _ := marks(raw)["d"].(*types.AttributeValueMemberBOOL)
+	return dead == nil || !dead.Value
+}
+
+// epochOf is the epoch of the service's last write, 0 if there was none.
+func epochOf(raw map[string]types.AttributeValue) int64 { return integer(marks(raw)["e"]) }
+
+func marks(raw map[string]types.AttributeValue) map[string]types.AttributeValue {
+	if m, ok := raw[reserved].(*types.AttributeValueMemberM); ok {
+		return m.Value
+	}
+	return nil
+}
+
+func text(raw map[string]types.AttributeValue, name string) string {
+	if v, ok := raw[name].(*types.AttributeValueMemberS); ok {
+		return v.Value
+	}
+	return ""
+}
+
+func integer(v types.AttributeValue) int64 {
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	if i, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
+		return i
+	}
+	if f, err := strconv.ParseFloat(n.Value, 64); err == nil && f == math.Trunc(f) {
+		return int64(f)
+	}
+	return 0
+}
