@@ -15,7 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
@@ -25,9 +25,9 @@ type databaseFlags struct {
 }
 
 // open opens the database; end leaves it.
-func (f *databaseFlags) open(ctx context.Context) (db *legacydb.Database, end func() error, err error) {
+func (f *databaseFlags) open(ctx context.Context) (db *mongoclient.Database, end func() error, err error) {
 	settings := config.NewSettings()
-	if db, err = legacydb.Connect(ctx, settings, f.MongodbURI, slog.Default()); err != nil {
+	if db, err = mongoclient.Connect(ctx, settings, f.MongodbURI, slog.Default()); err != nil {
 		settings.Close()
 		return nil, nil, err
 	}
@@ -38,7 +38,7 @@ func (f *databaseFlags) open(ctx context.Context) (db *legacydb.Database, end fu
 }
 
 // within opens the database for as long as do takes.
-func (f *databaseFlags) within(ctx context.Context, do func(*legacydb.Database) error) error {
+func (f *databaseFlags) within(ctx context.Context, do func(*mongoclient.Database) error) error {
 	db, end, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (f *databaseFlags) within(ctx context.Context, do func(*legacydb.Database) 
 
 // once takes something out of the database. Where that is repeated, what is gone was
 // taken out by the first time.
-func once(ctx context.Context, db *legacydb.Database, gone error, do func(context.Context, *mongo.Database) error) error {
+func once(ctx context.Context, db *mongoclient.Database, gone error, do func(context.Context, *mongo.Database) error) error {
 	tries := 0
 	return db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		tries++

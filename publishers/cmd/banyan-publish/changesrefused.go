@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
@@ -36,7 +36,7 @@ type changesRefusedCommand struct {
 
 // Run prints the list.
 func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		var all asides
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			all = asides{most: c.Entries}
@@ -53,7 +53,7 @@ func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) e
 }
 
 // refusedIDs are those of all refused changes, the oldest first.
-func (n *changesName) refusedIDs(ctx context.Context, db *legacydb.Database) (all []string, err error) {
+func (n *changesName) refusedIDs(ctx context.Context, db *mongoclient.Database) (all []string, err error) {
 	err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		all = nil
 		return changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
@@ -73,7 +73,7 @@ type changesDiscardCommand struct {
 
 // Run deletes them.
 func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		all, err := c.refusedIDs(ctx, db)
 		if err != nil {
 			return err
@@ -104,7 +104,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 	if err != nil {
 		return err
 	}
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		all, err := c.refusedIDs(ctx, db)
 		if err != nil {
 			return err
@@ -156,7 +156,7 @@ type changesForgetCommand struct {
 
 // Run removes the position.
 func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			return follow.Forget(ctx, db.Collection(follow.Checkpoints), c.Name)
 		})

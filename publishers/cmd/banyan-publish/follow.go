@@ -12,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
@@ -39,7 +39,7 @@ type worker struct {
 
 // workers take turns as the URI changes.
 type workers struct {
-	db      *legacydb.Database
+	db      *mongoclient.Database
 	out     outlet
 	log     *slog.Logger
 	prepare func(*mongo.Database, outlet) (worker, error)

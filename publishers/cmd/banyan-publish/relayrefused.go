@@ -6,7 +6,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
@@ -34,7 +34,7 @@ type relayRefusedCommand struct {
 
 // Run prints the list.
 func (c *relayRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		var all asides
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			all = asides{most: c.Entries}
@@ -59,7 +59,7 @@ type relayChoice struct {
 
 // do does it with each that is chosen, oldest first.
 func (c *relayChoice) do(ctx context.Context, parsed *kong.Context, what string, do func(context.Context, *mongo.Collection, string) error) error {
-	return c.within(ctx, func(db *legacydb.Database) error {
+	return c.within(ctx, func(db *mongoclient.Database) error {
 		var all []string
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			all = nil

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/legacydb/legacydbtest"
+	"github.com/banyan-fig/banyan/infra/mongoclient/mongoclienttest"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
@@ -29,7 +29,7 @@ func TestRelayIsRotated(t *testing.T) {
 		Region: "us-east-1", BaseEndpoint: aws.String(w.variable("AWS_ENDPOINT_URL")), HTTPClient: w.http,
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
-	gate := legacydbtest.New(t, w.variable("MONGODB_URI"))
+	gate := mongoclienttest.New(t, w.variable("MONGODB_URI"))
 	uri := func(n int) *string {
 		user := fmt.Sprintf("user%d", n)
 		gate.Let(user, "pw:"+user)

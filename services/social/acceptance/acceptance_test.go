@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/services/social/acceptance"
 	"github.com/banyan-fig/banyan/services/social/monolith"
@@ -118,10 +118,10 @@ func newWorld(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := monolith.EnsureIndexes(t.Context(), legacydb.Of(db)); err != nil {
+	if err := monolith.EnsureIndexes(t.Context(), mongoclient.Of(db)); err != nil {
 		t.Fatal(err)
 	}
-	app, err := monolith.New(monolith.Config{Database: legacydb.Of(db), Users: people, Publisher: publisher, Tokens: tokens})
+	app, err := monolith.New(monolith.Config{Database: mongoclient.Of(db), Users: people, Publisher: publisher, Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ type Publisher interface {
 }
 
 // Database runs an operation, and runs it again where it may have met a connection
-// that broke, or refused credentials: *legacydb.Database does.
+// that broke, or refused credentials: *mongoclient.Database does.
 type Database interface {
 	Do(ctx context.Context, op func(ctx context.Context, db *mongo.Database) error) error
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
 )
@@ -44,7 +44,7 @@ func TestImport(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			db := userstest.Mongo(t)
 			var bad []string
-			sum, err := monolith.Import(t.Context(), legacydb.Of(db), "f.json", strings.NewReader(c.text), func(b *monolith.BadDocument) { bad = append(bad, b.Error()) })
+			sum, err := monolith.Import(t.Context(), mongoclient.Of(db), "f.json", strings.NewReader(c.text), func(b *monolith.BadDocument) { bad = append(bad, b.Error()) })
 			if !errors.Is(err, c.err) || sum.Imported != c.imported || len(bad) != len(c.bad) || sum.Bad != int64(len(bad)) {
 				t.Fatalf("Import = %+v, %v, bad %q", sum, err, bad)
 			}
@@ -65,7 +65,7 @@ func TestImportKeepsTypes(t *testing.T) {
 	db := userstest.Mongo(t)
 	text := `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b6"},"name":"Ned","email":"n@x.y","password":"h","a":{"$numberInt":"3"},"b":{"$numberDecimal":"1.10"},"c":{"$date":{"$numberLong":"-5"}}}`
 	for range 2 {
-		sum, err := monolith.Import(t.Context(), legacydb.Of(db), "f", strings.NewReader(text), func(b *monolith.BadDocument) { t.Error(b) })
+		sum, err := monolith.Import(t.Context(), mongoclient.Of(db), "f", strings.NewReader(text), func(b *monolith.BadDocument) { t.Error(b) })
 		if err != nil || sum.Imported+sum.AlreadyThere != 1 {
 			t.Fatalf("Import = %+v, %v", sum, err)
 		}
@@ -88,7 +88,7 @@ func TestImportSample(t *testing.T) {
 		t.Skip("BANYAN_SAMPLE_USERS names no file")
 	}
 	defer func() { _ = file.Close() }()
-	sum, err := monolith.Import(t.Context(), legacydb.Of(userstest.Mongo(t)), file.Name(), file, func(b *monolith.BadDocument) { t.Error(b) })
+	sum, err := monolith.Import(t.Context(), mongoclient.Of(userstest.Mongo(t)), file.Name(), file, func(b *monolith.BadDocument) { t.Error(b) })
 	if err != nil || sum.Imported == 0 {
 		t.Errorf("Import = %+v, %v", sum, err)
 	}
@@ -117,7 +117,7 @@ func TestGenerateAndSnapshot(t *testing.T) {
 	var made monolith.Generated
 	for range 2 { // the second time changes nothing
 		var err error
-		if made, err = monolith.Generate(t.Context(), legacydb.Of(w.db), cfg); err != nil {
+		if made, err = monolith.Generate(t.Context(), mongoclient.Of(w.db), cfg); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestGenerateAndSnapshot(t *testing.T) {
 		t.Errorf("the password of generated users is not %q (%v)", monolith.GeneratedPassword, err)
 	}
 	told, err := monolith.Snapshot(t.Context(), monolith.SnapshotConfig{
-		Database: legacydb.Of(w.db), Users: monolith.CollectionLister{Database: legacydb.Of(w.db)},
+		Database: mongoclient.Of(w.db), Users: monolith.CollectionLister{Database: mongoclient.Of(w.db)},
 		Enqueue: func(ctx context.Context, e events.Event) (func(context.Context) error, error) {
 			kept, err := w.stream.Publisher.Enqueue(ctx, e)
 			if err != nil {

@@ -15,7 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
@@ -57,7 +57,7 @@ func newWorld(t *testing.T, instances int) *world {
 		t: t, db: userstest.Mongo(t), tables: userstest.Dynamo(t), stream: userstest.NewStream(t),
 		http: &http.Client{Transport: transport, Timeout: 20 * time.Second},
 	}
-	if err := monolith.EnsureIndexes(t.Context(), legacydb.Of(w.db)); err != nil {
+	if err := monolith.EnsureIndexes(t.Context(), mongoclient.Of(w.db)); err != nil {
 		t.Fatal(err)
 	}
 	for range instances {
@@ -78,7 +78,7 @@ func (w *world) addInstance() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	app, err := monolith.New(monolith.Config{Database: twice{legacydb.Of(w.db)}, Users: people, Publisher: w.stream.Publisher, Tokens: tokens})
+	app, err := monolith.New(monolith.Config{Database: twice{mongoclient.Of(w.db)}, Users: people, Publisher: w.stream.Publisher, Tokens: tokens})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/mongodb"
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newStore(t *testing.T) (*mongo.Database, *mongodb.Store) {
 	t.Helper()
 	db := userstest.Mongo(t)
-	store := mongodb.New(legacydb.Of(db))
+	store := mongodb.New(mongoclient.Of(db))
 	if err := store.EnsureIndexes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func (t twice) Do(ctx context.Context, op func(context.Context, *mongo.Database)
 // TestRepeated: an operation that is repeated though it was done the first time is
 // done once, and tells so.
 func TestRepeated(t *testing.T) {
-	store := mongodb.New(twice{legacydb.Of(userstest.Mongo(t))})
+	store := mongodb.New(twice{mongoclient.Of(userstest.Mongo(t))})
 	if err := store.EnsureIndexes(t.Context()); err != nil {
 		t.Fatal(err)
 	}

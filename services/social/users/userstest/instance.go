@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 	"github.com/banyan-fig/banyan/services/social/users"
@@ -47,7 +47,7 @@ func NewInstance(t *testing.T, db *mongo.Database, tables *awsdynamodb.Client, p
 			t.Error(err)
 		}
 	})
-	old := mongodb.New(legacydb.Of(db))
+	old := mongodb.New(mongoclient.Of(db))
 	if err := old.EnsureIndexes(t.Context()); err != nil {
 		t.Fatal(err)
 	}

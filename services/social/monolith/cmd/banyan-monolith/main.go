@@ -20,7 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
@@ -37,7 +37,7 @@ type commands struct {
 // env is what every command works with.
 type env struct {
 	settings *config.Settings
-	db       *legacydb.Database
+	db       *mongoclient.Database
 	log      *slog.Logger
 	out      io.Writer // results, for machines
 	screen   *screen   // progress, for people
@@ -56,7 +56,7 @@ func main() {
 func run(ctx context.Context, parsed *kong.Context, uri string, log *slog.Logger) (err error) {
 	settings := config.NewSettings()
 	defer settings.Close()
-	db, err := legacydb.Connect(ctx, settings, uri, log)
+	db, err := mongoclient.Connect(ctx, settings, uri, log)
 	if err != nil {
 		return err
 	}

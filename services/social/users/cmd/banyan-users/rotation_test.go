@@ -16,7 +16,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/banyan-fig/banyan/infra/legacydb/legacydbtest"
+	"github.com/banyan-fig/banyan/infra/mongoclient/mongoclienttest"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/social/acceptance"
@@ -26,7 +26,7 @@ import (
 // rotationWorld is a sandbox with a MongoDB that has users, whose URI is a secret.
 type rotationWorld struct {
 	*killWorld
-	gate    *legacydbtest.Gate
+	gate    *mongoclienttest.Gate
 	secrets *secretsmanager.Client
 }
 
@@ -57,7 +57,7 @@ func newRotationWorld(t *testing.T) *rotationWorld {
 	api, admin := freeAddress(t), freeAddress(t)
 	w := &rotationWorld{
 		killWorld: &killWorld{T: t, sandbox: sandbox, url: "http://" + api, admin: "http://" + admin, dynamo: awsdynamodb.NewFromConfig(base)},
-		gate:      legacydbtest.New(t, direct), secrets: secretsmanager.NewFromConfig(base),
+		gate:      mongoclienttest.New(t, direct), secrets: secretsmanager.NewFromConfig(base),
 	}
 	w.env = append(os.Environ(), append(sandbox.Env(), "USERS_LISTEN="+api, "USERS_ADMIN_LISTEN="+admin, "USERS_BCRYPT_COST=4",
 		"MONGODB_URI=secret:"+secretName+"#uri", "BANYAN_CONFIG_TTL=100ms")...)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
@@ -47,7 +47,7 @@ type command struct {
 // parts is what a running service is made of, in the order of its making.
 type parts struct {
 	settings  *config.Settings
-	db        *legacydb.Database
+	db        *mongoclient.Database
 	publisher *kinesis.Publisher
 	member    *ownership.Member
 	outbox    *outbox
@@ -92,7 +92,7 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 	}
 	tables := awsdynamodb.NewFromConfig(sdk)
 	p.settings = config.NewSettings()
-	if p.db, err = legacydb.Connect(ctx, p.settings, c.MongodbURI, log); err != nil {
+	if p.db, err = mongoclient.Connect(ctx, p.settings, c.MongodbURI, log); err != nil {
 		return err
 	}
 	if p.publisher, err = stream.Open(ctx, sdk, c.EventsStream); err != nil {

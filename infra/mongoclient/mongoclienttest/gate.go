@@ -1,7 +1,7 @@
-// Package legacydbtest puts users and passwords before the sandbox's MongoDB,
+// Package mongoclienttest puts users and passwords before the sandbox's MongoDB,
 // which knows none: a [Gate] speaks the wire protocol, has clients log in by the
 // mechanism PLAIN, and passes on what those who did ask for.
-package legacydbtest
+package mongoclienttest
 
 import (
 	"bytes"

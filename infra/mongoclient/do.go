@@ -1,4 +1,4 @@
-package legacydb
+package mongoclient
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-// Package legacydb gives programs the database that the monolith and the services
+// Package mongoclient gives programs the database that the monolith and the services
 // share, by a URI that is fixed ([Open]), or that changes while the program runs
 // ([Follow]).
 //
@@ -26,7 +26,7 @@
 //     stay the same.
 //   - A user should be dropped only when all programs have gone on to the next one:
 //     after the TTL of the configuration and Drain.
-package legacydb
+package mongoclient
 
 import (
 	"context"

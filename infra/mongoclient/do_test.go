@@ -1,4 +1,4 @@
-package legacydb_test
+package mongoclient_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/banyan-fig/banyan/infra/legacydb"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
@@ -45,7 +45,7 @@ func TestBrokenConnections(t *testing.T) {
 	t.Logf("seed %d", seed)
 	faults := &breaking{rng: rand.New(rand.NewPCG(seed, 1)), share: 0.03}
 	w := newWorld(t, faults.hook)
-	db, err := legacydb.Open(t.Context(), w.direct)
+	db, err := mongoclient.Open(t.Context(), w.direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestPoolIsCleared(t *testing.T) {
 			defer func() { _ = client.Disconnect(context.Background()) }()
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			db := legacydb.Of(client.Database("legacy"))
+			db := mongoclient.Of(client.Database("legacy"))
 			var met []error
 			ended := make(chan error, 1)
 			go func() {
@@ -167,7 +167,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Disconnect(context.Background()) }()
-	db := legacydb.Of(client.Database("any"))
+	db := mongoclient.Of(client.Database("any"))
 	for name, c := range map[string]struct {
 		err  error
 		runs int64

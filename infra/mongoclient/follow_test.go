@@ -1,4 +1,4 @@
-package legacydb_test
+package mongoclient_test
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/config"
-	"github.com/banyan-fig/banyan/infra/legacydb"
-	"github.com/banyan-fig/banyan/infra/legacydb/legacydbtest"
+	"github.com/banyan-fig/banyan/infra/mongoclient"
+	"github.com/banyan-fig/banyan/infra/mongoclient/mongoclienttest"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
@@ -76,7 +76,7 @@ func (s *source) set(uri string, noticed bool) {
 // world is a MongoDB with users, and what a program logs.
 type world struct {
 	*testing.T
-	gate   *legacydbtest.Gate
+	gate   *mongoclienttest.Gate
 	direct string // past the gate
 	log    buffer
 }
@@ -115,16 +115,16 @@ func newWorld(t *testing.T, faults ...func(command, namespace string) mongodb.Fa
 			t.Error(err)
 		}
 	})
-	return &world{T: t, gate: legacydbtest.New(t, server.URI()), direct: server.URI()}
+	return &world{T: t, gate: mongoclienttest.New(t, server.URI()), direct: server.URI()}
 }
 
-func (w *world) follow(s *source, cfg legacydb.FollowConfig) *legacydb.Database {
+func (w *world) follow(s *source, cfg mongoclient.FollowConfig) *mongoclient.Database {
 	w.Helper()
 	cfg.Log = slog.New(slog.NewJSONHandler(&w.log, nil))
 	if cfg.Retry == 0 {
 		cfg.Retry = 20 * time.Millisecond
 	}
-	db, err := legacydb.Follow(w.Context(), s, cfg)
+	db, err := mongoclient.Follow(w.Context(), s, cfg)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func (w *world) follow(s *source, cfg legacydb.FollowConfig) *legacydb.Database 
 }
 
 // put stores a thing, once.
-func put(ctx context.Context, d *legacydb.Database, id any) error {
+func put(ctx context.Context, d *mongoclient.Database, id any) error {
 	return d.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		_, err := db.Collection("things").InsertOne(ctx, bson.D{{Key: "_id", Value: id}})
 		if mongo.IsDuplicateKeyError(err) {
@@ -155,7 +155,7 @@ func put(ctx context.Context, d *legacydb.Database, id any) error {
 }
 
 // has looks for a thing.
-func has(ctx context.Context, d *legacydb.Database, id any) error {
+func has(ctx context.Context, d *mongoclient.Database, id any) error {
 	return d.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		return db.Collection("things").FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
 	})
@@ -164,7 +164,7 @@ func has(ctx context.Context, d *legacydb.Database, id any) error {
 // stored counts the things, past the gate.
 func (w *world) stored() (n int64) {
 	w.Helper()
-	direct, err := legacydb.Open(w.Context(), w.direct)
+	direct, err := mongoclient.Open(w.Context(), w.direct)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func (w *world) eventually(what string, ok func() bool) {
 
 // load writes and reads in the background; stop returns how much, and fails the
 // test for each operation that did.
-func (w *world) load(db *legacydb.Database, people int) (stop func() int64) {
+func (w *world) load(db *mongoclient.Database, people int) (stop func() int64) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	var count atomic.Int64
@@ -230,7 +230,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	name, password := user(0)
 	w.gate.Let(name, password)
 	s := newSource(w.gate.URI(name, password, "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: 150 * time.Millisecond})
+	db := w.follow(s, mongoclient.FollowConfig{Drain: 150 * time.Millisecond})
 	stop := w.load(db, 8)
 	for i := 1; i <= 5; i++ {
 		before, _ := user(i - 1)
@@ -264,7 +264,7 @@ func TestPasswordChangedFirst(t *testing.T) {
 	w := newWorld(t, slow)
 	w.gate.Let("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: 100 * time.Millisecond, Retry: 10 * time.Millisecond})
+	db := w.follow(s, mongoclient.FollowConfig{Drain: 100 * time.Millisecond, Retry: 10 * time.Millisecond})
 	w.gate.Let("u", "pw2")
 	stop := w.load(db, 12) // needs more connections than there are
 	w.eventually("a log-in is refused", func() bool { return w.gate.Refused() > 0 })
@@ -282,7 +282,7 @@ func TestNoOtherCredentials(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Patience: 100 * time.Millisecond})
+	db := w.follow(s, mongoclient.FollowConfig{Patience: 100 * time.Millisecond})
 	w.gate.Drop("u")
 	err := has(t.Context(), db, 1)
 	var server mongo.ServerError
@@ -306,7 +306,7 @@ func TestUserIsDroppedFirst(t *testing.T) {
 	w.gate.Let("u", "pw")
 	w.gate.Let("next", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{})
+	db := w.follow(s, mongoclient.FollowConfig{})
 	stop := w.load(db, 4)
 	w.gate.Drop("u")
 	w.eventually("a command is refused", func() bool { return w.gate.Refused() > 0 })
@@ -323,10 +323,10 @@ func TestHostIsGone(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: time.Minute})
+	db := w.follow(s, mongoclient.FollowConfig{Drain: time.Minute})
 	stop := w.load(db, 4)
 	w.eventually("it works", func() bool { return w.stored() > 0 })
-	next := legacydbtest.New(t, w.direct)
+	next := mongoclienttest.New(t, w.direct)
 	next.Let("u", "pw")
 	w.gate.Close()
 	time.Sleep(50 * time.Millisecond)
@@ -343,7 +343,7 @@ func TestBadURIIsNotUsed(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{Drain: 50 * time.Millisecond})
+	db := w.follow(s, mongoclient.FollowConfig{Drain: 50 * time.Millisecond})
 	stop := w.load(db, 2)
 	for uri, says := range map[string]string{
 		w.gate.URI("u", "pw-wrong", "legacy"): "refuses the credentials: connection() error",
@@ -368,7 +368,7 @@ func TestLoopsGoOn(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Let("u0", "pw")
 	s := newSource(w.gate.URI("u0", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{})
+	db := w.follow(s, mongoclient.FollowConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	const each, users = 20, 4
@@ -434,7 +434,7 @@ func TestLoopsEnd(t *testing.T) {
 	w.gate.Let("u", "pw")
 	w.gate.Let("next", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
-	db := w.follow(s, legacydb.FollowConfig{})
+	db := w.follow(s, mongoclient.FollowConfig{})
 	w.gate.Drop("u")
 	s.set(w.gate.URI("next", "pw", "legacy"), false)
 	runs, end := 0, errors.New("its own end")
@@ -463,7 +463,7 @@ func TestOperationsEnd(t *testing.T) {
 			w.gate.Let("u", "pw")
 			w.gate.Let("next", "pw")
 			s := newSource(w.gate.URI("u", "pw", "legacy"))
-			db := w.follow(s, legacydb.FollowConfig{Drain: c.drain})
+			db := w.follow(s, mongoclient.FollowConfig{Drain: c.drain})
 			runs := 0
 			err := db.Do(t.Context(), func(ctx context.Context, db *mongo.Database) error {
 				if runs++; runs == 2 {
@@ -504,14 +504,14 @@ func TestOperationsEnd(t *testing.T) {
 // TestGiven: a URI that is given is opened as ever, and shows in no error.
 func TestGiven(t *testing.T) {
 	w := newWorld(t)
-	db, err := legacydb.Follow(t.Context(), config.Given("MONGODB_URI", w.direct), legacydb.FollowConfig{})
+	db, err := mongoclient.Follow(t.Context(), config.Given("MONGODB_URI", w.direct), mongoclient.FollowConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(put(t.Context(), db, 1), db.Close(t.Context()), db.Close(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if err := put(t.Context(), db, 2); !errors.Is(err, legacydb.ErrClosed) {
+	if err := put(t.Context(), db, 2); !errors.Is(err, mongoclient.ErrClosed) {
 		t.Errorf("after its end: %v", err)
 	}
 	for uri, says := range map[string]string{
@@ -524,7 +524,7 @@ func TestGiven(t *testing.T) {
 		"mongodb+srv://u:secret@db.banyan.invalid/x":              "look up the hosts of MONGODB_URI: lookup _mongodb._tcp.db.banyan.invalid",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		_, err := legacydb.Follow(ctx, config.Given("MONGODB_URI", uri), legacydb.FollowConfig{})
+		_, err := mongoclient.Follow(ctx, config.Given("MONGODB_URI", uri), mongoclient.FollowConfig{})
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q", uri, err, says)
@@ -546,7 +546,7 @@ func TestName(t *testing.T) {
 		"mongodb://" + host + "/?appName=a/b":            "legacy",
 		strings.Replace(gate, "/legacy?", "/third?", 1):  "third",
 	} {
-		db, err := legacydb.Open(t.Context(), uri)
+		db, err := mongoclient.Open(t.Context(), uri)
 		if err != nil {
 			t.Errorf("%s: %v", uri, err)
 			continue
