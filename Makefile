@@ -39,10 +39,14 @@ chaos: build ## The demo while throttles, time-outs, duplicates and SIGKILLs are
 up: build ## The same world left running, to play with by curl
 	@$(BIN)/banyan-demo up $(WORLD)
 
+# The commit, for --version, where Go does not stamp it itself.
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+STAMP   = $(if $(COMMIT),-ldflags '-X github.com/banyan-fig/banyan/infra/serving.commit=$(COMMIT)')
+
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
+	@$(GO) build $(STAMP) -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
 .PHONY: test

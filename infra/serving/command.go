@@ -15,7 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/awssdk"
 )
 
-// Exit codes of a Command.
+// Exit codes of a Command. 0 is success.
 const (
 	ExitFailure = 1 // it could not start, or not go on
 	ExitUsage   = 2 // a wrong command line or environment
@@ -25,9 +25,27 @@ const (
 // environment: they exit with ExitUsage.
 var ErrUsage = errors.New("wrong usage")
 
-// Command is the command line of a service. Grammar is a pointer to a struct for
+// ExitError ends a Command with a code of its own. Where Err is nil nothing is
+// printed, because the command has said what there is to say.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+// Error implements error.
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Command is the command line of a program. Grammar is a pointer to a struct for
 // kong; a Validate method of it, or of its parts, refuses wrong values as wrong
-// usage.
+// usage. The flags --help and --version are added.
 type Command struct {
 	Name, Description string
 	Grammar           any
@@ -59,27 +77,37 @@ func UntilStopped() context.Context {
 // replaced.
 func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
-	parser, err := kong.New(c.Grammar, kong.Name(c.Name), kong.Description(c.Description),
+	var common struct {
+		Version kong.VersionFlag `help:"Print the version and the commit it was built from."`
+	}
+	parser, err := kong.New(c.Grammar, kong.Name(c.Name), kong.Description(c.Description), kong.Embed(&common),
+		kong.Vars{"version": c.Name + " " + Version()},
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return c.complain(stderr, err, ExitFailure)
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
-		return exited // --help
+		return exited // --help or --version
 	}
 	if err != nil {
 		return c.complain(stderr, fmt.Errorf("%w; see %s --help", err, c.Name), ExitUsage)
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	slog.SetDefault(log)
-	switch err := c.Run(ctx, parsed, log); {
+	err = c.Run(ctx, parsed, log)
+	own, isOwn := errors.AsType[*ExitError](err)
+	switch {
+	case err == nil:
+		return 0
+	case isOwn && own.Err == nil:
+		return own.Code
+	case isOwn:
+		return c.complain(stderr, err, own.Code)
 	case errors.Is(err, ErrUsage), errors.Is(err, awssdk.ErrNoRegion):
 		return c.complain(stderr, err, ExitUsage)
-	case err != nil:
-		return c.complain(stderr, err, ExitFailure)
 	}
-	return 0
+	return c.complain(stderr, err, ExitFailure)
 }
 
 func (c Command) complain(stderr io.Writer, err error, code int) int {

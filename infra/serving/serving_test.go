@@ -120,6 +120,9 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{},
 		{args: []string{"--help"}, stdout: "Usage: thing"},
+		{args: []string{"--version"}, stdout: "thing " + serving.Version() + "\n"},
+		{err: fmt.Errorf("stop: %w", &serving.ExitError{Code: 130, Err: errors.New("stopped")}), code: 130, stderr: "thing: stop: stopped\n"},
+		{err: &serving.ExitError{Code: 3}, code: 3},
 		{err: errors.New("the shop is closed"), code: serving.ExitFailure, stderr: "thing: the shop is closed\n"},
 		{err: fmt.Errorf("publish: %w", awssdk.ErrNoRegion), code: serving.ExitUsage, stderr: "thing: publish: " + awssdk.ErrNoRegion.Error() + "\n"},
 		{err: fmt.Errorf("%w: no key", serving.ErrUsage), code: serving.ExitUsage, stderr: "thing: wrong usage: no key\n"},

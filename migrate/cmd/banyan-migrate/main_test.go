@@ -108,7 +108,7 @@ func (s *stores) seed(n int) {
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = Main(t.Context(), args, &out, &errs)
+	code = newCommand().Execute(t.Context(), args, &out, &errs)
 	return code, out.String(), errs.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/proxy"
 )
 
@@ -33,38 +35,37 @@ type flags struct {
 }
 
 func main() {
+	// SIGHUP reloads here, and does not stop.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(newCommand().Execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func newCommand() serving.Command {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("banyan-proxy"), kong.Description("The forwarding proxy in front of the monolith."), kong.UsageOnError())
-	if err != nil {
-		panic(err)
-	}
-	k, err := parser.Parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-proxy:", err, "(see banyan-proxy --help)")
-		os.Exit(2)
-	}
-	if k.Command() == "serve" {
-		err = serve(f)
-	} else {
-		err = check(f.Check.Routes)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-proxy:", err)
-		os.Exit(1)
+	return serving.Command{
+		Name: "banyan-proxy", Description: "The forwarding proxy in front of the monolith.", Grammar: &f,
+		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
+			if parsed.Command() == "serve" {
+				return serve(ctx, f, log)
+			}
+			return check(parsed.Stdout, f.Check.Routes)
+		},
 	}
 }
 
-func check(path string) error {
+func check(stdout io.Writer, path string) error {
 	t, err := proxy.LoadFile(path)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d routes, fine\n", path, len(t.Stats()))
+	fmt.Fprintf(stdout, "%s: %d routes, no errors\n", path, len(t.Stats()))
 	return nil
 }
 
-func serve(f flags) error {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+func serve(ctx context.Context, f flags, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	table, err := proxy.LoadFile(f.Serve.Routes)
 	if err != nil {
 		return err
@@ -72,9 +73,6 @@ func serve(f flags) error {
 	p := proxy.New(table, log)
 	defer p.Close()
 	reloader := &proxy.Reloader{Proxy: p, Path: f.Serve.Routes, Log: log}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { reloader.Run(ctx) })

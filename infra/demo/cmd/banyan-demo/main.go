@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 
 	"github.com/alecthomas/kong"
 
@@ -38,39 +38,29 @@ type flags struct {
 	} `cmd:"" help:"Start the world, print its addresses, and leave it running until SIGINT or SIGTERM."`
 }
 
-func main() {
+func main() { newCommand().Main() }
+
+func newCommand() serving.Command {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("banyan-demo"), kong.Description("A monolith is strangled; nobody notices."), kong.UsageOnError())
-	if err != nil {
-		panic(err)
-	}
-	k, err := parser.Parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-demo:", err, "(see banyan-demo --help)")
-		os.Exit(2)
-	}
-	cfg := f.Run.config()
-	cfg.Chaos = f.Run.Chaos
-	if k.Command() == "up" {
-		cfg = f.Up.config()
-	}
-	if err := cfg.Validate(); err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
-		os.Exit(2)
-	}
-	ctx := serving.UntilStopped()
-	if k.Command() == "up" {
-		err = demo.Up(ctx, cfg)
-	} else {
-		err = demo.Run(ctx, cfg)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "banyan-demo: stopped before the end")
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "banyan-demo:", err)
-		os.Exit(1)
+	return serving.Command{
+		Name: "banyan-demo", Description: "Strangles a sample monolith while traffic runs, and checks every invariant.", Grammar: &f,
+		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
+			start, cfg := demo.Run, f.Run.config()
+			cfg.Chaos = f.Run.Chaos
+			if parsed.Command() == "up" {
+				start, cfg = demo.Up, f.Up.config()
+			}
+			if err := cfg.Validate(); err != nil {
+				return fmt.Errorf("%w: %w", serving.ErrUsage, err)
+			}
+			err := start(ctx, cfg)
+			if errors.Is(err, context.Canceled) {
+				return &serving.ExitError{Code: exitStopped, Err: errors.New("stopped before the end")}
+			}
+			return err
+		},
 	}
 }
+
+// exitStopped is the exit code after SIGINT and SIGTERM.
+const exitStopped = 130

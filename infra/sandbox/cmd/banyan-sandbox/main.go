@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -34,13 +35,13 @@ A plan of faults has a rule a line (or between semicolons): service.operation ki
 const streamShards = 4
 
 type flags struct {
-	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command or --invoke." env:"BANYAN_LOCAL_ADDR"`
-	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command or --invoke." env:"BANYAN_LOCAL_MONGO_ADDR"`
-	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_LOCAL_FAULTS"`
+	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command or --invoke." env:"BANYAN_SANDBOX_ADDR"`
+	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command or --invoke." env:"BANYAN_SANDBOX_MONGO_ADDR"`
+	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_SANDBOX_FAULTS"`
 	Seed      uint64   `help:"Which calls the plan hits." default:"1" env:"SEED"`
-	Stream    []string `help:"Create a stream of this name, with four shards, before anything else; may be repeated." placeholder:"NAME" env:"BANYAN_LOCAL_STREAM"`
-	Table     []string `help:"Create a table of this name, with the string keys pk and sk as read models have; may be repeated." placeholder:"NAME" env:"BANYAN_LOCAL_TABLE"`
-	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_LOCAL_UNLIMITED"`
+	Stream    []string `help:"Create a stream of this name, with four shards, before anything else; may be repeated." placeholder:"NAME" env:"BANYAN_SANDBOX_STREAM"`
+	Table     []string `help:"Create a table of this name, with the string keys pk and sk as read models have; may be repeated." placeholder:"NAME" env:"BANYAN_SANDBOX_TABLE"`
+	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_SANDBOX_UNLIMITED"`
 	Function  []pair   `help:"Create a function of a program, or of a zip with one named bootstrap; may be repeated. What it prints goes to the standard error." placeholder:"NAME=FILE" sep:"none"`
 	Env       []pair   `help:"A variable of these functions; may be repeated. How to find the sandbox they are told anyway." placeholder:"NAME=VALUE" sep:"none"`
 	Map       []pair   `help:"Let a function read a stream from its beginning; may be repeated." placeholder:"FUNCTION=STREAM" sep:"none"`
@@ -61,21 +62,20 @@ func (p *pair) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-func main() {
+func main() { newCommand().Main() }
+
+func newCommand() serving.Command {
 	var f flags
-	parser, err := kong.New(&f, kong.Name("banyan-sandbox"), kong.Description(fmt.Sprintf(description, strings.Join(sandbox.Services(), ", "))))
-	if err != nil {
-		panic(err)
+	return serving.Command{
+		Name: "banyan-sandbox", Description: fmt.Sprintf(description, strings.Join(sandbox.Services(), ", ")), Grammar: &f,
+		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
+			code, err := f.run(ctx, parsed.Stdout)
+			if code == 0 {
+				return err
+			}
+			return &serving.ExitError{Code: code, Err: err}
+		},
 	}
-	if _, err := parser.Parse(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-sandbox:", err, "(see banyan-sandbox --help)")
-		os.Exit(2)
-	}
-	code, err := f.run(serving.UntilStopped(), os.Stdout)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "banyan-sandbox:", err)
-	}
-	os.Exit(code)
 }
 
 // run returns the exit code, and what to say about it.
