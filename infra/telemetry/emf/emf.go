@@ -3,8 +3,7 @@
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 //
 // A function prints the lines to its standard output. A line that cannot be
-// written is lost: metrics must never fail what they measure. Figures of a batch
-// of events are written by package consumers.
+// written is lost: metrics must never fail what they measure.
 package emf
 
 import (

@@ -2,10 +2,10 @@ package consumers
 
 import (
 	"context"
-	"encoding/json"
 	"io"
-	"sync"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
 // Report is what became of one batch.
@@ -52,56 +52,35 @@ func (b *batch) report(consumer string, records int, now time.Time) Report {
 	return r
 }
 
-// EMF returns an observer that writes the figures of each batch to w (on
-// Lambda: the standard output) as one line in the CloudWatch embedded metric
-// format,
-// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html,
-// under the given namespace with the dimension Function: the name under which the
-// consumer is deployed, which tells environments apart. A line that cannot be
-// written is lost: metrics must not fail a batch. Safe for concurrent use.
+// EMF returns an observer that writes the figures of each batch to w (on Lambda the
+// standard output) as one line of package [emf], in the given namespace with the
+// dimension Function: the name under which the consumer is deployed, which tells
+// environments apart. Safe for concurrent use.
 func EMF(w io.Writer, namespace, function string) func(context.Context, Report) {
-	var mu sync.Mutex
+	writer := emf.New(w, namespace)
 	return func(_ context.Context, r Report) {
-		line, err := json.Marshal(emfDocument(namespace, function, r))
-		if err != nil {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		_, _ = w.Write(append(line, '\n'))
+		writer.Write(emf.Line{
+			At:         r.At,
+			Dimensions: map[string]string{"Function": function},
+			Metrics:    r.metrics(),
+			Properties: map[string]any{"Consumer": r.Consumer},
+		})
 	}
 }
 
-type emfMetric struct {
-	Name string
-	Unit string
-}
-
-func emfDocument(namespace, function string, r Report) map[string]any {
-	doc := map[string]any{"Function": function, "Consumer": r.Consumer}
-	var metrics []emfMetric
-	add := func(name, unit string, value any) {
-		doc[name] = value
-		metrics = append(metrics, emfMetric{name, unit})
+// metrics are the figures of r. Lag is left out where nothing was applied.
+func (r Report) metrics() []emf.Metric {
+	count := func(name string, n int) emf.Metric {
+		return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)}
 	}
-	add("Records", "Count", r.Records)
-	add("Applied", "Count", r.Applied)
-	add("Stale", "Count", r.Stale)
-	add("Parked", "Count", r.Parked)
-	add("Failed", "Count", r.Failed)
-	add("Unhandled", "Count", r.Unhandled)
+	metrics := []emf.Metric{
+		count("Records", r.Records), count("Applied", r.Applied), count("Stale", r.Stale),
+		count("Parked", r.Parked), count("Failed", r.Failed), count("Unhandled", r.Unhandled),
+	}
 	if lags := sampleLags(r.Lags); len(lags) > 0 {
-		add("Lag", "Milliseconds", lags)
+		metrics = append(metrics, emf.Metric{Name: "Lag", Unit: emf.Milliseconds, Values: lags})
 	}
-	doc["_aws"] = map[string]any{
-		"Timestamp": r.At.UnixMilli(),
-		"CloudWatchMetrics": []any{map[string]any{
-			"Namespace":  namespace,
-			"Dimensions": [][]string{{"Function"}},
-			"Metrics":    metrics,
-		}},
-	}
-	return doc
+	return metrics
 }
 
 // maxEMFValues is how many values a metric may have in one document.
@@ -113,19 +92,18 @@ func sampleLags(lags []time.Duration) []float64 {
 	if len(lags) == 0 {
 		return nil
 	}
-	greatest := lags[0]
-	for _, l := range lags {
-		greatest = max(greatest, l)
-	}
-	values := []float64{milliseconds(greatest)}
-	step := max(1, (len(lags)+maxEMFValues-2)/(maxEMFValues-1))
-	skipped := false
-	for i := 0; i < len(lags); i += step {
-		if !skipped && lags[i] == greatest {
-			skipped = true
-			continue
+	greatest := 0
+	for i, lag := range lags {
+		if lag > lags[greatest] {
+			greatest = i
 		}
-		values = append(values, milliseconds(lags[i]))
+	}
+	values := []float64{milliseconds(lags[greatest])}
+	step := max(1, (len(lags)+maxEMFValues-2)/(maxEMFValues-1))
+	for i := 0; i < len(lags); i += step {
+		if i != greatest {
+			values = append(values, milliseconds(lags[i]))
+		}
 	}
 	return values
 }
