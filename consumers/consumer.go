@@ -7,6 +7,8 @@ import (
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Consumer runs one handler over batches. It keeps nothing between batches, and
@@ -25,10 +27,13 @@ func New(cfg Config) (*Consumer, error) {
 	return &Consumer{cfg: cfg, handle: compose(cfg)}, nil
 }
 
+// delays are those between the attempts at one message.
+var delays = backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+
 func compose(cfg Config) Handler {
 	chain := append(append([]Middleware{}, cfg.Middleware...),
 		Correlation(),
-		Retry(RetryConfig{Attempts: cfg.Attempts}),
+		Retry(cfg.Attempts, delays),
 		Deadline(cfg.Timeout),
 		Recover(),
 	)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -18,6 +19,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -290,16 +292,17 @@ func TestRetriesAndPanics(t *testing.T) {
 }
 
 func TestRetryWaitsWithinItsBounds(t *testing.T) {
-	started := time.Now()
-	attempts := 0
-	h := consumers.Retry(consumers.RetryConfig{Attempts: 4, Base: 4 * time.Millisecond, Max: 8 * time.Millisecond, Random: func() float64 { return 1 }})(
-		func(context.Context, consumers.Message) error { attempts++; return errors.New("again") })
-	if err := h(t.Context(), consumers.Message{}); err == nil || attempts != 4 {
-		t.Errorf("%d attempts, %v", attempts, err)
-	}
-	if waited := time.Since(started); waited < 20*time.Millisecond {
-		t.Errorf("waited %v, want 4+8+8 ms", waited)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		started, attempts := time.Now(), 0
+		retry := consumers.Retry(4, backoff.Backoff{Min: 4 * time.Second, Max: 8 * time.Second})
+		h := retry(func(context.Context, consumers.Message) error { attempts++; return errors.New("again") })
+		if err := h(t.Context(), consumers.Message{}); err == nil || attempts != 4 {
+			t.Errorf("%d attempts, %v", attempts, err)
+		}
+		if waited := time.Since(started); waited < 10*time.Second || waited > 20*time.Second {
+			t.Errorf("waited %v, want a half to the whole of 4+8+8 s", waited)
+		}
+	})
 }
 
 func TestCorrelationReachesTheHandler(t *testing.T) {

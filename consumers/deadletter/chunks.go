@@ -6,10 +6,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 const (
@@ -22,11 +22,9 @@ const (
 func (s *Store) putChunks(ctx context.Context, d consumers.DeadLetter) error {
 	for i := 0; i*chunkSize < len(d.Raw); i++ {
 		part := d.Raw[i*chunkSize : min((i+1)*chunkSize, len(d.Raw))]
-		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item{
-			"pk":    text(chunkPartition(d.Consumer, d.Position)),
-			"sk":    text(fmt.Sprintf("%06d", i)),
-			attrRaw: &types.AttributeValueMemberB{Value: part},
-		}})
+		item := dynamo.Key(chunkPartition(d.Consumer, d.Position), fmt.Sprintf("%06d", i))
+		item[attrRaw] = dynamo.Bytes(part)
+		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item})
 		if err != nil {
 			return fmt.Errorf("write chunk %d of the bytes: %w", i, err)
 		}
@@ -41,7 +39,7 @@ func (s *Store) chunks(ctx context.Context, consumer string, p events.Position, 
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("#pk = :pk"),
 		ExpressionAttributeNames:  map[string]string{"#pk": "pk"},
-		ExpressionAttributeValues: item{":pk": text(chunkPartition(consumer, p))},
+		ExpressionAttributeValues: dynamo.Item{":pk": dynamo.String(chunkPartition(consumer, p))},
 	}
 	for {
 		out, err := s.client.Query(ctx, in)
@@ -49,7 +47,7 @@ func (s *Store) chunks(ctx context.Context, consumer string, p events.Position, 
 			return nil, fmt.Errorf("read the chunks of the bytes: %w", err)
 		}
 		for _, i := range out.Items {
-			raw = append(raw, bytesOf(i)...)
+			raw = append(raw, dynamo.BytesOf(i, attrRaw)...)
 		}
 		if len(out.LastEvaluatedKey) == 0 {
 			break
@@ -57,7 +55,7 @@ func (s *Store) chunks(ctx context.Context, consumer string, p events.Position, 
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 	if len(raw) != size {
-		return nil, fmt.Errorf("%d of %d bytes are there: somebody deleted chunks", len(raw), size)
+		return nil, fmt.Errorf("found %d of %d bytes: chunks were deleted from the table", len(raw), size)
 	}
 	return raw, nil
 }

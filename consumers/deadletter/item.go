@@ -2,18 +2,14 @@ package deadletter
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
-
-type item = map[string]types.AttributeValue
 
 const (
 	prefixConsumer = "consumer#"
@@ -45,8 +41,8 @@ func listedNames() map[string]string {
 // maxReason bounds what a person will read anyway.
 const maxReason = 4 << 10
 
-func headKey(consumer string, p events.Position) item {
-	return item{"pk": text(prefixConsumer + consumer), "sk": text(p.String())}
+func headKey(consumer string, p events.Position) dynamo.Item {
+	return dynamo.Key(prefixConsumer+consumer, p.String())
 }
 
 func chunkPartition(consumer string, p events.Position) string {
@@ -54,7 +50,7 @@ func chunkPartition(consumer string, p events.Position) string {
 }
 
 // encode leaves out what is empty: servers before 2020 refuse empty values.
-func encode(d consumers.DeadLetter, inline bool) item {
+func encode(d consumers.DeadLetter, inline bool) dynamo.Item {
 	i := headKey(d.Consumer, d.Position)
 	for name, value := range map[string]string{
 		attrShard:   d.Shard,
@@ -66,54 +62,37 @@ func encode(d consumers.DeadLetter, inline bool) item {
 		attrAt:      formatTime(d.At),
 	} {
 		if value != "" {
-			i[name] = text(value)
+			i[name] = dynamo.String(value)
 		}
 	}
-	i[attrSize] = &types.AttributeValueMemberN{Value: strconv.Itoa(len(d.Raw))}
+	i[attrSize] = dynamo.Int(int64(len(d.Raw)))
 	if inline && len(d.Raw) > 0 {
-		i[attrRaw] = &types.AttributeValueMemberB{Value: d.Raw}
+		i[attrRaw] = dynamo.Bytes(d.Raw)
 	}
 	return i
 }
 
-func decode(i item) (Letter, error) {
+func decode(i dynamo.Item) (Letter, error) {
 	var l Letter
-	l.Consumer = strings.TrimPrefix(textOf(i, "pk"), prefixConsumer)
-	l.Shard, l.PartitionKey = textOf(i, attrShard), textOf(i, attrKey)
-	l.EventID, l.EventType = textOf(i, attrEventID), textOf(i, attrType)
-	l.Reason, l.Raw = textOf(i, attrReason), bytesOf(i)
+	l.Consumer = strings.TrimPrefix(dynamo.StringOf(i, "pk"), prefixConsumer)
+	l.Shard, l.PartitionKey = dynamo.StringOf(i, attrShard), dynamo.StringOf(i, attrKey)
+	l.EventID, l.EventType = dynamo.StringOf(i, attrEventID), dynamo.StringOf(i, attrType)
+	l.Reason, l.Raw = dynamo.StringOf(i, attrReason), dynamo.BytesOf(i, attrRaw)
 	var err error
-	if l.Position, err = events.ParsePosition(textOf(i, "sk")); err != nil {
+	if l.Position, err = events.ParsePosition(dynamo.StringOf(i, "sk")); err != nil {
 		return l, err
 	}
-	if n, ok := i[attrSize].(*types.AttributeValueMemberN); ok {
-		l.Size, err = strconv.Atoi(n.Value)
-	}
+	size, err := dynamo.IntOf(i, attrSize)
 	if err != nil {
-		return l, fmt.Errorf("attribute %s: %w", attrSize, err)
+		return l, err
 	}
+	l.Size = int(size)
 	for name, into := range map[string]*time.Time{attrArrived: &l.Arrived, attrAt: &l.At, attrRedriven: &l.RedrivenAt} {
-		if *into, err = parseTime(textOf(i, name)); err != nil {
+		if *into, err = parseTime(dynamo.StringOf(i, name)); err != nil {
 			return l, fmt.Errorf("attribute %s: %w", name, err)
 		}
 	}
 	return l, nil
-}
-
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func textOf(i item, name string) string {
-	if v, ok := i[name].(*types.AttributeValueMemberS); ok {
-		return v.Value
-	}
-	return ""
-}
-
-func bytesOf(i item) []byte {
-	if v, ok := i[attrRaw].(*types.AttributeValueMemberB); ok {
-		return v.Value
-	}
-	return nil
 }
 
 // formatTime leaves the zero time empty.
@@ -133,13 +112,12 @@ func parseTime(s string) (time.Time, error) {
 
 // shorten makes valid UTF-8 of a reason and cuts it between characters.
 func shorten(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= maxReason {
-		return s
+		return strings.ToValidUTF8(s, "\uFFFD")
 	}
 	cut := maxReason
-	for !utf8.RuneStart(s[cut]) {
+	for cut > maxReason-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
-	return s[:cut] + "…"
+	return strings.ToValidUTF8(s[:cut], "\uFFFD") + "…"
 }

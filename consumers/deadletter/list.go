@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// ErrCursor is returned for a cursor that no page gave.
-var ErrCursor = errors.New("not a cursor of a list of dead letters")
+// ErrCursor is returned for a cursor that is not the Next of a page.
+var ErrCursor = errors.New("invalid cursor of a list of dead letters")
 
 // Limits of a page.
 const (
@@ -21,11 +23,11 @@ const (
 )
 
 // ListOptions select what List returns. The zero value is the first page of
-// what waits to be redriven.
+// what was not redriven yet.
 type ListOptions struct {
 	Cursor string // Page.Next of the page before
 	Limit  int    // 1 to 1000; 0: 50
-	// Redriven lists those that were redriven, too.
+	// Redriven includes dead letters that were redriven.
 	Redriven bool
 }
 
@@ -61,25 +63,21 @@ func (s *Store) List(ctx context.Context, consumer string, o ListOptions) (Page,
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 		if len(p.Letters) >= limit {
-			p.Next = textOf(out.LastEvaluatedKey, "sk")
+			p.Next = dynamo.StringOf(out.LastEvaluatedKey, dynamo.AttrSK)
 			return p, nil
 		}
 	}
 }
 
 func (s *Store) query(consumer string, o ListOptions) (*dynamodb.QueryInput, int, error) {
-	limit := o.Limit
-	if limit == 0 {
-		limit = DefaultLimit
-	}
-	limit = min(max(limit, 1), MaxLimit)
+	limit := min(max(cmp.Or(o.Limit, DefaultLimit), 1), MaxLimit)
 	in := &dynamodb.QueryInput{
 		TableName:                 &s.table,
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("#pk = :pk"),
 		ProjectionExpression:      aws.String(listed),
 		ExpressionAttributeNames:  listedNames(),
-		ExpressionAttributeValues: item{":pk": text(prefixConsumer + consumer)},
+		ExpressionAttributeValues: dynamo.Item{":pk": dynamo.String(prefixConsumer + consumer)},
 	}
 	if !o.Redriven {
 		in.FilterExpression = aws.String("attribute_not_exists(#redriven)")

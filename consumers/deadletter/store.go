@@ -8,10 +8,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // DefaultTable is the name of the table where the environment gives none.
@@ -35,25 +35,28 @@ type Store struct {
 	now    func() time.Time
 }
 
+// TableInput defines the table.
+func TableInput(name string) *dynamodb.CreateTableInput { return dynamo.CompositeTable(name) }
+
 // New makes a store on a table that exists.
 func New(client Client, table string) *Store {
 	return &Store{client: client, table: table, now: time.Now}
 }
 
-// Letter is a dead letter as it is kept.
+// Letter is a stored dead letter.
 type Letter struct {
 	consumers.DeadLetter
-	// Size of Raw in bytes, also where Raw was not read.
+	// Size is the length of Raw in bytes, set even where Raw was not read.
 	Size int
-	// RedrivenAt is when it was handled after all; zero while it was not.
+	// RedrivenAt is when a redrive succeeded; zero before.
 	RedrivenAt time.Time
 }
 
-// Put keeps d. When it returns nil, every byte is kept; to put the same again
-// changes nothing, also after it was redriven.
+// Put stores d. When it returns nil, every byte is stored. Another Put of the same
+// consumer and position changes nothing, also after a redrive.
 func (s *Store) Put(ctx context.Context, d consumers.DeadLetter) error {
 	if d.Consumer == "" || d.Position.IsZero() {
-		return errors.New("deadletter: put: a dead letter needs a consumer and a position")
+		return errors.New("deadletter: put: a dead letter must have a consumer and a position")
 	}
 	inline := len(d.Raw) <= maxInline
 	if !inline {
@@ -67,8 +70,7 @@ func (s *Store) Put(ctx context.Context, d consumers.DeadLetter) error {
 		ConditionExpression:      aws.String("attribute_not_exists(#pk)"),
 		ExpressionAttributeNames: map[string]string{"#pk": "pk"},
 	})
-	var there *types.ConditionalCheckFailedException
-	if err != nil && !errors.As(err, &there) {
+	if err != nil && !dynamo.IsConditionFailed(err) {
 		return fmt.Errorf("deadletter: put %s of %s: %w", d.Position, d.Consumer, err)
 	}
 	return nil
@@ -95,10 +97,10 @@ func (s *Store) Get(ctx context.Context, consumer string, p events.Position) (Le
 	return l, nil
 }
 
-// Redrive gives a dead letter to handle, normally [consumers.Consumer.Redrive],
-// and marks it as redriven when that returns nil. One that is marked already is
-// left alone. When the mark cannot be written, the error says so, and the dead
-// letter can be redriven again: handlers are idempotent.
+// Redrive calls handle, normally [consumers.Consumer.Redrive], with a dead letter and
+// marks it as redriven when handle returns nil. It does nothing for one that is
+// marked already. When handle succeeded and writing the mark failed, the error says
+// so, and Redrive can be called again: handlers are idempotent.
 func (s *Store) Redrive(ctx context.Context, consumer string, p events.Position, handle func(context.Context, consumers.DeadLetter) error) error {
 	l, err := s.Get(ctx, consumer, p)
 	if err != nil || !l.RedrivenAt.IsZero() {
@@ -113,10 +115,10 @@ func (s *Store) Redrive(ctx context.Context, consumer string, p events.Position,
 		UpdateExpression:          aws.String("SET #redriven = :at"),
 		ConditionExpression:       aws.String("attribute_exists(#pk)"),
 		ExpressionAttributeNames:  map[string]string{"#pk": "pk", "#redriven": attrRedriven},
-		ExpressionAttributeValues: item{":at": text(formatTime(s.now()))},
+		ExpressionAttributeValues: dynamo.Item{":at": dynamo.String(formatTime(s.now()))},
 	})
 	if err != nil {
-		return fmt.Errorf("deadletter: redrive %s of %s: it was handled, but to mark it failed: %w", p, consumer, err)
+		return fmt.Errorf("deadletter: redrive %s of %s: it was handled, but marking it as redriven failed: %w", p, consumer, err)
 	}
 	return nil
 }

@@ -3,15 +3,15 @@ package profile
 import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/banyan-fig/banyan/consumers/internal/pksk"
 	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // DefaultTable is the name of the table where the environment gives none.
 const DefaultTable = "banyan-profile"
 
 // TableInput is the definition of the table.
-func TableInput(name string) *dynamodb.CreateTableInput { return pksk.TableInput(name) }
+func TableInput(name string) *dynamodb.CreateTableInput { return dynamo.CompositeTable(name) }
 
 const (
 	attrName      = "name"
