@@ -1,6 +1,7 @@
 package sqsloop
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func ParseAlarm(record events.SNSEntity) (Alarm, error) {
 		return Alarm{}, errors.New("sqsloop: the notification is no alarm's: AlarmName and NewStateValue are missing")
 	}
 	a := Alarm{ID: p.AlarmARN, Old: p.OldStateValue, New: p.NewStateValue, Changed: record.Timestamp, Account: p.AWSAccountID}
-	fill(&a.ID, p.AlarmName)
+	a.ID = cmp.Or(a.ID, p.AlarmName)
 	if p.StateChangeTime != "" {
 		var err error
 		if a.Changed, err = time.Parse(alarmTime, p.StateChangeTime); err != nil {
@@ -55,8 +56,7 @@ func ParseAlarm(record events.SNSEntity) (Alarm, error) {
 	if a.Changed.IsZero() {
 		return Alarm{}, fmt.Errorf("sqsloop: alarm %s: no StateChangeTime, without which repeated notifications cannot be told", p.AlarmName)
 	}
-	a.Region = region(p.AlarmARN)
-	fill(&a.Region, region(record.TopicArn))
+	a.Region = cmp.Or(region(p.AlarmARN), region(record.TopicArn))
 	if a.Queue = queueDimension(p.Trigger); a.Queue == "" {
 		return Alarm{}, fmt.Errorf("sqsloop: alarm %s has no dimension QueueName: it is on no metric of a queue", p.AlarmName)
 	}

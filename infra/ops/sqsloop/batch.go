@@ -13,27 +13,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// poll receives messages once and deals with them.
+// poll receives messages once, has them handled, and deletes those that were. The
+// others are redelivered when their visibility ends, until the queue's redrive policy
+// moves them to its dead-letter queue.
 func (e *execution) poll(ctx context.Context) {
 	batch, err := e.receive()
 	if err != nil {
 		e.problem(err)
-		wait(e.working, pauseAfterError)
+		_ = backoff.Sleep(e.working, pauseAfterError)
 		return
 	}
 	e.report.Received += len(batch)
-	fresh, dead := e.divide(batch)
-	e.bury(ctx, dead, fmt.Errorf("received %d times before, and nothing heard of it", e.queue.MaxReceives))
-	if len(fresh) == 0 {
+	if len(batch) == 0 {
 		return
 	}
-	stop := e.extend(ctx, fresh)
-	done, failed, err := e.handle(fresh)
+	stop := e.extendVisibility(ctx, batch)
+	done, failed, err := e.handle(batch)
 	stop()
 	e.problem(err)
-	e.settle(ctx, done, failed, err)
+	e.report.Failed += len(failed)
+	e.deleteHandled(ctx, done)
 }
 
 // pollGrace is how long a poll may take beyond its wait, retries included. A
@@ -69,28 +73,7 @@ func (e *execution) waitSeconds() int32 {
 	return min(n, max(1, seconds((e.total-time.Since(e.started))/4)))
 }
 
-// divide parts what may be handled from what was received too often already:
-// such messages have ended functions before they could say that they failed.
-func (e *execution) divide(batch []types.Message) (fresh, dead []types.Message) {
-	for _, m := range batch {
-		if e.queue.DeadLetters != "" && receives(m) > e.queue.MaxReceives {
-			dead = append(dead, m)
-		} else {
-			fresh = append(fresh, m)
-		}
-	}
-	return fresh, dead
-}
-
-func receives(m types.Message) int {
-	n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// handle runs the handler and parts what it has done from what failed.
+// handle runs the handler and separates what it has done from what failed.
 func (e *execution) handle(batch []types.Message) (done, failed []types.Message, err error) {
 	var answer events.SQSEventResponse
 	err = recovered(func() (err error) {
@@ -141,26 +124,8 @@ func (e *execution) event(batch []types.Message) events.SQSEvent {
 	return out
 }
 
-// settle deletes what was handled, and buries what failed too often; the rest
-// comes again when its visibility ends.
-func (e *execution) settle(ctx context.Context, done, failed []types.Message, cause error) {
-	e.remove(ctx, done)
-	if cause == nil {
-		cause = fmt.Errorf("the handler reported it as failed")
-	}
-	var dead []types.Message
-	for _, m := range failed {
-		if e.queue.DeadLetters != "" && receives(m) >= e.queue.MaxReceives {
-			dead = append(dead, m)
-		} else {
-			e.report.Failed++
-		}
-	}
-	e.bury(ctx, dead, cause)
-}
-
-// remove deletes messages and counts them.
-func (e *execution) remove(ctx context.Context, messages []types.Message) {
+// deleteHandled deletes messages and counts them.
+func (e *execution) deleteHandled(ctx context.Context, messages []types.Message) {
 	left, err := e.delete(ctx, messages)
 	e.report.Deleted += len(messages) - left
 	e.report.Undeleted += left
@@ -187,7 +152,7 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 		open[id] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: m.ReceiptHandle}
 	}
 	lost, cause := 0, errors.New("the answer leaves some of them out")
-	err = persist(ctx, DefaultPatience, refused, func(ctx context.Context) error {
+	err = retryFor(ctx, defaultPatience, awserr.IsPermanent, func(ctx context.Context) error {
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &e.queue.URL}
 		for _, entry := range open {
 			in.Entries = append(in.Entries, entry)

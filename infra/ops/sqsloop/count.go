@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // The attributes of the item that counts a queue's loops.
@@ -20,8 +22,8 @@ const (
 // ErrLimit says that a queue has as many loops as it may, or as few.
 var ErrLimit = errors.New("the limit of loops is reached")
 
-// errVictim says that somebody else deleted the token first.
-var errVictim = errors.New("the token to delete is gone")
+// errTokenGone says that another process deleted the token first.
+var errTokenGone = errors.New("the token to delete is gone")
 
 // up adds a loop, if there are fewer than limit, together with also, which may
 // hold conditions of its own. The count and the token are written in one
@@ -29,11 +31,11 @@ var errVictim = errors.New("the token to delete is gone")
 func (t *Tokens) up(ctx context.Context, queue string, limit int, at time.Time, also ...types.TransactWriteItem) (Turn, error) {
 	turn := Turn{Queue: queue, Token: t.newID(), Loop: t.newID()}
 	token := key(queue, turn.Token)
-	token[attrLoop], token[attrIteration], token[attrUsed] = str(turn.Loop), num(0), num(at.UnixMilli())
+	token[attrLoop], token[attrIteration], token[attrUsed] = dynamo.String(turn.Loop), dynamo.Int(0), dynamo.Int(at.UnixMilli())
 	err := t.transact(ctx, append([]types.TransactWriteItem{
 		t.count(queue, 1, "attribute_not_exists(loops) OR loops < :limit", limit),
 		{Put: &types.Put{TableName: t.table(), Item: token, ConditionExpression: aws.String("attribute_not_exists(loop_id)")}},
-	}, also...), ErrLimit, errVictim)
+	}, also...), ErrLimit, errTokenGone)
 	if err != nil {
 		return Turn{}, fmt.Errorf("sqsloop: add a loop to %s: %w", queue, err)
 	}
@@ -56,12 +58,12 @@ func (t *Tokens) down(ctx context.Context, queue string, floor int, also ...type
 		err = t.transact(ctx, append([]types.TransactWriteItem{
 			t.count(queue, -1, "loops > :limit", floor),
 			{Delete: &types.Delete{TableName: t.table(), Key: key(queue, victim), ConditionExpression: aws.String("attribute_exists(loop_id)")}},
-		}, also...), ErrLimit, errVictim)
-		if errors.Is(err, errVictim) {
+		}, also...), ErrLimit, errTokenGone)
+		if errors.Is(err, errTokenGone) {
 			continue // one token fewer to choose from
 		}
 		if err != nil {
-			return "", fmt.Errorf("sqsloop: take a loop from %s: %w", queue, err)
+			return "", fmt.Errorf("sqsloop: remove a loop from %s: %w", queue, err)
 		}
 		return victim, nil
 	}
@@ -72,14 +74,14 @@ func (t *Tokens) count(queue string, by int64, condition string, limit int) type
 		TableName: t.table(), Key: key(queue, controlToken),
 		UpdateExpression:          aws.String("ADD loops :by, version :one"),
 		ConditionExpression:       &condition,
-		ExpressionAttributeValues: item{":by": num(by), ":one": num(1), ":limit": num(int64(limit))},
+		ExpressionAttributeValues: item{":by": dynamo.Int(by), ":one": dynamo.Int(1), ":limit": dynamo.Int(int64(limit))},
 	}}
 }
 
 // repair sets the count to the number of tokens, for a table that somebody has
 // edited. The version makes sure that no loop came or went since c was read.
 func (t *Tokens) repair(ctx context.Context, queue string, c control, tokens int) error {
-	values := item{":n": num(int64(tokens)), ":v": num(c.version), ":w": num(c.version + 1)}
+	values := item{":n": dynamo.Int(int64(tokens)), ":v": dynamo.Int(c.version), ":w": dynamo.Int(c.version + 1)}
 	condition := "version = :v"
 	if !c.known {
 		condition = "attribute_not_exists(version)"
@@ -90,7 +92,7 @@ func (t *Tokens) repair(ctx context.Context, queue string, c control, tokens int
 		UpdateExpression: aws.String("SET loops = :n, version = :w"), ConditionExpression: &condition,
 		ExpressionAttributeValues: values,
 	})
-	if err != nil && !isCondition(err) {
+	if err != nil && !dynamo.IsConditionFailed(err) {
 		return fmt.Errorf("sqsloop: correct the count of the loops of %s: %w", queue, err)
 	}
 	return nil
@@ -103,7 +105,7 @@ func (t *Tokens) repair(ctx context.Context, queue string, c control, tokens int
 func (t *Tokens) transact(ctx context.Context, items []types.TransactWriteItem, failures ...error) error {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(t.newID())}
 	failed := error(nil)
-	err := t.persist(ctx, func(ctx context.Context) error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.Client.TransactWriteItems(ctx, in)
 		if failed = conditionOf(err, failures); failed != nil {
 			return nil // an answer, not a failure
@@ -115,12 +117,8 @@ func (t *Tokens) transact(ctx context.Context, items []types.TransactWriteItem, 
 
 // conditionOf finds the condition that cancelled a transaction, if one did.
 func conditionOf(err error, failures []error) (failed error) {
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
-		return nil
-	}
-	for i, reason := range cancelled.CancellationReasons {
-		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
+	for i, reason := range dynamo.CancellationReasons(err) {
+		if aws.ToString(reason.Code) != dynamo.CodeConditionFailed {
 			continue
 		}
 		failed = errStale

@@ -71,10 +71,11 @@
 //     nothing; and what was never added (ALARM lost, or at the maximum) is never
 //     taken back.
 //
-// Messages are deleted after the handler succeeded, in batches whose failed
-// entries are tried again. With Queue.DeadLetters, what failed MaxReceives times
-// is first kept there, with banyan-reason and banyan-source as attributes, and
-// then deleted. A message that kills its function is kept at the receive after.
+// Messages are deleted after the handler succeeded, in batches whose failed entries
+// are tried again. The others are redelivered when their visibility ends. A loop
+// writes no dead letters: give each queue a redrive policy, so that SQS moves a
+// message to a dead-letter queue after maxReceiveCount receives, also one that kills
+// its handler.
 //
 // # Environment
 //
@@ -87,7 +88,7 @@
 //	RECURSE_AFTER   how long a turn polls, default 30s; 0s: one poll a turn
 //	LOG_LEVEL       debug, info (default), warn or error
 //
-// The polling function writes the metrics Received, Deleted, Failed, Buried,
+// The polling function writes the metrics Received, Deleted, Failed,
 // Undeleted and Problems to the namespace Banyan/Operations, dimension Queue; the
 // others LoopsAdded, LoopsDeleted and LoopsRestarted, where there were any. A queue
 // whose loops are restarted again and again has a handler that kills them.
@@ -138,7 +139,6 @@
 //
 //	sqsloop             sqs:ReceiveMessage, sqs:DeleteMessage,
 //	                    sqs:ChangeMessageVisibility   on QUEUE (the batch forms need the same)
-//	                    sqs:SendMessage               on each dead_letters
 //	                    dynamodb:UpdateItem           on TABLE
 //	                    lambda:InvokeFunction         on FUNCTION and each handler
 //	sqsloop-scale-up    dynamodb:UpdateItem, dynamodb:PutItem (within TransactWriteItems)  on TABLE
@@ -153,31 +153,8 @@
 //
 // # Cost
 //
-// A loop is paid for while it waits. A month of 730 hours, with memory M in GB, W
-// the wait of a poll, T the length of a turn (polls until RecurseAfter is over), H
-// the interval of heartbeats, n messages handled in batches of b taking s seconds
-// each by a function of its own:
-//
-//	each loop   2,628,000 s x (M x gbSecond + (request + write)/T + write/H + sqs/W)
-//	messages    n/b x (2 x sqs + request + s x M x gbSecond)
-//
-// A mapping is 5 pollers (2 to 5 while it is quiet) that wait 20 s, which only SQS
-// charges for, and the same for the messages:
-//
-//	mapping     2,628,000 s x 5 x sqs/20 s
-//	messages    n/b x (2 x sqs + request + s x M x gbSecond)
-//
-// In dollars a month, for 128 MB, batches of 10 that take 0.1 s, at the prices of
-// us-east-1 in infra/capacity/prices.yaml as of November 2026 (package cost
-// computes it, and a test prints this table):
-//
-//	messages      loops   loop     mapping
-//	        0     1         4.65      0.26
-//	  1000000     1         4.77      0.38
-//	100000000     1        16.32     11.93
-//	100000000     5        34.92     11.93
-//
-// With the handler inside of the polling function (see Poll), a loop saves the
-// handler's invocation and duration, which the waiting of the loop outweighs until
-// it is busy nearly all of the time.
+// A loop is paid for while it waits: about 4.65 dollars a month with 128 MB, where an
+// idle mapping costs 0.26 (us-east-1, November 2026). Messages cost the same in both.
+// A handler inside the polling function (see [Poll]) saves its own invocations, which
+// outweighs the waiting only where a loop is busy nearly all the time.
 package sqsloop

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -15,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
 // Handler handles one batch of messages. It is the contract of an event source
@@ -24,31 +23,6 @@ import (
 // an empty id or an unknown one fail the whole batch. It must be idempotent, as
 // messages are delivered at least once, and stop soon when ctx ends.
 type Handler func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error)
-
-// Each makes a handler of a function for one message, of which up to concurrency
-// run at the same time.
-func Each(concurrency int, handle func(ctx context.Context, m events.SQSMessage) error) Handler {
-	return func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
-		errs := make([]error, len(batch.Records))
-		slots := make(chan struct{}, max(1, concurrency))
-		var wg sync.WaitGroup
-		for i, m := range batch.Records {
-			slots <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				errs[i] = recovered(func() error { return handle(ctx, m) })
-			})
-		}
-		wg.Wait()
-		var out events.SQSEventResponse
-		for i, err := range errs {
-			if err != nil {
-				out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: batch.Records[i].MessageId})
-			}
-		}
-		return out, nil
-	}
-}
 
 // recovered turns a panic into an error: a message must not end the loop.
 func recovered(f func() error) (err error) {
@@ -111,7 +85,7 @@ func allFailed(messages []events.SQSMessage) (out events.SQSEventResponse) {
 func invoke(ctx context.Context, client Invoker, function string, payload []byte) (response events.SQSEventResponse, err error) {
 	patience := time.Hour // longer than any function runs; ctx ends before
 	var out *lambda.InvokeOutput
-	err = persist(ctx, patience, func(err error) bool { return !passing(err) }, func(ctx context.Context) (err error) {
+	err = retryFor(ctx, patience, func(err error) bool { return !isTransient(err) }, func(ctx context.Context) (err error) {
 		out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload, InvocationType: types.InvocationTypeRequestResponse}, newTrace)
 		return err
 	})
@@ -139,9 +113,9 @@ func newTrace(o *lambda.Options) {
 	o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amzn-Trace-Id", root))
 }
 
-// passing says whether Lambda may take the same batch later.
-func passing(err error) bool {
-	return function.Throttled(err) || aws.ToString(code(err)) == "ServiceException"
+// isTransient reports whether Lambda may accept the same batch later.
+func isTransient(err error) bool {
+	return awserr.IsThrottle(err) || awserr.Is(err, "ServiceException")
 }
 
 func excerpt(b []byte) string {

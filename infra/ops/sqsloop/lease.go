@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // lease is a claimed turn. It sends heartbeats from hold to end.
@@ -36,7 +38,7 @@ func (l *lease) end() error {
 }
 
 func (l *lease) keep(ctx context.Context) {
-	for wait(ctx, l.e.queue.heartbeat()) {
+	for backoff.Sleep(ctx, l.e.queue.heartbeat()) == nil {
 		if err := l.beat(ctx); isOver(err) {
 			return
 		} else if ctx.Err() == nil {
@@ -80,5 +82,5 @@ func (l *lease) renew(ctx context.Context) error {
 	if held {
 		return nil
 	}
-	return l.e.Tokens.persist(ctx, l.beat)
+	return l.e.Tokens.retry(ctx, l.beat)
 }

@@ -1,6 +1,7 @@
 package sqsloop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // DefaultRecurseAfter is how long a turn goes on polling.
@@ -18,7 +21,6 @@ type SQS interface {
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, optFns ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	SendMessage(ctx context.Context, in *sqs.SendMessageInput, optFns ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
 // Loop runs the turns of the loops of one queue. All fields but RecurseAfter
@@ -46,9 +48,9 @@ type Report struct {
 	// or [ErrDuplicate]; nil if it does.
 	Over error
 	// Polls were made and brought Received messages, of which Deleted were
-	// handled, Failed come again, and Buried were kept as dead letters.
-	// Undeleted were handled and come again all the same.
-	Polls, Received, Deleted, Failed, Buried, Undeleted int
+	// handled and Failed will be redelivered. Undeleted were handled and will be
+	// redelivered all the same.
+	Polls, Received, Deleted, Failed, Undeleted int
 	// Problems are errors that did not end the loop, the first few.
 	Problems []error
 }
@@ -121,7 +123,7 @@ func (e *execution) run(ctx context.Context, turn Turn) error {
 			return nil
 		}
 		e.problem(err)
-		if !e.spare() || !wait(e.working, pauseAfterError) {
+		if !e.spare() || backoff.Sleep(e.working, pauseAfterError) != nil {
 			return e.giveUp(ctx, turn, claim, held, err)
 		}
 		turn = next // in place: that claims it, should it have been started after all
@@ -138,7 +140,7 @@ func (e *execution) turn(ctx context.Context, turn Turn, claim string) (Turn, er
 	}
 	if err != nil {
 		e.problem(fmt.Errorf("turn %d waits: %w", turn.Iteration, err))
-		wait(e.working, pauseAfterError)
+		_ = backoff.Sleep(e.working, pauseAfterError)
 		return turn.again(claim), nil
 	}
 	e.report.Turns++
@@ -149,8 +151,7 @@ func (e *execution) turn(ctx context.Context, turn Turn, claim string) (Turn, er
 
 // work polls until it is time to recurse.
 func (e *execution) work(ctx context.Context, lease *lease) {
-	after := e.RecurseAfter
-	fill(&after, DefaultRecurseAfter)
+	after := cmp.Or(e.RecurseAfter, DefaultRecurseAfter)
 	for began := time.Now(); ; {
 		if err := lease.renew(e.working); err != nil {
 			if !isOver(err) {

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
 )
@@ -357,15 +356,6 @@ func TestWhatHandlersAnswer(t *testing.T) {
 		"error": {func(context.Context, events.SQSEvent) (out events.SQSEventResponse, err error) {
 			return out, errors.New("no")
 		}, 0},
-		"each": {sqsloop.Each(2, func(_ context.Context, m events.SQSMessage) error {
-			switch m.Body {
-			case "one":
-				panic("no")
-			case "two":
-				return errors.New("no")
-			}
-			return nil
-		}), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -379,66 +369,6 @@ func TestWhatHandlersAnswer(t *testing.T) {
 				r := s.follow(h, -1, time.Minute, func() bool { return polled > 0 })[0]
 				if r.Received != 3 || r.Deleted != c.deleted || r.Failed != 3-c.deleted || r.Over != nil || len(s.events) != 1 {
 					t.Errorf("%+v, %d events; want %d deleted", r, len(s.events), c.deleted)
-				}
-			})
-		})
-	}
-}
-
-// A reason may hold anything; what SQS does not carry is taken out, and the rest
-// is with the dead letter.
-func TestReasonsOfAnyText(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newScene(t, sqsloop.Queue{Handler: "mail", Wait: time.Second, DeadLetters: deadURL, MaxReceives: 1})
-		s.send("one")
-		fails := func(context.Context, events.SQSEvent) (out events.SQSEventResponse, err error) {
-			return out, errors.New("a\x00b\uffff\xffc" + strings.Repeat("é", 1000))
-		}
-		reports := 0
-		s.follow(fails, -1, time.Minute, func() bool { reports++; return reports > 1 })
-		out, err := s.mail().ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(deadURL), MessageAttributeNames: []string{"All"}})
-		if err != nil || len(out.Messages) != 1 {
-			t.Fatalf("%+v, %v", out, err)
-		}
-		got := aws.ToString(out.Messages[0].MessageAttributes[sqsloop.AttributeReason].StringValue)
-		if want := "a?b??c" + strings.Repeat("é", 512-6); got != want {
-			t.Errorf("the reason is %q", got)
-		}
-	})
-}
-
-// A dead letter is kept whole, with the reason where there is room for it.
-func TestDeadLettersWithLittleRoom(t *testing.T) {
-	for name, c := range map[string]struct {
-		attributes, bytes int
-		reason            bool
-	}{
-		"room for one attribute":      {9, 10, true},
-		"no room for an attribute":    {10, 10, false},
-		"no room for the text either": {0, 256 << 10, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newScene(t, sqsloop.Queue{Handler: "mail", Wait: time.Second, DeadLetters: deadURL, MaxReceives: 1})
-				in := &sqs.SendMessageInput{QueueUrl: aws.String(queueURL), MessageBody: aws.String(strings.Repeat("x", c.bytes)), MessageAttributes: map[string]types.MessageAttributeValue{}}
-				for i := range c.attributes {
-					in.MessageAttributes[string(rune('a'+i))] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("v")}
-				}
-				if _, err := s.mail().SendMessage(context.Background(), in); err != nil {
-					t.Fatal(err)
-				}
-				turns := 0
-				reports := s.follow(func(context.Context, events.SQSEvent) (out events.SQSEventResponse, err error) {
-					return out, errors.New("no")
-				}, -1, time.Minute, func() bool { turns++; return turns > 1 })
-				out, err := s.mail().ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(deadURL), MessageAttributeNames: []string{"All"}})
-				if err != nil || len(out.Messages) != 1 || reports[0].Buried != 1 {
-					t.Fatalf("%+v, %v, %+v", out, err, reports)
-				}
-				m := out.Messages[0]
-				_, told := m.MessageAttributes[sqsloop.AttributeReason]
-				if len(*m.Body) != c.bytes || m.MessageAttributes["a"].StringValue == nil && c.attributes > 0 || told != c.reason {
-					t.Errorf("%d bytes, %d attributes, the reason is there: %t", len(*m.Body), len(m.MessageAttributes), told)
 				}
 			})
 		})

@@ -1,6 +1,7 @@
 package sqsloop
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,12 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Defaults of [Queue].
+// Defaults of [Queue], whose other defaults are documented there.
 const (
-	DefaultMax        = 10
-	DefaultBatch      = 10
+	defaultMax        = 10
+	defaultBatch      = 10
 	DefaultWait       = 20 * time.Second
-	DefaultVisibility = time.Minute
+	defaultVisibility = time.Minute
 	DefaultStaleAfter = time.Minute
 )
 
@@ -57,32 +58,24 @@ type Queue struct {
 	// takes it for dead. Heartbeats are sent six times as often, and a loop that
 	// got none through for half of it polls no more. 0: one minute.
 	StaleAfter time.Duration
-	// DeadLetters is the URL of the queue for messages that failed MaxReceives
-	// times. "" leaves that to the queue's own redrive policy.
-	DeadLetters string
-	// MaxReceives is required with DeadLetters.
-	MaxReceives int
 }
 
 // queueJSON is a Queue as it is written in an environment variable.
 type queueJSON struct {
-	Queue       string `json:"queue"`
-	Handler     string `json:"handler"`
-	Min         int    `json:"min"`
-	Max         int    `json:"max"`
-	Stopped     bool   `json:"stopped"`
-	Batch       int    `json:"batch"`
-	Wait        int    `json:"wait_seconds"`
-	Visibility  int    `json:"visibility_seconds"`
-	StaleAfter  int    `json:"stale_after_seconds"`
-	DeadLetters string `json:"dead_letters"`
-	MaxReceives int    `json:"max_receives"`
+	Queue      string `json:"queue"`
+	Handler    string `json:"handler"`
+	Min        int    `json:"min"`
+	Max        int    `json:"max"`
+	Stopped    bool   `json:"stopped"`
+	Batch      int    `json:"batch"`
+	Wait       int    `json:"wait_seconds"`
+	Visibility int    `json:"visibility_seconds"`
+	StaleAfter int    `json:"stale_after_seconds"`
 }
 
 // ParseQueues reads a JSON array of queues, such as
 //
-//	[{"queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail", "handler": "send-mail", "max": 5,
-//	  "dead_letters": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail-dead", "max_receives": 5}]
+//	[{"queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail", "handler": "send-mail", "max": 5}]
 //
 // with the other fields of [Queue] as min, stopped, batch, wait_seconds,
 // visibility_seconds and stale_after_seconds. Unknown fields, queues that are
@@ -121,7 +114,6 @@ func (j queueJSON) queue() Queue {
 	return Queue{
 		URL: j.Queue, Handler: j.Handler, Min: j.Min, Max: j.Max, Stopped: j.Stopped, Batch: j.Batch,
 		Wait: seconds(j.Wait), Visibility: seconds(j.Visibility), StaleAfter: seconds(j.StaleAfter),
-		DeadLetters: j.DeadLetters, MaxReceives: j.MaxReceives,
 	}
 }
 
@@ -144,12 +136,6 @@ func (q Queue) Validate() error {
 	check(full.Wait >= 0 && full.Wait <= maxWait, "the wait is %s: at most %s", full.Wait, maxWait)
 	check(full.Visibility >= time.Second && full.Visibility <= maxVisibility, "the visibility is %s: 1s to %s is wanted", full.Visibility, maxVisibility)
 	check(full.StaleAfter >= time.Second, "stale after %s: at least 1s", full.StaleAfter)
-	if q.DeadLetters != "" {
-		_, err := parseQueueURL(q.DeadLetters)
-		check(err == nil, "dead letters: %w", err)
-		check(q.DeadLetters != q.URL, "the queue is its own dead letter queue")
-	}
-	check((q.DeadLetters != "") == (q.MaxReceives > 0) && q.MaxReceives >= 0, "dead_letters and max_receives belong together")
 	if len(errs) == 0 {
 		return nil
 	}
@@ -157,20 +143,13 @@ func (q Queue) Validate() error {
 }
 
 func (q Queue) withDefaults() Queue {
-	fill(&q.Min, 1)
-	fill(&q.Max, max(DefaultMax, q.Min))
-	fill(&q.Batch, DefaultBatch)
-	fill(&q.Wait, DefaultWait)
-	fill(&q.Visibility, DefaultVisibility)
-	fill(&q.StaleAfter, DefaultStaleAfter)
+	q.Min = cmp.Or(q.Min, 1)
+	q.Max = cmp.Or(q.Max, max(defaultMax, q.Min))
+	q.Batch = cmp.Or(q.Batch, defaultBatch)
+	q.Wait = cmp.Or(q.Wait, DefaultWait)
+	q.Visibility = cmp.Or(q.Visibility, defaultVisibility)
+	q.StaleAfter = cmp.Or(q.StaleAfter, DefaultStaleAfter)
 	return q
-}
-
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // heartbeat is how often a loop writes that it lives, lease how long it goes on

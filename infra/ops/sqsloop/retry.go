@@ -2,67 +2,33 @@ package sqsloop
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
-	"github.com/aws/smithy-go"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// The pauses between attempts, on top of those that the SDK makes.
-const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = 2 * time.Second
-)
+// retryDelays come on top of the SDK's own.
+var retryDelays = backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
-// persist calls do until it succeeds, fails for good, or patience or ctx is at
-// an end. The error is do's last.
-func persist(ctx context.Context, patience time.Duration, permanent func(error) bool, do func(context.Context) error) error {
+// defaultPatience is how long a throttled request is retried.
+const defaultPatience = 5 * time.Second
+
+// retryFor calls do until it succeeds, fails for good, or patience or ctx ends. The
+// error is do's last.
+func retryFor(ctx context.Context, patience time.Duration, permanent func(error) bool, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for attempt := 0; ; attempt++ {
 		err := do(ctx)
 		if err == nil || permanent(err) {
 			return err
 		}
 		if last == nil || ctx.Err() == nil {
-			last = err // what the context's end made of an attempt says nothing
+			last = err // an attempt that the end of ctx cut short says nothing of the cause
 		}
-		if !wait(ctx, pause) {
+		if retryDelays.Wait(ctx, attempt) != nil {
 			return last
 		}
 	}
-}
-
-// wait tells whether the time went by before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func code(err error) *string {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return nil
-	}
-	c := api.ErrorCode()
-	return &c
-}
-
-// refused tells of requests that are wrong or not allowed: trying again does
-// not help, but somebody may mend the cause.
-func refused(err error) bool {
-	c := code(err)
-	return c != nil && slices.Contains([]string{
-		"AccessDeniedException", "AccessDenied", "ResourceNotFoundException", "ValidationException",
-		"UnrecognizedClientException", "InvalidParameterValueException", "RequestTooLargeException",
-		"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "InvalidParameterValue",
-	}, *c)
 }

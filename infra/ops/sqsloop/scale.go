@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // errStale says that a notification was acted upon before, or is older than one
@@ -116,18 +118,18 @@ func (t *Tokens) alarm(queue string, a Alarm, added int64, condition string) typ
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: t.table(), Key: key(queue, alarmToken+a.ID),
 		UpdateExpression: aws.String("SET changed = :changed, added = :added"), ConditionExpression: &condition,
-		ExpressionAttributeValues: item{":changed": num(a.Changed.UnixMilli()), ":added": num(added), ":other": num(1 - added)},
+		ExpressionAttributeValues: item{":changed": dynamo.Int(a.Changed.UnixMilli()), ":added": dynamo.Int(added), ":other": dynamo.Int(1 - added)},
 	}}
 }
 
 // note remembers a notification that changes no loop, unless a later one is
 // remembered.
 func (f *Fleet) note(ctx context.Context, q Queue, a Alarm, update string, why error) (Change, error) {
-	values := item{":changed": num(a.Changed.UnixMilli())}
+	values := item{":changed": dynamo.Int(a.Changed.UnixMilli())}
 	if update != "SET changed = :changed" {
-		values[":zero"] = num(0)
+		values[":zero"] = dynamo.Int(0)
 	}
-	err := f.Tokens.persist(ctx, func(ctx context.Context) error {
+	err := f.Tokens.retry(ctx, func(ctx context.Context) error {
 		_, err := f.Tokens.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName: f.Tokens.table(), Key: key(q.URL, alarmToken+a.ID), UpdateExpression: &update,
 			ConditionExpression:       aws.String("attribute_not_exists(changed) OR changed < :changed"),
@@ -135,7 +137,7 @@ func (f *Fleet) note(ctx context.Context, q Queue, a Alarm, update string, why e
 		})
 		return err
 	})
-	if err != nil && !isCondition(err) {
+	if err != nil && !dynamo.IsConditionFailed(err) {
 		return Change{}, fmt.Errorf("sqsloop: remember alarm %s: %w", a.ID, err)
 	}
 	return Change{Queue: q.URL, Action: "ignored", Why: why.Error()}, nil

@@ -92,7 +92,7 @@ func (f poller) count(r Report) {
 		At: time.Now(), Dimensions: dimensions(r.Turn.Queue),
 		Metrics: []emf.Metric{
 			metric("Received", r.Received), metric("Deleted", r.Deleted), metric("Failed", r.Failed),
-			metric("Buried", r.Buried), metric("Undeleted", r.Undeleted), metric("Problems", len(r.Problems)),
+			metric("Undeleted", r.Undeleted), metric("Problems", len(r.Problems)),
 		},
 	})
 }
@@ -110,7 +110,7 @@ func (f poller) log(ctx context.Context, r Report, err error) {
 	f.parts.Logger.Log(ctx, level, "turn",
 		"queue", r.Turn.Queue, "token", r.Turn.Token, "loop", r.Turn.Loop, "iteration", r.Turn.Iteration,
 		"turns", r.Turns, "polls", r.Polls, "received", r.Received, "deleted", r.Deleted, "failed", r.Failed,
-		"buried", r.Buried, "undeleted", r.Undeleted, "over", sentence(r.Over), "error", sentence(err), "problems", sentences(r.Problems))
+		"undeleted", r.Undeleted, "over", sentence(r.Over), "error", sentence(err), "problems", sentences(r.Problems))
 }
 
 // ScaleUp makes the function that adds loops, ScaleDown the one that takes them

@@ -31,7 +31,6 @@ var (
 const (
 	simulationSteps = 500
 	timeout         = time.Minute // of the polling function
-	maxReceives     = 4
 )
 
 // TestSimulation runs everything at once: loops, restarts, alarms told twice and
@@ -65,7 +64,6 @@ type simulation struct {
 	next    time.Time      // of the restart function
 	sent    map[string]string
 	handled map[string]bool
-	buried  map[string]bool
 	polled  map[string]time.Time // by token
 	began   bool                 // there was a loop
 	dupes   int
@@ -100,13 +98,13 @@ type notification struct {
 func simulate(t *testing.T, seed uint64) {
 	s := &simulation{
 		world: newWorld(t, sqsloop.Queue{
-			Handler: "mail", Min: 1, Max: 4, DeadLetters: deadURL, MaxReceives: maxReceives,
+			Handler: "mail", Min: 1, Max: 4,
 			Visibility: 30 * time.Second, Wait: 5 * time.Second,
 			StaleAfter: []time.Duration{time.Minute, 12 * time.Second}[seed%2],
 		}),
 		seed: seed, random: &lockedRandom{random: rand.New(rand.NewPCG(seed, 4))},
 		recurse: []time.Duration{-1, 15 * time.Second, 40 * time.Second}[seed%3],
-		sent:    map[string]string{}, handled: map[string]bool{}, buried: map[string]bool{}, polled: map[string]time.Time{},
+		sent:    map[string]string{}, handled: map[string]bool{}, polled: map[string]time.Time{},
 	}
 	for i := range 4 {
 		s.alarms = append(s.alarms, &alarm{fmt.Sprintf("depth-%d", i), "OK"})
@@ -354,22 +352,13 @@ func (s *simulation) onRequest(r *request) {
 	s.polled[r.actor.turn.Token] = time.Now()
 }
 
-// onEffect: nothing is deleted that was neither handled nor kept.
+// onEffect: nothing is deleted that was not handled.
 func (s *simulation) onEffect(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch r.operation {
 	case "TransactWriteItems", "UpdateItem":
 		s.changed = true
-	case "SendMessage":
-		var in struct {
-			MessageBody       string
-			MessageAttributes map[string]any
-		}
-		if err := json.Unmarshal(r.body, &in); err != nil || in.MessageAttributes[sqsloop.AttributeReason] == nil {
-			s.fail("a dead letter without a reason: %s", r.body)
-		}
-		s.buried[in.MessageBody] = true
 	case "DeleteMessageBatch":
 		var in struct {
 			Entries []struct{ ReceiptHandle string }
@@ -380,8 +369,8 @@ func (s *simulation) onEffect(r *request) {
 		for _, entry := range in.Entries {
 			plain, _ := base64.StdEncoding.DecodeString(entry.ReceiptHandle)
 			id := strings.Split(string(plain), "/")[1]
-			if !s.handled[id] && !s.buried[s.sent[id]] {
-				s.fail("message %s was deleted before it was handled or kept", s.sent[id])
+			if !s.handled[id] {
+				s.fail("message %s was deleted before it was handled", s.sent[id])
 			}
 		}
 	}
@@ -406,7 +395,7 @@ func (s *simulation) check(step int) {
 }
 
 // recover lets everything settle without faults: the loops must all be there,
-// once each, and every message handled or kept.
+// once each, and every message handled or in the dead-letter queue.
 func (s *simulation) recover() {
 	s.mu.Lock()
 	s.calm = true
@@ -448,14 +437,16 @@ func (s *simulation) settle() {
 }
 
 func (s *simulation) checkMessages() {
+	letters := s.deadLetters()
 	for id, body := range s.sent {
 		switch poison := strings.HasPrefix(body, "poison"); {
-		case poison && !s.buried[body]:
-			s.fail("%s is not among the dead letters", body)
-		case !poison && !s.handled[id] && !s.buried[body]:
-			s.fail("%s was neither handled nor kept", body)
+		case poison && !letters[body]:
+			s.fail("%s is not in the dead-letter queue", body)
+		case !poison && !s.handled[id] && !letters[body]:
+			s.fail("%s was neither handled nor moved to the dead-letter queue", body)
 		}
 	}
+	s.t.Logf("seed %d: %d messages, %d dead letters", s.seed, len(s.sent), len(letters))
 	out, err := s.mail().GetQueueAttributes(context.Background(), &sqs.GetQueueAttributesInput{
 		QueueUrl: aws.String(queueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
@@ -464,6 +455,23 @@ func (s *simulation) checkMessages() {
 	}
 	if a := out.Attributes; a["ApproximateNumberOfMessages"] != "0" || a["ApproximateNumberOfMessagesNotVisible"] != "0" {
 		s.fail("messages are left: %v", a)
+	}
+}
+
+// deadLetters are the bodies that SQS has moved.
+func (s *simulation) deadLetters() map[string]bool {
+	letters := map[string]bool{}
+	for {
+		out, err := s.mail().ReceiveMessage(context.Background(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(deadURL), MaxNumberOfMessages: 10})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return letters
+		}
+		for _, m := range out.Messages {
+			letters[*m.Body] = true
+		}
 	}
 }
 
@@ -488,8 +496,7 @@ func (s *simulation) checkLoops() {
 			s.fail("%d loops run for token %s (there: %t)", n, token, tokens[token] != nil)
 		}
 	}
-	s.t.Logf("seed %d: %d messages, %d dead letters, %d executions, %d of them repeated turns, %d loops",
-		s.seed, len(s.sent), len(s.buried), len(s.actors), s.dupes, len(tokens))
+	s.t.Logf("seed %d: %d executions, %d of them repeated turns, %d loops", s.seed, len(s.actors), s.dupes, len(tokens))
 }
 
 // end stops everybody, so that the bubble can end.

@@ -1,6 +1,7 @@
 package sqsloop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // DefaultTable is the name of the token table where none is set.
@@ -107,57 +111,39 @@ func (t *Tokens) pick(n int) int {
 	return t.Pick(n)
 }
 
-func (t *Tokens) persist(ctx context.Context, do func(context.Context) error) error {
-	patience := t.Patience
-	fill(&patience, DefaultPatience)
-	return persist(ctx, patience, func(err error) bool { return isOver(err) || isCondition(err) || refused(err) }, do)
+func (t *Tokens) retry(ctx context.Context, do func(context.Context) error) error {
+	return retryFor(ctx, cmp.Or(t.Patience, defaultPatience), isPermanent, do)
 }
 
-type item = map[string]types.AttributeValue
-
-func key(queue, token string) item { return item{attrQueue: str(queue), attrToken: str(token)} }
-
-func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func num(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+// isPermanent reports whether another attempt cannot help: a failed condition, or a
+// request that DynamoDB refused. A transaction may be cancelled by another one that
+// is in progress.
+func isPermanent(err error) bool {
+	return isOver(err) || awserr.IsPermanent(err) && !awserr.Is(err, "TransactionCanceledException")
 }
 
-func text(i item, name string) string {
-	s, _ := i[name].(*types.AttributeValueMemberS)
-	if s == nil {
-		return ""
-	}
-	return s.Value
+type item = dynamo.Item
+
+func key(queue, token string) item {
+	return item{attrQueue: dynamo.String(queue), attrToken: dynamo.String(token)}
 }
 
+// number reads what this package wrote, 0 where somebody has edited the table.
 func number(i item, name string) int64 {
-	n, _ := i[name].(*types.AttributeValueMemberN)
-	if n == nil {
-		return 0
-	}
-	v, err := strconv.ParseInt(n.Value, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return v
-}
-
-func isCondition(err error) bool {
-	var failed *types.ConditionalCheckFailedException
-	return errors.As(err, &failed)
+	n, _ := dynamo.IntOf(i, name)
+	return n
 }
 
 // claim takes a turn for this execution: the one write that decides who runs
 // it. It holds for the turn that the table expects next, and for a claim whose
 // answer was lost.
 func (t *Tokens) claim(ctx context.Context, turn Turn, claim string, at time.Time) error {
-	values := item{":loop": str(turn.Loop), ":this": num(turn.Iteration), ":next": num(turn.Iteration + 1), ":claim": str(claim), ":now": num(at.UnixMilli())}
+	values := item{":loop": dynamo.String(turn.Loop), ":this": dynamo.Int(turn.Iteration), ":next": dynamo.Int(turn.Iteration + 1), ":claim": dynamo.String(claim), ":now": dynamo.Int(at.UnixMilli())}
 	condition := "loop_id = :loop AND (iteration = :this"
 	for i, tried := range turn.Tried {
 		name := ":tried" + strconv.Itoa(i)
 		condition += " OR (iteration = :next AND claim = " + name + ")"
-		values[name] = str(tried)
+		values[name] = dynamo.String(tried)
 	}
 	return t.change(ctx, turn, claim, "SET iteration = :next, claim = :claim, last_used = :now", condition+")", values)
 }
@@ -165,24 +151,24 @@ func (t *Tokens) claim(ctx context.Context, turn Turn, claim string, at time.Tim
 // beat writes that the execution with this claim lives, once.
 func (t *Tokens) beat(ctx context.Context, turn Turn, claim string, at time.Time) error {
 	return t.update(ctx, turn, claim, "SET last_used = :now", "loop_id = :loop AND claim = :claim",
-		item{":loop": str(turn.Loop), ":claim": str(claim), ":now": num(at.UnixMilli())})
+		item{":loop": dynamo.String(turn.Loop), ":claim": dynamo.String(claim), ":now": dynamo.Int(at.UnixMilli())})
 }
 
 // release says that the execution with this claim could not start the next
 // turn, so that the next restart need not wait for the token to grow stale.
 func (t *Tokens) release(ctx context.Context, turn Turn, claim string) error {
 	return t.change(ctx, turn, claim, "SET last_used = :never", "loop_id = :loop AND claim = :claim",
-		item{":loop": str(turn.Loop), ":claim": str(claim), ":never": num(0)})
+		item{":loop": dynamo.String(turn.Loop), ":claim": dynamo.String(claim), ":never": dynamo.Int(0)})
 }
 
 // releaseUnclaimed is the same for a loop that did not get to its first turn.
 func (t *Tokens) releaseUnclaimed(ctx context.Context, turn Turn) error {
 	return t.change(ctx, turn, "", "SET last_used = :never", "loop_id = :loop AND iteration = :this",
-		item{":loop": str(turn.Loop), ":this": num(turn.Iteration), ":never": num(0)})
+		item{":loop": dynamo.String(turn.Loop), ":this": dynamo.Int(turn.Iteration), ":never": dynamo.Int(0)})
 }
 
 func (t *Tokens) change(ctx context.Context, turn Turn, claim, update, condition string, values item) error {
-	return t.persist(ctx, func(ctx context.Context) error { return t.update(ctx, turn, claim, update, condition, values) })
+	return t.retry(ctx, func(ctx context.Context) error { return t.update(ctx, turn, claim, update, condition, values) })
 }
 
 // update changes a token once. A condition that failed because an earlier
@@ -208,9 +194,9 @@ func over(there item, turn Turn, claim string) error {
 	switch {
 	case len(there) == 0:
 		return ErrGone
-	case text(there, attrLoop) != turn.Loop:
+	case dynamo.StringOf(there, attrLoop) != turn.Loop:
 		return ErrTakenOver
-	case claim != "" && text(there, attrClaim) == claim:
+	case claim != "" && dynamo.StringOf(there, attrClaim) == claim:
 		return nil
 	}
 	return ErrDuplicate
@@ -241,21 +227,21 @@ func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []to
 		TableName: t.table(), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("#queue = :queue"),
 		ExpressionAttributeNames:  map[string]string{"#queue": attrQueue},
-		ExpressionAttributeValues: item{":queue": str(queue)},
+		ExpressionAttributeValues: item{":queue": dynamo.String(queue)},
 	}
 	for {
 		var out *dynamodb.QueryOutput
-		err := t.persist(ctx, func(ctx context.Context) (err error) { out, err = t.Client.Query(ctx, in); return err })
+		err := t.retry(ctx, func(ctx context.Context) (err error) { out, err = t.Client.Query(ctx, in); return err })
 		if err != nil {
 			return control{}, nil, fmt.Errorf("sqsloop: read the tokens of %s in table %s: %w", queue, *t.table(), err)
 		}
 		for _, i := range out.Items {
-			switch id := text(i, attrToken); {
+			switch id := dynamo.StringOf(i, attrToken); {
 			case id == controlToken:
 				c = control{number(i, attrLoops), number(i, attrVersion), true}
 			case !strings.HasPrefix(id, reserved):
 				_, used := i[attrUsed]
-				tokens = append(tokens, token{queue, id, text(i, attrLoop), number(i, attrIteration), number(i, attrUsed), used})
+				tokens = append(tokens, token{queue, id, dynamo.StringOf(i, attrLoop), number(i, attrIteration), number(i, attrUsed), used})
 			}
 		}
 		if len(out.LastEvaluatedKey) == 0 {
@@ -269,7 +255,7 @@ func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []to
 // read: then the loop lives, or somebody else has restarted it.
 func (t *Tokens) takeOver(ctx context.Context, k token, at time.Time) (Turn, error) {
 	next := Turn{Queue: k.queue, Token: k.id, Loop: t.newID()}
-	values := item{":old": str(k.loop), ":seen": num(k.used), ":at": num(k.iteration), ":new": str(next.Loop), ":zero": num(0), ":now": num(at.UnixMilli())}
+	values := item{":old": dynamo.String(k.loop), ":seen": dynamo.Int(k.used), ":at": dynamo.Int(k.iteration), ":new": dynamo.String(next.Loop), ":zero": dynamo.Int(0), ":now": dynamo.Int(at.UnixMilli())}
 	condition := "loop_id = :old AND iteration = :at AND last_used = :seen"
 	if !k.isUsed {
 		condition = "loop_id = :old AND iteration = :at AND attribute_not_exists(last_used)"

@@ -1,6 +1,7 @@
 package sqsloop
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,9 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
 // Turn is one recursion of a loop: the event with which the polling function is
@@ -62,9 +64,6 @@ type Invoker interface {
 	Invoke(ctx context.Context, in *lambda.InvokeInput, optFns ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
 
-// DefaultPatience is how long a throttled request is tried again.
-const DefaultPatience = 5 * time.Second
-
 // Function is a polling function by its name. It is a [Starter].
 type Function struct {
 	Client Invoker
@@ -83,9 +82,7 @@ func (f Function) Start(ctx context.Context, t Turn) error {
 	if err != nil {
 		return fmt.Errorf("sqsloop: encode turn %d of %s: %w", t.Iteration, t.Queue, err)
 	}
-	patience := f.Patience
-	fill(&patience, DefaultPatience)
-	err = persist(ctx, patience, permanentForLambda, func(ctx context.Context) error {
+	err = retryFor(ctx, cmp.Or(f.Patience, defaultPatience), isPermanentForLambda, func(ctx context.Context) error {
 		_, err := f.Client.Invoke(ctx, &lambda.InvokeInput{
 			FunctionName: &f.Name, InvocationType: types.InvocationTypeEvent, Payload: payload,
 		})
@@ -102,7 +99,8 @@ func (f Function) Start(ctx context.Context, t Turn) error {
 	return nil
 }
 
-// permanentForLambda tells what no retry mends.
-func permanentForLambda(err error) bool {
-	return aws.ToString(code(err)) == "RecursiveInvocationException" || refused(err)
+// isPermanentForLambda reports whether another attempt cannot help. A function that
+// is being updated answers ResourceConflictException for a while.
+func isPermanentForLambda(err error) bool {
+	return awserr.IsPermanent(err) && !awserr.Is(err, "ResourceConflictException")
 }

@@ -10,16 +10,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// extend keeps messages hidden while they are in work, three times in each
-// visibility timeout, until it is told to stop.
-func (e *execution) extend(ctx context.Context, batch []types.Message) (stop func()) {
+// extendVisibility keeps messages hidden while they are handled, three times in each
+// visibility timeout, until stop is called.
+func (e *execution) extendVisibility(ctx context.Context, batch []types.Message) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
-		for wait(ctx, e.queue.Visibility/3) {
-			if err := e.hide(ctx, batch); ctx.Err() == nil {
+		for backoff.Sleep(ctx, e.queue.Visibility/3) == nil {
+			if err := e.changeVisibility(ctx, batch); ctx.Err() == nil {
 				e.problem(err)
 			}
 		}
@@ -27,9 +29,9 @@ func (e *execution) extend(ctx context.Context, batch []types.Message) (stop fun
 	return func() { cancel(); done.Wait() }
 }
 
-// hide hides messages for another visibility timeout. It gives up in time for the
-// next attempt.
-func (e *execution) hide(ctx context.Context, batch []types.Message) error {
+// changeVisibility hides messages for another visibility timeout. It gives up in time
+// for the next attempt.
+func (e *execution) changeVisibility(ctx context.Context, batch []types.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, max(e.queue.Visibility/4, time.Second))
 	defer cancel()
 	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &e.queue.URL}

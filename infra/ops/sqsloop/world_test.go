@@ -104,6 +104,14 @@ type actor struct {
 	cut    time.Time // of the test alone; the table is out of reach before then
 }
 
+// maxReceives is how often a message is received before SQS moves it.
+const maxReceives = 4
+
+// redrive is the policy that moves messages to the queue of that name.
+func redrive(name string) map[string]string {
+	return map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:%s","maxReceiveCount":%d}`, name, maxReceives)}
+}
+
 type actorKey struct{}
 
 func newWorld(t *testing.T, q sqsloop.Queue) *world {
@@ -121,8 +129,11 @@ func newWorld(t *testing.T, q sqsloop.Queue) *world {
 	if _, err := w.db().CreateTable(ctx, sqsloop.CreateTableInput(table)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"mail", "mail-dead"} {
-		if _, err := w.mail().CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name}); err != nil {
+	for _, in := range []*sqs.CreateQueueInput{
+		{QueueName: aws.String("mail-dead")},
+		{QueueName: aws.String("mail"), Attributes: redrive("mail-dead")},
+	} {
+		if _, err := w.mail().CreateQueue(ctx, in); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -50,7 +50,7 @@ var counting = map[string]struct {
 	"keep-warm":         {events: just(`{}`), told: "Misunderstood"},
 	"log-subscriber":    {events: just(`{}`), told: "Failures LogGroupsFull"},
 	"log-shipper":       {events: delivered, told: "LogRefused LogUndecodable LogGaps LogDropped"},
-	"sqsloop":           {events: turns, told: "Buried Problems"},
+	"sqsloop":           {events: turns, told: "Problems"},
 	"sqsloop-restart":   {events: deadLoops, told: "LoopsRestarted"},
 }
 

@@ -65,7 +65,7 @@ func TestPeerMadeSettings(t *testing.T) {
 		if !strings.HasSuffix(far.URL, "/"+environment+"-far") || far.Max != 1 {
 			t.Errorf("%s polls %+v", function, far)
 		}
-		if !strings.HasSuffix(q.URL, "/"+environment+"-work") || q.Handler != arn+"work:live" || q.Min != 1 || q.Max != 4 || q.MaxReceives != 5 || !strings.HasSuffix(q.DeadLetters, "-work-dead-letters") {
+		if !strings.HasSuffix(q.URL, "/"+environment+"-work") || q.Handler != arn+"work:live" || q.Min != 1 || q.Max != 4 {
 			t.Errorf("%s polls %+v", function, q)
 		}
 		if function != "sqsloop" {
@@ -206,7 +206,7 @@ func TestPeerMadePeoplesAlarms(t *testing.T) {
 	all := alarms(t, cfg)
 	people := slices.Collect(maps.Keys(all))
 	for _, name := range []string{
-		"sqsloop-work-oldest", "sqsloop-work-buried", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
+		"sqsloop-work-oldest", "sqsloop-work-dead-letters", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
 		"log-subscriber-failures", "log-subscriber-full", "log-shipper-LogRefused", "log-shipper-LogGaps", "log-shipper-refused-age", "log-shipper-iterator-age",
 		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "stream-autoscaler-audit-blind", "janitor-failures", "janitor-idle",
 	} {

@@ -198,7 +198,7 @@ var rights = map[string][]string{
 		on("~-work", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
 		on("~-far", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
 		on("table/~-sqsloop-loops", "dynamodb:UpdateItem"),
-		[]string{"sqs:SendMessage ~-work-dead-letters", "lambda:InvokeFunction function:~-sqsloop:live", "lambda:InvokeFunction function:work:live"}),
+		[]string{"lambda:InvokeFunction function:~-sqsloop:live", "lambda:InvokeFunction function:work:live"}),
 	"sqsloop-scale-up":   append(on("table/~-sqsloop-loops", "dynamodb:PutItem", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),
 	"sqsloop-scale-down": on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"),
 	"sqsloop-restart":    append(on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),

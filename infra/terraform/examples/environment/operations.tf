@@ -63,6 +63,14 @@ resource "aws_sqs_queue" "work" {
   sqs_managed_sse_enabled    = true
 }
 
+# A loop writes no dead letters: SQS moves what was received too often.
+resource "aws_sqs_queue_redrive_policy" "work" {
+  count = var.queue_handler_arn == null ? 0 : 1
+
+  queue_url      = aws_sqs_queue.work["work"].url
+  redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.work["work-dead-letters"].arn, maxReceiveCount = 5 })
+}
+
 # What no mapping reads: a queue of another region. One loop is exactly one consumer.
 resource "aws_sqs_queue" "far" {
   count = local.far ? 1 : 0
@@ -84,11 +92,11 @@ module "sqs_loop" {
   reserved_concurrency = 6
 
   queues = merge({ work = {
-    url          = aws_sqs_queue.work["work"].url
-    arn          = aws_sqs_queue.work["work"].arn
-    handler_arn  = var.queue_handler_arn
-    max          = 4
-    dead_letters = { url = aws_sqs_queue.work["work-dead-letters"].url, arn = aws_sqs_queue.work["work-dead-letters"].arn, max_receives = 5 }
+    url               = aws_sqs_queue.work["work"].url
+    arn               = aws_sqs_queue.work["work"].arn
+    handler_arn       = var.queue_handler_arn
+    max               = 4
+    dead_letter_queue = aws_sqs_queue.work["work-dead-letters"].name
     } }, local.far ? { far = {
     url              = aws_sqs_queue.far[0].url
     arn              = aws_sqs_queue.far[0].arn

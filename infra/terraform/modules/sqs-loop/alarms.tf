@@ -87,6 +87,25 @@ resource "aws_cloudwatch_metric_alarm" "oldest" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  for_each = { for key, queue in var.queues : key => queue.dead_letter_queue if queue.dead_letter_queue != null }
+
+  region              = local.regions[each.key]
+  alarm_name          = "${var.name}-${each.key}-dead-letters"
+  alarm_description   = "SQS moved messages of ${local.names[each.key]} to its dead-letter queue."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = each.value }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.people[each.key]
+  ok_actions          = local.people[each.key]
+}
+
 resource "aws_cloudwatch_metric_alarm" "recursion" {
   alarm_name          = "${var.name}-recursion-dropped"
   alarm_description   = "Lambda takes the loops for a mistake and ends them: recursion is not allowed for this function."

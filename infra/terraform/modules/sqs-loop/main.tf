@@ -12,12 +12,11 @@ locals {
   regions = { for key, queue in var.queues : key => queue.region != null ? queue.region : data.aws_region.this.region }
 
   # Said, not asked for: the function's own rights name it.
-  alias        = "arn:${data.aws_partition.this.partition}:lambda:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:function:${var.name}:live"
-  handlers     = [for queue in values(var.queues) : queue.handler_arn]
-  dead_letters = [for queue in values(var.queues) : queue.dead_letters.arn if queue.dead_letters != null]
-  encrypted    = [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }]
-  queue_keys   = distinct([for queue in values(var.queues) : queue.kms_key_arn if queue.kms_key_arn != null])
-  invoke       = [{ sid = "Loop", actions = ["lambda:InvokeFunction"], resources = [local.alias] }]
+  alias      = "arn:${data.aws_partition.this.partition}:lambda:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:function:${var.name}:live"
+  handlers   = [for queue in values(var.queues) : queue.handler_arn]
+  encrypted  = [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }]
+  queue_keys = distinct([for queue in values(var.queues) : queue.kms_key_arn if queue.kms_key_arn != null])
+  invoke     = [{ sid = "Loop", actions = ["lambda:InvokeFunction"], resources = [local.alias] }]
 
   environment = {
     LOOP_QUEUES = jsonencode([for queue in values(var.queues) : {
@@ -27,8 +26,6 @@ locals {
         min                = queue.min
         max                = queue.max
         visibility_seconds = queue.visibility_seconds
-        dead_letters       = try(queue.dead_letters.url, null)
-        max_receives       = try(queue.dead_letters.max_receives, null)
       } : name => value if value != null
     }])
     LOOP_TABLE = module.table.name
@@ -76,14 +73,12 @@ module "operation" {
       resources = [module.table.arn]
     },
     ],
-    length(local.dead_letters) == 0 ? [] : [{ sid = "Bury", actions = ["sqs:SendMessage"], resources = local.dead_letters }],
     length(local.queue_keys) == 0 ? [] : [{ sid = "EncryptedQueues", actions = ["kms:Decrypt"], resources = local.queue_keys }],
     [{ sid = "Handle", actions = ["lambda:InvokeFunction"], resources = local.handlers }],
     local.encrypted,
   )
 
   metric_alarms = merge([for key, queue in var.queues : {
-    "${key}-buried"   = { metric = "Buried", dimensions = { Queue = local.names[key] }, why = "Messages became dead letters." }
     "${key}-restarts" = { metric = "LoopsRestarted", dimensions = { Queue = local.names[key] }, seconds = 600, periods = 3, why = "Loops die and are restarted again and again: a handler may kill them." }
     "${key}-problems" = { metric = "Problems", dimensions = { Queue = local.names[key] }, threshold = 5, why = "Loops have trouble: see their logs." }
   }]...)

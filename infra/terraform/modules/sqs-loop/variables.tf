@@ -29,7 +29,7 @@ variable "function" {
 }
 
 variable "queues" {
-  description = "The queues it polls, by a name of yours: the bounds of their loops, the alias of the function that handles messages, where those go that failed max_receives times (or nowhere, and the queue's own redrive policy does that), the numbers of waiting messages that add a loop each, and the age of a message that people are told of. A queue may be in another region, but not where the loops are in one that has to be enabled: name the region. It then needs alarm_topic_arns there, for people (or none, which is []), and, where all is encrypted, a kms_key_arn there, of the queue and its topics, that cloudwatch.amazonaws.com and sns.amazonaws.com may use."
+  description = "The queues it polls, by a name of yours: the bounds of their loops, the alias of the function that handles messages, the name of the dead-letter queue of its redrive policy, on which there is an alarm then, the numbers of waiting messages that add a loop each, and the age of a message that people are told of. A queue may be in another region, but not where the loops are in one that has to be enabled: name the region. It then needs alarm_topic_arns there, for people (or none, which is []), and, where all is encrypted, a kms_key_arn there, of the queue and its topics, that cloudwatch.amazonaws.com and sns.amazonaws.com may use."
   type = map(object({
     url                = string
     arn                = string
@@ -38,7 +38,7 @@ variable "queues" {
     min                = optional(number, 1)
     max                = optional(number, 10)
     visibility_seconds = optional(number, 60)
-    dead_letters       = optional(object({ url = string, arn = string, max_receives = number }))
+    dead_letter_queue  = optional(string)
     steps              = optional(list(number), [1000, 5000, 20000])
     oldest_seconds     = optional(number, 900)
     alarm_topic_arns   = optional(list(string))

@@ -13,7 +13,7 @@ terraform {
 }
 
 resource "aws_sqs_queue" "this" {
-  for_each = toset(["given-up", "work", "buried"])
+  for_each = toset(["given-up", "work"])
 
   name = each.key
 }
@@ -106,10 +106,9 @@ module "loop" {
 
   queues = {
     work = {
-      url          = aws_sqs_queue.this["work"].url
-      arn          = aws_sqs_queue.this["work"].arn
-      handler_arn  = module.rotation.alias_arn
-      dead_letters = { url = aws_sqs_queue.this["buried"].url, arn = aws_sqs_queue.this["buried"].arn, max_receives = 3 }
+      url         = aws_sqs_queue.this["work"].url
+      arn         = aws_sqs_queue.this["work"].arn
+      handler_arn = module.rotation.alias_arn
     }
     far = {
       url              = aws_sqs_queue.far.url
