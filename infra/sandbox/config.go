@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -62,12 +63,8 @@ func loopback(addr string) error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Addr == "" {
-		c.Addr = "127.0.0.1:0"
-	}
-	if c.MongoAddr == "" {
-		c.MongoAddr = "127.0.0.1:0"
-	}
+	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
+	c.MongoAddr = cmp.Or(c.MongoAddr, "127.0.0.1:0")
 	if c.Environ == nil {
 		c.Environ = os.Environ()
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -39,9 +40,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	if service == "" {
-		service = signedFor(r)
-	}
+	service = cmp.Or(service, signedFor(r))
 	if service == "" && r.Method == http.MethodGet && r.URL.Path == "/" {
 		fmt.Fprintf(w, "Banyan's sandbox: %s\n", strings.Join(f.names(), ", "))
 		return

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,7 @@ func (s *Sandbox) ServeHTTPAPI(ctx context.Context, function, addr string, log *
 	if err := loopback(addr); err != nil {
 		return "", err
 	}
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
+	addr = cmp.Or(addr, "127.0.0.1:0")
 	api, err := httpapi.New(httpapi.Config{Lambda: s.lambdaClient(), Function: function, Logger: log})
 	if err != nil {
 		return "", err

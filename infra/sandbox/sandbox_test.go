@@ -61,7 +61,7 @@ func calls(t *testing.T, cfg aws.Config, mongoDB *mongo.Client) map[string]func(
 			return err
 		},
 		"sqs": func() error {
-			_, err := sqs.NewFromConfig(cfg).ListQueues(t.Context(), &sqs.ListQueuesInput{})
+			_, err := sqs.NewFromConfig(cfg).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
 			return err
 		},
 		"dynamodb": func() error {

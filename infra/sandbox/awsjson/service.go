@@ -1,6 +1,7 @@
 package awsjson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -138,9 +139,7 @@ func (s *Service) operation(r *http.Request) (string, Operation, error) {
 
 func (s *Service) body(r *http.Request) ([]byte, error) {
 	limit := s.MaxBody
-	if limit == 0 {
-		limit = DefaultMaxBody
-	}
+	limit = cmp.Or(limit, DefaultMaxBody)
 	tooLarge := &Error{Type: "RequestEntityTooLargeException", Message: "the request is larger than the service takes", Status: http.StatusRequestEntityTooLarge}
 	if r.ContentLength > limit {
 		return nil, tooLarge

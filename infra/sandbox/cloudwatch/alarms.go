@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -128,9 +129,7 @@ func (s *Server) describeAlarms(in *describeInput) (any, error) {
 		}
 	}
 	size := in.MaxRecords
-	if size == 0 {
-		size = defaultPage
-	}
+	size = cmp.Or(size, defaultPage)
 	return s.page(in, from, size), nil
 }
 

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -101,9 +102,7 @@ func (in *getInput) offset() (int, error) {
 }
 
 func (in *getInput) check() error {
-	if in.MaxDatapoints == 0 {
-		in.MaxDatapoints = maxDatapoints
-	}
+	in.MaxDatapoints = cmp.Or(in.MaxDatapoints, maxDatapoints)
 	switch {
 	case len(in.MetricDataQueries) == 0 || len(in.MetricDataQueries) > maxQueries:
 		return awsjson.Errorf("ValidationError", "The collection MetricDataQueries must have a size from 1 to %d.", maxQueries)

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -63,9 +64,7 @@ func (e encoding) writeError(w http.ResponseWriter, err error) {
 		failure = awsjson.Internal("the sandbox failed: " + err.Error())
 	}
 	status := failure.Status
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
+	status = cmp.Or(status, http.StatusBadRequest)
 	e.write(w, status, map[string]string{"__type": "com.amazonaws.cloudwatch#" + failure.Type, "message": failure.Message})
 }
 

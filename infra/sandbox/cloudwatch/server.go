@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -45,12 +46,8 @@ type Server struct {
 
 // New makes a server without alarms.
 func New(cfg Config) (*Server, error) {
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
-	if cfg.Account == "" {
-		cfg.Account = "000000000000"
-	}
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	cfg.Account = cmp.Or(cfg.Account, "000000000000")
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -1,11 +1,8 @@
 package cloudwatch_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -19,20 +16,13 @@ import (
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func client(t *testing.T, url string) *cloudwatch.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return cloudwatch.New(cloudwatch.Options{
-		Region: "us-east-1", BaseEndpoint: &url, HTTPClient: &http.Client{Transport: transport}, RetryMaxAttempts: 1,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	})
+	return cloudwatch.NewFromConfig(sandboxtest.Config(t, url), func(o *cloudwatch.Options) { o.RetryMaxAttempts = 1 })
 }
 
 func serve(t *testing.T, cfg sandbox.Config) *cloudwatch.Client {
@@ -46,9 +36,7 @@ func listen(t *testing.T, cfg sandbox.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	return server.URL
+	return sandboxtest.Serve(t, s)
 }
 
 func put(t *testing.T, c *cloudwatch.Client, name string) {

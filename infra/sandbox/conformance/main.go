@@ -11,6 +11,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -127,9 +128,7 @@ func (r *report) cases(action string) (names []string) {
 	for _, name := range r.order {
 		t := r.tests[name]
 		is := t.action
-		if is == "" {
-			is = "fail"
-		}
+		is = cmp.Or(is, "fail")
 		if is == action && (!t.parent || action == "fail" && !r.failsBelow(name)) {
 			names = append(names, name)
 		}

@@ -1,47 +1,36 @@
 package dynamodb_test
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/dynamodbtest"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves a stand-in and returns official clients that talk to it and retry as they do by default.
 func start(t testing.TB, cfg dynamodb.Config) (*sdk.Client, *dynamodbstreams.Client) {
-	server := httptest.NewServer(dynamodb.New(cfg))
-	t.Cleanup(server.Close)
-	return clients(t, server.URL, retry.NewStandard())
+	return clients(t, sandboxtest.Serve(t, dynamodb.New(cfg)), retry.NewStandard())
 }
 
 // startOnce is start for tests that want to see every failure: its client does not retry.
 func startOnce(t testing.TB, cfg dynamodb.Config) *sdk.Client {
-	server := httptest.NewServer(dynamodb.New(cfg))
-	t.Cleanup(server.Close)
-	client, _ := clients(t, server.URL, aws.NopRetryer{})
+	client, _ := clients(t, sandboxtest.Serve(t, dynamodb.New(cfg)), aws.NopRetryer{})
 	return client
 }
 
 func clients(t testing.TB, endpoint string, retryer aws.Retryer) (*sdk.Client, *dynamodbstreams.Client) {
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	t.Cleanup(transport.CloseIdleConnections)
-	cfg := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: transport},
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-		Retryer:     func() aws.Retryer { return retryer },
-	}
+	cfg := sandboxtest.Config(t, endpoint)
+	cfg.Retryer = func() aws.Retryer { return retryer }
 	return sdk.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg)
 }
 

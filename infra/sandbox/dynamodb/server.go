@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"hash/crc32"
 	"io"
 	"net/http"
@@ -34,12 +35,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Account == "" {
-		c.Account = "000000000000"
-	}
+	c.Region = cmp.Or(c.Region, "us-east-1")
+	c.Account = cmp.Or(c.Account, "000000000000")
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -47,9 +47,7 @@ func (in *Injector) SetPlan(plan Plan) error {
 	if err := plan.Validate(); err != nil {
 		return err
 	}
-	if plan.Delay == 0 {
-		plan.Delay = DefaultDelay
-	}
+	plan.Delay = cmp.Or(plan.Delay, DefaultDelay)
 	rules := make(map[string]Rule, len(plan.Rules))
 	for _, r := range plan.Rules {
 		rules[ruleKey(r.Service, r.Operation)] = r

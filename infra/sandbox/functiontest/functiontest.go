@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -27,6 +26,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 // Main runs the tests, looks for goroutines that they left, and removes what was
@@ -131,9 +131,7 @@ func Start(t testing.TB, cfg lambda.Config, options ...func(*awslambda.Options))
 	host, err := lambda.New(cfg)
 	must(t, err)
 	server := httptest.NewServer(host)
-	transport := &http.Transport{}
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
 		server.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -141,12 +139,7 @@ func Start(t testing.TB, cfg lambda.Config, options ...func(*awslambda.Options))
 			t.Error(err)
 		}
 	})
-	client := awslambda.NewFromConfig(aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, BaseEndpoint: &server.URL,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	}, options...)
+	client := awslambda.NewFromConfig(sandboxtest.Config(t, server.URL), options...)
 	return Host{host, server.URL, client}
 }
 

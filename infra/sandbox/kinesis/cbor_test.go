@@ -280,7 +280,7 @@ func FuzzCallsInCBOR(f *testing.F) {
 	add("PutRecords", map[string]any{"StreamName": "s", "Records": []any{map[string]any{"Data": []byte{}, "PartitionKey": "k"}, nil}})
 	add("GetShardIterator", map[string]any{"StreamName": "s", "ShardId": "shardId-000000000001", "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": cbor.Tag{Number: 1, Content: 1_700_000_000_000}})
 	add("ListShards", map[string]any{"StreamName": "s", "ShardFilter": map[string]any{"Type": "AT_TIMESTAMP", "Timestamp": 1e300}})
-	add("AddTagsToStream", map[string]any{"StreamName": "s", "Tags": map[string]string{"a": "b"}})
+	add("EnableEnhancedMonitoring", map[string]any{"StreamName": "s", "ShardLevelMetrics": []string{"ALL"}})
 	f.Add("ListStreams", []byte{})
 	f.Add("CreateStream", []byte("\xbf\x6aStreamName\x7f\x61s\x61t\xff\x6aShardCount\x1b\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, operation string, body []byte) {

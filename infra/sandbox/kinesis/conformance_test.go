@@ -1,20 +1,17 @@
 package kinesis_test
 
 import (
-	"context"
-	"io"
-	"net/http"
-	"net/http/httptest"
+	"cmp"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"go.uber.org/goleak"
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/sandbox/kinesis/kinesistest"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,44 +19,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve starts a server over the wire and returns a client of it.
 func serve(t testing.TB, cfg sandbox.Config, options ...func(*kinesis.Options)) (*sandbox.Server, *kinesis.Client) {
 	t.Helper()
-	if cfg.Transition == 0 {
-		cfg.Transition = 5 * time.Millisecond
-	}
+	cfg.Transition = cmp.Or(cfg.Transition, 5*time.Millisecond)
 	server, err := sandbox.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(server)
-	t.Cleanup(front.Close)
-	return server, client(t, front.URL, options...)
+	return server, client(t, sandboxtest.Serve(t, server), options...)
 }
 
 func client(t testing.TB, url string, options ...func(*kinesis.Options)) *kinesis.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return kinesis.New(kinesis.Options{
-		BaseEndpoint: &url,
-		Region:       "us-east-1",
-		HTTPClient:   &http.Client{Transport: readersOnly{transport}},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	}, options...)
-}
-
-// readersOnly hides the method WriteTo that the SDK's bodies have. With it, a
-// connection breaks now and then while the answer is read: the SDK closes a body
-// as soon as there is an answer, and net/http's write loop, which looks whether
-// the body has more than it should, gets io.EOF from WriteTo as an error.
-type readersOnly struct{ http.RoundTripper }
-
-func (o readersOnly) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		r = r.WithContext(r.Context())
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return o.RoundTripper.RoundTrip(r)
+	return kinesis.NewFromConfig(sandboxtest.Config(t, url), options...)
 }
 
 func TestSandboxConforms(t *testing.T) {
@@ -77,7 +46,7 @@ func TestPeerConforms(t *testing.T) {
 }
 
 // peerDiffers is where kinesis-local 0.6 is not what AWS documents.
-var peerDiffers = []kinesistest.Skip{
+var peerDiffers = []sandboxtest.Skip{
 	{Test: "MalformedHashKey", Why: "kinesis-local answers 500; the API reference: ExplicitHashKey matches 0|([1-9]\\d{0,38})"},
 	{Test: "UnknownIterator", Why: "kinesis-local answers 500; the API reference: InvalidArgumentException"},
 	{Test: "ForeignSequenceNumber", Why: "kinesis-local gives an iterator; the API reference: InvalidArgumentException"},

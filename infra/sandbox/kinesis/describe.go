@@ -30,7 +30,7 @@ func (st *stream) describe() streamDescription {
 		StreamName: st.name, StreamARN: st.arn, StreamStatus: st.status,
 		StreamModeDetails:       streamMode{st.mode},
 		StreamCreationTimestamp: awsjson.At(st.created),
-		RetentionPeriodHours:    int(st.retention / time.Hour),
+		RetentionPeriodHours:    int(retention / time.Hour),
 		EncryptionType:          "NONE",
 		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{append([]string{}, st.monitored...)}},
 	}

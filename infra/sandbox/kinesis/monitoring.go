@@ -44,20 +44,6 @@ func (in *monitoringInput) names() ([]string, error) {
 
 // enableMonitoring notes which metrics of shards are wanted; none are made here.
 func (s *Server) enableMonitoring(_ context.Context, in *monitoringInput) (*monitoringOutput, error) {
-	return s.monitor(in, func(now, names []string) []string {
-		wanted := slices.Concat(now, names)
-		slices.Sort(wanted)
-		return slices.Compact(wanted)
-	})
-}
-
-func (s *Server) disableMonitoring(_ context.Context, in *monitoringInput) (*monitoringOutput, error) {
-	return s.monitor(in, func(now, names []string) []string {
-		return slices.DeleteFunc(slices.Clone(now), func(name string) bool { return slices.Contains(names, name) })
-	})
-}
-
-func (s *Server) monitor(in *monitoringInput, change func(now, names []string) []string) (*monitoringOutput, error) {
 	names, err := in.names()
 	if err != nil {
 		return nil, err
@@ -68,7 +54,9 @@ func (s *Server) monitor(in *monitoringInput, change func(now, names []string) [
 	}
 	defer st.mu.Unlock()
 	out := &monitoringOutput{StreamName: st.name, StreamARN: st.arn, CurrentShardLevelMetrics: st.monitored}
-	st.monitored = change(st.monitored, names)
+	wanted := slices.Concat(st.monitored, names)
+	slices.Sort(wanted)
+	st.monitored = slices.Compact(wanted)
 	out.DesiredShardLevelMetrics = st.monitored
 	return out, nil
 }

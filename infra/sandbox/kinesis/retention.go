@@ -8,7 +8,7 @@ import (
 // expire lets go of what retention no longer covers: records, then closed
 // shards that have none left and closed before the trim horizon.
 func (st *stream) expire(now time.Time) {
-	horizon := clockAt(now.Add(-st.retention))
+	horizon := clockAt(now.Add(-retention))
 	for _, sh := range st.shards {
 		if len(sh.records) > 0 && sh.records[0].clock < horizon {
 			st.trim(sh, sh.from(horizon))

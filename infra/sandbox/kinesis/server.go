@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -57,21 +58,11 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Account == "" {
-		c.Account = "000000000000"
-	}
-	if c.Transition == 0 {
-		c.Transition = 50 * time.Millisecond
-	}
-	if c.MaxStreamBytes == 0 {
-		c.MaxStreamBytes = 256 << 20
-	}
-	if c.ShardLimit == 0 {
-		c.ShardLimit = 1000
-	}
+	c.Region = cmp.Or(c.Region, "us-east-1")
+	c.Account = cmp.Or(c.Account, "000000000000")
+	c.Transition = cmp.Or(c.Transition, 50*time.Millisecond)
+	c.MaxStreamBytes = cmp.Or(c.MaxStreamBytes, 256<<20)
+	c.ShardLimit = cmp.Or(c.ShardLimit, 1000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -112,28 +103,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.service.S
 
 func (s *Server) operations() map[string]awsjson.Operation {
 	return map[string]awsjson.Operation{
-		"CreateStream":                  awsjson.Op(s.createStream),
-		"DeleteStream":                  awsjson.Op(s.deleteStream),
-		"DescribeStream":                awsjson.Op(s.describeStream),
-		"DescribeStreamSummary":         awsjson.Op(s.describeStreamSummary),
-		"DescribeLimits":                awsjson.Op(s.describeLimits),
-		"ListStreams":                   awsjson.Op(s.listStreams),
-		"ListShards":                    awsjson.Op(s.listShards),
-		"PutRecord":                     awsjson.FaultyOp(s.putRecord),
-		"PutRecords":                    awsjson.FaultyOp(s.putRecords),
-		"GetShardIterator":              awsjson.Op(s.getShardIterator),
-		"GetRecords":                    awsjson.FaultyOp(s.getRecords),
-		"SplitShard":                    awsjson.Op(s.splitShard),
-		"MergeShards":                   awsjson.Op(s.mergeShards),
-		"UpdateShardCount":              awsjson.Op(s.updateShardCount),
-		"UpdateMaxRecordSize":           awsjson.Op(s.updateMaxRecordSize),
-		"IncreaseStreamRetentionPeriod": awsjson.Op(s.increaseRetention),
-		"DecreaseStreamRetentionPeriod": awsjson.Op(s.decreaseRetention),
-		"EnableEnhancedMonitoring":      awsjson.Op(s.enableMonitoring),
-		"DisableEnhancedMonitoring":     awsjson.Op(s.disableMonitoring),
-		"AddTagsToStream":               awsjson.Op(s.addTagsToStream),
-		"RemoveTagsFromStream":          awsjson.Op(s.removeTagsFromStream),
-		"ListTagsForStream":             awsjson.Op(s.listTagsForStream),
+		"CreateStream":             awsjson.Op(s.createStream),
+		"DeleteStream":             awsjson.Op(s.deleteStream),
+		"DescribeStream":           awsjson.Op(s.describeStream),
+		"DescribeStreamSummary":    awsjson.Op(s.describeStreamSummary),
+		"ListStreams":              awsjson.Op(s.listStreams),
+		"ListShards":               awsjson.Op(s.listShards),
+		"PutRecord":                awsjson.FaultyOp(s.putRecord),
+		"PutRecords":               awsjson.FaultyOp(s.putRecords),
+		"GetShardIterator":         awsjson.Op(s.getShardIterator),
+		"GetRecords":               awsjson.FaultyOp(s.getRecords),
+		"SplitShard":               awsjson.Op(s.splitShard),
+		"MergeShards":              awsjson.Op(s.mergeShards),
+		"UpdateShardCount":         awsjson.Op(s.updateShardCount),
+		"UpdateMaxRecordSize":      awsjson.Op(s.updateMaxRecordSize),
+		"EnableEnhancedMonitoring": awsjson.Op(s.enableMonitoring),
 	}
 }
 

@@ -31,9 +31,7 @@ type stream struct {
 	settleAt  time.Time // when the transition is over
 	onSettle  func(now time.Time)
 	mode      string
-	retention time.Duration
-	maxRecord int // bytes, key included
-	tags      map[string]string
+	maxRecord int         // bytes, key included
 	scaled    []time.Time // the last UpdateShardCount calls
 	monitored []string    // shard-level metrics that are wanted
 

@@ -13,8 +13,7 @@ import (
 const (
 	defaultRecordBytes = 1 << 20
 	maxRecordBytes     = 10 << 20
-	minRetention       = 24 * time.Hour
-	maxRetention       = 8760 * time.Hour
+	retention          = 24 * time.Hour
 	onDemandShards     = 4
 	onDemandStreams    = 50
 )
@@ -67,8 +66,8 @@ func (in createStreamInput) validate() error {
 		return awsjson.NotImplemented("RecordDistributionStrategy AUTO")
 	case in.WarmThroughputMiBps != nil:
 		return awsjson.NotImplemented("WarmThroughputMiBps")
-	case len(in.Tags) > maxTags:
-		return tooManyTags()
+	case len(in.Tags) > 0:
+		return awsjson.NotImplemented("Tags of streams")
 	}
 	return validateRecordSize(in.MaxRecordSizeInKiB)
 }
@@ -106,7 +105,7 @@ func (s *Server) addStream(in *createStreamInput) error {
 	now := s.cfg.Now()
 	st := &stream{
 		name: in.StreamName, arn: s.arn(in.StreamName), created: now, maxBytes: s.cfg.MaxStreamBytes,
-		mode: in.mode(), retention: minRetention, maxRecord: defaultRecordBytes, tags: maps.Clone(in.Tags),
+		mode: in.mode(), maxRecord: defaultRecordBytes,
 	}
 	if in.MaxRecordSizeInKiB != nil {
 		st.maxRecord = *in.MaxRecordSizeInKiB << 10
@@ -211,18 +210,6 @@ func limitOf(name string, given *int, byDefault, most int) (int, error) {
 		return 0, awsjson.Errorf("ValidationException", "%s %d must be between 1 and %d", name, *given, most)
 	}
 	return *given, nil
-}
-
-type describeLimitsOutput struct {
-	ShardLimit               int
-	OpenShardCount           int
-	OnDemandStreamCount      int
-	OnDemandStreamCountLimit int
-}
-
-func (s *Server) describeLimits(context.Context, *struct{}) (*describeLimitsOutput, error) {
-	open, onDemand := s.countShards()
-	return &describeLimitsOutput{s.cfg.ShardLimit, open, onDemand, onDemandStreams}, nil
 }
 
 func (s *Server) countShards() (open, onDemand int) {

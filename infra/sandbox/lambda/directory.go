@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -16,9 +17,7 @@ const directoryPrefix = "banyan-lambda-"
 // ownDirectory makes the host's directory below parent, and removes those of
 // hosts that were killed before they could.
 func ownDirectory(parent string) (string, error) {
-	if parent == "" {
-		parent = os.TempDir()
-	}
+	parent = cmp.Or(parent, os.TempDir())
 	left, err := filepath.Glob(filepath.Join(parent, directoryPrefix+"*"))
 	if err != nil {
 		return "", err

@@ -12,12 +12,13 @@ import (
 
 	dynamosandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 // The stream of a table reaches a function in the shape that AWS documents, so
 // that the official event types read it, whatever is in the items.
 func TestTableStreamsReachFunctions(t *testing.T) {
-	url := serve(t, dynamosandbox.New(dynamosandbox.Config{}))
+	url := sandboxtest.Serve(t, dynamosandbox.New(dynamosandbox.Config{}))
 	w := newWorld(t, sandbox.Config{Env: []string{"AWS_ENDPOINT_URL_DYNAMODB_STREAMS=" + url}})
 	out := w.function("table", 5, map[string]string{"MODE": "stream"})
 	client := dynamodb.NewFromConfig(w.base, func(o *dynamodb.Options) { o.BaseEndpoint = &url })

@@ -3,8 +3,6 @@ package lambda_test
 import (
 	"archive/zip"
 	"bytes"
-	"context"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +14,7 @@ import (
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestSandboxConforms(t *testing.T) {
@@ -29,15 +28,7 @@ func TestPeerConforms(t *testing.T) {
 	if endpoint == "" {
 		t.Skip("BANYAN_CONFORMANCE_LAMBDA is not set")
 	}
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	httpClient := &http.Client{Transport: transport}
-	client := lambda.New(lambda.Options{
-		BaseEndpoint: &endpoint, Region: "us-east-1", HTTPClient: httpClient,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	})
+	client := lambda.NewFromConfig(sandboxtest.Config(t, endpoint))
 	lambdatest.Run(t, client, lambdatest.Role(t, endpoint))
 }
 

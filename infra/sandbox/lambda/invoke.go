@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -57,9 +58,7 @@ func (h *Host) invoke(ctx context.Context, c call) (answer, error) {
 		ID: a.requestID, FunctionARN: arn, TraceID: c.traceID, ClientContext: c.clientContext,
 		Payload: c.payload, Timeout: r.timeout(), KillAfter: killAfter(f),
 	}
-	if inv.TraceID == "" {
-		inv.TraceID = newTraceID()
-	}
+	inv.TraceID = cmp.Or(inv.TraceID, newTraceID())
 	if len(inv.Payload) == 0 {
 		inv.Payload = []byte("{}")
 	}

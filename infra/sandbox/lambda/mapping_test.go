@@ -1,6 +1,7 @@
 package lambda_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -72,9 +73,7 @@ func (w *world) put(stream string, records ...string) {
 func (w *world) mapping(function, arn string, in lambda.CreateEventSourceMappingInput) string {
 	w.t.Helper()
 	in.FunctionName, in.EventSourceArn = &function, &arn
-	if in.StartingPosition == "" {
-		in.StartingPosition = types.EventSourcePositionTrimHorizon
-	}
+	in.StartingPosition = cmp.Or(in.StartingPosition, types.EventSourcePositionTrimHorizon)
 	out, err := w.lambda.CreateEventSourceMapping(w.t.Context(), &in)
 	if err != nil {
 		w.t.Fatal(err)
@@ -697,9 +696,7 @@ func TestRefusedMappings(t *testing.T) {
 		if in.EventSourceArn == nil {
 			in.EventSourceArn = &arn
 		}
-		if in.StartingPosition == "" {
-			in.StartingPosition = types.EventSourcePositionLatest
-		}
+		in.StartingPosition = cmp.Or(in.StartingPosition, types.EventSourcePositionLatest)
 		if _, err := w.lambda.CreateEventSourceMapping(t.Context(), &in); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}

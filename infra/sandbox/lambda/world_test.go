@@ -3,13 +3,12 @@ package lambda_test
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +26,7 @@ import (
 
 	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 	sqssandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
 )
 
@@ -131,16 +131,16 @@ func newWorld(t testing.TB, cfg sandbox.Config) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinesisURL, sqsURL := serve(t, streams), serve(t, queues)
+	kinesisURL, sqsURL := sandboxtest.Serve(t, streams), sandboxtest.Serve(t, queues)
 	cfg.Env = append([]string{"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_SQS=" + sqsURL}, cfg.Env...)
-	short(&cfg.PollInterval, 5*time.Millisecond)
-	short(&cfg.RetryBackoff, 2*time.Millisecond)
-	short(&cfg.RetryBackoffMax, 20*time.Millisecond)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, 5*time.Millisecond)
+	cfg.RetryBackoff = cmp.Or(cfg.RetryBackoff, 2*time.Millisecond)
+	cfg.RetryBackoffMax = cmp.Or(cfg.RetryBackoffMax, 20*time.Millisecond)
 	host, err := sandbox.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lambdaURL := serve(t, host)
+	lambdaURL := sandboxtest.Serve(t, host)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -148,32 +148,13 @@ func newWorld(t testing.TB, cfg sandbox.Config) *world {
 			t.Error(err)
 		}
 	})
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	base := aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, RetryMaxAttempts: 1,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	}
+	base := sandboxtest.Config(t, lambdaURL)
+	base.RetryMaxAttempts = 1
 	return &world{
 		t: t, dir: dir, host: host, base: base,
-		lambda:  lambda.NewFromConfig(base, func(o *lambda.Options) { o.BaseEndpoint = &lambdaURL }),
+		lambda:  lambda.NewFromConfig(base),
 		kinesis: kinesis.NewFromConfig(base, func(o *kinesis.Options) { o.BaseEndpoint = &kinesisURL }),
 		sqs:     sqs.NewFromConfig(base, func(o *sqs.Options) { o.BaseEndpoint = &sqsURL }),
-	}
-}
-
-func serve(t testing.TB, h http.Handler) string {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
-func short(d *time.Duration, value time.Duration) {
-	if *d == 0 {
-		*d = value
 	}
 }
 

@@ -39,7 +39,7 @@ func (in putFilterInput) Resource() string { return in.LogGroupName }
 // sent a control message first.
 func (s *Server) putSubscriptionFilter(ctx context.Context, in *putFilterInput, f fault.Fault) (*struct{}, error) {
 	wanted := in.filter
-	fill(&wanted.Distribution, byLogStream)
+	wanted.Distribution = cmp.Or(wanted.Distribution, byLogStream)
 	wanted.CreationTime = s.cfg.Now().UnixMilli()
 	if err := s.checkFilter(wanted); err != nil {
 		return nil, err
@@ -141,22 +141,6 @@ func (s *Server) describeSubscriptionFilters(_ context.Context, in *describeFilt
 			}
 			out.SubscriptionFilters = append(out.SubscriptionFilters, f)
 		}
-		return nil
-	})
-}
-
-type deleteFilterInput struct {
-	groupRef
-	FilterName string `json:"filterName"`
-}
-
-func (s *Server) deleteSubscriptionFilter(_ context.Context, in *deleteFilterInput, f fault.Fault) (*struct{}, error) {
-	return nil, s.locked(in.groupRef, f, func(g *group) error {
-		i, found := g.index(in.FilterName)
-		if !found {
-			return notFound("The specified subscription filter does not exist.")
-		}
-		g.filters = slices.Delete(g.filters, i, i+1)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"maps"
@@ -32,7 +33,7 @@ type createLogGroupInput struct {
 }
 
 func (s *Server) createLogGroup(_ context.Context, in *createLogGroupInput, f fault.Fault) (*struct{}, error) {
-	fill(&in.LogGroupClass, standard)
+	in.LogGroupClass = cmp.Or(in.LogGroupClass, standard)
 	switch {
 	case f.Kind == fault.Partial:
 		return nil, awsjson.Errorf("OperationAbortedException", "Multiple concurrent requests to update the same resource were in conflict.")
@@ -50,13 +51,6 @@ func (s *Server) createLogGroup(_ context.Context, in *createLogGroupInput, f fa
 		name: in.LogGroupName, class: in.LogGroupClass, created: s.cfg.Now().UnixMilli(), streams: map[string]bool{},
 	}
 	return nil, nil
-}
-
-func (s *Server) deleteLogGroup(_ context.Context, in *groupRef, f fault.Fault) (*struct{}, error) {
-	return nil, s.locked(*in, f, func(g *group) error {
-		delete(s.groups, g.name)
-		return nil
-	})
 }
 
 type describeLogGroupsInput struct {
@@ -154,13 +148,6 @@ func (s *Server) putRetentionPolicy(_ context.Context, in *retentionInput, f fau
 	}
 	return nil, s.locked(in.groupRef, f, func(g *group) error {
 		g.retention = &in.RetentionInDays
-		return nil
-	})
-}
-
-func (s *Server) deleteRetentionPolicy(_ context.Context, in *groupRef, f fault.Fault) (*struct{}, error) {
-	return nil, s.locked(*in, f, func(g *group) error {
-		g.retention = nil
 		return nil
 	})
 }

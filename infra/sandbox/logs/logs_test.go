@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -27,6 +25,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/logs"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,13 +89,7 @@ func (s *stream) read(t *testing.T) (texts []string) {
 }
 
 func client(t *testing.T, url string) *cloudwatchlogs.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return cloudwatchlogs.New(cloudwatchlogs.Options{
-		BaseEndpoint: &url, Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-	})
+	return cloudwatchlogs.NewFromConfig(sandboxtest.Config(t, url), func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = 1 })
 }
 
 func serve(t *testing.T, cfg sandbox.Config) (*sandbox.Server, *cloudwatchlogs.Client) {
@@ -148,13 +141,6 @@ func groups(t *testing.T, c *cloudwatchlogs.Client) {
 		names = append(names, fmt.Sprintf("%s%02d", prefix, i))
 		create(t, c, names[i])
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		for _, name := range names {
-			_, _ = c.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &name})
-		}
-	})
 	var found []string
 	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(c, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 	for n := 0; pages.HasMorePages(); n++ {
@@ -208,9 +194,7 @@ func TestPeerConforms(t *testing.T) {
 // peerSubscriptions is what moto 5.2 can tell. It differs where a filter of a full
 // group is replaced: moto refuses that, the API reference says "creates or updates".
 func peerSubscriptions(t *testing.T, c *cloudwatchlogs.Client, url string) {
-	k := kinesis.New(kinesis.Options{BaseEndpoint: &url, Region: "us-east-1", HTTPClient: http.DefaultClient,
-		Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")})
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	k := kinesis.NewFromConfig(sandboxtest.Config(t, url))
 	name := fmt.Sprint("logs-", time.Now().UnixNano())
 	if _, err := k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)}); err != nil {
 		t.Fatal(err)

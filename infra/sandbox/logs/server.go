@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,21 +62,14 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	fill(&c.Region, defaultRegion)
-	fill(&c.Account, defaultAccount)
-	fill(&c.MaxWaiting, defaultWaiting)
-	fill(&c.Retry, defaultRetry)
+	c.Region = cmp.Or(c.Region, defaultRegion)
+	c.Account = cmp.Or(c.Account, defaultAccount)
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, defaultWaiting)
+	c.Retry = cmp.Or(c.Retry, defaultRetry)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Server holds the log groups of one account. It is an http.Handler, safe for
@@ -106,15 +100,12 @@ func New(cfg Config) (*Server, error) {
 		Target: Target, Version: "1.1", Fault: cfg.Fault,
 		Operations: map[string]awsjson.Operation{
 			"CreateLogGroup":              awsjson.FaultyOp(s.createLogGroup),
-			"DeleteLogGroup":              awsjson.FaultyOp(s.deleteLogGroup),
 			"DescribeLogGroups":           awsjson.Op(s.describeLogGroups),
 			"PutRetentionPolicy":          awsjson.FaultyOp(s.putRetentionPolicy),
-			"DeleteRetentionPolicy":       awsjson.FaultyOp(s.deleteRetentionPolicy),
 			"CreateLogStream":             awsjson.FaultyOp(s.createLogStream),
 			"PutLogEvents":                awsjson.Op(s.putLogEvents),
 			"PutSubscriptionFilter":       awsjson.FaultyOp(s.putSubscriptionFilter),
 			"DescribeSubscriptionFilters": awsjson.Op(s.describeSubscriptionFilters),
-			"DeleteSubscriptionFilter":    awsjson.FaultyOp(s.deleteSubscriptionFilter),
 		},
 	}
 	ctx, stop := context.WithCancel(context.Background())

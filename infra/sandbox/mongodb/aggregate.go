@@ -1,6 +1,8 @@
 package mongodb
 
 import (
+	"cmp"
+
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/query"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/store"
@@ -155,9 +157,7 @@ func (r *request) changeStream(ns store.Namespace, argument, rest V, out *reply)
 	if err != nil {
 		return err
 	}
-	if ns.Coll == "" {
-		ns.Coll = allCollections
-	}
+	ns.Coll = cmp.Or(ns.Coll, allCollections)
 	c := &cursor{ns: ns, stream: s}
 	first, _, err := s.Next(r.batchSize(r.document("cursor")))
 	if err != nil {
@@ -181,9 +181,7 @@ func (r *request) made(ns store.Namespace, docs []D, rest V, out *reply) error {
 	if docs, err = p.Run(docs, nil); err != nil {
 		return err
 	}
-	if ns.Coll == "" {
-		ns.Coll = allCollections
-	}
+	ns.Coll = cmp.Or(ns.Coll, allCollections)
 	return r.openCursor(out, ns, found{docs: docs}, false, r.batchSize(r.document("cursor")))
 }
 

@@ -1,10 +1,7 @@
 package secretsmanager_test
 
 import (
-	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -16,27 +13,19 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func client(t *testing.T, url string) *secretsmanager.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: &url, Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
+	return secretsmanager.NewFromConfig(sandboxtest.Config(t, url))
 }
 
 func TestSandboxConforms(t *testing.T) {
-	server := httptest.NewServer(sandbox.New(sandbox.Config{}))
-	t.Cleanup(server.Close)
-	conforms(t, client(t, server.URL))
+	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
+	conforms(t, client(t, url))
 }
 
 // TestPeerConforms runs the same cases on another implementation.
@@ -157,9 +146,8 @@ func (s suite) errors(t *testing.T) {
 
 // TestNotImplemented: the rest of the service says so.
 func TestNotImplemented(t *testing.T) {
-	server := httptest.NewServer(sandbox.New(sandbox.Config{}))
-	t.Cleanup(server.Close)
-	_, err := client(t, server.URL).ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
+	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
+	_, err := client(t, url).ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
 	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: ListSecrets") {
 		t.Error(err)
 	}

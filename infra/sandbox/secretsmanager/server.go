@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -68,15 +69,9 @@ type version struct {
 
 // New makes a server without secrets.
 func New(cfg Config) *Server {
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
-	if cfg.Account == "" {
-		cfg.Account = "000000000000"
-	}
-	if cfg.MaxSecrets == 0 {
-		cfg.MaxSecrets = 10_000
-	}
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	cfg.Account = cmp.Or(cfg.Account, "000000000000")
+	cfg.MaxSecrets = cmp.Or(cfg.MaxSecrets, 10_000)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -27,7 +27,7 @@ type settings struct {
 	visibility, delay, wait, retention time.Duration
 	maxSize                            int
 	redrive                            redrive
-	redriveText, redriveAllow, policy  string
+	redriveText                        string
 }
 
 // redrive is the redrive policy; without one, Target is "".
@@ -85,13 +85,7 @@ func (s *Server) applyOne(to *settings, name, value string) (err error) {
 		to.redriveText = value
 		to.redrive, err = s.parseRedrive(value)
 		return err
-	case "RedriveAllowPolicy":
-		to.redriveAllow = value
-		return nil
-	case "Policy":
-		to.policy = value
-		return nil
-	case "FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit",
+	case "Policy", "RedriveAllowPolicy", "FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit",
 		"KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled":
 		if value == "false" {
 			return nil
@@ -138,7 +132,7 @@ func (s *Server) attributes(q *queue) map[string]string {
 	out := map[string]string{
 		"QueueArn":                              s.arn(q.name),
 		"CreatedTimestamp":                      strconv.FormatInt(q.created.Unix(), 10),
-		"LastModifiedTimestamp":                 strconv.FormatInt(q.changed.Unix(), 10),
+		"LastModifiedTimestamp":                 strconv.FormatInt(q.created.Unix(), 10),
 		"ApproximateNumberOfMessages":           strconv.Itoa(visible),
 		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(inFlight),
 		"ApproximateNumberOfMessagesDelayed":    strconv.Itoa(delayed),
@@ -147,12 +141,8 @@ func (s *Server) attributes(q *queue) map[string]string {
 	for _, n := range numbers {
 		out[n.name] = strconv.Itoa(n.get(q.settings))
 	}
-	for name, text := range map[string]string{
-		"RedrivePolicy": q.settings.redriveText, "RedriveAllowPolicy": q.settings.redriveAllow, "Policy": q.settings.policy,
-	} {
-		if text != "" {
-			out[name] = text
-		}
+	if q.settings.redriveText != "" {
+		out["RedrivePolicy"] = q.settings.redriveText
 	}
 	return out
 }
@@ -186,43 +176,8 @@ func (s *Server) getQueueAttributes(_ context.Context, in *getQueueAttributesInp
 	return &getQueueAttributesOutput{out}, nil
 }
 
-type setQueueAttributesInput struct {
-	queueRef
-	Attributes map[string]string
-}
-
-func (s *Server) setQueueAttributes(_ context.Context, in *setQueueAttributesInput) (*struct{}, error) {
-	q, err := s.queue(in.name())
-	if err != nil {
-		return nil, err
-	}
-	// Other queues are looked up, which must not happen while this one is
-	// locked; a concurrent change of other attributes is kept by the loop.
-	for {
-		before := q.current()
-		after, err := s.apply(before, in.Attributes)
-		if err != nil {
-			return nil, err
-		}
-		if q.swap(before, after, s.cfg.Now()) {
-			return nil, nil
-		}
-	}
-}
-
 func (q *queue) current() settings {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.settings
-}
-
-// swap sets the settings unless they changed since before was read.
-func (q *queue) swap(before, after settings, now time.Time) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.settings != before {
-		return false
-	}
-	q.settings, q.changed = after, now
-	return true
 }

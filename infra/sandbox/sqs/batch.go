@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
 
@@ -57,9 +58,7 @@ func failure(id string, err error) batchError {
 		return batchError{id, false, "InternalError", err.Error()}
 	}
 	code := e.QueryCode
-	if code == "" {
-		code = e.Type
-	}
+	code = cmp.Or(code, e.Type)
 	return batchError{id, e.Status < 500, code, e.Message}
 }
 

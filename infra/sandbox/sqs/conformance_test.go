@@ -1,16 +1,13 @@
 package sqs_test
 
 import (
-	"context"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
 	"github.com/banyan-fig/banyan/infra/sandbox/sqs/sqstest"
 )
@@ -23,23 +20,11 @@ func serve(t *testing.T, cfg sandbox.Config) *sqs.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(server)
-	t.Cleanup(front.Close)
-	return client(t, front.URL)
+	return client(t, sandboxtest.Serve(t, server))
 }
 
 func client(t *testing.T, url string) *sqs.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return sqs.New(sqs.Options{
-		BaseEndpoint: &url,
-		Region:       "us-east-1",
-		HTTPClient:   &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	})
+	return sqs.NewFromConfig(sandboxtest.Config(t, url))
 }
 
 func TestSandboxConforms(t *testing.T) {
@@ -56,7 +41,7 @@ func TestPeerConforms(t *testing.T) {
 }
 
 // peerDiffers is where moto 5.2 is not what AWS documents.
-var peerDiffers = []sqstest.Skip{
+var peerDiffers = []sandboxtest.Skip{
 	{Test: "Attributes", Why: "moto's CreatedTimestamp has a fraction; the API reference: epoch time in seconds"},
 	{Test: "InvalidAttributes", Why: "moto takes attributes out of bounds, and unknown ones"},
 	{Test: "OnlyTheNewestHandleDeletes", Why: "moto deletes by older handles too; the API reference: the message might not be deleted"},

@@ -77,21 +77,6 @@ func (q *queue) changeVisibility(handle string, seconds int, now time.Time) erro
 	return nil
 }
 
-type deleteMessageInput struct {
-	queueRef
-	ReceiptHandle string
-}
-
-func (s *Server) deleteMessage(_ context.Context, in *deleteMessageInput) (*struct{}, error) {
-	q, err := s.queue(in.name())
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return nil, q.delete(in.ReceiptHandle, s.cfg.Now())
-}
-
 type handleEntry struct {
 	Id                string
 	ReceiptHandle     string
@@ -125,20 +110,4 @@ func (s *Server) eachHandle(in *handleBatchInput, f fault.Fault, do func(*queue,
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return batch(ids, f, func(i int) (batchResult, error) { return batchResult{ids[i]}, do(q, in.Entries[i]) })
-}
-
-type changeVisibilityInput struct {
-	queueRef
-	ReceiptHandle     string
-	VisibilityTimeout int
-}
-
-func (s *Server) changeMessageVisibility(_ context.Context, in *changeVisibilityInput) (*struct{}, error) {
-	q, err := s.queue(in.name())
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return nil, q.changeVisibility(in.ReceiptHandle, in.VisibilityTimeout, s.cfg.Now())
 }

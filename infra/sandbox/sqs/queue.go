@@ -14,8 +14,6 @@ type queue struct {
 
 	mu       sync.Mutex
 	settings settings
-	changed  time.Time
-	purged   time.Time
 	messages map[string]*message // by id
 	order    byVisibility
 	issued   uint64
@@ -44,7 +42,7 @@ type message struct {
 }
 
 func newQueue(name string, now time.Time, s settings, maxBytes int64) *queue {
-	return &queue{name: name, created: now, changed: now, settings: s, maxBytes: maxBytes,
+	return &queue{name: name, created: now, settings: s, maxBytes: maxBytes,
 		messages: map[string]*message{}, arrival: make(chan struct{})}
 }
 

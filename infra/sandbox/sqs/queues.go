@@ -2,11 +2,8 @@ package sqs
 
 import (
 	"context"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 )
@@ -63,35 +60,6 @@ func (s *Server) addQueue(in *createQueueInput, wanted settings) error {
 	return nil
 }
 
-func (s *Server) deleteQueue(_ context.Context, in *queueRef) (*struct{}, error) {
-	q, err := s.queue(in.name())
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	delete(s.queues, q.name)
-	s.mu.Unlock()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.wake() // long polls find out
-	return nil, nil
-}
-
-func (s *Server) purgeQueue(_ context.Context, in *queueRef) (*struct{}, error) {
-	q, err := s.queue(in.name())
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := s.cfg.Now()
-	if !q.purged.IsZero() && now.Sub(q.purged) < time.Minute {
-		return nil, errorWithCode("PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
-	}
-	q.purged, q.bytes, q.order, q.messages = now, 0, nil, map[string]*message{}
-	return nil, nil
-}
-
 type getQueueURLInput struct {
 	QueueName              string
 	QueueOwnerAWSAccountId string
@@ -106,46 +74,4 @@ func (s *Server) getQueueURL(_ context.Context, in *getQueueURLInput) (*queueURL
 		return nil, err
 	}
 	return &queueURLOutput{s.url(q.name)}, nil
-}
-
-type listQueuesInput struct {
-	QueueNamePrefix string
-	MaxResults      *int
-	NextToken       string
-}
-
-type listQueuesOutput struct {
-	QueueUrls []string `json:",omitempty"`
-	NextToken string   `json:",omitempty"`
-}
-
-func (s *Server) listQueues(_ context.Context, in *listQueuesInput) (*listQueuesOutput, error) {
-	limit := 1000
-	if in.MaxResults != nil {
-		limit = *in.MaxResults
-	}
-	if limit < 1 || limit > 1000 {
-		return nil, invalid("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 and 1000.", limit)
-	}
-	out := &listQueuesOutput{}
-	last := ""
-	for _, name := range s.names() {
-		switch {
-		case name <= in.NextToken || !strings.HasPrefix(name, in.QueueNamePrefix):
-		case len(out.QueueUrls) == limit:
-			if in.MaxResults != nil { // without it, no token is given
-				out.NextToken = last
-			}
-			return out, nil
-		default:
-			out.QueueUrls, last = append(out.QueueUrls, s.url(name)), name
-		}
-	}
-	return out, nil
-}
-
-func (s *Server) names() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.queues))
 }

@@ -63,9 +63,6 @@ func (s *Server) receiveMessage(ctx context.Context, in *receiveInput, f fault.F
 		if !await(ctx, arrival, r.deadline, next) {
 			return out, nil
 		}
-		if _, err := s.queue(q.name); err != nil {
-			return nil, err // deleted while we waited
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"path"
@@ -45,18 +46,10 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Account == "" {
-		c.Account = "000000000000"
-	}
-	if c.URL == "" {
-		c.URL = "http://localhost"
-	}
-	if c.MaxQueueBytes == 0 {
-		c.MaxQueueBytes = 256 << 20
-	}
+	c.Region = cmp.Or(c.Region, "us-east-1")
+	c.Account = cmp.Or(c.Account, "000000000000")
+	c.URL = cmp.Or(c.URL, "http://localhost")
+	c.MaxQueueBytes = cmp.Or(c.MaxQueueBytes, 256<<20)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -89,18 +82,12 @@ func New(cfg Config) (*Server, error) {
 			Status: http.StatusForbidden, QueryCode: "RequestThrottled"},
 		Operations: map[string]awsjson.Operation{
 			"CreateQueue":                  awsjson.Op(s.createQueue),
-			"DeleteQueue":                  awsjson.Op(s.deleteQueue),
-			"PurgeQueue":                   awsjson.Op(s.purgeQueue),
 			"GetQueueUrl":                  awsjson.Op(s.getQueueURL),
-			"ListQueues":                   awsjson.Op(s.listQueues),
 			"GetQueueAttributes":           awsjson.Op(s.getQueueAttributes),
-			"SetQueueAttributes":           awsjson.Op(s.setQueueAttributes),
 			"SendMessage":                  awsjson.FaultyOp(s.sendMessage),
 			"SendMessageBatch":             awsjson.FaultyOp(s.sendMessageBatch),
 			"ReceiveMessage":               awsjson.FaultyOp(s.receiveMessage),
-			"DeleteMessage":                awsjson.Op(s.deleteMessage),
 			"DeleteMessageBatch":           awsjson.FaultyOp(s.deleteMessageBatch),
-			"ChangeMessageVisibility":      awsjson.Op(s.changeMessageVisibility),
 			"ChangeMessageVisibilityBatch": awsjson.FaultyOp(s.changeMessageVisibilityBatch),
 		},
 	}

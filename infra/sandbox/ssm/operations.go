@@ -23,11 +23,6 @@ type (
 		Version int64
 		Tier    string
 	}
-	getInput struct {
-		Name           string
-		WithDecryption bool
-	}
-	getOutput    struct{ Parameter shape }
 	getManyInput struct {
 		Names          []string
 		WithDecryption bool
@@ -63,7 +58,6 @@ type (
 
 // Resource implements awsjson.Resourceful, as it does below.
 func (i putInput) Resource() string    { return i.Name }
-func (i getInput) Resource() string    { return i.Name }
 func (i deleteInput) Resource() string { return i.Name }
 func (i byPathInput) Resource() string { return i.Path }
 func (i getManyInput) Resource() string {
@@ -113,16 +107,6 @@ func (p *parameter) add(v version) int64 {
 		p.versions, p.first = slices.Delete(p.versions, 0, 1), p.first+1
 	}
 	return p.first + int64(len(p.versions)) - 1
-}
-
-func (s *Server) getParameter(_ context.Context, in *getInput) (*getOutput, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	found, err := s.find(in.Name, in.WithDecryption)
-	if err != nil {
-		return nil, err
-	}
-	return &getOutput{found}, nil
 }
 
 func (s *Server) getParameters(_ context.Context, in *getManyInput) (*getManyOutput, error) {

@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"cmp"
 	"net/http"
 	"regexp"
 	"strings"
@@ -60,22 +61,15 @@ type version struct {
 
 // New makes a server without parameters.
 func New(cfg Config) *Server {
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
-	if cfg.Account == "" {
-		cfg.Account = "000000000000"
-	}
-	if cfg.MaxParameters == 0 {
-		cfg.MaxParameters = 10_000
-	}
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	cfg.Account = cmp.Or(cfg.Account, "000000000000")
+	cfg.MaxParameters = cmp.Or(cfg.MaxParameters, 10_000)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	s := &Server{cfg: cfg, parameters: map[string]*parameter{}}
 	s.service = awsjson.Service{Target: Target, Version: "1.1", Fault: cfg.Fault, Operations: map[string]awsjson.Operation{
 		"PutParameter":        awsjson.Op(s.putParameter),
-		"GetParameter":        awsjson.Op(s.getParameter),
 		"GetParameters":       awsjson.Op(s.getParameters),
 		"GetParametersByPath": awsjson.Op(s.getParametersByPath),
 		"DeleteParameter":     awsjson.Op(s.deleteParameter),

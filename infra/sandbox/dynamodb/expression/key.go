@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
@@ -114,9 +115,7 @@ func (c *Predicate) keyPart(n *node, name string, schema KeySchema, r *KeyRange)
 	case schema.Range:
 	default:
 		missed := schema.Range
-		if missed == "" {
-			missed = schema.Hash
-		}
+		missed = cmp.Or(missed, schema.Hash)
 		return keyError("Query condition missed key schema element: " + missed)
 	}
 	for _, v := range values {

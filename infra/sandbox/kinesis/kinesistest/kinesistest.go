@@ -16,11 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/uuid"
-)
 
-// Skip leaves out one test for a peer that differs from the documented
-// service, and says how.
-type Skip struct{ Test, Why string }
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
+)
 
 type suite struct {
 	client *kinesis.Client
@@ -28,52 +26,39 @@ type suite struct {
 
 // Run runs the suite. It creates streams with random names and deletes them.
 // Against a server other than the sandbox it may take a minute.
-func Run(t *testing.T, client *kinesis.Client, skips ...Skip) {
+func Run(t *testing.T, client *kinesis.Client, skips ...sandboxtest.Skip) {
 	s := suite{client}
-	tests := []struct {
-		name string
-		run  func(*testing.T)
-	}{
-		{"StreamLifecycle", s.streamLifecycle},
-		{"UnknownStream", s.unknownStream},
-		{"ListStreams", s.listStreams},
-		{"ShardsCoverTheHashSpace", s.shardsCoverTheHashSpace},
-		{"ListShardsInPages", s.listShardsInPages},
-		{"PutAndGetInOrder", s.putAndGetInOrder},
-		{"KeysAreRoutedByMD5", s.keysAreRoutedByMD5},
-		{"ExplicitHashKey", s.explicitHashKey},
-		{"MalformedHashKey", s.malformedHashKey},
-		{"IteratorTypes", s.iteratorTypes},
-		{"UnknownShard", s.unknownShard},
-		{"UnknownIterator", s.unknownIterator},
-		{"ForeignSequenceNumber", s.foreignSequenceNumber},
-		{"GetRecordsInPages", s.getRecordsInPages},
-		{"KeyLimits", s.keyLimits},
-		{"CallOf500Records", s.callOf500Records},
-		{"CallOf501Records", s.callOf501Records},
-		{"CallOver10MiB", s.callOver10MiB},
-		{"RecordLimit", s.recordLimit},
-		{"RecordLimitCountsTheKey", s.recordLimitCountsTheKey},
-		{"RaisedRecordLimit", s.raisedRecordLimit},
-		{"Split", s.split},
-		{"Merge", s.merge},
-		{"UpdateShardCount", s.updateShardCount},
-		{"ShardFilters", s.shardFilters},
-		{"ShardFiltersOfThePast", s.shardFiltersOfThePast},
-		{"Retention", s.retention},
-		{"Tags", s.tags},
-		{"ByARN", s.byARN},
-		{"OnDemand", s.onDemand},
-		{"ShardCountIsRequired", s.shardCountIsRequired},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if i := slices.IndexFunc(skips, func(s Skip) bool { return s.Test == test.name }); i >= 0 {
-				t.Skip(skips[i].Why)
-			}
-			test.run(t)
-		})
-	}
+	sandboxtest.Run(t, []sandboxtest.Case{
+		{Name: "StreamLifecycle", Run: s.streamLifecycle},
+		{Name: "UnknownStream", Run: s.unknownStream},
+		{Name: "ListStreams", Run: s.listStreams},
+		{Name: "ShardsCoverTheHashSpace", Run: s.shardsCoverTheHashSpace},
+		{Name: "ListShardsInPages", Run: s.listShardsInPages},
+		{Name: "PutAndGetInOrder", Run: s.putAndGetInOrder},
+		{Name: "KeysAreRoutedByMD5", Run: s.keysAreRoutedByMD5},
+		{Name: "ExplicitHashKey", Run: s.explicitHashKey},
+		{Name: "MalformedHashKey", Run: s.malformedHashKey},
+		{Name: "IteratorTypes", Run: s.iteratorTypes},
+		{Name: "UnknownShard", Run: s.unknownShard},
+		{Name: "UnknownIterator", Run: s.unknownIterator},
+		{Name: "ForeignSequenceNumber", Run: s.foreignSequenceNumber},
+		{Name: "GetRecordsInPages", Run: s.getRecordsInPages},
+		{Name: "KeyLimits", Run: s.keyLimits},
+		{Name: "CallOf500Records", Run: s.callOf500Records},
+		{Name: "CallOf501Records", Run: s.callOf501Records},
+		{Name: "CallOver10MiB", Run: s.callOver10MiB},
+		{Name: "RecordLimit", Run: s.recordLimit},
+		{Name: "RecordLimitCountsTheKey", Run: s.recordLimitCountsTheKey},
+		{Name: "RaisedRecordLimit", Run: s.raisedRecordLimit},
+		{Name: "Split", Run: s.split},
+		{Name: "Merge", Run: s.merge},
+		{Name: "UpdateShardCount", Run: s.updateShardCount},
+		{Name: "ShardFilters", Run: s.shardFilters},
+		{Name: "ShardFiltersOfThePast", Run: s.shardFiltersOfThePast},
+		{Name: "ByARN", Run: s.byARN},
+		{Name: "OnDemand", Run: s.onDemand},
+		{Name: "ShardCountIsRequired", Run: s.shardCountIsRequired},
+	}, skips...)
 }
 
 // stream creates a stream of n shards that is deleted with the test.
@@ -81,7 +66,7 @@ func (s suite) stream(t *testing.T, shards int32) string {
 	t.Helper()
 	name := "conformance-" + uuid.NewString()
 	_, err := s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	s.deleteAfter(t, name)
 	s.awaitActive(t, name)
 	return name
@@ -90,7 +75,7 @@ func (s suite) stream(t *testing.T, shards int32) string {
 func (s suite) deleteAfter(t *testing.T, name string) {
 	t.Cleanup(func() {
 		_, err := s.client.DeleteStream(context.WithoutCancel(t.Context()), &kinesis.DeleteStreamInput{StreamName: &name})
-		if err != nil && !is[*types.ResourceNotFoundException](err) {
+		if err != nil && !sandboxtest.Is[*types.ResourceNotFoundException](err) {
 			t.Errorf("delete stream: %v", err)
 		}
 	})
@@ -100,7 +85,7 @@ func (s suite) awaitActive(t *testing.T, name string) *types.StreamDescriptionSu
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		out, err := s.client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		if out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
 			return out.StreamDescriptionSummary
 		}
@@ -113,7 +98,7 @@ func (s suite) awaitActive(t *testing.T, name string) *types.StreamDescriptionSu
 func (s suite) shards(t *testing.T, name string, filter *types.ShardFilter) []types.Shard {
 	t.Helper()
 	out, err := s.client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &name, ShardFilter: filter})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	return out.Shards
 }
 
@@ -125,7 +110,7 @@ func (s suite) openShards(t *testing.T, name string) []types.Shard {
 func (s suite) put(t *testing.T, name, key, data string) *kinesis.PutRecordOutput {
 	t.Helper()
 	out, err := s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: &key, Data: []byte(data)})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	return out
 }
 
@@ -133,7 +118,7 @@ func (s suite) iterator(t *testing.T, name string, in kinesis.GetShardIteratorIn
 	t.Helper()
 	in.StreamName = &name
 	out, err := s.client.GetShardIterator(t.Context(), &in)
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	return out.ShardIterator
 }
 
@@ -143,7 +128,7 @@ func (s suite) read(t *testing.T, iterator *string, want int) (records []types.R
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; {
 		out, err := s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: iterator})
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		records = append(records, out.Records...)
 		if len(records) >= want || out.NextShardIterator == nil {
 			return records, out
@@ -178,19 +163,6 @@ func wantTexts(t *testing.T, records []types.Record, want ...string) {
 	}
 }
 
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
-// wantError is for errors whose name is part of the promise.
-func wantError[E error](t *testing.T, err error, what string) {
-	t.Helper()
-	if !is[E](err) {
-		t.Errorf("%s: error %v, want a %T", what, err, *new(E))
-	}
-}
-
 // wantRefused is for refusals whose name differs between implementations and
 // versions of the service (ValidationException, InvalidArgumentException).
 func wantRefused(t *testing.T, err error, what string) {
@@ -198,13 +170,6 @@ func wantRefused(t *testing.T, err error, what string) {
 	refused, ok := errors.AsType[smithy.APIError](err)
 	if !ok || !slices.Contains([]string{"ValidationException", "InvalidArgumentException", "LimitExceededException"}, refused.ErrorCode()) {
 		t.Errorf("%s: error %v, want a validation error", what, err)
-	}
-}
-
-func fatal(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -12,12 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func (s suite) putAndGetInOrder(t *testing.T) {
 	name, want := s.stream(t, 1), numbered("r", 50)
 	out, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: entries("k", want)})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	if *out.FailedRecordCount != 0 || len(out.Records) != len(want) {
 		t.Fatalf("%d of %d failed", *out.FailedRecordCount, len(out.Records))
 	}
@@ -75,7 +77,7 @@ func (s suite) explicitHashKey(t *testing.T) {
 	for _, sh := range s.openShards(t, name) {
 		for _, border := range []string{*sh.HashKeyRange.StartingHashKey, *sh.HashKeyRange.EndingHashKey} {
 			out, err := s.putAt(t, name, border)
-			fatal(t, err)
+			sandboxtest.Must(t, err)
 			if *out.ShardId != *sh.ShardId {
 				t.Errorf("hash key %s went to %s, want %s", border, *out.ShardId, *sh.ShardId)
 			}
@@ -128,7 +130,7 @@ func (s suite) iteratorTypes(t *testing.T) {
 func (s suite) unknownShard(t *testing.T) {
 	name := s.stream(t, 1)
 	_, err := s.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
-	wantError[*types.ResourceNotFoundException](t, err, "an unknown shard")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "an unknown shard")
 }
 
 func (s suite) unknownIterator(t *testing.T) {
@@ -146,12 +148,12 @@ func (s suite) foreignSequenceNumber(t *testing.T) {
 func (s suite) getRecordsInPages(t *testing.T) {
 	name, want := s.stream(t, 1), numbered("r", 7)
 	out, err := s.client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: &name, Records: entries("k", want)})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	it := s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: out.Records[0].ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	var got []types.Record
 	for _, size := range []int{3, 3, 1, 0} {
 		page, err := s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: it, Limit: aws.Int32(3)})
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		if len(page.Records) != size || page.NextShardIterator == nil {
 			t.Fatalf("page of %d records, want %d; next %v", len(page.Records), size, page.NextShardIterator)
 		}
@@ -170,13 +172,13 @@ func (s suite) puts(t *testing.T, records []types.PutRecordsRequestEntry) error 
 }
 
 func (s suite) keyLimits(t *testing.T) {
-	fatal(t, s.puts(t, entries(strings.Repeat("ü", 256), []string{"x"})))
+	sandboxtest.Must(t, s.puts(t, entries(strings.Repeat("ü", 256), []string{"x"})))
 	wantRefused(t, s.puts(t, entries(strings.Repeat("ü", 257), []string{"x"})), "a key of 257 characters")
 	wantRefused(t, s.puts(t, entries("", []string{"x"})), "an empty key")
 }
 
 func (s suite) callOf500Records(t *testing.T) {
-	fatal(t, s.puts(t, entries("k", numbered("r", 500))))
+	sandboxtest.Must(t, s.puts(t, entries("k", numbered("r", 500))))
 }
 
 func (s suite) callOf501Records(t *testing.T) {
@@ -194,7 +196,7 @@ func (s suite) recordLimit(t *testing.T) {
 		_, err := s.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("key"), Data: make([]byte, n)})
 		return err
 	}
-	fatal(t, put(1<<20-3))
+	sandboxtest.Must(t, put(1<<20-3))
 	wantRefused(t, put(1<<20+1), "more than 1 MiB of data")
 }
 
@@ -206,13 +208,13 @@ func (s suite) raisedRecordLimit(t *testing.T) {
 	ctx, name := t.Context(), s.stream(t, 1)
 	arn := s.awaitActive(t, name).StreamARN
 	_, err := s.client.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(2048)})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	if got := s.awaitActive(t, name).MaxRecordSizeInKiB; aws.ToInt32(got) != 2048 {
 		t.Errorf("the limit is %d KiB, want 2048", aws.ToInt32(got))
 	}
 	data := make([]byte, 3<<19)
 	out, err := s.client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), Data: data})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	records, _ := s.readShard(t, name, *out.ShardId, 1)
 	if len(records[0].Data) != len(data) {
 		t.Errorf("read %d bytes, want %d", len(records[0].Data), len(data))

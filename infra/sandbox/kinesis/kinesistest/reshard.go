@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 // middle is where a shard is halved.
@@ -21,7 +23,7 @@ func middle(t *testing.T, sh types.Shard) *string {
 func (s suite) halve(t *testing.T, name string, sh types.Shard) {
 	t.Helper()
 	_, err := s.client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: sh.ShardId, NewStartingHashKey: middle(t, sh)})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	s.awaitActive(t, name)
 }
 
@@ -91,7 +93,7 @@ func (s suite) merge(t *testing.T) {
 	_, err := s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId, AdjacentShardToMerge: shards[2].ShardId})
 	wantRefused(t, err, "shards that are not adjacent")
 	_, err = s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId, AdjacentShardToMerge: shards[1].ShardId})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	s.awaitActive(t, name)
 	open := s.openShards(t, name)
 	wantWholeSpace(t, open)
@@ -111,7 +113,7 @@ func (s suite) updateShardCount(t *testing.T) {
 	last := map[string]string{}
 	for _, target := range []int32{4, 3, 2} {
 		_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: &target, ScalingType: types.ScalingTypeUniformScaling})
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		s.awaitActive(t, name)
 		open := s.openShards(t, name)
 		if len(open) != int(target) {

@@ -10,12 +10,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func (s suite) streamLifecycle(t *testing.T) {
 	ctx, name := t.Context(), s.stream(t, 2)
 	out, err := s.client.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: &name})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	d := out.StreamDescription
 	if *d.StreamName != name || len(d.Shards) != 2 || *d.RetentionPeriodHours != 24 || *d.HasMoreShards {
 		t.Errorf("description %+v", d)
@@ -24,9 +26,9 @@ func (s suite) streamLifecycle(t *testing.T) {
 		t.Errorf("created %s ago", age)
 	}
 	_, err = s.client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)})
-	wantError[*types.ResourceInUseException](t, err, "create it again")
+	sandboxtest.WantError[*types.ResourceInUseException](t, err, "create it again")
 	_, err = s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &name})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	s.awaitGone(t, name)
 }
 
@@ -34,10 +36,10 @@ func (s suite) awaitGone(t *testing.T, name string) {
 	t.Helper()
 	for range 1000 {
 		_, err := s.client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
-		if is[*types.ResourceNotFoundException](err) {
+		if sandboxtest.Is[*types.ResourceNotFoundException](err) {
 			return
 		}
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Errorf("stream %s is still there", name)
@@ -46,15 +48,15 @@ func (s suite) awaitGone(t *testing.T, name string) {
 func (s suite) unknownStream(t *testing.T) {
 	ctx, name := t.Context(), aws.String("unknown-"+uuid.NewString())
 	_, err := s.client.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: name})
-	wantError[*types.ResourceNotFoundException](t, err, "DescribeStream")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "DescribeStream")
 	_, err = s.client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: name, PartitionKey: name, Data: []byte("x")})
-	wantError[*types.ResourceNotFoundException](t, err, "PutRecord")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "PutRecord")
 	_, err = s.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: entries("k", []string{"x"})})
-	wantError[*types.ResourceNotFoundException](t, err, "PutRecords")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "PutRecords")
 	_, err = s.client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: name})
-	wantError[*types.ResourceNotFoundException](t, err, "ListShards")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "ListShards")
 	_, err = s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name})
-	wantError[*types.ResourceNotFoundException](t, err, "DeleteStream")
+	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "DeleteStream")
 }
 
 func (s suite) listStreams(t *testing.T) {
@@ -63,7 +65,7 @@ func (s suite) listStreams(t *testing.T) {
 	var after *string
 	for {
 		out, err := s.client.ListStreams(t.Context(), &kinesis.ListStreamsInput{Limit: aws.Int32(1), ExclusiveStartStreamName: after})
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		got = append(got, out.StreamNames...)
 		if !*out.HasMoreStreams {
 			break
@@ -123,7 +125,7 @@ func (s suite) listShardsInPages(t *testing.T) {
 	var ids []string
 	for {
 		out, err := s.client.ListShards(t.Context(), in)
-		fatal(t, err)
+		sandboxtest.Must(t, err)
 		sizes = append(sizes, len(out.Shards))
 		for _, sh := range out.Shards {
 			ids = append(ids, *sh.ShardId)
@@ -137,46 +139,9 @@ func (s suite) listShardsInPages(t *testing.T) {
 		t.Errorf("pages of %v with %q", sizes, ids)
 	}
 	out, err := s.client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &name, ExclusiveStartShardId: &ids[2]})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	if len(out.Shards) != 2 || *out.Shards[0].ShardId != ids[3] {
 		t.Errorf("after the third: %d shards", len(out.Shards))
-	}
-}
-
-func (s suite) retention(t *testing.T) {
-	ctx, name := t.Context(), s.stream(t, 1)
-	increase := func(hours int32) error {
-		_, err := s.client.IncreaseStreamRetentionPeriod(ctx, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
-		return err
-	}
-	decrease := func(hours int32) error {
-		_, err := s.client.DecreaseStreamRetentionPeriod(ctx, &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
-		return err
-	}
-	fatal(t, increase(48))
-	if got := *s.awaitActive(t, name).RetentionPeriodHours; got != 48 {
-		t.Errorf("retention %d hours, want 48", got)
-	}
-	wantRefused(t, increase(36), "increase to less")
-	wantRefused(t, decrease(72), "decrease to more")
-	wantRefused(t, decrease(23), "below a day")
-	wantRefused(t, increase(8761), "above a year")
-	fatal(t, decrease(24))
-	if got := *s.awaitActive(t, name).RetentionPeriodHours; got != 24 {
-		t.Errorf("retention %d hours, want 24", got)
-	}
-}
-
-func (s suite) tags(t *testing.T) {
-	ctx, name := t.Context(), s.stream(t, 1)
-	_, err := s.client.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{StreamName: &name, Tags: map[string]string{"a": "1", "b": "2"}})
-	fatal(t, err)
-	_, err = s.client.RemoveTagsFromStream(ctx, &kinesis.RemoveTagsFromStreamInput{StreamName: &name, TagKeys: []string{"a"}})
-	fatal(t, err)
-	out, err := s.client.ListTagsForStream(ctx, &kinesis.ListTagsForStreamInput{StreamName: &name})
-	fatal(t, err)
-	if len(out.Tags) != 1 || *out.Tags[0].Key != "b" || *out.Tags[0].Value != "2" {
-		t.Errorf("tags %+v", out.Tags)
 	}
 }
 
@@ -184,13 +149,13 @@ func (s suite) byARN(t *testing.T) {
 	ctx, name := t.Context(), s.stream(t, 1)
 	arn := s.awaitActive(t, name).StreamARN
 	_, err := s.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamARN: arn, Records: entries("k", []string{"x"})})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	shards, err := s.client.ListShards(ctx, &kinesis.ListShardsInput{StreamARN: arn})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	it, err := s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamARN: arn, ShardId: shards.Shards[0].ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	out, err := s.client.GetRecords(ctx, &kinesis.GetRecordsInput{StreamARN: arn, ShardIterator: it.ShardIterator})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	wantTexts(t, out.Records, "x")
 }
 
@@ -198,7 +163,7 @@ func (s suite) onDemand(t *testing.T) {
 	name := "conformance-" + uuid.NewString()
 	mode := &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}
 	_, err := s.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &name, StreamModeDetails: mode})
-	fatal(t, err)
+	sandboxtest.Must(t, err)
 	s.deleteAfter(t, name)
 	summary := s.awaitActive(t, name)
 	if summary.StreamModeDetails.StreamMode != types.StreamModeOnDemand || *summary.OpenShardCount != 4 {

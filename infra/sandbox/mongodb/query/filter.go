@@ -8,6 +8,7 @@
 package query
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 
@@ -262,9 +263,7 @@ func compileRegex(v V, options string) (predicate, error) {
 	case bsoncore.TypeRegex:
 		p, o := v.Regex()
 		pattern = p
-		if options == "" {
-			options = o
-		}
+		options = cmp.Or(options, o)
 	case bsoncore.TypeString:
 		pattern = v.StringValue()
 	default:

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -124,9 +125,7 @@ func compileReshape(d D, mode *int) (func(V) V, error) {
 		return nil, nil
 	}
 	p, err := compileElemMatch(it.Value)
-	if *mode == 0 {
-		*mode = 1
-	}
+	*mode = cmp.Or(*mode, 1)
 	return func(v V) V {
 		for _, item := range items(v) {
 			if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {

@@ -326,15 +326,11 @@ func (u *updating) put(path value.Path, v *value.Node) error {
 		if child == nil {
 			child = value.NewDocument()
 			n.Put(part, child)
-			if created == 0 {
-				created = i + 1
-			}
+			created = cmp.Or(created, i+1)
 		}
 		n = child
 	}
-	if created == 0 {
-		created = len(path)
-	}
+	created = cmp.Or(created, len(path))
 	u.touch(path[:created])
 	return nil
 }

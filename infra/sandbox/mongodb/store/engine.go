@@ -8,6 +8,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"sync"
 	"time"
@@ -67,15 +68,9 @@ type snapshot struct {
 
 // New makes an empty engine.
 func New(cfg Config) *Engine {
-	if cfg.OplogEntries == 0 {
-		cfg.OplogEntries = 500_000
-	}
-	if cfg.OplogBytes == 0 {
-		cfg.OplogBytes = 256 << 20
-	}
-	if cfg.History == 0 {
-		cfg.History = 5 * time.Minute
-	}
+	cfg.OplogEntries = cmp.Or(cfg.OplogEntries, 500_000)
+	cfg.OplogBytes = cmp.Or(cfg.OplogBytes, 256<<20)
+	cfg.History = cmp.Or(cfg.History, 5*time.Minute)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

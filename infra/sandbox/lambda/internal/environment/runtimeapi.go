@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,9 +157,7 @@ func reportedFailure(w http.ResponseWriter, r *http.Request) (Result, error) {
 	if json.Unmarshal(body, &shape) != nil {
 		return failed(r.Header.Get("Lambda-Runtime-Function-Error-Type"), string(body)), nil
 	}
-	if shape.Type == "" {
-		shape.Type = r.Header.Get("Lambda-Runtime-Function-Error-Type")
-	}
+	shape.Type = cmp.Or(shape.Type, r.Header.Get("Lambda-Runtime-Function-Error-Type"))
 	return Result{Payload: body, FunctionError: Unhandled, ErrorType: shape.Type}, nil
 }
 
