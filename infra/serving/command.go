@@ -45,7 +45,12 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // Command is the command line of a program. Grammar is a pointer to a struct for
 // kong; a Validate method of it, or of its parts, refuses wrong values as wrong
-// usage. The flags --help and --version are added.
+// usage.
+//
+// Three flags are added: --help, --version, and --config, a YAML file that gives
+// values to the other flags. A flag counts before its environment variable, and that
+// before the file. The file may be named by a variable too, which is called after the
+// command: BANYAN_PUBLISH_CONFIG for banyan-publish.
 type Command struct {
 	Name, Description string
 	Grammar           any
@@ -78,10 +83,11 @@ func UntilStopped() context.Context {
 func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	var common struct {
+		Config  configFile       `help:"YAML file with values of flags, each named as the flag is without its dashes." env:"${config}" placeholder:"FILE"`
 		Version kong.VersionFlag `help:"Print the version and the commit it was built from."`
 	}
 	parser, err := kong.New(c.Grammar, kong.Name(c.Name), kong.Description(c.Description), kong.Embed(&common),
-		kong.Vars{"version": c.Name + " " + Version()},
+		kong.Vars{"version": c.Name + " " + Version(), "config": configVariable(c.Name)},
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return c.complain(stderr, err, ExitFailure)

@@ -35,8 +35,6 @@ func main() { newCommand().Main() }
 
 // grammar is the command line.
 type grammar struct {
-	Config configFile `help:"YAML file with flags, such as \"stream: banyan-events\"." env:"BANYAN_PUBLISH_CONFIG" placeholder:"FILE"`
-
 	Serve   serveCommand   `cmd:"" help:"Take CloudEvents over HTTP, as a sidecar."`
 	Spool   spoolCommand   `cmd:"" help:"Look into a spool, and drain it."`
 	Relay   relayCommand   `cmd:"" help:"Publish what was written to an outbox in MongoDB."`

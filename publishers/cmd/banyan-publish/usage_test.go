@@ -58,11 +58,10 @@ func TestRefusals(t *testing.T) {
 	good := writeFile(t, "mapping.yaml", "version: 1\ncollections:\n  users:\n    - {on: insert, event: user.joined}\n")
 	bad := writeFile(t, "mapping.yaml", "version: 1\ncollections:\n  users:\n    - on: upsert\n      event: user.joined\n")
 	for name, c := range map[string]struct {
-		args   string
-		env    []string
-		config string
-		code   int
-		says   string
+		args string
+		env  []string
+		code int
+		says string
 	}{
 		"nothing":              {code: serving.ExitUsage, says: "expected one of"},
 		"unknown flag":         {args: "serve --nonsense", code: serving.ExitUsage, says: "unknown flag --nonsense; see banyan-publish --help"},
@@ -81,17 +80,7 @@ func TestRefusals(t *testing.T) {
 		"protocol":             {args: "serve --protocol xml", code: serving.ExitUsage, says: "json"},
 		"no region":            {args: "serve", env: []string{"AWS_REGION=", "AWS_DEFAULT_REGION="}, code: serving.ExitUsage, says: "set AWS_REGION"},
 		"bad variable":         {args: "serve", env: []string{"BANYAN_PUBLISH_LINGER=x"}, code: serving.ExitUsage, says: "invalid duration"},
-		"config: no file":      {args: "serve --config nowhere.yaml", code: serving.ExitUsage, says: "nowhere.yaml"},
-		"config: unknown":      {args: "serve", config: "linger: 1ms\n\nstrem: x\n", code: serving.ExitUsage, says: "banyan.yaml:3: there is no flag --strem"},
-		"config: itself":       {args: "serve", config: "config: other.yaml", code: serving.ExitUsage, says: "banyan.yaml:1: there is no flag --config"},
-		"config: object":       {args: "serve", config: "stream: {a: b}\n", code: serving.ExitUsage, says: "banyan.yaml:1: stream: want a text, a number, true or false, or a list"},
-		"config: null":         {args: "serve", config: "stream:\n", code: serving.ExitUsage, says: "banyan.yaml:1: stream: want"},
-		"config: syntax":       {args: "serve", config: "a: \"\nb: 1\n", code: serving.ExitUsage, says: "banyan.yaml:1: "},
-		"config: list":         {args: "serve", config: "- a\n", code: serving.ExitUsage, says: "banyan.yaml:1: want flags with their values"},
-		"config: two":          {args: "serve", config: "linger: 1ms\n---\nlinger: 2ms\n", code: serving.ExitUsage, says: "banyan.yaml:3: a second document"},
-		"config: twice":        {args: "serve", config: "linger: 1ms\nlinger: 2ms\n", code: serving.ExitUsage, says: "banyan.yaml:2: "},
-		"config: list of one":  {args: "serve", config: "linger: [1ms, 2ms]\n", code: serving.ExitUsage, says: "banyan.yaml:1: linger takes one value, not a list of 2"},
-		"config: no duration":  {args: "serve", config: "linger: soon\n", code: serving.ExitUsage, says: "--linger"},
+		"config":               {args: "serve --config " + good, code: serving.ExitUsage, says: "mapping.yaml:2: collections: must be"},
 		"relay: no collection": {args: "relay", code: serving.ExitUsage, says: "(--documents), those of events (--outboxes), or both"},
 		"relay: no database":   {args: "relay --outboxes o", env: []string{"MONGODB_URI"}, code: serving.ExitUsage, says: "missing flags: --mongodb-uri=$MONGODB_URI"},
 		"relay: twice":         {args: "relay --outboxes o --documents o", code: serving.ExitUsage, says: "named twice"},
@@ -125,35 +114,9 @@ func TestRefusals(t *testing.T) {
 					_ = os.Unsetenv(name)
 				}
 			}
-			if c.config != "" {
-				t.Setenv("BANYAN_PUBLISH_CONFIG", writeFile(t, "banyan.yaml", c.config))
-			}
 			code, _, stderr := here(t, strings.Fields(c.args)...)
 			if code != c.code || !strings.Contains(stderr, c.says) || !strings.HasPrefix(stderr, "banyan-publish: ") && c.code == serving.ExitUsage {
 				t.Errorf("exit code %d: %s; want %d with %q", code, stderr, c.code, c.says)
-			}
-		})
-	}
-}
-
-// TestPrecedence: a flag counts before a variable, and that before the file.
-func TestPrecedence(t *testing.T) {
-	t.Setenv("BANYAN_PUBLISH_CONFIG", writeFile(t, "banyan.yaml", "# all of them\nlisten: file\nsocket-mode: \"999\"\nallow-remote: true\ndocuments:\n  - a\n"))
-	for _, c := range []struct{ variable, flag, want string }{
-		{"", "", `--listen "file"`},
-		{"variable", "", `--listen "variable"`},
-		{"variable", "--listen=flag", `--listen "flag"`},
-	} {
-		t.Run(c.want, func(t *testing.T) {
-			args := []string{"serve", "--socket-mode=0600"}
-			if c.variable != "" {
-				t.Setenv("BANYAN_PUBLISH_LISTEN", c.variable)
-			}
-			if c.flag != "" {
-				args = append(args, c.flag)
-			}
-			if code, _, stderr := here(t, args...); code != serving.ExitUsage || !strings.Contains(stderr, c.want) {
-				t.Errorf("%d %s", code, stderr)
 			}
 		})
 	}
