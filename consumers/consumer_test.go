@@ -19,13 +19,14 @@ import (
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func post(author string, n int) events.Payload {
-	return events.PostPublished{PostID: fmt.Sprintf("%06d", n), AuthorID: author, Text: fmt.Sprint("text ", n), PublishedAt: streamtest.Start}
+	return social.PostPublished{PostID: fmt.Sprintf("%06d", n), AuthorID: author, Text: fmt.Sprint("text ", n), PublishedAt: streamtest.Start}
 }
 
 // journal remembers what was handled and parked.

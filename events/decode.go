@@ -17,8 +17,8 @@ var (
 // Decode reads one event in structured CloudEvents JSON, whoever wrote it. It
 // accepts at most [MaxSize] bytes and [MaxDepth] levels, demands every required
 // attribute in its right form (see the package comment), and skips extensions
-// that it does not know. It does not ask whether the catalogue has the type:
-// [Event.Payload] does. Every error is [ErrMalformed] and names the attribute.
+// that it does not know. It does not ask whether a registry has the type:
+// [Registry.Decode] does. Every error is [ErrMalformed] and names the attribute.
 //
 // The result shares nothing with b.
 func Decode(b []byte) (Event, error) {

@@ -26,7 +26,7 @@ type Event struct {
 	ID string
 	// Source says who tells it, a URI-reference such as "/services/users".
 	Source string
-	// Type names the kind of fact, for instance "user.joined". See [Catalogue].
+	// Type names the kind of fact, for instance "user.joined". See [Registry].
 	Type string
 	// Version is the version of the payload, from 1; extension "dataversion".
 	Version int
@@ -50,19 +50,10 @@ type Event struct {
 	Data json.RawMessage
 }
 
-// Payload is what a type of the catalogue carries. PartitionKey is the id of
-// the acting user for each of them, so that one user's facts are ordered.
-type Payload interface {
-	EventType() string
-	EventVersion() int
-	Subject() string
-	PartitionKey() string
-}
-
-// Mint makes events. The zero value uses the wall clock, the sequence of this
+// Factory makes events. The zero value uses the wall clock, the sequence of this
 // process and random UUIDv7s; tests put their own in. Safe for concurrent use
 // if its parts are.
-type Mint struct {
+type Factory struct {
 	Clock *Clock                 // nil: the clock that all events of this process share
 	Now   func() time.Time       // nil: time.Now
 	NewID func() (string, error) // nil: a UUIDv7
@@ -74,17 +65,17 @@ type Mint struct {
 //
 // It fails when p cannot be written as JSON or gives no legal partition key.
 func New(ctx context.Context, source string, p Payload) (Event, error) {
-	return Mint{}.New(ctx, source, p)
+	return Factory{}.New(ctx, source, p)
 }
 
-// New is like the function of the same name, with the parts of m.
-func (m Mint) New(ctx context.Context, source string, p Payload) (Event, error) {
-	m = m.withDefaults()
+// New is like the function of the same name, with the parts of f.
+func (f Factory) New(ctx context.Context, source string, p Payload) (Event, error) {
+	f = f.withDefaults()
 	data, err := json.Marshal(p)
 	if err != nil {
 		return Event{}, fmt.Errorf("events: make %s: write the payload as JSON: %w", p.EventType(), err)
 	}
-	id, err := m.NewID()
+	id, err := f.NewID()
 	if err != nil {
 		return Event{}, fmt.Errorf("events: make %s: make an id: %w", p.EventType(), err)
 	}
@@ -94,9 +85,9 @@ func (m Mint) New(ctx context.Context, source string, p Payload) (Event, error) 
 		Type:         p.EventType(),
 		Version:      p.EventVersion(),
 		Subject:      p.Subject(),
-		Time:         m.Now().UTC().Round(0),
+		Time:         f.Now().UTC().Round(0),
 		PartitionKey: p.PartitionKey(),
-		Sequence:     m.Clock.Next(),
+		Sequence:     f.Clock.Next(),
 		Data:         data,
 	}
 	e.correlate(correlation.From(ctx))
@@ -106,17 +97,17 @@ func (m Mint) New(ctx context.Context, source string, p Payload) (Event, error) 
 	return e, nil
 }
 
-func (m Mint) withDefaults() Mint {
-	if m.Clock == nil {
-		m.Clock = &processClock
+func (f Factory) withDefaults() Factory {
+	if f.Clock == nil {
+		f.Clock = &processClock
 	}
-	if m.Now == nil {
-		m.Now = time.Now
+	if f.Now == nil {
+		f.Now = time.Now
 	}
-	if m.NewID == nil {
-		m.NewID = newID
+	if f.NewID == nil {
+		f.NewID = newID
 	}
-	return m
+	return f
 }
 
 func newID() (string, error) {

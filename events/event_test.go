@@ -12,6 +12,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 func TestNewFillsTheEnvelope(t *testing.T) {
@@ -19,7 +20,7 @@ func TestNewFillsTheEnvelope(t *testing.T) {
 	ctx := correlation.With(context.Background(), correlation.IDs{
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", CorrelationID: "corr", CausationID: "cause",
 	})
-	e, err := events.New(ctx, "/monolith", events.PostPublished{PostID: "p1", AuthorID: "u1", Text: "hi"})
+	e, err := events.New(ctx, "/monolith", social.PostPublished{PostID: "p1", AuthorID: "u1", Text: "hi"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +43,14 @@ func TestNewFillsTheEnvelope(t *testing.T) {
 }
 
 func TestNewStartsACorrelationWhereThereIsNone(t *testing.T) {
-	e, err := events.New(context.Background(), "/monolith", events.UserJoined{UserID: "u1"})
+	e, err := events.New(context.Background(), "/monolith", social.UserJoined{UserID: "u1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e.CorrelationID != e.ID || e.CausationID != "" || len(e.TraceParent) != 55 {
 		t.Errorf("got %+v", e)
 	}
-	next, err := events.New(e.Context(context.Background()), "/monolith", events.UserJoined{UserID: "u2"})
+	next, err := events.New(e.Context(context.Background()), "/monolith", social.UserJoined{UserID: "u2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestNewStartsACorrelationWhereThereIsNone(t *testing.T) {
 }
 
 func TestNewRefusesAnEventWithoutAPartitionKey(t *testing.T) {
-	_, err := events.New(context.Background(), "/monolith", events.UserJoined{})
+	_, err := events.New(context.Background(), "/monolith", social.UserJoined{})
 	if !errors.Is(err, events.ErrMalformed) || !strings.Contains(err.Error(), "partitionkey") {
 		t.Errorf("got %v", err)
 	}
@@ -68,8 +69,8 @@ func TestNewRefusesAnEventWithoutAPartitionKey(t *testing.T) {
 func TestMintUsesItsParts(t *testing.T) {
 	noon := time.Date(2016, 11, 21, 12, 0, 0, 5, time.UTC)
 	now := func() time.Time { return noon }
-	m := events.Mint{Clock: &events.Clock{Now: now}, Now: now, NewID: func() (string, error) { return "id-1", nil }}
-	e, err := m.New(context.Background(), "/x", events.UserJoined{UserID: "u"})
+	m := events.Factory{Clock: &events.Clock{Now: now}, Now: now, NewID: func() (string, error) { return "id-1", nil }}
+	e, err := m.New(context.Background(), "/x", social.UserJoined{UserID: "u"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestMintUsesItsParts(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	m.NewID = func() (string, error) { return "", errors.New("no entropy") }
-	if _, err := m.New(context.Background(), "/x", events.UserJoined{UserID: "u"}); err == nil {
+	if _, err := m.New(context.Background(), "/x", social.UserJoined{UserID: "u"}); err == nil {
 		t.Error("an id that could not be made went unnoticed")
 	}
 }

@@ -16,6 +16,8 @@ const (
 	MaxDepth = 64
 	// MaxPartitionKey is the Kinesis limit, in characters.
 	MaxPartitionKey = 256
+
+	maxVersion = 1<<31 - 1
 )
 
 // The years that RFC 3339 can write, in seconds since 1970.
@@ -93,7 +95,7 @@ func (e *Event) checkForms() error {
 	if !isURIReference(e.Source) {
 		return malformed("source", "%q is not a URI-reference", shorten(e.Source))
 	}
-	if e.Version < 1 || e.Version > 1<<31-1 {
+	if e.Version < 1 || e.Version > maxVersion {
 		return malformed("dataversion", "%d is not a positive 32 bit number", e.Version)
 	}
 	if n := len(e.PartitionKey); n > MaxPartitionKey && utf8.RuneCountInString(e.PartitionKey) > MaxPartitionKey {

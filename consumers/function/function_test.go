@@ -20,7 +20,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/function"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/consumers/social/profile"
-	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -80,7 +80,7 @@ func TestFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	joined := streamtest.Message(t, 1, events.UserJoined{UserID: "ada", Name: "Ada", JoinedAt: streamtest.Start})
+	joined := streamtest.Message(t, 1, social.UserJoined{UserID: "ada", Name: "Ada", JoinedAt: streamtest.Start})
 	out, err := c.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: []awsevents.KinesisEventRecord{
 		streamtest.Record(1, "ada", joined.Raw), streamtest.Record(2, "x", []byte("poison")),
 	}})

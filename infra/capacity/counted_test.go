@@ -26,6 +26,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/capacity"
 	dynamodbsandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
@@ -237,12 +238,12 @@ func publish(t *testing.T, client *kinesis.Client, l capacity.Load, aggregated b
 func user(i int) string { return fmt.Sprintf("%024x", uint64(i+1)*0x9e3779b97f4a7c15) }
 
 func update(i int) events.Payload {
-	return events.UserProfileUpdated{UserID: user(i), Name: "Ada Lovelace", Bio: strings.Repeat("writes programs ", 10), Version: 2}
+	return social.UserProfileUpdated{UserID: user(i), Name: "Ada Lovelace", Bio: strings.Repeat("writes programs ", 10), Version: 2}
 }
 
 // rename is a smaller event, of about 500 bytes.
 func rename(i int) events.Payload {
-	return events.UserProfileUpdated{UserID: user(i), Name: "Ada", Version: 2}
+	return social.UserProfileUpdated{UserID: user(i), Name: "Ada", Version: 2}
 }
 
 // The tolerances: of what depends on chance, of what is rounded up for each record
@@ -353,7 +354,7 @@ func TestFunctionsAndTablesAreAsCounted(t *testing.T) {
 		if i%2 == 0 {
 			return update(i)
 		}
-		return events.RelationshipFollowed{FollowerID: user(i), FolloweeID: user(i + 100_000), At: time.Now()}
+		return social.RelationshipFollowed{FollowerID: user(i), FolloweeID: user(i + 100_000), At: time.Now()}
 	})
 	model := l.Tables().WriteUnits * n / l.Rate
 	deadline := time.Now().Add(20 * time.Second)

@@ -15,6 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // patience is how long the consumers may take to drain the stream when the
@@ -55,19 +56,19 @@ func (l *ledger) take(m consumers.Message) {
 			l.broken = append(l.broken, err)
 		}
 	}
-	p, err := m.Event.Payload()
+	p, err := social.Registry().Decode(m.Event)
 	if err != nil {
 		l.broken = append(l.broken, err)
 		return
 	}
 	switch p := p.(type) {
-	case *events.UserJoined:
+	case social.UserJoined:
 		l.joined[p.UserID] = true
-	case *events.PostPublished:
+	case social.PostPublished:
 		l.posts[p.PostID] = true
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		l.follow(p.FollowerID, p.FolloweeID, follow{true, m.Position})
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		l.follow(p.FollowerID, p.FolloweeID, follow{false, m.Position})
 	}
 }

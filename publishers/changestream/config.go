@@ -25,6 +25,10 @@ type Config struct {
 	Database *mongo.Database
 	// Mapping says which events are made of which changes: ParseMapping reads one.
 	Mapping *Mapping
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; a change that makes one that does not becomes a
+	// dead letter. nil: only envelopes are checked.
+	Check func(events.Event) error
 	// To is where the events go: the stream, or the spool.
 	To publishers.Publisher
 	// Permanent tells which errors of To never go away for that event, so that the
@@ -114,6 +118,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SnapshotChunk == 0 {
 		c.SnapshotChunk = 500
+	}
+	if c.Check == nil {
+		c.Check = func(events.Event) error { return nil }
 	}
 	if c.Permanent == nil {
 		c.Permanent = func(err error) bool { return errors.Is(err, events.ErrMalformed) }

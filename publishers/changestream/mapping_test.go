@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
@@ -86,6 +87,10 @@ func mapAll(t *testing.T, m *changestream.Mapping, changes string) []byte {
 		for _, e := range made {
 			if !json.Valid(e.Data) {
 				t.Errorf("%s: the data is no JSON: %s", line, e.Data)
+			}
+			if err := social.Registry().Check(e); err != nil {
+				fmt.Fprintln(&out, "  refused:", oneLine(err))
+				continue
 			}
 			fmt.Fprintf(&out, "  %s v%d of %s, subject %s, key %s, correlation %q %q %q\n    %s\n", e.Type, e.Version, e.Source, e.Subject, e.PartitionKey,
 				e.CorrelationID, e.CausationID, e.TraceParent, e.Data)

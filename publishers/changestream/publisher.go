@@ -158,6 +158,12 @@ func (p *Publisher) publishAs(ctx context.Context, c *Change, id *identity, snap
 			setDefault(&e.CorrelationID, snapshot)
 		}
 		id.complete(e, c, p.cfg.Source)
+		if err := p.cfg.Check(*e); err != nil {
+			if err := p.refuse(ctx, c, id, snapshot, e, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		r, err := p.cfg.To.Enqueue(ctx, *e)
 		switch {
 		case err == nil:

@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/changestream/follow"
@@ -480,7 +481,7 @@ func TestSequencesGoOnInAService(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	next, err := events.New(w.ctx, "/services/users", events.UserProfileUpdated{UserID: id(1).Hex(), Name: "y"})
+	next, err := events.New(w.ctx, "/services/users", social.UserProfileUpdated{UserID: id(1).Hex(), Name: "y"})
 	if err != nil {
 		t.Fatal(err)
 	}

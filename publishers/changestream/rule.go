@@ -112,9 +112,6 @@ func (r *rule) build(d *document) (e events.Event, err error) {
 		return e, r.ifMissing(err)
 	}
 	r.correlate(&e, d)
-	if _, err := e.Payload(); err != nil && !errors.Is(err, events.ErrUnknownType) {
-		return e, err
-	}
 	return e, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -27,7 +28,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	e, err := events.New(ctx, "/monolith", events.UserJoined{UserID: "59b99db4cfa9a34dcd7885b6", Name: "Ada", JoinedAt: time.Now()})
+	e, err := events.New(ctx, "/monolith", social.UserJoined{UserID: "59b99db4cfa9a34dcd7885b6", Name: "Ada", JoinedAt: time.Now()})
 	if err == nil {
 		_, err = p.Publish(ctx, e) // in the stream when this returns without error
 	}

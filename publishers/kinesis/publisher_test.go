@@ -18,6 +18,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/publishers"
@@ -36,7 +37,7 @@ func withFault(cfg sandbox.Config, see func(operation string), draw func(operati
 
 func joined(t *testing.T, user string) events.Event {
 	t.Helper()
-	e, err := events.New(context.Background(), "/test", events.UserJoined{UserID: user, Name: "Ada", JoinedAt: time.Unix(0, 0)})
+	e, err := events.New(context.Background(), "/test", social.UserJoined{UserID: user, Name: "Ada", JoinedAt: time.Unix(0, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

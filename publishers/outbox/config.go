@@ -47,6 +47,10 @@ type Config struct {
 	// Source is the source of entries of other languages that name none. ""
 	// means that such entries are refused.
 	Source string
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; an entry that does not is refused. nil: only
+	// envelopes are checked.
+	Check func(events.Event) error
 	// Publisher is where the events go. It stays the caller's, to close after Run.
 	Publisher publishers.Publisher
 	// Permanent tells which errors of the publisher will never go away for an

@@ -21,7 +21,8 @@ type origin struct {
 	wall       time.Time
 	number     int // of the entry among those of that time
 	source     string
-	ids        func() ids // of the document, asked only when they are needed
+	check      func(events.Event) error // nil: the envelope only
+	ids        func() ids               // of the document, asked only when they are needed
 }
 
 // entry is an event as it was found in the database.
@@ -80,10 +81,8 @@ func (e *entry) event(doc bson.Raw, o *origin) (told events.Event, err error) {
 		}
 		told, err = events.Decode(e.data)
 	}
-	if err == nil {
-		if _, err = told.Payload(); errors.Is(err, events.ErrUnknownType) {
-			err = nil
-		}
+	if err == nil && o.check != nil {
+		err = o.check(told)
 	}
 	if err != nil {
 		return told, fmt.Errorf("%w: %w", errEntry, err)

@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -31,7 +32,7 @@ func ExamplePush() {
 	users := client.Database("legacy").Collection("users")
 
 	id := "59b99db4cfa9a34dcd7885b6"
-	e, err := events.New(ctx, "/monolith", events.UserProfileUpdated{UserID: id, Name: "Ada L.", Version: 2})
+	e, err := events.New(ctx, "/monolith", social.UserProfileUpdated{UserID: id, Name: "Ada L.", Version: 2})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -58,7 +59,7 @@ func ExampleInTransaction() {
 	follows, waiting := client.Database("legacy").Collection("follows"), client.Database("legacy").Collection("outbox")
 
 	err = outbox.InTransaction(ctx, client, func(ctx context.Context) error {
-		e, err := events.New(ctx, "/monolith", events.RelationshipUnfollowed{FollowerID: "ada", FolloweeID: "bob", At: time.Now()})
+		e, err := events.New(ctx, "/monolith", social.RelationshipUnfollowed{FollowerID: "ada", FolloweeID: "bob", At: time.Now()})
 		if err != nil {
 			return err
 		}

@@ -4,11 +4,13 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Parse reads an entry that was found in a document.
 func Parse(raw bson.RawValue, document bson.Raw, at bson.Timestamp) (id, key string, data []byte, err error) {
-	e, err := parse(raw, &origin{collection: "c", document: document, at: at, wall: time.Unix(int64(at.T), 0), source: "/legacy"})
+	e, err := parse(raw, &origin{collection: "c", document: document, at: at, wall: time.Unix(int64(at.T), 0), source: "/legacy", check: social.Registry().Check})
 	return e.known, e.key, e.data, err
 }
 

@@ -29,7 +29,7 @@ func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Recei
 }
 
 func (r *Relay) origin(collection string, document bson.Raw) *origin {
-	return &origin{collection: collection, document: document, outbox: r.isOutbox(collection), source: r.cfg.Source}
+	return &origin{collection: collection, document: document, outbox: r.isOutbox(collection), source: r.cfg.Source, check: r.cfg.Check}
 }
 
 // found are the entries that a change brought, and maybe others.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
@@ -108,7 +109,7 @@ func TestOnlyWhatIsCommittedIsThere(t *testing.T) {
 // What is on the stream is the event, whole, with its correlation.
 func TestEventsArriveAsTheyWere(t *testing.T) {
 	w := newWorld(t)
-	e, err := events.New(t.Context(), "/test", &events.UserProfileUpdated{UserID: "u", Name: "Ned", Version: 3})
+	e, err := events.New(t.Context(), "/test", social.UserProfileUpdated{UserID: "u", Name: "Ned", Version: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

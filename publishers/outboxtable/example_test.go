@@ -8,13 +8,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
 // An owner commits a post and the event that tells of it together. Nothing more
 // is to do: the function outbox-relay publishes it.
 func ExampleItem() {
-	publish := func(ctx context.Context, client *dynamodb.Client, p *events.PostPublished) error {
+	publish := func(ctx context.Context, client *dynamodb.Client, p social.PostPublished) error {
 		told, err := events.New(ctx, "/services/posts", p)
 		if err != nil {
 			return err

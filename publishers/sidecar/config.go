@@ -15,6 +15,10 @@ import (
 type Config struct {
 	// Publisher keeps the events.
 	Publisher publishers.Publisher
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; a request with one that does not is refused. nil:
+	// only envelopes are checked.
+	Check func(events.Event) error
 	// TooLarge tells whether the publisher refused an event for its size; nil
 	// means that it never does.
 	TooLarge func(error) bool

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
@@ -121,20 +120,17 @@ func (h *Handler) item(parse parser, ids http.Header) item {
 	} else if size := len(it.data) + len(it.key); size > h.cfg.MaxEventBytes {
 		it.err = fmt.Errorf("%w: it has %d bytes with its envelope and its key, and the stream takes %d", errTooLarge, size, h.cfg.MaxEventBytes)
 	} else {
-		it.err = checkPayload(e)
+		it.err = h.checkPayload(e)
 	}
 	return it
 }
 
-// checkPayload refuses data that no consumer could read, where the catalogue knows
-// the type.
-func checkPayload(e events.Event) error {
-	_, err := e.Payload()
-	if err == nil || errors.Is(err, events.ErrUnknownType) {
+// checkPayload refuses data that no consumer could read.
+func (h *Handler) checkPayload(e events.Event) error {
+	if h.cfg.Check == nil {
 		return nil
 	}
-	_, why, _ := strings.Cut(err.Error(), events.ErrMalformed.Error()+": ")
-	return malformed("data", "it does not fit %s version %d: %s", e.Type, e.Version, why)
+	return withoutPrefix(h.cfg.Check(e))
 }
 
 // withoutPrefix drops what names the id, which the account has.

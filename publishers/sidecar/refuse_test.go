@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/sidecar"
 )
@@ -34,7 +35,7 @@ func with(member, value string) string {
 // TestWhatIsRefused: each with its status and the attribute that is wrong, and
 // nothing of it on the stream.
 func TestWhatIsRefused(t *testing.T) {
-	w := newWorld(t, func(_ *kinesis.Config, c *sidecar.Config) { c.MaxEvents = 3 })
+	w := newWorld(t, func(_ *kinesis.Config, c *sidecar.Config) { c.MaxEvents, c.Check = 3, social.Registry().Check })
 	head := func(drop string, more ...string) []string {
 		all := binary("1")
 		for i := 0; i < len(all); i += 2 {
@@ -63,7 +64,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"old specversion":           {`{}`, head("ce-specversion", "ce-specversion", "0.3"), 400, "specversion"},
 		"no data":                   {``, binary("1"), 400, "data: required"},
 		"not JSON":                  {`{"a":`, binary("1"), 400, "data: "},
-		"unfit":                     {`{"joinedAt":"yesterday"}`, binary("1"), 400, "data: it does not fit user.joined version 1: parsing time"},
+		"unfit":                     {`{"joinedAt":"yesterday"}`, binary("1"), 400, "data: does not fit user.joined version 1: parsing time"},
 		"two values":                {`{}{}`, binary("1"), 400, "data: "},
 		"fetch's default":           {`{}`, head("content-type", "content-type", "text/plain;charset=UTF-8"), 415, "only JSON is carried"},
 		"key twice":                 {`{}`, append(binary("1"), "ce-partitionkey", "bob"), 400, "partitionkey: given twice"},

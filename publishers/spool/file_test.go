@@ -18,6 +18,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
@@ -337,8 +338,8 @@ func TestInspectTellsWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	s := open(t, spool.Config{Path: path, Now: func() time.Time { return now }})
 	for i := range 30 {
-		e, err := events.Mint{Now: func() time.Time { return now }, NewID: func() (string, error) { return fmt.Sprint("id", i), nil }}.
-			New(context.Background(), "/test", events.UserJoined{UserID: fmt.Sprint("u", i%3/2), Name: "A", JoinedAt: now})
+		e, err := events.Factory{Now: func() time.Time { return now }, NewID: func() (string, error) { return fmt.Sprint("id", i), nil }}.
+			New(context.Background(), "/test", social.UserJoined{UserID: fmt.Sprint("u", i%3/2), Name: "A", JoinedAt: now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 // Event makes an event.
 func Event(t testing.TB, p events.Payload) events.Event {
 	t.Helper()
-	e, err := events.Mint{Now: func() time.Time { return Start }}.New(context.Background(), "/test", p)
+	e, err := events.Factory{Now: func() time.Time { return Start }}.New(context.Background(), "/test", p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Start is when every world begins.
@@ -36,7 +37,7 @@ type World struct {
 
 	t       testing.TB
 	random  *rand.Rand
-	mint    events.Mint
+	mint    events.Factory
 	pending [][]events.Event // by shard, not yet in a record
 	number  int              // of the last record
 	version map[string]int64
@@ -51,7 +52,7 @@ func NewWorld(t testing.TB, seed uint64, size Size) *World {
 		follows: map[string]map[string]bool{}, posts: map[string][]string{},
 		names: map[string]string{}, version: map[string]int64{},
 	}
-	w.mint = events.Mint{Now: func() time.Time { return w.clock }}
+	w.mint = events.Factory{Now: func() time.Time { return w.clock }}
 	for i := range size.Users {
 		user := fmt.Sprintf("%024x", i+1)
 		w.Users = append(w.Users, user)
@@ -88,30 +89,30 @@ func (w *World) act() {
 
 func (w *World) join(user string) {
 	w.names[user] = "Name of " + user[20:]
-	w.tell(events.UserJoined{UserID: user, Name: w.names[user], JoinedAt: w.clock})
+	w.tell(social.UserJoined{UserID: user, Name: w.names[user], JoinedAt: w.clock})
 }
 
 func (w *World) rename(user string) {
 	w.version[user]++
 	w.names[user] = fmt.Sprintf("Name %d of %s", w.version[user], user[20:])
-	w.tell(events.UserProfileUpdated{UserID: user, Name: w.names[user], Bio: "since then", Version: w.version[user]})
+	w.tell(social.UserProfileUpdated{UserID: user, Name: w.names[user], Bio: "since then", Version: w.version[user]})
 }
 
 func (w *World) follow(user, other string) {
 	w.follows[user][other] = true
-	w.tell(events.RelationshipFollowed{FollowerID: user, FolloweeID: other, At: w.clock})
+	w.tell(social.RelationshipFollowed{FollowerID: user, FolloweeID: other, At: w.clock})
 }
 
 func (w *World) unfollow(user, other string) {
 	delete(w.follows[user], other)
-	w.tell(events.RelationshipUnfollowed{FollowerID: user, FolloweeID: other, At: w.clock})
+	w.tell(social.RelationshipUnfollowed{FollowerID: user, FolloweeID: other, At: w.clock})
 }
 
 // Post lets a user publish something.
 func (w *World) Post(user string) {
 	id := fmt.Sprintf("%08x-0000-7000-8000-%s", w.clock.Sub(Start).Milliseconds(), user[12:])
 	w.posts[user] = append(w.posts[user], id)
-	w.tell(events.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
+	w.tell(social.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
 }
 
 // tell puts an event on its shard, alone or with others in one record.

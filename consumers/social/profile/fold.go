@@ -1,11 +1,13 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Profile is what others see of a user.
@@ -65,24 +67,24 @@ func NewFold() *Fold {
 // Apply takes in one event. It fails for a payload that cannot be read, which a
 // consumer would park.
 func (f *Fold) Apply(m consumers.Message) error {
-	payload, err := m.Event.Payload()
-	if err != nil && concerns(m.Event.Type) {
+	payload, err := social.Registry().Decode(m.Event)
+	if err != nil && !errors.Is(err, events.ErrUnknownType) {
 		return fmt.Errorf("profile: fold: %w", err)
 	}
 	if user := m.Event.PartitionKey; f.applied[user].Before(m.Position) {
 		f.applied[user] = m.Position
 	}
 	switch p := payload.(type) {
-	case *events.UserJoined:
+	case social.UserJoined:
 		f.rename(p.UserID, foldedName{p.Name, "", 0, m.Position})
 		f.join(p.UserID, foldedJoin{p.JoinedAt, m.Position})
-	case *events.UserProfileUpdated:
+	case social.UserProfileUpdated:
 		f.rename(p.UserID, foldedName{p.Name, p.Bio, p.Version, m.Position})
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		f.mark(edge{p.FollowerID, p.FolloweeID}, foldedEdge{true, m.Position})
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		f.mark(edge{p.FollowerID, p.FolloweeID}, foldedEdge{false, m.Position})
-	case *events.PostPublished:
+	case social.PostPublished:
 		f.publish(p.AuthorID, p.PostID)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Client is the part of the DynamoDB client that a Model uses.
@@ -37,8 +38,8 @@ func New(cfg Config) (*Model, error) {
 // Handle applies one event; it is a [consumers.Handler]. Types that the model
 // does not know only raise the watermark.
 func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
-	payload, err := msg.Event.Payload()
-	if errors.Is(err, events.ErrUnknownType) && !concerns(msg.Event.Type) {
+	payload, err := social.Registry().Decode(msg.Event)
+	if errors.Is(err, events.ErrUnknownType) {
 		payload, err = nil, nil
 	}
 	if err != nil {
@@ -56,33 +57,22 @@ func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
 	return nil
 }
 
-// concerns tells whether a type is the model's business: a version of it that
-// the catalogue does not have must not be passed over.
-func concerns(eventType string) bool {
-	for _, e := range events.Catalogue() {
-		if e.Type == eventType {
-			return true
-		}
-	}
-	return false
-}
-
 // apply tells whether the event changed anything.
 func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events.Payload) (bool, error) {
 	mark := once.Watermark(msg.Event.PartitionKey, msg.Position)
 	switch p := payload.(type) {
-	case *events.UserJoined:
+	case social.UserJoined:
 		return m.join(ctx, msg.Position, p, mark)
-	case *events.UserProfileUpdated:
+	case social.UserProfileUpdated:
 		return m.one(ctx, nameStep(p.UserID, p.Name, p.Bio, p.Version, msg.Position), mark)
-	case *events.PostPublished:
+	case social.PostPublished:
 		if p.PostID == "" {
 			return false, consumers.Permanent(errors.New("profile: post.published lacks the id of the post"))
 		}
 		return m.one(ctx, postStep(p, msg.Position), mark)
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		return m.relate(ctx, edge{p.FollowerID, p.FolloweeID}, true, msg.Position)
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		return m.relate(ctx, edge{p.FollowerID, p.FolloweeID}, false, msg.Position)
 	}
 	return m.one(ctx, mark)
@@ -96,7 +86,7 @@ func (m *Model) one(ctx context.Context, steps ...once.Step) (bool, error) {
 
 // join writes the first name, and when the user joined; where a later event gave
 // the name already, only the latter.
-func (m *Model) join(ctx context.Context, pos events.Position, p *events.UserJoined, mark once.Step) (bool, error) {
+func (m *Model) join(ctx context.Context, pos events.Position, p social.UserJoined, mark once.Step) (bool, error) {
 	fresh, err := m.one(ctx, joinStep(p, pos), mark)
 	if err != nil || fresh {
 		return fresh, err

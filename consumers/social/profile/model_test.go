@@ -14,6 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 const (
@@ -22,15 +23,15 @@ const (
 )
 
 func followed(follower, author string) events.Payload {
-	return events.RelationshipFollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+	return social.RelationshipFollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
 func unfollowed(follower, author string) events.Payload {
-	return events.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+	return social.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
 func updated(version int64, name string) events.Payload {
-	return events.UserProfileUpdated{UserID: ada, Name: name, Bio: "b" + name, Version: version}
+	return social.UserProfileUpdated{UserID: ada, Name: name, Bio: "b" + name, Version: version}
 }
 
 // TestOutOfOrder applies events in an order that redriven dead letters and two
@@ -40,7 +41,7 @@ func TestOutOfOrder(t *testing.T) {
 		n int
 		p events.Payload
 	}
-	joined := events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}
+	joined := social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}
 	for name, told := range map[string][]at{
 		"a follow published twice, then an older unfollow": {{1, followed(bob, ada)}, {3, followed(bob, ada)}, {2, unfollowed(bob, ada)}},
 		"an unfollow before the follow it ends":            {{2, unfollowed(bob, ada)}, {1, followed(bob, ada)}},
@@ -106,8 +107,8 @@ func TestReader(t *testing.T) {
 		t.Errorf("a user unheard of: %v", err)
 	}
 	for i, p := range []events.Payload{
-		events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start.Add(time.Nanosecond)},
-		updated(1, "Ada L."), followed(ada, bob), events.PostPublished{PostID: "p", AuthorID: ada},
+		social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start.Add(time.Nanosecond)},
+		updated(1, "Ada L."), followed(ada, bob), social.PostPublished{PostID: "p", AuthorID: ada},
 	} {
 		if err := m.Handle(t.Context(), streamtest.Message(t, i+1, p)); err != nil {
 			t.Fatal(err)

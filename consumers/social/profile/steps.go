@@ -8,6 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // nameStep keeps the newest name and bio, beside the counters of the item.
@@ -26,7 +27,7 @@ func nameValues(name string, version int64, pos events.Position) once.Expression
 	return e
 }
 
-func joinStep(p *events.UserJoined, pos events.Position) once.Step {
+func joinStep(p social.UserJoined, pos events.Position) once.Step {
 	e := nameValues(p.Name, 0, pos)
 	e.Names["#joined"], e.Values[":joined"] = attrJoined, joinedAt(p)
 	return once.Step{Items: []once.Item{
@@ -34,7 +35,7 @@ func joinStep(p *events.UserJoined, pos events.Position) once.Step {
 	}}
 }
 
-func joinedStep(p *events.UserJoined) once.Step {
+func joinedStep(p social.UserJoined) once.Step {
 	return once.Step{Items: []once.Item{
 		once.Update(profileKey(p.UserID), "SET #joined = :joined", once.Expression{
 			Text:   "attribute_not_exists(#joined)",
@@ -44,11 +45,11 @@ func joinedStep(p *events.UserJoined) once.Step {
 	}}
 }
 
-func joinedAt(p *events.UserJoined) once.Value {
+func joinedAt(p social.UserJoined) once.Value {
 	return once.S(p.JoinedAt.UTC().Format(time.RFC3339Nano))
 }
 
-func postStep(p *events.PostPublished, pos events.Position) once.Step {
+func postStep(p social.PostPublished, pos events.Position) once.Step {
 	guard := once.Put(postKey(p.AuthorID, p.PostID), once.Attributes{once.AttrPosition: once.S(pos.String())}, once.Absent())
 	return once.Step{
 		Items: []once.Item{guard},

@@ -1,12 +1,14 @@
 package timeline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // State is what the table tells, by user.
@@ -60,23 +62,23 @@ func NewFold(limit int) *Fold {
 // consumer would park.
 func (f *Fold) Apply(m consumers.Message) error {
 	user := m.Event.PartitionKey
-	payload, err := m.Event.Payload()
-	if err != nil && concerns(m.Event.Type) {
+	payload, err := social.Registry().Decode(m.Event)
+	if err != nil && !errors.Is(err, events.ErrUnknownType) {
 		return fmt.Errorf("timeline: fold: %w", err)
 	}
 	if f.applied[user].Before(m.Position) {
 		f.applied[user] = m.Position
 	}
 	switch p := payload.(type) {
-	case *events.UserJoined:
+	case social.UserJoined:
 		f.rename(p.UserID, foldedName{p.Name, 0, m.Position})
-	case *events.UserProfileUpdated:
+	case social.UserProfileUpdated:
 		f.rename(p.UserID, foldedName{p.Name, p.Version, m.Position})
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		f.mark(edge{p.FollowerID, p.FolloweeID}, foldedEdge{true, m.Position})
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		f.mark(edge{p.FollowerID, p.FolloweeID}, foldedEdge{false, m.Position})
-	case *events.PostPublished:
+	case social.PostPublished:
 		f.publish(Entry{p.PostID, p.AuthorID, p.Text, p.PublishedAt})
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Client is the part of the DynamoDB client that a Model uses.
@@ -80,8 +81,8 @@ func New(cfg Config) (*Model, error) {
 // does not know only raise the watermark, so that a read after such a write
 // need not wait for ever.
 func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
-	payload, err := msg.Event.Payload()
-	if errors.Is(err, events.ErrUnknownType) && !concerns(msg.Event.Type) {
+	payload, err := social.Registry().Decode(msg.Event)
+	if errors.Is(err, events.ErrUnknownType) {
 		return once.Classify(m.raise(ctx, msg.Event.PartitionKey, msg.Position))
 	}
 	if err != nil {
@@ -96,31 +97,20 @@ func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
 	return nil
 }
 
-// concerns tells whether a type is the model's business: a version of it that
-// the catalogue does not have must not be passed over.
-func concerns(eventType string) bool {
-	for _, e := range events.Catalogue() {
-		if e.Type == eventType {
-			return true
-		}
-	}
-	return false
-}
-
 func (m *Model) apply(ctx context.Context, pos events.Position, payload events.Payload) error {
 	if err := complete(payload); err != nil {
 		return consumers.Permanent(err)
 	}
 	switch p := payload.(type) {
-	case *events.UserJoined:
+	case social.UserJoined:
 		return m.rename(ctx, pos, p.UserID, p.Name, 0)
-	case *events.UserProfileUpdated:
+	case social.UserProfileUpdated:
 		return m.rename(ctx, pos, p.UserID, p.Name, p.Version)
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		return m.follow(ctx, pos, p.FollowerID, p.FolloweeID)
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		return m.unfollow(ctx, pos, p.FollowerID, p.FolloweeID)
-	case *events.PostPublished:
+	case social.PostPublished:
 		return m.publish(ctx, pos, p)
 	}
 	return m.raise(ctx, payload.PartitionKey(), pos)
@@ -130,11 +120,11 @@ func (m *Model) apply(ctx context.Context, pos events.Position, payload events.P
 func complete(payload events.Payload) error {
 	missing := payload.PartitionKey() == ""
 	switch p := payload.(type) {
-	case *events.RelationshipFollowed:
+	case social.RelationshipFollowed:
 		missing = missing || p.FolloweeID == ""
-	case *events.RelationshipUnfollowed:
+	case social.RelationshipUnfollowed:
 		missing = missing || p.FolloweeID == ""
-	case *events.PostPublished:
+	case social.PostPublished:
 		missing = missing || p.PostID == ""
 	}
 	if missing {

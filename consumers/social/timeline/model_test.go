@@ -13,6 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // TestFanOutIsTakenUpAgain: a post for more followers than fit into the time of
@@ -77,7 +78,7 @@ func TestTrim(t *testing.T) {
 
 func TestReaderPages(t *testing.T) {
 	tb := newTable(t, 0)
-	tb.apply(1, events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, followed(bob, ada))
+	tb.apply(1, social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, followed(bob, ada))
 	for i := range 7 {
 		tb.apply(3+i, post([]string{ada, bob}[i%2], i))
 	}
@@ -120,7 +121,7 @@ func TestNothingMoreThanNeeded(t *testing.T) {
 		payload events.Payload
 		most    int
 	}{
-		{events.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, 1},
+		{social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, 1},
 		{post(ada, 1), 2}, // one transaction, one look for followers
 		{followed(bob, ada), 4},
 		{post(ada, 2), 3},

@@ -12,11 +12,12 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // publish writes the post, which is there for whoever follows from now on, then
 // an entry for whoever follows already.
-func (m *Model) publish(ctx context.Context, pos events.Position, p *events.PostPublished) error {
+func (m *Model) publish(ctx context.Context, pos events.Position, p social.PostPublished) error {
 	e := Entry{PostID: p.PostID, AuthorID: p.AuthorID, Text: p.Text, PublishedAt: p.PublishedAt}
 	applied, err := m.group.Do(ctx, postStep(e, pos), once.Watermark(p.AuthorID, pos))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 const (
@@ -17,15 +18,15 @@ const (
 )
 
 func post(author string, n int) events.Payload {
-	return events.PostPublished{PostID: fmt.Sprintf("post-%06d", n), AuthorID: author, Text: fmt.Sprint("text ", n), PublishedAt: streamtest.Start}
+	return social.PostPublished{PostID: fmt.Sprintf("post-%06d", n), AuthorID: author, Text: fmt.Sprint("text ", n), PublishedAt: streamtest.Start}
 }
 
 func followed(follower, author string) events.Payload {
-	return events.RelationshipFollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+	return social.RelationshipFollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
 func unfollowed(follower, author string) events.Payload {
-	return events.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
+	return social.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
 // table is a table, a model on it, and what was told to both it and a fold.

@@ -25,6 +25,7 @@ import (
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/ops/sqsloop"
 )
 
@@ -256,7 +257,7 @@ func runtimeAPI(invocations <-chan string, answers chan<- string, patience time.
 
 // delivered is a batch of a stream with an event and with what is none.
 func delivered(t *testing.T, _ aws.Config) []string {
-	e := must[events.Event](t)(events.New(t.Context(), "/test", events.UserJoined{UserID: "59b99db4cfa9a34dcd7885b6", Name: "Ada", JoinedAt: time.Now()}))
+	e := must[events.Event](t)(events.New(t.Context(), "/test", social.UserJoined{UserID: "59b99db4cfa9a34dcd7885b6", Name: "Ada", JoinedAt: time.Now()}))
 	data := must[[]byte](t)(events.Encode(e))
 	var records []string
 	for i, data := range [][]byte{data, []byte("no event")} {

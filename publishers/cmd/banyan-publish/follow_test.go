@@ -16,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -61,7 +62,7 @@ func TestRelay(t *testing.T) {
 	w := newWorld(t)
 	db := w.database()
 	write := func(i int) {
-		joined, err := events.New(t.Context(), "/legacy", events.UserJoined{UserID: "ada", Name: fmt.Sprint(i), JoinedAt: time.Now()})
+		joined, err := events.New(t.Context(), "/legacy", social.UserJoined{UserID: "ada", Name: fmt.Sprint(i), JoinedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 const nodeApp = "../../sidecar/example-node/app.js"
@@ -66,8 +67,8 @@ func checkNode(t *testing.T, told []nodeAccount, complaint string, all []events.
 			t.Errorf("event %d: told %+v, on the stream %s", i, a, first[i].ID)
 		}
 	}
-	p, err := first[0].Payload()
-	if joined, ok := p.(*events.UserJoined); err != nil || !ok || joined.Name != "Zoë" {
+	p, err := social.Registry().Decode(first[0])
+	if joined, ok := p.(social.UserJoined); err != nil || !ok || joined.Name != "Zoë" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if !strings.Contains(complaint, "partitionkey: required") {

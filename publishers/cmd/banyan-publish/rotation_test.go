@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/mongoclient/mongoclienttest"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
@@ -41,7 +42,7 @@ func TestRelayIsRotated(t *testing.T) {
 	db := w.database()
 	written := 0
 	write := func() {
-		joined, err := events.New(t.Context(), "/legacy", events.UserJoined{UserID: "ada", Name: fmt.Sprint(written), JoinedAt: time.Now()})
+		joined, err := events.New(t.Context(), "/legacy", social.UserJoined{UserID: "ada", Name: fmt.Sprint(written), JoinedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}

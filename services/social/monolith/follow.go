@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
@@ -47,7 +48,7 @@ func (a *App) Follow(ctx context.Context, follower, followee string) (events.Pos
 	if err != nil {
 		return events.Position{}, fmt.Errorf("let %s follow %s: %w", follower, followee, err)
 	}
-	return a.publish(ctx, &events.RelationshipFollowed{FollowerID: follower, FolloweeID: followee, At: doc.At.UTC()})
+	return a.publish(ctx, social.RelationshipFollowed{FollowerID: follower, FolloweeID: followee, At: doc.At.UTC()})
 }
 
 // Unfollow ends it, and tells so also when there was nothing to end.
@@ -67,7 +68,7 @@ func (a *App) Unfollow(ctx context.Context, follower, followee string) (events.P
 	if err != nil {
 		return events.Position{}, fmt.Errorf("let %s unfollow %s: %w", follower, followee, err)
 	}
-	return a.publish(ctx, &events.RelationshipUnfollowed{FollowerID: follower, FolloweeID: followee, At: a.now()})
+	return a.publish(ctx, social.RelationshipUnfollowed{FollowerID: follower, FolloweeID: followee, At: a.now()})
 }
 
 func isObjectID(s string) bool {

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/services/httpjson"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
@@ -57,7 +58,7 @@ func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Po
 	if err := a.keep(ctx, doc); err != nil {
 		return Post{}, events.Position{}, fmt.Errorf("keep a post of %s: %w", author, err)
 	}
-	position, err := a.publish(ctx, &events.PostPublished{PostID: doc.ID.Hex(), AuthorID: author, Text: text, PublishedAt: at})
+	position, err := a.publish(ctx, social.PostPublished{PostID: doc.ID.Hex(), AuthorID: author, Text: text, PublishedAt: at})
 	return Post{postDoc: doc, AuthorName: u.Name}, position, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
 
@@ -120,15 +121,15 @@ func (t *teller) tellPage(ctx context.Context, page []client.User) error {
 }
 
 func (t *teller) tellUser(ctx context.Context, u client.User, follows []followDoc, posts []postDoc) error {
-	facts := []events.Payload{&events.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}}
+	facts := []events.Payload{social.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}}
 	if u.Bio != "" {
-		facts = append(facts, &events.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
+		facts = append(facts, social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
 	}
 	for _, f := range follows {
-		facts = append(facts, &events.RelationshipFollowed{FollowerID: f.Follower, FolloweeID: f.Followee, At: f.At.UTC()})
+		facts = append(facts, social.RelationshipFollowed{FollowerID: f.Follower, FolloweeID: f.Followee, At: f.At.UTC()})
 	}
 	for _, p := range posts {
-		facts = append(facts, &events.PostPublished{PostID: p.ID.Hex(), AuthorID: p.Author, Text: p.Text, PublishedAt: p.At.UTC()})
+		facts = append(facts, social.PostPublished{PostID: p.ID.Hex(), AuthorID: p.Author, Text: p.Text, PublishedAt: p.At.UTC()})
 	}
 	for _, fact := range facts {
 		if err := t.tell(ctx, fact); err != nil {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
@@ -33,7 +33,7 @@ func TestEventsAreInTheOrderOfTheWrites(t *testing.T) {
 		if e.Type != "user.profile-updated" {
 			continue
 		}
-		var p events.UserProfileUpdated
+		var p social.UserProfileUpdated
 		if err := json.Unmarshal(e.Data, &p); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 // Limits of what a client may write. Users that came from elsewhere may be beyond
@@ -183,9 +184,9 @@ func validateEmail(email string) error {
 }
 
 func joined(u User) events.Payload {
-	return &events.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}
+	return social.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}
 }
 
 func profileUpdated(u User) events.Payload {
-	return &events.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version}
+	return social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version}
 }

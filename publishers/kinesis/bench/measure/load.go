@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 const (
@@ -34,7 +35,7 @@ func newLoad(size, keys int) (*load, error) {
 	for i := range distinct {
 		key := l.keys[i%keys]
 		l.payloads = append(l.payloads, payload(rnd, size, key))
-		e, err := events.New(context.Background(), "/services/posts", events.PostPublished{PostID: fmt.Sprintf("%016x", rnd.Uint64()), AuthorID: key})
+		e, err := events.New(context.Background(), "/services/posts", social.PostPublished{PostID: fmt.Sprintf("%016x", rnd.Uint64()), AuthorID: key})
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 	"github.com/banyan-fig/banyan/services/social/users"
@@ -66,7 +67,7 @@ func (f fixture) kept(id string) (keys []string, told []events.Event) {
 func version(times int) users.Tell {
 	return func(u users.User) (told []events.Event, err error) {
 		for range times {
-			e, err := events.New(context.Background(), "/test", &events.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
+			e, err := events.New(context.Background(), "/test", social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
 			if err != nil {
 				return nil, err
 			}
@@ -197,8 +198,8 @@ func TestEachVersionIsToldOnce(t *testing.T) {
 		t.Errorf("%d events of %d writes", len(told), writers)
 	}
 	for i, e := range told {
-		p, err := e.Payload()
-		if err != nil || p.(*events.UserProfileUpdated).Version != int64(i+2) {
+		p, err := social.Registry().Decode(e)
+		if err != nil || p.(social.UserProfileUpdated).Version != int64(i+2) {
 			t.Errorf("event %d: %+v, %v", i, p, err)
 		}
 	}

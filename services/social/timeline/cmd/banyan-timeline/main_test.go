@@ -23,6 +23,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 )
 
@@ -72,7 +73,7 @@ func startTable(t *testing.T) events.Position {
 		t.Fatal(err)
 	}
 	at := events.Position{Sequence: "42"}
-	e, err := events.New(t.Context(), "/test", events.PostPublished{PostID: "p1", AuthorID: "ada", Text: "hello", PublishedAt: time.Unix(1479718800, 0)})
+	e, err := events.New(t.Context(), "/test", social.PostPublished{PostID: "p1", AuthorID: "ada", Text: "hello", PublishedAt: time.Unix(1479718800, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
@@ -85,7 +86,7 @@ func (w *world) fill(client *dynamodb.Client) {
 	must(w.t, err)
 	model, err := readmodel.New(readmodel.Config{Client: client, Table: table})
 	must(w.t, err)
-	e, err := events.New(w.t.Context(), "/test", events.PostPublished{PostID: "p1", AuthorID: "ada", Text: "hello", PublishedAt: time.Unix(1479718800, 0)})
+	e, err := events.New(w.t.Context(), "/test", social.PostPublished{PostID: "p1", AuthorID: "ada", Text: "hello", PublishedAt: time.Unix(1479718800, 0)})
 	must(w.t, err)
 	must(w.t, model.Handle(w.t.Context(), consumers.Message{Event: e, Position: events.Position{Sequence: "42"}}))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/social/profile"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -296,7 +297,7 @@ func (w *killWorld) stream() (*profile.Fold, map[string]map[int64]bool) {
 	w.Helper()
 	fold, told := profile.NewFold(), map[string]map[int64]bool{}
 	userstest.EachEvent(w.T, w.kinesis, "banyan-events", func(e events.Event, at events.Position) {
-		p, err := e.Payload()
+		p, err := social.Registry().Decode(e)
 		if err == nil {
 			err = fold.Apply(consumers.Message{Event: e, Position: at})
 		}
@@ -307,7 +308,7 @@ func (w *killWorld) stream() (*profile.Fold, map[string]map[int64]bool) {
 			told[e.PartitionKey] = map[int64]bool{}
 		}
 		version := int64(0)
-		if changed, ok := p.(*events.UserProfileUpdated); ok {
+		if changed, ok := p.(social.UserProfileUpdated); ok {
 			version = changed.Version
 		}
 		told[e.PartitionKey][version] = true

@@ -1,0 +1,153 @@
+package events
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+var (
+	// ErrUnknownType is returned for an event whose type the registry does not
+	// have. The event is intact: it belongs to somebody else.
+	ErrUnknownType = errors.New("unknown event type")
+	// ErrUnknownVersion is returned for an event whose type the registry has, in
+	// other versions only. The event is intact, and its reader too old for it.
+	ErrUnknownVersion = errors.New("unknown event version")
+)
+
+// Registry is the set of event types that a program knows. It never changes, and
+// is safe for concurrent use. A nil *Registry knows none.
+type Registry struct {
+	types map[string][]Type // by name; versions without gaps, oldest first
+}
+
+// NewRegistry makes a registry of types. Of each name there is at least the newest
+// version, by [Define]; older ones, by [DefineOld], go back from it without
+// a gap. Registries are merged by giving the [Registry.Types] of several.
+//
+// It refuses a version that is there twice, one that is missing between others,
+// one whose lift leads to another Go type than the next version has, and a type
+// without a name, a version from 1, or words for its partition key.
+func NewRegistry(types ...Type) (*Registry, error) {
+	r := &Registry{types: make(map[string][]Type)}
+	for _, t := range types {
+		if err := t.check(); err != nil {
+			return nil, fmt.Errorf("events: register %q version %d: %w", shorten(t.Name), t.Version, err)
+		}
+		r.types[t.Name] = append(r.types[t.Name], t)
+	}
+	for name, versions := range r.types {
+		slices.SortFunc(versions, func(a, b Type) int { return cmp.Compare(a.Version, b.Version) })
+		if err := checkVersions(versions); err != nil {
+			return nil, fmt.Errorf("events: register %q: %w", shorten(name), err)
+		}
+	}
+	return r, nil
+}
+
+// MustRegistry is [NewRegistry] for package variables: it panics on an error.
+func MustRegistry(types ...Type) *Registry {
+	r, err := NewRegistry(types...)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// checkVersions reports what keeps the oldest version from being lifted to the
+// newest. They are in order.
+func checkVersions(versions []Type) error {
+	for i, t := range versions[:len(versions)-1] {
+		next := versions[i+1]
+		switch {
+		case t.Version == next.Version:
+			return fmt.Errorf("version %d is defined twice, as %s and as %s", t.Version, t.goType, next.goType)
+		case t.Version+1 != next.Version:
+			return fmt.Errorf("version %d is missing between %d and %d", t.Version+1, t.Version, next.Version)
+		case t.lift == nil:
+			return fmt.Errorf("version %d has no lift to version %d: define it by DefineOld", t.Version, next.Version)
+		case t.liftedTo != next.goType:
+			return fmt.Errorf("version %d is lifted to %s, and version %d is %s", t.Version, t.liftedTo, next.Version, next.goType)
+		}
+	}
+	if newest := versions[len(versions)-1]; newest.lift != nil {
+		return fmt.Errorf("version %d is lifted to version %d, which is missing", newest.Version, newest.Version+1)
+	}
+	return nil
+}
+
+// Types lists every version of every type, by name and version.
+func (r *Registry) Types() []Type {
+	var all []Type
+	if r != nil {
+		for _, versions := range r.types {
+			all = append(all, versions...)
+		}
+	}
+	slices.SortFunc(all, func(a, b Type) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+	})
+	return all
+}
+
+// Decode returns the payload of e in the newest version of its type, lifted step
+// by step where e has an older one. Its Go type is the one that was defined, so
+// that a type switch tells payloads apart. Members of the data that the Go type
+// does not have are skipped.
+//
+// It fails with [ErrUnknownType] or [ErrUnknownVersion] when the registry does
+// not have the type or the version, and with [ErrMalformed] when the data does
+// not fit, or cannot be lifted.
+func (r *Registry) Decode(e Event) (Payload, error) {
+	versions, i, err := r.find(e)
+	if err != nil {
+		return nil, err
+	}
+	p, err := versions[i].decode(e.Data)
+	if err != nil {
+		return nil, payloadError(e, fmt.Sprintf("does not fit %s version %d", e.Type, e.Version), err)
+	}
+	for _, t := range versions[i : len(versions)-1] {
+		if p, err = t.lift(p); err != nil {
+			return nil, payloadError(e, fmt.Sprintf("lift %s version %d to %d", t.Name, t.Version, t.Version+1), err)
+		}
+	}
+	return p, nil
+}
+
+// Check reports whether e keeps what its type promises: nil or [ErrMalformed].
+// Types and versions that the registry does not have are not its business: nil.
+func (r *Registry) Check(e Event) error {
+	versions, i, err := r.find(e)
+	if err != nil {
+		return nil
+	}
+	if _, err := versions[i].decode(e.Data); err != nil {
+		return payloadError(e, fmt.Sprintf("does not fit %s version %d", e.Type, e.Version), err)
+	}
+	return nil
+}
+
+// find returns all versions of the type of e, and the index of the one it has.
+func (r *Registry) find(e Event) (versions []Type, index int, err error) {
+	if r != nil {
+		versions = r.types[e.Type]
+	}
+	if len(versions) == 0 {
+		return nil, 0, notDefined(e, ErrUnknownType)
+	}
+	oldest := versions[0].Version
+	if e.Version < oldest || e.Version-oldest >= len(versions) {
+		return nil, 0, notDefined(e, ErrUnknownVersion)
+	}
+	return versions, e.Version - oldest, nil
+}
+
+func payloadError(e Event, what string, err error) error {
+	return fmt.Errorf("events: payload of event %s: %w", shorten(e.ID), fmt.Errorf("%w: data: %s: %w", ErrMalformed, what, err))
+}
+
+func notDefined(e Event, err error) error {
+	return fmt.Errorf("events: payload of event %s: %w: %q version %d", shorten(e.ID), err, shorten(e.Type), e.Version)
+}

@@ -1,0 +1,94 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// Payload is what an event carries: one version of one type. Declare a struct
+// with these four methods and make it known to a [Registry] by [Define].
+type Payload interface {
+	EventType() string    // such as "user.joined", the same for every value
+	EventVersion() int    // from 1, the same for every value
+	Subject() string      // what the event is about, such as "user/42"; may be empty
+	PartitionKey() string // events with the same one are ordered among themselves
+}
+
+// Type is one version of one type of events. Make it with [Define], or with
+// [DefineOld] once it has a successor.
+type Type struct {
+	Name         string
+	Version      int
+	PartitionKey string  // what the partition key is, in words
+	Example      Payload // complete, with made-up values
+
+	goType   reflect.Type
+	decode   func(json.RawMessage) (Payload, error)
+	lift     func(Payload) (Payload, error) // to the next version; nil: this is the newest
+	liftedTo reflect.Type
+	err      error // why it cannot be registered
+}
+
+// Define describes the newest version of a type by a complete example with
+// made-up values and, in words, what the partition key is. Name and version are
+// those of the example. [Registry.Decode] returns payloads as P, so a type
+// switch names P as it was given here: Define(Placed{...}, ...) gives
+// "case Placed", and Define(&Placed{...}, ...), for methods with pointer
+// receivers, "case *Placed".
+//
+// What is wrong with it is returned by [NewRegistry].
+func Define[P Payload](example P, partitionKey string) Type {
+	t := Type{PartitionKey: partitionKey, Example: example, goType: reflect.TypeFor[P](), decode: decodeData[P]}
+	if t.goType.Kind() == reflect.Interface {
+		t.err = fmt.Errorf("the example is declared as the interface %s: declare it as its own type", t.goType)
+		return t
+	}
+	if v := reflect.ValueOf(example); v.Kind() == reflect.Pointer && v.IsNil() {
+		t.err = fmt.Errorf("the example of %s is nil", t.goType)
+		return t
+	}
+	t.Name, t.Version = example.EventType(), example.EventVersion()
+	return t
+}
+
+// DefineOld describes a version that has a successor, which lift makes of it:
+// the payload of the next version, as that is defined. It stays as long as an
+// event of it may be found on a stream, in an archive or among dead letters.
+func DefineOld[Old, New Payload](example Old, partitionKey string, lift func(Old) (New, error)) Type {
+	t := Define(example, partitionKey)
+	t.liftedTo = reflect.TypeFor[New]()
+	t.lift = func(p Payload) (Payload, error) { return lift(p.(Old)) }
+	if lift == nil && t.err == nil {
+		t.err = errors.New("lift is nil")
+	}
+	return t
+}
+
+func decodeData[P Payload](data json.RawMessage) (Payload, error) {
+	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
+		return nil, errors.New("null, not a payload")
+	}
+	var p P
+	if err := json.Unmarshal(data, &p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// check reports what is wrong with t on its own.
+func (t Type) check() error {
+	switch {
+	case t.err != nil:
+		return t.err
+	case t.decode == nil:
+		return errors.New("it was not made by Define or DefineOld")
+	case t.Version < 1 || t.Version > maxVersion:
+		return fmt.Errorf("version %d is not from 1 to %d", t.Version, maxVersion)
+	case t.PartitionKey == "":
+		return errors.New("the description of the partition key is empty")
+	}
+	return checkString("type", t.Name, true)
+}
