@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -57,6 +60,37 @@ type Command struct {
 	// Run does the work until ctx ends. log writes JSON lines to the standard
 	// error.
 	Run func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error
+	// Exits are the exit codes besides 0, 1 and 2, or those of these that mean
+	// something more special here.
+	Exits []Exit
+}
+
+// Exit is an exit code with what it means.
+type Exit struct {
+	Code    int
+	Meaning string
+}
+
+// ExitCodes are all exit codes of the command, ascending.
+func (c Command) ExitCodes() []Exit {
+	all := map[int]string{0: "done, or stopped as asked", ExitFailure: "it failed; the reason is on the standard error", ExitUsage: "a wrong command line, environment or file"}
+	for _, e := range c.Exits {
+		all[e.Code] = e.Meaning
+	}
+	var sorted []Exit
+	for _, code := range slices.Sorted(maps.Keys(all)) {
+		sorted = append(sorted, Exit{code, all[code]})
+	}
+	return sorted
+}
+
+// help is the description and the exit codes.
+func (c Command) help() string {
+	text := c.Description + "\n\nExit codes:"
+	for _, e := range c.ExitCodes() {
+		text += fmt.Sprintf(" %d %s;", e.Code, e.Meaning)
+	}
+	return strings.TrimSuffix(text, ";") + "."
 }
 
 // Main is the whole main function: it runs until done, or [UntilStopped], and exits.
@@ -82,13 +116,7 @@ func UntilStopped() context.Context {
 // replaced.
 func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
-	var common struct {
-		Config  configFile       `help:"YAML file with values of flags, each named as the flag is without its dashes." env:"${config}" placeholder:"FILE"`
-		Version kong.VersionFlag `help:"Print the version and the commit it was built from."`
-	}
-	parser, err := kong.New(c.Grammar, kong.Name(c.Name), kong.Description(c.Description), kong.Embed(&common),
-		kong.Vars{"version": c.Name + " " + Version(), "config": configVariable(c.Name)},
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+	parser, err := c.parser(kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return c.complain(stderr, err, ExitFailure)
 	}
@@ -114,6 +142,24 @@ func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.W
 		return c.complain(stderr, err, ExitUsage)
 	}
 	return c.complain(stderr, err, ExitFailure)
+}
+
+// Model describes the command line, for its reference.
+func (c Command) Model() (*kong.Application, error) {
+	parser, err := c.parser()
+	if err != nil {
+		return nil, err
+	}
+	return parser.Model, nil
+}
+
+func (c Command) parser(options ...kong.Option) (*kong.Kong, error) {
+	var common struct {
+		Config  configFile       `help:"YAML file with values of flags, each named as the flag is without its dashes." env:"${config}" placeholder:"FILE"`
+		Version kong.VersionFlag `help:"Print the version and the commit it was built from."`
+	}
+	return kong.New(c.Grammar, append(options, kong.Name(c.Name), kong.Description(c.help()), kong.Embed(&common),
+		kong.Vars{"version": c.Name + " " + Version(), "config": configVariable(c.Name)})...)
 }
 
 func (c Command) complain(stderr io.Writer, err error, code int) int {

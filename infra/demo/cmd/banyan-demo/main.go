@@ -32,7 +32,7 @@ type flags struct {
 	Run struct {
 		world
 		Chaos bool `help:"Inject throttles, time-outs, partial failures and duplicates, and kill the migrating process at random." env:"CHAOS"`
-	} `cmd:"" default:"withargs" help:"Tell the whole story, then check every invariant: exit 0 if all held."`
+	} `cmd:"" default:"withargs" help:"Run the whole demo, then check every invariant."`
 	Up struct {
 		world
 	} `cmd:"" help:"Start the world, print its addresses, and leave it running until SIGINT or SIGTERM."`
@@ -44,6 +44,10 @@ func newCommand() serving.Command {
 	var f flags
 	return serving.Command{
 		Name: "banyan-demo", Description: "Strangles a sample monolith while traffic runs, and checks every invariant.", Grammar: &f,
+		Exits: []serving.Exit{
+			{Code: serving.ExitFailure, Meaning: "an invariant was broken, or it could not go on"},
+			{Code: exitStopped, Meaning: "stopped before the end"},
+		},
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			start, cfg := demo.Run, f.Run.config()
 			cfg.Chaos = f.Run.Chaos

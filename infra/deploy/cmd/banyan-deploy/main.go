@@ -222,9 +222,9 @@ func command(stdout, stderr io.Writer) serving.Command {
 		Name: "banyan-deploy",
 		Description: "Brings functions into use, one at a time, in steps that alarms turn back. " +
 			"Environment variables, memory and permissions are Terraform's; a deployment brings its last changes into use with the code. " +
-			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL. " +
-			"Exit codes: 0 done, 1 it failed or was turned back, 2 wrong usage or environment.",
+			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.",
 		Grammar: g,
+		Exits:   []serving.Exit{{Code: serving.ExitFailure, Meaning: "the deployment failed or was rolled back"}},
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			parsed.BindTo(ctx, (*context.Context)(nil))
 			return parsed.Run(&screen{out: stdout, notes: stderr, json: g.JSON, now: time.Now})

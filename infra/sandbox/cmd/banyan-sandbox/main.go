@@ -68,6 +68,7 @@ func newCommand() serving.Command {
 	var f flags
 	return serving.Command{
 		Name: "banyan-sandbox", Description: fmt.Sprintf(description, strings.Join(sandbox.Services(), ", ")), Grammar: &f,
+		Exits: []serving.Exit{{Code: serving.ExitFailure, Meaning: "it failed, or the invoked function did; with a command, that command's exit code"}},
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			code, err := f.run(ctx, parsed.Stdout)
 			if code == 0 {

@@ -43,14 +43,16 @@ type env struct {
 	screen   *screen   // progress, for people
 }
 
-func main() {
+func main() { newCommand().Main() }
+
+func newCommand() serving.Command {
 	var cmd commands
-	serving.Command{
+	return serving.Command{
 		Name: "banyan-monolith", Description: "The sample legacy application that Banyan strangles.", Grammar: &cmd,
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 			return run(ctx, parsed, cmd.MongodbURI, log)
 		},
-	}.Main()
+	}
 }
 
 func run(ctx context.Context, parsed *kong.Context, uri string, log *slog.Logger) (err error) {

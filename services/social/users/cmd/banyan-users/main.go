@@ -16,10 +16,12 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
-func main() {
+func main() { newCommand().Main() }
+
+func newCommand() serving.Command {
 	var c command
-	serving.Command{
+	return serving.Command{
 		Name: "banyan-users", Description: "The users service: an HTTP API over whichever store owns the users.", Grammar: &c,
 		Run: func(ctx context.Context, _ *kong.Context, log *slog.Logger) error { return c.serve(ctx, log) },
-	}.Main()
+	}
 }
