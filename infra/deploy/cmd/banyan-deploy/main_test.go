@@ -8,11 +8,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -108,6 +108,11 @@ func (w *world) run(args ...string) (out, notes string, code int) {
 // With SIGHUP, whoever read what it writes is gone, as with a closed terminal.
 func (w *world) interrupted(signal syscall.Signal, args ...string) (code int) {
 	w.t.Helper()
+	// A process that listens to SIGHUP does not pass on that its own parent ignores
+	// it, as nohup and service managers do.
+	hangups := make(chan os.Signal, 1)
+	ossignal.Notify(hangups, syscall.SIGHUP)
+	defer ossignal.Stop(hangups)
 	cmd := w.command(append([]string{"--json", "deploy", "prod-alpha", "--no-alarms", "--interval", "1m"}, args...)...)
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -124,7 +129,6 @@ func (w *world) interrupted(signal syscall.Signal, args ...string) (code int) {
 		if !strings.Contains(lines.Text(), `"did":"moved"`) {
 			continue
 		}
-		time.Sleep(20 * time.Millisecond)
 		if signal == syscall.SIGHUP {
 			out.Close()
 		}
