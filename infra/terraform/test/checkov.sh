@@ -9,7 +9,7 @@
 # reason is printed as SKIPPED and nothing is run.
 set -euo pipefail
 peer=checkov
-source "$(dirname "$0")/../../local/conformance/peer.sh"
+source "$(dirname "$0")/../../sandbox/conformance/peer.sh"
 
 version=3.3.30
 

@@ -196,7 +196,7 @@ func metricsIn(t *testing.T, output []byte) (all []string) {
 // returns what it wrote to its standard output.
 func invoke(t *testing.T, cfg aws.Config, endpoint, function, event string) []byte {
 	t.Helper()
-	const patience = 6 * time.Second
+	const patience = 45 * time.Second // a loop polls for half of it; every other function needs a second of an idle machine
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	invocations := make(chan string, 1)

@@ -52,7 +52,7 @@ bash "$here/tofu.sh" true >/dev/null 2>&1 # builds it once, not twice at a time
 	case $wanted in *" lint "*) begin lint bash "$here/tflint.sh" bash "$here/lint.sh" ;; esac
 	case $wanted in *" policy "*) begin policy bash "$here/checkov.sh" bash "$here/policy.sh" ;; esac
 } &
-case $wanted in *" apply "*) begin apply bash "$here/tofu.sh" bash "$here/../../local/conformance/moto.sh" bash "$here/apply.sh" ;; esac
+case $wanted in *" apply "*) begin apply bash "$here/tofu.sh" bash "$here/../../sandbox/conformance/moto.sh" bash "$here/apply.sh" ;; esac
 wait
 
 if [ -n "$(ls "$work/failed")" ]; then

@@ -9,7 +9,7 @@
 # are a plugin that no registry serves; those for the language are built in.
 set -euo pipefail
 peer=tflint
-source "$(dirname "$0")/../../local/conformance/peer.sh"
+source "$(dirname "$0")/../../sandbox/conformance/peer.sh"
 
 version=v0.64.0
 

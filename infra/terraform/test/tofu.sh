@@ -10,7 +10,7 @@
 # be built, the reason is printed as SKIPPED and nothing is run.
 set -euo pipefail
 peer=OpenTofu
-source "$(dirname "$0")/../../local/conformance/peer.sh"
+source "$(dirname "$0")/../../sandbox/conformance/peer.sh"
 here=$root/infra/terraform/test
 
 tofu=v1.10.10
