@@ -34,7 +34,8 @@ func NewFaults(seed uint64, every int) *Faults {
 // Felt is how many requests were spoilt, Sent how many there were.
 func (f *Faults) Felt() int { return int(f.felt.Load()) }
 
-// Sent is how many requests there were, retries included.
+// Sent is how many requests there were. The SDK's own retries do not count: how many
+// there are depends on the machine.
 func (f *Faults) Sent() int { return int(f.sent.Load()) }
 
 var errBroken = errors.New("connection broken by the test")
@@ -54,7 +55,9 @@ func (f *Faults) draw() int {
 
 // RoundTrip is a [http.RoundTripper].
 func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
-	f.sent.Add(1)
+	if attempt := r.Header.Get("Amz-Sdk-Request"); attempt == "" || strings.HasPrefix(attempt, "attempt=1;") {
+		f.sent.Add(1)
+	}
 	if f.Before != nil {
 		if err := f.tell(r); err != nil {
 			return nil, err
