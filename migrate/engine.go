@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
 // DynamoDBAPI is what a migration needs of *dynamodb.Client.
@@ -27,7 +29,7 @@ type DynamoDBAPI interface {
 // Config says what an Engine works on. Plan, Mongo, Database and DynamoDB are
 // needed; all else has defaults.
 type Config struct {
-	Plan         *Plan
+	Plan         *plan.Plan
 	Mongo        *mongo.Client
 	Database     string // used where the plan names none
 	DynamoDB     DynamoDBAPI
@@ -53,8 +55,8 @@ type Config struct {
 // Validate reports the first setting that is missing or wrong.
 func (c Config) Validate() error {
 	switch {
-	case c.Plan == nil || c.Plan.codec == nil:
-		return errors.New("migrate: no plan; read one with ReadPlan")
+	case c.Plan == nil || c.Plan.Codec() == nil:
+		return errors.New("migrate: no plan; read one with plan.Read")
 	case c.Mongo == nil || c.DynamoDB == nil:
 		return errors.New("migrate: clients of both stores are needed")
 	case c.Plan.Source.Database == "" && c.Database == "":
@@ -66,12 +68,12 @@ func (c Config) Validate() error {
 }
 
 func (c *Config) defaults() {
-	def(&c.ControlTable, ownership.DefaultTable)
-	def(&c.ChunkSize, 500)
-	def(&c.Workers, 4)
-	def(&c.Writers, 4)
-	def(&c.Appliers, 16)
-	def(&c.Lease, 3*time.Second)
+	c.ControlTable = cmp.Or(c.ControlTable, ownership.DefaultTable)
+	c.ChunkSize = cmp.Or(c.ChunkSize, 500)
+	c.Workers = cmp.Or(c.Workers, 4)
+	c.Writers = cmp.Or(c.Writers, 4)
+	c.Appliers = cmp.Or(c.Appliers, 16)
+	c.Lease = cmp.Or(c.Lease, 3*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -116,14 +118,11 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	database := cfg.Plan.Source.Database
-	if database == "" {
-		database = cfg.Database
-	}
-	e := &Engine{Config: cfg, codec: cfg.Plan.codec, worker: uuid.NewString()}
+	database := cmp.Or(cfg.Plan.Source.Database, cfg.Database)
+	e := &Engine{Config: cfg, codec: cfg.Plan.Codec(), worker: uuid.NewString()}
 	e.owners = ownership.NewTable(cfg.DynamoDB, cfg.ControlTable)
 	e.source = &source{db: cfg.Mongo.Database(database), name: cfg.Plan.Source.Collection, entity: cfg.Plan.Entity}
-	e.target = &target{plan: cfg.Plan, codec: cfg.Plan.codec, client: cfg.DynamoDB}
+	e.target = &target{plan: cfg.Plan, codec: cfg.Plan.Codec(), client: cfg.DynamoDB}
 	e.state = &state{client: cfg.DynamoDB, table: cfg.ControlTable, pk: "entity#" + cfg.Plan.Entity}
 	return e, nil
 }

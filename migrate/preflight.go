@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
 // Misfit is one thing that stops a plan.
@@ -146,7 +147,7 @@ func (p *Preflight) count(ent entry) {
 // duplicates reports documents that share a value which the plan calls unique.
 // A unique index of the source has made sure already; without one, the values
 // are read in their order, so that equal ones follow each other.
-func (e *Engine) duplicates(ctx context.Context, p *Preflight, u Unique, misfit func(Misfit)) error {
+func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, misfit func(Misfit)) error {
 	indexed, err := e.uniquelyIndexed(ctx, u.Field)
 	if err != nil || indexed {
 		return err

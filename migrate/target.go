@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
 var (
@@ -88,7 +89,7 @@ func keyText(av types.AttributeValue) string {
 
 // target is the entity's table and the tables of its unique constraints.
 type target struct {
-	plan   *Plan
+	plan   *plan.Plan
 	codec  *codec.Codec
 	client DynamoDBAPI
 }

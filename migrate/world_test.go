@@ -25,7 +25,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/services/social/users/plan"
+	"github.com/banyan-fig/banyan/migrate/plan"
+	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 // TestMain lets more tests run at once than there are processors: most of a
@@ -46,7 +47,7 @@ type world struct {
 	db     *mongo.Database
 	users  *mongo.Collection
 	ddb    *dynamodb.Client
-	plan   *migrate.Plan
+	plan   *plan.Plan
 	owners *ownership.Table
 	faults *faults
 	uri    string
@@ -89,7 +90,7 @@ func newWorld(t *testing.T, change ...func(*mongodbserver.Config)) *world {
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	w.db = w.mongo.Database("legacy")
 	w.users = w.db.Collection("users")
-	if w.plan, err = migrate.ParsePlan("users.yaml", plan.Users); err != nil {
+	if w.plan, err = plan.Parse("users.yaml", usersplan.Users); err != nil {
 		t.Fatal(err)
 	}
 	w.owners = ownership.NewTable(w.ddb, "")

@@ -17,6 +17,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
 // Patience with the migration.
@@ -216,7 +217,7 @@ func (w *World) sampleUsers(ctx context.Context, n int) (ids []string, err error
 // had when it was fenced is in DynamoDB, byte for byte where the service has
 // not written since, and every user who was told that it exists does.
 func (w *World) compareUsers(ctx context.Context, t *traffic, r *Report) error {
-	plan, err := migrate.ParsePlan("users.yaml", usersPlan())
+	entity, err := plan.Parse("users.yaml", usersPlan())
 	if err != nil {
 		return err
 	}
@@ -231,7 +232,7 @@ func (w *World) compareUsers(ctx context.Context, t *traffic, r *Report) error {
 		return eachDocument(ctx, db.Collection("users"), func(d bson.Raw) {
 			id := text(d, "_id")
 			there[id] = true
-			if how := w.compareUser(ctx, plan.Codec(), id, d); how != "" {
+			if how := w.compareUser(ctx, entity.Codec(), id, d); how != "" {
 				differ(id, how)
 			}
 		})

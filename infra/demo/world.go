@@ -15,11 +15,11 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/services/social"
-	"github.com/banyan-fig/banyan/services/social/users/plan"
+	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 // usersPlan is the entity plan of users, as an operator would have it.
-func usersPlan() []byte { return plan.Users }
+func usersPlan() []byte { return usersplan.Users }
 
 // Config says how large the world is and what happens in it.
 type Config struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
 // settings are the flags of every verb.
@@ -43,7 +44,7 @@ func (s *settings) mongoURI(ctx context.Context) (string, error) {
 
 // with connects to both stores, runs fn, and disconnects.
 func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
-	plan, err := migrate.ReadPlan(s.Plan)
+	entity, err := plan.Read(s.Plan)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 	if database == "" {
 		database = defaultDatabase
 	}
-	engine, err := migrate.New(migrate.Config{Plan: plan, Mongo: client, Database: database, DynamoDB: dynamodb.NewFromConfig(sdk), ControlTable: s.Control,
+	engine, err := migrate.New(migrate.Config{Plan: entity, Mongo: client, Database: database, DynamoDB: dynamodb.NewFromConfig(sdk), ControlTable: s.Control,
 		Throttle: s.Throttle, Progress: out.progress, Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return err

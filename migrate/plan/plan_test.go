@@ -1,12 +1,12 @@
-package migrate_test
+package plan_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
-	"github.com/banyan-fig/banyan/migrate"
-	"github.com/banyan-fig/banyan/services/social/users/plan"
+	"github.com/banyan-fig/banyan/migrate/plan"
+	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
 func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
@@ -28,22 +28,22 @@ func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
 		"budget unit":    {good + "budgets:\n  hold: soon\n", "p.yaml:6:9", ""},
 		"nesting":        {good + "deepNesting: drop\n", "p.yaml:5:14", "binary"},
 	} {
-		_, err := migrate.ParsePlan("p.yaml", []byte(tc.text))
-		if !errors.Is(err, migrate.ErrPlan) || !strings.Contains(err.Error(), tc.at) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "\n") {
+		_, err := plan.Parse("p.yaml", []byte(tc.text))
+		if !errors.Is(err, plan.ErrInvalid) || !strings.Contains(err.Error(), tc.at) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s ... %s", name, err, tc.at, tc.says)
 		}
 	}
-	if _, err := migrate.ParsePlan("users.yaml", plan.Users); err != nil {
+	if _, err := plan.Parse("users.yaml", usersplan.Users); err != nil {
 		t.Error(err)
 	}
 }
 
-func FuzzParsePlan(f *testing.F) {
-	f.Add(plan.Users)
+func FuzzParse(f *testing.F) {
+	f.Add(usersplan.Users)
 	f.Add([]byte("entity: x\nfields: [{from: a, type: date}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := migrate.ParsePlan("p", text)
-		if (p == nil) == (err == nil) || err != nil && !errors.Is(err, migrate.ErrPlan) {
+		p, err := plan.Parse("p", text)
+		if (p == nil) == (err == nil) || err != nil && !errors.Is(err, plan.ErrInvalid) {
 			t.Fatal(p, err)
 		}
 	})

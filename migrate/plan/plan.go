@@ -1,7 +1,11 @@
-package migrate
+// Package plan is an entity plan: what a migration moves where. It is a YAML file,
+// read with [Read] or [Parse]; plan.md beside this file is its reference, and
+// plan.schema.json its JSON Schema.
+package plan
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,21 +20,21 @@ import (
 	"github.com/banyan-fig/banyan/migrate/codec"
 )
 
-// ErrPlan is wrapped by every error about an entity plan's text.
-var ErrPlan = errors.New("invalid entity plan")
+// ErrInvalid is wrapped by every error about an entity plan's text.
+var ErrInvalid = errors.New("invalid entity plan")
 
-// maxPlanSize bounds the file that ReadPlan accepts.
-const maxPlanSize = 1 << 20
+// maxSize bounds the file that Read accepts.
+const maxSize = 1 << 20
 
 // Plan says what moves where: one entity's source collection, its target table,
-// its unique constraints and its fields. Read one with ReadPlan or ParsePlan.
+// its unique constraints and its fields. Read one with Read or Parse.
 type Plan struct {
 	// Entity names the migration: its ownership record and its state.
 	Entity string     `yaml:"entity"`
 	Source Source     `yaml:"source"`
 	Target Target     `yaml:"target"`
 	Unique []Unique   `yaml:"unique"`
-	Fields []MapField `yaml:"fields"`
+	Fields []Field `yaml:"fields"`
 	// Stamp is a field that the owning service raises with every write. A change
 	// that does not move it is a foreign write. Empty: foreign writes cannot be told.
 	Stamp string `yaml:"stamp"`
@@ -51,11 +55,11 @@ type Source struct {
 // Target is the table to move it to.
 type Target struct {
 	Table string    `yaml:"table"`
-	Key   TargetKey `yaml:"key"`
+	Key   Key `yaml:"key"`
 }
 
-// TargetKey is the partition key; see codec.Key for the defaults.
-type TargetKey struct {
+// Key is the partition key; see codec.Key for the defaults.
+type Key struct {
 	Attribute string `yaml:"attribute"`
 	From      string `yaml:"from"`
 	Type      string `yaml:"type"`
@@ -68,8 +72,8 @@ type Unique struct {
 	Table string `yaml:"table"`
 }
 
-// MapField maps one field; see codec.Field.
-type MapField struct {
+// Field maps one field; see codec.Field.
+type Field struct {
 	From       string `yaml:"from"`
 	To         string `yaml:"to"`
 	Type       string `yaml:"type"`
@@ -89,52 +93,45 @@ type Budgets struct {
 }
 
 func (b *Budgets) defaults() {
-	def(&b.Hold, 900*time.Millisecond)
-	def(&b.Lag, 5*time.Second)
-	def(&b.Verification, 10*time.Minute)
-	def(&b.ForeignQuiet, 10*time.Minute)
-	def(&b.Tail, 200)
-	def(&b.WriteRate, 4000)
-	def(&b.WritePrice, 0.625)
+	b.Hold = cmp.Or(b.Hold, 900*time.Millisecond)
+	b.Lag = cmp.Or(b.Lag, 5*time.Second)
+	b.Verification = cmp.Or(b.Verification, 10*time.Minute)
+	b.ForeignQuiet = cmp.Or(b.ForeignQuiet, 10*time.Minute)
+	b.Tail = cmp.Or(b.Tail, 200)
+	b.WriteRate = cmp.Or(b.WriteRate, 4000)
+	b.WritePrice = cmp.Or(b.WritePrice, 0.625)
 }
 
-func def[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
-}
-
-// ReadPlan reads a plan from a file. Errors wrap ErrPlan, and say
+// Read reads a plan from a file. Errors wrap ErrInvalid, and say
 // file:line:column and what to do.
-func ReadPlan(file string) (*Plan, error) {
+func Read(file string) (*Plan, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the entity plan: %w; name an existing file with --plan", err)
 	}
-	if info.Size() > maxPlanSize {
-		return nil, fmt.Errorf("%w: %s: %d bytes, allowed are %d", ErrPlan, file, info.Size(), maxPlanSize)
+	if info.Size() > maxSize {
+		return nil, fmt.Errorf("%w: %s: %d bytes, allowed are %d", ErrInvalid, file, info.Size(), maxSize)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the entity plan: %w", err)
 	}
-	return ParsePlan(file, text)
+	return Parse(file, text)
 }
 
-// ParsePlan parses a plan; name stands for the file in errors.
-func ParsePlan(name string, text []byte) (*Plan, error) {
+// Parse parses a plan; name stands for the file in errors.
+func Parse(name string, text []byte) (*Plan, error) {
 	p := &Plan{}
 	if err := yaml.UnmarshalWithOptions(text, p, yaml.Strict()); err != nil {
 		return nil, syntaxError(name, text, err)
 	}
 	p.Budgets.defaults()
 	if path, problem := p.problem(); problem != "" {
-		return nil, fmt.Errorf("%w: %s: %s", ErrPlan, locate(name, text, path), problem)
+		return nil, fmt.Errorf("%w: %s: %s", ErrInvalid, locate(name, text, path), problem)
 	}
 	c, err := codec.New(p.codecConfig())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrPlan, locate(name, text, "$.target"), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, locate(name, text, "$.target"), err)
 	}
 	p.codec = c
 	return p, nil
@@ -149,14 +146,14 @@ func syntaxError(name string, text []byte, err error) error {
 		if strings.Contains(at.GetMessage(), "unknown field") {
 			hint = "remove it or correct its spelling"
 		}
-		return fmt.Errorf("%w: %s:%d:%d: %s; %s", ErrPlan, name, pos.Line, pos.Column, at.GetMessage(), hint)
+		return fmt.Errorf("%w: %s:%d:%d: %s; %s", ErrInvalid, name, pos.Line, pos.Column, at.GetMessage(), hint)
 	}
 	where := name + ":1:1"
 	if strings.Contains(err.Error(), "duration") { // the parser does not say where
 		where = badDuration(name, text)
 		err = fmt.Errorf("%w; write durations like 900ms, 5s or 10m", err)
 	}
-	return fmt.Errorf("%w: %s: %w", ErrPlan, where, err)
+	return fmt.Errorf("%w: %s: %w", ErrInvalid, where, err)
 }
 
 // badDuration finds the first budget that is no duration.
