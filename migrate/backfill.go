@@ -9,6 +9,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // backfill copies ranges until none is left, together with all other processes
@@ -63,14 +68,14 @@ func (b *backfill) run(ctx context.Context) error {
 func (b *backfill) awaitPlan(ctx context.Context) error {
 	for {
 		j := &job{}
-		if _, err := b.e.state.load(ctx, jobKey, j); err != nil {
+		if _, err := b.e.state.Load(ctx, jobKey, j); err != nil {
 			return err
 		}
 		if b.fresh = j.Generation > 1; j.Planned {
 			b.heed(j)
 			return nil
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -88,7 +93,7 @@ func (b *backfill) obey(ctx context.Context, stop <-chan struct{}) error {
 			return ctx.Err()
 		case <-tick.C:
 			j := &job{}
-			if _, err := b.e.state.load(ctx, jobKey, j); err != nil {
+			if _, err := b.e.state.Load(ctx, jobKey, j); err != nil {
 				return err
 			}
 			b.heed(j)
@@ -124,7 +129,7 @@ func (b *backfill) work(ctx context.Context) error {
 			return err
 		}
 		if r == nil {
-			if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
 				return err
 			}
 			continue
@@ -133,7 +138,7 @@ func (b *backfill) work(ctx context.Context) error {
 		b.mu.Lock()
 		delete(b.busy, r.N)
 		b.mu.Unlock()
-		if err != nil && !errors.Is(err, errLost) {
+		if err != nil && !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}
@@ -153,7 +158,7 @@ func (b *backfill) claim(ctx context.Context) (*rangeRow, bool, error) {
 
 // piece is a chunk that was read, or why it could not be.
 type piece struct {
-	chunk
+	source.Chunk
 	err error
 }
 
@@ -170,18 +175,18 @@ func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
 		if p.err != nil {
 			return p.err
 		}
-		if err := b.write(ctx, r, p.chunk); err != nil {
+		if err := b.write(ctx, r, p.Chunk); err != nil {
 			return err
 		}
-		if len(p.docs) > 0 {
-			r.After = packID(p.docs[len(p.docs)-1].Lookup("_id"))
+		if len(p.Docs) > 0 {
+			r.After = packID(p.Docs[len(p.Docs)-1].Lookup("_id"))
 		}
-		r.Copied += int64(len(p.docs))
-		r.Done = len(p.docs) == 0
+		r.Copied += int64(len(p.Docs))
+		r.Done = len(p.Docs) == 0
 		if err := b.e.crash("chunk"); err != nil {
 			return err
 		}
-		if err := b.e.state.save(ctx, r); err != nil || r.Done {
+		if err := b.e.state.Save(ctx, r); err != nil || r.Done {
 			return err
 		}
 	}
@@ -198,46 +203,46 @@ func (b *backfill) readAhead(ctx context.Context, after, to bson.RawValue, out c
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || len(c.docs) == 0 {
+		if err != nil || len(c.Docs) == 0 {
 			return
 		}
-		after = c.docs[len(c.docs)-1].Lookup("_id")
+		after = c.Docs[len(c.Docs)-1].Lookup("_id")
 	}
 }
 
-func (b *backfill) next(ctx context.Context, after, to bson.RawValue) (chunk, error) {
+func (b *backfill) next(ctx context.Context, after, to bson.RawValue) (source.Chunk, error) {
 	for b.isPaused() {
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
-			return chunk{}, err
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return source.Chunk{}, err
 		}
 	}
-	return b.e.source.read(ctx, after, to, b.e.ChunkSize)
+	return b.e.source.Read(ctx, after, to, b.e.ChunkSize)
 }
 
-func (b *backfill) write(ctx context.Context, r *rangeRow, c chunk) error {
-	if len(c.docs) == 0 {
+func (b *backfill) write(ctx context.Context, r *rangeRow, c source.Chunk) error {
+	if len(c.Docs) == 0 {
 		return nil
 	}
-	if err := b.limit.WaitN(ctx, min(len(c.docs), b.limit.Burst())); err != nil {
+	if err := b.limit.WaitN(ctx, min(len(c.Docs), b.limit.Burst())); err != nil {
 		return err
 	}
-	entries := make([]entry, 0, len(c.docs))
-	for _, doc := range c.docs {
-		e, err := b.e.target.encode(doc, c.at)
+	entries := make([]target.Entry, 0, len(c.Docs))
+	for _, doc := range c.Docs {
+		e, err := b.e.target.Encode(doc, c.At)
 		if err != nil {
 			return err
 		}
 		entries = append(entries, e)
-		r.Bytes += int64(e.size)
+		r.Bytes += int64(e.Size)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(b.e.Writers)
-	for _, batch := range b.e.target.batches(entries) {
+	for _, batch := range b.e.target.Batches(entries) {
 		g.Go(func() error {
 			if !b.pulse.alive() {
 				return errPulse
 			}
-			return b.e.target.putAbsent(ctx, batch, c.at, b.fresh)
+			return b.e.target.PutAbsent(ctx, batch, c.At, b.fresh)
 		})
 	}
 	return g.Wait()

@@ -9,25 +9,30 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
 // ErrHistoryLost says that the position in the change stream is no longer in the
 // source's oplog.
-var ErrHistoryLost = errors.New("the position in the change stream is gone from the source's oplog, so deletes may have been missed; copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
+var ErrHistoryLost error = retry.Permanent("the position in the change stream is gone from the source's oplog, so deletes may have been missed; copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
 
 // changesRow is the state of the changes: who follows them, and from where.
 type changesRow struct {
-	Row
-	Worker   string    `dynamodbav:"worker"`
-	Start    clock     `dynamodbav:"start"` // followed from here while Token is empty
-	Token    []byte    `dynamodbav:"token"`
-	Applied  clock     `dynamodbav:"applied"`  // everything up to this source time is in the target
-	CaughtUp time.Time `dynamodbav:"caughtUp"` // when the stream last held nothing more
-	SavedAt  time.Time `dynamodbav:"savedAt"`
-	Events   int64     `dynamodbav:"events"`
-	Markers  []string  `dynamodbav:"markers"` // the last ones passed
-	Foreign  foreign   `dynamodbav:"foreign"`
-	Error    string    `dynamodbav:"error"` // why following stopped
+	state.Row
+	Worker   string            `dynamodbav:"worker"`
+	Start    stamp.ClusterTime `dynamodbav:"start"` // followed from here while Token is empty
+	Token    []byte            `dynamodbav:"token"`
+	Applied  stamp.ClusterTime `dynamodbav:"applied"`  // everything up to this source time is in the target
+	CaughtUp time.Time         `dynamodbav:"caughtUp"` // when the stream last held nothing more
+	SavedAt  time.Time         `dynamodbav:"savedAt"`
+	Events   int64             `dynamodbav:"events"`
+	Markers  []string          `dynamodbav:"markers"` // the last ones passed
+	Foreign  foreign           `dynamodbav:"foreign"`
+	Error    string            `dynamodbav:"error"` // why following stopped
 }
 
 const changesKey = "changes"
@@ -65,13 +70,13 @@ func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
 			return err
 		}
 		if row == nil {
-			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
 			continue
 		}
 		err = e.holdChanges(ctx, p, row)
-		if !errors.Is(err, errLost) || ctx.Err() != nil {
+		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -80,7 +85,7 @@ func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
 // acquireChanges takes the changes unless someone alive has them.
 func (e *Engine) acquireChanges(ctx context.Context, v *vitals) (*changesRow, error) {
 	row := &changesRow{}
-	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+	if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 		return nil, err
 	}
 	if row.Worker != e.worker {
@@ -96,16 +101,16 @@ func (e *Engine) acquireChanges(ctx context.Context, v *vitals) (*changesRow, er
 		}
 		row.Start = now
 	}
-	err := e.state.save(ctx, row)
-	if errors.Is(err, errLost) {
+	err := e.state.Save(ctx, row)
+	if errors.Is(err, state.ErrConflict) {
 		return nil, nil
 	}
 	return row, err
 }
 
-func (e *Engine) sourceTime(ctx context.Context) (now clock, err error) {
-	err = retry(ctx, "ask MongoDB for its time", func(ctx context.Context) (err error) {
-		now, err = e.source.now(ctx)
+func (e *Engine) sourceTime(ctx context.Context) (now stamp.ClusterTime, err error) {
+	err = retry.Do(ctx, "ask MongoDB for its time", func(ctx context.Context) (err error) {
+		now, err = e.source.Now(ctx)
 		return err
 	})
 	return now, err
@@ -124,13 +129,13 @@ func (e *Engine) awaitMarker(ctx context.Context, epoch int64, poll time.Duratio
 // marked inserts a marker for as long as fn runs.
 func (e *Engine) marked(ctx context.Context, epoch int64, fn func(id string) error) error {
 	id := uuid.NewString()
-	if err := e.source.mark(ctx, id, epoch); err != nil {
+	if err := e.source.InsertBarrier(ctx, id, epoch); err != nil {
 		return err
 	}
 	defer func() {
 		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = e.source.unmark(out, id) // a marker left behind does no harm
+		_ = e.source.DeleteBarrier(out, id) // a marker left behind does no harm
 	}()
 	return fn(id)
 }
@@ -143,7 +148,7 @@ func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Durat
 	rev, since := int64(-1), time.Now()
 	for {
 		row := &changesRow{}
-		if _, err := e.state.load(ctx, changesKey, row); err != nil {
+		if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 			return nil, err
 		}
 		if slices.Contains(row.Markers, marker) {
@@ -154,7 +159,7 @@ func (e *Engine) awaitPassed(ctx context.Context, marker string, poll time.Durat
 		} else if time.Since(since) > silence {
 			return nil, fmt.Errorf("nobody has followed the changes for %s (%s); start `banyan-migrate run`", silence, row.Error)
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := backoff.Sleep(ctx, poll); err != nil {
 			return nil, fmt.Errorf("wait until the changes have passed a marker: %w", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // shadowing brings a small world to the point where it can be cut over.
@@ -34,7 +35,7 @@ const afterACrash = 1500 * time.Millisecond
 
 func (w *world) verified() migrate.Verification {
 	w.t.Helper()
-	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { w.t.Errorf("%+v", m) }})
+	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { w.t.Errorf("%+v", m) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,7 +10,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/migrate/internal/process"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // Switch is the state of a cut-over, and in the end its summary. It is kept with
@@ -112,7 +115,7 @@ func (e *Engine) Cutover(ctx context.Context, opts CutoverOptions) (Switch, erro
 func (c *cutover) resume(ctx context.Context, e *Engine, rec ownership.Record) (Switch, error) {
 	c.e = e
 	j := &job{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return c.sum, err
 	}
 	if j.Cutover != nil {
@@ -131,11 +134,11 @@ func (e *Engine) obstacles(ctx context.Context, rec ownership.Record) (*Verifica
 	var problems []string
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	j := &job{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return nil, nil, err
 	}
 	row := &changesRow{}
-	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+	if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 		return nil, nil, err
 	}
 	v, err := e.lastVerification(ctx)
@@ -254,7 +257,7 @@ func (t *tail) give(ids []bson.RawValue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
-		t.keys[idText(id)] = id
+		t.keys[source.IDKey(id)] = id
 	}
 }
 
@@ -264,7 +267,7 @@ func (t *tail) give(ids []bson.RawValue) {
 func (c *cutover) announce(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.e.Plan.Budgets.Hold)
 	defer cancel()
-	near, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase, r.By = ownership.Switching, self() })
+	near, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase, r.By = ownership.Switching, process.Self() })
 	if err != nil {
 		return rec, err
 	}
@@ -335,7 +338,7 @@ func (c *cutover) drain(ctx context.Context, held ownership.Record) error {
 func (c *cutover) stillFenced(ctx context.Context, held ownership.Record) error {
 	at, err := c.e.newFence(held).look(ctx)
 	if err == nil && (!at.fenced || at.own != "view") {
-		return fmt.Errorf("the fence of %s was taken away by someone else", c.e.source.name)
+		return fmt.Errorf("the fence of %s was taken away by someone else", c.e.source.Name)
 	}
 	return err
 }
@@ -355,7 +358,7 @@ func (c *cutover) compareTail(ctx context.Context, held ownership.Record) error 
 	return nil
 }
 
-func firstOf(bad []Mismatch, unstable []bson.RawValue) string {
+func firstOf(bad []target.Mismatch, unstable []bson.RawValue) string {
 	if len(bad) > 0 {
 		return bad[0].ID + " (" + bad[0].Kind + ")"
 	}

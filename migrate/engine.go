@@ -14,16 +14,20 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/migrate/plan"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // DynamoDBAPI is what a migration needs of *dynamodb.Client.
 type DynamoDBAPI interface {
 	ownership.DynamoDBAPI
-	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	state.DynamoDBAPI
+	target.DynamoDBAPI
 	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 // Config says what an Engine works on. Plan, Mongo, Database and DynamoDB are
@@ -90,9 +94,9 @@ func (c *Config) defaults() {
 type Engine struct {
 	Config
 	codec  *codec.Codec
-	source *source
-	target *target
-	state  *state
+	source *source.Collection
+	target *target.Tables
+	state  *state.Store
 	owners *ownership.Table
 	worker string // this process's name among the workers
 
@@ -100,7 +104,7 @@ type Engine struct {
 }
 
 // errCrash ends the work of an engine at a point that Config.Crash chose.
-var errCrash = errors.New("crashed on purpose")
+var errCrash error = retry.Permanent("crashed on purpose")
 
 // crash asks at a named point whether to go on. After a crash nothing is tidied
 // up any more, as if the process had been killed.
@@ -121,16 +125,16 @@ func New(cfg Config) (*Engine, error) {
 	database := cmp.Or(cfg.Plan.Source.Database, cfg.Database)
 	e := &Engine{Config: cfg, codec: cfg.Plan.Codec(), worker: uuid.NewString()}
 	e.owners = ownership.NewTable(cfg.DynamoDB, cfg.ControlTable)
-	e.source = &source{db: cfg.Mongo.Database(database), name: cfg.Plan.Source.Collection, entity: cfg.Plan.Entity}
-	e.target = &target{plan: cfg.Plan, codec: cfg.Plan.Codec(), client: cfg.DynamoDB}
-	e.state = &state{client: cfg.DynamoDB, table: cfg.ControlTable, pk: "entity#" + cfg.Plan.Entity}
+	e.source = &source.Collection{DB: cfg.Mongo.Database(database), Name: cfg.Plan.Source.Collection, Entity: cfg.Plan.Entity}
+	e.target = &target.Tables{Plan: cfg.Plan, Client: cfg.DynamoDB}
+	e.state = &state.Store{Client: cfg.DynamoDB, Table: cfg.ControlTable, PK: "entity#" + cfg.Plan.Entity}
 	return e, nil
 }
 
 // Init creates the control table, unless it is there.
 func (e *Engine) Init(ctx context.Context) error {
 	if err := e.owners.Ensure(ctx); err != nil {
-		return reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
+		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
 	}
 	return nil
 }
@@ -139,15 +143,7 @@ func (e *Engine) Init(ctx context.Context) error {
 func (e *Engine) record(ctx context.Context) (ownership.Record, error) {
 	r, err := e.owners.Load(ctx, e.Plan.Entity)
 	if err != nil {
-		return r, reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
+		return r, retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
 	}
 	return r, nil
-}
-
-// reachable adds what to look at when a store cannot be reached at all.
-func reachable(store, settings string, err error) error {
-	if unreachable(err) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s cannot be reached; check %s: %w", store, settings, err)
-	}
-	return err
 }

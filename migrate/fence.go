@@ -3,7 +3,6 @@ package migrate
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -11,7 +10,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/source"
 )
 
 // fence is what makes MongoDB itself refuse writes to the collection: it takes
@@ -46,8 +48,8 @@ type standing struct {
 
 func (f *fence) look(ctx context.Context) (standing, error) {
 	s := f.e.source
-	kinds, err := s.kinds(ctx)
-	return standing{kinds[s.fenced(f.epoch)] != "", kinds[s.name], s.straysIn(kinds)}, err
+	kinds, err := s.Kinds(ctx)
+	return standing{kinds[s.FencedName(f.epoch)] != "", kinds[s.Name], s.RecreatedIn(kinds)}, err
 }
 
 // raise puts the fence up, from whatever step it stands at.
@@ -61,16 +63,16 @@ func (f *fence) raise(ctx context.Context) error {
 			f.strays = len(at.strays)
 			return nil
 		case at.own == "view" || at.own == "" && !at.fenced:
-			return fmt.Errorf("fence %s: there is no collection to fence", s.name)
+			return fmt.Errorf("fence %s: there is no collection to fence", s.Name)
 		case !at.fenced:
-			if err = s.rename(ctx, s.name, s.fenced(f.epoch)); err == nil {
+			if err = s.Rename(ctx, s.Name, s.FencedName(f.epoch)); err == nil {
 				err = f.close(ctx)
 			}
 		default:
 			err = f.close(ctx)
 		}
 		if err := again(ctx, err); err != nil {
-			return fmt.Errorf("fence %s: %w", s.name, err)
+			return fmt.Errorf("fence %s: %w", s.Name, err)
 		}
 	}
 }
@@ -83,15 +85,15 @@ func (f *fence) close(ctx context.Context) error {
 		if err := f.e.crash("fence step"); err != nil {
 			return err
 		}
-		err := s.makeView(ctx, f.epoch)
+		err := s.CreateReadOnlyView(ctx, f.epoch)
 		if err == nil {
 			return f.e.crash("fence step")
 		}
-		if !hasCode(err, namespaceExists) {
+		if !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
 			return err
 		}
 		f.strays++
-		made, err := f.setAside(ctx, s.stray(f.turn, f.strays))
+		made, err := f.setAside(ctx, s.RecreatedName(f.turn, f.strays))
 		if err != nil || made {
 			return err
 		}
@@ -104,8 +106,8 @@ const fillers = 3
 // setAside renames a stray while others already try to put the view in its place.
 func (f *fence) setAside(ctx context.Context, stray string) (made bool, err error) {
 	s := f.e.source
-	return swap(ctx, func(ctx context.Context) error { return s.rename(ctx, s.name, stray) },
-		func(ctx context.Context) error { return s.makeView(ctx, f.epoch) })
+	return swap(ctx, func(ctx context.Context) error { return s.Rename(ctx, s.Name, stray) },
+		func(ctx context.Context) error { return s.CreateReadOnlyView(ctx, f.epoch) })
 }
 
 // swap frees a name while others already try to fill it: against a writer who
@@ -121,7 +123,7 @@ func swap(ctx context.Context, free, fill func(context.Context) error) (filled b
 				err := fill(ctx)
 				if err == nil {
 					done.Store(true)
-				} else if !hasCode(err, namespaceExists) {
+				} else if !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
 					return err
 				}
 			}
@@ -149,7 +151,7 @@ func (f *fence) take(ctx context.Context) error {
 			err = f.takeStep(ctx, at)
 		}
 		if err := again(ctx, err); err != nil {
-			return fmt.Errorf("take the fence of %s away: %w", s.name, err)
+			return fmt.Errorf("take the fence of %s away: %w", s.Name, err)
 		}
 		if err := f.e.crash("unfence step"); err != nil {
 			return err
@@ -167,57 +169,26 @@ func (f *fence) takeStep(ctx context.Context, at standing) error {
 			return f.mergeStray(ctx, name)
 		}
 	}
-	home := func(ctx context.Context) error { return s.rename(ctx, s.fenced(f.epoch), s.name) }
+	home := func(ctx context.Context) error { return s.Rename(ctx, s.FencedName(f.epoch), s.Name) }
 	if at.own == "" {
 		return home(ctx)
 	}
 	// Sent once, and not again without having looked: it could hit the collection.
-	_, err := swap(ctx, func(ctx context.Context) error { return s.db.Collection(s.name).Drop(ctx) }, home)
+	_, err := swap(ctx, func(ctx context.Context) error { return s.DB.Collection(s.Name).Drop(ctx) }, home)
 	return err
-}
-
-// Codes of MongoDB's errors that say that a name was not what it was thought to be.
-const (
-	namespaceNotFound = 26
-	namespaceExists   = 48
-	notOnView         = 166
-)
-
-func hasCode(err error, codes ...int) bool {
-	var server mongo.ServerError
-	if errors.As(err, &server) {
-		for _, code := range codes {
-			if server.HasErrorCode(code) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // again returns nil when looking again will help.
 func again(ctx context.Context, err error) error {
 	switch {
-	case err == nil || hasCode(err, namespaceNotFound, namespaceExists, notOnView):
+	case err == nil || mongoerr.HasCode(err, mongoerr.NamespaceNotFound, mongoerr.NamespaceExists, mongoerr.CommandNotSupportedOnView):
 		return ctx.Err()
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	case permanent(err):
+	case retry.IsPermanent(err):
 		return err
 	}
-	return sleep(ctx, backoff(0))
-}
-
-func (s *source) rename(ctx context.Context, from, to string) error {
-	return retry(ctx, "rename "+from+" to "+to, func(ctx context.Context) error {
-		return s.db.Client().Database("admin").RunCommand(ctx, bson.D{{Key: "renameCollection", Value: s.db.Name() + "." + from}, {Key: "to", Value: s.db.Name() + "." + to}}).Err()
-	})
-}
-
-func (s *source) makeView(ctx context.Context, epoch int64) error {
-	return retry(ctx, "put a read-only view in the place of "+s.name, func(ctx context.Context) error {
-		return s.db.CreateView(ctx, s.name, s.fenced(epoch), mongo.Pipeline{})
-	})
+	return retry.Wait(ctx, 0)
 }
 
 // mergeStray puts the documents of a stray, which are the newer, into the fenced
@@ -227,7 +198,7 @@ func (f *fence) mergeStray(ctx context.Context, name string) error {
 	s := f.e.source
 	var clash error
 	for after := (bson.RawValue{}); ; {
-		docs, err := s.readFrom(ctx, name, after, mergeBatch)
+		docs, err := s.ReadCollection(ctx, name, after, mergeBatch)
 		if err != nil {
 			return err
 		}
@@ -246,7 +217,7 @@ func (f *fence) mergeStray(ctx context.Context, name string) error {
 		f.e.Log.Error("a write that slipped past the fence clashes with another document; it stays where it is", "collection", name, "error", clash)
 		return nil
 	}
-	return retry(ctx, "drop "+name, func(ctx context.Context) error { return s.db.Collection(name).Drop(ctx) })
+	return retry.Do(ctx, "drop "+name, func(ctx context.Context) error { return s.DB.Collection(name).Drop(ctx) })
 }
 
 // mergeBatch is how many documents of a stray are brought home at once.
@@ -261,23 +232,23 @@ func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
 	for _, doc := range docs {
 		ids = append(ids, doc.Lookup("_id"))
 	}
-	if err := s.lookup(ctx, s.fenced(f.epoch), ids, there); err != nil {
+	if err := s.Lookup(ctx, s.FencedName(f.epoch), ids, there); err != nil {
 		return err
 	}
 	var missing []bson.Raw
 	for i, doc := range docs {
-		if !bytes.Equal(there[idText(ids[i])], doc) {
+		if !bytes.Equal(there[source.IDKey(ids[i])], doc) {
 			missing = append(missing, doc)
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := s.db.Collection(s.fenced(f.epoch)).InsertMany(ctx, missing); !mongo.IsDuplicateKeyError(err) {
+	if _, err := s.DB.Collection(s.FencedName(f.epoch)).InsertMany(ctx, missing); !mongo.IsDuplicateKeyError(err) {
 		return err
 	}
 	for _, doc := range missing { // some replace what is there, or clash with it
-		err := retry(ctx, "bring a document home to "+s.name, func(ctx context.Context) error { return s.upsert(ctx, s.fenced(f.epoch), doc) })
+		err := retry.Do(ctx, "bring a document home to "+s.Name, func(ctx context.Context) error { return s.Upsert(ctx, s.FencedName(f.epoch), doc) })
 		if mongo.IsDuplicateKeyError(err) {
 			clash = err
 		} else if err != nil {
@@ -285,21 +256,4 @@ func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
 		}
 	}
 	return clash
-}
-
-// upsert puts a document in the place of what has its _id.
-func (s *source) upsert(ctx context.Context, into string, doc bson.Raw) error {
-	coll := s.db.Collection(into)
-	_, err := coll.InsertOne(ctx, doc)
-	if !mongo.IsDuplicateKeyError(err) {
-		return err
-	}
-	result, replaceErr := coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: doc.Lookup("_id")}}, doc)
-	if replaceErr != nil {
-		return replaceErr
-	}
-	if result.MatchedCount == 0 {
-		return err // another unique value, not the _id, stands in the way
-	}
-	return nil
 }

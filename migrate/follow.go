@@ -13,8 +13,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // Bounds of what is in memory between the change stream and the target.
@@ -48,7 +54,7 @@ type follower struct {
 
 // change is one event on its way to the target.
 type change struct {
-	event
+	source.Event
 	pending *pending
 }
 
@@ -95,7 +101,7 @@ func (f *follower) run(ctx context.Context) error {
 
 // leave stores the last position and lets go of the changes.
 func (f *follower) leave(ctx context.Context, cause error) {
-	if f.e.crashed.Load() || errors.Is(cause, errLost) || errors.Is(cause, errPulse) {
+	if f.e.crashed.Load() || errors.Is(cause, state.ErrConflict) || errors.Is(cause, errPulse) {
 		return
 	}
 	if ctx.Err() == nil && cause != nil {
@@ -133,7 +139,7 @@ func (f *follower) save(ctx context.Context) error {
 	f.row.Foreign = f.foreign
 	f.mu.Unlock()
 	f.row.SavedAt = time.Now().UTC()
-	return f.e.state.save(ctx, f.row)
+	return f.e.state.Save(ctx, f.row)
 }
 
 // read reads the stream until ctx ends. The driver resumes after errors that
@@ -146,9 +152,9 @@ func (f *follower) read(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case historyLost(err):
-			return fmt.Errorf("follow the changes of %s: %w (%w)", f.e.source.name, ErrHistoryLost, err)
-		case permanent(err) || errors.Is(err, errDropped):
-			return fmt.Errorf("follow the changes of %s: %w", f.e.source.name, err)
+			return fmt.Errorf("follow the changes of %s: %w (%w)", f.e.source.Name, ErrHistoryLost, err)
+		case retry.IsPermanent(err) || errors.Is(err, errDropped):
+			return fmt.Errorf("follow the changes of %s: %w", f.e.source.Name, err)
 		}
 		if f.tracker.current().events > before {
 			i = 0
@@ -157,7 +163,7 @@ func (f *follower) read(ctx context.Context) error {
 		if err := f.drain(ctx); err != nil {
 			return err
 		}
-		if err := sleep(ctx, backoff(min(i, 5))); err != nil {
+		if err := retry.Wait(ctx, min(i, 5)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +173,7 @@ func (f *follower) read(ctx context.Context) error {
 // the position repeats nothing out of order.
 func (f *follower) drain(ctx context.Context) error {
 	for f.tracker.unapplied() {
-		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -180,8 +186,8 @@ func historyLost(err error) bool {
 }
 
 // watch opens the change stream over the entity's collections and the markers.
-func (e *Engine) watch(ctx context.Context, epoch int64, token bson.Raw, start clock, lookup bool) (*mongo.ChangeStream, error) {
-	names := append(e.source.names(epoch), markers)
+func (e *Engine) watch(ctx context.Context, epoch int64, token bson.Raw, start stamp.ClusterTime, lookup bool) (*mongo.ChangeStream, error) {
+	names := append(e.source.Names(epoch), source.Barriers)
 	pipeline := mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "ns.coll", Value: bson.D{{Key: "$in", Value: names}}}}}}}
 	opts := options.ChangeStream().SetMaxAwaitTime(maxAwait).SetBatchSize(batchSize)
 	if lookup {
@@ -190,10 +196,10 @@ func (e *Engine) watch(ctx context.Context, epoch int64, token bson.Raw, start c
 	if len(token) > 0 {
 		opts.SetResumeAfter(token)
 	} else {
-		ts := start.timestamp()
+		ts := start.Timestamp()
 		opts.SetStartAtOperationTime(&ts)
 	}
-	return e.source.db.Watch(ctx, pipeline, opts)
+	return e.source.DB.Watch(ctx, pipeline, opts)
 }
 
 func closeStream(ctx context.Context, cs *mongo.ChangeStream) {
@@ -230,25 +236,25 @@ func (f *follower) readStream(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if token := cs.ResumeToken(); token != nil {
-			f.tracker.heartbeat(append(bson.Raw{}, token...), tokenTime(token), asked)
+			f.tracker.heartbeat(append(bson.Raw{}, token...), source.TokenTime(token), asked)
 		}
 	}
 }
 
 // dispatch queues one event for its document's lane.
 func (f *follower) dispatch(ctx context.Context, cs *mongo.ChangeStream) error {
-	ev, err := decodeEvent(cs.Current)
+	ev, err := source.DecodeEvent(cs.Current)
 	if err != nil {
 		return err
 	}
-	p := &pending{token: append(bson.Raw{}, cs.ResumeToken()...), at: ev.at}
+	p := &pending{token: append(bson.Raw{}, cs.ResumeToken()...), at: ev.At}
 	switch {
-	case ev.collection == markers:
-		if ev.op == "insert" && ev.entity == f.e.Plan.Entity {
-			p.marker, _ = ev.id.StringValueOK()
+	case ev.Collection == source.Barriers:
+		if ev.Op == "insert" && ev.Entity == f.e.Plan.Entity {
+			p.marker, _ = ev.ID.StringValueOK()
 		}
 		p.done = true
-	case !ev.changesDocument():
+	case !ev.ChangesDocument():
 		if err := f.structural(ctx, ev); err != nil {
 			return err
 		}
@@ -263,7 +269,7 @@ func (f *follower) dispatch(ctx context.Context, cs *mongo.ChangeStream) error {
 	}
 	f.noteForeign(ev)
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(idText(ev.id)))
+	_, _ = h.Write([]byte(source.IDKey(ev.ID)))
 	select {
 	case f.lanes[h.Sum32()%uint32(len(f.lanes))] <- &change{ev, p}:
 		return nil
@@ -276,31 +282,31 @@ func (f *follower) dispatch(ctx context.Context, cs *mongo.ChangeStream) error {
 var errDropped = errors.New("the collection was dropped or renamed by someone else; restore it, or end the migration")
 
 // structural looks at renames and drops: the fence's own are expected.
-func (f *follower) structural(ctx context.Context, ev event) error {
+func (f *follower) structural(ctx context.Context, ev source.Event) error {
 	src := f.e.source
-	ours := ev.collection != src.name && src.isOurs(ev.collection) || ev.op == "rename" && src.isOurs(ev.to)
-	if ours || ev.op == "create" || ev.op == "createIndexes" || ev.op == "dropIndexes" || ev.op == "modify" {
+	ours := ev.Collection != src.Name && src.IsOwn(ev.Collection) || ev.Op == "rename" && src.IsOwn(ev.RenamedTo)
+	if ours || ev.Op == "create" || ev.Op == "createIndexes" || ev.Op == "dropIndexes" || ev.Op == "modify" {
 		return nil
 	}
-	kinds, err := src.kinds(ctx)
+	kinds, err := src.Kinds(ctx)
 	if err != nil {
 		return err
 	}
-	if kinds[src.name] != "" || kinds[src.fenced(f.epoch)] != "" {
+	if kinds[src.Name] != "" || kinds[src.FencedName(f.epoch)] != "" {
 		return nil
 	}
-	return fmt.Errorf("%w (%s of %s)", errDropped, ev.op, ev.collection)
+	return fmt.Errorf("%w (%s of %s)", errDropped, ev.Op, ev.Collection)
 }
 
-func (f *follower) noteForeign(ev event) {
-	old := ev.at <= f.row.Start // from before the migration: the stream begins with the last one
-	if f.e.Plan.Stamp == "" || old || ev.movesStamp(f.e.Plan.Stamp) {
+func (f *follower) noteForeign(ev source.Event) {
+	old := ev.At <= f.row.Start // from before the migration: the stream begins with the last one
+	if f.e.Plan.Stamp == "" || old || ev.SetsField(f.e.Plan.Stamp) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.foreign.Writes++
-	f.foreign.LastID, f.foreign.LastAt = codec.Show(ev.id), time.Now().UTC()
+	f.foreign.LastID, f.foreign.LastAt = codec.Show(ev.ID), time.Now().UTC()
 }
 
 func (f *follower) applyLane(ctx context.Context, lane <-chan *change) error {
@@ -327,11 +333,11 @@ func (f *follower) applyUntilDone(ctx context.Context, c *change) error {
 			return errPulse
 		}
 		err := f.applyChange(ctx, c)
-		if err == nil || permanent(err) || ctx.Err() != nil {
+		if err == nil || retry.IsPermanent(err) || ctx.Err() != nil {
 			return err
 		}
-		f.e.Log.Warn("change not applied yet", "document", codec.Show(c.id), "error", err)
-		if err := sleep(ctx, backoff(min(i+3, 7))); err != nil {
+		f.e.Log.Warn("change not applied yet", "document", codec.Show(c.ID), "error", err)
+		if err := retry.Wait(ctx, min(i+3, 7)); err != nil {
 			return err
 		}
 	}
@@ -342,8 +348,8 @@ func (f *follower) applyChange(ctx context.Context, c *change) error {
 	if err != nil || !found {
 		return err
 	}
-	_, err = f.e.target.apply(ctx, e, c.at, ifOlder)
-	if errors.Is(err, ErrServiceOwned) {
+	err = f.e.target.Apply(ctx, e, c.At, target.IfOlder)
+	if errors.Is(err, target.ErrServiceOwned) {
 		rec, loadErr := f.e.record(ctx)
 		if loadErr == nil && rec.Owner == ownership.DynamoDB {
 			return nil // switched meanwhile: nothing of the source counts any more
@@ -356,24 +362,24 @@ func (f *follower) applyChange(ctx context.Context, c *change) error {
 // was looked up for and that was not found, or that no longer fits, is read
 // again as it is now: a rename hides it from the server's lookup, and a later
 // event may have repaired or removed it.
-func (f *follower) encodeChange(ctx context.Context, c *change) (e entry, found bool, err error) {
-	if c.op == "delete" {
-		key, err := f.e.codec.Key(c.id)
-		return entry{id: c.id, key: key}, err == nil, nil // what never fitted was never copied
+func (f *follower) encodeChange(ctx context.Context, c *change) (e target.Entry, found bool, err error) {
+	if c.Op == "delete" {
+		key, err := f.e.codec.Key(c.ID)
+		return target.Entry{ID: c.ID, Key: key}, err == nil, nil // what never fitted was never copied
 	}
-	if c.doc != nil {
-		if e, err = f.e.target.encode(c.doc, c.at); err == nil {
+	if c.Document != nil {
+		if e, err = f.e.target.Encode(c.Document, c.At); err == nil {
 			return e, true, nil
 		}
 	}
-	now, err := f.e.source.current(ctx, []bson.RawValue{c.id}, f.epoch)
+	now, err := f.e.source.Current(ctx, []bson.RawValue{c.ID}, f.epoch)
 	if err != nil {
-		return entry{}, false, err
+		return target.Entry{}, false, err
 	}
-	doc, there := now[idText(c.id)]
+	doc, there := now[source.IDKey(c.ID)]
 	if !there {
-		return entry{}, false, nil
+		return target.Entry{}, false, nil
 	}
-	e, err = f.e.target.encode(doc, c.at)
+	e, err = f.e.target.Encode(doc, c.At)
 	return e, err == nil, err
 }

@@ -10,7 +10,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/plan"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // Misfit is one thing that stops a plan.
@@ -47,11 +49,11 @@ var ErrMisfits = errors.New("documents do not fit the plan")
 // that will not fit before anything is copied. It writes nothing. The error is
 // ErrMisfits if anything stops the plan.
 func (e *Engine) Preflight(ctx context.Context, report func(Misfit)) (Preflight, error) {
-	p := Preflight{Entity: e.Plan.Entity, Source: e.source.db.Name() + "." + e.source.name}
+	p := Preflight{Entity: e.Plan.Entity, Source: e.source.DB.Name() + "." + e.source.Name}
 	for _, in := range e.Plan.TableInputs() {
 		p.Tables = append(p.Tables, *in.TableName)
 	}
-	if err := e.source.mustExist(ctx, 0); err != nil {
+	if err := e.source.MustExist(ctx, 0); err != nil {
 		return p, err
 	}
 	misfit := func(m Misfit) {
@@ -81,20 +83,18 @@ func (e *Engine) Preflight(ctx context.Context, report func(Misfit)) (Preflight,
 
 // tablesFit looks at target tables that exist already.
 func (e *Engine) tablesFit(ctx context.Context, misfit func(Misfit)) error {
-	for _, in := range e.Plan.TableInputs() {
-		table, err := e.describe(ctx, *in.TableName)
-		if err != nil {
-			return reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
-		}
-		if table != nil && !sameKey(table, in) {
-			misfit(Misfit{ID: *in.TableName, Why: "the table exists with another key", WayOut: "remove it, or correct the plan"})
-		}
+	conflicts, err := e.target.KeyConflicts(ctx)
+	if err != nil {
+		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
+	}
+	for _, c := range conflicts {
+		misfit(Misfit{ID: c.Table, Why: fmt.Sprintf("the table exists with another key, %s, than the plan wants, %s", c.Have, c.Want), WayOut: "remove the table, or correct the plan"})
 	}
 	return nil
 }
 
 func (e *Engine) documentsFit(ctx context.Context, p *Preflight, misfit func(Misfit)) error {
-	cur, err := e.source.db.Collection(e.source.name).Find(ctx, bson.D{}, options.Find().SetBatchSize(1000))
+	cur, err := e.source.DB.Collection(e.source.Name).Find(ctx, bson.D{}, options.Find().SetBatchSize(1000))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", p.Source, err)
 	}
@@ -102,7 +102,7 @@ func (e *Engine) documentsFit(ctx context.Context, p *Preflight, misfit func(Mis
 	for cur.Next(ctx) {
 		p.Documents++
 		p.SourceBytes += int64(len(cur.Current))
-		ent, err := e.target.encode(cur.Current, 1<<32)
+		ent, err := e.target.Encode(cur.Current, 1<<32)
 		if err != nil {
 			misfit(describeMisfit(err))
 			continue
@@ -125,15 +125,15 @@ func describeMisfit(err error) Misfit {
 
 // count adds a document's share of sizes and write units: one per KB begun,
 // twice in a transaction, and as much for each unique entry.
-func (p *Preflight) count(ent entry) {
-	size := codec.Size(ent.item)
+func (p *Preflight) count(ent target.Entry) {
+	size := codec.Size(ent.Item)
 	p.TargetBytes += int64(size)
 	if size > p.Largest {
-		p.Largest, p.LargestID = size, codec.Show(ent.id)
+		p.Largest, p.LargestID = size, codec.Show(ent.ID)
 	}
 	units := int64(size+1023) / 1024
-	transactional := len(ent.unique) > 0
-	for _, v := range ent.unique {
+	transactional := len(ent.Unique) > 0
+	for _, v := range ent.Unique {
 		if v != "" {
 			units += int64(len(v)+200+1023) / 1024
 		}
@@ -154,7 +154,7 @@ func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, mi
 	}
 	p.Warnings = append(p.Warnings, fmt.Sprintf("the source has no unique index on %q: duplicates can arise while the migration runs; create the index first", u.Field))
 	opts := options.Find().SetSort(bson.D{{Key: u.Field, Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: u.Field, Value: 1}}).SetAllowDiskUse(true).SetBatchSize(1000)
-	cur, err := e.source.db.Collection(e.source.name).Find(ctx, bson.D{}, opts)
+	cur, err := e.source.DB.Collection(e.source.Name).Find(ctx, bson.D{}, opts)
 	if err != nil {
 		return fmt.Errorf("look for duplicates of %q: %w", u.Field, err)
 	}
@@ -173,9 +173,9 @@ func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, mi
 }
 
 func (e *Engine) uniquelyIndexed(ctx context.Context, field string) (bool, error) {
-	cur, err := e.source.db.Collection(e.source.name).Indexes().List(ctx)
+	cur, err := e.source.DB.Collection(e.source.Name).Indexes().List(ctx)
 	if err != nil {
-		return false, fmt.Errorf("list the indexes of %s: %w", e.source.name, err)
+		return false, fmt.Errorf("list the indexes of %s: %w", e.source.Name, err)
 	}
 	var all []struct {
 		Key     bson.D
@@ -183,7 +183,7 @@ func (e *Engine) uniquelyIndexed(ctx context.Context, field string) (bool, error
 		Partial bson.Raw `bson:"partialFilterExpression"`
 	}
 	if err := cur.All(ctx, &all); err != nil {
-		return false, fmt.Errorf("list the indexes of %s: %w", e.source.name, err)
+		return false, fmt.Errorf("list the indexes of %s: %w", e.source.Name, err)
 	}
 	for _, i := range all {
 		if i.Unique && i.Partial == nil && len(i.Key) == 1 && i.Key[0].Key == field {

@@ -12,6 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 func stamped(i int, name string, stamps map[string]types.AttributeValue) codec.Item {
@@ -51,7 +52,7 @@ func TestWhatTheServiceWroteIsNeverOverwritten(t *testing.T) {
 			case "repair":
 				_, err = w.engine().Verify(w.ctx, migrate.VerifyOptions{Repair: true})
 			}
-			if name != "copy" && !errors.Is(err, migrate.ErrServiceOwned) || name == "copy" && err != nil {
+			if name != "copy" && !errors.Is(err, target.ErrServiceOwned) || name == "copy" && err != nil {
 				t.Error(err)
 			}
 			if got := w.nameOf(3); got != "by the service" {

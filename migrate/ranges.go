@@ -10,13 +10,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 )
 
 // rangeRow is one range of _id to copy: above From, up to To, either open when
 // empty. After and Copied are saved together, so that what a resumed copy shows
 // is what has been copied.
 type rangeRow struct {
-	Row
+	state.Row
 	N      int    `dynamodbav:"n"`
 	From   []byte `dynamodbav:"from"`
 	To     []byte `dynamodbav:"to"`
@@ -54,7 +55,7 @@ func (e *Engine) bounds(ctx context.Context, size int, each func(n int, from, to
 	}
 	var from bson.RawValue
 	for n := 0; ; n++ {
-		to, err := e.source.hop(ctx, from, size)
+		to, err := e.source.IDAfter(ctx, from, size)
 		if err != nil {
 			return n, err
 		}
@@ -72,7 +73,7 @@ func (e *Engine) bounds(ctx context.Context, size int, each func(n int, from, to
 // within a type, so a range would pass over any other without a word. Documents
 // sort by type first, so looking at both ends is enough.
 func (e *Engine) oneKind(ctx context.Context) error {
-	least, most, err := e.source.extremes(ctx)
+	least, most, err := e.source.Extremes(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,10 +98,10 @@ func (e *Engine) rangeSize(documents int64) int {
 // planRanges writes down the ranges of this generation, once.
 func (e *Engine) planRanges(ctx context.Context) error {
 	j := &job{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil || j.Planned {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil || j.Planned {
 		return err
 	}
-	estimated, err := e.source.estimate(ctx)
+	estimated, err := e.source.EstimatedCount(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,22 +127,22 @@ func (e *Engine) planRanges(ctx context.Context) error {
 // writeRange replaces whatever an interrupted planning left in its place.
 func (e *Engine) writeRange(ctx context.Context, n int, from, to bson.RawValue) error {
 	r := &rangeRow{}
-	if _, err := e.state.load(ctx, rangeKey(n), r); err != nil {
+	if _, err := e.state.Load(ctx, rangeKey(n), r); err != nil {
 		return err
 	}
 	row := r.Row
 	*r = rangeRow{Row: row, N: n, From: packID(from), To: packID(to), After: packID(from)}
-	return e.state.save(ctx, r)
+	return e.state.Save(ctx, r)
 }
 
 func (e *Engine) dropRanges(ctx context.Context, from int) error {
-	rows, err := list[rangeRow](ctx, e.state, rangePrefix)
+	rows, err := state.List[rangeRow](ctx, e.state, rangePrefix)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
 		if r.N >= from {
-			if err := e.state.remove(ctx, rangeKey(r.N)); err != nil {
+			if err := e.state.Delete(ctx, rangeKey(r.N)); err != nil {
 				return err
 			}
 		}
@@ -152,7 +153,7 @@ func (e *Engine) dropRanges(ctx context.Context, from int) error {
 // claimRange takes a range that nobody alive works on; nil when there is none
 // at the moment, and done when all are copied.
 func (e *Engine) claimRange(ctx context.Context, v *vitals, busy func(n int) bool) (r *rangeRow, done bool, err error) {
-	rows, err := list[rangeRow](ctx, e.state, rangePrefix)
+	rows, err := state.List[rangeRow](ctx, e.state, rangePrefix)
 	if err != nil {
 		return nil, false, err
 	}
@@ -169,11 +170,11 @@ func (e *Engine) claimRange(ctx context.Context, v *vitals, busy func(n int) boo
 			continue
 		}
 		c.Worker = e.worker
-		err := e.state.save(ctx, c)
+		err := e.state.Save(ctx, c)
 		if err == nil {
 			return c, false, nil
 		}
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, state.ErrConflict) {
 			return nil, false, err
 		}
 	}
@@ -200,10 +201,10 @@ type Copied struct {
 
 func (e *Engine) copied(ctx context.Context) (Copied, error) {
 	j := &job{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return Copied{}, err
 	}
-	rows, err := list[rangeRow](ctx, e.state, rangePrefix)
+	rows, err := state.List[rangeRow](ctx, e.state, rangePrefix)
 	if err != nil {
 		return Copied{}, err
 	}

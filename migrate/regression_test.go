@@ -18,6 +18,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 func rename(name string) bson.D {
@@ -128,7 +129,7 @@ func TestVitess14323EveryMismatchIsReportedAndRepaired(t *testing.T) {
 	w.put("users", codec.Item{"id": &types.AttributeValueMemberS{Value: userID(7777).Hex()}})
 	w.put("users-unique", codec.Item{"value": &types.AttributeValueMemberS{Value: "email#nobody@example.com"}, "owner": &types.AttributeValueMemberS{Value: userID(3).Hex()}})
 	found := map[string]bool{}
-	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { found[m.ID+m.Kind] = true }})
+	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { found[m.ID+m.Kind] = true }})
 	if err != nil || len(found) < 152 || v.Mismatches < 152 {
 		t.Fatalf("%d found, %+v, %v", len(found), v, err)
 	}
@@ -252,7 +253,7 @@ func TestATableWithAnotherKeyOrAStrangersItemIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.put("users", codec.Item{"id": &types.AttributeValueMemberS{Value: userID(5).Hex()}})
-	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); !errors.Is(err, migrate.ErrStranger) {
+	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); !errors.Is(err, target.ErrOutOfBand) {
 		t.Errorf("%v", err)
 	}
 }

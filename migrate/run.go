@@ -9,7 +9,10 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
 // RunOptions choose how far Run goes.
@@ -59,10 +62,10 @@ func (e *Engine) prepare(ctx context.Context, opts RunOptions) (ownership.Record
 		e.Progress(Progress{At: time.Now(), Phase: rec.Phase, Message: "the owner has switched already; there is nothing to do"})
 		return rec, nil
 	}
-	if err := e.source.mustExist(ctx, rec.Epoch); err != nil {
+	if err := e.source.MustExist(ctx, rec.Epoch); err != nil {
 		return rec, err
 	}
-	if err := e.ensureTables(ctx); err != nil {
+	if err := e.target.Ensure(ctx); err != nil {
 		return rec, err
 	}
 	if opts.FromStart {
@@ -129,14 +132,14 @@ func (e *Engine) reset(ctx context.Context) error {
 
 // restartChanges takes the position away from whoever follows; he notices at
 // his next save.
-func (e *Engine) restartChanges(ctx context.Context, start clock) error {
+func (e *Engine) restartChanges(ctx context.Context, start stamp.ClusterTime) error {
 	for {
 		row := &changesRow{}
-		if _, err := e.state.load(ctx, changesKey, row); err != nil {
+		if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 			return err
 		}
 		*row = changesRow{Row: row.Row, Start: start, Foreign: row.Foreign}
-		if err := e.state.save(ctx, row); !errors.Is(err, errLost) {
+		if err := e.state.Save(ctx, row); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}
@@ -206,7 +209,7 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 				e.Log.Warn("a cut-over that nobody finished could not be undone yet", "error", err)
 			}
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -223,7 +226,7 @@ func (e *Engine) report(ctx context.Context) error {
 		p.PerSecond = m.observe(p.At, p.Copied.Documents)
 		p.ETA = eta(p.Copied, p.PerSecond)
 		e.Progress(p)
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := backoff.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -239,7 +242,7 @@ func (e *Engine) progress(ctx context.Context) (Progress, error) {
 		return Progress{}, err
 	}
 	row := &changesRow{}
-	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+	if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 		return Progress{}, err
 	}
 	now := time.Now()

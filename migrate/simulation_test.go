@@ -14,6 +14,7 @@ import (
 
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // crasher ends an engine's work at one of its named points, now and then.
@@ -106,7 +107,7 @@ func (w *world) switchSomehow(change func(*migrate.Config), patience time.Durati
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		e := w.engine(change)
 		ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
-		v, err := e.Verify(ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { w.t.Errorf("mismatch: %+v", m) }})
+		v, err := e.Verify(ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { w.t.Errorf("mismatch: %+v", m) }})
 		if err == nil && v.Mismatches == 0 || w.ownerOrNone() == ownership.DynamoDB || w.switching() {
 			var sum migrate.Switch
 			if sum, err = w.engine(change).Cutover(ctx, migrate.CutoverOptions{}); err == nil && sum.Step == migrate.StepDone {
@@ -136,7 +137,7 @@ func (w *world) switching() bool {
 
 func (w *world) strays() []string {
 	w.t.Helper()
-	names, err := w.db.ListCollectionNames(w.ctx, bson.D{{Key: "name", Value: bson.Regex{Pattern: "^users__banyan_stray_"}}})
+	names, err := w.db.ListCollectionNames(w.ctx, bson.D{{Key: "name", Value: bson.Regex{Pattern: "^users__banyan_recreated_"}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

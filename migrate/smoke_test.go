@@ -5,6 +5,7 @@ import (
 
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 func TestAUserMovesFromBeginningToEnd(t *testing.T) {
@@ -19,7 +20,7 @@ func TestAUserMovesFromBeginningToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.mustBeEqual("users")
-	v, err := e.Verify(w.ctx, migrate.VerifyOptions{Report: func(m migrate.Mismatch) { t.Errorf("%+v", m) }})
+	v, err := e.Verify(w.ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { t.Errorf("%+v", m) }})
 	if err != nil || v.Documents != 3000 || v.Items != 3000 || v.Unique != 3000 {
 		t.Fatalf("%+v %v", v, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
@@ -53,10 +54,10 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	j, row := &job{}, &changesRow{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return Status{}, err
 	}
-	if _, err := e.state.load(ctx, changesKey, row); err != nil {
+	if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 		return Status{}, err
 	}
 	now := time.Now().UTC()
@@ -78,7 +79,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 }
 
 func (e *Engine) statusOfPeople(ctx context.Context, s *Status) error {
-	workers, err := list[workerRow](ctx, e.state, workerPrefix)
+	workers, err := state.List[workerRow](ctx, e.state, workerPrefix)
 	if err != nil {
 		return err
 	}

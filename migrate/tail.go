@@ -8,6 +8,12 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // maxTail bounds how many changed keys a cut-over keeps to compare again.
@@ -36,10 +42,10 @@ func (t *tail) follow(ctx context.Context, v *Verification, epoch int64) error {
 			return ctx.Err()
 		case historyLost(err):
 			return fmt.Errorf("compare what changed since the verification: %w; verify again", err)
-		case permanent(err) || i >= attempts || errors.Is(err, errTailFull):
+		case retry.IsPermanent(err) || i >= retry.Attempts || errors.Is(err, errTailFull):
 			return fmt.Errorf("compare what changed since the verification: %w", err)
 		}
-		if err := sleep(ctx, backoff(i)); err != nil {
+		if err := retry.Wait(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -47,7 +53,7 @@ func (t *tail) follow(ctx context.Context, v *Verification, epoch int64) error {
 
 var errTailFull = fmt.Errorf("more than %d documents changed since; verify again, and cut over soon after", maxTail)
 
-func (t *tail) collect(ctx context.Context, token *bson.Raw, start clock, epoch int64) error {
+func (t *tail) collect(ctx context.Context, token *bson.Raw, start stamp.ClusterTime, epoch int64) error {
 	cs, err := t.e.watch(ctx, epoch, *token, start, false)
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func (t *tail) collect(ctx context.Context, token *bson.Raw, start clock, epoch 
 			}
 			continue
 		}
-		ev, err := decodeEvent(cs.Current)
+		ev, err := source.DecodeEvent(cs.Current)
 		if err != nil {
 			return err
 		}
@@ -72,16 +78,16 @@ func (t *tail) collect(ctx context.Context, token *bson.Raw, start clock, epoch 
 	return ctx.Err()
 }
 
-func (t *tail) note(ev event) error {
+func (t *tail) note(ev source.Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case ev.collection == markers:
-		if id, ok := ev.id.StringValueOK(); ok && ev.op == "insert" {
+	case ev.Collection == source.Barriers:
+		if id, ok := ev.ID.StringValueOK(); ok && ev.Op == "insert" {
 			t.markers[id] = true
 		}
-	case ev.changesDocument():
-		t.keys[idText(ev.id)] = ev.id
+	case ev.ChangesDocument():
+		t.keys[source.IDKey(ev.ID)] = ev.ID
 		if len(t.keys) > maxTail {
 			return errTailFull
 		}
@@ -119,7 +125,7 @@ func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error 
 			return err
 		}
 		for !t.saw(id) {
-			if err := sleep(ctx, poll); err != nil {
+			if err := backoff.Sleep(ctx, poll); err != nil {
 				return fmt.Errorf("wait until the tail has passed a marker: %w", err)
 			}
 		}
@@ -129,7 +135,7 @@ func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error 
 
 // compare checks keys as they are now. Everything that was read has been
 // applied, so a difference is one, unless the source has moved on meanwhile.
-func (t *tail) compare(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []Mismatch, unstable []bson.RawValue, err error) {
+func (t *tail) compare(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []target.Mismatch, unstable []bson.RawValue, err error) {
 	for len(ids) > 0 {
 		n := min(len(ids), 500)
 		b, u, err := t.e.checkNow(ctx, ids[:n], epoch)

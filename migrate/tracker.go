@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
 // tracker knows up to where the change stream is applied. Changes complete in
@@ -24,7 +26,7 @@ type tracker struct {
 // pending is one event on its way.
 type pending struct {
 	token  bson.Raw
-	at     clock
+	at     stamp.ClusterTime
 	marker string
 	seen   time.Time // for heartbeats: the stream held nothing more at this time
 	done   bool
@@ -33,7 +35,7 @@ type pending struct {
 // position is a place in the change stream before which everything is applied.
 type position struct {
 	token    bson.Raw
-	applied  clock
+	applied  stamp.ClusterTime
 	caughtUp time.Time
 	events   int64
 	markers  []string // the last ones passed
@@ -60,7 +62,7 @@ func (t *tracker) add(p *pending) bool {
 }
 
 // heartbeat notes that the stream held nothing more at seen, and stands at token.
-func (t *tracker) heartbeat(token bson.Raw, at clock, seen time.Time) {
+func (t *tracker) heartbeat(token bson.Raw, at stamp.ClusterTime, seen time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := &pending{token: token, at: at, seen: seen, done: true}

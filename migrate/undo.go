@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/process"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
@@ -44,7 +47,7 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 				return rec, err
 			}
 		case rec.Revision != mine && time.Since(since) < e.turnOf(rec):
-			if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			if err := backoff.Sleep(ctx, 20*time.Millisecond); err != nil {
 				return rec, fmt.Errorf("wait for another process's cut-over: %w", err)
 			}
 			continue
@@ -54,7 +57,7 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 			return rec, err
 		}
 		mine = rec.Revision // the turn was too short, or someone else's
-		if err := sleep(ctx, backoff(1)); err != nil {
+		if err := retry.Wait(ctx, 1); err != nil {
 			return rec, err
 		}
 	}
@@ -62,8 +65,8 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 
 // turnOf is how long a record must stand still before others may act on it.
 func (e *Engine) turnOf(rec ownership.Record) time.Duration {
-	if gone(rec.By) {
-		return settled
+	if process.Ended(rec.By) {
+		return process.Grace
 	}
 	return e.Plan.Budgets.Hold + turnSlack
 }
@@ -82,7 +85,7 @@ func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.
 	turn, cancel := context.WithTimeout(ctx, e.Plan.Budgets.Hold)
 	defer cancel()
 	claimed, err := e.owners.Update(ctx, rec, func(r *ownership.Record) {
-		r.Hold, r.Phase, r.HoldUntil, r.By = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold), self()
+		r.Hold, r.Phase, r.HoldUntil, r.By = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold), process.Self()
 	})
 	if err != nil {
 		return ownership.Record{}, err

@@ -10,27 +10,30 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // Verification is what one verification covered, as of when, and what it found.
 type Verification struct {
-	Row
+	state.Row
 	ID         string    `dynamodbav:"id" json:"id"`
 	StartedAt  time.Time `dynamodbav:"startedAt" json:"startedAt"`
 	FinishedAt time.Time `dynamodbav:"finishedAt" json:"finishedAt"`
 	// AsOf is the source's cluster time: what has not changed since was compared.
-	AsOf       clock  `dynamodbav:"asOf" json:"asOf"`
-	Token      []byte `dynamodbav:"token" json:"-"` // of the change stream, at AsOf
-	Generation int64  `dynamodbav:"generation" json:"generation"`
-	Covered    string `dynamodbav:"covered" json:"covered"` // "whole"
-	Documents  int64  `dynamodbav:"documents" json:"documents"`
-	Items      int64  `dynamodbav:"items" json:"items"`
-	Tombstones int64  `dynamodbav:"tombstones" json:"tombstones"`
-	Unique     int64  `dynamodbav:"unique" json:"uniqueEntries"`
-	Rechecked  int64  `dynamodbav:"rechecked" json:"rechecked"` // differed at first, being on the way
-	Mismatches int64  `dynamodbav:"mismatches" json:"mismatches"`
-	Repaired   int64  `dynamodbav:"repaired" json:"repaired"`
+	AsOf       stamp.ClusterTime `dynamodbav:"asOf" json:"asOf"`
+	Token      []byte            `dynamodbav:"token" json:"-"` // of the change stream, at AsOf
+	Generation int64             `dynamodbav:"generation" json:"generation"`
+	Covered    string            `dynamodbav:"covered" json:"covered"` // "whole"
+	Documents  int64             `dynamodbav:"documents" json:"documents"`
+	Items      int64             `dynamodbav:"items" json:"items"`
+	Tombstones int64             `dynamodbav:"tombstones" json:"tombstones"`
+	Unique     int64             `dynamodbav:"unique" json:"uniqueEntries"`
+	Rechecked  int64             `dynamodbav:"rechecked" json:"rechecked"` // differed at first, being on the way
+	Mismatches int64             `dynamodbav:"mismatches" json:"mismatches"`
+	Repaired   int64             `dynamodbav:"repaired" json:"repaired"`
 }
 
 const verificationPrefix = "verification#"
@@ -43,7 +46,7 @@ type VerifyOptions struct {
 	// Repair brings what differs to the target again, from the source.
 	Repair bool
 	// Report is called for every mismatch, one at a time.
-	Report func(Mismatch)
+	Report func(target.Mismatch)
 }
 
 // ErrNotCopied is returned for verbs that need a complete copy.
@@ -59,13 +62,13 @@ func (e *Engine) Verify(ctx context.Context, opts VerifyOptions) (Verification, 
 		return Verification{}, err
 	}
 	j := &job{}
-	if _, err := e.state.load(ctx, jobKey, j); err != nil {
+	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return Verification{}, err
 	}
 	if rec.Phase != ownership.Shadowing || !j.Copied {
 		return Verification{}, fmt.Errorf("verify %s in phase %s: %w", e.Plan.Entity, rec.Phase, ErrNotCopied)
 	}
-	v := &verifier{opts: opts, epoch: rec.Epoch, suspects: make(chan Mismatch, 1000)}
+	v := &verifier{opts: opts, epoch: rec.Epoch, suspects: make(chan target.Mismatch, 1000)}
 	v.result.Generation = j.Generation
 	err = e.following(ctx, func(ctx context.Context, e *Engine) error {
 		v.e = e
@@ -78,7 +81,7 @@ type verifier struct {
 	e        *Engine
 	opts     VerifyOptions
 	epoch    int64
-	suspects chan Mismatch
+	suspects chan target.Mismatch
 	result   Verification
 
 	documents, items, tombstones, unique atomic.Int64
@@ -128,16 +131,16 @@ func (v *verifier) keep(ctx context.Context) error {
 	r := &v.result
 	r.Documents, r.Items, r.Tombstones, r.Unique = v.documents.Load(), v.items.Load(), v.tombstones.Load(), v.unique.Load()
 	r.FinishedAt = time.Now().UTC()
-	r.Row = Row{PK: v.e.state.pk, SK: verificationPrefix + r.ID}
-	if err := v.e.state.save(ctx, r); err != nil {
+	r.Row = state.Row{PK: v.e.state.PK, SK: verificationPrefix + r.ID}
+	if err := v.e.state.Save(ctx, r); err != nil {
 		return err
 	}
-	all, err := list[Verification](ctx, v.e.state, verificationPrefix)
+	all, err := state.List[Verification](ctx, v.e.state, verificationPrefix)
 	if err != nil {
 		return err
 	}
 	for i := range max(0, len(all)-keptVerifications) {
-		if err := v.e.state.remove(ctx, all[i].SK); err != nil {
+		if err := v.e.state.Delete(ctx, all[i].SK); err != nil {
 			return err
 		}
 	}
@@ -145,12 +148,12 @@ func (v *verifier) keep(ctx context.Context) error {
 }
 
 func (e *Engine) forgetVerifications(ctx context.Context) error {
-	all, err := list[Verification](ctx, e.state, verificationPrefix)
+	all, err := state.List[Verification](ctx, e.state, verificationPrefix)
 	if err != nil {
 		return err
 	}
 	for _, v := range all {
-		if err := e.state.remove(ctx, v.SK); err != nil {
+		if err := e.state.Delete(ctx, v.SK); err != nil {
 			return err
 		}
 	}
@@ -159,14 +162,14 @@ func (e *Engine) forgetVerifications(ctx context.Context) error {
 
 // lastVerification is the newest one, nil if there is none.
 func (e *Engine) lastVerification(ctx context.Context) (*Verification, error) {
-	all, err := list[Verification](ctx, e.state, verificationPrefix)
+	all, err := state.List[Verification](ctx, e.state, verificationPrefix)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	return &all[len(all)-1], nil
 }
 
-func (v *verifier) suspect(ctx context.Context, found []Mismatch) error {
+func (v *verifier) suspect(ctx context.Context, found []target.Mismatch) error {
 	for _, m := range found {
 		select {
 		case v.suspects <- m:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // judge looks again at what differed, a batch at a time.
@@ -23,7 +24,7 @@ func (v *verifier) judge(ctx context.Context) error {
 }
 
 // collect gathers suspects for a moment, at most 200.
-func (v *verifier) collect(ctx context.Context) (batch []Mismatch, more bool) {
+func (v *verifier) collect(ctx context.Context) (batch []target.Mismatch, more bool) {
 	var timer <-chan time.Time
 	for len(batch) < 200 {
 		select {
@@ -43,7 +44,7 @@ func (v *verifier) collect(ctx context.Context) (batch []Mismatch, more bool) {
 	return batch, true
 }
 
-func (v *verifier) judgeBatch(ctx context.Context, batch []Mismatch) error {
+func (v *verifier) judgeBatch(ctx context.Context, batch []target.Mismatch) error {
 	v.result.Rechecked += int64(len(batch))
 	still, err := v.e.recheck(ctx, batch, v.epoch)
 	if err != nil {
@@ -73,9 +74,9 @@ const recheckRounds = 10
 // recheck looks at suspects until each is clearly right or wrong: after the
 // changes passed a marker, on both sides, and again where the source moved
 // meanwhile. (migration tools that compare once report what is on its way.)
-func (e *Engine) recheck(ctx context.Context, suspects []Mismatch, epoch int64) ([]Mismatch, error) {
+func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch int64) ([]target.Mismatch, error) {
 	ids, entries := suspectIDs(suspects), leftoverEntries(suspects)
-	var wrong []Mismatch
+	var wrong []target.Mismatch
 	for round := range recheckRounds {
 		if _, err := e.awaitMarker(ctx, epoch, 10*time.Millisecond); err != nil {
 			return nil, err
@@ -95,32 +96,32 @@ func (e *Engine) recheck(ctx context.Context, suspects []Mismatch, epoch int64) 
 		ids, entries = append(suspectIDs(bad), unstable...), leftoverEntries(left)
 	}
 	for _, id := range ids {
-		wrong = append(wrong, Mismatch{ID: codec.Show(id), Kind: MismatchDifferent, Detail: "changed too fast to be compared; verify again", id: id})
+		wrong = append(wrong, target.Mismatch{ID: codec.Show(id), Kind: target.MismatchDifferent, Detail: "changed too fast to be compared; verify again", DocumentID: id})
 	}
 	return wrong, nil
 }
 
-func leftoverEntries(found []Mismatch) [][]string {
+func leftoverEntries(found []target.Mismatch) [][]string {
 	var entries [][]string
 	for _, m := range found {
-		if m.Kind == MismatchLeftover {
-			for len(entries) <= m.table {
+		if m.Kind == target.MismatchLeftover {
+			for len(entries) <= m.Constraint {
 				entries = append(entries, nil)
 			}
-			entries[m.table] = append(entries[m.table], m.value)
+			entries[m.Constraint] = append(entries[m.Constraint], m.UniqueValue)
 		}
 	}
 	return entries
 }
 
-func (e *Engine) recheckLeftovers(ctx context.Context, values [][]string) ([]Mismatch, error) {
-	var all []Mismatch
+func (e *Engine) recheckLeftovers(ctx context.Context, values [][]string) ([]target.Mismatch, error) {
+	var all []target.Mismatch
 	for i, list := range values {
 		for len(list) > 0 {
 			n := min(len(list), 100)
 			ask := make([][]string, len(e.Plan.Unique))
 			ask[i] = distinct(list[:n])
-			_, held, err := e.target.get(ctx, nil, ask)
+			_, held, err := e.target.Get(ctx, nil, ask)
 			if err != nil {
 				return nil, err
 			}
@@ -128,7 +129,7 @@ func (e *Engine) recheckLeftovers(ctx context.Context, values [][]string) ([]Mis
 			for _, entry := range held[i] {
 				entries = append(entries, entry)
 			}
-			found, err := e.target.checkLeftovers(ctx, i, entries)
+			found, err := e.target.CompareUnique(ctx, i, entries)
 			if err != nil {
 				return nil, err
 			}

@@ -10,13 +10,17 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/source"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 type idRange struct{ from, to bson.RawValue }
 
 // forward compares every document with its item and its unique entries.
 func (v *verifier) forward(ctx context.Context) error {
-	n, err := v.e.source.estimate(ctx)
+	n, err := v.e.source.EstimatedCount(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,16 +53,16 @@ func (v *verifier) forward(ctx context.Context) error {
 
 func (v *verifier) forwardRange(ctx context.Context, r idRange) error {
 	for after := r.from; ; {
-		c, err := v.e.source.read(ctx, after, r.to, v.e.ChunkSize)
-		if err != nil || len(c.docs) == 0 {
+		c, err := v.e.source.Read(ctx, after, r.to, v.e.ChunkSize)
+		if err != nil || len(c.Docs) == 0 {
 			return err
 		}
-		ids, docs := make([]bson.RawValue, 0, len(c.docs)), make(map[string]bson.Raw, len(c.docs))
-		for _, doc := range c.docs {
+		ids, docs := make([]bson.RawValue, 0, len(c.Docs)), make(map[string]bson.Raw, len(c.Docs))
+		for _, doc := range c.Docs {
 			id := doc.Lookup("_id")
-			ids, docs[idText(id)] = append(ids, id), doc
+			ids, docs[source.IDKey(id)] = append(ids, id), doc
 		}
-		found, err := v.e.target.compare(ctx, ids, docs)
+		found, err := v.e.target.Compare(ctx, ids, docs)
 		if err != nil {
 			return err
 		}
@@ -75,11 +79,11 @@ func (v *verifier) backward(ctx context.Context) error {
 	key := v.e.codec.KeyAttribute()
 	in := &dynamodb.ScanInput{TableName: &v.e.Plan.Target.Table, ConsistentRead: aws.Bool(true),
 		ProjectionExpression:     aws.String("#key, #b.#t, #b.#d"),
-		ExpressionAttributeNames: map[string]string{"#key": key, "#b": codec.Reserved, "#t": stampTime, "#d": stampDead}}
+		ExpressionAttributeNames: map[string]string{"#key": key, "#b": stamp.Attribute, "#t": stamp.Time, "#d": stamp.Tombstone}}
 	return v.scan(ctx, in, func(ctx context.Context, items []codec.Item) error {
 		var ids []bson.RawValue
 		for _, item := range items {
-			if stampsOf(item).dead {
+			if stamp.Of(item).Tombstone {
 				v.tombstones.Add(1)
 				continue
 			}
@@ -97,13 +101,13 @@ func (v *verifier) backward(ctx context.Context) error {
 func (v *verifier) backwardPage(ctx context.Context, ids []bson.RawValue) error {
 	for len(ids) > 0 {
 		n := min(len(ids), 500)
-		there, err := v.e.source.present(ctx, ids[:n])
+		there, err := v.e.source.Present(ctx, ids[:n])
 		if err != nil {
 			return err
 		}
 		for _, id := range ids[:n] {
-			if !there[idText(id)] {
-				if err := v.suspect(ctx, []Mismatch{{ID: codec.Show(id), Kind: MismatchExtra, id: id}}); err != nil {
+			if !there[source.IDKey(id)] {
+				if err := v.suspect(ctx, []target.Mismatch{{ID: codec.Show(id), Kind: target.MismatchExtra, DocumentID: id}}); err != nil {
 					return err
 				}
 			}
@@ -120,7 +124,7 @@ func (v *verifier) leftovers(ctx context.Context, constraint int) error {
 		v.unique.Add(int64(len(entries)))
 		for len(entries) > 0 {
 			n := min(len(entries), 100)
-			found, err := v.e.target.checkLeftovers(ctx, constraint, entries[:n])
+			found, err := v.e.target.CompareUnique(ctx, constraint, entries[:n])
 			if err != nil {
 				return err
 			}
@@ -142,7 +146,7 @@ func (v *verifier) scan(ctx context.Context, in *dynamodb.ScanInput, page func(c
 			in.Segment, in.TotalSegments, in.Limit = aws.Int32(int32(segment)), aws.Int32(verifyWorkers), aws.Int32(1000)
 			for {
 				var out *dynamodb.ScanOutput
-				err := retry(ctx, "scan "+*in.TableName, func(ctx context.Context) (err error) {
+				err := retry.Do(ctx, "scan "+*in.TableName, func(ctx context.Context) (err error) {
 					out, err = v.e.DynamoDB.Scan(ctx, &in)
 					return err
 				})

@@ -6,13 +6,17 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/migrate/internal/process"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
 )
 
 // workerRow is one process that takes part in a migration. Its beat grows while
 // it lives; who sees the same beat for a whole lease takes it for dead, so no
 // two machines' clocks are ever compared.
 type workerRow struct {
-	Row
+	state.Row
 	ID   string    `dynamodbav:"id"`
 	Beat int64     `dynamodbav:"beat"`
 	At   time.Time `dynamodbav:"at"` // for people only
@@ -41,10 +45,10 @@ type pulse struct {
 func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop func(), err error) {
 	host, _ := os.Hostname() // for people only
 	p = &pulse{e: e}
-	if _, err := e.state.load(ctx, workerPrefix+e.worker, &p.row); err != nil {
+	if _, err := e.state.Load(ctx, workerPrefix+e.worker, &p.row); err != nil {
 		return nil, nil, nil, err
 	}
-	p.row.ID, p.row.Host, p.row.PID, p.row.Process, p.row.Lease = e.worker, host, os.Getpid(), self(), e.Lease
+	p.row.ID, p.row.Host, p.row.PID, p.row.Process, p.row.Lease = e.worker, host, os.Getpid(), process.Self(), e.Lease
 	if err := p.once(ctx); err != nil {
 		return nil, nil, nil, err
 	}
@@ -60,7 +64,7 @@ func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop
 		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if !e.crashed.Load() {
-			_ = e.state.remove(out, workerPrefix+e.worker) // the others find out by themselves, later
+			_ = e.state.Delete(out, workerPrefix+e.worker) // the others find out by themselves, later
 		}
 	}, nil
 }
@@ -71,7 +75,7 @@ func (p *pulse) once(ctx context.Context) error {
 	defer cancel()
 	p.row.Beat++
 	p.row.At = sent.UTC()
-	if err := p.e.state.save(ctx, &p.row); err != nil {
+	if err := p.e.state.Save(ctx, &p.row); err != nil {
 		return fmt.Errorf("beat of worker %s: %w", p.e.worker, err)
 	}
 	p.mu.Lock()
@@ -81,7 +85,7 @@ func (p *pulse) once(ctx context.Context) error {
 }
 
 func (p *pulse) keep(ctx context.Context, gone chan<- struct{}) {
-	for sleep(ctx, p.e.Lease/6) == nil {
+	for backoff.Sleep(ctx, p.e.Lease/6) == nil {
 		if err := p.once(ctx); err != nil && ctx.Err() == nil && !p.alive() {
 			close(gone)
 			return
@@ -127,7 +131,7 @@ func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
 		return false, err
 	}
 	s, known := v.seen[worker]
-	return !known || time.Since(s.since) > s.lease || gone(s.process) && time.Since(s.since) > settled, nil
+	return !known || time.Since(s.since) > s.lease || process.Ended(s.process) && time.Since(s.since) > process.Grace, nil
 }
 
 // look reads the list of workers at most five times a second.
@@ -135,7 +139,7 @@ func (v *vitals) look(ctx context.Context) error {
 	if time.Since(v.read) < 200*time.Millisecond {
 		return nil
 	}
-	rows, err := list[workerRow](ctx, v.e.state, workerPrefix)
+	rows, err := state.List[workerRow](ctx, v.e.state, workerPrefix)
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,11 @@ const maxSize = 1 << 20
 // its unique constraints and its fields. Read one with Read or Parse.
 type Plan struct {
 	// Entity names the migration: its ownership record and its state.
-	Entity string     `yaml:"entity"`
-	Source Source     `yaml:"source"`
-	Target Target     `yaml:"target"`
-	Unique []Unique   `yaml:"unique"`
-	Fields []Field `yaml:"fields"`
+	Entity string   `yaml:"entity"`
+	Source Source   `yaml:"source"`
+	Target Target   `yaml:"target"`
+	Unique []Unique `yaml:"unique"`
+	Fields []Field  `yaml:"fields"`
 	// Stamp is a field that the owning service raises with every write. A change
 	// that does not move it is a foreign write. Empty: foreign writes cannot be told.
 	Stamp string `yaml:"stamp"`
@@ -54,8 +54,8 @@ type Source struct {
 
 // Target is the table to move it to.
 type Target struct {
-	Table string    `yaml:"table"`
-	Key   Key `yaml:"key"`
+	Table string `yaml:"table"`
+	Key   Key    `yaml:"key"`
 }
 
 // Key is the partition key; see codec.Key for the defaults.

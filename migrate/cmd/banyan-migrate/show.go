@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // output writes results to stdout and progress to stderr: a line that renews
@@ -121,7 +122,7 @@ func showMisfit(m migrate.Misfit) string {
 	return fmt.Sprintf("does not fit: %s%s: %s; %s", m.ID, field, m.Why, m.WayOut)
 }
 
-func showMismatch(m migrate.Mismatch) string {
+func showMismatch(m target.Mismatch) string {
 	s := fmt.Sprintf("mismatch: %s is %s", m.ID, m.Kind)
 	if m.Detail != "" {
 		s += " (" + m.Detail + ")"

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // commands is the command line.
@@ -96,7 +97,7 @@ type verifyVerb struct {
 // Run compares.
 func (v verifyVerb) Run(ctx context.Context, s *settings, out *output) error {
 	return s.with(ctx, out, func(e *migrate.Engine) error {
-		r, err := e.Verify(ctx, migrate.VerifyOptions{Repair: v.Repair, Report: func(m migrate.Mismatch) { out.line(m, showMismatch(m)) }})
+		r, err := e.Verify(ctx, migrate.VerifyOptions{Repair: v.Repair, Report: func(m target.Mismatch) { out.line(m, showMismatch(m)) }})
 		if err != nil {
 			return err
 		}

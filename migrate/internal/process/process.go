@@ -1,4 +1,5 @@
-package migrate
+// Package process tells a process that has ended from one that may still run.
+package process
 
 import (
 	"fmt"
@@ -7,15 +8,15 @@ import (
 	"time"
 )
 
-// settled is how long a process must have been gone before its work is taken
+// Grace is how long a process must have been gone before its work is taken
 // over: what it sent last may still be on its way through a local server.
 // Leases and turns wait far longer, for processes that nobody can see.
-const settled = 50 * time.Millisecond
+const Grace = 50 * time.Millisecond
 
-// self names this process so that another one on the same machine can tell
+// Self names this process so that another one on the same machine can tell
 // whether it still lives: boot, process namespace, process id, start time.
 // "" where the system does not tell.
-func self() string {
+func Self() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -24,30 +25,30 @@ func self() string {
 	if err != nil {
 		return ""
 	}
-	born := birth(os.Getpid())
-	if born == "" {
+	started := startTime(os.Getpid())
+	if started == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, os.Getpid(), born)
+	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, os.Getpid(), started)
 }
 
-// gone reports that the process has certainly ended: it was one of this
+// Ended reports that the process has certainly ended: it was one of this
 // machine, and is no more. A process elsewhere may live or not.
-func gone(process string) bool {
-	var boot, space, born, ownBoot, ownSpace, ownBorn string
+func Ended(process string) bool {
+	var boot, space, started, ownBoot, ownSpace, ownStarted string
 	var pid, own int
-	if n, _ := fmt.Sscan(process, &boot, &space, &pid, &born); n != 4 {
+	if n, _ := fmt.Sscan(process, &boot, &space, &pid, &started); n != 4 {
 		return false
 	}
-	if n, _ := fmt.Sscan(self(), &ownBoot, &ownSpace, &own, &ownBorn); n != 4 {
+	if n, _ := fmt.Sscan(Self(), &ownBoot, &ownSpace, &own, &ownStarted); n != 4 {
 		return false
 	}
-	return boot == ownBoot && space == ownSpace && birth(pid) != born
+	return boot == ownBoot && space == ownSpace && startTime(pid) != started
 }
 
-// birth is when a process started, in clock ticks since boot, "" for one that is
+// startTime is when a process started, in clock ticks since boot, "" for one that is
 // not there or a zombie, which has ended too (proc_pid_stat(5), fields 3 and 22).
-func birth(pid int) string {
+func startTime(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package migrate
+package process
 
 import (
 	"os/exec"
@@ -9,10 +9,10 @@ import (
 
 // A process of this machine is told from one that has ended, from one whose id
 // was given to another, and from one that cannot be seen from here.
-func TestAProcessIsGoneOnlyWhenItCertainlyIs(t *testing.T) {
-	me := self()
+func TestEndedOnlyWhenItCertainlyIs(t *testing.T) {
+	me := Self()
 	if me == "" {
-		t.Skip("this system has no /proc: nobody is ever taken for gone")
+		t.Skip("this system has no /proc: no process is known to have ended")
 	}
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
@@ -21,10 +21,10 @@ func TestAProcessIsGoneOnlyWhenItCertainlyIs(t *testing.T) {
 	parts := strings.Fields(me)
 	name := func(boot, space, pid, born string) string { return strings.Join([]string{boot, space, pid, born}, " ") }
 	pid := child.Process.Pid
-	alive := name(parts[0], parts[1], strconv.Itoa(pid), birth(pid))
+	alive := name(parts[0], parts[1], strconv.Itoa(pid), startTime(pid))
 	for what, c := range map[string]struct {
 		process string
-		gone    bool
+		ended   bool
 	}{
 		"itself":                     {me, false},
 		"a child that runs":          {alive, false},
@@ -34,15 +34,15 @@ func TestAProcessIsGoneOnlyWhenItCertainlyIs(t *testing.T) {
 		"nobody":                     {"", false},
 		"nonsense":                   {"a b c", false},
 	} {
-		if gone(c.process) != c.gone {
-			t.Errorf("%s (%s): gone is %v", what, c.process, !c.gone)
+		if Ended(c.process) != c.ended {
+			t.Errorf("%s (%s): ended is %v", what, c.process, !c.ended)
 		}
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	if !gone(alive) {
-		t.Error("a killed child is not gone")
+	if !Ended(alive) {
+		t.Error("a killed child has not ended")
 	}
 }
