@@ -3,7 +3,9 @@
 package mongoerr
 
 import (
+	"context"
 	"errors"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
@@ -31,6 +33,7 @@ const (
 	ChangeStreamFatalError    = 280
 	ChangeStreamHistoryLost   = 286
 	BSONObjectTooLarge        = 10334
+	NoReplicaSet              = 40573 // change streams need one
 	NotWritablePrimary        = 10107
 )
 
@@ -48,3 +51,37 @@ func HasCode(err error, codes ...int) bool {
 	}
 	return false
 }
+
+// permanent are the answers that the same request will get again: options, stages
+// and commands that the server does not know, missing rights, views, images that are
+// required and absent, positions that are gone.
+var permanent = []int{
+	BadValue, FailedToParse, Unauthorized, TypeMismatch, AuthenticationFailed, 20, 47, NamespaceExists, CommandNotFound,
+	ImmutableField, InvalidOptions, InvalidNamespace, CommandNotSupported, DocumentValidationFailure,
+	CommandNotSupportedOnView, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost,
+	BSONObjectTooLarge, 40324, 40415, NoReplicaSet,
+}
+
+// notPrimary are the codes of a server that is not, or no longer, the primary, or
+// shutting down; see the driver specification on server discovery.
+var notPrimary = []int{91, 189, NotWritablePrimary, 11600, 11602, 13435, 13436}
+
+// IsPermanent reports whether the server answered that it will not do this, however
+// often it is asked.
+func IsPermanent(err error) bool { return HasCode(err, permanent...) }
+
+// IsTransient reports whether another attempt may succeed: after lost connections,
+// timeouts, elections and what the server labels so. It is false for errors that
+// are not the driver's.
+func IsTransient(err error) bool {
+	if IsPermanent(err) {
+		return false
+	}
+	if mongo.IsNetworkError(err) || mongo.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var server mongo.ServerError
+	return errors.As(err, &server) && (slices.ContainsFunc(transientLabels, server.HasErrorLabel) || HasCode(err, notPrimary...))
+}
+
+var transientLabels = []string{"RetryableWriteError", "TransientTransactionError"}

@@ -1,6 +1,7 @@
 package changestream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,8 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // Config of a Publisher. Database, Mapping and To are needed; the zero value of
@@ -38,7 +39,7 @@ type Config struct {
 
 	// Snapshot reads the collections of Mapping.Snapshots whole where there is no
 	// position to go on from: at the first start, and when the position fell off
-	// the oplog, which without it is the end (follow.ErrHistoryLost). A snapshot
+	// the oplog, which without it is the end (mongostream.ErrHistoryLost). A snapshot
 	// that was interrupted is finished in any case.
 	Snapshot bool
 	// SnapshotChunk is how many documents a snapshot reads at once, within 16 MB;
@@ -51,7 +52,7 @@ type Config struct {
 
 	// NoImages asks the server for no documents in the changes, and reads the
 	// document of each update by itself, as it is then. For the run that has to
-	// pass a change whose event is too large (follow.ErrEventTooLarge); deletes
+	// pass a change whose event is too large (mongostream.ErrEventTooLarge); deletes
 	// have only their key then, and "was" is refused.
 	NoImages bool
 
@@ -68,9 +69,9 @@ type Config struct {
 	// StartAt is where to start without a position; nil means now.
 	StartAt *bson.Timestamp
 	// FollowOn goes on when a collection was dropped or renamed, instead of
-	// stopping once with follow.ErrInvalidated.
+	// stopping once with mongostream.ErrInvalidated.
 	FollowOn bool
-	// Window and Lease are those of follow.Config.
+	// Window and Lease are those of mongostream.Config.
 	Window int
 	Lease  time.Duration
 	// Log gets what passes; nil means nobody.
@@ -110,15 +111,11 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Name == "" {
-		c.Name = "changes"
-	}
-	if c.Source == "" {
-		c.Source = "/changes/" + url.PathEscape(c.Database.Name())
-	}
-	if c.SnapshotChunk == 0 {
-		c.SnapshotChunk = 500
-	}
+	c.Name = cmp.Or(c.Name, "changes")
+	c.Source = cmp.Or(c.Source, "/changes/"+url.PathEscape(c.Database.Name()))
+	c.SnapshotChunk = cmp.Or(c.SnapshotChunk, 500)
+	c.Lease = cmp.Or(c.Lease, 10*time.Second)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Check == nil {
 		c.Check = func(events.Event) error { return nil }
 	}
@@ -129,10 +126,7 @@ func (c Config) withDefaults() Config {
 		c.Refused = c.Database.Collection(c.Name + "_refused")
 	}
 	if c.Checkpoints == nil {
-		c.Checkpoints = c.Database.Collection(follow.Checkpoints)
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Checkpoints = c.Database.Collection(mongostream.Checkpoints)
 	}
 	return c
 }

@@ -96,7 +96,7 @@
 // mapping takes another): a read model that must forget such documents is
 // rebuilt, or drops what the snapshot did not mention.
 //
-// When the position fell off the oplog, Run ends with follow.ErrHistoryLost.
+// When the position fell off the oplog, Run ends with mongostream.ErrHistoryLost.
 // With Config.Snapshot it forgets the position and begins a snapshot by itself.
 // Where a position is good and the collections are to be read again all the same,
 // [Publisher.Forget] (banyan-publish changes forget) makes the next Run the first.

@@ -5,12 +5,12 @@ import (
 	"fmt"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // Change is a change of a document, or, with the operation "snapshot", a
 // document as a snapshot read it.
-type Change = follow.Change
+type Change = mongostream.Change
 
 // ErrSkip is what a mapping returns for a change that it is about and makes no
 // event of. It is counted, and no dead letter.

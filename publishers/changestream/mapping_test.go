@@ -17,8 +17,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers/changestream"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -34,7 +34,7 @@ func change(t testing.TB, src string) changestream.Change {
 		Before    bson.Raw
 		Updated   bson.Raw
 		Removed   []string
-		Truncated []follow.Truncation
+		Truncated []mongostream.Truncation
 	}
 	if err := bson.UnmarshalExtJSON([]byte(src), false, &raw); err != nil {
 		t.Fatalf("%s: %v", src, err)

@@ -11,8 +11,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // Publisher publishes the changes of a database as events. Run may be called by
@@ -23,7 +25,7 @@ type Publisher struct {
 	once  sync.Once
 
 	mu       sync.Mutex
-	follower *follow.Follower
+	follower *mongostream.Follower
 	status   Status
 }
 
@@ -39,8 +41,8 @@ func New(cfg Config) (*Publisher, error) {
 func (p *Publisher) Ready() <-chan struct{} { return p.ready }
 
 // Run publishes until ctx ends, which is no error, or something stops it for
-// good: what stops a follower (follow.ErrHistoryLost, unless Config.Snapshot
-// finds the way back by itself; follow.ErrInvalidated; follow.ErrEventTooLarge),
+// good: what stops a follower (mongostream.ErrHistoryLost, unless Config.Snapshot
+// finds the way back by itself; mongostream.ErrInvalidated; mongostream.ErrEventTooLarge),
 // or a refusal of the stream that is not about one event.
 func (p *Publisher) Run(ctx context.Context) error {
 	for {
@@ -48,20 +50,32 @@ func (p *Publisher) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !errors.Is(err, follow.ErrHistoryLost) || !p.cfg.Snapshot:
-			return err
+		case !errors.Is(err, mongostream.ErrHistoryLost) || !p.cfg.Snapshot:
+			return withRemedy(err)
 		}
 		p.cfg.Log.Error("changes were missed; a new snapshot begins", "name", p.cfg.Name, "error", err)
 		p.counted(func(s *Status) { s.HistoryLost++ })
 		switch err := p.Forget(ctx); {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil, errors.Is(err, follow.ErrFollowed): // another one is at it already
+		case err == nil, errors.Is(err, mongostream.ErrFollowed): // another one is at it already
 		case refusedByServer(err):
 			return err
 		}
-		pause(ctx)
+		_ = retryDelay.Wait(ctx, 0)
 	}
+}
+
+// withRemedy adds what to do about an error that ends Run.
+func withRemedy(err error) error {
+	switch {
+	case errors.Is(err, mongostream.ErrHistoryLost):
+		return fmt.Errorf("%w; forget the position and publish a snapshot of the collections (banyan-publish changes --snapshot does both), "+
+			"and make the oplog larger or longer (replSetResizeOplog, minRetentionHours) if it happens again", err)
+	case errors.Is(err, mongostream.ErrEventTooLarge):
+		return fmt.Errorf("%w (banyan-publish changes --no-images)", err)
+	}
+	return err
 }
 
 func (p *Publisher) runOnce(ctx context.Context) error {
@@ -84,7 +98,7 @@ func (p *Publisher) runOnce(ctx context.Context) error {
 }
 
 // newFollower asks first which images there are.
-func (p *Publisher) newFollower(ctx context.Context) (*follow.Follower, error) {
+func (p *Publisher) newFollower(ctx context.Context) (*mongostream.Follower, error) {
 	after, before, err := p.foundImages(ctx)
 	if err != nil {
 		return nil, err
@@ -99,11 +113,12 @@ func (p *Publisher) newFollower(ctx context.Context) (*follow.Follower, error) {
 	return f, nil
 }
 
-func (p *Publisher) follow(after, before options.FullDocument) (*follow.Follower, error) {
-	return follow.New(follow.Config{
-		Name: p.cfg.Name, Database: p.cfg.Database, Checkpoints: p.cfg.Checkpoints, Pipeline: p.pipeline(),
-		FullDocument: after, FullDocumentBeforeChange: before,
-		Handle: p.handle, Interleave: &snapshot{p: p},
+func (p *Publisher) follow(after, before options.FullDocument) (*mongostream.Follower, error) {
+	return mongostream.New(mongostream.Config{
+		Name:       p.cfg.Name,
+		Source:     mongostream.Source{Database: p.cfg.Database, Pipeline: p.pipeline(), FullDocument: after, FullDocumentBeforeChange: before},
+		Checkpoint: mongostream.NewCheckpoint(p.cfg.Checkpoints, p.cfg.Name, p.cfg.Lease),
+		Handle:     p.handle, Interleave: &snapshot{p: p},
 		Window: p.cfg.Window, Lease: p.cfg.Lease, StartAt: p.cfg.StartAt, FollowOn: p.cfg.FollowOn, Log: p.cfg.Log,
 	})
 }
@@ -121,15 +136,15 @@ func (p *Publisher) pipeline() mongo.Pipeline {
 // Forget removes the position, so that the next Run starts as the first: with a
 // snapshot if Config.Snapshot says so. It fails while a publisher runs.
 func (p *Publisher) Forget(ctx context.Context) error {
-	f, err := p.follow("", "")
-	if err != nil {
-		return err
+	err := mongostream.Forget(ctx, p.cfg.Checkpoints, p.cfg.Name)
+	if errors.Is(err, mongostream.ErrNoPosition) {
+		return nil
 	}
-	return f.Forget(ctx)
+	return err
 }
 
 // handle publishes the events of one change.
-func (p *Publisher) handle(ctx context.Context, c Change) ([]publishers.Receipt, error) {
+func (p *Publisher) handle(ctx context.Context, c Change) (mongostream.Ack, error) {
 	if p.cfg.Mapping.Collections[c.Collection] == nil {
 		p.counted(func(s *Status) { s.Ignored++ })
 		return nil, nil
@@ -140,7 +155,20 @@ func (p *Publisher) handle(ctx context.Context, c Change) ([]publishers.Receipt,
 	case err != nil:
 		return nil, fmt.Errorf("look up the document: %w", err)
 	}
-	return p.publish(ctx, &c, "")
+	receipts, err := p.publish(ctx, &c, "")
+	return waitForAll(receipts), err
+}
+
+// waitForAll waits for receipts in their order.
+func waitForAll(receipts []publishers.Receipt) mongostream.Ack {
+	return func(ctx context.Context) error {
+		for _, r := range receipts {
+			if _, err := r.Wait(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // publish maps c and hands its events over. What cannot be mapped, or is refused
@@ -211,13 +239,8 @@ func (p *Publisher) mapSafely(c Change) (made []event, err error) {
 	return p.cfg.Mapping.Collections[c.Collection](c)
 }
 
-// pause waits before the server is asked again.
-func pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(300 * time.Millisecond):
-	}
-}
+// retryDelay is waited before the server is asked again.
+var retryDelay = backoff.Backoff{Min: 300 * time.Millisecond}
 
 // foundImages asks about images, as often as it takes until the server answers.
 func (p *Publisher) foundImages(ctx context.Context) (after, before options.FullDocument, err error) {
@@ -229,14 +252,12 @@ func (p *Publisher) foundImages(ctx context.Context) (after, before options.Full
 			return after, before, err
 		}
 		p.cfg.Log.Warn("the server does not answer", "name", p.cfg.Name, "error", err)
-		pause(ctx)
+		_ = retryDelay.Wait(ctx, 0)
 	}
 }
 
 // refusedByServer says whether it answered, and will answer the same again.
 func refusedByServer(err error) bool {
 	var server mongo.ServerError
-	return errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(codeNotPrimary)
+	return errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(mongoerr.NotWritablePrimary)
 }
-
-const codeNotPrimary = 10107

@@ -16,9 +16,9 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 )
 
@@ -286,7 +286,7 @@ func TestHistoryLost(t *testing.T) {
 		w.do(w.users.InsertOne(w.ctx, doc("_id", id(1+i), "name", "missed")))
 	}
 	for range 2 {
-		if _, err := w.ended(cfg); !errors.Is(err, follow.ErrHistoryLost) || !strings.Contains(err.Error(), "snapshot") {
+		if _, err := w.ended(cfg); !errors.Is(err, mongostream.ErrHistoryLost) || !strings.Contains(err.Error(), "snapshot") {
 			t.Fatalf("a position that is gone: %v", err)
 		}
 	}

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // Refused is a dead letter: a change of which an event could not be made or
@@ -31,19 +31,19 @@ type Refused struct {
 
 // Kept is a change as a dead letter has it, under the server's names.
 type Kept struct {
-	Operation   string              `bson:"operationType"`
-	Database    string              `bson:"database"`
-	Collection  string              `bson:"collection"`
-	Key         bson.Raw            `bson:"documentKey"`
-	Full        bson.Raw            `bson:"fullDocument,omitempty"`
-	Before      bson.Raw            `bson:"fullDocumentBeforeChange,omitempty"`
-	Updated     bson.Raw            `bson:"updatedFields,omitempty"`
-	Removed     []string            `bson:"removedFields,omitempty"`
-	Truncated   []follow.Truncation `bson:"truncatedArrays,omitempty"`
-	ClusterTime bson.Timestamp      `bson:"clusterTime"`
-	Index       int                 `bson:"n"`
-	Wall        time.Time           `bson:"wallTime"`
-	Snapshot    string              `bson:"snapshot,omitempty"`
+	Operation   string                   `bson:"operationType"`
+	Database    string                   `bson:"database"`
+	Collection  string                   `bson:"collection"`
+	Key         bson.Raw                 `bson:"documentKey"`
+	Full        bson.Raw                 `bson:"fullDocument,omitempty"`
+	Before      bson.Raw                 `bson:"fullDocumentBeforeChange,omitempty"`
+	Updated     bson.Raw                 `bson:"updatedFields,omitempty"`
+	Removed     []string                 `bson:"removedFields,omitempty"`
+	Truncated   []mongostream.Truncation `bson:"truncatedArrays,omitempty"`
+	ClusterTime bson.Timestamp           `bson:"clusterTime"`
+	Index       int                      `bson:"n"`
+	Wall        time.Time                `bson:"wallTime"`
+	Snapshot    string                   `bson:"snapshot,omitempty"`
 }
 
 func keep(c *Change, snapshot string) Kept {
@@ -108,9 +108,7 @@ func (p *Publisher) store(ctx context.Context, letter Refused) error {
 }
 
 func tooLarge(err error) bool {
-	const objectTooLarge = 10334
-	var server mongo.ServerError
-	return errors.As(err, &server) && server.HasErrorCode(objectTooLarge) || errors.Is(err, driver.ErrDocumentTooLarge)
+	return mongoerr.HasCode(err, mongoerr.BSONObjectTooLarge) || errors.Is(err, driver.ErrDocumentTooLarge)
 }
 
 // receipt settles an event that may be refused for good on its way: then its

@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/uuid"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // snapshot reads collections whole, in chunks that the follower puts into their
@@ -73,7 +73,7 @@ func (s *snapshot) report() {
 }
 
 // Next reads on.
-func (s *snapshot) Next(ctx context.Context) (*follow.Chunk, error) {
+func (s *snapshot) Next(ctx context.Context) (*mongostream.Chunk, error) {
 	for s.state != nil && !s.state.Done {
 		if len(s.state.Collections) == 0 {
 			return s.finish(ctx)
@@ -99,20 +99,20 @@ func (s *snapshot) advance() {
 }
 
 // finish is a chunk without documents, whose place is where the stream is.
-func (s *snapshot) finish(context.Context) (*follow.Chunk, error) {
+func (s *snapshot) finish(context.Context) (*mongostream.Chunk, error) {
 	s.state.Done = true
 	state, err := bson.Marshal(s.state)
 	if err != nil {
 		return nil, err
 	}
-	return &follow.Chunk{State: state, Handle: func(context.Context) ([]publishers.Receipt, error) {
+	return &mongostream.Chunk{State: state, Handle: func(context.Context) (mongostream.Ack, error) {
 		s.report()
 		s.p.cfg.Log.Info("snapshot complete", "name", s.p.cfg.Name, "id", s.state.ID, "documents", s.state.Documents)
 		return nil, nil
 	}}, nil
 }
 
-func (s *snapshot) chunk(docs []bson.Raw, at bson.Timestamp) (*follow.Chunk, error) {
+func (s *snapshot) chunk(docs []bson.Raw, at bson.Timestamp) (*mongostream.Chunk, error) {
 	name, id := s.state.Collections[0], s.state.ID
 	s.state.After = docs[len(docs)-1].Lookup("_id")
 	s.state.Documents += int64(len(docs))
@@ -120,9 +120,10 @@ func (s *snapshot) chunk(docs []bson.Raw, at bson.Timestamp) (*follow.Chunk, err
 	if err != nil {
 		return nil, err
 	}
-	return &follow.Chunk{At: at, State: state, Handle: func(ctx context.Context) ([]publishers.Receipt, error) {
+	return &mongostream.Chunk{At: at, State: state, Handle: func(ctx context.Context) (mongostream.Ack, error) {
 		s.report()
-		return s.publish(ctx, name, id, docs, at)
+		receipts, err := s.publish(ctx, name, id, docs, at)
+		return waitForAll(receipts), err
 	}}, nil
 }
 
@@ -170,13 +171,8 @@ func (s *snapshot) read(ctx context.Context) ([]bson.Raw, bson.Timestamp, error)
 var errNoSnapshots = errors.New("the server cannot read as of one cluster time, which a snapshot needs to find its place among the changes: it takes MongoDB 5.0 or newer")
 
 func explain(err error) error {
-	var server mongo.ServerError
-	if errors.As(err, &server) {
-		for _, code := range []int{2, 9, 72, 123} {
-			if server.HasErrorCode(code) {
-				return fmt.Errorf("%w: %w", errNoSnapshots, err)
-			}
-		}
+	if mongoerr.HasCode(err, mongoerr.BadValue, mongoerr.FailedToParse, mongoerr.InvalidOptions, 123) {
+		return fmt.Errorf("%w: %w", errNoSnapshots, err)
 	}
 	return err
 }

@@ -2,7 +2,7 @@ package changestream
 
 import (
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 type event = events.Event
@@ -10,7 +10,7 @@ type event = events.Event
 // Status is how a publisher is doing. The counts are those of this process.
 type Status struct {
 	// Follower tells position, lag, what is in flight, and the last error.
-	Follower follow.Status
+	Follower mongostream.Status
 	// Published counts events that are kept by the stream or the spool.
 	Published int64
 	// Ignored counts changes that no rule is about.
@@ -40,7 +40,7 @@ func (p *Publisher) Status() Status {
 	p.mu.Lock()
 	st, f := p.status, p.follower
 	p.mu.Unlock()
-	st.Follower = follow.Status{Name: p.cfg.Name, Lag: -1}
+	st.Follower = mongostream.Status{Name: p.cfg.Name, Lag: -1}
 	if f != nil {
 		st.Follower = f.Status()
 	}

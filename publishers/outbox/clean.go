@@ -164,7 +164,7 @@ func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) e
 			return err
 		}
 		r.cfg.Log.Warn("clean-up is late", "relay", r.cfg.Name, "error", err)
-		if pause(ctx, attempt) != nil {
+		if retryDelay.Wait(ctx, attempt) != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
 )
 
@@ -117,26 +119,21 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Name, DefaultName)
-	orDefault(&c.Field, DefaultField)
-	orDefault(&c.Correlation, DefaultCorrelation)
-	orDefault(&c.Refused, c.Name+"_refused")
-	orDefault(&c.SweepEvery, time.Minute)
-	orDefault(&c.Window, 1000)
-	orDefault(&c.Lease, 10*time.Second)
-	orDefault(&c.Grace, 5*time.Second)
-	orDefault(&c.Remember, max(1<<16, c.Window))
+	c.Name = cmp.Or(c.Name, DefaultName)
+	c.Field = cmp.Or(c.Field, DefaultField)
+	c.Correlation = cmp.Or(c.Correlation, DefaultCorrelation)
+	c.Refused = cmp.Or(c.Refused, c.Name+"_refused")
+	c.SweepEvery = cmp.Or(c.SweepEvery, time.Minute)
+	c.Window = cmp.Or(c.Window, 1000)
+	c.Lease = cmp.Or(c.Lease, 10*time.Second)
+	c.Grace = cmp.Or(c.Grace, 5*time.Second)
+	c.Remember = cmp.Or(c.Remember, max(1<<16, c.Window))
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if c.Checkpoints == nil && c.Database != nil {
+		c.Checkpoints = c.Database.Collection(mongostream.Checkpoints)
+	}
 	if c.Permanent == nil {
 		c.Permanent = func(err error) bool { return errors.Is(err, events.ErrMalformed) }
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 	return c
-}
-
-func orDefault[T comparable](field *T, value T) {
-	if *field == *new(T) {
-		*field = value
-	}
 }

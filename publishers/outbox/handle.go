@@ -8,12 +8,11 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // handle publishes the events that a change brought.
-func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Receipt, error) {
+func (r *Relay) handle(ctx context.Context, c mongostream.Change) (mongostream.Ack, error) {
 	found, err := r.found(ctx, &c)
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -25,7 +24,7 @@ func (r *Relay) handle(ctx context.Context, c follow.Change) ([]publishers.Recei
 	if err != nil || b == nil {
 		return nil, err
 	}
-	return []publishers.Receipt{b}, nil
+	return b.wait, nil
 }
 
 func (r *Relay) origin(collection string, document bson.Raw) *origin {
@@ -33,7 +32,7 @@ func (r *Relay) origin(collection string, document bson.Raw) *origin {
 }
 
 // found are the entries that a change brought, and maybe others.
-func (r *Relay) found(ctx context.Context, c *follow.Change) ([]bson.RawValue, error) {
+func (r *Relay) found(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	if r.isOutbox(c.Collection) {
 		if c.Operation != "insert" || c.Full == nil {
 			return nil, nil
@@ -95,7 +94,7 @@ func (f Field) newIn(updated bson.Raw) (b brought) {
 }
 
 // arrayAt reads the array as the change left it.
-func (r *Relay) arrayAt(ctx context.Context, c *follow.Change) ([]bson.RawValue, error) {
+func (r *Relay) arrayAt(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	doc, err := r.documentAt(ctx, c)
 	if err != nil || doc == nil {
 		return nil, err // too long ago: it is for the sweep
@@ -105,7 +104,7 @@ func (r *Relay) arrayAt(ctx context.Context, c *follow.Change) ([]bson.RawValue,
 
 // idsAt are the ids of the document as the change left them; none, rather than
 // those of a later write, where that cannot be told any more.
-func (r *Relay) idsAt(ctx context.Context, c *follow.Change) ids {
+func (r *Relay) idsAt(ctx context.Context, c *mongostream.Change) ids {
 	for _, doc := range []bson.Raw{c.Full, c.Updated} {
 		if v := doc.Lookup(r.cfg.Correlation); !absent(v) {
 			return idsOf(v)
@@ -122,7 +121,7 @@ func (r *Relay) idsAt(ctx context.Context, c *follow.Change) ids {
 }
 
 // documentAt reads a document as of a change; nil if it is too long ago.
-func (r *Relay) documentAt(ctx context.Context, c *follow.Change) (bson.Raw, error) {
+func (r *Relay) documentAt(ctx context.Context, c *mongostream.Change) (bson.Raw, error) {
 	docs, err := r.readAt(ctx, r.collections[c.Collection], []bson.RawValue{c.ID()}, c.ClusterTime)
 	if tooLongAgo(err) || err == nil && len(docs) == 0 {
 		return nil, nil

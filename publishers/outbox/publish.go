@@ -8,7 +8,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/publishers"
 )
 
@@ -41,8 +40,8 @@ var errBehind = fmt.Errorf("%w: an event before it was not published, and both w
 // sweepRun is what the entries of one sweep have in common; the cleaner's own.
 type sweepRun struct{ failed bool }
 
-// batch is what one document brought, from the publisher to the clean-up. It is
-// the receipt that the position waits for.
+// batch is what one document brought, from the publisher to the clean-up. The
+// position waits for it.
 type batch struct {
 	origin  *origin
 	entries []*passage
@@ -64,16 +63,13 @@ type passage struct {
 	stays    bool               // it is refused and cannot be moved
 }
 
-// Done implements publishers.Receipt.
-func (b *batch) Done() <-chan struct{} { return b.done }
-
-// Wait implements publishers.Receipt.
-func (b *batch) Wait(ctx context.Context) (events.Position, error) {
+// wait is a mongostream.Ack.
+func (b *batch) wait(ctx context.Context) error {
 	select {
 	case <-b.done:
-		return events.Position{}, b.err
+		return b.err
 	case <-ctx.Done():
-		return events.Position{}, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -145,7 +141,7 @@ func (r *Relay) enqueue(ctx context.Context, p *passage) (publishers.Receipt, er
 		}
 		r.counts.held.Add(1)
 		r.cfg.Log.Warn("the publisher takes no events in", "relay", r.cfg.Name, "error", err)
-		if err := pause(ctx, attempt); err != nil {
+		if err := retryDelay.Wait(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}

@@ -12,8 +12,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // Relay publishes the events that wait in a database, see the package comment
@@ -21,7 +22,7 @@ import (
 // Ready may be called by any.
 type Relay struct {
 	cfg         Config
-	follower    *follow.Follower
+	follower    *mongostream.Follower
 	collections map[string]*mongo.Collection // that events wait in
 	refused     *mongo.Collection
 	counts      counts
@@ -51,7 +52,7 @@ func New(cfg Config) (*Relay, error) {
 	if r.known, err = lru.New[string, publishers.Receipt](cfg.Remember); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
 	}
-	if r.follower, err = follow.New(r.following()); err != nil {
+	if r.follower, err = mongostream.New(r.following()); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
 	}
 	return r, nil
@@ -60,23 +61,22 @@ func New(cfg Config) (*Relay, error) {
 // isOutbox says whether the documents of a collection are events.
 func (r *Relay) isOutbox(collection string) bool { return slices.Contains(r.cfg.Outboxes, collection) }
 
-func (r *Relay) following() follow.Config {
-	return follow.Config{
-		Name:        r.cfg.Name,
-		Database:    r.cfg.Database,
-		Pipeline:    r.pipeline(),
-		Checkpoints: r.cfg.Checkpoints,
-		Handle:      r.handle,
-		Sweep:       r.sweep,
-		SweepEvery:  r.cfg.SweepEvery,
-		Interleave:  reopening{r},
-		Passing:     func(err error) bool { return errors.Is(err, errAgain) },
-		Window:      r.cfg.Window,
-		Lease:       r.cfg.Lease,
-		Grace:       r.cfg.Grace,
-		StartAt:     r.cfg.StartAt,
-		FollowOn:    true, // a collection that comes back may carry events again
-		Log:         r.cfg.Log,
+func (r *Relay) following() mongostream.Config {
+	return mongostream.Config{
+		Name:       r.cfg.Name,
+		Source:     mongostream.Source{Database: r.cfg.Database, Pipeline: r.pipeline()},
+		Checkpoint: mongostream.NewCheckpoint(r.cfg.Checkpoints, r.cfg.Name, r.cfg.Lease),
+		Handle:     r.handle,
+		Sweep:      r.sweep,
+		SweepEvery: r.cfg.SweepEvery,
+		Interleave: reopening{r},
+		Transient:  func(err error) bool { return errors.Is(err, errAgain) },
+		Window:     r.cfg.Window,
+		Lease:      r.cfg.Lease,
+		Grace:      r.cfg.Grace,
+		StartAt:    r.cfg.StartAt,
+		FollowOn:   true, // a collection that comes back may carry events again
+		Log:        r.cfg.Log,
 	}
 }
 
@@ -143,7 +143,7 @@ func (r *Relay) follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, follow.ErrHistoryLost) && !errors.Is(err, follow.ErrEventTooLarge) {
+		if !errors.Is(err, mongostream.ErrHistoryLost) && !errors.Is(err, mongostream.ErrEventTooLarge) {
 			return err
 		}
 		if err := r.recover(ctx, err); err != nil {
@@ -161,16 +161,16 @@ func (r *Relay) follow(ctx context.Context) error {
 func (r *Relay) recover(ctx context.Context, lost error) error {
 	r.counts.recovered.Add(1)
 	r.cfg.Log.Warn("the change stream cannot go on from its position; the collections are searched for events that wait", "relay", r.cfg.Name, "error", lost)
-	err := r.follower.Forget(ctx)
+	err := mongostream.Forget(ctx, r.cfg.Checkpoints, r.cfg.Name)
 	switch {
-	case err == nil, errors.Is(err, follow.ErrFollowed): // then the other one does it
+	case err == nil, errors.Is(err, mongostream.ErrNoPosition), errors.Is(err, mongostream.ErrFollowed): // then the other one does it
 		return nil
 	case ctx.Err() != nil:
 		return nil
 	case !errors.Is(again(err), errAgain):
 		return err
 	}
-	return pause(ctx, 0)
+	return retryDelay.Wait(ctx, 0)
 }
 
 // reopening is told whenever the stream is opened anew.
@@ -185,7 +185,7 @@ func (o reopening) Begin(ctx context.Context, state bson.Raw, _ bool) (bson.Raw,
 	if err := o.r.push(ctx, b); err != nil {
 		return nil, err
 	}
-	if _, err := b.Wait(ctx); err != nil {
+	if err := b.wait(ctx); err != nil {
 		return nil, err
 	}
 	epoch := o.r.follower.Status().Epoch
@@ -197,16 +197,7 @@ func (o reopening) Begin(ctx context.Context, state bson.Raw, _ bool) (bson.Raw,
 }
 
 // Next has nothing: events that wait are found by the sweep.
-func (reopening) Next(context.Context) (*follow.Chunk, error) { return nil, nil }
+func (reopening) Next(context.Context) (*mongostream.Chunk, error) { return nil, nil }
 
-// pause waits between two attempts: 20 ms, doubled with each, up to 5 s.
-func pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(min(20*time.Millisecond<<min(attempt, 10), 5*time.Second))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
+// retryDelay is waited between two attempts.
+var retryDelay = backoff.Backoff{Min: 20 * time.Millisecond, Max: 5 * time.Second}

@@ -4,14 +4,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // Status is how a relay is doing. Its counts are those of this process.
 type Status struct {
 	// Follower is the change stream's part: the lease, the position as cluster
 	// time, the lag, and what went wrong last.
-	Follower follow.Status
+	Follower mongostream.Status
 	// Published counts events that the publisher has kept, Bytes how large they
 	// were.
 	Published, Bytes int64

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
 // How many documents are looked at together, how many entries are held to be put
@@ -84,7 +83,7 @@ func (r *Relay) passed(ctx context.Context) (bson.Timestamp, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	var position struct{ Start bson.Timestamp }
-	err := r.checkpoints().FindOne(ctx, bson.D{{Key: "_id", Value: r.cfg.Name}}).Decode(&position)
+	err := r.cfg.Checkpoints.FindOne(ctx, bson.D{{Key: "_id", Value: r.cfg.Name}}).Decode(&position)
 	return before(position.Start), err
 }
 
@@ -198,7 +197,7 @@ func (s *sweeping) publish(ctx context.Context) error {
 	}
 	s.held, s.size = nil, 0
 	for _, b := range batches {
-		if _, err := b.Wait(ctx); err != nil {
+		if err := b.wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -285,16 +284,7 @@ func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.
 	return all, cursor.All(ctx, &all)
 }
 
-// tooLongAgo tells that the server has no snapshots of a time any more: its codes
-// SnapshotTooOld and SnapshotUnavailable.
+// tooLongAgo reports whether the server has no snapshots of a time any more.
 func tooLongAgo(err error) bool {
-	var server mongo.ServerError
-	return errors.As(err, &server) && (server.HasErrorCode(239) || server.HasErrorCode(246))
-}
-
-func (r *Relay) checkpoints() *mongo.Collection {
-	if r.cfg.Checkpoints != nil {
-		return r.cfg.Checkpoints
-	}
-	return r.cfg.Database.Collection(follow.Checkpoints)
+	return mongoerr.HasCode(err, mongoerr.SnapshotTooOld, mongoerr.SnapshotUnavailable)
 }

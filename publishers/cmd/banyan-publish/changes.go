@@ -8,9 +8,9 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // changesCommand are the commands about changes of documents.
@@ -79,7 +79,7 @@ func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, mapping *cha
 	}
 	return worker{
 		run: p.Run, ready: p.Ready(),
-		following: func() follow.Status { return p.Status().Follower },
+		following: func() mongostream.Status { return p.Status().Follower },
 		metrics:   func(out outletMetrics) any { return changesMetricsOf(p.Status(), out) },
 	}, nil
 }

@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/infra/mongoclient"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/changestream"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // changesName names a publisher of changes, its position and what it put aside.
@@ -158,7 +158,7 @@ type changesForgetCommand struct {
 func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) error {
 	return c.within(ctx, func(db *mongoclient.Database) error {
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			return follow.Forget(ctx, db.Collection(follow.Checkpoints), c.Name)
+			return mongostream.Forget(ctx, db.Collection(mongostream.Checkpoints), c.Name)
 		})
 		if err != nil {
 			return err

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/banyan-fig/banyan/infra/mongoclient"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/serving"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // followFlags are those of commands that follow a MongoDB database.
@@ -33,7 +33,7 @@ const patience = 10 * time.Second
 type worker struct {
 	run       func(context.Context) error
 	ready     <-chan struct{}
-	following func() follow.Status
+	following func() mongostream.Status
 	metrics   func(outletMetrics) any
 }
 
@@ -151,11 +151,11 @@ type followerMetrics struct {
 	LastError  string  `json:"last_error,omitempty"`
 }
 
-func followerMetricsOf(s follow.Status) followerMetrics {
+func followerMetricsOf(s mongostream.Status) followerMetrics {
 	return followerMetrics{
 		Name: s.Name, Following: s.Following, Owner: s.Owner, Epoch: s.Epoch, Position: position(s), LagMS: milliseconds(s.Lag),
 		InFlight: s.InFlight, Handled: s.Handled, Reconnects: s.Reconnects, LastError: s.LastError,
 	}
 }
 
-func position(s follow.Status) string { return fmt.Sprintf("%d.%d", s.Position.T, s.Position.I) }
+func position(s mongostream.Status) string { return fmt.Sprintf("%d.%d", s.Position.T, s.Position.I) }

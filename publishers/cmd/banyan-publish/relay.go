@@ -8,7 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
@@ -54,7 +54,7 @@ func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		return worker{
 			run: r.Run, ready: r.Ready(),
-			following: func() follow.Status { return r.Status().Follower },
+			following: func() mongostream.Status { return r.Status().Follower },
 			metrics:   func(out outletMetrics) any { return relayMetricsOf(r.Status(), out) },
 		}, nil
 	})

@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // A process that is paused over its lease and wakes handles nothing more, and
@@ -25,7 +25,7 @@ func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
 	paused.pause(t)
 	w.insert(3)
 	var seen log
-	_, stop := w.follower(follow.Config{Handle: seen.handle, Lease: childLease})
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle, Lease: childLease})
 	w.insert(4, 5)
 	waitFor(t, "the second follower to take over", func() bool { return slices.Contains(seen.get(), inserted(5)) })
 	if !slices.Contains(seen.get(), inserted(3)) {
@@ -79,7 +79,7 @@ func TestALateSaveIsRefused(t *testing.T) {
 			var left, hits atomic.Int64
 			w := newWorld(t, 1, func(c *mongodb.Config) {
 				c.Fault = func(command, namespace string) mongodb.Fault {
-					if command == "update" && namespace == "legacy."+follow.Checkpoints && left.Add(-1) >= 0 {
+					if command == "update" && namespace == "legacy."+mongostream.Checkpoints && left.Add(-1) >= 0 {
 						hits.Add(1)
 						return mongodb.Fault{Delay: tc.late}
 					}
@@ -87,7 +87,7 @@ func TestALateSaveIsRefused(t *testing.T) {
 				}
 			})
 			var seen log
-			cfg := follow.Config{Handle: seen.handle, Lease: tc.lease, SaveEvery: 10 * time.Millisecond}
+			cfg := mongostream.Config{Handle: seen.handle, Lease: tc.lease, SaveEvery: 10 * time.Millisecond}
 			_, stop := w.follower(cfg)
 			cfg.SaveEvery = time.Second // so that the number of its saves stays below the first one's
 			_, stopSecond := w.start(cfg)
@@ -122,15 +122,15 @@ func data(position bson.Raw) string { return position.Lookup("token", "_data").S
 func TestOnlyOneFollows(t *testing.T) {
 	w := newWorld(t, 1)
 	var first, second log
-	a, stopA := w.follower(follow.Config{Handle: first.handle, Lease: time.Second})
-	b, stopB := w.start(follow.Config{Handle: second.handle, Lease: time.Second})
+	a, stopA := w.follower(mongostream.Config{Handle: first.handle, Lease: time.Second})
+	b, stopB := w.start(mongostream.Config{Handle: second.handle, Lease: time.Second})
 	w.insert(1, 2, 3)
 	waitFor(t, "the first to handle", func() bool { return len(first.get()) == 3 })
 	time.Sleep(1300 * time.Millisecond) // longer than the lease, which is renewed
 	if len(second.get()) > 0 || b.Status().Following || !a.Status().Following {
 		t.Fatalf("both follow: %v %v", first.get(), second.get())
 	}
-	if err := b.Forget(w.ctx); !errors.Is(err, follow.ErrFollowed) {
+	if err := mongostream.Forget(w.ctx, w.db.Collection(mongostream.Checkpoints), "test"); !errors.Is(err, mongostream.ErrFollowed) {
 		t.Errorf("forgetting the position of a running follower: %v", err)
 	}
 	if err := stopA(); err != nil {
@@ -156,7 +156,7 @@ func TestKilledRightAfterTheStart(t *testing.T) {
 	killed.kill()
 	w.insert(1, 2)
 	var seen log
-	_, stop := w.follower(follow.Config{Handle: seen.handle, Lease: childLease})
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle, Lease: childLease})
 	waitFor(t, "what happened in between", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"context"
@@ -14,10 +14,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 func TestMain(m *testing.M) {
@@ -97,7 +95,7 @@ func connect(t testing.TB, uri string) *mongo.Client {
 
 // follower starts one and waits until it is ready; the function ends it and
 // returns what Run returned.
-func (w *world) follower(cfg follow.Config) (*follow.Follower, func() error) {
+func (w *world) follower(cfg mongostream.Config) (*mongostream.Follower, func() error) {
 	w.t.Helper()
 	f, stop := w.start(cfg)
 	select {
@@ -108,18 +106,18 @@ func (w *world) follower(cfg follow.Config) (*follow.Follower, func() error) {
 	return f, stop
 }
 
-func (w *world) start(cfg follow.Config) (*follow.Follower, func() error) {
+func (w *world) start(cfg mongostream.Config) (*mongostream.Follower, func() error) {
 	w.t.Helper()
 	if cfg.Name == "" {
 		cfg.Name = "test"
 	}
 	if cfg.Database == nil {
-		cfg.Database, cfg.Collection = w.db, "things"
+		cfg.Source = w.source()
 	}
 	if cfg.Lease == 0 {
 		cfg.Lease = 2 * time.Second
 	}
-	f, err := follow.New(cfg)
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -134,10 +132,14 @@ func (w *world) start(cfg follow.Config) (*follow.Follower, func() error) {
 	return f, stop
 }
 
+func (w *world) source() mongostream.Source {
+	return mongostream.Source{Database: w.db, Collection: "things"}
+}
+
 // ended waits for a Run that ends by itself.
-func (w *world) ended(cfg follow.Config) error {
+func (w *world) ended(cfg mongostream.Config) error {
 	w.t.Helper()
-	f, err := follow.New(cfg)
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,7 +175,7 @@ func (w *world) now() *bson.Timestamp {
 // position reads the stored one.
 func (w *world) position() bson.Raw {
 	w.t.Helper()
-	doc, err := w.db.Collection(follow.Checkpoints).FindOne(w.ctx, bson.D{{Key: "_id", Value: "test"}}).Raw()
+	doc, err := w.db.Collection(mongostream.Checkpoints).FindOne(w.ctx, bson.D{{Key: "_id", Value: "test"}}).Raw()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -186,7 +188,7 @@ type log struct {
 	all []string
 }
 
-func (l *log) add(c follow.Change) {
+func (l *log) add(c mongostream.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, fmt.Sprintf("%s %v", c.Operation, c.ID()))
@@ -198,32 +200,31 @@ func (l *log) get() []string {
 	return append([]string{}, l.all...)
 }
 
-func (l *log) handle(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+func (l *log) handle(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 	l.add(c)
 	return nil, nil
 }
 
-// receipt is settled by the test.
-type receipt struct {
+// pending is work that the test completes.
+type pending struct {
 	done chan struct{}
 	err  error
 }
 
-func newReceipt() *receipt { return &receipt{done: make(chan struct{})} }
+func newPending() *pending { return &pending{done: make(chan struct{})} }
 
-func (r *receipt) settle(err error) {
-	r.err = err
-	close(r.done)
+func (p *pending) complete(err error) {
+	p.err = err
+	close(p.done)
 }
 
-func (r *receipt) Done() <-chan struct{} { return r.done }
-
-func (r *receipt) Wait(ctx context.Context) (events.Position, error) {
+// wait is a mongostream.Ack.
+func (p *pending) wait(ctx context.Context) error {
 	select {
-	case <-r.done:
-		return events.Position{}, r.err
+	case <-p.done:
+		return p.err
 	case <-ctx.Done():
-		return events.Position{}, ctx.Err()
+		return ctx.Err()
 	}
 }
 

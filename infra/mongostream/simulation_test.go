@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"context"
@@ -12,13 +12,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 // TestSimulation follows while connections are cut, elections happen, cursors
-// are killed, receipts settle late and followers come and go: every change is
+// are killed, pendings settle late and followers come and go: every change is
 // handled, settled by Done before the position passes it, and in order.
 func TestSimulation(t *testing.T) {
 	seed := rand.Uint64()
@@ -37,20 +36,20 @@ func TestSimulation(t *testing.T) {
 	writer := w.writer()
 	var mu sync.Mutex
 	var handled, done []int64
-	cfg := follow.Config{StartAt: w.now(), Window: 50, Lease: 400 * time.Millisecond, SaveEvery: 5 * time.Millisecond, Grace: 100 * time.Millisecond}
-	cfg.Handle = func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	cfg := mongostream.Config{StartAt: w.now(), Window: 50, Lease: 400 * time.Millisecond, SaveEvery: 5 * time.Millisecond, Grace: 100 * time.Millisecond}
+	cfg.Handle = func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		handled = append(handled, c.ID().AsInt64())
-		r := newReceipt()
+		r := newPending()
 		var err error
 		if random.IntN(400) == 0 {
 			err = errRefused
 		}
-		time.AfterFunc(time.Duration(random.IntN(3000))*time.Microsecond, func() { r.settle(err) })
-		return []publishers.Receipt{r}, nil
+		time.AfterFunc(time.Duration(random.IntN(3000))*time.Microsecond, func() { r.complete(err) })
+		return r.wait, nil
 	}
-	cfg.Done = func(_ context.Context, c follow.Change) error {
+	cfg.Done = func(_ context.Context, c mongostream.Change) error {
 		mu.Lock()
 		defer mu.Unlock()
 		done = append(done, c.ID().AsInt64())
@@ -90,10 +89,10 @@ func TestSimulation(t *testing.T) {
 var errRefused = errors.New("refused by the test")
 
 // runBriefly follows until it fails, or for some time.
-func (w *world) runBriefly(cfg follow.Config, d time.Duration) {
+func (w *world) runBriefly(cfg mongostream.Config, d time.Duration) {
 	w.t.Helper()
-	cfg.Name, cfg.Database, cfg.Collection = "test", w.db, "things"
-	f, err := follow.New(cfg)
+	cfg.Name, cfg.Source = "test", w.source()
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"bufio"
@@ -15,8 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 const childEnv = "BANYAN_FOLLOW_TEST_CHILD"
@@ -30,8 +29,8 @@ func child() {
 		fmt.Println("error", err)
 		return
 	}
-	f, err := follow.New(follow.Config{Name: "test", Database: client.Database("legacy"), Collection: "things", Lease: childLease,
-		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	f, err := mongostream.New(mongostream.Config{Name: "test", Source: mongostream.Source{Database: client.Database("legacy"), Collection: "things"}, Lease: childLease,
+		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			fmt.Println("handled", c.ID().AsInt64())
 			return nil, nil
 		}})

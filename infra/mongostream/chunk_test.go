@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"context"
@@ -9,8 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // chunks interleaves one chunk at each given time.
@@ -33,14 +32,14 @@ func (c *chunks) Begin(_ context.Context, state bson.Raw, fresh bool) (bson.Raw,
 	return state, nil
 }
 
-func (c *chunks) Next(context.Context) (*follow.Chunk, error) {
+func (c *chunks) Next(context.Context) (*mongostream.Chunk, error) {
 	if int(c.n) == len(c.at) {
 		return nil, nil
 	}
 	n, at := c.n, *c.at[c.n]
 	c.n++
 	state, err := bson.Marshal(bson.D{{Key: "n", Value: c.n}})
-	return &follow.Chunk{At: bson.Timestamp{T: at.T, I: at.I - 1}, State: state, Handle: func(context.Context) ([]publishers.Receipt, error) {
+	return &mongostream.Chunk{At: bson.Timestamp{T: at.T, I: at.I - 1}, State: state, Handle: func(context.Context) (mongostream.Ack, error) {
 		c.seen.mu.Lock()
 		defer c.seen.mu.Unlock()
 		c.seen.all = append(c.seen.all, fmt.Sprint("chunk ", n))
@@ -59,7 +58,7 @@ func TestChunksHaveTheirPlace(t *testing.T) {
 	w.insert(2, 3)
 	second := w.now()
 	c := &chunks{at: []*bson.Timestamp{first, second}, seen: &seen}
-	cfg := follow.Config{Handle: seen.handle, StartAt: start, Interleave: c}
+	cfg := mongostream.Config{Handle: seen.handle, StartAt: start, Interleave: c}
 	_, stop := w.follower(cfg)
 	want := []string{inserted(1), "chunk 0", inserted(2), inserted(3), "chunk 1"}
 	waitFor(t, "changes and chunks", func() bool { return slices.Equal(seen.get(), want) })

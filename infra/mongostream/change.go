@@ -1,26 +1,28 @@
-package follow
+package mongostream
 
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Change is one change of a document, as the server told it. Its parts share
-// memory that nobody else uses and nobody may change.
+// Change is one event of a change stream. Its parts share memory that nothing else
+// uses and that must not be changed.
 type Change struct {
-	// Operation is insert, update, replace or delete.
+	// Operation is insert, update, replace or delete, or one of DDL: drop, rename,
+	// dropDatabase, invalidate and others.
 	Operation string
-	// Database and Collection are where.
+	// Database and Collection are where; of an invalidation they are empty.
 	Database, Collection string
+	// RenamedTo is the collection's new name, of a rename.
+	RenamedTo string
 	// Key is the documentKey: _id, and before it the shard key where there is one.
 	Key bson.Raw
-	// Full is the document after the change, nil where the server tells none: for
-	// deletes, for updates without FullDocument, and for documents gone meanwhile.
+	// Full is the document after the change, nil where the server sends none: for
+	// deletes, for updates without FullDocument, and for documents deleted meanwhile.
 	Full bson.Raw
 	// Before is the document before the change, nil where there is no image.
 	Before bson.Raw
@@ -65,8 +67,6 @@ func short(s string) string {
 	return s
 }
 
-var errMalformed = errors.New("the server sent a change without what every change has (operationType, clusterTime, _id); a pipeline must keep these")
-
 // decode copies raw, whose memory the driver uses again.
 func decode(raw bson.Raw) (*Change, error) {
 	raw = append(bson.Raw(nil), raw...)
@@ -80,6 +80,7 @@ func decode(raw bson.Raw) (*Change, error) {
 	}
 	c.Database, _ = raw.Lookup("ns", "db").StringValueOK()
 	c.Collection, _ = raw.Lookup("ns", "coll").StringValueOK()
+	c.RenamedTo, _ = raw.Lookup("to", "coll").StringValueOK()
 	c.Key, _ = raw.Lookup("documentKey").DocumentOK()
 	c.Full, _ = raw.Lookup("fullDocument").DocumentOK()
 	c.Before, _ = raw.Lookup("fullDocumentBeforeChange").DocumentOK()
@@ -108,8 +109,8 @@ func (c *Change) describe(raw bson.Raw) error {
 	return nil
 }
 
-// ofDocument says whether a change is one that handlers see.
-func (c *Change) ofDocument() bool {
+// IsOfDocument reports whether c is an insert, update, replace or delete.
+func (c *Change) IsOfDocument() bool {
 	switch c.Operation {
 	case "insert", "update", "replace", "delete":
 		return true
@@ -117,8 +118,8 @@ func (c *Change) ofDocument() bool {
 	return false
 }
 
-// structural says whether documents went away or came without a word about each.
-func (c *Change) structural() bool {
+// isRemoval reports whether documents disappeared, or came, without an event each.
+func (c *Change) isRemoval() bool {
 	switch c.Operation {
 	case "drop", "rename", "dropDatabase", "invalidate":
 		return true
@@ -127,7 +128,7 @@ func (c *Change) structural() bool {
 }
 
 // tokenTime reads the cluster time in a resume token: a KeyString in hex whose
-// first value is a timestamp (type byte 0x82). Zero for other servers' tokens.
+// first value is a timestamp (type byte 0x82). It is zero for tokens of another form.
 func tokenTime(token bson.Raw) bson.Timestamp {
 	data, ok := token.Lookup("_data").StringValueOK()
 	if !ok || len(data) < 18 || data[:2] != "82" {

@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"context"
@@ -12,23 +12,22 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
 )
 
 func TestGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t, 1)
 	w.insert(1) // before the first start: not told
 	var seen log
-	_, stop := w.follower(follow.Config{Handle: seen.handle})
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(2, 3)
 	waitFor(t, "two changes", func() bool { return len(seen.get()) == 2 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	w.insert(4)
-	_, stop = w.follower(follow.Config{Handle: seen.handle})
+	_, stop = w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(5)
 	waitFor(t, "four changes", func() bool { return len(seen.get()) == 4 })
 	if err := stop(); err != nil {
@@ -47,7 +46,7 @@ func inserted(n int) string { return fmt.Sprintf(`insert {"$numberInt":"%d"}`, n
 func TestHistoryLost(t *testing.T) {
 	w := newWorld(t, 1, func(c *mongodb.Config) { c.OplogEntries = 20 })
 	var seen log
-	_, stop := w.follower(follow.Config{Handle: seen.handle})
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(1)
 	waitFor(t, "a change", func() bool { return len(seen.get()) == 1 })
 	if err := stop(); err != nil {
@@ -56,23 +55,23 @@ func TestHistoryLost(t *testing.T) {
 	for i := range 50 {
 		w.insert(10 + i)
 	}
-	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", Handle: seen.handle}
+	cfg := mongostream.Config{Name: "test", Source: w.source(), Handle: seen.handle}
 	for range 2 {
-		if err := w.ended(cfg); !errors.Is(err, follow.ErrHistoryLost) || !strings.Contains(err.Error(), "--snapshot") {
+		if err := w.ended(cfg); !errors.Is(err, mongostream.ErrHistoryLost) {
 			t.Fatalf("a position that is gone: %v", err)
 		}
 	}
-	f, err := follow.New(cfg)
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := follow.Forget(w.ctx, w.db.Collection(follow.Checkpoints), "nobody"); !errors.Is(err, follow.ErrNoPosition) {
+	if err := mongostream.Forget(w.ctx, w.db.Collection(mongostream.Checkpoints), "nobody"); !errors.Is(err, mongostream.ErrNoPosition) {
 		t.Errorf("a name that nobody follows under: %v", err)
 	}
-	if err := follow.Forget(w.ctx, w.db.Collection(follow.Checkpoints), f.Status().Name); err != nil {
+	if err := mongostream.Forget(w.ctx, w.db.Collection(mongostream.Checkpoints), f.Status().Name); err != nil {
 		t.Fatal(err)
 	}
-	_, stop = w.follower(follow.Config{Handle: seen.handle})
+	_, stop = w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(2)
 	waitFor(t, "to go on afresh", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
 	if err := stop(); err != nil {
@@ -96,7 +95,7 @@ func TestDropsAndRenames(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 1)
 				positions := w.client.Database("relays").Collection("positions")
-				cfg := follow.Config{Name: "test", Database: w.db, Collection: scope, Checkpoints: positions}
+				cfg := mongostream.Config{Name: "test", Source: mongostream.Source{Database: w.db, Collection: scope}, Checkpoint: mongostream.NewCheckpoint(positions, "test", 10*time.Second)}
 				stopsOnce(t, w, cfg, func() error { return away(w) })
 				goesOn(t, w, cfg, func() error { return away(w) })
 			})
@@ -104,11 +103,11 @@ func TestDropsAndRenames(t *testing.T) {
 	}
 }
 
-func stopsOnce(t *testing.T, w *world, cfg follow.Config, away func() error) {
+func stopsOnce(t *testing.T, w *world, cfg mongostream.Config, away func() error) {
 	t.Helper()
 	var seen log
 	cfg.Handle = seen.handle
-	f, err := follow.New(cfg)
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +119,7 @@ func stopsOnce(t *testing.T, w *world, cfg follow.Config, away func() error) {
 		t.Fatal(err)
 	}
 	w.insert(2)
-	for err = <-done; errors.Is(err, follow.ErrInvalidated) && len(seen.get()) < 2; err = w.run(cfg, &seen) {
+	for err = <-done; errors.Is(err, mongostream.ErrInvalidated) && len(seen.get()) < 2; err = w.run(cfg, &seen) {
 	}
 	if err != nil || !slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) {
 		t.Errorf("%v, handled %v", err, seen.get())
@@ -128,26 +127,27 @@ func stopsOnce(t *testing.T, w *world, cfg follow.Config, away func() error) {
 }
 
 // run follows until a second change was handled or it ends by itself.
-func (w *world) run(cfg follow.Config, seen *log) error {
+func (w *world) run(cfg mongostream.Config, seen *log) error {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()
-	cfg.Handle = func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	cfg.Handle = func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 		if seen.add(c); len(seen.get()) == 2 {
 			cancel()
 		}
 		return nil, nil
 	}
-	f, err := follow.New(cfg)
+	f, err := mongostream.New(cfg)
 	if err != nil {
 		return err
 	}
 	return f.Run(ctx)
 }
 
-func goesOn(t *testing.T, w *world, cfg follow.Config, away func() error) {
+func goesOn(t *testing.T, w *world, cfg mongostream.Config, away func() error) {
 	t.Helper()
 	var seen log
 	cfg.Name, cfg.Handle, cfg.FollowOn = "another", seen.handle, true
+	cfg.Checkpoint = mongostream.NewCheckpoint(w.client.Database("relays").Collection("positions"), "another", 10*time.Second)
 	_, stop := w.follower(cfg)
 	w.insert(3)
 	_ = w.db.Collection("old").Drop(w.ctx)
@@ -168,17 +168,17 @@ func TestErrorsOfHandlers(t *testing.T) {
 	passing, lasting := errors.New("passes"), errors.New("lasts")
 	var seen log
 	var once sync.Once
-	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", StartAt: w.now(),
-		Passing: func(err error) bool { return errors.Is(err, passing) }}
-	cfg.Handle = func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	cfg := mongostream.Config{Name: "test", Source: w.source(), StartAt: w.now(),
+		Transient: func(err error) bool { return errors.Is(err, passing) }}
+	cfg.Handle = func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 		err := error(nil)
 		if c.ID().AsInt64() == 2 {
 			once.Do(func() { err = passing })
 		}
 		if c.ID().AsInt64() == 3 {
-			failed := newReceipt()
-			failed.settle(lasting)
-			return []publishers.Receipt{failed}, nil
+			failed := newPending()
+			failed.complete(lasting)
+			return failed.wait, nil
 		}
 		if err == nil {
 			seen.add(c)
@@ -193,32 +193,32 @@ func TestErrorsOfHandlers(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	var rest log
-	_, stop := w.follower(follow.Config{Handle: rest.handle})
+	_, stop := w.follower(mongostream.Config{Handle: rest.handle})
 	waitFor(t, "what was not settled", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestDoneInOrder: receipts settle in any order, Done and the position do not.
+// TestDoneInOrder: pendings settle in any order, Done and the position do not.
 func TestDoneInOrder(t *testing.T) {
 	w := newWorld(t, 1)
-	receipts := map[int64]*receipt{}
+	pendings := map[int64]*pending{}
 	var mu sync.Mutex
 	var done log
-	_, stop := w.follower(follow.Config{
-		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	_, stop := w.follower(mongostream.Config{
+		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			r := newReceipt()
-			receipts[c.ID().AsInt64()] = r
-			return []publishers.Receipt{r}, nil
+			r := newPending()
+			pendings[c.ID().AsInt64()] = r
+			return r.wait, nil
 		},
-		Done: func(_ context.Context, c follow.Change) error { done.add(c); return nil },
+		Done: func(_ context.Context, c mongostream.Change) error { done.add(c); return nil },
 	})
 	settle := func(n int64) {
-		waitFor(t, "a receipt", func() bool { mu.Lock(); defer mu.Unlock(); return receipts[n] != nil })
-		receipts[n].settle(nil)
+		waitFor(t, "a receipt", func() bool { mu.Lock(); defer mu.Unlock(); return pendings[n] != nil })
+		pendings[n].complete(nil)
 	}
 	w.insert(1, 2, 3)
 	settle(3)
@@ -248,8 +248,8 @@ func TestTransactions(t *testing.T) {
 	var mu sync.Mutex
 	limit := 3
 	enough := errors.New("enough")
-	cfg := follow.Config{Name: "test", Database: w.db, Collection: "things", StartAt: start,
-		Handle: func(_ context.Context, c follow.Change) ([]publishers.Receipt, error) {
+	cfg := mongostream.Config{Name: "test", Source: w.source(), StartAt: start,
+		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if len(all) == limit {

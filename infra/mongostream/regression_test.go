@@ -1,4 +1,4 @@
-package follow_test
+package mongostream_test
 
 import (
 	"context"
@@ -8,8 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/changestream/follow"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // Bugs of others, that must not be ours.
@@ -18,10 +17,10 @@ import (
 // the next resume.
 func TestHeartbeatsDoNotOvertake(t *testing.T) {
 	w := newWorld(t, 1)
-	slow := newReceipt()
-	f, stop := w.follower(follow.Config{Lease: 900 * time.Millisecond, Grace: 50 * time.Millisecond,
-		Handle: func(context.Context, follow.Change) ([]publishers.Receipt, error) {
-			return []publishers.Receipt{slow}, nil
+	slow := newPending()
+	f, stop := w.follower(mongostream.Config{Lease: 900 * time.Millisecond, Grace: 50 * time.Millisecond,
+		Handle: func(context.Context, mongostream.Change) (mongostream.Ack, error) {
+			return slow.wait, nil
 		}})
 	w.insert(1)
 	waitFor(t, "the change to be handled", func() bool { return f.Status().Handled == 1 })
@@ -38,7 +37,7 @@ func TestHeartbeatsDoNotOvertake(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen log
-	_, stop = w.follower(follow.Config{Handle: seen.handle, Lease: 400 * time.Millisecond})
+	_, stop = w.follower(mongostream.Config{Handle: seen.handle, Lease: 400 * time.Millisecond})
 	waitFor(t, "the change that was not settled", func() bool { return slices.Equal(seen.get(), []string{inserted(1)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)

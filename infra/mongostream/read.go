@@ -1,0 +1,292 @@
+package mongostream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// How long the server may hold back an empty answer, also while a chunk waits for
+// its place in the stream.
+const (
+	maxAwait   = 250 * time.Millisecond
+	chunkAwait = 5 * time.Millisecond
+)
+
+// readUntilStopped reads the stream, and reads it again from the acknowledged
+// position after transient errors.
+func (s *session) readUntilStopped(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		before := s.progress.count()
+		err := s.readOnce(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		if errors.Is(err, errReopen) {
+			continue
+		}
+		if err = s.permanent(err); err != nil {
+			return err
+		}
+		if s.progress.count() > before {
+			attempt = 0
+		}
+		if err := retryDelay.Wait(ctx, attempt); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// callbackError tells errors of callbacks from those of the stream.
+type callbackError struct{ error }
+
+func (e callbackError) Unwrap() error { return e.error }
+
+// permanent returns what ends the session, nil for transient errors.
+func (s *session) permanent(err error) error {
+	var callback callbackError
+	switch {
+	case errors.Is(err, ErrLeaseLost):
+		return err
+	case errors.As(err, &callback):
+		if !s.cfg.Transient(callback.error) {
+			return callback.error
+		}
+	default:
+		if err := Permanent(err); err != nil {
+			return err
+		}
+	}
+	_ = s.f.recordError(fmt.Errorf("follow %q: interrupted: %w", s.cfg.Name, err))
+	s.f.count(func(st *Status) { st.Reconnects++ })
+	return nil
+}
+
+// errReopen asks for the stream to be opened anew, when no chunk is left: how long
+// the server waits cannot be changed on an open one.
+var errReopen = errors.New("no chunk left")
+
+// readOnce opens the stream where everything is acknowledged and reads it.
+func (s *session) readOnce(ctx context.Context) error {
+	if err := s.ensureStart(ctx); err != nil {
+		return err
+	}
+	if err := s.readChunk(ctx); err != nil {
+		return err
+	}
+	await := maxAwait
+	if s.shortAwait = s.chunk != nil; s.shortAwait {
+		await = chunkAwait
+	}
+	source := s.cfg.Source
+	source.Pipeline = s.pipeline()
+	stream, err := source.Open(ctx, s.progress.get(), await)
+	if err != nil {
+		return err
+	}
+	defer stream.Close(ctx)
+	s.f.once.Do(func() { close(s.f.ready) })
+	return s.read(ctx, stream)
+}
+
+// ensureStart finds a start where there is none, and stores it before anything is
+// handled.
+func (s *session) ensureStart(ctx context.Context) error {
+	s.chunk = nil
+	p := s.progress.get()
+	s.last, s.index = p.At, p.Index
+	state := p.State
+	if s.cfg.Interleave != nil {
+		var err error
+		if state, err = s.cfg.Interleave.Begin(ctx, p.State, p.isZero()); err != nil {
+			return callbackError{fmt.Errorf("begin to interleave: %w", err)}
+		}
+	}
+	if !p.isZero() {
+		return nil
+	}
+	start, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	s.progress.advance(&item{heartbeat: true, advance: func(p *Position) { p.Start, p.State, p.Index = start, state, -1 }})
+	if err := s.save(ctx); err != nil {
+		s.progress.advance(&item{heartbeat: true, advance: func(p *Position) { p.Start, p.State = bson.Timestamp{}, nil }})
+		return err
+	}
+	return nil
+}
+
+// start is the time right behind everything that the server has acknowledged.
+func (s *session) start(ctx context.Context) (bson.Timestamp, error) {
+	if s.cfg.StartAt != nil {
+		return *s.cfg.StartAt, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	reply, err := s.cfg.Database.RunCommand(ctx, bson.D{{Key: "ping", Value: 1}}).Raw()
+	if err != nil {
+		return bson.Timestamp{}, err
+	}
+	for _, path := range [][]string{{"operationTime"}, {"$clusterTime", "clusterTime"}} {
+		if t, i, ok := reply.Lookup(path...).TimestampOK(); ok {
+			return bson.Timestamp{T: t, I: i + 1}, nil
+		}
+	}
+	return bson.Timestamp{}, callbackError{ErrNoStream}
+}
+
+// pipeline leaves out the default checkpoint: storing a position would be a change to
+// store the position of.
+func (s *session) pipeline() mongo.Pipeline {
+	own, ok := s.checkpoint.(*mongoCheckpoint)
+	if !ok || s.cfg.Collection != "" || own.rows.Database().Name() != s.cfg.Database.Name() {
+		return s.cfg.Pipeline
+	}
+	others := bson.D{{Key: "$match", Value: bson.D{{Key: "ns.coll", Value: bson.D{{Key: "$ne", Value: own.rows.Name()}}}}}}
+	return append(mongo.Pipeline{others}, s.cfg.Pipeline...)
+}
+
+// read hands out changes until the stream breaks.
+func (s *session) read(ctx context.Context, stream *Stream) error {
+	s.swept = time.Time{}
+	for {
+		if err := s.beforeNext(ctx); err != nil {
+			return err
+		}
+		c, err := stream.Next(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !s.checkpoint.Held(): // this process may have been paused over the request
+			return ErrLeaseLost
+		case c != nil:
+			err = s.handleChange(ctx, c)
+			if err == nil && stream.Drained() {
+				s.heartbeat(c.Token, stream.Asked())
+			}
+		default:
+			err = s.handleEmpty(ctx, stream.Token(), stream.Asked())
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// beforeNext does what belongs between two changes.
+func (s *session) beforeNext(ctx context.Context) error {
+	if !s.checkpoint.Held() {
+		return ErrLeaseLost
+	}
+	if err := s.readChunk(ctx); err != nil {
+		return err
+	}
+	if s.shortAwait && s.chunk == nil {
+		return errReopen
+	}
+	if s.cfg.Sweep == nil || !s.swept.IsZero() && time.Since(s.swept) < s.cfg.SweepEvery {
+		return nil
+	}
+	if err := s.cfg.Sweep(ctx); err != nil {
+		return callbackError{fmt.Errorf("sweep: %w", err)}
+	}
+	s.swept = time.Now()
+	return nil
+}
+
+func (s *session) handleChange(ctx context.Context, c *Change) error {
+	s.number(c)
+	if s.chunk != nil && c.ClusterTime.After(s.chunk.At) {
+		if err := s.handleChunk(ctx); err != nil {
+			return err
+		}
+	}
+	it := &item{change: c, advance: advanceTo(c)}
+	if !c.IsOfDocument() {
+		return s.handleDDL(ctx, it)
+	}
+	var err error
+	if it.ack, err = s.cfg.Handle(ctx, *c); err != nil {
+		return callbackError{fmt.Errorf("handle %s: %w", c, err)}
+	}
+	s.f.count(func(st *Status) { st.Handled++ })
+	return s.enqueue(ctx, it)
+}
+
+// number counts the changes of one cluster time.
+func (s *session) number(c *Change) {
+	if c.ClusterTime == s.last {
+		s.index++
+	} else {
+		s.last, s.index = c.ClusterTime, 0
+	}
+	c.Index = s.index
+}
+
+// handleDDL moves the position over what is no change of a document, and resumes or
+// ends as the config says.
+func (s *session) handleDDL(ctx context.Context, it *item) error {
+	c := it.change
+	it.change = nil
+	if err := s.enqueue(ctx, it); err != nil {
+		return err
+	}
+	if s.cfg.DDL != nil {
+		if err := s.cfg.DDL(ctx, *c); err != nil {
+			return callbackError{err}
+		}
+	} else if err := s.removed(c); err != nil {
+		return err
+	}
+	if c.Operation == "invalidate" {
+		return ErrClosed // opened again behind it
+	}
+	return nil
+}
+
+// removed reports a drop or a rename once, as ErrInvalidated. A stream of one
+// collection gets the drop and then the invalidation, and only the second ends it.
+func (s *session) removed(c *Change) error {
+	if !c.isRemoval() {
+		return nil
+	}
+	place := c.Database + "." + c.Collection
+	if c.Collection == "" {
+		place = s.cfg.Database.Name() + "." + s.cfg.Collection
+	}
+	s.cfg.Log.Warn("the collection was dropped or renamed", "name", s.cfg.Name, "operation", c.Operation, "collection", place)
+	invalidationFollows := c.Operation != "invalidate" && (s.cfg.Collection != "" || c.Operation == "dropDatabase")
+	if s.cfg.FollowOn || invalidationFollows {
+		return nil
+	}
+	return fmt.Errorf("%w (%s of %s at %d.%d); run again to follow what has the name then",
+		ErrInvalidated, c.Operation, place, c.ClusterTime.T, c.ClusterTime.I)
+}
+
+// handleEmpty handles the answer of a stream that holds nothing more before token.
+func (s *session) handleEmpty(ctx context.Context, token bson.Raw, asked time.Time) error {
+	if s.chunk != nil && s.reached(token, asked) {
+		return s.handleChunk(ctx)
+	}
+	if len(token) > 0 {
+		s.heartbeat(token, asked)
+	}
+	return nil
+}
+
+// heartbeat enqueues the position of a stream that holds nothing more, behind the
+// changes before it; when there is no room, the next heartbeat will do.
+func (s *session) heartbeat(token bson.Raw, asked time.Time) {
+	select {
+	case s.queue <- &item{heartbeat: true, advance: advanceToHeartbeat(token, asked)}:
+	default:
+	}
+}
