@@ -16,13 +16,13 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/social/acceptance"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/timeline"
 	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }

@@ -12,9 +12,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/keyedlock"
 	"github.com/banyan-fig/banyan/services/social/users/client"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 // Source names the monolith in its events.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/httpjson"
 	"github.com/banyan-fig/banyan/services/social/users/client"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 // The shapes that mobile clients know.

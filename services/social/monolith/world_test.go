@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/mongoclient"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

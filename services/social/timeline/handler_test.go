@@ -16,9 +16,9 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/httpjson"
 	service "github.com/banyan-fig/banyan/services/social/timeline"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

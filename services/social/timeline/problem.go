@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
+	"github.com/banyan-fig/banyan/infra/token"
 	"github.com/banyan-fig/banyan/services/httpjson"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 var (

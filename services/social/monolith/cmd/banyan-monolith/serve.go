@@ -10,25 +10,26 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/infra/token/keys"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/stream"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 type serve struct {
-	Listen       string        `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
-	AdminListen  string        `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
-	UsersURL     string        `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
-	EventsStream string        `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	JwtSecret    string        `help:"Secret of the tokens, at least 32 bytes, better given by the environment; or a reference to it (ssm:/name, secret:name), whose changes are followed." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
-	TokenLife    time.Duration `help:"How long a token is good for." default:"24h"`
+	Listen       string `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
+	AdminListen  string `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
+	UsersURL     string `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
+	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
+	JwtSecret    string `help:"Token secret of at least 32 bytes, or a reference to it: ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+
+	TokenLifetime time.Duration `name:"token-life" help:"How long a token is valid." default:"24h"`
 }
 
 // Validate is called by kong.
 func (c *serve) Validate() error {
-	if err := token.ValidateSetting(c.JwtSecret); err != nil {
+	if err := keys.Validate(c.JwtSecret); err != nil {
 		return err
 	}
 	if err := (client.Config{BaseURL: c.UsersURL}).Validate(); err != nil {
@@ -39,7 +40,7 @@ func (c *serve) Validate() error {
 
 // Run serves until ctx ends, then lets requests end and flushes the last events.
 func (c *serve) Run(ctx context.Context, e *env) (err error) {
-	tokens, stop, err := token.Open(ctx, e.settings, c.JwtSecret, c.TokenLife, e.log)
+	tokens, stop, err := keys.Open(ctx, e.settings, c.JwtSecret, c.TokenLifetime, e.log)
 	if err != nil {
 		return err
 	}

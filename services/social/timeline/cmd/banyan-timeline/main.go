@@ -11,8 +11,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/serving"
+	"github.com/banyan-fig/banyan/infra/token/keys"
 	"github.com/banyan-fig/banyan/services/social/timeline/cmd/internal/wiring"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 // command is the command line.
@@ -34,7 +34,7 @@ func newCommand() serving.Command {
 func (c *command) serve(ctx context.Context, log *slog.Logger) error {
 	settings := config.NewSettings()
 	defer settings.Close()
-	tokens, stop, err := token.Open(ctx, settings, c.JwtSecret, 0, log)
+	tokens, stop, err := keys.Open(ctx, settings, c.JwtSecret, 0, log)
 	if err != nil {
 		return err
 	}

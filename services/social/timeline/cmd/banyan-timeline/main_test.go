@@ -182,7 +182,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"missing table":      {args: []string{"--table", "nowhere"}, code: 1, says: `there is no table "nowhere"`},
 		"wrong endpoint":     {args: []string{"--table", "timelines"}, env: map[string]string{"AWS_ENDPOINT_URL": "http://" + nobody}, code: 1, says: "DynamoDB does not answer"},
-		"short secret":       {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"}, code: 2, says: "BANYAN_JWT_SECRET: the secret of the tokens must have at least 32 bytes, not 5"},
+		"short secret":       {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"}, code: 2, says: "BANYAN_JWT_SECRET: the token secret must have at least 32 bytes, not 5"},
 		"no secret":          {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": ""}, code: 2, says: "BANYAN_JWT_SECRET"},
 		"an argument":        {args: []string{"timelines"}, code: 2, says: "unexpected argument timelines"},
 		"unknown flag":       {args: []string{"--loud"}, code: 2, says: "unknown flag --loud"},

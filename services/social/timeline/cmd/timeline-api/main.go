@@ -2,7 +2,7 @@
 // API (see package lambdahttp), with the settings of banyan-timeline:
 //
 //	TIMELINE_TABLE      DynamoDB table of the read model, default banyan-timeline
-//	BANYAN_JWT_SECRET   secret of the tokens, or a reference to it (ssm:/name,
+//	BANYAN_JWT_SECRET   token secret, or a reference to it (ssm:/name,
 //	                    secret:name, see package config), whose changes are followed
 //	LOG_LEVEL           debug, info (default), warn or error
 //
@@ -25,6 +25,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/ops/function"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+	"github.com/banyan-fig/banyan/infra/token/keys"
 	"github.com/banyan-fig/banyan/services/lambdahttp"
 	"github.com/banyan-fig/banyan/services/social/timeline/cmd/internal/wiring"
 )
@@ -40,7 +41,7 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		tokens, err := openTokens(ctx, config.NewSettings(), settings.JwtSecret, p.Logger)
+		tokens, err := keys.OpenFunction(ctx, config.NewSettings(), settings.JwtSecret, p.Logger)
 		if err != nil {
 			return nil, err
 		}

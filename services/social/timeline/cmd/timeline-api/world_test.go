@@ -22,7 +22,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
-	"github.com/banyan-fig/banyan/services/token"
+	"github.com/banyan-fig/banyan/infra/token"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
@@ -96,7 +96,7 @@ func (w *world) deploy(name string, env map[string]string) {
 	functiontest.Deploy(w.t, w.lambda, name, functiontest.Small(w.t, functiontest.Build(w.t, ".")), env)
 }
 
-// put changes the secret of the tokens.
+// put changes the token secret.
 func (w *world) put(secret string) {
 	w.t.Helper()
 	_, err := w.ssm.PutParameter(w.t.Context(), &ssm.PutParameterInput{

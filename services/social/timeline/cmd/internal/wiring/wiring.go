@@ -16,33 +16,33 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
+	"github.com/banyan-fig/banyan/infra/token/keys"
 	"github.com/banyan-fig/banyan/services/social/timeline"
-	"github.com/banyan-fig/banyan/services/token"
 )
 
 // The environment variables.
 const (
 	tableVariable  = "TIMELINE_TABLE"
-	secretVariable = token.Setting
+	secretVariable = keys.Variable
 )
 
 // Settings are flags of a command line, with variables that give them too.
 type Settings struct {
 	Table     string `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
-	JwtSecret string `help:"Secret of the tokens, at least 32 bytes, better given by the environment; or a reference to it (ssm:/name, secret:name), whose changes are followed." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	JwtSecret string `help:"Token secret of at least 32 bytes, or a reference to it: ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 }
 
 // FromEnvironment reads what has no command line.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
 	s := Settings{Table: cmp.Or(getenv(tableVariable), readmodel.DefaultTable), JwtSecret: getenv(secretVariable)}
 	if s.JwtSecret == "" {
-		return s, fmt.Errorf("%s is not set: it wants the secret of the tokens or, better, a reference to it, such as ssm:/banyan/prod/jwt-secret", secretVariable)
+		return s, fmt.Errorf("%s is not set: set it to the token secret or to a reference such as ssm:/banyan/prod/jwt-secret", secretVariable)
 	}
 	return s, s.Validate()
 }
 
 // Validate refuses a secret that cannot be one. Kong calls it too.
-func (s *Settings) Validate() error { return token.ValidateSetting(s.JwtSecret) }
+func (s *Settings) Validate() error { return keys.Validate(s.JwtSecret) }
 
 // Handler makes the API. It makes sure that the table is there, so that a wrong
 // name or endpoint shows at once.

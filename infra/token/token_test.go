@@ -9,7 +9,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/banyan-fig/banyan/services/token"
+	"github.com/banyan-fig/banyan/infra/token"
 )
 
 var (
@@ -25,7 +25,7 @@ func TestShortSecretIsRefused(t *testing.T) {
 
 func TestSubject(t *testing.T) {
 	now := start
-	tokens, err := token.New(token.Config{Secret: secret, Life: time.Hour, Now: func() time.Time { return now }})
+	tokens, err := token.New(token.Config{Secret: secret, Lifetime: time.Hour, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,20 +46,25 @@ func TestSubject(t *testing.T) {
 		after  time.Duration
 		want   string
 	}{
-		"issued":            {header: "Bearer " + issued, want: "ada"},
-		"lower case":        {header: "bearer " + issued, want: "ada"},
-		"nearly over":       {header: "Bearer " + issued, after: time.Hour - time.Second, want: "ada"},
-		"over":              {header: "Bearer " + issued, after: time.Hour},
-		"none":              {},
-		"another scheme":    {header: "Basic " + issued},
-		"no text":           {header: "Bearer"},
-		"rubbish":           {header: "Bearer a.b.c"},
-		"a bit off":         {header: "Bearer " + issued[:len(issued)-2]},
-		"another algorithm": {header: sign(jwt.SigningMethodHS512, secret, "ada", later)},
-		"no algorithm":      {header: sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ada", later)},
-		"another secret":    {header: sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), "ada", later)},
-		"of nobody":         {header: sign(jwt.SigningMethodHS256, secret, "", later)},
-		"for ever":          {header: sign(jwt.SigningMethodHS256, secret, "ada", nil)},
+		"issued":             {header: "Bearer " + issued, want: "ada"},
+		"lower case":         {header: "bearer " + issued, want: "ada"},
+		"nearly over":        {header: "Bearer " + issued, after: time.Hour - time.Second, want: "ada"},
+		"over":               {header: "Bearer " + issued, after: time.Hour},
+		"none":               {},
+		"another scheme":     {header: "Basic " + issued},
+		"more spaces":        {header: "Bearer   " + issued + " ", want: "ada"},
+		"two headers in one": {header: "Bearer " + issued + ", Bearer " + issued},
+		"no text":            {header: "Bearer"},
+		"rubbish":            {header: "Bearer a.b.c"},
+		"a bit off":          {header: "Bearer " + issued[:len(issued)-2]},
+		"another algorithm":  {header: sign(jwt.SigningMethodHS512, secret, "ada", later)},
+		"no algorithm":       {header: sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ada", later)},
+		"another secret":     {header: sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), "ada", later)},
+		"of nobody":          {header: sign(jwt.SigningMethodHS256, secret, "", later)},
+		"another claim":      {header: "Bearer " + signed(t, jwt.MapClaims{"user_id": "ada", "exp": later})},
+		"subject is number":  {header: "Bearer " + signed(t, jwt.MapClaims{"sub": 7, "exp": later})},
+		"not yet":            {header: "Bearer " + signed(t, jwt.MapClaims{"sub": "ada", "exp": later, "nbf": start.Add(time.Minute).Unix()})},
+		"for ever":           {header: sign(jwt.SigningMethodHS256, secret, "ada", nil)},
 	} {
 		now = start.Add(c.after)
 		r := httptest.NewRequest("GET", "/", nil)
@@ -71,16 +76,25 @@ func TestSubject(t *testing.T) {
 	}
 }
 
-// TestKeysTakeTurns: through the steps of a rotation, whatever step another process
+func signed(t *testing.T, claims jwt.MapClaims) string {
+	t.Helper()
+	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestRotation: through the steps of a rotation, whatever step another process
 // is at, one ahead or behind, every token that somebody holds is good; and at the
 // end those of the old key are not.
-func TestKeysTakeTurns(t *testing.T) {
+func TestRotation(t *testing.T) {
 	key := func(c string) string { return strings.Repeat(c, token.MinSecret) }
 	steps := []string{key("a"), key("a") + "\n" + key("b"), key("b") + "\r\n" + key("a") + "\n", key("b")}
 	at := func(secret string) *token.Tokens {
 		tokens, err := token.New(token.Config{Secret: secret0})
 		if err == nil {
-			err = tokens.Change([]byte(secret))
+			err = tokens.SetSecret([]byte(secret))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -121,8 +135,9 @@ func TestBadSecretChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"", "\n", string(secret) + "\nshort", strings.Repeat(string(secret)+"\n", token.MaxKeys+1), string(secret) + "\n\n" + string(secret)} {
-		if err := tokens.Change([]byte(bad)); !errors.Is(err, token.ErrSecret) || strings.Contains(err.Error(), "0123") {
+	key := string(secret)
+	for _, bad := range []string{"", "\n", key + "\nshort", strings.Repeat(key+"\n", token.MaxKeys+1), key + "\n\n" + key} {
+		if err := tokens.SetSecret([]byte(bad)); !errors.Is(err, token.ErrSecret) || strings.Contains(err.Error(), "0123") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
