@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 
@@ -17,7 +17,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/token"
-	"github.com/banyan-fig/banyan/services/social/acceptance"
+	"github.com/banyan-fig/banyan/services/acceptance"
+	social "github.com/banyan-fig/banyan/services/social/acceptance"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/timeline"
 	"github.com/banyan-fig/banyan/services/social/users"
@@ -27,63 +28,37 @@ import (
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
 
-// The variables that choose, see the package comment.
-const (
-	mode        = "BANYAN_ACCEPTANCE"
-	usersURL    = acceptance.UsersVariable
-	mobileURL   = acceptance.MobileVariable
-	timelineURL = acceptance.TimelineVariable
-)
-
-// deployed is the API at the variable's URL, nil if it is to run in this process.
-func deployed(t *testing.T, variable string) acceptance.Target {
-	t.Helper()
-	if url := os.Getenv(variable); url != "" {
-		return acceptance.URL(t, url)
-	}
-	switch os.Getenv(mode) {
-	case "http":
-		t.Skipf("%s is not set", variable)
-	case "", "direct":
-	default:
-		t.Fatalf("%s must be http or direct, not %q", mode, os.Getenv(mode))
-	}
-	return nil
-}
-
 func TestSomethingIsDeployed(t *testing.T) {
-	if os.Getenv(mode) == "http" && os.Getenv(usersURL)+os.Getenv(mobileURL)+os.Getenv(timelineURL) == "" {
-		t.Errorf("%s=http, but none of %s, %s and %s is set", mode, usersURL, mobileURL, timelineURL)
-	}
+	acceptance.RequireDeployed(t, social.UsersAPI, social.MobileAPI, social.TimelineAPI)
 }
 
 func TestUsers(t *testing.T) {
-	api := deployed(t, usersURL)
+	api := social.UsersAPI.Deployed(t)
 	if api == nil {
 		api = newWorld(t).users
 	}
-	acceptance.Users(t, api)
+	social.Users(t, api)
 }
 
 func TestMobile(t *testing.T) {
-	api := deployed(t, mobileURL)
+	api := social.MobileAPI.Deployed(t)
 	if api == nil {
 		api = newWorld(t).mobile
 	}
-	acceptance.Mobile(t, api)
+	social.Mobile(t, api)
 }
 
 func TestTimeline(t *testing.T) {
-	api := deployed(t, timelineURL)
+	api := social.TimelineAPI.Deployed(t)
 	if api == nil {
 		w := newWorld(t)
-		acceptance.Timeline(t, w.timeline, w.mobile)
+		social.Timeline(t, w.timeline, w.mobile)
 		return
 	}
-	if os.Getenv(mobileURL) == "" {
-		t.Fatalf("%s needs %s too: posts come by the mobile API", timelineURL, mobileURL)
+	if os.Getenv(social.MobileAPI.Variable) == "" {
+		t.Fatalf("%s needs %s too: posts come by the mobile API", social.TimelineAPI.Variable, social.MobileAPI.Variable)
 	}
-	acceptance.Timeline(t, api, deployed(t, mobileURL))
+	social.Timeline(t, api, social.MobileAPI.Deployed(t))
 }
 
 // world is all of it in this process, on sandboxes.
@@ -130,7 +105,10 @@ func newWorld(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return world{acceptance.Handler(instance.Handler), acceptance.Handler(monolith.NewHandler(app, log)), acceptance.Handler(reader), tables}
+	return world{
+		users: acceptance.Handler(instance.Handler), mobile: acceptance.Handler(monolith.NewHandler(app, log)),
+		timeline: acceptance.Handler(reader), tables: tables,
+	}
 }
 
 // consumed hands each event to the read model once it is on the stream, as the
@@ -146,57 +124,22 @@ func (c consumed) Publish(ctx context.Context, e events.Event) (events.Position,
 		err = c.model.Handle(ctx, consumers.Message{Event: e, Position: at})
 	}
 	if errors.Is(err, consumers.ErrStale) {
-		err = nil // told again, for a request that was repeated
+		err = nil // published again, for a request that was repeated
 	}
 	return at, err
 }
 
-// directOnly skips where it is deployed APIs that are to be tested.
-func directOnly(t *testing.T) {
-	t.Helper()
-	for _, variable := range []string{mode, usersURL, mobileURL, timelineURL} {
-		if os.Getenv(variable) != "" {
-			t.Skip("a deployed API is tested")
-		}
-	}
-}
-
 // TestBothWaysAreTheSame: the cases over HTTP, against servers of the same handlers.
 func TestBothWaysAreTheSame(t *testing.T) {
-	directOnly(t)
+	acceptance.SkipIfDeployed(t, social.UsersAPI, social.MobileAPI, social.TimelineAPI)
 	w := newWorld(t)
-	over := func(target acceptance.Target) acceptance.Target {
-		return acceptance.URL(t, serve(t, target))
+	overHTTP := func(api acceptance.Target) acceptance.Target {
+		server := httptest.NewServer(acceptance.Unreliable(api))
+		t.Cleanup(server.Close)
+		return acceptance.URL(t, server.URL)
 	}
-	mobile := over(w.mobile)
-	acceptance.Users(t, over(w.users))
-	acceptance.Mobile(t, mobile)
-	acceptance.Timeline(t, over(w.timeline), mobile)
-}
-
-// gateway puts a target behind HTTP, and refuses every third request as a gateway
-// of a stage does now and then.
-type gateway struct {
-	target acceptance.Target
-	count  chan int
-}
-
-func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	n := <-g.count
-	g.count <- n + 1
-	if n%3 == 0 && r.Method == http.MethodGet {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	res, err := g.target.Do(r)
-	if err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	defer func() { _ = res.Body.Close() }()
-	for name, values := range res.Header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(res.StatusCode)
-	_, _ = io.Copy(w, res.Body)
+	mobile := overHTTP(w.mobile)
+	social.Users(t, overHTTP(w.users))
+	social.Mobile(t, mobile)
+	social.Timeline(t, overHTTP(w.timeline), mobile)
 }

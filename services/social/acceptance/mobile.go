@@ -7,17 +7,21 @@ import (
 	"testing"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/acceptance"
 )
+
+// MobileAPI is the old API of the monolith.
+var MobileAPI = acceptance.API{
+	Name: "mobile", Variable: "BANYAN_ACCEPTANCE_URL_MOBILE",
+	Probe: acceptance.Probe{Path: "/api/v1/timeline", Status: http.StatusUnauthorized, Contains: `"unauthorized"`},
+}
 
 // Mobile runs the cases of the old mobile API, as a mobile client sees it: also
 // through a proxy, and whichever side answers.
-func Mobile(t *testing.T, api Target) {
-	reach(t, api, knownMobile)
-	for name, test := range map[string]func(run, Target){
+func Mobile(t *testing.T, api acceptance.Target) {
+	MobileAPI.Run(t, api, cases(map[string]func(run, acceptance.Target){
 		"accounts": accounts, "old timeline": oldTimeline, "strangers": strangers,
-	} {
-		t.Run(name, func(t *testing.T) { test(newRun(t), api) })
-	}
+	}))
 }
 
 // account is a mobile client's.
@@ -37,45 +41,47 @@ type accountBody struct {
 
 // register makes an account; if an answer was lost the account is there, and logging
 // in finds it.
-func (r run) register(api Target, who string) account {
-	r.t.Helper()
-	a := account{password: r.password()}
-	got := ask(r.t, api, request{method: "POST", path: "/api/v1/users", body: object(map[string]any{"display_name": r.name(who), "mail": r.email(who), "password": a.password})})
-	if got.status == http.StatusConflict {
+func (r run) register(api acceptance.Target, who string) account {
+	r.T.Helper()
+	a := account{password: r.Password()}
+	got := r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/users", Body: acceptance.JSON(map[string]any{
+		"display_name": r.Name(who), "mail": r.Email(who), "password": a.password,
+	})})
+	if got.Status == http.StatusConflict {
 		got = r.login(api, who, a.password)
 	} else {
-		r.expect("register", got, http.StatusCreated, `"status":"ok"`)
+		r.Expect("register", got, http.StatusCreated, `"status":"ok"`)
 	}
 	var body accountBody
-	got.read(r.t, &body)
+	got.Decode(r.T, &body)
 	a.ID, a.token = body.Data.User.ID, body.Data.Token
-	ask(r.t, api, request{method: "PUT", path: "/api/v1/users/me", token: a.token, body: object(map[string]any{"about": r.mark()})})
+	r.Send(api, acceptance.Request{Method: "PUT", Path: "/api/v1/users/me", Token: a.token, Body: acceptance.JSON(map[string]any{"about": r.Mark()})})
 	return a
 }
 
-func (r run) login(api Target, who, password string) reply {
-	return ask(r.t, api, request{method: "POST", path: "/api/v1/login", body: object(map[string]any{"mail": r.email(who), "password": password})})
+func (r run) login(api acceptance.Target, who, password string) acceptance.Reply {
+	return r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/login", Body: acceptance.JSON(map[string]any{"mail": r.Email(who), "password": password})})
 }
 
 // follow makes a follow b until the end of the test. It returns where the event is.
-func (r run) follow(api Target, a, b account) string {
-	r.t.Helper()
-	got := ask(r.t, api, request{method: "PUT", path: "/api/v1/follow/" + b.ID, token: a.token})
-	r.expect("follow", got, http.StatusOK, `"following":true`)
-	r.t.Cleanup(func() {
-		undo := request{method: "DELETE", path: "/api/v1/follow/" + b.ID, token: a.token}
-		if got, err := once(context.Background(), api, undo); err != nil || got.status != http.StatusOK {
-			r.t.Errorf("the follow could not be taken back: %d, %v", got.status, err)
+func (r run) follow(api acceptance.Target, a, b account) string {
+	r.T.Helper()
+	got := r.Send(api, acceptance.Request{Method: "PUT", Path: "/api/v1/follow/" + b.ID, Token: a.token})
+	r.Expect("follow", got, http.StatusOK, `"following":true`)
+	r.T.Cleanup(func() {
+		undo := acceptance.Request{Method: "DELETE", Path: "/api/v1/follow/" + b.ID, Token: a.token}
+		if got, err := acceptance.Send(context.Background(), api, undo); err != nil || got.Status != http.StatusOK {
+			r.T.Errorf("the follow could not be undone: %d, %v", got.Status, err)
 		}
 	})
-	return got.header.Get(events.HeaderWritten)
+	return got.Header.Get(events.HeaderWritten)
 }
 
 // post returns the id of a post. A repeated one would be a second post.
-func (r run) post(api Target, by account, text string) string {
-	r.t.Helper()
-	got := ask(r.t, api, request{method: "POST", path: "/api/v1/posts", token: by.token, body: object(map[string]any{"text": text + ", " + r.mark()})})
-	r.expect("post", got, http.StatusCreated, text)
+func (r run) post(api acceptance.Target, by account, text string) string {
+	r.T.Helper()
+	got := r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/posts", Token: by.token, Body: acceptance.JSON(map[string]any{"text": text + ", " + r.Mark()})})
+	r.Expect("post", got, http.StatusCreated, text)
 	var body struct {
 		Data struct {
 			Post struct {
@@ -83,27 +89,31 @@ func (r run) post(api Target, by account, text string) string {
 			} `json:"post"`
 		} `json:"data"`
 	}
-	got.read(r.t, &body)
+	got.Decode(r.T, &body)
 	return body.Data.Post.ID
 }
 
-func accounts(r run, api Target) {
+func accounts(r run, api acceptance.Target) {
 	ada := r.register(api, "ada")
 	got := r.login(api, "ada", ada.password)
-	r.expect("log in", got, http.StatusOK, ada.ID, `"status":"ok"`)
-	r.expect("log in wrongly", r.login(api, "ada", "no"), http.StatusUnauthorized, `"status":"error"`, `"unauthorized"`)
-	again := ask(r.t, api, request{method: "POST", path: "/api/v1/users", body: object(map[string]any{"display_name": "x", "mail": r.email("ada"), "password": "p"})})
-	r.expect("register again", again, http.StatusConflict, `"mail_taken"`)
-	renamed := ask(r.t, api, request{method: "PUT", path: "/api/v1/users/me", token: ada.token, body: object(map[string]any{"display_name": r.name("countess")})})
-	r.expect("rename", renamed, http.StatusOK, r.name("countess"))
-	read := request{method: "GET", path: "/api/v1/users/" + ada.ID, token: ada.token, header: map[string]string{}}
-	if at := renamed.header.Get(events.HeaderWritten); at != "" {
-		read.header[events.HeaderReadAfter] = at
+	r.Expect("log in", got, http.StatusOK, ada.ID, `"status":"ok"`)
+	r.Expect("log in wrongly", r.login(api, "ada", "no"), http.StatusUnauthorized, `"status":"error"`, `"unauthorized"`)
+	again := r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/users", Body: acceptance.JSON(map[string]any{
+		"display_name": "x", "mail": r.Email("ada"), "password": "p",
+	})})
+	r.Expect("register again", again, http.StatusConflict, `"mail_taken"`)
+	renamed := r.Send(api, acceptance.Request{Method: "PUT", Path: "/api/v1/users/me", Token: ada.token, Body: acceptance.JSON(map[string]any{
+		"display_name": r.Name("countess"),
+	})})
+	r.Expect("rename", renamed, http.StatusOK, r.Name("countess"))
+	read := acceptance.Request{Method: "GET", Path: "/api/v1/users/" + ada.ID, Token: ada.token, Header: map[string]string{}}
+	if at := renamed.Header.Get(events.HeaderWritten); at != "" {
+		read.Header[events.HeaderReadAfter] = at
 	}
-	r.expect("read one's write", ask(r.t, api, read), http.StatusOK, r.name("countess"))
+	r.Expect("read one's write", r.Send(api, read), http.StatusOK, r.Name("countess"))
 }
 
-func oldTimeline(r run, api Target) {
+func oldTimeline(r run, api acceptance.Target) {
 	ada, bob := r.register(api, "ada"), r.register(api, "bob")
 	r.follow(api, ada, bob)
 	first, second := r.post(api, bob, "first"), r.post(api, bob, "second")
@@ -116,25 +126,25 @@ func oldTimeline(r run, api Target) {
 				} `json:"posts"`
 			} `json:"data"`
 		}
-		got, err := once(ctx, api, request{method: "GET", path: "/api/v1/timeline", token: ada.token})
-		if err != nil || got.status != http.StatusOK {
-			return fmt.Errorf("status %d: %.200s: %w", got.status, got.body, err)
+		got, err := acceptance.Send(ctx, api, acceptance.Request{Method: "GET", Path: "/api/v1/timeline", Token: ada.token})
+		if err != nil || got.Status != http.StatusOK {
+			return fmt.Errorf("status %d: %.200s: %w", got.Status, got.Body, err)
 		}
-		got.read(r.t, &page)
-		if p := page.Data.Posts; len(p) != 2 || p[0].ID != second || p[1].ID != first || p[0].Name != r.name("bob") {
+		got.Decode(r.T, &page)
+		if p := page.Data.Posts; len(p) != 2 || p[0].ID != second || p[1].ID != first || p[0].Name != r.Name("bob") {
 			return fmt.Errorf("the timeline is %+v", p)
 		}
 		return nil
 	}
-	Eventually(r.t, "both posts, the newer first", read)
+	r.Eventually("both posts, the newer first", read)
 }
 
-func strangers(r run, api Target) {
+func strangers(r run, api acceptance.Target) {
 	ada := r.register(api, "ada")
 	for what, token := range map[string]string{"no token": "", "a wrong token": "a.b.c", "a changed token": ada.token[:len(ada.token)-3] + "AAA"} {
-		got := ask(r.t, api, request{method: "GET", path: "/api/v1/timeline", token: token})
-		r.expect(what, got, http.StatusUnauthorized, `"unauthorized"`)
+		got := r.Send(api, acceptance.Request{Method: "GET", Path: "/api/v1/timeline", Token: token})
+		r.Expect(what, got, http.StatusUnauthorized, `"unauthorized"`)
 	}
-	nobody := ask(r.t, api, request{method: "GET", path: "/api/v1/users/000000000000000000000000", token: ada.token})
-	r.expect("a profile of nobody", nobody, http.StatusNotFound, `"not_found"`)
+	nobody := r.Send(api, acceptance.Request{Method: "GET", Path: "/api/v1/users/000000000000000000000000", Token: ada.token})
+	r.Expect("a profile of nobody", nobody, http.StatusNotFound, `"not_found"`)
 }

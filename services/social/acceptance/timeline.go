@@ -7,17 +7,22 @@ import (
 	"testing"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/acceptance"
 )
 
+// TimelineAPI is the API of the timeline service.
+var TimelineAPI = acceptance.API{
+	Name: "timeline", Variable: "BANYAN_ACCEPTANCE_URL_TIMELINE",
+	Probe: acceptance.Probe{Path: "/v1/timelines/x", Status: http.StatusUnauthorized, Contains: `"/problems/unauthorized"`},
+}
+
 // Timeline runs the cases of the timeline API, whose posts come by the mobile API.
-func Timeline(t *testing.T, api, mobile Target) {
-	reach(t, api, knownTimeline)
-	reach(t, mobile, knownMobile)
-	for name, test := range map[string]func(run, Target, Target){
-		"posts arrive": postsArrive, "only one's own": onlyOnesOwn,
-	} {
-		t.Run(name, func(t *testing.T) { test(newRun(t), api, mobile) })
-	}
+func Timeline(t *testing.T, api, mobile acceptance.Target) {
+	MobileAPI.Await(t, mobile)
+	TimelineAPI.Run(t, api, cases(map[string]func(run, acceptance.Target){
+		"posts arrive":   func(r run, api acceptance.Target) { postsArrive(r, api, mobile) },
+		"only one's own": func(r run, api acceptance.Target) { onlyOnesOwn(r, api, mobile) },
+	}))
 }
 
 type timelinePage struct {
@@ -25,28 +30,31 @@ type timelinePage struct {
 	Next  string `json:"nextCursor"`
 }
 
-func postsArrive(r run, api, mobile Target) {
+func postsArrive(r run, api, mobile acceptance.Target) {
 	ada, bob := r.register(mobile, "ada"), r.register(mobile, "bob")
 	followed := r.follow(mobile, ada, bob)
 	ids := []string{r.post(mobile, bob, "first"), r.post(mobile, bob, "second"), r.post(mobile, bob, "third")}
 	get := func(ctx context.Context, query string, header map[string]string) (page timelinePage, err error) {
-		got, err := once(ctx, api, request{method: "GET", path: "/v1/timelines/" + ada.ID + query, token: ada.token, header: header})
-		if err == nil && got.status != http.StatusOK {
-			err = fmt.Errorf("status %d: %.300s", got.status, got.body)
+		got, err := acceptance.Send(ctx, api, acceptance.Request{Method: "GET", Path: "/v1/timelines/" + ada.ID + query, Token: ada.token, Header: header})
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("status %d: %.300s", got.Status, got.Body)
 		}
 		if err == nil {
-			got.read(r.t, &page)
+			got.Decode(r.T, &page)
 		}
 		return page, err
 	}
 	var first timelinePage
-	Eventually(r.t, "the posts, the newest first", func(ctx context.Context) (err error) {
-		if first, err = get(ctx, "?limit=2", nil); err == nil && (len(first.Items) != 2 || first.Items[0].PostID != ids[2] || first.Items[1].PostID != ids[1] || first.Items[0].AuthorID != bob.ID) {
-			err = fmt.Errorf("%+v", first.Items)
+	r.Eventually("the posts, the newest first", func(ctx context.Context) (err error) {
+		if first, err = get(ctx, "?limit=2", nil); err != nil {
+			return err
 		}
-		return err
+		if p := first.Items; len(p) != 2 || p[0].PostID != ids[2] || p[1].PostID != ids[1] || p[0].AuthorID != bob.ID {
+			return fmt.Errorf("%+v", p)
+		}
+		return nil
 	})
-	Eventually(r.t, "the second page", func(ctx context.Context) error {
+	r.Eventually("the second page", func(ctx context.Context) error {
 		rest, err := get(ctx, "?limit=2&cursor="+first.Next, nil)
 		if err == nil && (len(rest.Items) != 1 || rest.Items[0].PostID != ids[0] || rest.Next != "") {
 			err = fmt.Errorf("%+v", rest)
@@ -54,14 +62,14 @@ func postsArrive(r run, api, mobile Target) {
 		return err
 	})
 	if followed != "" {
-		Eventually(r.t, "what was applied up to the follow", func(ctx context.Context) error {
+		r.Eventually("what was applied up to the follow", func(ctx context.Context) error {
 			_, err := get(ctx, "", map[string]string{events.HeaderReadAfter: followed})
 			return err
 		})
 	}
 }
 
-func onlyOnesOwn(r run, api, mobile Target) {
+func onlyOnesOwn(r run, api, mobile acceptance.Target) {
 	ada, bob := r.register(mobile, "ada"), r.register(mobile, "bob")
 	path := "/v1/timelines/" + ada.ID
 	for _, c := range []struct {
@@ -79,8 +87,8 @@ func onlyOnesOwn(r run, api, mobile Target) {
 		{"a write", "POST", path, ada.token, nil, http.StatusMethodNotAllowed, "method"},
 		{"a path that is not", "GET", "/v1/nowhere", ada.token, nil, http.StatusNotFound, "no-route"},
 	} {
-		got := ask(r.t, api, request{method: c.method, path: c.path, token: c.token, header: c.header})
-		r.problem(c.what, got, c.status, c.problem)
+		got := r.Send(api, acceptance.Request{Method: c.method, Path: c.path, Token: c.token, Header: c.header})
+		r.ExpectProblem(c.what, got, c.status, c.problem)
 	}
 }
 

@@ -7,126 +7,136 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/acceptance"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
 
-// Users runs the cases of the users API.
-func Users(t *testing.T, api Target) {
-	reach(t, api, knownUsers)
-	for name, test := range map[string]func(run, Target){
-		"life of a user": lifeOfAUser, "versions": versions, "credentials": credentials, "finding": finding, "refusals": refusals,
-	} {
-		t.Run(name, func(t *testing.T) { test(newRun(t), api) })
-	}
+// UsersAPI is the API of the users service.
+var UsersAPI = acceptance.API{
+	Name: "users", Variable: "BANYAN_ACCEPTANCE_URL_USERS",
+	Probe: acceptance.Probe{Path: "/v1/users/x", Status: http.StatusBadRequest, Contains: `"/problems/invalid"`},
 }
 
-// person is a user as the API shows him.
+// Users runs the cases of the users API.
+func Users(t *testing.T, api acceptance.Target) {
+	UsersAPI.Run(t, api, cases(map[string]func(run, acceptance.Target){
+		"life of a user": lifeOfAUser, "versions": versions, "credentials": credentials, "finding": finding, "refusals": refusals,
+	}))
+}
+
+// person is a user as the API shows it.
 type person struct {
 	ID, Name, Email, Bio, CreatedAt string
 	Version                         int64
 }
 
-// made is a user with what only this run knows of him.
+// made is a user with what only this run knows.
 type made struct {
 	path, create, password string
 	person
 }
 
-func (r run) make(api Target, who string) made {
-	r.t.Helper()
-	m := made{password: r.password()}
+func (r run) createUser(api acceptance.Target, who string) made {
+	r.T.Helper()
+	m := made{password: r.Password()}
 	m.ID = client.NewID(time.Now())
 	m.path = "/v1/users/" + m.ID
-	m.create = object(map[string]any{"name": r.name(who), "email": r.email(who), "password": m.password, "bio": r.mark()})
-	got := ask(r.t, api, request{method: "PUT", path: m.path, body: m.create})
-	if got.status != http.StatusOK { // which is for a repeated one
-		r.expect("create", got, http.StatusCreated)
+	m.create = acceptance.JSON(map[string]any{"name": r.Name(who), "email": r.Email(who), "password": m.password, "bio": r.Mark()})
+	got := r.Send(api, acceptance.Request{Method: "PUT", Path: m.path, Body: m.create})
+	if got.Status != http.StatusOK { // which is for a repeated one
+		r.Expect("create", got, http.StatusCreated)
 	}
-	got.read(r.t, &m.person)
+	got.Decode(r.T, &m.person)
 	return m
 }
 
-func lifeOfAUser(r run, api Target) {
-	u := r.make(api, "ada")
-	if u.Name != r.name("ada") || u.Email != r.email("ada") || u.Bio != r.mark() || u.Version != 1 {
-		r.t.Errorf("made %+v", u.person)
+func lifeOfAUser(r run, api acceptance.Target) {
+	u := r.createUser(api, "ada")
+	if u.Name != r.Name("ada") || u.Email != r.Email("ada") || u.Bio != r.Mark() || u.Version != 1 {
+		r.T.Errorf("made %+v", u.person)
 	}
-	again := ask(r.t, api, request{method: "PUT", path: u.path, body: u.create})
-	r.expect("create again", again, http.StatusOK, `"version":1`)
-	if at, err := events.ParsePosition(again.header.Get(events.HeaderWritten)); err != nil || at == (events.Position{}) {
-		r.t.Errorf("a write does not tell its position: %v", err)
+	again := r.Send(api, acceptance.Request{Method: "PUT", Path: u.path, Body: u.create})
+	r.Expect("create again", again, http.StatusOK, `"version":1`)
+	if at, err := events.ParsePosition(again.Header.Get(events.HeaderWritten)); err != nil || at == (events.Position{}) {
+		r.T.Errorf("a write does not return its position: %v", err)
 	}
-	got := ask(r.t, api, request{method: "GET", path: u.path})
-	r.expect("get", got, http.StatusOK)
+	got := r.Send(api, acceptance.Request{Method: "GET", Path: u.path})
+	r.Expect("get", got, http.StatusOK)
 	var seen person
-	if got.read(r.t, &seen); seen != u.person {
-		r.t.Errorf("wrote %+v, read %+v", u.person, seen)
+	if got.Decode(r.T, &seen); seen != u.person {
+		r.T.Errorf("wrote %+v, read %+v", u.person, seen)
 	}
-	if strings.Contains(got.body, u.password) || strings.Contains(got.body, "$2a$") {
-		r.t.Error("the answer shows the password")
+	if strings.Contains(got.Body, u.password) || strings.Contains(got.Body, "$2a$") {
+		r.T.Error("the answer shows the password")
 	}
-	r.expect("get unchanged", ask(r.t, api, request{method: "GET", path: u.path, header: map[string]string{"If-None-Match": got.header.Get("ETag")}}), http.StatusNotModified)
+	ifChanged := map[string]string{"If-None-Match": got.Header.Get("ETag")}
+	unchanged := r.Send(api, acceptance.Request{Method: "GET", Path: u.path, Header: ifChanged})
+	r.Expect("get unchanged", unchanged, http.StatusNotModified)
 }
 
-func versions(r run, api Target) {
-	u := r.make(api, "ada")
-	change := func(name, version string) reply {
-		return ask(r.t, api, request{method: "PATCH", path: u.path, body: object(map[string]any{"name": name}), header: map[string]string{"If-Match": version}})
+func versions(r run, api acceptance.Target) {
+	u := r.createUser(api, "ada")
+	change := func(name, version string) acceptance.Reply {
+		return r.Send(api, acceptance.Request{
+			Method: "PATCH", Path: u.path, Body: acceptance.JSON(map[string]any{"name": name}), Header: map[string]string{"If-Match": version},
+		})
 	}
-	first := change(r.name("countess"), `"1"`)
-	r.expect("change", first, http.StatusOK, `"version":2`)
-	if tag := first.header.Get("ETag"); tag != `"2"` {
-		r.t.Errorf("ETag %s", tag)
+	first := change(r.Name("countess"), `"1"`)
+	r.Expect("change", first, http.StatusOK, `"version":2`)
+	if tag := first.Header.Get("ETag"); tag != `"2"` {
+		r.T.Errorf("ETag %s", tag)
 	}
-	r.expect("change again", change(r.name("countess"), `"1"`), http.StatusOK, `"version":2`)
-	r.problem("change of an old version", change(r.name("other"), `"1"`), http.StatusPreconditionFailed, "version")
-	r.problem("change of no version", change(r.name("other"), `W/"2"`), http.StatusBadRequest, "invalid")
-	r.expect("read one's write", ask(r.t, api, request{method: "GET", path: u.path}), http.StatusOK, r.name("countess"))
+	r.Expect("change again", change(r.Name("countess"), `"1"`), http.StatusOK, `"version":2`)
+	r.ExpectProblem("change of an old version", change(r.Name("other"), `"1"`), http.StatusPreconditionFailed, "version")
+	r.ExpectProblem("change of no version", change(r.Name("other"), `W/"2"`), http.StatusBadRequest, "invalid")
+	r.Expect("read one's write", r.Send(api, acceptance.Request{Method: "GET", Path: u.path}), http.StatusOK, r.Name("countess"))
 }
 
-func credentials(r run, api Target) {
-	u := r.make(api, "ada")
-	try := func(email, password string) reply {
-		return ask(r.t, api, request{method: "POST", path: "/v1/users/authenticate", body: object(map[string]any{"email": email, "password": password})})
+func credentials(r run, api acceptance.Target) {
+	u := r.createUser(api, "ada")
+	try := func(email, password string) acceptance.Reply {
+		return r.Send(api, acceptance.Request{
+			Method: "POST", Path: "/v1/users/authenticate", Body: acceptance.JSON(map[string]any{"email": email, "password": password}),
+		})
 	}
-	r.expect("log in", try(u.Email, u.password), http.StatusOK, u.ID)
-	r.problem("wrong password", try(u.Email, u.password+"x"), http.StatusUnauthorized, "credentials")
-	r.problem("unknown e-mail", try(r.email("nobody"), u.password), http.StatusUnauthorized, "credentials")
+	r.Expect("log in", try(u.Email, u.password), http.StatusOK, u.ID)
+	r.ExpectProblem("wrong password", try(u.Email, u.password+"x"), http.StatusUnauthorized, "credentials")
+	r.ExpectProblem("unknown e-mail", try(r.Email("nobody"), u.password), http.StatusUnauthorized, "credentials")
 }
 
-func finding(r run, api Target) {
-	ada, bob := r.make(api, "ada"), r.make(api, "bob")
+func finding(r run, api acceptance.Target) {
+	ada, bob := r.createUser(api, "ada"), r.createUser(api, "bob")
 	nobody := client.NewID(time.Now())
-	got := ask(r.t, api, request{method: "GET", path: "/v1/users?ids=" + bob.ID + "," + nobody + "," + ada.ID})
-	r.expect("get many", got, http.StatusOK)
+	got := r.Send(api, acceptance.Request{Method: "GET", Path: "/v1/users?ids=" + bob.ID + "," + nobody + "," + ada.ID})
+	r.Expect("get many", got, http.StatusOK)
 	var page struct {
 		Users []person
 		Next  string `json:"nextCursor"`
 	}
-	got.read(r.t, &page)
+	got.Decode(r.T, &page)
 	if len(page.Users) != 2 || page.Users[0] != bob.person || page.Users[1] != ada.person {
-		r.t.Errorf("found %+v", page.Users)
+		r.T.Errorf("found %+v", page.Users)
 	}
-	got = ask(r.t, api, request{method: "GET", path: "/v1/users?limit=1"})
-	r.expect("list", got, http.StatusOK, `"nextCursor":`)
+	got = r.Send(api, acceptance.Request{Method: "GET", Path: "/v1/users?limit=1"})
+	r.Expect("list", got, http.StatusOK, `"nextCursor":`)
 	page.Users = nil
-	got.read(r.t, &page)
+	got.Decode(r.T, &page)
 	first := page.Users
 	if len(first) != 1 {
-		r.t.Fatalf("%d users on a page of one", len(first))
+		r.T.Fatalf("%d users on a page of one", len(first))
 	}
-	got = ask(r.t, api, request{method: "GET", path: "/v1/users?limit=1&cursor=" + page.Next})
-	r.expect("list on", got, http.StatusOK)
+	got = r.Send(api, acceptance.Request{Method: "GET", Path: "/v1/users?limit=1&cursor=" + page.Next})
+	r.Expect("list on", got, http.StatusOK)
 	page.Users = nil
-	if got.read(r.t, &page); len(page.Users) != 1 || page.Users[0].ID == first[0].ID {
-		r.t.Errorf("behind %+v comes %+v", first, page.Users)
+	if got.Decode(r.T, &page); len(page.Users) != 1 || page.Users[0].ID == first[0].ID {
+		r.T.Errorf("behind %+v comes %+v", first, page.Users)
 	}
 }
 
-func refusals(r run, api Target) {
-	u := r.make(api, "ada")
+func refusals(r run, api acceptance.Target) {
+	u := r.createUser(api, "ada")
 	body := func(name, who string) string {
-		return object(map[string]any{"name": name, "email": r.email(who), "password": r.password()})
+		return acceptance.JSON(map[string]any{"name": name, "email": r.Email(who), "password": r.Password()})
 	}
 	fresh := func() string { return "/v1/users/" + client.NewID(time.Now()) }
 	for _, c := range []struct {
@@ -147,6 +157,6 @@ func refusals(r run, api Target) {
 		{"a method that is not", "DELETE", u.path, "", http.StatusMethodNotAllowed, "method"},
 		{"a path that is not", "GET", "/v1/nowhere", "", http.StatusNotFound, "no-route"},
 	} {
-		r.problem(c.what, ask(r.t, api, request{method: c.method, path: c.path, body: c.body}), c.status, c.problem)
+		r.ExpectProblem(c.what, r.Send(api, acceptance.Request{Method: c.method, Path: c.path, Body: c.body}), c.status, c.problem)
 	}
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/mongoclient/mongoclienttest"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/services/social/acceptance"
+	"github.com/banyan-fig/banyan/services/acceptance"
+	social "github.com/banyan-fig/banyan/services/social/acceptance"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
 )
 
@@ -44,7 +45,10 @@ func newRotationWorld(t *testing.T) *rotationWorld {
 			t.Error(err)
 		}
 	})
-	base := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	base := aws.Config{
+		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	}
 	direct := ""
 	for _, kv := range sandbox.Env() {
 		switch name, value, _ := strings.Cut(kv, "="); name {
@@ -101,7 +105,7 @@ func TestCredentialsAreRotated(t *testing.T) {
 			return nil
 		})
 	}
-	acceptance.Users(t, acceptance.URL(t, w.url))
+	social.Users(t, acceptance.URL(t, w.url))
 	acceptance.Eventually(t, "who was replaced is gone", func(context.Context) error {
 		if open := w.gate.Open("user0"); open > 0 {
 			return fmt.Errorf("user0 has %d connections", open)

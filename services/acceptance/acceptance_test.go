@@ -9,11 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/banyan-fig/banyan/services/social/acceptance"
+	"github.com/banyan-fig/banyan/services/acceptance"
 )
 
-// TestWhatIsNotThereIsSaid at once, and what to do about it.
-func TestWhatIsNotThereIsSaid(t *testing.T) {
+var orders = acceptance.API{
+	Name: "orders", Variable: "ORDERS_URL",
+	Probe: acceptance.Probe{Path: "/v1/orders/x", Status: http.StatusUnauthorized, Contains: `"/problems/unauthorized"`},
+}
+
+// TestMissingAPI: an API that is not there is reported at once, with what to do.
+func TestMissingAPI(t *testing.T) {
 	answering := func(status int, body string) string {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
@@ -22,7 +27,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	const little, much = 300 * time.Millisecond, 10 * time.Second // a wrong answer is not waited for
+	const little, much = 300 * time.Millisecond, time.Minute // a wrong answer is not waited for
 	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(hung.Close)
 	dead := httptest.NewServer(http.NotFoundHandler())
@@ -35,19 +40,21 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		"hanging":                {hung.URL, "does not answer at", little},
 		"a function that fails":  {answering(500, `{"message":"Internal Server Error"}`), "Internal Server Error", little},
 		"nothing behind a proxy": {answering(502, ""), "status 502", little},
-		"garbage":                {answering(200, "<html>welcome</html>"), "is not the timeline API", much},
+		"garbage":                {answering(200, "<html>welcome</html>"), "is not the orders API", much},
 		"another API":            {answering(404, `{"type":"/problems/no-route"}`), "instead of status 401", much},
 		"a stage that is not":    {answering(404, `{"message":"Not Found"}`), "Not Found", much},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 		begin := time.Now()
-		err := acceptance.CheckTimeline(ctx, acceptance.URL(t, c.url))
+		err := acceptance.Check(ctx, orders, acceptance.URL(t, c.url))
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.url) || !strings.HasSuffix(err.Error(), "is "+acceptance.TimelineVariable+" right?") {
-			t.Errorf("%s: %v", name, err)
+		for _, part := range []string{c.says, c.url, "is ORDERS_URL right?"} {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %v; want it to contain %q", name, err, part)
+			}
 		}
-		if took := time.Since(begin); took > 5*time.Second {
-			t.Errorf("%s: took %s", name, took)
+		if took := time.Since(begin); c.patience == much && took >= much {
+			t.Errorf("%s: a final answer was awaited for %s", name, took)
 		}
 	}
 }
@@ -55,7 +62,8 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	for base, ok := range map[string]bool{
 		"https://api.example": true, "http://127.0.0.1:80/stage/": true,
-		"": false, "api.example": false, "localhost:8083": false, "ftp://api.example": false, "https://": false, "https://x?y": false, "http://a b": false, "https://x/#y": false,
+		"": false, "api.example": false, "localhost:8083": false, "ftp://api.example": false, "https://": false,
+		"https://x?y": false, "http://a b": false, "https://x/#y": false,
 	} {
 		if err := acceptance.CheckURL(base); (err == nil) != ok {
 			t.Errorf("%q: %v", base, err)

@@ -1,0 +1,36 @@
+// Package acceptance runs cases that say whether an API does what its clients need,
+// in two ways: against a handler in the same process, or against whatever is
+// deployed, over HTTP. They are the same cases, so that what passes on a laptop is
+// what is asked of a stage.
+//
+//	var orders = acceptance.API{
+//		Name: "orders", Variable: "ORDERS_URL",
+//		Probe: acceptance.Probe{Path: "/v1/orders/x", Status: 400, Contains: `"/problems/invalid"`},
+//	}
+//
+//	func TestOrders(t *testing.T) {
+//		api := orders.Deployed(t)
+//		if api == nil {
+//			api = acceptance.Handler(newHandler(t))
+//		}
+//		orders.Run(t, api, map[string]acceptance.Case{"an order is kept": orderIsKept})
+//	}
+//
+//	func orderIsKept(r acceptance.Run, api acceptance.Target) {
+//		made := r.Send(api, acceptance.Request{Method: "PUT", Path: "/v1/orders/" + r.ID, Body: "{}"})
+//		r.Expect("make an order", made, http.StatusCreated)
+//	}
+//
+// ORDERS_URL=https://api.stage.example go test ./... then tests the stage. With
+// BANYAN_ACCEPTANCE=http the cases of an API whose variable is not set are skipped
+// instead of run in the process.
+//
+// # Caveats
+//
+//   - A stage is shared: a case looks at nothing but what it made. What it makes has
+//     the run's ID in its name; what cannot be deleted says that it may be ([Run.Mark]).
+//   - Requests that were refused for a moment (429, 502, 503, 504) are repeated, so a
+//     case only sends what may be repeated. Use [Send] for what may not.
+//   - What becomes visible later is asked for again, with [Run.Eventually].
+//   - A handler in the process that hangs, hangs the test until its -timeout.
+package acceptance
