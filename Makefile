@@ -5,6 +5,9 @@ SHELL       := bash
 GO          ?= go
 BIN         := bin
 FUNCTIONS    = $(wildcard consumers/social/cmd/*) publishers/cmd/outbox-relay $(wildcard services/social/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
+# All of staticcheck's checks, but for: package comments in every file's package (they live in doc.go),
+# matters of taste in names, error texts that begin with a proper name, and receiver names.
+CHECKS_OF_STATICCHECK := all,-ST1000,-ST1003,-ST1005,-ST1016
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
@@ -21,11 +24,17 @@ EVENTS   ?= 1200000# of the simulation
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo SIZE=100000 RATE=300 REPORT=report.json     the demo, larger, with its summary as JSON"
 	@echo "  make demo DATA=users.json                             the demo on a mongoexport file of users"
 	@echo "  make chaos SEED=7                                     the demo under the faults of seed 7"
+
+# The commit, for --version, where Go does not stamp it itself.
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+STAMP   = $(if $(COMMIT),-ldflags '-X github.com/banyan-fig/banyan/infra/serving.commit=$(COMMIT)')
+
+##@ Try it
 
 .PHONY: demo
 demo: build ## Strangle a monolith before your eyes: needs only Go
@@ -39,28 +48,28 @@ chaos: build ## The demo while throttles, time-outs, duplicates and SIGKILLs are
 up: build ## The same world left running, to play with by curl
 	@$(BIN)/banyan-demo up $(WORLD)
 
-# The commit, for --version, where Go does not stamp it itself.
-COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
-STAMP   = $(if $(COMMIT),-ldflags '-X github.com/banyan-fig/banyan/infra/serving.commit=$(COMMIT)')
-
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
 	@$(GO) build $(STAMP) -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
 
+##@ Test it
+
 .PHONY: test
-test: ## All tests, with the race detector where there is a C compiler, and what was skipped by name: needs only Go
-	@cc=$$($(GO) env CC); race=; \
-	if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $${cc%% *} >/dev/null; then race=-race; \
-	else echo "SKIPPED the race detector: it needs a C compiler ($$cc) and CGO_ENABLED=1"; fi; \
-	GORACE=atexit_sleep_ms=10 $(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $$race -shuffle=on -timeout 10m ./...
+test: ## All tests, and what was skipped, by name; RACE=1 adds the race detector (needs a C compiler)
+	@GORACE=atexit_sleep_ms=10 $(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $(if $(RACE),-race) -shuffle=on -timeout 10m ./...
+
+.PHONY: check
+check: lint ## What a change must pass: lint, all tests with the race detector, a short fuzz
+	@$(MAKE) test RACE=1
+	@$(MAKE) fuzz
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -checks '$(CHECKS_OF_STATICCHECK)' ./...
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (5s each)
@@ -69,16 +78,11 @@ fuzz: ## Every fuzz target for FUZZTIME (5s each)
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg | grep -v '^fuzz: elapsed' ; \
 		done; done
 
-.PHONY: check
-check: lint test fuzz ## What CI runs of the code itself: lint, test, a short fuzz
-
 .PHONY: simulate
 simulate: ## Order and losses over EVENTS (1,200,000) under seeded faults and reshards, and what enqueueing allocates
 	BANYAN_SIMULATION_EVENTS=$(EVENTS) $(GO) test -count=1 -timeout 10m -run '^(TestSimulation|TestPublishDoesNotAllocate)$$' -v ./publishers/kinesis | grep -v '^=== '
 
-.PHONY: bench-publisher
-bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a line a figure; BENCH="--quick" for half a minute)
-	$(GO) run ./publishers/kinesis/bench $(BENCH)
+##@ Test it against other implementations, which are set up for it
 
 .PHONY: conformance
 conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
@@ -88,6 +92,12 @@ conformance: ## The sandbox's suites against the sandbox and against real parts 
 demo-peers: build ## The demo on DynamoDB Local and kinesis-local instead of the sandbox's
 	@bash infra/sandbox/conformance/demo-peers.sh
 
+.PHONY: infra-test
+infra-test: ## The Terraform modules: form, validity, lint, policy, and an apply to moto (builds OpenTofu once: some minutes)
+	@bash infra/terraform/test/run.sh $(CHECKS)
+
+##@ Deploy and measure it
+
 .PHONY: functions
 functions: ## Every function for Lambda, reproducibly, arm64 and x86_64, into bin/dist with a manifest
 	@infra/scripts/build.sh
@@ -96,9 +106,11 @@ functions: ## Every function for Lambda, reproducibly, arm64 and x86_64, into bi
 capacity: ## What a load needs and costs: make capacity RATE=1000000 SIZE=500 LOAD="--read-models 3" (--help in LOAD)
 	@$(GO) run ./infra/capacity/cmd/banyan-capacity $(if $(filter command environment,$(firstword $(origin RATE))),--rate $(RATE)) $(if $(filter command environment,$(firstword $(origin SIZE))),--size $(SIZE)) $(LOAD)
 
-.PHONY: infra-test
-infra-test: ## The Terraform modules: form, validity, lint, policy, and an apply to moto (builds OpenTofu once: some minutes)
-	@bash infra/terraform/test/run.sh $(CHECKS)
+.PHONY: bench-publisher
+bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a line a figure; BENCH="--quick" for half a minute)
+	$(GO) run ./publishers/kinesis/bench $(BENCH)
+
+##@ Clean up
 
 .PHONY: clean
 clean: ## Remove what was built or set up here
