@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/social"
 )
 
 const (
@@ -16,6 +15,14 @@ const (
 	// distinct is how many payloads take turns, so that no two neighbours are alike.
 	distinct = 512
 )
+
+// written is the type of the events; their data is put in afterwards.
+type written struct{ id, key string }
+
+func (written) EventType() string      { return "post.published" }
+func (written) EventVersion() int      { return 1 }
+func (w written) Subject() string      { return "post/" + w.id }
+func (w written) PartitionKey() string { return w.key }
 
 // load is what is published: the same for every way of publishing.
 type load struct {
@@ -35,7 +42,7 @@ func newLoad(size, keys int) (*load, error) {
 	for i := range distinct {
 		key := l.keys[i%keys]
 		l.payloads = append(l.payloads, payload(rnd, size, key))
-		e, err := events.New(context.Background(), "/services/posts", social.PostPublished{PostID: fmt.Sprintf("%016x", rnd.Uint64()), AuthorID: key})
+		e, err := events.New(context.Background(), "/services/posts", written{id: fmt.Sprintf("%016x", rnd.Uint64()), key: key})
 		if err != nil {
 			return nil, err
 		}
