@@ -31,12 +31,14 @@ func Is(err error, codes ...string) bool {
 }
 
 // IsThrottle reports whether the service did nothing because too much was asked of
-// it: the SDK's list of codes, and status 429.
+// it: the SDK's list of codes, those named alike (KMSThrottlingException), and status 429.
 func IsThrottle(err error) bool {
 	if retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary {
 		return true
 	}
-	return Status(err) == http.StatusTooManyRequests || strings.Contains(Code(err), "LimitExceeded") && !Is(err, "LimitExceededException")
+	code := Code(err)
+	return Status(err) == http.StatusTooManyRequests || strings.Contains(code, "Throttl") ||
+		strings.Contains(code, "LimitExceeded") && code != "LimitExceededException"
 }
 
 // Status returns the HTTP status of the service's answer, and 0 where there was none.

@@ -35,6 +35,7 @@ func TestErrors(t *testing.T) {
 		"throttled":           {err: answer(400, "ThrottlingException"), code: "ThrottlingException", throttle: true},
 		"throughput":          {err: answer(400, "ProvisionedThroughputExceededException"), code: "ProvisionedThroughputExceededException", throttle: true},
 		"request limit":       {err: answer(400, "RequestLimitExceeded"), code: "RequestLimitExceeded", throttle: true},
+		"KMS":                 {err: answer(400, "KMSThrottlingException"), code: "KMSThrottlingException", throttle: true},
 		"429":                 {err: answer(429, "Unheard"), code: "Unheard", throttle: true},
 		"expired credentials": {err: answer(400, "ExpiredTokenException"), code: "ExpiredTokenException"},
 		"clock":               {err: answer(403, "RequestTimeTooSkewed"), code: "RequestTimeTooSkewed"},

@@ -1,15 +1,16 @@
 package kinesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
@@ -92,9 +93,6 @@ type Config struct {
 	// doubles with each and is then cut by up to a half at random. 0 means 25 ms
 	// and 2 s.
 	BackoffMin, BackoffMax time.Duration
-	// ShardBytesPerSecond and ShardRecordsPerSecond pace each shard below its
-	// limits, where other producers need their part. 0 means no pacing.
-	ShardBytesPerSecond, ShardRecordsPerSecond int
 	// RateIncrease is by which part of itself the rate of a shard grows each
 	// second after a throttle made it smaller. 0 means 0.1; a rate that led to no
 	// throttle for a minute is given up. Negative switches the learning of rates
@@ -146,7 +144,6 @@ func (c Config) Validate() error {
 	check(c.BackoffMin > 0 && c.BackoffMin <= c.BackoffMax,
 		"BackoffMin %v and BackoffMax %v are not positive and in order", c.BackoffMin, c.BackoffMax)
 	check(c.Protocol == JSON || c.Protocol == CBOR, "Protocol %d is neither JSON nor CBOR", c.Protocol)
-	check(c.ShardBytesPerSecond >= 0 && c.ShardRecordsPerSecond >= 0, "a negative pace")
 	if len(errs) > 0 {
 		return fmt.Errorf("publishers/kinesis: config: %w", errors.Join(errs...))
 	}
@@ -156,27 +153,23 @@ func (c Config) Validate() error {
 func inRange(n, least, most int) bool { return n >= least && n <= most }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Linger, 5*time.Millisecond)
-	orDefault(&c.MaxPending, 10_000)
-	orDefault(&c.MaxRecordBytes, 1<<20)
-	orDefault(&c.MaxPendingBytes, max(64<<20, c.MaxRecordBytes))
-	orDefault(&c.AggregateBytes, min(64<<10, c.MaxRecordBytes))
-	orDefault(&c.MaxRequestBytes, max(1<<20, c.MaxRecordBytes))
-	orDefault(&c.MaxRequestRecords, serviceRequestRecords)
-	orDefault(&c.RateIncrease, 0.1)
-	orDefault(&c.AttemptTimeout, 5*time.Second)
-	orDefault(&c.BackoffMin, 25*time.Millisecond)
-	orDefault(&c.BackoffMax, max(2*time.Second, c.BackoffMin))
-	if c.Random == nil {
-		c.Random = rand.Float64
-	}
+	c.Linger = cmp.Or(c.Linger, 5*time.Millisecond)
+	c.MaxPending = cmp.Or(c.MaxPending, 10_000)
+	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 1<<20)
+	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, max(64<<20, c.MaxRecordBytes))
+	c.AggregateBytes = cmp.Or(c.AggregateBytes, min(64<<10, c.MaxRecordBytes))
+	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, max(1<<20, c.MaxRecordBytes))
+	c.MaxRequestRecords = cmp.Or(c.MaxRequestRecords, serviceRequestRecords)
+	c.RateIncrease = cmp.Or(c.RateIncrease, 0.1)
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 5*time.Second)
+	c.BackoffMin = cmp.Or(c.BackoffMin, 25*time.Millisecond)
+	c.BackoffMax = cmp.Or(c.BackoffMax, max(2*time.Second, c.BackoffMin))
 	return c
 }
 
-func orDefault[T int | float64 | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
+// retryDelays are the pauses between attempts.
+func (c *Config) retryDelays() backoff.Backoff {
+	return backoff.Backoff{Min: c.BackoffMin, Max: c.BackoffMax, Random: c.Random}
 }
 
 // largestEvent is how many bytes an event with that key may have.

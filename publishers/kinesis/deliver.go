@@ -21,7 +21,7 @@ func oneAttempt(o *awskinesis.Options) { o.Retryer = aws.NopRetryer{} }
 // publisher ends, goes back in front of the backlog.
 func (l *lane) deliver() {
 	for failures := 0; len(l.packer.records) > 0; {
-		if l.isRetired() || !l.pace(l.packer.bytes, len(l.packer.records)) {
+		if l.isRetired() || !l.pause(l.learnt.Wait(time.Now())) {
 			break
 		}
 		before := len(l.packer.records)
@@ -31,7 +31,7 @@ func (l *lane) deliver() {
 		if failures++; len(l.packer.records) < before {
 			failures = 1
 		}
-		if len(l.packer.records) > 0 && !l.pause(l.p.backoff(failures-1)) {
+		if len(l.packer.records) > 0 && !l.pause(l.p.cfg.retryDelays().Delay(failures-1)) {
 			break
 		}
 	}

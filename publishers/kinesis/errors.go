@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
 var (
@@ -62,40 +60,14 @@ const (
 	outcomeRefused                  // they are not: give up, unless Config.Insist
 )
 
-// classify knows the errors of PutRecords and ListShards, see
-// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html.
+// classify knows the errors of PutRecords and ListShards. Expired credentials and
+// requests leave the outcome unknown, as time-outs do: an earlier copy of the request
+// may have been accepted, and the next attempt signs anew.
 func classify(err error) outcome {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return outcomeUnknown
-	}
-	switch code := api.ErrorCode(); {
-	case strings.Contains(code, "Throttl"), strings.Contains(code, "LimitExceeded"),
-		code == "ProvisionedThroughputExceededException", code == "TooManyRequestsException":
+	switch {
+	case awserr.IsThrottle(err):
 		return outcomeThrottled
-	case strings.HasPrefix(code, "Expired"), strings.HasPrefix(code, "RequestExpired"),
-		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "RequestTimeoutException":
-		return outcomeUnknown
-	case strings.HasPrefix(code, "KMS"), code == "ResourceNotFoundException", code == "ValidationException",
-		code == "InvalidArgumentException", code == "AccessDeniedException", code == "UnrecognizedClientException":
-		return outcomeRefused
-	}
-	return classifyStatus(err, api)
-}
-
-func classifyStatus(err error, api smithy.APIError) outcome {
-	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) {
-		switch code := response.HTTPStatusCode(); {
-		case code == http.StatusTooManyRequests:
-			return outcomeThrottled
-		case code == http.StatusRequestTimeout, code >= 500:
-			return outcomeUnknown
-		case code >= 400:
-			return outcomeRefused
-		}
-	}
-	if api.ErrorFault() == smithy.FaultClient {
+	case awserr.IsPermanent(err):
 		return outcomeRefused
 	}
 	return outcomeUnknown
@@ -123,14 +95,13 @@ func (p place) explain(attempt string, err error) error {
 }
 
 func advice(err error) string {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
+	switch awserr.Code(err) {
+	case "":
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return ""
 		}
-		return ": check that the endpoint, region and credentials are right (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID) and that it can be reached"
-	}
-	switch api.ErrorCode() {
+		return ": check that the endpoint, region and credentials are right " +
+			"(AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID) and that it can be reached"
 	case "ResourceNotFoundException":
 		return ": the stream does not exist there: create it (aws kinesis create-stream), or correct its name, the region or the endpoint"
 	case "ResourceInUseException":

@@ -36,12 +36,11 @@ type lane struct {
 	held         []*Result // memory of pack
 	packer       packer
 	request      putrecords.Request
-	pacer        pacer
 	learnt       pace.Rate
 }
 
 func newLane(p *Publisher, s shard) *lane {
-	l := &lane{p: p, shard: s, wake: make(chan struct{}, 1), pacer: newPacer(&p.cfg), learnt: pace.New(p.cfg.RateIncrease)}
+	l := &lane{p: p, shard: s, wake: make(chan struct{}, 1), learnt: pace.New(p.cfg.RateIncrease)}
 	l.packer = packer{cfg: &p.cfg, requests: &p.requests}
 	l.request.Encoding = p.cfg.Protocol
 	return l

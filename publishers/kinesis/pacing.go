@@ -3,43 +3,8 @@ package kinesis
 import (
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/banyan-fig/banyan/publishers/kinesis/internal/pace"
 )
-
-// pacer keeps a lane below the rates of the config; its zero value does not.
-type pacer struct{ bytes, records *rate.Limiter }
-
-func newPacer(cfg *Config) pacer {
-	return pacer{limiter(cfg.ShardBytesPerSecond), limiter(cfg.ShardRecordsPerSecond)}
-}
-
-func limiter(perSecond int) *rate.Limiter {
-	if perSecond == 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
-}
-
-// pace waits for the lane's turn, by the rates of the config and that which was
-// learnt; false when the shard is closed or the publisher ended meanwhile.
-func (l *lane) pace(bytes, records int) bool {
-	return l.await(l.pacer.bytes, bytes) && l.await(l.pacer.records, records) &&
-		l.pause(l.learnt.Wait(time.Now()))
-}
-
-// await takes n in portions, since a limiter gives at most a second's worth.
-func (l *lane) await(limiter *rate.Limiter, n int) bool {
-	for limiter != nil && n > 0 {
-		portion := min(n, limiter.Burst())
-		if !l.pause(limiter.ReserveN(time.Now(), portion).Delay()) {
-			return false
-		}
-		n -= portion
-	}
-	return true
-}
 
 // pause tells whether d passed before the shard was closed or the publisher
 // ended.

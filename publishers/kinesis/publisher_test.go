@@ -344,20 +344,6 @@ func TestAThrottledShardDoesNotSlowTheOthers(t *testing.T) {
 	}
 }
 
-func TestPaceKeepsBelowTheRate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1, sandbox.Config{Unlimited: true})
-	p := w.publisher(kinesis.Config{NoAggregation: true, ShardRecordsPerSecond: 100, ShardBytesPerSecond: 1 << 20})
-	start := time.Now()
-	for i := range 130 {
-		w.enqueue(p, fmt.Sprint("k", i), 0)
-	}
-	flush(t, p)
-	if took := time.Since(start); took < 250*time.Millisecond {
-		t.Errorf("130 records took %v at 100 a second after a burst of 100", took)
-	}
-}
-
 func TestErrorsSayWhatToDo(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
 	_, err := kinesis.New(within(t, patience), kinesis.Config{Client: w.client, Stream: "nowhere"})
@@ -458,7 +444,6 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"MaxRequestRecords": {MaxRequestRecords: 501},
 		"AttemptTimeout":    {AttemptTimeout: -1},
 		"BackoffMin":        {BackoffMin: 2, BackoffMax: 1},
-		"pace":              {ShardBytesPerSecond: -1},
 	} {
 		contains(t, cfg.Validate(), part)
 	}

@@ -54,7 +54,7 @@ func (p *Publisher) discover(l *lane, id string) (shard, bool) {
 		if s, ok := p.relist(l, id); ok {
 			return s, true
 		}
-		if !sleep(p.ctx, p.backoff(attempt)) {
+		if p.cfg.retryDelays().Wait(p.ctx, attempt) != nil {
 			return shard{}, false
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"time"
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -168,30 +167,8 @@ func (p *Publisher) firstShards(ctx context.Context) (*shardMap, error) {
 		if err == nil || attempt == listAttempts-1 || classify(err) == outcomeRefused {
 			return m, err
 		}
-		if !sleep(ctx, p.backoff(attempt)) {
+		if p.cfg.retryDelays().Wait(ctx, attempt) != nil {
 			return nil, err
 		}
-	}
-}
-
-// backoff doubles with each attempt up to its limit, and is spread over the
-// upper half, so that publishers do not come back all at once.
-func (p *Publisher) backoff(attempt int) time.Duration {
-	d := p.cfg.BackoffMax
-	if attempt < 30 {
-		d = min(d, p.cfg.BackoffMin<<attempt)
-	}
-	return d/2 + time.Duration(p.cfg.Random()*float64(d/2))
-}
-
-// sleep tells whether d passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

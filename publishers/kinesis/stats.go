@@ -22,7 +22,7 @@ type Counts struct {
 //
 //	expvar.Publish("publisher", expvar.Func(func() any { return p.Stats() }))
 //
-// or by [Stats.WriteText], or by what you make of [Stats.Metrics].
+// or, as banyan-publish does, as JSON of its own.
 type Stats struct {
 	Stream string
 	Counts

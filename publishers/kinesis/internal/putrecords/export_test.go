@@ -1,11 +1,20 @@
 package putrecords
 
-// ReadAnswers is what an answer of a server becomes.
-func ReadAnswers(answer []byte) ([]Answer, error) {
+// ReadAnswers reads answers of a server one after the other, by the same request,
+// and returns what the last becomes.
+func ReadAnswers(answers ...[]byte) (got []Answer, err error) {
 	var r Request
-	_, err := r.readAnswers(answer)
+	for _, answer := range answers {
+		_, err = r.readAnswers(answer)
+	}
 	return r.answers, err
 }
 
-// FellBack tells whether r writes JSON because a server refused CBOR.
+// FellBack reports whether r writes JSON because a server refused CBOR.
 func (r *Request) FellBack() bool { return r.jsonOnly }
+
+// Len is how many records r has.
+func (r *Request) Len() int { return len(r.entries) }
+
+// Size is how many bytes they have.
+func (r *Request) Size() int { return r.bytes }

@@ -3,7 +3,6 @@ package putrecords
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +14,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
 const (
@@ -122,29 +123,18 @@ func (c *call) deserializeError(
 	return c.ClientProtocol.DeserializeResponse(ctx, schema, registry, &smithyhttp.Response{Response: &again}, out)
 }
 
-// refusesEncoding tells whether a server says that it cannot read what it was
-// sent, which includes that it did not do anything.
+// refusesEncoding reports whether a server says that it cannot read what it was
+// sent, so that it did not do anything either.
 func refusesEncoding(err error) bool {
-	var response *smithyhttp.ResponseError
-	if !errors.As(err, &response) {
-		return false
-	}
-	status := response.HTTPStatusCode()
-	switch {
-	case status < 400 || status >= 500:
-		return false
+	switch status := awserr.Status(err); {
 	case status == http.StatusUnsupportedMediaType:
 		return true
+	case status < 400 || status >= 500:
+		return false
+	case awserr.Is(err, "SerializationException", "UnknownOperationException", "UnsupportedMediaTypeException"):
+		return true
+	case awserr.Is(err, "UnknownError"), awserr.Code(err) == "": // the SDK found no code in the answer
+		return status == http.StatusBadRequest || status == http.StatusNotFound
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		switch api.ErrorCode() {
-		case "SerializationException", "UnknownOperationException", "UnsupportedMediaTypeException":
-			return true
-		case "UnknownError": // which the SDK says where it found none
-		default:
-			return false
-		}
-	}
-	return status == http.StatusBadRequest || status == http.StatusNotFound
+	return false
 }

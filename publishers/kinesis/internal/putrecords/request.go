@@ -46,8 +46,7 @@ type Request struct {
 	sdk      bool
 	jsonOnly bool // it refused CBOR
 
-	answers   []Answer
-	requestID string
+	answers []Answer
 }
 
 // entry is a record: data, or an aggregate.
@@ -62,7 +61,7 @@ type entry struct {
 // stream.
 type Answer struct {
 	SequenceNumber string
-	ShardID        string
+	ShardID        string `json:"ShardId" cbor:"ShardId"`
 	ErrorCode      string
 	ErrorMessage   string
 }
@@ -89,17 +88,6 @@ func (r *Request) AddAggregate(partitionKey, explicitHashKey string, b *aggregat
 	r.bytes += len(partitionKey) + b.Size()
 }
 
-// Len is how many records r has.
-func (r *Request) Len() int { return len(r.entries) }
-
-// Size is how many bytes they have, with partition keys, as the service counts
-// towards its limit of 10 MiB a request.
-func (r *Request) Size() int { return r.bytes }
-
-// RequestID is what the service called the last request that Send had an answer
-// of, empty if it had none.
-func (r *Request) RequestID() string { return r.requestID }
-
 // Send puts the records and returns what became of each, in their order. That
 // slice is used again by the next Send. The options are for this call, after
 // those of the client.
@@ -112,7 +100,6 @@ func (r *Request) RequestID() string { return r.requestID }
 // is unknown (no answer, or a status of 500 and above) nothing is sent again.
 func (r *Request) Send(ctx context.Context, client API, options ...func(*awskinesis.Options)) ([]Answer, error) {
 	r.meet(client)
-	r.requestID = ""
 	if !r.sdk {
 		return r.sendPlain(ctx, options)
 	}
@@ -157,9 +144,8 @@ func digest(body []byte) string {
 }
 
 func (r *Request) checked(out *awskinesis.PutRecordsOutput) ([]Answer, error) {
-	r.requestID = requestID(out)
 	if len(r.answers) != len(r.entries) {
-		return nil, fmt.Errorf("request %s: %d results for %d records: %w", r.requestID, len(r.answers), len(r.entries), ErrShortAnswer)
+		return nil, fmt.Errorf("request %s: %d results for %d records: %w", requestID(out), len(r.answers), len(r.entries), ErrShortAnswer)
 	}
 	return r.answers, nil
 }

@@ -233,8 +233,8 @@ func TestAnotherClientGetsAllRecords(t *testing.T) {
 	r := putrecords.Request{Encoding: putrecords.CBOR}
 	plain := fill(&r, rand.New(rand.NewPCG(1, 1)))
 	answers, err := r.Send(t.Context(), wrapped)
-	if err != nil || len(answers) != len(plain) || answers[0].ShardID != "shardId-000000000001" || r.RequestID() != "request-1" {
-		t.Fatal(answers, err, r.RequestID())
+	if err != nil || len(answers) != len(plain) || answers[0].ShardID != "shardId-000000000001" {
+		t.Fatal(answers, err)
 	}
 	if _, err := newClient(t, url).PutRecords(t.Context(), &awskinesis.PutRecordsInput{StreamName: aws.String(stream), Records: plain}); err != nil {
 		t.Fatal(err)
