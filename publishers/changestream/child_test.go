@@ -35,7 +35,7 @@ func runChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	to, err := kinesis.New(ctx, kinesis.Config{Client: kinesisClient(nil, os.Getenv(childKinesis)), Stream: stream, Insist: true})
+	to, err := kinesis.New(ctx, kinesis.Config{Client: kinesisClient(nil, os.Getenv(childKinesis)), Stream: stream, RetryRefused: true})
 	if err != nil {
 		return err
 	}

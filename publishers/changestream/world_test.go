@@ -152,7 +152,7 @@ func (w *world) kinesis() *kinesis.Publisher { return w.stream(true) }
 func (w *world) stream(insist bool) *kinesis.Publisher {
 	w.t.Helper()
 	p, err := kinesis.New(w.ctx, kinesis.Config{Client: w.client, Stream: stream, Linger: time.Millisecond,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second, Insist: insist})
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second, RetryRefused: insist})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type Config struct {
 	// Stream is the name of the stream, which must exist.
 	Stream string
 
-	// Linger is how long the oldest event of a shard waits for company. 0 means
+	// Linger is how long the oldest event of a shard waits for more to share its request. 0 means
 	// 5 ms, negative not at all.
 	Linger time.Duration
 	// NoAggregation sends each event as a record of its own. Since a request
@@ -47,41 +47,41 @@ type Config struct {
 	// limited to one event a round trip.
 	NoAggregation bool
 	// AggregateBytes is the size that aggregates aim at. 0 means 64 KiB, at most
-	// MaxRecordBytes. A consumer retries and parks by aggregate, so larger is
-	// cheaper to send and dearer to repeat.
+	// MaxRecordBytes. A consumer retries and parks by aggregate, so larger
+	// is cheaper to send and dearer to repeat.
 	AggregateBytes int
 
-	// MaxPending is how many events may be taken in and not yet in the stream.
+	// MaxPending is how many events may be enqueued and not yet in the stream.
 	// 0 means 10,000. Where the stream has several shards, one of them may have
 	// as many as are left free, at most: half of them when the others have none.
-	// So a shard that takes nothing leaves place for the others.
+	// So a shard that accepts nothing leaves capacity to the others.
 	MaxPending int
 	// MaxPendingBytes is the same in bytes of encoded events. 0 means 64 MiB, at
 	// least MaxRecordBytes.
 	MaxPendingBytes int
 	// RefuseWhenFull makes Publish and Enqueue fail with ErrFull at those limits
-	// instead of waiting. Who publishes events of many keys from one goroutine
-	// wants this, or one shard that takes nothing holds up all of them.
+	// instead of waiting. Where one goroutine publishes events of many keys, set it:
+	// otherwise one shard that accepts nothing holds up all of them.
 	RefuseWhenFull bool
 
-	// Insist sends a request again, with a growing pause, when Kinesis refuses all
-	// of it: for missing rights, an expired or wrong credential, a stream or a key
-	// of KMS that is not there. Its events wait, in order, until somebody has mended
-	// that; ShardStats.Failing says what is wrong, and Counts.Refused counts. Without
-	// it such events fail at once and their successors are tried without them: right
-	// for a caller who is told and decides, wrong for a relay that publishes all of
-	// it again, since a successor may then be on the stream first.
+	// RetryRefused sends a request again, with a growing pause, when Kinesis refuses all
+	// of it: for missing rights, a wrong credential, a stream or a KMS key that does not
+	// exist. Its events wait, in order, until somebody has corrected that;
+	// ShardStats.Failing says what is wrong, and Counts.Refused counts. Without it such
+	// events fail at once and their successors are sent without them: right for a caller
+	// that gets the error and decides, wrong for a relay that publishes all of it again,
+	// since a successor may then be on the stream first.
 	//
-	// A request that is refused for one of its events (a stream that takes less than
+	// A request that is refused for one of its events (a stream whose limit is below
 	// MaxRecordBytes) is sent again too, and holds its shard up until the limit is
 	// raised there or lowered here.
-	Insist bool
+	RetryRefused bool
 
 	// MaxRecordBytes is the stream's limit of a record with its key. 0 means
 	// 1 MiB, which is what a stream has unless UpdateMaxRecordSize raised it.
 	MaxRecordBytes int
 	// MaxRequestBytes bounds a PutRecords. 0 means 1 MiB or MaxRecordBytes,
-	// whichever is more: a request carries one shard, and a shard takes 1 MiB a
+	// whichever is more: a request carries one shard, and the limit of a shard is 1 MiB a
 	// second.
 	MaxRequestBytes int
 	// MaxRequestRecords bounds a PutRecords. 0 means 500, the most there can be.
@@ -95,7 +95,7 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration
 	// RateIncrease is by which part of itself the rate of a shard grows each
 	// second after a throttle made it smaller. 0 means 0.1; a rate that led to no
-	// throttle for a minute is given up. Negative switches the learning of rates
+	// throttle for a minute is given up. Negative switches rate limits
 	// off. See ShardStats.Rate.
 	RateIncrease float64
 
@@ -118,7 +118,7 @@ const (
 	CBOR Protocol = putrecords.CBOR
 )
 
-// Validate tells what is wrong with c, nil if nothing.
+// Validate returns an error that says what is wrong with c, nil if nothing.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -133,7 +133,7 @@ func (c Config) Validate() error {
 	check(inRange(c.MaxRecordBytes, 1024, serviceRecordBytes),
 		"MaxRecordBytes %d is not between 1 KiB and 10 MiB", c.MaxRecordBytes)
 	check(c.MaxPendingBytes >= c.MaxRecordBytes,
-		"MaxPendingBytes %d is less than MaxRecordBytes %d, so a large event could never be taken in", c.MaxPendingBytes, c.MaxRecordBytes)
+		"MaxPendingBytes %d is less than MaxRecordBytes %d, so a large event could never be enqueued", c.MaxPendingBytes, c.MaxRecordBytes)
 	check(inRange(c.AggregateBytes, 1, c.MaxRecordBytes),
 		"AggregateBytes %d is not between 1 and MaxRecordBytes %d", c.AggregateBytes, c.MaxRecordBytes)
 	check(inRange(c.MaxRequestBytes, c.MaxRecordBytes, serviceRequestBytes),

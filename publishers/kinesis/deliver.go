@@ -16,158 +16,158 @@ import (
 // decided here.
 func oneAttempt(o *awskinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
-// deliver sends the packed request until each of its records is in the stream
-// or given up. What it leaves, when the shard is closed or the
-// publisher ends, goes back in front of the backlog.
-func (l *lane) deliver() {
-	for failures := 0; len(l.packer.records) > 0; {
-		if l.isRetired() || !l.pause(l.learnt.Wait(time.Now())) {
+// deliver sends the packed request until each of its records is in the stream or has
+// failed for good. Where the shard is closed or the publisher ends before, what is left
+// goes back to the front of the backlog.
+func (sw *shardWriter) deliver() {
+	for failures := 0; len(sw.packer.records) > 0; {
+		if sw.isRetired() || !sw.sleep(sw.limiter.Wait(time.Now())) {
 			break
 		}
-		before := len(l.packer.records)
-		if l.attempt(failures) {
+		before := len(sw.packer.records)
+		if sw.sendOnce(failures) {
 			break
 		}
-		if failures++; len(l.packer.records) < before {
+		if failures++; len(sw.packer.records) < before {
 			failures = 1
 		}
-		if len(l.packer.records) > 0 && !l.pause(l.p.cfg.retryDelays().Delay(failures-1)) {
+		if len(sw.packer.records) > 0 && !sw.sleep(sw.p.cfg.retryDelays().Delay(failures-1)) {
 			break
 		}
 	}
-	l.putBack(l.packer.results())
+	sw.requeueFirst(sw.packer.results())
 }
 
-func (l *lane) isRetired() bool {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	return l.retired
+func (sw *shardWriter) isRetired() bool {
+	sw.p.mu.Lock()
+	defer sw.p.mu.Unlock()
+	return sw.retired
 }
 
-// attempt sends once and leaves in the packer what has to be sent again. It
-// tells whether that has to be packed anew, because the shards changed.
-func (l *lane) attempt(failures int) (repack bool) {
-	answers, err := l.put(failures > 0)
+// sendOnce sends the request and leaves in the packer what has to be sent again. It
+// reports whether that has to be packed anew, because the shards have changed.
+func (sw *shardWriter) sendOnce(failures int) (repack bool) {
+	answers, err := sw.putRecords(failures > 0)
 	if err != nil {
-		l.requestFailed(err)
+		sw.handleRequestError(err)
 		return false
 	}
-	strays := l.sortOut(answers)
-	for _, s := range strays {
-		l.rehome(s)
+	misplaced := sw.sortAnswers(answers)
+	for _, s := range misplaced {
+		sw.resendMisplaced(s)
 	}
-	return len(strays) > 0
+	return len(misplaced) > 0
 }
 
-func (l *lane) put(again bool) ([]putrecords.Answer, error) {
-	records := int64(len(l.packer.records))
-	l.tell(func(c *Counts) {
+func (sw *shardWriter) putRecords(again bool) ([]putrecords.Answer, error) {
+	records := int64(len(sw.packer.records))
+	sw.count(func(c *Counts) {
 		c.Requests++
 		if again {
 			c.Retries += records
 		}
 	})
-	l.request.Reset(l.p.cfg.Stream)
-	for _, rec := range l.packer.records {
-		rec.write(&l.request, l.shard.firstText)
+	sw.request.Reset(sw.p.cfg.Stream)
+	for _, rec := range sw.packer.records {
+		rec.write(&sw.request, sw.shard.firstText)
 	}
-	ctx, cancel := context.WithTimeout(l.p.ctx, l.p.cfg.AttemptTimeout)
+	ctx, cancel := context.WithTimeout(sw.p.ctx, sw.p.cfg.AttemptTimeout)
 	defer cancel()
-	defer l.request.Reset(l.p.cfg.Stream) // it refers to events, which may be settled soon
-	return l.request.Send(ctx, l.p.cfg.Client, oneAttempt)
+	defer sw.request.Reset(sw.p.cfg.Stream) // it refers to events, which may be completed soon
+	return sw.request.Send(ctx, sw.p.cfg.Client, oneAttempt)
 }
 
-// requestFailed decides about all records of a request at once.
-func (l *lane) requestFailed(err error) {
-	explained := l.p.place.explain("put records into", err)
+// handleRequestError decides about all records of a request at once.
+func (sw *shardWriter) handleRequestError(err error) {
+	explained := sw.p.target.explain("put records into", err)
 	what := classify(err)
-	l.failed(explained, func(c *Counts) {
+	sw.noteFailure(explained, func(c *Counts) {
 		switch what {
 		case outcomeThrottled:
 			c.Throttles++
 		case outcomeUnknown:
-			c.Doubts++
+			c.UnknownOutcomes++
 		case outcomeRefused:
 			c.Refused++
 		}
 	})
 	switch {
 	case what == outcomeThrottled:
-		l.learn(0, 0, true)
+		sw.adjustRate(0, 0, true)
 	case what == outcomeUnknown:
-		markDoubt(l.packer.results())
-	case !l.p.cfg.Insist:
-		l.fail(l.packer.results(), explained)
-		l.packer.keep(nil)
+		markMaybeSent(sw.packer.results())
+	case !sw.p.cfg.RetryRefused:
+		sw.failAll(sw.packer.results(), explained)
+		sw.packer.replaceRecords(nil)
 	}
 }
 
-// failed remembers err as the last failure.
-func (l *lane) failed(err error, count func(*Counts)) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.last = err
-	l.count(count)
+// noteFailure remembers err as the last failure.
+func (sw *shardWriter) noteFailure(err error, count func(*Counts)) {
+	sw.p.mu.Lock()
+	defer sw.p.mu.Unlock()
+	sw.last = err
+	sw.countLocked(count)
 }
 
-// learn tells the rate what became of a request.
-func (l *lane) learn(bytes, records int, throttled bool) {
+// adjustRate adapts the rate limit to what became of a request.
+func (sw *shardWriter) adjustRate(bytes, records int, throttled bool) {
 	now := time.Now()
 	if records > 0 {
-		l.learnt.Took(now, pace.Share(bytes, records))
+		sw.limiter.Accepted(now, pace.Share(bytes, records))
 	}
 	if throttled {
-		l.learnt.Refused(now)
+		sw.limiter.Throttled(now)
 	}
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.rate = l.learnt.Limit()
+	sw.p.mu.Lock()
+	defer sw.p.mu.Unlock()
+	sw.rateLimit = sw.limiter.Limit()
 }
 
-// stray is a record that landed in another shard than its lane's.
-type stray struct {
+// misplacedRecord is a record that landed in another shard than the writer's.
+type misplacedRecord struct {
 	record *record
 	shard  string
 }
 
-// sortOut settles the records that are in the stream, keeps those that were
-// refused, and returns those that are in an unexpected shard.
-func (l *lane) sortOut(answers []putrecords.Answer) (strays []stray) {
+// sortAnswers completes the records that are in the stream, keeps those that were
+// refused for the next attempt, and returns those that are in an unexpected shard.
+func (sw *shardWriter) sortAnswers(answers []putrecords.Answer) (misplaced []misplacedRecord) {
 	var again, done []*record
 	bytes, throttled := 0, false
-	for i, rec := range l.packer.records {
+	for i, rec := range sw.packer.records {
 		a := &answers[i]
 		if a.ErrorCode != "" || a.SequenceNumber == "" {
-			throttled = l.recordFailed(a) || throttled
+			throttled = sw.handleRecordError(a) || throttled
 			again = append(again, rec)
 			continue
 		}
 		bytes += rec.bytes
-		rec.locate(a.SequenceNumber)
-		if a.ShardID != l.shard.id {
-			strays = append(strays, stray{rec, a.ShardID})
+		rec.setPositions(a.SequenceNumber)
+		if a.ShardID != sw.shard.id {
+			misplaced = append(misplaced, misplacedRecord{rec, a.ShardID})
 		} else {
 			done = append(done, rec)
 		}
 	}
-	l.countRecords(len(done)+len(strays), len(again) == 0)
-	l.learn(bytes, len(done)+len(strays), throttled)
+	sw.countRecords(len(done)+len(misplaced), len(again) == 0)
+	sw.adjustRate(bytes, len(done)+len(misplaced), throttled)
 	for _, rec := range done {
-		l.settle(rec.results)
+		sw.complete(rec.results)
 	}
-	l.packer.keep(again)
-	l.packer.drop(done)
-	return strays
+	sw.packer.replaceRecords(again)
+	sw.packer.recycle(done)
+	return misplaced
 }
 
 const codeThrottled = "ProvisionedThroughputExceededException"
 
-// recordFailed tells whether it went too fast.
-func (l *lane) recordFailed(a *putrecords.Answer) (throttled bool) {
+// handleRecordError notes why a record was refused, and reports whether it was throttled.
+func (sw *shardWriter) handleRecordError(a *putrecords.Answer) (throttled bool) {
 	err := fmt.Errorf("publishers/kinesis: a record was refused by shard %s of %s: %s: %s",
-		l.shard.id, l.p.place.text, a.ErrorCode, a.ErrorMessage)
+		sw.shard.id, sw.p.target.text, a.ErrorCode, a.ErrorMessage)
 	throttled = a.ErrorCode == codeThrottled
-	l.failed(err, func(c *Counts) {
+	sw.noteFailure(err, func(c *Counts) {
 		if throttled {
 			c.Throttles++
 		}
@@ -175,11 +175,11 @@ func (l *lane) recordFailed(a *putrecords.Answer) (throttled bool) {
 	return throttled
 }
 
-func (l *lane) countRecords(n int, well bool) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.count(func(c *Counts) { c.Records += int64(n) })
+func (sw *shardWriter) countRecords(n int, well bool) {
+	sw.p.mu.Lock()
+	defer sw.p.mu.Unlock()
+	sw.countLocked(func(c *Counts) { c.Records += int64(n) })
 	if well {
-		l.last = nil
+		sw.last = nil
 	}
 }

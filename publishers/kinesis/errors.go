@@ -23,20 +23,20 @@ var (
 	ErrClosed = errors.New("publisher is closed")
 )
 
-// UnsentError is the account that Close gives when its time was too short. The
-// result of each of these events is an error that wraps ErrClosed.
+// UnsentError is what Close returns when its time was too short. The result of each of
+// these events is an error that wraps ErrClosed.
 type UnsentError struct {
-	Stream string
-	Events int   // taken in, and not known to be in the stream
-	Doubt  int   // of these, sent at least once, so that they may be there
-	Cause  error // why Close did not wait longer
-	Last   error // what the last failed request said, nil if none failed
+	Stream    string
+	Events    int   // enqueued, and not known to be in the stream
+	MaybeSent int   // of these, sent at least once, so that they may be there
+	Cause     error // why Close did not wait longer
+	Last      error // what the last failed request said, nil if none failed
 }
 
 // Error says how many and why.
 func (e *UnsentError) Error() string {
 	text := fmt.Sprintf("publishers/kinesis: close: %d events not known to be in stream %q (%d of them were sent with unknown outcome): %v",
-		e.Events, e.Stream, e.Doubt, e.Cause)
+		e.Events, e.Stream, e.MaybeSent, e.Cause)
 	if e.Last != nil {
 		text += "; last failure: " + e.Last.Error()
 	}
@@ -57,7 +57,7 @@ type outcome int
 const (
 	outcomeUnknown   outcome = iota // they may be in the stream: send again
 	outcomeThrottled                // they are not: send again, later
-	outcomeRefused                  // they are not: give up, unless Config.Insist
+	outcomeRefused                  // they are not: give up, unless Config.RetryRefused
 )
 
 // classify knows the errors of PutRecords and ListShards. Expired credentials and
@@ -73,10 +73,10 @@ func classify(err error) outcome {
 	return outcomeUnknown
 }
 
-// place is the stream as error messages name it.
-type place struct{ text string }
+// target is the stream as error messages name it.
+type target struct{ text string }
 
-func newPlace(client API, stream string) place {
+func newTarget(client API, stream string) target {
 	text := fmt.Sprintf("stream %q", stream)
 	if c, ok := client.(interface{ Options() awskinesis.Options }); ok {
 		o := c.Options()
@@ -86,12 +86,12 @@ func newPlace(client API, stream string) place {
 		}
 		text += ")"
 	}
-	return place{text}
+	return target{text}
 }
 
 // explain says what was attempted, where, why it failed and what to do.
-func (p place) explain(attempt string, err error) error {
-	return fmt.Errorf("publishers/kinesis: %s %s: %w%s", attempt, p.text, err, advice(err))
+func (t target) explain(attempt string, err error) error {
+	return fmt.Errorf("publishers/kinesis: %s %s: %w%s", attempt, t.text, err, advice(err))
 }
 
 func advice(err error) string {
@@ -111,7 +111,7 @@ func advice(err error) string {
 	case "UnrecognizedClientException", "ExpiredTokenException":
 		return ": check the credentials"
 	case "InvalidArgumentException", "ValidationException":
-		return ": where the stream takes smaller records than MaxRecordBytes, lower that"
+		return ": where the limit of the stream is below MaxRecordBytes, lower that"
 	}
 	return ""
 }

@@ -195,7 +195,7 @@ func TestTheRateOfAThrottledShardIsInTheStats(t *testing.T) {
 	var mu sync.Mutex
 	throttling, n := true, 0
 	m := &meddler{API: w.client}
-	m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
+	m.put = func(in *awskinesis.PutRecordsInput, send putFunc) (*awskinesis.PutRecordsOutput, error) {
 		mu.Lock()
 		n++
 		refuse := throttling && n%3 == 0 && slow.contains(*in.Records[0].PartitionKey)
@@ -272,7 +272,7 @@ func TestAKeyThatIsInUseIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	s := newStuck(t, 2)
 	m := &meddler{API: s.client}
-	m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
+	m.put = func(in *awskinesis.PutRecordsInput, send putFunc) (*awskinesis.PutRecordsOutput, error) {
 		keysAreApart(t, in)
 		return send(in)
 	}

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// group counts the events that came in between two flushes, so that a flush
-// need not wait for those that come in after it. Publisher.mu guards it.
-type group struct {
+// flushGroup counts the events that were enqueued between two flushes, so that a flush
+// need not wait for those that are enqueued after it. Publisher.mu guards it.
+type flushGroup struct {
 	pending int
 	failed  int
 	first   error // of the failed
@@ -16,9 +16,9 @@ type group struct {
 	done    chan struct{}
 }
 
-func newGroup() *group { return &group{done: make(chan struct{})} }
+func newFlushGroup() *flushGroup { return &flushGroup{done: make(chan struct{})} }
 
-func (g *group) settled(some grouped) {
+func (g *flushGroup) completed(some groupCount) {
 	g.pending -= some.events
 	g.failed += some.failed
 	if g.first == nil {
@@ -27,26 +27,26 @@ func (g *group) settled(some grouped) {
 	g.finish()
 }
 
-func (g *group) seal() {
+func (g *flushGroup) seal() {
 	g.sealed = true
 	g.finish()
 }
 
-func (g *group) finish() {
+func (g *flushGroup) finish() {
 	if g.sealed && g.pending == 0 {
 		close(g.done)
 	}
 }
 
-func (g *group) isDone() bool { return g.sealed && g.pending == 0 }
+func (g *flushGroup) isDone() bool { return g.sealed && g.pending == 0 }
 
-// Flush sends what was taken in before, without lingering, and returns when
-// each of these events is on the stream or has failed. It fails when ctx ends
-// before, and tells how many events failed since the last flush.
+// Flush sends what was enqueued before, without lingering, and returns when each of
+// these events is on the stream or has failed. Its error says that ctx ended before, or
+// how many events have failed since the last flush.
 func (p *Publisher) Flush(ctx context.Context) error {
-	failed, first, err := p.drain(ctx)
+	failed, first, err := p.awaitPending(ctx)
 	if err != nil {
-		return fmt.Errorf("publishers/kinesis: flush: %s: %w%s", p.crowd("still wait"), err, p.lastFailure())
+		return fmt.Errorf("publishers/kinesis: flush: %s: %w%s", p.describePending("are still pending"), err, p.lastFailureText())
 	}
 	if failed > 0 {
 		return fmt.Errorf("publishers/kinesis: flush: %d events failed, the first: %w", failed, first)
@@ -54,9 +54,9 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return nil
 }
 
-func (p *Publisher) drain(ctx context.Context) (failed int, first error, err error) {
-	groups := p.hurry()
-	defer p.relax()
+func (p *Publisher) awaitPending(ctx context.Context) (failed int, first error, err error) {
+	groups := p.beginFlush()
+	defer p.endFlush()
 	for _, g := range groups {
 		select {
 		case <-g.done:
@@ -75,23 +75,23 @@ func (p *Publisher) drain(ctx context.Context) (failed int, first error, err err
 	return failed, first, nil
 }
 
-// hurry ends lingering and returns the groups of everything taken in so far.
-func (p *Publisher) hurry() []*group {
+// beginFlush ends lingering and returns the groups of everything enqueued so far.
+func (p *Publisher) beginFlush() []*flushGroup {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.urgent++
+	p.flushing++
 	p.group.seal()
 	groups := append(p.sealed, p.group)
-	p.group = newGroup()
-	p.sealed = slices.DeleteFunc(slices.Clone(groups), (*group).isDone)
-	for _, l := range p.lanes {
-		l.ring()
+	p.group = newFlushGroup()
+	p.sealed = slices.DeleteFunc(slices.Clone(groups), (*flushGroup).isDone)
+	for _, sw := range p.writers {
+		sw.wakeLocked()
 	}
 	return groups
 }
 
-func (p *Publisher) relax() {
+func (p *Publisher) endFlush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.urgent--
+	p.flushing--
 }

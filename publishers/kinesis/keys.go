@@ -8,27 +8,26 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// key is what is known of one partition key while events of it are pending, and
-// as long after as there is room for it: so that a key which comes often is
-// checked, hashed and routed once, and two events are of one key when they have
-// the same pointer.
+// key is one partition key while events of it are pending, and for as long after as
+// there is room to remember it. So a frequent key is checked, hashed and routed once,
+// and two events have the same key if they have the same pointer.
 type key struct {
 	text string
 	hash hashKey
 
 	// Guarded by Publisher.mu.
-	shards *shardMap // by which the lane was found
-	lane   *lane
+	shards *shardMap // by which the writer was found
+	writer *shardWriter
 	uses   int // events that are pending, or wait for a place
 
-	// Of the goroutine of the lane that has its events.
-	request uint64 // the last one that it was put into, see packer.takeAlone
+	// Owned by the goroutine of the writer that has its events.
+	request uint64 // the last one that it was put into, see packer.addAlone
 }
 
 // keys are guarded by Publisher.mu.
 type keys struct {
 	known map[string]*key
-	most  int // known ones before the idle are forgotten
+	most  int // known ones before the idle are evicted
 
 	// Memory for new ones, so that not each is an allocation.
 	slab  []key
@@ -45,24 +44,24 @@ func newKeys(pending int) keys {
 	return keys{known: make(map[string]*key), most: pending + idleKeys}
 }
 
-// meet returns the key, which is new. It needs Publisher.mu, and lets go of it
-// while it checks and hashes.
-func (p *Publisher) meet(text string) (*key, error) {
+// addKeyLocked returns the key of text, which is not known yet. It releases
+// Publisher.mu while it checks and hashes, and holds it again when it returns.
+func (p *Publisher) addKeyLocked(text string) (*key, error) {
 	p.mu.Unlock()
-	err := checkKey(text)
+	err := checkPartitionKey(text)
 	hash := hashOf(text)
 	p.mu.Lock()
 	if err != nil {
 		return nil, err
 	}
 	if k := p.keys.known[text]; k != nil {
-		return k, nil // somebody else met it
+		return k, nil // another goroutine was faster
 	}
 	return p.keys.add(text, hash), nil
 }
 
-// checkKey refuses what Kinesis would refuse the whole request for.
-func checkKey(text string) error {
+// checkPartitionKey refuses what Kinesis would refuse the whole request for.
+func checkPartitionKey(text string) error {
 	if n := utf8.RuneCountInString(text); n < 1 || n > events.MaxPartitionKey || !utf8.ValidString(text) {
 		return fmt.Errorf("%w: partitionkey: %q is not 1 to %d characters of UTF-8",
 			events.ErrMalformed, text[:min(len(text), 80)], events.MaxPartitionKey)
@@ -72,7 +71,7 @@ func checkKey(text string) error {
 
 func (ks *keys) add(text string, hash hashKey) *key {
 	if len(ks.known) >= ks.most {
-		ks.forget()
+		ks.evictIdle()
 	}
 	if len(ks.slab) == 0 {
 		ks.slab = make([]key, keysPerSlab)
@@ -84,7 +83,7 @@ func (ks *keys) add(text string, hash hashKey) *key {
 	return k
 }
 
-// copy keeps the caller's memory free, of which text may be a small part.
+// copy copies text, since it may be a small part of memory that the caller keeps.
 func (ks *keys) copy(text string) string {
 	if ks.texts == nil || ks.texts.Cap()-ks.texts.Len() < len(text) {
 		ks.texts = new(strings.Builder)
@@ -95,8 +94,8 @@ func (ks *keys) copy(text string) string {
 	return ks.texts.String()[start:]
 }
 
-// forget drops those that are not in use.
-func (ks *keys) forget() {
+// evictIdle drops the keys that no pending event has.
+func (ks *keys) evictIdle() {
 	for text, k := range ks.known {
 		if k.uses == 0 {
 			delete(ks.known, text)
@@ -104,10 +103,10 @@ func (ks *keys) forget() {
 	}
 }
 
-// laneOf needs mu.
-func (p *Publisher) laneOf(k *key) *lane {
+// writerOfLocked returns the writer of the shard that k belongs to.
+func (p *Publisher) writerOfLocked(k *key) *shardWriter {
 	if k.shards != p.shards {
-		k.shards, k.lane = p.shards, p.lanes[p.shards.find(k.hash)]
+		k.shards, k.writer = p.shards, p.writers[p.shards.find(k.hash)]
 	}
-	return k.lane
+	return k.writer
 }

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// mostHeld ends the search for events that fit into a request, when so many
+	// maxDeferred ends the search for events that fit into a request, when so many
 	// did not because their key has to wait.
-	mostHeld = 1000
+	maxDeferred = 1000
 	// spareRecords is how many emptied records a packer keeps for their memory.
 	spareRecords = 32
-	// perEvent is about what an aggregate adds to an event.
-	perEvent = 16
+	// overheadPerEvent is about what an aggregate adds to an event.
+	overheadPerEvent = 16
 )
 
 // packer makes the records of one request, with no key in two of them. It and
@@ -25,23 +25,22 @@ const (
 // Which record an event goes into is decided by the hash of its key, the same
 // way for the whole request. When an event does not fit into its record any
 // more, that is closed, and what comes later for it waits for the next request.
-// So no event overtakes another of its key, and nobody has to remember which key
-// is where.
+// So no event overtakes another of its key, and no map of keys to records is needed.
 type packer struct {
 	cfg      *Config
-	requests *atomic.Uint64 // the number of the last request, over all lanes
+	requests *atomic.Uint64 // the number of the last request, over all shards
 
-	request     uint64
-	mostBytes   int // of all records with their keys
-	mostRecords int
+	request    uint64
+	maxBytes   int // of all records with their keys
+	maxRecords int
 
-	slots   []*record // by hash; nil while nothing is for it
-	records []*record // those with events
-	bytes   int       // of all records with their keys
-	closed  int       // slots
-	held    int       // events that have to wait
-	full    bool      // no more events need be offered
-	spare   []*record
+	slots    []*record // by hash; nil while nothing is for it
+	records  []*record // those with events
+	bytes    int       // of all records with their keys
+	closed   int       // slots
+	deferred int       // events that have to wait
+	full     bool      // no more events need be offered
+	spare    []*record
 }
 
 // record is one record of a request and the events in it: one as it is, or more
@@ -53,21 +52,21 @@ type record struct {
 	closed  bool
 }
 
-// begin starts a request of at most so much, out of a backlog.
-func (k *packer) begin(mostBytes, mostRecords int, backlog load) {
-	k.drop(k.records)
+// beginRequest starts a request of at most so much, out of a backlog.
+func (k *packer) beginRequest(maxBytes, maxRecords int, backlog load) {
+	k.recycle(k.records)
 	k.records = k.records[:0]
 	k.request = k.requests.Add(1)
-	k.mostBytes, k.mostRecords = mostBytes, mostRecords
-	k.bytes, k.closed, k.held, k.full = 0, 0, 0, false
-	n := (backlog.bytes+backlog.events*perEvent)/k.cfg.AggregateBytes + 1
-	n = max(min(n, mostRecords, mostBytes/k.cfg.AggregateBytes), 1)
+	k.maxBytes, k.maxRecords = maxBytes, maxRecords
+	k.bytes, k.closed, k.deferred, k.full = 0, 0, 0, false
+	n := (backlog.bytes+backlog.events*overheadPerEvent)/k.cfg.AggregateBytes + 1
+	n = max(min(n, maxRecords, maxBytes/k.cfg.AggregateBytes), 1)
 	clear(k.slots)
 	k.slots = slices.Grow(k.slots[:0], n)[:n]
 }
 
-// drop keeps some records for their memory.
-func (k *packer) drop(records []*record) {
+// recycle keeps some emptied records for their memory.
+func (k *packer) recycle(records []*record) {
 	for _, r := range records {
 		if len(k.spare) < spareRecords {
 			clear(r.results)
@@ -78,49 +77,49 @@ func (k *packer) drop(records []*record) {
 	}
 }
 
-// take puts r into a record, or refuses, after which every later event of its
-// key is refused too.
-func (k *packer) take(r *Result) bool {
+// add puts r into a record, or defers it to the next request, as it then does with
+// every later event of its key.
+func (k *packer) add(r *Result) bool {
 	if k.cfg.NoAggregation {
-		return k.takeAlone(r)
+		return k.addAlone(r)
 	}
 	slot := &k.slots[uint64(uint32(r.key.hash.lo))*uint64(len(k.slots))>>32]
 	switch rec := *slot; {
 	case rec == nil:
-		*slot = k.open(r)
+		*slot = k.startRecord(r)
 		return *slot != nil
-	case !rec.closed && k.join(rec, r):
+	case !rec.closed && k.extendRecord(rec, r):
 		return true
 	case !rec.closed:
 		rec.closed = true
 		k.closed++
 	}
-	k.hold()
+	k.deferEvent()
 	return false
 }
 
-// takeAlone is take where each event is a record.
-func (k *packer) takeAlone(r *Result) bool {
+// addAlone is add where each event is a record.
+func (k *packer) addAlone(r *Result) bool {
 	if r.key.request == k.request {
-		k.hold()
+		k.deferEvent()
 		return false
 	}
-	if k.open(r) == nil {
+	if k.startRecord(r) == nil {
 		return false
 	}
 	r.key.request = k.request
 	return true
 }
 
-func (k *packer) hold() {
-	k.held++
-	k.full = k.held >= mostHeld || k.closed == len(k.slots)
+func (k *packer) deferEvent() {
+	k.deferred++
+	k.full = k.deferred >= maxDeferred || k.closed == len(k.slots)
 }
 
-// open starts a record, or finds the request full and returns nil.
-func (k *packer) open(r *Result) *record {
+// startRecord starts a record, or finds the request full and returns nil.
+func (k *packer) startRecord(r *Result) *record {
 	size := len(r.data) + len(r.key.text)
-	if len(k.records) == k.mostRecords || k.bytes+size > k.mostBytes && len(k.records) > 0 {
+	if len(k.records) == k.maxRecords || k.bytes+size > k.maxBytes && len(k.records) > 0 {
 		k.full = true
 		return nil
 	}
@@ -135,10 +134,10 @@ func (k *packer) open(r *Result) *record {
 	return rec
 }
 
-// join adds r to a record that has some already.
-func (k *packer) join(rec *record, r *Result) bool {
+// extendRecord adds r to a record that has some already.
+func (k *packer) extendRecord(rec *record, r *Result) bool {
 	outer := len(rec.results[0].key.text)
-	most := min(k.cfg.AggregateBytes, k.cfg.MaxRecordBytes-outer, k.mostBytes-k.bytes+rec.bytes-outer)
+	most := min(k.cfg.AggregateBytes, k.cfg.MaxRecordBytes-outer, k.maxBytes-k.bytes+rec.bytes-outer)
 	if len(rec.results) == aggregate.MaxRecords || !rec.builder.AddWithin(aggregate.Record{PartitionKey: r.key.text, Data: r.data}, most) {
 		return false
 	}
@@ -167,8 +166,8 @@ func (k *packer) results() []*Result {
 	return all
 }
 
-// keep replaces the records by those that are still to be sent.
-func (k *packer) keep(left []*record) {
+// replaceRecords leaves only those that are still to be sent.
+func (k *packer) replaceRecords(left []*record) {
 	k.records = left
 	k.bytes = 0
 	for _, rec := range left {
@@ -176,26 +175,26 @@ func (k *packer) keep(left []*record) {
 	}
 }
 
-// pack moves what fits from the backlog into the packer and keeps the rest in
-// its order.
-func (l *lane) pack() {
-	bytes, records := l.aim()
-	l.packer.begin(bytes, records, load{len(l.backlog), l.backlogBytes})
-	held, i := l.held[:0], 0
-	for ; i < len(l.backlog) && !l.packer.full; i++ {
-		if r := l.backlog[i]; l.packer.take(r) {
-			l.backlogBytes -= len(r.data)
+// pack moves what fits from the backlog into the packer and keeps the rest in its
+// order.
+func (sw *shardWriter) pack() {
+	bytes, records := sw.requestLimits()
+	sw.packer.beginRequest(bytes, records, load{len(sw.backlog), sw.backlogBytes})
+	deferred, i := sw.deferred[:0], 0
+	for ; i < len(sw.backlog) && !sw.packer.full; i++ {
+		if r := sw.backlog[i]; sw.packer.add(r) {
+			sw.backlogBytes -= len(r.data)
 		} else {
-			held = append(held, r)
+			deferred = append(deferred, r)
 		}
 	}
-	// Only what was held back is moved, not all that nobody has looked at.
-	first := i - len(held)
-	copy(l.backlog[first:], held)
-	clear(l.backlog[:first])
-	l.backlog = l.backlog[first:]
-	clear(held)
-	l.held = held
+	// Only what was deferred is moved, not all that was not looked at.
+	first := i - len(deferred)
+	copy(sw.backlog[first:], deferred)
+	clear(sw.backlog[:first])
+	sw.backlog = sw.backlog[first:]
+	clear(deferred)
+	sw.deferred = deferred
 }
 
 // write puts the records into a request.
@@ -208,8 +207,8 @@ func (rec *record) write(request *putrecords.Request, hashKey string) {
 	}
 }
 
-// locate gives the results of a record their positions.
-func (rec *record) locate(sequence string) {
+// setPositions gives the results of a record their positions.
+func (rec *record) setPositions(sequence string) {
 	for sub, r := range rec.results {
 		r.pos = events.Position{Sequence: sequence, Sub: sub}
 	}

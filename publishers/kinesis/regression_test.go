@@ -26,7 +26,7 @@ func TestRefusedRecordsAreNotSentBehindTheirSuccessors(t *testing.T) {
 			w := newWorld(t, 1, sandbox.Config{Unlimited: true})
 			calls := 0
 			m := &meddler{API: w.client}
-			m.put = func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
+			m.put = func(in *awskinesis.PutRecordsInput, send putFunc) (*awskinesis.PutRecordsOutput, error) {
 				keysAreApart(t, in)
 				calls++
 				// Every other call refuses the first record and keeps what is behind it.

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// rehome decides about the events of a record that landed in an unexpected
+// resendMisplaced decides about the events of a record that landed in an unexpected
 // shard: those that belong there are in the stream, the others go back to be
 // sent to where they belong, before any of their successors.
 //
 // Aggregates that keep sub-records of another shard are a known bug of others:
 // https://github.com/awslabs/kinesis-aggregation/issues/175.
-func (l *lane) rehome(s stray) {
-	landed, ok := l.p.discover(l, s.shard)
+func (sw *shardWriter) resendMisplaced(s misplacedRecord) {
+	landed, ok := sw.p.refreshShards(sw, s.shard)
 	if !ok {
-		markDoubt(s.record.results)
-		l.putBack(s.record.results)
+		markMaybeSent(s.record.results)
+		sw.requeueFirst(s.record.results)
 		return
 	}
 	var right, wrong []*Result
@@ -26,32 +26,32 @@ func (l *lane) rehome(s stray) {
 			wrong = append(wrong, r)
 		}
 	}
-	l.tell(func(c *Counts) { c.Misplaced += int64(len(wrong)) })
-	l.settle(right)
-	markDoubt(wrong)
-	l.putBack(wrong)
+	sw.count(func(c *Counts) { c.Misplaced += int64(len(wrong)) })
+	sw.complete(right)
+	markMaybeSent(wrong)
+	sw.requeueFirst(wrong)
 }
 
-func markDoubt(results []*Result) {
+func markMaybeSent(results []*Result) {
 	for _, r := range results {
-		r.doubt = true
+		r.maybeSent = true
 	}
 }
 
-// discover lists the shards until id is among them and recuts the lanes by the
-// listing. It gives up only when the publisher ends.
-func (p *Publisher) discover(l *lane, id string) (shard, bool) {
+// refreshShards lists the shards until id is among them and starts and retires writers
+// accordingly. It gives up only when the publisher ends.
+func (p *Publisher) refreshShards(sw *shardWriter, id string) (shard, bool) {
 	select {
 	case <-p.refresh:
 		defer func() { p.refresh <- struct{}{} }()
 	case <-p.ctx.Done():
 		return shard{}, false
 	}
-	if s, ok := p.known(l, id); ok {
+	if s, ok := p.alreadyRefreshed(sw, id); ok {
 		return s, true
 	}
 	for attempt := 0; ; attempt++ {
-		if s, ok := p.relist(l, id); ok {
+		if s, ok := p.relistShards(sw, id); ok {
 			return s, true
 		}
 		if p.cfg.retryDelays().Wait(p.ctx, attempt) != nil {
@@ -60,95 +60,96 @@ func (p *Publisher) discover(l *lane, id string) (shard, bool) {
 	}
 }
 
-// known tells whether another lane has found the reshard already.
-func (p *Publisher) known(l *lane, id string) (shard, bool) {
+// alreadyRefreshed returns the shard if another writer has found the reshard before.
+func (p *Publisher) alreadyRefreshed(sw *shardWriter, id string) (shard, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.shards.all[id]
-	return s, ok && l.retired
+	return s, ok && sw.retired
 }
 
-func (p *Publisher) relist(l *lane, id string) (shard, bool) {
+func (p *Publisher) relistShards(sw *shardWriter, id string) (shard, bool) {
 	m, err := p.listShards(p.ctx)
 	if err == nil {
 		if _, ok := m.all[id]; !ok {
-			err = fmt.Errorf("publishers/kinesis: %s answered from shard %s, which it does not list", p.place.text, id)
+			err = fmt.Errorf("publishers/kinesis: %s answered from shard %s, which it does not list", p.target.text, id)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		l.last = err
+		sw.last = err
 		return shard{}, false
 	}
-	p.remap(m)
+	p.remapLocked(m)
 	return m.all[id], true
 }
 
-// remap cuts the lanes by m. The lane of a shard that is still open goes on.
-// That of a closed one is retired: what is in flight ends, then all it has goes
-// in front of what its successors have got meanwhile. It needs Publisher.mu.
-func (p *Publisher) remap(m *shardMap) {
-	old := make(map[string]*lane, len(p.lanes))
-	for _, l := range p.lanes {
-		old[l.shard.id] = l
+// remapLocked makes the writers be those of m's open shards. The writer of a shard that
+// is still open stays. That of a closed one is retired: its request in flight ends,
+// then all it has goes in front of what its successors were given meanwhile.
+func (p *Publisher) remapLocked(m *shardMap) {
+	old := make(map[string]*shardWriter, len(p.writers))
+	for _, sw := range p.writers {
+		old[sw.shard.id] = sw
 	}
-	var started []*lane
-	lanes := make([]*lane, len(m.open))
+	var started []*shardWriter
+	writers := make([]*shardWriter, len(m.open))
 	for i, s := range m.open {
-		if lanes[i] = old[s.id]; lanes[i] == nil {
-			lanes[i] = newLane(p, s)
-			started = append(started, lanes[i])
+		if writers[i] = old[s.id]; writers[i] == nil {
+			writers[i] = newShardWriter(p, s)
+			started = append(started, writers[i])
 		}
 		delete(old, s.id)
 	}
-	for _, l := range old {
-		l.retire(lanes)
+	for _, sw := range old {
+		sw.retireLocked(writers)
 	}
 	if p.shards != nil && len(started) > 0 {
 		p.reshards++
 	}
-	p.shards, p.lanes = m, lanes
-	p.requeue()
+	p.shards, p.writers = m, writers
+	p.requeueWaitersLocked()
 	p.running.Add(len(started))
-	for _, l := range started {
-		go l.run()
+	for _, sw := range started {
+		go sw.run()
 	}
 }
 
-// retire needs Publisher.mu.
-func (l *lane) retire(lanes []*lane) {
-	l.retired = true
-	for _, next := range lanes {
-		if next.shard.overlaps(&l.shard) {
-			l.successors = append(l.successors, next)
-			next.waiting++
+// retireLocked makes the writer hand its queue over to those of writers that take on
+// its hash keys.
+func (sw *shardWriter) retireLocked(writers []*shardWriter) {
+	sw.retired = true
+	for _, successor := range writers {
+		if successor.shard.overlaps(&sw.shard) {
+			sw.successors = append(sw.successors, successor)
+			successor.predecessors++
 		}
 	}
-	l.ring()
+	sw.wakeLocked()
 }
 
-// handOver needs Publisher.mu, and the lane's goroutine with nothing in flight.
-func (l *lane) handOver() {
-	l.takeInbox()
-	for _, next := range l.successors {
-		next.inherit(l.backlog)
+// handOverLocked moves the queue to the successors. The writer's goroutine calls it, with
+// nothing in flight.
+func (sw *shardWriter) handOverLocked() {
+	sw.drainInboxLocked()
+	for _, successor := range sw.successors {
+		successor.inheritLocked(sw.backlog)
 	}
-	l.backlog, l.backlogBytes, l.use = nil, 0, load{}
+	sw.backlog, sw.backlogBytes, sw.pending = nil, 0, load{}
 }
 
-// inherit puts what belongs to this lane in front of what it has got since it
-// exists.
-func (l *lane) inherit(results []*Result) {
+// inheritLocked puts those of results that belong to this shard in front of its inbox.
+func (sw *shardWriter) inheritLocked(results []*Result) {
 	var mine []*Result
 	for _, r := range results {
-		if l.shard.contains(r.key.hash) {
+		if sw.shard.contains(r.key.hash) {
 			mine = append(mine, r)
-			l.inboxBytes += len(r.data)
-			l.use.add(load{1, len(r.data)})
+			sw.inboxBytes += len(r.data)
+			sw.pending.add(load{1, len(r.data)})
 		}
 	}
-	l.inbox = slices.Concat(mine, l.inbox)
-	l.waiting--
-	l.ring()
+	sw.inbox = slices.Concat(mine, sw.inbox)
+	sw.predecessors--
+	sw.wakeLocked()
 }

@@ -10,38 +10,37 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Result is what will be known of an event that was taken in.
+// Result is what becomes of an enqueued event. Safe for concurrent use.
 //
-// Results are made many at a time: who keeps one keeps the memory of a few
+// Results are allocated many at a time: keeping one keeps the memory of a few
 // hundred, though not their events.
 type Result struct {
-	p     *Publisher
-	key   *key
-	data  []byte // nil when settled
-	at    time.Duration
-	group *group
-	doubt bool // it was in a request whose outcome is unknown
-	once  bool // done belongs to a call of Publish, which waits for one value
+	p         *Publisher
+	key       *key
+	data      []byte // nil when completed
+	at        time.Duration
+	group     *flushGroup
+	maybeSent bool // it was in a request whose outcome is unknown
+	once      bool // done belongs to a call of Publish, which waits for one value
 
 	pos events.Position
 	err error
-	// done is nil while nobody asks, then a channel to be closed, and settled as
-	// soon as pos and err are final.
+	// done is nil until Done or Wait is called, then a channel to be closed, and
+	// completed as soon as pos and err are final.
 	done atomic.Pointer[chan struct{}]
 }
 
 // resultsPerSlab makes 32 KiB of them.
 const resultsPerSlab = 292
 
-// settled stands for all channels that nobody has asked for in time.
-var settled = func() *chan struct{} {
+// completed stands for all channels that nothing asked for in time.
+var completed = func() *chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return &c
 }()
 
-// newResult needs mu.
-func (p *Publisher) newResult() *Result {
+func (p *Publisher) newResultLocked() *Result {
 	if len(p.slab) == 0 {
 		p.slab = make([]Result, resultsPerSlab)
 	}
@@ -66,7 +65,7 @@ func (r *Result) Done() <-chan struct{} {
 // before that is known, the event stays queued and is still sent; waiting again
 // is fine. What is known already is returned even if ctx has ended.
 func (r *Result) Wait(ctx context.Context) (events.Position, error) {
-	if r.done.Load() == settled {
+	if r.done.Load() == completed {
 		return r.pos, r.err
 	}
 	done := r.Done()
@@ -85,24 +84,24 @@ func (r *Result) Wait(ctx context.Context) (events.Position, error) {
 
 func (p *Publisher) errQueued(ctx context.Context) error {
 	return fmt.Errorf("publishers/kinesis: the event is queued, will be sent, and is not yet in %s: %w%s",
-		p.place.text, ctx.Err(), p.lastFailure())
+		p.target.text, ctx.Err(), p.lastFailureText())
 }
 
-// finish tells whoever waits; pos and err are set. r may be somebody else's
+// complete wakes whoever waits; pos and err are set. r may be in use for another event
 // right after.
-func (r *Result) finish() {
+func (r *Result) complete() {
 	r.key, r.data, r.group = nil, nil, nil
 	if r.once {
 		*r.done.Load() <- struct{}{}
 		return
 	}
-	if c := r.done.Swap(settled); c != nil {
+	if c := r.done.Swap(completed); c != nil {
 		close(*c)
 	}
 }
 
-// call is the memory of one Publish: nobody else sees its result, so that it
-// can be used again.
+// call is the memory of one Publish, used again by others: only that call sees its
+// result.
 type call struct {
 	result Result
 	done   chan struct{} // has a value when the result is final
@@ -111,8 +110,8 @@ type call struct {
 
 var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
-// mostKept is how large the memory for an event may be to be used again.
-const mostKept = 64 << 10
+// maxReused is how many bytes the memory for an event may have to be used again.
+const maxReused = 64 << 10
 
 func newCall() *call {
 	c := calls.Get().(*call)
@@ -121,12 +120,12 @@ func newCall() *call {
 	return c
 }
 
-// drop gives c back, which nothing may refer to any more.
-func (c *call) drop() {
-	if cap(c.data) > mostKept {
+// recycle gives c back, which nothing may refer to any more.
+func (c *call) recycle() {
+	if cap(c.data) > maxReused {
 		c.data = nil
 	}
-	c.result.key, c.result.data, c.result.doubt = nil, nil, false
+	c.result.key, c.result.data, c.result.maybeSent = nil, nil, false
 	c.result.pos, c.result.err = events.Position{}, nil
 	calls.Put(c)
 }
@@ -144,6 +143,6 @@ func (c *call) wait(ctx context.Context) (events.Position, error) {
 		}
 	}
 	pos, err := c.result.pos, c.result.err
-	c.drop()
+	c.recycle()
 	return pos, err
 }

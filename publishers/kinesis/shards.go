@@ -25,7 +25,7 @@ func hashOf(partitionKey string) hashKey {
 func parseHashKey(decimal string) (hashKey, error) {
 	n, ok := new(big.Int).SetString(decimal, 10)
 	if !ok || n.Sign() < 0 || n.BitLen() > 128 {
-		return hashKey{}, fmt.Errorf("%q is not a hash key", decimal)
+		return hashKey{}, fmt.Errorf("%q is not a hash key: must be a decimal number below 2^128", decimal)
 	}
 	var b [16]byte
 	n.FillBytes(b[:])
@@ -42,8 +42,8 @@ func (h hashKey) compare(g hashKey) int {
 	return 1
 }
 
-// next wraps around to zero behind the last one.
-func (h hashKey) next() hashKey {
+// successor wraps around to zero behind the last one.
+func (h hashKey) successor() hashKey {
 	h.lo++
 	if h.lo == 0 {
 		h.hi++
@@ -65,7 +65,7 @@ func (s *shard) overlaps(t *shard) bool {
 	return s.first.compare(t.last) <= 0 && t.first.compare(s.last) <= 0
 }
 
-// shardMap is what ListShards told at one time. It does not change.
+// shardMap is what ListShards returned at one time. It does not change.
 type shardMap struct {
 	open []shard          // sorted, without gaps, covering everything
 	all  map[string]shard // the closed ones too
@@ -104,16 +104,16 @@ func readShard(s types.Shard) (sh shard, open bool, err error) {
 	return sh, s.SequenceNumberRange.EndingSequenceNumber == nil, nil
 }
 
-// check finds what a listing in the midst of a reshard may have.
+// check refuses what a listing in the midst of a reshard may have.
 func (m *shardMap) check() error {
-	next := hashKey{}
+	expected := hashKey{}
 	for i, s := range m.open {
-		if s.first != next || s.last.compare(s.first) < 0 || i > 0 && s.first == (hashKey{}) {
+		if s.first != expected || s.last.compare(s.first) < 0 || i > 0 && s.first == (hashKey{}) {
 			return errGaps
 		}
-		next = s.last.next()
+		expected = s.last.successor()
 	}
-	if len(m.open) == 0 || next != (hashKey{}) {
+	if len(m.open) == 0 || expected != (hashKey{}) {
 		return errGaps
 	}
 	return nil
@@ -135,19 +135,19 @@ func (p *Publisher) listShards(ctx context.Context) (*shardMap, error) {
 	for range maxShardPages {
 		out, err := p.listPage(ctx, input)
 		if err != nil {
-			return nil, p.place.explain("list the shards of", err)
+			return nil, p.target.explain("list the shards of", err)
 		}
 		listed = append(listed, out.Shards...)
 		if out.NextToken == nil {
 			m, err := newShardMap(listed)
 			if err != nil {
-				return nil, p.place.explain("list the shards of", err)
+				return nil, p.target.explain("list the shards of", err)
 			}
 			return m, nil
 		}
 		input = &awskinesis.ListShardsInput{NextToken: out.NextToken}
 	}
-	return nil, p.place.explain("list the shards of", fmt.Errorf("more than %d pages", maxShardPages))
+	return nil, p.target.explain("list the shards of", fmt.Errorf("more than %d pages", maxShardPages))
 }
 
 func (p *Publisher) listPage(ctx context.Context, input *awskinesis.ListShardsInput) (*awskinesis.ListShardsOutput, error) {

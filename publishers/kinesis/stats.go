@@ -4,16 +4,16 @@ import "time"
 
 // Counts are what happened since the start.
 type Counts struct {
-	Events    int64 // in the stream
-	Bytes     int64 // of these events, encoded
-	Failed    int64 // events given up with an error
-	Records   int64 // Kinesis records that carry them, repeats included
-	Requests  int64 // PutRecords sent
-	Retries   int64 // records sent again
-	Throttles int64 // records and requests refused for going too fast
-	Doubts    int64 // requests of which the outcome stayed unknown
-	Refused   int64 // requests refused as a whole, such as for missing rights
-	Misplaced int64 // events sent again because they landed in the wrong shard
+	Events          int64 // in the stream
+	Bytes           int64 // of these events, encoded
+	Failed          int64 // events given up with an error
+	Records         int64 // Kinesis records that carry them, repeats included
+	Requests        int64 // PutRecords sent
+	Retries         int64 // records sent again
+	Throttles       int64 // records and requests refused for going too fast
+	UnknownOutcomes int64 // requests of which the outcome stayed unknown
+	Refused         int64 // requests refused as a whole, such as for missing rights
+	Misplaced       int64 // events sent again because they landed in the wrong shard
 }
 
 // Stats is a snapshot for metrics.
@@ -26,11 +26,11 @@ type Counts struct {
 type Stats struct {
 	Stream string
 	Counts
-	Reshards int64 // times the lanes were cut anew
+	Reshards int64 // times the shards were found to have changed
 
-	Pending      int           // events taken in and not settled
+	Pending      int           // events enqueued and neither in the stream nor failed
 	PendingBytes int           // of these, encoded
-	Waiting      int           // events that wait for a place, with their callers
+	Waiting      int           // events that are not admitted yet, with their callers
 	OldestAge    time.Duration // how long the oldest pending one has been waiting
 	Shards       int           // open shards, as last known
 
@@ -47,9 +47,9 @@ type ShardStats struct {
 	PendingBytes int
 	Waiting      int
 	OldestAge    time.Duration
-	// Rate is how fast the shard is sent to since it throttled: 1 is what one
-	// takes by the documentation, 1 MiB or 1,000 records a second. 0 is no limit,
-	// which it comes back to when it goes well.
+	// Rate is the limit that the shard is sent to under since it throttled: 1 is what
+	// AWS documents, 1 MiB or 1,000 records a second. 0 is no limit, which it returns to
+	// when there are no throttles for a while.
 	Rate float64
 	// Failing is what the last failed request said, empty after one that worked.
 	Failing string
@@ -61,43 +61,42 @@ func (p *Publisher) Stats() Stats {
 	defer p.mu.Unlock()
 	s := Stats{
 		Stream: p.cfg.Stream, Counts: p.counted, Reshards: p.reshards,
-		Pending: p.gate.inUse.events, PendingBytes: p.gate.inUse.bytes,
-		Shards: len(p.lanes), PerShard: make([]ShardStats, len(p.lanes)),
+		Pending: p.admission.inUse.events, PendingBytes: p.admission.inUse.bytes,
+		Shards: len(p.writers), PerShard: make([]ShardStats, len(p.writers)),
 	}
 	now := time.Since(p.start)
-	for i, l := range p.lanes {
-		s.PerShard[i] = l.stats(now)
+	for i, sw := range p.writers {
+		s.PerShard[i] = sw.statsLocked(now)
 		s.Waiting += s.PerShard[i].Waiting
 		s.OldestAge = max(s.OldestAge, s.PerShard[i].OldestAge)
 	}
 	return s
 }
 
-// stats needs Publisher.mu.
-func (l *lane) stats(now time.Duration) ShardStats {
+func (sw *shardWriter) statsLocked(now time.Duration) ShardStats {
 	s := ShardStats{
-		Shard: l.shard.id, Counts: l.counted,
-		Pending: l.use.events, PendingBytes: l.use.bytes, Waiting: len(l.waiters),
-		Rate: l.rate,
+		Shard: sw.shard.id, Counts: sw.counted,
+		Pending: sw.pending.events, PendingBytes: sw.pending.bytes, Waiting: len(sw.waiters),
+		Rate: sw.rateLimit,
 	}
-	if at := l.oldestAt(); at > 0 {
+	if at := sw.oldestLocked(); at > 0 {
 		s.OldestAge = now - at
 	}
-	if l.last != nil {
-		s.Failing = l.last.Error()
+	if sw.last != nil {
+		s.Failing = sw.last.Error()
 	}
 	return s
 }
 
-// count needs Publisher.mu.
-func (l *lane) count(add func(*Counts)) {
-	add(&l.counted)
-	add(&l.p.counted)
+// countLocked adds to the counts of the shard and to those of the publisher.
+func (sw *shardWriter) countLocked(add func(*Counts)) {
+	add(&sw.counted)
+	add(&sw.p.counted)
 }
 
-// tell is count for who does not have Publisher.mu.
-func (l *lane) tell(add func(*Counts)) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.count(add)
+// count is countLocked for callers that do not hold Publisher.mu.
+func (sw *shardWriter) count(add func(*Counts)) {
+	sw.p.mu.Lock()
+	defer sw.p.mu.Unlock()
+	sw.countLocked(add)
 }

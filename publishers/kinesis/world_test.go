@@ -294,10 +294,12 @@ func flush(t *testing.T, p *kinesis.Publisher) {
 
 // meddler stands between publisher and client and decides what goes over the
 // wire and what is answered.
+type putFunc = func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)
+
 type meddler struct {
 	kinesis.API
 	mu  sync.Mutex
-	put func(in *awskinesis.PutRecordsInput, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error)
+	put func(in *awskinesis.PutRecordsInput, send putFunc) (*awskinesis.PutRecordsOutput, error)
 }
 
 func (m *meddler) PutRecords(ctx context.Context, in *awskinesis.PutRecordsInput, options ...func(*awskinesis.Options)) (*awskinesis.PutRecordsOutput, error) {
@@ -311,7 +313,7 @@ func (m *meddler) PutRecords(ctx context.Context, in *awskinesis.PutRecordsInput
 
 // sendExcept sends a request without the records for which refuse is true, and
 // answers an internal failure for those.
-func sendExcept(in *awskinesis.PutRecordsInput, refuse func(i int) bool, send func(*awskinesis.PutRecordsInput) (*awskinesis.PutRecordsOutput, error)) (*awskinesis.PutRecordsOutput, error) {
+func sendExcept(in *awskinesis.PutRecordsInput, refuse func(i int) bool, send putFunc) (*awskinesis.PutRecordsOutput, error) {
 	out := &awskinesis.PutRecordsOutput{Records: make([]types.PutRecordsResultEntry, len(in.Records))}
 	var left []types.PutRecordsRequestEntry
 	var index []int

@@ -26,7 +26,7 @@
 //     behind newer ones when it wakes. Nothing in Kinesis could refuse them.
 //   - The promise about first occurrences below needs a publisher that does not
 //     give up on an event and then take its successor. That of Kinesis is one with
-//     kinesis.Config.Insist, which banyan-publish relay sets.
+//     kinesis.Config.RetryRefused, which banyan-publish relay sets.
 //   - The sweep keeps the order of the events of each document. In which order
 //     different documents were written it takes from the sequence of the events,
 //     for 10,000 at a time: it is right for those of one process.

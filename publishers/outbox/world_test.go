@@ -181,7 +181,7 @@ func (w *world) publisher() *kinesis.Publisher {
 func publisherConfig(client *awskinesis.Client) kinesis.Config {
 	return kinesis.Config{
 		Client: client, Stream: stream, Linger: time.Millisecond, AttemptTimeout: time.Second,
-		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, MaxRecordBytes: 64 << 10, Insist: true,
+		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, MaxRecordBytes: 64 << 10, RetryRefused: true,
 	}
 }
 

@@ -150,7 +150,7 @@ func (s *simulation) relays(ctx context.Context, number uint64) {
 	r := rand.New(rand.NewPCG(s.seed, 100+number))
 	for ctx.Err() == nil {
 		p, err := kinesis.New(ctx, kinesis.Config{
-			Client: s.kinesis, Stream: stream, BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond, Insist: true,
+			Client: s.kinesis, Stream: stream, BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond, RetryRefused: true,
 		})
 		if err != nil {
 			continue

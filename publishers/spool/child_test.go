@@ -94,7 +94,7 @@ func obey(text string) error {
 func drainInto(ctx context.Context, s *spool.Spool, endpoint string, working *sync.WaitGroup) error {
 	p, err := kinesis.New(ctx, kinesis.Config{
 		Client: streamtest.NewClient(endpoint, &http.Transport{MaxIdleConnsPerHost: 16}), Stream: stream, Linger: time.Millisecond, AggregateBytes: 2000,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, Insist: true,
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, RetryRefused: true,
 	})
 	if err != nil {
 		return err

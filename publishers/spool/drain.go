@@ -57,7 +57,7 @@ func (d *draining) check(s *Spool) {
 // for one partition key the first occurrences of events are in order as long as
 // the publisher never fails one event and keeps a later one of the same key,
 // before it was given the failed one again. A publisher that retries by itself, as
-// the Kinesis one does with kinesis.Config.Insist, has no such failures. For one
+// the Kinesis one does with kinesis.Config.RetryRefused, has no such failures. For one
 // that has, Config.PerKey can be 1: each event then waits for the one of its key
 // before, and what drains is that much slower.
 //

@@ -85,7 +85,7 @@ func (w *world) publisher(t *testing.T) *kinesis.Publisher {
 	t.Helper()
 	p, err := kinesis.New(context.Background(), kinesis.Config{
 		Client: w.client, Stream: stream, Linger: time.Millisecond, AggregateBytes: 2000,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, Insist: true,
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, RetryRefused: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ type publisherMetrics struct {
 func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
 	m := &publisherMetrics{
 		Events: s.Events, Bytes: s.Bytes, Failed: s.Failed, Records: s.Records, Requests: s.Requests, Retries: s.Retries,
-		Throttles: s.Throttles, Doubts: s.Doubts, Refused: s.Refused, Misplaced: s.Misplaced, Reshards: s.Reshards,
+		Throttles: s.Throttles, Doubts: s.UnknownOutcomes, Refused: s.Refused, Misplaced: s.Misplaced, Reshards: s.Reshards,
 		Pending: s.Pending, PendingBytes: s.PendingBytes, Waiting: s.Waiting, OldestMS: milliseconds(s.OldestAge), Shards: s.Shards,
 	}
 	for _, shard := range s.PerShard {

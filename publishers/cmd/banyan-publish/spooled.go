@@ -61,7 +61,7 @@ func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, lo
 	if err != nil {
 		return nil, err
 	}
-	cfg.Insist = true
+	cfg.RetryRefused = true
 	kept, err := openSpool(ctx, f.config(stream, log))
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func (f *streamFlags) openToInsist(ctx context.Context) (*kinesis.Publisher, err
 	if err != nil {
 		return nil, err
 	}
-	cfg.Insist = true
+	cfg.RetryRefused = true
 	return find(ctx, cfg)
 }
 

@@ -68,7 +68,7 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 	if stream == "" {
 		stream = "banyan-events"
 	}
-	publisher, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream, Insist: true})
+	publisher, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream, RetryRefused: true})
 	if err != nil {
 		return nil, err
 	}

@@ -20,11 +20,11 @@ type meter struct {
 }
 
 func (m *meter) add(now time.Time, share float64) {
-	m.turn(now)
+	m.advance(now)
 	m.tenths[m.newest] += share
 }
 
-func (m *meter) turn(now time.Time) {
+func (m *meter) advance(now time.Time) {
 	if now.Sub(m.last) >= idle {
 		*m = meter{last: now, since: now}
 		return
@@ -38,7 +38,7 @@ func (m *meter) turn(now time.Time) {
 
 // perSecond is of the time that the tenths are of, as far as it has passed.
 func (m *meter) perSecond(now time.Time) float64 {
-	m.turn(now)
+	m.advance(now)
 	sum := 0.0
 	for _, tenth := range m.tenths {
 		sum += tenth
@@ -47,8 +47,8 @@ func (m *meter) perSecond(now time.Time) float64 {
 	return sum / max(passed, shortest).Seconds()
 }
 
-// isFull tells whether it has counted for a second.
+// isFull reports whether it has counted for a second.
 func (m *meter) isFull(now time.Time) bool {
-	m.turn(now)
+	m.advance(now)
 	return now.Sub(m.since) >= slots*slot
 }

@@ -1,8 +1,8 @@
-// Package pace learns how fast a shard takes records, from what it refuses.
+// Package pace finds out how fast a shard accepts records, from what it refuses.
 //
-// Amounts are shares: 1 is what a shard of Kinesis takes in one second by the
+// Amounts are shares: 1 is what a shard of Kinesis accepts in one second by the
 // documentation, 1 MiB or 1,000 records. So one number covers both limits, and
-// whoever else writes to the shard takes their part of it.
+// other writers to the shard have their part of it.
 package pace
 
 import "time"
@@ -19,13 +19,13 @@ const (
 	// headroom is how much more than it took a shard is offered, so that a rate
 	// does not sink by itself where the measure is a little low.
 	headroom = 1.1
-	// epoch is how long refusals count as one: they come in crowds.
+	// epoch is how long refusals count as one: they come in bursts.
 	epoch = 250 * time.Millisecond
 	// least is where a rate goes no lower.
 	least = 0.01
 	// slowest is the rate from which on a lower one grows no slower.
 	slowest = 0.1
-	// most is what no shard takes in a second, so that a higher rate is no limit
+	// most is what no shard accepts in a second, so that a higher rate is no limit
 	// unless more than half of it is in fact taken.
 	most = 4
 	// forget ends a rate that led to no refusal for so long.
@@ -73,7 +73,7 @@ func New(increase float64) Rate { return Rate{increase: increase} }
 // Limit is the present rate in shares a second, 0 for no limit.
 func (r *Rate) Limit() float64 { return r.limit }
 
-// Wait tells how long the next request has to wait.
+// Wait is how long the next request has to wait.
 func (r *Rate) Wait(now time.Time) time.Duration {
 	if r.limit == 0 {
 		return 0
@@ -90,8 +90,8 @@ func (r *Rate) fill(now time.Time) {
 	r.at = now
 }
 
-// Took tells of what the shard took. What it refused costs nothing.
-func (r *Rate) Took(now time.Time, share float64) {
+// Accepted notes what the shard took. What it refused costs nothing.
+func (r *Rate) Accepted(now time.Time, share float64) {
 	r.taken.add(now, share)
 	refusals := r.refusals
 	r.refusals = 0
@@ -110,8 +110,8 @@ func (r *Rate) Took(now time.Time, share float64) {
 	}
 }
 
-// Refused tells that the shard found it too fast.
-func (r *Rate) Refused(now time.Time) {
+// Throttled notes that the shard refused records for going too fast.
+func (r *Rate) Throttled(now time.Time) {
 	if r.refusals++; r.increase <= 0 || r.refusals > 1 {
 		return // nothing new, until something was taken
 	}

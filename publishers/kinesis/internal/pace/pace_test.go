@@ -39,11 +39,11 @@ func drive(r *pace.Rate, b *bucket, now time.Time, d time.Duration, share float6
 		if b.take(now, share) {
 			taken += share
 			failures = 0
-			r.Took(now, share)
+			r.Accepted(now, share)
 			continue
 		}
 		refused++
-		r.Refused(now)
+		r.Throttled(now)
 		now = now.Add(backoff << min(failures, 6))
 		failures++
 	}
@@ -59,7 +59,7 @@ func TestNoLimitBeforeARefusal(t *testing.T) {
 		if d := r.Wait(now); d != 0 {
 			t.Fatalf("request %d has to wait %v", i, d)
 		}
-		r.Took(now, 1)
+		r.Accepted(now, 1)
 	}
 	if r.Limit() != 0 {
 		t.Errorf("limit %v", r.Limit())
@@ -112,24 +112,24 @@ func TestACrowdOfRefusalsCountsOnce(t *testing.T) {
 	refused := func(n int) {
 		for range n {
 			now = now.Add(time.Millisecond)
-			r.Refused(now)
+			r.Throttled(now)
 		}
 	}
-	r.Took(now, 0.2)
+	r.Accepted(now, 0.2)
 	refused(50)
 	if got := r.Limit(); got != 0 {
 		t.Fatalf("limit %v, learnt from nothing", got)
 	}
 	for range 10 {
 		now = now.Add(100 * time.Millisecond)
-		r.Took(now, 0.2)
+		r.Accepted(now, 0.2)
 	}
 	refused(50)
 	if got := r.Limit(); math.Abs(got-2.2) > 0.2 {
 		t.Fatalf("limit %v after the first crowd, want what was taken", got)
 	}
 	now = now.Add(2 * time.Second)
-	r.Took(now, 0.001)
+	r.Accepted(now, 0.001)
 	grown := r.Limit()
 	refused(100)
 	low := r.Limit()
@@ -143,8 +143,8 @@ func TestACrowdOfRefusalsCountsOnce(t *testing.T) {
 	}
 	for range 100 {
 		now = now.Add(time.Second)
-		r.Refused(now)
-		r.Took(now, 0.0001)
+		r.Throttled(now)
+		r.Accepted(now, 0.0001)
 	}
 	if got := r.Limit(); got > 0.2 {
 		t.Errorf("limit %v after a hundred seconds of refusals", got)
@@ -166,12 +166,12 @@ func TestAShardThatRefusesEverythingHalfTheTime(t *testing.T) {
 			switch {
 			case sent+share > due: // nothing to send
 			case now.Sub(start)/period%2 == first:
-				r.Refused(now)
+				r.Throttled(now)
 				now = now.Add(20 * time.Millisecond)
 			default:
 				amount := min(due-sent, 0.25)
 				sent += amount
-				r.Took(now, amount)
+				r.Accepted(now, amount)
 			}
 		}
 		if got := sent / d.Seconds(); got < 0.9*offered {
@@ -182,13 +182,13 @@ func TestAShardThatRefusesEverythingHalfTheTime(t *testing.T) {
 
 func TestARateThatIsNotNeededIsForgotten(t *testing.T) {
 	r := pace.New(0.001)
-	r.Took(start.Add(-time.Second), 0.01)
-	r.Refused(start)
-	r.Took(start.Add(30*time.Second), 0.001)
+	r.Accepted(start.Add(-time.Second), 0.01)
+	r.Throttled(start)
+	r.Accepted(start.Add(30*time.Second), 0.001)
 	if r.Limit() == 0 {
 		t.Error("forgotten after half a minute")
 	}
-	r.Took(start.Add(61*time.Second), 0.001)
+	r.Accepted(start.Add(61*time.Second), 0.001)
 	if r.Limit() != 0 {
 		t.Errorf("limit %v after a minute without a refusal", r.Limit())
 	}
@@ -196,7 +196,7 @@ func TestARateThatIsNotNeededIsForgotten(t *testing.T) {
 
 func TestItCanBeSwitchedOff(t *testing.T) {
 	r := pace.New(0)
-	r.Refused(start)
+	r.Throttled(start)
 	if r.Limit() != 0 || r.Wait(start) != 0 {
 		t.Errorf("limit %v", r.Limit())
 	}

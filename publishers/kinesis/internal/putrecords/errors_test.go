@@ -88,7 +88,8 @@ func sameError(t *testing.T, want, got error) {
 		t.Fatalf("got  %v\nwant %v", got, want)
 	}
 	var wantAPI, gotAPI smithy.APIError
-	if errors.As(want, &wantAPI) != errors.As(got, &gotAPI) || wantAPI != nil && (wantAPI.ErrorCode() != gotAPI.ErrorCode() || wantAPI.ErrorFault() != gotAPI.ErrorFault()) {
+	if errors.As(want, &wantAPI) != errors.As(got, &gotAPI) ||
+		wantAPI != nil && (wantAPI.ErrorCode() != gotAPI.ErrorCode() || wantAPI.ErrorFault() != gotAPI.ErrorFault()) {
 		t.Errorf("got %#v, want %#v", gotAPI, wantAPI)
 	}
 	var response *smithyhttp.ResponseError

@@ -15,13 +15,13 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// TestInsistKeepsTheOrderWhileRightsAreMissing: what is refused waits in its
+// TestRetryRefusedKeepsTheOrderWhileRightsAreMissing: what is refused waits in its
 // place, so that nothing is lost, overtaken or sent twice.
-func TestInsistKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
+func TestRetryRefusedKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
 	seed := rand.Uint64()
 	_, cfg := faulty(t, "kinesis.PutRecords denied=0.5", seed)
 	w := newWorld(t, 3, cfg)
-	p := w.publisher(kinesis.Config{Insist: true, AggregateBytes: 200})
+	p := w.publisher(kinesis.Config{RetryRefused: true, AggregateBytes: 200})
 	var published []sent
 	for i := range 2000 {
 		published = append(published, w.enqueue(p, fmt.Sprint("user", i%50), i/50))
@@ -33,7 +33,7 @@ func TestInsistKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
 	if n := w.check(published); n != 0 {
 		t.Errorf("seed %d: %d duplicates", seed, n)
 	}
-	if s := p.Stats(); s.Refused == 0 || s.Failed != 0 || s.Doubts != 0 || s.Retries == 0 {
+	if s := p.Stats(); s.Refused == 0 || s.Failed != 0 || s.UnknownOutcomes != 0 || s.Retries == 0 {
 		t.Errorf("seed %d: %+v", seed, s)
 	}
 }
@@ -42,17 +42,12 @@ func TestInsistKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
 // when it is there again.
 func TestInsistWaitsForAStreamThatIsGone(t *testing.T) {
 	w := newWorld(t, 1, sandbox.Config{})
-	p := w.publisher(kinesis.Config{Insist: true})
+	p := w.publisher(kinesis.Config{RetryRefused: true})
 	if _, err := w.client.DeleteStream(w.ctx, &awskinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
 		t.Fatal(err)
 	}
 	published := []sent{w.enqueue(p, "k", 0), w.enqueue(p, "k", 1)}
-	for p.Stats().Refused < 3 {
-		time.Sleep(time.Millisecond)
-		if w.ctx.Err() != nil {
-			t.Fatalf("it does not insist: %+v", p.Stats())
-		}
-	}
+	w.awaitStats(p, func(s kinesis.Stats) bool { return s.Refused >= 3 })
 	if s := p.Stats(); s.Pending != 2 || !strings.Contains(s.PerShard[0].Failing, "create it") {
 		t.Errorf("%+v", s)
 	}
