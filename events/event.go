@@ -63,7 +63,8 @@ type Factory struct {
 // sequence, and the correlation that ctx carries. An event made outside of any
 // correlation starts one: its correlation id is its own id.
 //
-// It fails when p cannot be written as JSON or gives no legal partition key.
+// It fails when p cannot be written as JSON, gives no legal partition key, or has a
+// Validate method that refuses it.
 func New(ctx context.Context, source string, p Payload) (Event, error) {
 	return Factory{}.New(ctx, source, p)
 }
@@ -71,6 +72,9 @@ func New(ctx context.Context, source string, p Payload) (Event, error) {
 // New is like the function of the same name, with the parts of f.
 func (f Factory) New(ctx context.Context, source string, p Payload) (Event, error) {
 	f = f.withDefaults()
+	if err := validatePayload(p); err != nil {
+		return Event{}, fmt.Errorf("events: make %s: %w: data: %w", p.EventType(), ErrMalformed, err)
+	}
 	data, err := json.Marshal(p)
 	if err != nil {
 		return Event{}, fmt.Errorf("events: make %s: write the payload as JSON: %w", p.EventType(), err)

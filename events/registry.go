@@ -97,57 +97,54 @@ func (r *Registry) Types() []Type {
 // does not have are skipped.
 //
 // It fails with [ErrUnknownType] or [ErrUnknownVersion] when the registry does
-// not have the type or the version, and with [ErrMalformed] when the data does
-// not fit, or cannot be lifted.
+// not have the type or the version, and with [ErrMalformed] when e breaks the
+// promise of its type (see [Registry.Check]) or cannot be lifted.
 func (r *Registry) Decode(e Event) (Payload, error) {
-	versions, i, err := r.find(e)
+	versions, err := r.find(&e)
 	if err != nil {
 		return nil, err
 	}
-	p, err := versions[i].decode(e.Data)
+	p, err := versions[0].read(&e)
 	if err != nil {
-		return nil, payloadError(e, fmt.Sprintf("does not fit %s version %d", e.Type, e.Version), err)
+		return nil, err
 	}
-	for _, t := range versions[i : len(versions)-1] {
-		if p, err = t.lift(p); err != nil {
-			return nil, payloadError(e, fmt.Sprintf("lift %s version %d to %d", t.Name, t.Version, t.Version+1), err)
+	for _, t := range versions[:len(versions)-1] {
+		if p, err = t.liftFrom(p); err != nil {
+			return nil, payloadError(&e, fmt.Errorf("%w: data: lift %s version %d to %d: %w", ErrMalformed, t.Name, t.Version, t.Version+1, err))
 		}
 	}
 	return p, nil
 }
 
-// Check reports whether e keeps what its type promises: nil or [ErrMalformed].
-// Types and versions that the registry does not have are not its business: nil.
+// Check reports whether e keeps the promise of its type: nil or [ErrMalformed].
+// The promise is that the data fits the Go type of that version, with every
+// member that the Go type always writes (all but those with omitempty or
+// omitzero; inside of lists and maps nothing is required); that the payload's
+// own Validate, if it has that method, accepts it; and that the partition key
+// which the payload names is not empty and equals that of the envelope.
+//
+// Nothing is promised for types and versions that the registry does not have.
 func (r *Registry) Check(e Event) error {
-	versions, i, err := r.find(e)
+	versions, err := r.find(&e)
 	if err != nil {
 		return nil
 	}
-	if _, err := versions[i].decode(e.Data); err != nil {
-		return payloadError(e, fmt.Sprintf("does not fit %s version %d", e.Type, e.Version), err)
-	}
-	return nil
+	_, err = versions[0].read(&e)
+	return err
 }
 
-// find returns all versions of the type of e, and the index of the one it has.
-func (r *Registry) find(e Event) (versions []Type, index int, err error) {
+// find returns the version of the type that e has, and all newer ones.
+func (r *Registry) find(e *Event) ([]Type, error) {
+	var versions []Type
 	if r != nil {
 		versions = r.types[e.Type]
 	}
 	if len(versions) == 0 {
-		return nil, 0, notDefined(e, ErrUnknownType)
+		return nil, payloadError(e, fmt.Errorf("%w: %q version %d", ErrUnknownType, shorten(e.Type), e.Version))
 	}
 	oldest := versions[0].Version
 	if e.Version < oldest || e.Version-oldest >= len(versions) {
-		return nil, 0, notDefined(e, ErrUnknownVersion)
+		return nil, payloadError(e, fmt.Errorf("%w: %q version %d", ErrUnknownVersion, shorten(e.Type), e.Version))
 	}
-	return versions, e.Version - oldest, nil
-}
-
-func payloadError(e Event, what string, err error) error {
-	return fmt.Errorf("events: payload of event %s: %w", shorten(e.ID), fmt.Errorf("%w: data: %s: %w", ErrMalformed, what, err))
-}
-
-func notDefined(e Event, err error) error {
-	return fmt.Errorf("events: payload of event %s: %w: %q version %d", shorten(e.ID), err, shorten(e.Type), e.Version)
+	return versions[e.Version-oldest:], nil
 }

@@ -199,7 +199,7 @@ func TestRegistriesMerge(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if p, err := both.Decode(orderEvent("ünusual type/with spaces & ‽", 7, "k", `{"Version":7}`)); err != nil || p != (named{Version: 7}) {
+	if p, err := both.Decode(orderEvent("ünusual type/with spaces & ‽", 7, "k", `{"Name":"n","Version":7}`)); err != nil || p != (named{"n", 7}) {
 		t.Errorf("got %v, %v", p, err)
 	}
 	if _, err := events.NewRegistry(slices.Concat(shop.Types(), both.Types())...); err == nil {

@@ -15,6 +15,8 @@ type Payload interface {
 	EventVersion() int    // from 1, the same for every value
 	Subject() string      // what the event is about, such as "user/42"; may be empty
 	PartitionKey() string // events with the same one are ordered among themselves
+	// Validate() error, a method that a payload may have besides, says what a
+	// value must fulfil beyond its Go type. [New] and every registry call it.
 }
 
 // Type is one version of one type of events. Make it with [Define], or with
@@ -26,6 +28,7 @@ type Type struct {
 	Example      Payload // complete, with made-up values
 
 	goType   reflect.Type
+	required []member // of the data
 	decode   func(json.RawMessage) (Payload, error)
 	lift     func(Payload) (Payload, error) // to the next version; nil: this is the newest
 	liftedTo reflect.Type
@@ -50,7 +53,12 @@ func Define[P Payload](example P, partitionKey string) Type {
 		t.err = fmt.Errorf("the example of %s is nil", t.goType)
 		return t
 	}
-	t.Name, t.Version = example.EventType(), example.EventVersion()
+	t.Name, t.Version, t.required = example.EventType(), example.EventVersion(), writtenMembers(zero[P]())
+	if _, ok := any(example).(validator); !ok {
+		if _, ok := any(&example).(validator); ok {
+			t.err = fmt.Errorf("Validate of %s has a pointer receiver, so that it would not be called: define the type by &%s{}", t.goType, t.goType)
+		}
+	}
 	return t
 }
 
@@ -68,14 +76,23 @@ func DefineOld[Old, New Payload](example Old, partitionKey string, lift func(Old
 }
 
 func decodeData[P Payload](data json.RawMessage) (Payload, error) {
-	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
-		return nil, errors.New("null, not a payload")
+	if isNull(bytes.TrimSpace(data)) {
+		return nil, errors.New("null instead of a payload")
 	}
 	var p P
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// zero is the zero value of a payload; where P is a pointer, of what it points to.
+func zero[P Payload]() any {
+	if t := reflect.TypeFor[P](); t.Kind() == reflect.Pointer {
+		return reflect.New(t.Elem()).Interface()
+	}
+	var p P
+	return p
 }
 
 // check reports what is wrong with t on its own.

@@ -1,6 +1,9 @@
 package social
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // UserJoined says that somebody opened an account.
 type UserJoined struct {
@@ -63,6 +66,9 @@ func (p RelationshipFollowed) Subject() string { return relationship(p.FollowerI
 // PartitionKey is the follower's id: the one who acts.
 func (p RelationshipFollowed) PartitionKey() string { return p.FollowerID }
 
+// Validate requires the followee's id.
+func (p RelationshipFollowed) Validate() error { return required("followeeId", p.FolloweeID) }
+
 // RelationshipUnfollowed says that the follower no longer wants to.
 type RelationshipUnfollowed struct {
 	FollowerID string    `json:"followerId"`
@@ -81,6 +87,9 @@ func (p RelationshipUnfollowed) Subject() string { return relationship(p.Followe
 
 // PartitionKey is the follower's id: the one who acts.
 func (p RelationshipUnfollowed) PartitionKey() string { return p.FollowerID }
+
+// Validate requires the followee's id.
+func (p RelationshipUnfollowed) Validate() error { return required("followeeId", p.FolloweeID) }
 
 func relationship(follower, followee string) string {
 	return "relationship/" + follower + "/" + followee
@@ -107,3 +116,13 @@ func (p PostPublished) Subject() string { return "post/" + p.PostID }
 
 // PartitionKey is the author's id.
 func (p PostPublished) PartitionKey() string { return p.AuthorID }
+
+// Validate requires the post's id.
+func (p PostPublished) Validate() error { return required("postId", p.PostID) }
+
+func required(member, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is empty", member)
+	}
+	return nil
+}

@@ -38,17 +38,12 @@ func New(cfg Config) (*Model, error) {
 // Handle applies one event; it is a [consumers.Handler]. Types that the model
 // does not know only raise the watermark.
 func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
-	payload, err := social.Registry().Decode(msg.Event)
-	if errors.Is(err, events.ErrUnknownType) {
-		payload, err = nil, nil
-	}
-	if err != nil {
-		return consumers.Permanent(fmt.Errorf("profile: %w", err))
-	}
+	return consumers.DecodePayload(social.Registry(), m.handle)(ctx, msg)
+}
+
+func (m *Model) handle(ctx context.Context, msg consumers.Message, payload events.Payload) error {
 	fresh, err := m.apply(ctx, msg, payload)
 	switch {
-	case consumers.IsPermanent(err):
-		return err
 	case err != nil:
 		return once.Classify(fmt.Errorf("profile: apply %s %s: %w", msg.Event.Type, msg.Event.ID, err))
 	case !fresh:
@@ -66,9 +61,6 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 	case social.UserProfileUpdated:
 		return m.one(ctx, nameStep(p.UserID, p.Name, p.Bio, p.Version, msg.Position), mark)
 	case social.PostPublished:
-		if p.PostID == "" {
-			return false, consumers.Permanent(errors.New("profile: post.published lacks the id of the post"))
-		}
 		return m.one(ctx, postStep(p, msg.Position), mark)
 	case social.RelationshipFollowed:
 		return m.relate(ctx, edge{p.FollowerID, p.FolloweeID}, true, msg.Position)

@@ -2,10 +2,8 @@ package profile
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
@@ -67,9 +65,6 @@ type edge struct{ follower, author string }
 // the right way already only learns of the later position.
 func (m *Model) relate(ctx context.Context, e edge, following bool, pos events.Position) (bool, error) {
 	mark := once.Watermark(e.follower, pos)
-	if e.author == "" {
-		return false, consumers.Permanent(errors.New("profile: the event lacks the id of the followee"))
-	}
 	if e.follower == e.author {
 		return m.one(ctx, mark)
 	}

@@ -81,15 +81,12 @@ func New(cfg Config) (*Model, error) {
 // does not know only raise the watermark, so that a read after such a write
 // need not wait for ever.
 func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
-	payload, err := social.Registry().Decode(msg.Event)
-	if errors.Is(err, events.ErrUnknownType) {
-		return once.Classify(m.raise(ctx, msg.Event.PartitionKey, msg.Position))
-	}
-	if err != nil {
-		return consumers.Permanent(fmt.Errorf("timeline: %w", err))
-	}
-	if err := m.apply(ctx, msg.Position, payload); err != nil {
-		if errors.Is(err, consumers.ErrStale) || consumers.IsPermanent(err) {
+	return consumers.DecodePayload(social.Registry(), m.handle)(ctx, msg)
+}
+
+func (m *Model) handle(ctx context.Context, msg consumers.Message, payload events.Payload) error {
+	if err := m.apply(ctx, msg, payload); err != nil {
+		if errors.Is(err, consumers.ErrStale) {
 			return err
 		}
 		return once.Classify(fmt.Errorf("timeline: apply %s %s: %w", msg.Event.Type, msg.Event.ID, err))
@@ -97,10 +94,8 @@ func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
 	return nil
 }
 
-func (m *Model) apply(ctx context.Context, pos events.Position, payload events.Payload) error {
-	if err := complete(payload); err != nil {
-		return consumers.Permanent(err)
-	}
+func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events.Payload) error {
+	pos := msg.Position
 	switch p := payload.(type) {
 	case social.UserJoined:
 		return m.rename(ctx, pos, p.UserID, p.Name, 0)
@@ -113,24 +108,7 @@ func (m *Model) apply(ctx context.Context, pos events.Position, payload events.P
 	case social.PostPublished:
 		return m.publish(ctx, pos, p)
 	}
-	return m.raise(ctx, payload.PartitionKey(), pos)
-}
-
-// complete refuses events without the ids that keys are made of.
-func complete(payload events.Payload) error {
-	missing := payload.PartitionKey() == ""
-	switch p := payload.(type) {
-	case social.RelationshipFollowed:
-		missing = missing || p.FolloweeID == ""
-	case social.RelationshipUnfollowed:
-		missing = missing || p.FolloweeID == ""
-	case social.PostPublished:
-		missing = missing || p.PostID == ""
-	}
-	if missing {
-		return fmt.Errorf("timeline: %s lacks an id", payload.EventType())
-	}
-	return nil
+	return m.raise(ctx, msg.Event.PartitionKey, pos)
 }
 
 // rename keeps the newest name of a user.

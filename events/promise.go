@@ -1,0 +1,121 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// validator is the optional part of a [Payload].
+type validator interface{ Validate() error }
+
+func validatePayload(p Payload) error {
+	if v, ok := p.(validator); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// member is one member of a JSON object that its Go type always writes.
+type member struct {
+	name     string
+	nullable bool     // null where Go has a pointer, a map, a slice or an interface
+	members  []member // of the object that it is
+}
+
+// writtenMembers are those that p's type writes whatever its value, p being the
+// zero value. A type that cannot write that has none.
+func writtenMembers(p any) []member {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil
+	}
+	return membersOf(data)
+}
+
+func membersOf(data json.RawMessage) (all []member) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(data, &object) != nil {
+		return nil // not an object
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		value := object[name]
+		all = append(all, member{name: name, nullable: isNull(value), members: membersOf(value)})
+	}
+	return all
+}
+
+// missingMember returns the path of the first of the members that the object lacks,
+// "" when it has all.
+func missingMember(data json.RawMessage, members []member) string {
+	if len(members) == 0 {
+		return ""
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(data, &object) != nil {
+		return "" // not an object: its Go type reads something else, too
+	}
+	for _, m := range members {
+		value, ok := object[m.name]
+		if !ok || isNull(value) && !m.nullable {
+			return m.name
+		}
+		if path := missingMember(value, m.members); path != "" {
+			return m.name + "." + path
+		}
+	}
+	return ""
+}
+
+func isNull(value json.RawMessage) bool { return string(value) == "null" }
+
+// read decodes the data of e, which has this type and version, and checks what
+// that promises. Methods of a payload may panic where the data has null for a
+// pointer that they follow.
+func (t *Type) read(e *Event) (p Payload, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, t.breach(e, "data", fmt.Errorf("a method of %s panicked: %v", t.goType, r))
+		}
+	}()
+	if p, err = t.decode(e.Data); err != nil {
+		return nil, t.breach(e, "data", err)
+	}
+	if path := missingMember(e.Data, t.required); path != "" {
+		return nil, t.breach(e, "data", fmt.Errorf("required member %q is missing or null", shorten(path)))
+	}
+	if err := validatePayload(p); err != nil {
+		return nil, t.breach(e, "data", err)
+	}
+	switch key := p.PartitionKey(); key {
+	case e.PartitionKey:
+		return p, nil
+	case "":
+		return nil, t.breach(e, "data", fmt.Errorf("the partition key (%s) is empty", t.PartitionKey))
+	default:
+		return nil, t.breach(e, "partitionkey", fmt.Errorf("the envelope has %q, and the payload names %q (%s)",
+			shorten(e.PartitionKey), shorten(key), t.PartitionKey))
+	}
+}
+
+// liftFrom is t.lift, with the promise of what it returns.
+func (t *Type) liftFrom(p Payload) (lifted Payload, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			lifted, err = nil, fmt.Errorf("it panicked: %v", r)
+		}
+	}()
+	if lifted, err = t.lift(p); err != nil {
+		return nil, err
+	}
+	return lifted, validatePayload(lifted)
+}
+
+func (t *Type) breach(e *Event, attribute string, err error) error {
+	return payloadError(e, fmt.Errorf("%w: %s: does not fit %s version %d: %w", ErrMalformed, attribute, t.Name, t.Version, err))
+}
+
+func payloadError(e *Event, err error) error {
+	return fmt.Errorf("events: payload of event %s: %w", shorten(e.ID), err)
+}
