@@ -37,7 +37,7 @@ func (s *Server) batchWriteItem(r *request, out []byte) ([]byte, error) {
 		}
 	}
 	out = append(out, '{')
-	out = used.appendField(out, r.capacity, false)
+	out = used.appendField(out, r, false)
 	out = append(out, `"UnprocessedItems":{`...)
 	out = appendUnprocessed(out, left)
 	return append(out, '}', '}'), nil
@@ -145,7 +145,7 @@ func (s *Server) batchGetItem(r *request, out []byte) ([]byte, error) {
 		budget = p.read(s, budget, r.partial, used.of(p.table))
 	}
 	out = append(out, '{')
-	out = used.appendField(out, r.capacity, false)
+	out = used.appendField(out, r, false)
 	out = append(out, `"Responses":{`...)
 	for i, p := range parts {
 		out = p.appendItems(comma(out, i))

@@ -126,12 +126,8 @@ func (c *expressionCache) bindProjection(text *string, b *expression.Binding) (*
 	return p, nil
 }
 
-// checkExpressionParameters refuses placeholders without expressions, empty maps of placeholders,
-// and the parameters from before expressions.
+// checkExpressionParameters refuses placeholders without expressions, and empty maps of placeholders.
 func (r *request) checkExpressionParameters() error {
-	if len(r.legacy) > 0 {
-		return invalid("not implemented by the sandbox: the legacy parameter %s; use expressions", r.legacy[0])
-	}
 	conditions := r.condition != nil || r.update != nil || r.filter != nil || r.keyCondition != nil
 	switch {
 	case r.hasNames && !conditions && r.projection == nil:

@@ -1,11 +1,13 @@
 package dynamodb
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,21 +16,16 @@ import (
 // controlOperations are the operations on tables and streams; requests are few, so they go through
 // encoding/json.
 var controlOperations = map[string]func(s *Server, body, out []byte) ([]byte, error){
-	"CreateTable":               control((*Server).createTable),
-	"DescribeTable":             control((*Server).describeTable),
-	"DeleteTable":               control((*Server).deleteTable),
-	"ListTables":                control((*Server).listTables),
-	"UpdateTable":               control((*Server).updateTable),
-	"UpdateTimeToLive":          control((*Server).updateTimeToLive),
-	"DescribeTimeToLive":        control((*Server).describeTimeToLive),
-	"DescribeContinuousBackups": control((*Server).describeContinuousBackups),
-	"TagResource":               control((*Server).tagResource),
-	"UntagResource":             control((*Server).untagResource),
-	"ListTagsOfResource":        control((*Server).listTags),
-	"ListStreams":               control((*Server).listStreams),
-	"DescribeStream":            control((*Server).describeStream),
-	"GetShardIterator":          control((*Server).getShardIterator),
-	"GetRecords":                (*Server).getRecords,
+	"CreateTable":      control((*Server).createTable),
+	"DescribeTable":    control((*Server).describeTable),
+	"DeleteTable":      control((*Server).deleteTable),
+	"ListTables":       control((*Server).listTables),
+	"UpdateTable":      control((*Server).updateTable),
+	"UpdateTimeToLive": control((*Server).updateTimeToLive),
+	"ListStreams":      control((*Server).listStreams),
+	"DescribeStream":   control((*Server).describeStream),
+	"GetShardIterator": control((*Server).getShardIterator),
+	"GetRecords":       (*Server).getRecords,
 }
 
 // control makes an operation of a function from its input to its output.
@@ -48,10 +45,16 @@ func control[In, Out any](run func(*Server, *In) (Out, error)) func(*Server, []b
 }
 
 func decode(body []byte, in any) error {
-	if err := json.Unmarshal(body, in); err != nil {
-		return fail("SerializationException", "the request could not be read: %v", err)
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	err := d.Decode(in)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return notImplemented("the parameter " + strings.Trim(name, `"`))
+	}
+	return fail("SerializationException", "the request could not be read: %v", err)
 }
 
 // tableOf is the table a control request names, or "".
@@ -88,21 +91,14 @@ func (s *Server) newTable(in *createTableInput) (*table, error) {
 	}
 	t := &table{
 		name: in.TableName, id: uuid.NewString(), created: s.cfg.Now(), items: newTree(),
-		arn:  fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.cfg.Region, s.cfg.Account, in.TableName),
-		tags: map[string]string{},
+		arn: fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.cfg.Region, s.cfg.Account, in.TableName),
 	}
 	t.nextExpiry.Store(never)
-	t.description = tableSettings{attributes: in.AttributeDefinitions, onDemand: in.BillingMode == "PAY_PER_REQUEST", class: in.TableClass, protected: in.DeletionProtectionEnabled}
+	t.description = tableSettings{attributes: in.AttributeDefinitions, onDemand: in.BillingMode == "PAY_PER_REQUEST"}
 	t.description.setThroughput(in.ProvisionedThroughput)
 	t.keys = in.KeySchema.keys(in.AttributeDefinitions)
-	for _, ix := range in.LocalSecondaryIndexes {
-		t.indexes = append(t.indexes, t.newIndex(ix, in.AttributeDefinitions, false))
-	}
 	for _, ix := range in.GlobalSecondaryIndexes {
-		t.indexes = append(t.indexes, t.newIndex(ix, in.AttributeDefinitions, true))
-	}
-	for _, tag := range in.Tags {
-		t.tags[tag.Key] = tag.Value
+		t.indexes = append(t.indexes, t.newIndex(ix, in.AttributeDefinitions))
 	}
 	if in.StreamSpecification.on() {
 		t.stream = s.newStream(t, in.StreamSpecification.StreamViewType)
@@ -111,8 +107,8 @@ func (s *Server) newTable(in *createTableInput) (*table, error) {
 }
 
 // newIndex makes an index and fills it from the table.
-func (t *table) newIndex(in indexInput, attributes []attributeDefinition, global bool) *index {
-	ix := &index{name: in.IndexName, global: global, keys: in.KeySchema.keys(attributes), items: newTree()}
+func (t *table) newIndex(in indexInput, attributes []attributeDefinition) *index {
+	ix := &index{name: in.IndexName, keys: in.KeySchema.keys(attributes), items: newTree()}
 	ix.projection, ix.nonKey = in.Projection.ProjectionType, in.Projection.NonKeyAttributes
 	if ix.projection != "ALL" {
 		ix.projected = slices.Concat(t.keys.names(), ix.keys.names(), ix.nonKey)
@@ -163,9 +159,6 @@ func (s *Server) deleteTable(in *tableInput) (tableOutput, error) {
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.description.protected {
-		return tableOutput{}, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.tables, t.name)
@@ -211,9 +204,6 @@ func (s *Server) listTables(in *listTablesInput) (listTablesOutput, error) {
 
 type updateTableInput struct {
 	createTableInput
-	DeletionProtectionEnabled   *bool
-	ReplicaUpdates              []any
-	SSESpecification            any
 	GlobalSecondaryIndexUpdates []struct {
 		Create *indexInput
 		Update *struct{ IndexName string }
@@ -223,7 +213,7 @@ type updateTableInput struct {
 
 func (in *updateTableInput) empty() bool {
 	return in.StreamSpecification == nil && in.BillingMode == "" && in.ProvisionedThroughput == nil &&
-		in.DeletionProtectionEnabled == nil && in.TableClass == "" && len(in.GlobalSecondaryIndexUpdates) == 0
+		len(in.GlobalSecondaryIndexUpdates) == 0
 }
 
 func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
@@ -231,8 +221,6 @@ func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
 	switch {
 	case err != nil:
 		return tableOutput{}, err
-	case len(in.ReplicaUpdates) > 0 || in.SSESpecification != nil:
-		return tableOutput{}, notImplemented("UpdateTable with ReplicaUpdates or SSESpecification")
 	case in.empty():
 		return tableOutput{}, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
 	}
@@ -298,7 +286,7 @@ func (s *Server) updateIndexes(t *table, in *updateTableInput) error {
 }
 
 func (t *table) dropIndex(name string) error {
-	i := slices.IndexFunc(t.indexes, func(ix *index) bool { return ix.global && ix.name == name })
+	i := slices.IndexFunc(t.indexes, func(ix *index) bool { return ix.name == name })
 	if i < 0 {
 		return noTable()
 	}
@@ -310,10 +298,10 @@ func (t *table) addIndex(in indexInput, attributes []attributeDefinition) error 
 	if t.indexNamed(in.IndexName) != nil {
 		return invalid("Attempting to create an index which already exists")
 	}
-	if err := in.check(attributes, ""); err != nil {
+	if err := in.check(attributes); err != nil {
 		return err
 	}
-	t.indexes = append(slices.Clone(t.indexes), t.newIndex(in, attributes, true))
+	t.indexes = append(slices.Clone(t.indexes), t.newIndex(in, attributes))
 	return nil
 }
 

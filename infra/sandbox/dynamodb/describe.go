@@ -7,8 +7,6 @@ type tableSettings struct {
 	attributes []attributeDefinition
 	onDemand   bool
 	throughput throughput
-	class      string
-	protected  bool
 }
 
 func (s *tableSettings) setThroughput(t *throughput) {
@@ -25,12 +23,6 @@ func (s *tableSettings) update(in *updateTableInput) {
 		s.onDemand = false
 	}
 	s.setThroughput(in.ProvisionedThroughput)
-	if in.TableClass != "" {
-		s.class = in.TableClass
-	}
-	if in.DeletionProtectionEnabled != nil {
-		s.protected = *in.DeletionProtectionEnabled
-	}
 }
 
 type tableDescription struct {
@@ -45,8 +37,6 @@ type tableDescription struct {
 	TableSizeBytes            int
 	ProvisionedThroughput     throughputDescription
 	BillingModeSummary        *billing             `json:",omitempty"`
-	TableClassSummary         *tableClass          `json:",omitempty"`
-	LocalSecondaryIndexes     []indexDescription   `json:",omitempty"`
 	GlobalSecondaryIndexes    []indexDescription   `json:",omitempty"`
 	StreamSpecification       *streamSpecification `json:",omitempty"`
 	LatestStreamArn           string               `json:",omitempty"`
@@ -63,8 +53,6 @@ type billing struct {
 	BillingMode                       string
 	LastUpdateToPayPerRequestDateTime epoch
 }
-
-type tableClass struct{ TableClass string }
 
 type indexDescription struct {
 	IndexName             string
@@ -91,21 +79,13 @@ func (t *table) describe(status string) tableDescription {
 		TableName: t.name, TableArn: t.arn, TableId: t.id, TableStatus: status,
 		CreationDateTime: epoch(t.created), AttributeDefinitions: t.description.attributes, KeySchema: t.keys.schema(),
 		ItemCount: t.items.Len(), TableSizeBytes: t.bytes,
-		ProvisionedThroughput:     throughputDescription{throughput: t.description.throughput},
-		DeletionProtectionEnabled: t.description.protected,
+		ProvisionedThroughput: throughputDescription{throughput: t.description.throughput},
 	}
 	if t.description.onDemand {
 		d.BillingModeSummary = &billing{"PAY_PER_REQUEST", epoch(t.created)}
 	}
-	if t.description.class != "" {
-		d.TableClassSummary = &tableClass{t.description.class}
-	}
 	for _, ix := range t.indexes {
-		if ix.global {
-			d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, ix.describe(t))
-		} else {
-			d.LocalSecondaryIndexes = append(d.LocalSecondaryIndexes, ix.describe(t))
-		}
+		d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, ix.describe(t))
 	}
 	if t.stream != nil {
 		d.StreamSpecification = &streamSpecification{true, t.stream.view}
@@ -115,15 +95,11 @@ func (t *table) describe(status string) tableDescription {
 }
 
 func (ix *index) describe(t *table) indexDescription {
-	d := indexDescription{
+	return indexDescription{
 		IndexName: ix.name, IndexArn: t.arn + "/index/" + ix.name, KeySchema: ix.keys.schema(),
 		Projection: projection{ix.projection, ix.nonKey}, ItemCount: ix.items.Len(), IndexSizeBytes: ix.bytes,
+		IndexStatus: "ACTIVE", ProvisionedThroughput: &throughputDescription{throughput: t.description.throughput},
 	}
-	if ix.global {
-		d.IndexStatus = "ACTIVE"
-		d.ProvisionedThroughput = &throughputDescription{throughput: t.description.throughput}
-	}
-	return d
 }
 
 // streamLabel is the label of a stream that is made now.

@@ -28,12 +28,10 @@ type request struct {
 	values       attribute.Item
 	hasNames     bool
 	hasValues    bool
-	legacy       []string // parameters from before expressions
 
 	returnValues   string
 	returnOnFailed string
 	capacity       string
-	collection     string
 	consistent     bool
 
 	index    string
@@ -87,13 +85,13 @@ func (rd *reader) fields(r *request) error {
 		}
 		known, err := rd.field(r, name)
 		if err == nil && !known {
-			err = rd.scan.Skip()
+			return notImplemented("the parameter " + name)
 		}
 		return err
 	})
 }
 
-// field decodes one parameter; false if it is none that matters.
+// field decodes one parameter; false if there is none of that name here.
 func (rd *reader) field(r *request, name string) (bool, error) {
 	if target := r.text(name); target != nil {
 		var err error
@@ -128,8 +126,6 @@ func (r *request) text(name string) *string {
 		return &r.returnOnFailed
 	case "ReturnConsumedCapacity":
 		return &r.capacity
-	case "ReturnItemCollectionMetrics":
-		return &r.collection
 	case "IndexName":
 		return &r.index
 	case "Select":
@@ -180,8 +176,6 @@ func (r *request) whole(name string) **int64 {
 	return nil
 }
 
-var legacyParameters = []string{"AttributesToGet", "AttributeUpdates", "ConditionalOperator", "Expected", "KeyConditions", "QueryFilter", "ScanFilter"}
-
 func (rd *reader) structure(r *request, name string) (bool, error) {
 	switch name {
 	case "ConsistentRead":
@@ -204,9 +198,6 @@ func (rd *reader) structure(r *request, name string) (bool, error) {
 		return true, rd.transactItems(r)
 	case "RequestItems":
 		return true, rd.requestItems(r)
-	}
-	if slices.Contains(legacyParameters, name) {
-		r.legacy = append(r.legacy, name)
 	}
 	return false, nil
 }

@@ -33,24 +33,17 @@ type streamSpecification struct {
 }
 
 type createTableInput struct {
-	TableName                 string
-	AttributeDefinitions      []attributeDefinition
-	KeySchema                 keySchema
-	BillingMode               string
-	ProvisionedThroughput     *throughput
-	LocalSecondaryIndexes     []indexInput
-	GlobalSecondaryIndexes    []indexInput
-	StreamSpecification       *streamSpecification
-	DeletionProtectionEnabled bool
-	TableClass                string
-	Tags                      []tag
+	TableName              string
+	AttributeDefinitions   []attributeDefinition
+	KeySchema              keySchema
+	BillingMode            string
+	ProvisionedThroughput  *throughput
+	GlobalSecondaryIndexes []indexInput
+	StreamSpecification    *streamSpecification
 }
 
-// The service's quotas on indexes.
-const (
-	maxLocalIndexes  = 5
-	maxGlobalIndexes = 20
-)
+// maxGlobalIndexes is the service's quota.
+const maxGlobalIndexes = 20
 
 // keys reads a key schema that has been checked.
 func (ks keySchema) keys(attributes []attributeDefinition) keys {
@@ -171,12 +164,8 @@ func listNames(attributes []attributeDefinition) string {
 
 func (in *createTableInput) checkIndexes() error {
 	seen := map[string]bool{}
-	for i, ix := range slices.Concat(in.LocalSecondaryIndexes, in.GlobalSecondaryIndexes) {
-		hash := ""
-		if i < len(in.LocalSecondaryIndexes) {
-			hash = in.KeySchema[0].AttributeName
-		}
-		if err := ix.check(in.AttributeDefinitions, hash); err != nil {
+	for _, ix := range in.GlobalSecondaryIndexes {
+		if err := ix.check(in.AttributeDefinitions); err != nil {
 			return err
 		}
 		if seen[ix.IndexName] {
@@ -184,30 +173,18 @@ func (in *createTableInput) checkIndexes() error {
 		}
 		seen[ix.IndexName] = true
 	}
-	switch {
-	case len(in.LocalSecondaryIndexes) > 0 && len(in.KeySchema) < 2:
-		return parameter("Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex")
-	case len(in.LocalSecondaryIndexes) > maxLocalIndexes:
-		return parameter("Number of LocalSecondaryIndexes exceeds per-table limit of %d", maxLocalIndexes)
-	case len(in.GlobalSecondaryIndexes) > maxGlobalIndexes:
+	if len(in.GlobalSecondaryIndexes) > maxGlobalIndexes {
 		return parameter("GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
 	}
 	return nil
 }
 
-// check checks an index; hash is the partition key it must have (a local index), or "".
-func (ix *indexInput) check(attributes []attributeDefinition, hash string) error {
+func (ix *indexInput) check(attributes []attributeDefinition) error {
 	if err := checkNewName("IndexName", ix.IndexName); err != nil {
 		return err
 	}
 	if err := ix.KeySchema.check(attributes); err != nil {
 		return err
-	}
-	if hash != "" && ix.KeySchema[0].AttributeName != hash {
-		return parameter("Index KeySchema does not have the same leading hash key as table KeySchema for index: %s. index hash key: %s, table hash key: %s", ix.IndexName, ix.KeySchema[0].AttributeName, hash)
-	}
-	if hash != "" && len(ix.KeySchema) < 2 {
-		return parameter("Index KeySchema does not have a range key for index: %s", ix.IndexName)
 	}
 	return ix.Projection.check()
 }
@@ -235,7 +212,7 @@ func (in *createTableInput) checkUnused() error {
 	for _, k := range in.KeySchema {
 		used[k.AttributeName] = true
 	}
-	for _, ix := range slices.Concat(in.LocalSecondaryIndexes, in.GlobalSecondaryIndexes) {
+	for _, ix := range in.GlobalSecondaryIndexes {
 		for _, k := range ix.KeySchema {
 			used[k.AttributeName] = true
 		}

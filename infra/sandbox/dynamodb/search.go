@@ -24,7 +24,6 @@ type search struct {
 
 	count, scanned int
 	bytes          int
-	fetched        int // bytes fetched from the table for a local index that lacks attributes
 	last           *entry
 	more           bool
 }
@@ -62,31 +61,21 @@ func (s *Server) prepareSearch(r *request) (*search, error) {
 // checkSelect checks what of an item is asked for against what the index has.
 func (q *search) checkSelect() error {
 	r := q.request
-	if err := oneOf("select", r.sel, "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT"); err != nil {
-		return err
-	}
 	switch {
 	case r.sel == "COUNT" && r.projection != nil:
 		return invalid("Cannot specify the ProjectionExpression when choosing to get only the Count")
-	case r.sel == "SPECIFIC_ATTRIBUTES" && r.projection == nil:
-		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
-	case r.sel != "" && r.sel != "SPECIFIC_ATTRIBUTES" && r.projection != nil:
-		return invalid("Cannot specify the ProjectionExpression when choosing to get %s", r.sel)
-	case r.sel == "ALL_PROJECTED_ATTRIBUTES" && q.index == nil:
-		return invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
-	case q.index != nil && q.index.global:
-		return q.checkGlobal()
+	case r.sel != "" && r.sel != "COUNT":
+		return notImplemented("Select " + r.sel)
+	case q.index != nil:
+		return q.checkIndex()
 	}
 	return nil
 }
 
-func (q *search) checkGlobal() error {
+func (q *search) checkIndex() error {
 	ix, r := q.index, q.request
-	switch {
-	case r.consistent:
+	if r.consistent {
 		return invalid("Consistent reads are not supported on global secondary indexes")
-	case r.sel == "ALL_ATTRIBUTES" && ix.projected != nil:
-		return parameter("Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", ix.name)
 	}
 	if ix.projected == nil || q.bound.projection == nil {
 		return nil
@@ -159,7 +148,7 @@ func (q *search) tree() *tree {
 }
 
 func (s *Server) query(r *request, out []byte) ([]byte, error) {
-	if r.keyCondition == nil && len(r.legacy) == 0 {
+	if r.keyCondition == nil {
 		return out, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
 	}
 	q, err := s.prepareSearch(r)
@@ -348,10 +337,9 @@ func (q *search) run(out []byte, walk func(visit func(*entry) bool)) ([]byte, er
 	walk(func(e *entry) bool {
 		q.scanned++
 		q.bytes += e.size
-		item := q.whole(e)
-		if q.bound.filter.Match(item) {
+		if q.bound.filter.Match(e.item) {
 			if wantsItems {
-				out = q.bound.projection.Apply(item).AppendJSON(comma(out, q.count))
+				out = q.bound.projection.Apply(e.item).AppendJSON(comma(out, q.count))
 			}
 			q.count++
 		}
@@ -365,29 +353,6 @@ func (q *search) run(out []byte, walk func(visit func(*entry) bool)) ([]byte, er
 	return q.end(out), nil
 }
 
-// whole is the item as far as the search can see it: a local index fetches from the table what it
-// does not project, if that is asked for.
-func (q *search) whole(e *entry) attribute.Item {
-	ix := q.index
-	if ix == nil || ix.global || ix.projected == nil || !q.wantsMore() {
-		return e.item
-	}
-	primary, _ := q.table.keys.place(e.item)
-	full := q.table.find(primary)
-	q.fetched += full.size
-	return full.item
-}
-
-func (q *search) wantsMore() bool {
-	if q.request.sel == "ALL_ATTRIBUTES" {
-		return true
-	}
-	if q.bound.projection == nil {
-		return false
-	}
-	return slices.ContainsFunc(q.bound.projection.Roots(), func(name string) bool { return !slices.Contains(q.index.projected, name) })
-}
-
 func (q *search) end(out []byte) []byte {
 	out = appendInt(append(out, `"Count":`...), q.count)
 	out = appendInt(append(out, `,"ScannedCount":`...), q.scanned)
@@ -395,23 +360,10 @@ func (q *search) end(out []byte) []byte {
 		key := q.last.item.Only(q.lastKeyNames())
 		out = key.AppendJSON(append(out, `,"LastEvaluatedKey":`...))
 	}
-	if wantsCapacity(q.request.capacity) {
-		out = q.used().appendJSON(append(out, `,"ConsumedCapacity":`...), q.request.capacity, false)
+	if q.request.wantsCapacity() {
+		used := &usage{}
+		used.read(q.table, readUnits(q.bytes, q.request.consistent))
+		out = used.appendJSON(append(out, `,"ConsumedCapacity":`...), false)
 	}
 	return append(out, '}')
-}
-
-func (q *search) used() *usage {
-	u := &usage{}
-	units := readUnits(q.bytes, q.request.consistent)
-	if q.index == nil {
-		u.read(q.table, units)
-		return u
-	}
-	u.read(q.table, 0)
-	if q.fetched > 0 {
-		u.read(q.table, readUnits(q.fetched, q.request.consistent))
-	}
-	u.index(q.index, units)
-	return u
 }

@@ -288,7 +288,8 @@ func TestUnknown(t *testing.T) {
 		{"DynamoDB_20120810.GetItem", `{} trailing`, "SerializationException", 400},
 		{"DynamoDB_20120810.CreateTable", `{"TableName":7}`, "SerializationException", 400},
 		{"DynamoDB_20120810.PutItem", `{"TableName":"t","Item":{"pk":{"B":"not base64!"}}}`, "SerializationException", 400},
-		{"DynamoDB_20120810.PutItem", `{"TableName":"none","Item":{"pk":{"S":"a"}},"Expected":{}}`, "Requested resource not found", 400},
+		{"DynamoDB_20120810.PutItem", `{"TableName":"none","Item":{"pk":{"S":"a"}},"Expected":{}}`, "not implemented by the sandbox: the parameter Expected", 501},
+		{"DynamoDB_20120810.CreateTable", `{"TableName":"none","LocalSecondaryIndexes":[]}`, "not implemented by the sandbox: the parameter LocalSecondaryIndexes", 501},
 		{"DynamoDB_20120810.Query", `{}`, "Either the KeyConditions or KeyConditionExpression parameter must be specified", 400},
 		{"DynamoDB_20120810.GetItem", `{}`, "Value null at 'tableName' failed to satisfy constraint", 400},
 	} {
@@ -307,7 +308,6 @@ func TestUnknown(t *testing.T) {
 	server.CloseClientConnections()
 }
 
-// TestTags are what Terraform asks for.
 // TestTooLarge: a body that no operation takes is refused unread.
 func TestTooLarge(t *testing.T) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", http.NoBody)
@@ -316,25 +316,6 @@ func TestTooLarge(t *testing.T) {
 	dynamodb.New(dynamodb.Config{}).ServeHTTP(w, r)
 	if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "larger than the 40 MiB") {
 		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-func TestTags(t *testing.T) {
-	client, _ := start(t, dynamodb.Config{Region: "eu-central-1"})
-	makeTable(t, client, "table")
-	arn := aws.String("arn:aws:dynamodb:eu-central-1:000000000000:table/table")
-	if _, err := client.TagResource(t.Context(), &sdk.TagResourceInput{ResourceArn: arn, Tags: []types.Tag{{Key: aws.String("b"), Value: aws.String("2")}, {Key: aws.String("a"), Value: aws.String("1")}}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.UntagResource(t.Context(), &sdk.UntagResourceInput{ResourceArn: arn, TagKeys: []string{"b"}}); err != nil {
-		t.Fatal(err)
-	}
-	out, err := client.ListTagsOfResource(t.Context(), &sdk.ListTagsOfResourceInput{ResourceArn: arn})
-	if err != nil || len(out.Tags) != 1 || *out.Tags[0].Key != "a" {
-		t.Errorf("the tags are %v (%v)", out, err)
-	}
-	if _, err := client.DescribeContinuousBackups(t.Context(), &sdk.DescribeContinuousBackupsInput{TableName: aws.String("table")}); err != nil {
-		t.Error(err)
 	}
 }
 

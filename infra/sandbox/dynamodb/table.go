@@ -27,13 +27,11 @@ type table struct {
 	stream      *stream // nil unless enabled
 	expiry      *expiry // nil unless a time to live is set
 	nextExpiry  atomic.Int64
-	tags        map[string]string
 }
 
 // index is a secondary index. Its entries are of the projected attributes.
 type index struct {
 	name       string
-	global     bool
 	keys       keys
 	projection string
 	nonKey     []string
@@ -123,7 +121,7 @@ func (t *table) write(now time.Time, old, updated *entry, by writer, used *usage
 	}
 	used.write(t, writeUnits(size))
 	for _, ix := range t.indexes {
-		used.index(ix, ix.replace(ix.entryOf(old), ix.entryOf(updated)))
+		used.units += ix.replace(ix.entryOf(old), ix.entryOf(updated))
 	}
 	if t.expiry != nil {
 		t.expiry.replace(old, updated)

@@ -43,8 +43,10 @@ func (c *tokenCache) once(r *request, run func() error) (repeated bool, err erro
 	if repeated, err := c.begin(r.token, content); repeated || err != nil {
 		return repeated, err
 	}
+	succeeded := false
+	defer func() { c.end(r.token, succeeded) }() // also after a panic: it must not stay in progress
 	err = run()
-	c.end(r.token, err == nil)
+	succeeded = err == nil
 	return false, err
 }
 

@@ -57,9 +57,9 @@ func (s *Server) transactWriteItems(r *request, out []byte) ([]byte, error) {
 		used = repeatUsage(changes)
 	}
 	for _, u := range used {
-		u.times(2)
+		u.units *= 2 // transactions cost double
 	}
-	return endObject(used.appendField(append(out, '{'), r.capacity, true)), nil
+	return endObject(used.appendField(append(out, '{'), r, true)), nil
 }
 
 // repeatUsage is what the repetition of a finished transaction costs: reads of its items.
@@ -233,9 +233,9 @@ func (s *Server) transactGetItems(r *request, out []byte) ([]byte, error) {
 		return out, err
 	}
 	for _, u := range used {
-		u.times(2)
+		u.units *= 2 // transactions cost double
 	}
-	out = used.appendField(append(out, '{'), r.capacity, true)
+	out = used.appendField(append(out, '{'), r, true)
 	out = append(out, `"Responses":[`...)
 	for i, g := range gets {
 		out = comma(out, i)

@@ -135,13 +135,13 @@ func oneOf(parameter, value string, allowed ...string) error {
 }
 
 func (r *request) checkCommon() error {
+	if r.capacity == "INDEXES" {
+		return notImplemented("ReturnConsumedCapacity INDEXES; TOTAL is")
+	}
 	if err := oneOf("returnConsumedCapacity", r.capacity, "INDEXES", "TOTAL", "NONE"); err != nil {
 		return err
 	}
-	if err := oneOf("returnValuesOnConditionCheckFailure", r.returnOnFailed, "ALL_OLD", "NONE"); err != nil {
-		return err
-	}
-	return oneOf("returnItemCollectionMetrics", r.collection, "SIZE", "NONE")
+	return oneOf("returnValuesOnConditionCheckFailure", r.returnOnFailed, "ALL_OLD", "NONE")
 }
 
 // wholeSeconds reads a time to live; fractions are cut off.

@@ -143,8 +143,8 @@ func (s *Server) runWrite(r *request, out []byte, returns ...string) ([]byte, er
 	if attributes := c.returned(); len(attributes) > 0 {
 		out = append(attributes.AppendJSON(append(out, `"Attributes":`...)), ',')
 	}
-	if wantsCapacity(r.capacity) {
-		out = append(used.appendJSON(append(out, `"ConsumedCapacity":`...), r.capacity, false), ',')
+	if r.wantsCapacity() {
+		out = append(used.appendJSON(append(out, `"ConsumedCapacity":`...), false), ',')
 	}
 	return endObject(out), nil
 }
@@ -162,6 +162,9 @@ func (s *Server) apply(c *change, used *usage) error {
 }
 
 func checkReturnValues(value string, allowed []string) error {
+	if value == "UPDATED_OLD" || value == "UPDATED_NEW" {
+		return notImplemented("ReturnValues " + value)
+	}
 	err := oneOf("returnValues", value, "ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")
 	if err == nil && oneOf("", value, allowed...) != nil {
 		return invalid("Return values set to invalid value")
@@ -171,20 +174,11 @@ func checkReturnValues(value string, allowed []string) error {
 
 // returned are the Attributes of the answer.
 func (c *change) returned() attribute.Item {
-	update := c.bound.update
 	switch c.request.returnValues {
 	case "ALL_OLD":
 		return c.oldItem()
 	case "ALL_NEW":
 		return c.updated.item
-	case "UPDATED_OLD":
-		if update != nil {
-			return update.Pick(c.oldItem())
-		}
-	case "UPDATED_NEW":
-		if update != nil {
-			return update.Pick(c.updated.item)
-		}
 	}
 	return nil
 }
@@ -206,7 +200,7 @@ func (s *Server) deleteItem(r *request, out []byte) ([]byte, error) {
 }
 
 func (s *Server) updateItem(r *request, out []byte) ([]byte, error) {
-	return s.runWrite(r, out, "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
+	return s.runWrite(r, out, "NONE", "ALL_OLD", "ALL_NEW")
 }
 
 // get is one read by key.
@@ -254,10 +248,10 @@ func (s *Server) getItem(r *request, out []byte) ([]byte, error) {
 	if g.found != nil {
 		out = append(g.projection.Apply(g.found.item).AppendJSON(append(out, `"Item":`...)), ',')
 	}
-	if wantsCapacity(r.capacity) {
+	if r.wantsCapacity() {
 		used := &usage{}
 		used.read(t, readUnits(g.size(), r.consistent))
-		out = append(used.appendJSON(append(out, `"ConsumedCapacity":`...), r.capacity, false), ',')
+		out = append(used.appendJSON(append(out, `"ConsumedCapacity":`...), false), ',')
 	}
 	return endObject(out), nil
 }

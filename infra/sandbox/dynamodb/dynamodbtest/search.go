@@ -180,7 +180,6 @@ func (s *suite) badQueries(t *testing.T) {
 		"Filter Expression can only contain non-primary key attributes: Primary key attribute: sk": func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("sk = :p") },
 		"The table does not have the specified index: none":                                        func(in *dynamodb.QueryInput) { in.IndexName = aws.String("none") },
 		"Cannot specify the ProjectionExpression when choosing to get only the Count":              func(in *dynamodb.QueryInput) { in.Select, in.ProjectionExpression = types.SelectCount, aws.String("x") },
-		"ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName":               func(in *dynamodb.QueryInput) { in.Select = types.SelectAllProjectedAttributes },
 		"The provided starting key":  func(in *dynamodb.QueryInput) { in.ExclusiveStartKey = key("another", "x") },
 		"":                           func(in *dynamodb.QueryInput) { in.ExclusiveStartKey = item{"pk": str("p")} },
 		"Limit must be greater than": func(in *dynamodb.QueryInput) { in.Limit = aws.Int32(0) },
@@ -268,8 +267,7 @@ func (s *suite) indexes(t *testing.T) {
 			{IndexName: aws.String("all"), KeySchema: schema("g", "h"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}},
 			{IndexName: aws.String("keys"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}},
 			{IndexName: aws.String("some"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"x"}}},
-		},
-		locals: []types.LocalSecondaryIndex{{IndexName: aws.String("local"), KeySchema: schema("pk", "h"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}}}})
+		}})
 	full := with(key("p", "1"), item{"g": str("g"), "h": num("1"), "x": str("x"), "y": str("y")})
 	s.put(t, table, full)
 	s.put(t, table, key("p", "2"))                            // in no index
@@ -290,13 +288,6 @@ func (s *suite) checkIndexes(t *testing.T, table string, full item) {
 	} {
 		s.wantIndex(t, table, name, "g", "g", want)
 	}
-	s.wantIndex(t, table, "local", "pk", "p", []item{with(key("p", "1"), item{"h": num("1")})})
-	out, err := s.client.Query(contextOf(t), &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("local"), KeyConditionExpression: aws.String("pk = :p AND h < :two"),
-		ExpressionAttributeValues: item{":p": str("p"), ":two": num("2")}, Select: types.SelectAllAttributes, ConsistentRead: aws.Bool(true)})
-	if err != nil || len(out.Items) != 1 {
-		t.Fatalf("a local index finds %v (%v)", out, err)
-	}
-	wantItem(t, out.Items[0], full)
 }
 
 // wantIndex waits until the index answers with these items.
@@ -336,7 +327,6 @@ func (s *suite) checkIndexMoves(t *testing.T, table string) {
 	if _, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: key("p", "1"), UpdateExpression: aws.String("REMOVE h")}); err != nil {
 		t.Fatal(err)
 	}
-	s.wantIndex(t, table, "local", "pk", "p", nil)
 	s.wantIndex(t, table, "all", "g", "other", []item{with(key("q", "4"), item{"g": str("other"), "h": num("7")})})
 }
 
@@ -377,7 +367,6 @@ func (s *suite) badIndexUse(t *testing.T, table string) {
 		return err
 	}
 	wantError(t, query(func(in *dynamodb.QueryInput) { in.ConsistentRead = aws.Bool(true) }), validation, "onsistent read")
-	wantError(t, query(func(in *dynamodb.QueryInput) { in.Select = types.SelectAllAttributes }), validation, "Select type ALL_ATTRIBUTES is not supported for global secondary index some because its projection type is not ALL")
 	wantError(t, query(func(in *dynamodb.QueryInput) { in.ProjectionExpression = aws.String("y") }), validation, "Global secondary index some does not project [y]")
 	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: with(key("p", "9"), item{"g": num("1")})})
 	wantError(t, err, validation, "Type mismatch for Index Key")

@@ -98,7 +98,6 @@ type spec struct {
 	sort    types.ScalarAttributeType
 	extra   []types.AttributeDefinition
 	globals []types.GlobalSecondaryIndex
-	locals  []types.LocalSecondaryIndex
 	view    types.StreamViewType
 }
 
@@ -107,7 +106,7 @@ func (sp spec) input(table string) *dynamodb.CreateTableInput {
 		TableName: &table, BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions:   append([]types.AttributeDefinition{define("pk", "S")}, sp.extra...),
 		KeySchema:              schema("pk", ""),
-		GlobalSecondaryIndexes: sp.globals, LocalSecondaryIndexes: sp.locals,
+		GlobalSecondaryIndexes: sp.globals,
 	}
 	if sp.sort != "" {
 		in.AttributeDefinitions = append(in.AttributeDefinitions, define("sk", sp.sort))

@@ -100,9 +100,6 @@ func (s *suite) badTables(t *testing.T) {
 		"INCLUDE without includes": func(in *dynamodb.CreateTableInput) {
 			in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{IndexName: aws.String("all"), KeySchema: schema("pk", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude}}}
 		},
-		"local index with no sort key": func(in *dynamodb.CreateTableInput) {
-			in.LocalSecondaryIndexes = []types.LocalSecondaryIndex{{IndexName: aws.String("all"), KeySchema: schema("pk", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}}}
-		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			in := spec{}.input(name())

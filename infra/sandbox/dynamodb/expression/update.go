@@ -265,13 +265,3 @@ func (c *Change) Touches(names []string) string {
 	}
 	return ""
 }
-
-// Pick returns the parts of an item that the change writes to (the UPDATED_OLD and UPDATED_NEW of
-// a response), or nil if it has none of them.
-func (c *Change) Pick(it attribute.Item) attribute.Item {
-	paths := make([]path, len(c.actions))
-	for i := range c.actions {
-		paths[i] = c.actions[i].path
-	}
-	return pick(paths, it)
-}
