@@ -178,7 +178,7 @@ func (r *request) made(ns store.Namespace, docs []D, rest V, out *reply) error {
 	if err != nil {
 		return err
 	}
-	if docs, err = p.Run(docs, nil); err != nil {
+	if docs, err = p.Run(docs); err != nil {
 		return err
 	}
 	ns.Coll = cmp.Or(ns.Coll, allCollections)

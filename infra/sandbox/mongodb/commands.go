@@ -17,7 +17,6 @@ var commands = map[string]command{
 	"ping":             {nothingToDo, true},
 	"buildInfo":        {buildInfo, true},
 	"buildinfo":        {buildInfo, true},
-	"serverStatus":     {serverStatus, true},
 	"connectionStatus": {connectionStatus, true},
 	"logout":           {nothingToDo, true},
 
@@ -35,7 +34,6 @@ var commands = map[string]command{
 	"find":        {find, false},
 	"aggregate":   {aggregate, false},
 	"count":       {count, false},
-	"distinct":    {distinct, false},
 	"getMore":     {getMore, false},
 	"killCursors": {killCursors, true},
 

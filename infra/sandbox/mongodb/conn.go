@@ -170,7 +170,7 @@ func (r *request) target() store.Namespace {
 func (c *conn) execute(r *request, out *reply) (err error) {
 	h, known := commands[r.name]
 	if !known {
-		return failure.New(failure.CommandNotFound, "no such command: '%.128s' (the sandbox knows a part of MongoDB's commands)", r.name)
+		return failure.New(failure.CommandNotFound, "no such command, or not implemented by the sandbox: '%.128s'", r.name)
 	}
 	c.mark(r.name)
 	defer c.mark("")

@@ -74,21 +74,6 @@ func buildInfo(_ *request, out *reply) error {
 	return nil
 }
 
-func serverStatus(r *request, out *reply) error {
-	out.string("host", r.server.Addr())
-	out.string("version", version)
-	out.string("process", "banyan-sandbox")
-	out.out = bsoncore.AppendDateTimeElement(out.out, "localTime", r.engine.Wall().UnixMilli())
-	r.server.mu.Lock()
-	current, total := len(r.server.conns), r.server.lastID
-	r.server.mu.Unlock()
-	out.add("connections", value.Document(bsoncore.BuildDocument(nil,
-		bsoncore.AppendInt32Element(nil, "current", int32(current)), bsoncore.AppendInt32Element(nil, "totalCreated", total))))
-	out.add("repl", value.Document(bsoncore.BuildDocument(nil,
-		bsoncore.AppendStringElement(nil, "setName", setName), bsoncore.AppendBooleanElement(nil, "isWritablePrimary", true))))
-	return nil
-}
-
 func connectionStatus(_ *request, out *reply) error {
 	out.add("authInfo", value.Document(bsoncore.BuildDocument(nil,
 		bsoncore.AppendValueElement(nil, "authenticatedUsers", value.Array()),

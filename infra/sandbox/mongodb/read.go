@@ -53,7 +53,7 @@ func (r *request) read(w store.When, ns store.Namespace, q store.Query, rest que
 		if err != nil {
 			return found{}, err
 		}
-		docs, err = rest.Run(docs, r.source(w, ns.DB))
+		docs, err = rest.Run(docs)
 		return found{docs, at}, err
 	}
 	return found{}, failure.New(failure.ViewDepthLimitExceeded, "View %s is too deep", ns)
@@ -78,7 +78,7 @@ func (r *request) readView(w store.When, ns store.Namespace, q store.Query, rest
 	if err != nil {
 		return f, err
 	}
-	if f.docs, err = rest.Run(apply(q, f.docs), r.source(w, ns.DB)); err != nil {
+	if f.docs, err = rest.Run(apply(q, f.docs)); err != nil {
 		return found{}, err
 	}
 	return f, nil
@@ -106,13 +106,6 @@ var everything = func() store.Query {
 	f, _ := query.CompileFilter(emptyDocument)
 	return store.Query{Filter: f}
 }()
-
-func (r *request) source(w store.When, db string) query.Source {
-	return func(name string) ([]D, error) {
-		f, err := r.read(w, store.Namespace{DB: db, Coll: name}, everything, nil)
-		return f.docs, err
-	}
-}
 
 func find(r *request, out *reply) error {
 	ns, err := r.namespace()
@@ -224,29 +217,4 @@ func count(r *request, out *reply) error {
 	docs, err := r.read(w, ns, q, nil)
 	out.int32("n", len(docs.docs))
 	return err
-}
-
-func distinct(r *request, out *reply) error {
-	ns, err := r.namespace()
-	if err != nil {
-		return err
-	}
-	key, ok := r.field("key").StringValueOK()
-	if !ok || key == "" {
-		return failure.New(failure.TypeMismatch, "BSON field 'distinct.key' must be a non-empty string")
-	}
-	f, err := query.CompileFilter(r.document("query"))
-	if err != nil {
-		return err
-	}
-	w, _, err := r.when()
-	if err != nil {
-		return err
-	}
-	docs, err := r.read(w, ns, store.Query{Filter: f}, nil)
-	if err != nil {
-		return err
-	}
-	out.add("values", value.Array(query.Distinct(docs.docs, value.ParsePath(key))...))
-	return nil
 }

@@ -2,8 +2,12 @@ package mongodb_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
@@ -38,4 +42,45 @@ func TestPeerConforms(t *testing.T) {
 		t.Skip("BANYAN_CONFORMANCE_MONGODB names no server")
 	}
 	mongodbtest.Run(t, uri)
+}
+
+// TestNotImplementedIsSaid: what the sandbox leaves out is refused by its name, and
+// never ignored.
+func TestNotImplementedIsSaid(t *testing.T) {
+	client, err := mongo.Connect(options.Client().ApplyURI(start(t, mongodb.Config{}).URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Disconnect(t.Context()) })
+	db := client.Database("d")
+	if _, err := db.Collection("c").InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: bson.NewDecimal128(0, 1)}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, command := range map[string]string{
+		"distinct":  `{"distinct": "c", "key": "a"}`,
+		"$lookup":   `{"aggregate": "c", "pipeline": [{"$lookup": {"from": "c"}}], "cursor": {}}`,
+		"$unwind":   `{"aggregate": "c", "pipeline": [{"$unwind": "$a"}], "cursor": {}}`,
+		"$out":      `{"aggregate": "c", "pipeline": [{"$out": "d"}], "cursor": {}}`,
+		"$avg":      `{"aggregate": "c", "pipeline": [{"$group": {"_id": 1, "a": {"$avg": "$n"}}}], "cursor": {}}`,
+		"$concat":   `{"aggregate": "c", "pipeline": [{"$project": {"a": {"$concat": ["a"]}}}], "cursor": {}}`,
+		"$all":      `{"find": "c", "filter": {"a": {"$all": [1]}}}`,
+		"$expr":     `{"find": "c", "filter": {"$expr": true}}`,
+		"collation": `{"find": "c", "collation": {"locale": "fr"}}`,
+		"$addToSet": `{"update": "c", "updates": [{"q": {}, "u": {"$addToSet": {"a": 1}}}]}`,
+		"$slice":    `{"update": "c", "updates": [{"q": {}, "u": {"$push": {"a": {"$each": [1], "$slice": 1}}}}]}`,
+		"Decimal":   `{"update": "c", "updates": [{"q": {}, "u": {"$inc": {"n": 1}}}]}`,
+	} {
+		var d bson.D
+		if err := bson.UnmarshalExtJSON([]byte(command), false, &d); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := db.RunCommand(t.Context(), d).Raw()
+		said := string(raw)
+		if err != nil {
+			said = err.Error()
+		}
+		if !strings.Contains(said, "not implemented by the sandbox") || !strings.Contains(said, name) {
+			t.Errorf("%s: %q", command, said)
+		}
+	}
 }

@@ -23,7 +23,7 @@ func items(v V) []V {
 func (u *updating) array(p value.Path, name string) (*value.Node, error) {
 	n := u.find(p)
 	if n != nil && !n.IsArray() {
-		if name == "$push" || name == "$addToSet" {
+		if name == "$push" {
 			return nil, failure.New(failure.BadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}", p, n.Type(), value.Field(u.root.Value().Data, "_id"))
 		}
 		return nil, failure.New(failure.BadValue, "Cannot apply %s to a non-array value", name)
@@ -31,184 +31,51 @@ func (u *updating) array(p value.Path, name string) (*value.Node, error) {
 	return n, nil
 }
 
-type pushing struct {
-	each     []V
-	slice    *int64
-	position *int64
-	sort     Order
-	byValue  int // 1 or -1: elements themselves are sorted
-}
-
 func push(name string, path value.Path, v V) ([]operation, error) {
-	p := pushing{each: []V{v}}
+	added := []V{v}
 	if v.Type == bsoncore.TypeEmbeddedDocument && !value.Missing(value.Field(v.Data, "$each")) {
 		var err error
-		if p, err = compilePush(v.Data); err != nil {
+		if added, err = pushEach(v.Data); err != nil {
 			return nil, err
 		}
 	}
-	return []operation{{path, name, p.apply}}, nil
+	return []operation{{path, name, func(u *updating, p value.Path) error { return u.push(p, added) }}}, nil
 }
 
-func compilePush(d D) (pushing, error) {
-	var p pushing
+func pushEach(d D) (added []V, err error) {
 	it := value.Elements(d)
 	for it.Next() {
-		n, integral := value.Integer(it.Value)
-		switch string(it.Key) {
-		case "$each":
-			if it.Value.Type != bsoncore.TypeArray {
-				return p, failure.New(failure.BadValue, "The argument to $each in $push must be an array but it was of type: %s", it.Value.Type)
-			}
-			p.each = items(it.Value)
-		case "$slice":
-			p.slice = &n
-			if !integral {
-				return p, failure.New(failure.BadValue, "The value for $slice must be an integer value")
-			}
-		case "$position":
-			p.position = &n
-			if !integral {
-				return p, failure.New(failure.BadValue, "The value for $position must be an integer value")
-			}
-		case "$sort":
-			if it.Value.Type == bsoncore.TypeEmbeddedDocument {
-				o, err := CompileOrder(it.Value.Data)
-				if err != nil {
-					return p, err
-				}
-				p.sort = o
-			} else if p.byValue = int(n); n != 1 && n != -1 {
-				return p, failure.New(failure.BadValue, "The $sort element value must be either 1 or -1")
-			}
-		default:
-			return p, failure.New(failure.BadValue, "Unrecognized clause in $push: %s", it.Key)
+		switch {
+		case string(it.Key) != "$each":
+			return nil, failure.Unsupported("$push with %s", it.Key)
+		case it.Value.Type != bsoncore.TypeArray:
+			return nil, failure.New(failure.BadValue, "The argument to $each in $push must be an array but it was of type: %s", it.Value.Type)
 		}
+		added = items(it.Value)
 	}
-	return p, nil
+	return added, nil
 }
 
-func (p pushing) apply(u *updating, path value.Path) error {
+// push appends to an array, and notes the appended elements instead of the array.
+func (u *updating) push(path value.Path, added []V) error {
 	old, err := u.array(path, "$push")
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	var list []V
-	if old != nil {
-		list = items(old.Value())
-	}
-	before := slices.Clone(list)
-	list = slices.Insert(list, p.at(len(list)), p.each...)
-	list = p.cut(p.sorted(list))
-	if old == nil {
-		return u.put(path, value.NewNode(value.Array(list...)))
-	}
-	if slices.EqualFunc(before, list, value.Identical) {
+	case old == nil:
+		return u.put(path, value.NewNode(value.Array(added...)))
+	case len(added) == 0:
 		return nil
 	}
-	appended := len(list) >= len(before) && slices.EqualFunc(before, list[:len(before)], value.Identical)
-	u.replaceArray(path, list, appended, len(before))
-	return nil
-}
-
-// replaceArray puts a new array, described as appended elements where that is
-// all there is to it.
-func (u *updating) replaceArray(path value.Path, list []V, appended bool, from int) {
-	if err := u.put(path, value.NewArray(list...)); err != nil || !appended {
-		return
+	before := items(old.Value())
+	if err := u.put(path, value.NewArray(append(slices.Clip(before), added...)...)); err != nil {
+		return nil
 	}
 	u.touched = u.touched[:len(u.touched)-1]
-	for i := from; i < len(list); i++ {
-		u.touch(append(slices.Clip(path), index(i)))
+	for i := range added {
+		u.touch(append(slices.Clip(path), index(len(before)+i)))
 	}
-}
-
-func (p pushing) at(n int) int {
-	switch {
-	case p.position == nil || *p.position >= int64(n):
-		return n
-	case *p.position >= 0:
-		return int(*p.position)
-	}
-	return int(max(0, int64(n)+*p.position))
-}
-
-func (p pushing) sorted(list []V) []V {
-	switch {
-	case p.byValue != 0:
-		slices.SortStableFunc(list, func(a, b V) int { return p.byValue * value.Compare(a, b) })
-	case p.sort != nil:
-		keysOf := func(v V) keyed {
-			if v.Type != bsoncore.TypeEmbeddedDocument {
-				return keyed{keys: p.sort.keys(emptyDocument)}
-			}
-			return keyed{keys: p.sort.keys(v.Data)}
-		}
-		slices.SortStableFunc(list, func(a, b V) int { return p.sort.compare(keysOf(a), keysOf(b)) })
-	}
-	return list
-}
-
-func (p pushing) cut(list []V) []V {
-	n := int64(len(list))
-	switch {
-	case p.slice == nil:
-		return list
-	case *p.slice >= 0:
-		return list[:min(n, *p.slice)]
-	}
-	return list[max(0, n+*p.slice):]
-}
-
-func addToSet(name string, path value.Path, v V) ([]operation, error) {
-	candidates := []V{v}
-	if v.Type == bsoncore.TypeEmbeddedDocument && !value.Missing(value.Field(v.Data, "$each")) {
-		list := value.Field(v.Data, "$each")
-		if list.Type != bsoncore.TypeArray {
-			return nil, failure.New(failure.TypeMismatch, "The argument to $each in $addToSet must be an array but it was of type %s", list.Type)
-		}
-		candidates = items(list)
-	}
-	return []operation{{path, name, func(u *updating, p value.Path) error {
-		old, err := u.array(p, name)
-		if err != nil {
-			return err
-		}
-		var list []V
-		if old != nil {
-			list = items(old.Value())
-		}
-		before := len(list)
-		for _, v := range candidates {
-			if !slices.ContainsFunc(list, func(w V) bool { return value.Equal(v, w) }) {
-				list = append(list, v)
-			}
-		}
-		if old != nil && len(list) == before {
-			return nil
-		}
-		return u.put(p, value.NewArray(list...))
-	}}}, nil
-}
-
-func pop(name string, path value.Path, v V) ([]operation, error) {
-	n, ok := value.Integer(v)
-	if !ok || n != 1 && n != -1 {
-		return nil, failure.New(failure.FailedToParse, "$pop expects 1 or -1, found: %s", v)
-	}
-	return []operation{{path, name, func(u *updating, p value.Path) error {
-		old, err := u.array(p, name)
-		if err != nil || old == nil || old.Len() == 0 {
-			return err
-		}
-		list := items(old.Value())
-		if n == 1 {
-			list = list[:len(list)-1]
-		} else {
-			list = list[1:]
-		}
-		return u.put(p, value.NewArray(list...))
-	}}}, nil
+	return nil
 }
 
 func pull(name string, path value.Path, v V) ([]operation, error) {
@@ -233,18 +100,6 @@ func pullCondition(v V) (func(V) bool, error) {
 		return func(v V) bool { return v.Type == bsoncore.TypeEmbeddedDocument && c.holds(v.Data) }, err
 	}
 	return func(w V) bool { return value.Equal(v, w) }, nil
-}
-
-func pullAll(name string, path value.Path, v V) ([]operation, error) {
-	if v.Type != bsoncore.TypeArray {
-		return nil, failure.New(failure.BadValue, "$pullAll requires an array argument but was given a %s", v.Type)
-	}
-	unwanted := items(v)
-	return []operation{{path, name, func(u *updating, p value.Path) error {
-		return u.removeElements(p, name, func(v V) bool {
-			return slices.ContainsFunc(unwanted, func(w V) bool { return value.Equal(v, w) })
-		})
-	}}}, nil
 }
 
 func (u *updating) removeElements(p value.Path, name string, unwanted func(V) bool) error {

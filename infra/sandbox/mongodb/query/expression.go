@@ -15,14 +15,6 @@ import (
 // value for a field that is not there.
 type Expression func(d D) (V, error)
 
-// expression is $expr.
-type expression struct{ Expression }
-
-func (e expression) holds(d D) bool {
-	v, err := e.Expression(d)
-	return err == nil && value.Truthy(v)
-}
-
 // CompileExpression reads an expression: a field path, a literal, a document or
 // array of expressions, or an operator.
 func CompileExpression(v V) (Expression, error) {
@@ -177,7 +169,7 @@ func compileCall(d D) (Expression, error) {
 	}
 	c, known := calls[name]
 	if !known {
-		return nil, failure.New(failure.InvalidPipelineOperator, "Unrecognized expression '%s' (the sandbox knows a part of MongoDB's)", name)
+		return nil, failure.New(failure.InvalidPipelineOperator, "Unrecognized expression, or not implemented by the sandbox: '%s'", name)
 	}
 	list := []V{argument}
 	if argument.Type == bsoncore.TypeArray {
@@ -207,18 +199,14 @@ var calls = map[string]call{
 	"$gte": ordering(func(c int) bool { return c >= 0 }),
 	"$lt":  ordering(func(c int) bool { return c < 0 }),
 	"$lte": ordering(func(c int) bool { return c <= 0 }),
-	"$cmp": {2, 2, func(a []V) (V, error) { return value.Int32(int32(value.Compare(a[0], a[1]))), nil }},
 	"$and": {0, 0, func(a []V) (V, error) {
 		return value.Bool(!slices.ContainsFunc(a, func(v V) bool { return !value.Truthy(v) })), nil
 	}},
-	"$or":       {0, 0, func(a []V) (V, error) { return value.Bool(slices.ContainsFunc(a, value.Truthy)), nil }},
-	"$not":      {1, 1, func(a []V) (V, error) { return value.Bool(!value.Truthy(a[0])), nil }},
-	"$cond":     {3, 3, cond},
-	"$ifNull":   {2, 0, ifNull},
-	"$add":      {0, 0, fold("$add", value.Add)},
-	"$multiply": {0, 0, fold("$multiply", value.Mul)},
-	"$mod":      {2, 2, remainder},
-	"$concat":   {0, 0, concat},
+	"$or":     {0, 0, func(a []V) (V, error) { return value.Bool(slices.ContainsFunc(a, value.Truthy)), nil }},
+	"$not":    {1, 1, func(a []V) (V, error) { return value.Bool(!value.Truthy(a[0])), nil }},
+	"$cond":   {3, 3, cond},
+	"$ifNull": {2, 0, ifNull},
+	"$add":    {0, 0, add},
 	"$size": {1, 1, func(a []V) (V, error) {
 		if a[0].Type != bsoncore.TypeArray {
 			return V{}, failure.New(failure.Code(17124), "The argument to $size must be an array, but was of type: %s", a[0].Type)
@@ -231,7 +219,6 @@ var calls = map[string]call{
 		}
 		return value.Bool(slices.ContainsFunc(items(a[1]), func(v V) bool { return value.Equal(v, a[0]) })), nil
 	}},
-	"$isArray": {1, 1, func(a []V) (V, error) { return value.Bool(a[0].Type == bsoncore.TypeArray), nil }},
 	"$bsonSize": {1, 1, func(a []V) (V, error) {
 		return value.Int32(int32(len(a[0].Data))), nil
 	}},
@@ -255,28 +242,4 @@ func ifNull(a []V) (V, error) {
 		}
 	}
 	return a[len(a)-1], nil
-}
-
-func concat(a []V) (V, error) {
-	var b strings.Builder
-	for _, v := range a {
-		if nothing(v) {
-			return value.Null, nil
-		}
-		s, ok := v.StringValueOK()
-		if !ok {
-			return V{}, failure.New(failure.Code(16702), "$concat only supports strings, not %s", v.Type)
-		}
-		b.WriteString(s)
-	}
-	return value.String(b.String()), nil
-}
-
-func typeName(t bsoncore.Type) string {
-	for name, code := range typeNames {
-		if code == t {
-			return name
-		}
-	}
-	return "missing"
 }

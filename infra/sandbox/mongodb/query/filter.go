@@ -40,7 +40,6 @@ type (
 	all   []condition
 	some  []condition
 	none  []condition
-	never struct{}
 	not   struct{ condition }
 	field struct {
 		path value.Path
@@ -55,7 +54,6 @@ func (c some) holds(d D) bool {
 	return slices.ContainsFunc(c, func(c condition) bool { return c.holds(d) })
 }
 func (c none) holds(d D) bool  { return !some(c).holds(d) }
-func (never) holds(D) bool     { return false }
 func (c not) holds(d D) bool   { return !c.condition.holds(d) }
 func (c field) holds(d D) bool { return value.Walk(d, c.path, c.test) }
 
@@ -98,19 +96,9 @@ func compileElement(key string, v V) (condition, error) {
 	switch key {
 	case "$and", "$or", "$nor":
 		return compileLogic(key, v)
-	case "$expr":
-		e, err := CompileExpression(v)
-		if err != nil {
-			return nil, err
-		}
-		return expression{e}, nil
 	case "$comment":
 		return all{}, nil
-	case "$alwaysTrue":
-		return all{}, nil
-	case "$alwaysFalse":
-		return never{}, nil
-	case "$where", "$text", "$jsonSchema", "$sampleRate":
+	case "$expr", "$where", "$text", "$jsonSchema", "$sampleRate", "$alwaysTrue", "$alwaysFalse":
 		return nil, failure.Unsupported("query operator %s", key)
 	}
 	return nil, failure.New(failure.BadValue, "unknown top level operator: %s. If you have a field name that starts with a '$' symbol, consider using $getField or $setField.", key)
@@ -216,8 +204,6 @@ func compileOperator(path value.Path, key string, v V) (condition, error) {
 		return not{field{path, present{}}}, nil
 	case "$not":
 		return compileNot(path, v)
-	case "$all":
-		return compileAllOf(path, v)
 	}
 	p, err := compilePredicate(key, v)
 	return field{path, p}, err
@@ -245,12 +231,10 @@ func compilePredicate(key string, v V) (predicate, error) {
 			return nil, failure.New(failure.BadValue, "Failed to parse $size. Expected a non-negative integer")
 		}
 		return length(n), nil
-	case "$mod":
-		return compileMod(v)
 	case "$elemMatch":
 		return compileElemMatch(v)
 	}
-	if key == "$near" || key == "$geoWithin" || key == "$geoIntersects" || key == "$nearSphere" ||
+	if key == "$all" || key == "$mod" || key == "$near" || key == "$geoWithin" || key == "$geoIntersects" || key == "$nearSphere" ||
 		key == "$bitsAllSet" || key == "$bitsAnySet" || key == "$bitsAllClear" || key == "$bitsAnyClear" {
 		return nil, failure.Unsupported("query operator %s", key)
 	}

@@ -1,21 +1,16 @@
 package query
 
 import (
-	"strings"
-
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
 )
 
-// Source gives a pipeline the documents of another collection, for $lookup.
-type Source func(collection string) ([]D, error)
-
 // stage turns documents into documents.
 type stage struct {
 	name string
-	run  func(docs []D, from Source) ([]D, error)
+	run  func(docs []D) ([]D, error)
 }
 
 // Pipeline is a compiled aggregation pipeline. Stages run one after the other,
@@ -37,7 +32,7 @@ func CompilePipeline(v V) (Pipeline, error) {
 		}
 		compile, known := stages[name]
 		if !known {
-			return nil, failure.New(failure.Code(40324), "Unrecognized pipeline stage name: '%s' (the sandbox knows a part of MongoDB's)", name)
+			return nil, failure.New(failure.Code(40324), "Unrecognized pipeline stage name, or not implemented by the sandbox: '%s'", name)
 		}
 		run, err := compile(argument)
 		if err != nil {
@@ -62,10 +57,10 @@ func StageOf(v V) (name string, argument V, err error) {
 }
 
 // Run sends documents through the pipeline.
-func (p Pipeline) Run(docs []D, from Source) ([]D, error) {
+func (p Pipeline) Run(docs []D) ([]D, error) {
 	var err error
 	for _, s := range p {
-		if docs, err = s.run(docs, from); err != nil {
+		if docs, err = s.run(docs); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +68,7 @@ func (p Pipeline) Run(docs []D, from Source) ([]D, error) {
 }
 
 // updateStages are those that an update by pipeline may have.
-var updateStages = map[string]bool{"$set": true, "$addFields": true, "$unset": true, "$project": true, "$replaceRoot": true, "$replaceWith": true}
+var updateStages = map[string]bool{"$set": true, "$addFields": true, "$project": true}
 
 func compileUpdatePipeline(v V) (Pipeline, error) {
 	p, err := CompilePipeline(v)
@@ -92,7 +87,7 @@ func compileUpdatePipeline(v V) (Pipeline, error) {
 }
 
 func (p Pipeline) transform(d D) (D, error) {
-	docs, err := p.Run([]D{d}, nil)
+	docs, err := p.Run([]D{d})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +98,7 @@ func (p Pipeline) transform(d D) (D, error) {
 }
 
 // StreamStages are those allowed after $changeStream.
-var StreamStages = map[string]bool{"$match": true, "$project": true, "$addFields": true, "$set": true, "$unset": true, "$replaceRoot": true, "$replaceWith": true}
+var StreamStages = map[string]bool{"$match": true, "$project": true, "$addFields": true, "$set": true}
 
 // Names lists the stages.
 func (p Pipeline) Names() []string {
@@ -114,18 +109,16 @@ func (p Pipeline) Names() []string {
 	return names
 }
 
-type stageCompiler func(argument V) (func([]D, Source) ([]D, error), error)
+type stageCompiler func(argument V) (func([]D) ([]D, error), error)
 
 var stages = map[string]stageCompiler{
-	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip, "$count": count,
-	"$project": project, "$addFields": addFields, "$set": addFields, "$unset": unsetStage,
-	"$replaceRoot": replaceRoot, "$replaceWith": replaceWith,
-	"$unwind": unwind, "$lookup": lookup, "$group": group,
+	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip,
+	"$project": project, "$addFields": addFields, "$set": addFields, "$group": group,
 }
 
 // perDocument lifts a function of one document.
-func perDocument(f func(D) (D, error)) func([]D, Source) ([]D, error) {
-	return func(docs []D, _ Source) ([]D, error) {
+func perDocument(f func(D) (D, error)) func([]D) ([]D, error) {
+	return func(docs []D) ([]D, error) {
 		out := make([]D, len(docs))
 		for i, d := range docs {
 			n, err := f(d)
@@ -145,13 +138,13 @@ func document(v V, name string) (D, error) {
 	return v.Data, nil
 }
 
-func match(v V) (func([]D, Source) ([]D, error), error) {
+func match(v V) (func([]D) ([]D, error), error) {
 	d, err := document(v, "$match")
 	if err != nil {
 		return nil, err
 	}
 	f, err := CompileFilter(d)
-	return func(docs []D, _ Source) ([]D, error) {
+	return func(docs []D) ([]D, error) {
 		var out []D
 		for _, d := range docs {
 			if f.Matches(d) {
@@ -162,13 +155,13 @@ func match(v V) (func([]D, Source) ([]D, error), error) {
 	}, err
 }
 
-func sortStage(v V) (func([]D, Source) ([]D, error), error) {
+func sortStage(v V) (func([]D) ([]D, error), error) {
 	d, err := document(v, "$sort")
 	if err != nil {
 		return nil, err
 	}
 	o, err := CompileOrder(d)
-	return func(docs []D, _ Source) ([]D, error) { return o.Sort(docs, 0), nil }, err
+	return func(docs []D) ([]D, error) { return o.Sort(docs, 0), nil }, err
 }
 
 func natural(v V, name string, least int64) (int64, error) {
@@ -179,30 +172,17 @@ func natural(v V, name string, least int64) (int64, error) {
 	return n, nil
 }
 
-func limit(v V) (func([]D, Source) ([]D, error), error) {
+func limit(v V) (func([]D) ([]D, error), error) {
 	n, err := natural(v, "$limit", 1)
-	return func(docs []D, _ Source) ([]D, error) { return docs[:min(n, int64(len(docs)))], nil }, err
+	return func(docs []D) ([]D, error) { return docs[:min(n, int64(len(docs)))], nil }, err
 }
 
-func skip(v V) (func([]D, Source) ([]D, error), error) {
+func skip(v V) (func([]D) ([]D, error), error) {
 	n, err := natural(v, "$skip", 0)
-	return func(docs []D, _ Source) ([]D, error) { return docs[min(n, int64(len(docs))):], nil }, err
+	return func(docs []D) ([]D, error) { return docs[min(n, int64(len(docs))):], nil }, err
 }
 
-func count(v V) (func([]D, Source) ([]D, error), error) {
-	name, ok := v.StringValueOK()
-	if !ok || name == "" || strings.ContainsAny(name, ".\x00") || name[0] == '$' {
-		return nil, failure.New(failure.Code(40156), "the count field must be a non-empty string without '.' and not starting with '$'")
-	}
-	return func(docs []D, _ Source) ([]D, error) {
-		if len(docs) == 0 {
-			return nil, nil
-		}
-		return []D{bsoncore.BuildDocument(nil, bsoncore.AppendInt32Element(nil, name, int32(len(docs))))}, nil
-	}, nil
-}
-
-func project(v V) (func([]D, Source) ([]D, error), error) {
+func project(v V) (func([]D) ([]D, error), error) {
 	d, err := document(v, "$project")
 	if err != nil {
 		return nil, err
@@ -214,7 +194,7 @@ func project(v V) (func([]D, Source) ([]D, error), error) {
 	return perDocument(p.Apply), err
 }
 
-func addFields(v V) (func([]D, Source) ([]D, error), error) {
+func addFields(v V) (func([]D) ([]D, error), error) {
 	d, err := document(v, "$addFields")
 	if err != nil {
 		return nil, err
@@ -275,41 +255,4 @@ func addField(n *value.Node, path value.Path, v V) {
 		n.Put(path[0], child)
 	}
 	addField(child, path[1:], v)
-}
-
-func unsetStage(v V) (func([]D, Source) ([]D, error), error) {
-	names := []V{v}
-	if v.Type == bsoncore.TypeArray {
-		names = items(v)
-	}
-	at, spec := bsoncore.AppendDocumentStart(nil)
-	for _, n := range names {
-		s, ok := n.StringValueOK()
-		if !ok {
-			return nil, failure.New(failure.Code(31002), "$unset specification must be a string or an array of strings")
-		}
-		spec = bsoncore.AppendInt32Element(spec, s, 0)
-	}
-	spec, _ = bsoncore.AppendDocumentEnd(spec, at)
-	p, err := CompileProjection(spec)
-	return perDocument(p.Apply), err
-}
-
-func replaceRoot(v V) (func([]D, Source) ([]D, error), error) {
-	d, err := document(v, "$replaceRoot")
-	if err != nil {
-		return nil, err
-	}
-	return replaceWith(value.Field(d, "newRoot"))
-}
-
-func replaceWith(v V) (func([]D, Source) ([]D, error), error) {
-	e, err := CompileExpression(v)
-	return perDocument(func(d D) (D, error) {
-		n, err := e(d)
-		if err == nil && n.Type != bsoncore.TypeEmbeddedDocument {
-			err = failure.New(failure.Code(40228), "'newRoot' expression must evaluate to an object, but resulting value was of type: %s", typeName(n.Type))
-		}
-		return n.Data, err
-	}), err
 }

@@ -159,48 +159,6 @@ func (n length) test(v V, _ bool) bool {
 	return count == int64(n)
 }
 
-type modulo struct{ divisor, remainder int64 }
-
-func compileMod(v V) (predicate, error) {
-	if v.Type != bsoncore.TypeArray {
-		return nil, failure.New(failure.BadValue, "malformed mod, needs to be an array")
-	}
-	var parts []int64
-	it := value.Elements(v.Data)
-	for it.Next() {
-		f, ok := value.Float(it.Value)
-		if !ok || math.IsNaN(f) || math.IsInf(f, 0) || math.Abs(f) >= 1<<63 {
-			return nil, failure.New(failure.BadValue, "malformed mod, needs two numbers")
-		}
-		n, exact := value.Integer(it.Value)
-		if !exact {
-			n = int64(f)
-		}
-		parts = append(parts, n)
-	}
-	if len(parts) != 2 {
-		return nil, failure.New(failure.BadValue, "malformed mod, needs exactly two elements")
-	}
-	if parts[0] == 0 {
-		return nil, failure.New(failure.BadValue, "divisor cannot be 0")
-	}
-	return modulo{parts[0], parts[1]}, nil
-}
-
-func (p modulo) test(v V, expand bool) bool {
-	return each(v, expand, func(v V) bool {
-		f, ok := value.Float(v)
-		if !ok || math.IsNaN(f) || math.Abs(f) >= 1<<63 {
-			return false
-		}
-		n, exact := value.Integer(v)
-		if !exact {
-			n = int64(f)
-		}
-		return n%p.divisor == p.remainder
-	})
-}
-
 // types is a set of type numbers; number stands for all four.
 type types map[bsoncore.Type]bool
 
@@ -260,42 +218,6 @@ func (p types) add(v V) error {
 
 func (p types) test(v V, expand bool) bool {
 	return each(v, expand, func(v V) bool { return p[v.Type] })
-}
-
-// compileAllOf is $all: a condition for each value, so that different elements of
-// an array may fulfil them, also where the path goes through the array.
-func compileAllOf(path value.Path, v V) (condition, error) {
-	if v.Type != bsoncore.TypeArray {
-		return nil, failure.New(failure.BadValue, "$all needs an array")
-	}
-	var conditions all
-	it := value.Elements(v.Data)
-	for it.Next() {
-		p, err := compileAllItem(it.Value)
-		if err != nil {
-			return nil, err
-		}
-		conditions = append(conditions, field{path, p})
-	}
-	if len(conditions) == 0 {
-		return never{}, nil // not even a document without the field
-	}
-	return conditions, nil
-}
-
-func compileAllItem(v V) (predicate, error) {
-	switch {
-	case v.Type == bsoncore.TypeRegex:
-		return compileRegex(v, "")
-	case isOperators(v):
-		it := value.Elements(v.Data)
-		it.Next()
-		if string(it.Key) != "$elemMatch" {
-			return nil, failure.New(failure.BadValue, "no $ expressions in $all")
-		}
-		return compileElemMatch(it.Value)
-	}
-	return comparison{op: "$eq", to: v}, nil
 }
 
 // element is $elemMatch.

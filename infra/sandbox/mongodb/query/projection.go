@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -22,8 +21,7 @@ type Projection struct {
 type branch struct {
 	leaf     bool
 	compute  Expression
-	reshape  func(V) V // $elemMatch
-	names    []string  // order of the children
+	names    []string // order of the children
 	children map[string]*branch
 }
 
@@ -88,12 +86,6 @@ func (p *Projection) readLeaf(at *branch, path string, v V, mode *int) error {
 		return p.choose(mode, value.Truthy(v), path)
 	case v.Type == bsoncore.TypeEmbeddedDocument && !isOperators(v):
 		return p.read(at, path+".", v.Data, mode)
-	case v.Type == bsoncore.TypeEmbeddedDocument:
-		reshape, err := compileReshape(v.Data, mode)
-		if err != nil || reshape != nil {
-			at.leaf, at.reshape = true, reshape
-			return err
-		}
 	}
 	e, err := CompileExpression(v)
 	if err != nil {
@@ -116,24 +108,6 @@ func (p *Projection) choose(mode *int, include bool, path string) error {
 	}
 	*mode = want
 	return nil
-}
-
-// compileReshape reads the operator that only find's projections have.
-func compileReshape(d D, mode *int) (func(V) V, error) {
-	it := value.Elements(d)
-	if !it.Next() || string(it.Key) != "$elemMatch" {
-		return nil, nil
-	}
-	p, err := compileElemMatch(it.Value)
-	*mode = cmp.Or(*mode, 1)
-	return func(v V) V {
-		for _, item := range items(v) {
-			if v.Type == bsoncore.TypeArray && p.test(value.Array(item), false) {
-				return value.Array(item)
-			}
-		}
-		return V{}
-	}, err
 }
 
 // Apply gives the projected document.
@@ -165,8 +139,6 @@ func (p *Projection) level(out []byte, b *branch, d, root D, top bool) ([]byte, 
 		case child == nil:
 		case child.compute != nil:
 			continue // computed fields come last
-		case child.reshape != nil:
-			v = child.reshape(v)
 		case child.leaf && !p.include:
 			continue
 		case !child.leaf:

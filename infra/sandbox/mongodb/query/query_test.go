@@ -3,7 +3,6 @@ package query_test
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -28,8 +27,8 @@ func document(t testing.TB, s string) value.D {
 var filters = []string{
 	`{}`, `{"a": 1}`, `{"a.b.0": {"$in": [1, null, {"$regularExpression": {"pattern": "x", "options": "i"}}]}}`,
 	`{"$or": [{"a": {"$gt": 1, "$lte": 9}}, {"b": {"$not": {"$size": 2}}}]}`,
-	`{"a": {"$elemMatch": {"b": 1, "c": {"$exists": true}}}, "d": {"$all": [1, {"$elemMatch": {"x": 1}}]}}`,
-	`{"$expr": {"$eq": [{"$add": ["$a", 1]}, {"$ifNull": ["$b.c", 2]}]}}`, `{"a": {"$mod": [4, 1]}, "b": {"$type": ["int", 2]}}`,
+	`{"a": {"$elemMatch": {"b": 1, "c": {"$exists": true}}}, "d": {"$nin": [1, 2]}}`,
+	`{"a": {"$ne": 4}, "b": {"$type": ["int", 2]}}`,
 }
 
 // FuzzFilter: no filter and no document make the matcher panic, and negation
@@ -61,8 +60,8 @@ func FuzzFilter(f *testing.F) {
 // is what a diff of the two documents says as well.
 func FuzzUpdate(f *testing.F) {
 	for _, s := range []string{
-		`{"$set": {"a.b": 1}, "$inc": {"n": 2}}`, `{"$push": {"l": {"$each": [3, 1], "$sort": 1, "$slice": -2}}}`,
-		`{"$rename": {"a": "z"}, "$unset": {"n": ""}}`, `{"$pull": {"l": {"$gt": 1}}}`, `{"x": 1}`, `{"$currentDate": {"t": {"$type": "timestamp"}}}`,
+		`{"$set": {"a.b": 1}, "$inc": {"n": 2}}`, `{"$push": {"l": {"$each": [3, 1]}}}`,
+		`{"$setOnInsert": {"z": 1}, "$unset": {"n": ""}}`, `{"$pull": {"l": {"$gt": 1}}}`, `{"x": 1}`,
 	} {
 		f.Add([]byte(document(f, s)), []byte(document(f, `{"_id": 1, "a": {"b": 2}, "n": 1, "l": [1, 2]}`)))
 	}
@@ -74,7 +73,7 @@ func FuzzUpdate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r, err := u.Apply(d, false, query.Instant{Now: time.Unix(1, 0), T: 1, I: 1})
+		r, err := u.Apply(d, false)
 		if err != nil {
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
@@ -17,12 +16,6 @@ type Update struct {
 	replacement D
 	operations  []operation
 	pipeline    Pipeline
-}
-
-// Instant is what an update knows about when it happens.
-type Instant struct {
-	Now  time.Time
-	T, I uint32 // the cluster time
 }
 
 // Description is what changed, as a change stream tells it.
@@ -50,7 +43,6 @@ type operation struct {
 type updating struct {
 	root      *value.Node
 	inserting bool
-	at        Instant
 	touched   []value.Path
 }
 
@@ -104,10 +96,8 @@ func compileOperations(d D) ([]operation, error) {
 }
 
 func unknownOperator(name string) error {
-	if name == "$bit" {
-		return failure.Unsupported("update operator %s", name)
-	}
-	return failure.New(failure.FailedToParse, "Unknown modifier: %s. Expected a valid update modifier or pipeline-style update specified as an array", name)
+	return failure.New(failure.FailedToParse, "Unknown modifier, or not implemented by the sandbox: %s. "+
+		"Expected a valid update modifier or pipeline-style update specified as an array", name)
 }
 
 func updatePath(s string) (value.Path, error) {
@@ -149,7 +139,7 @@ func comparePart(a, b string) int {
 
 // Apply computes the document after the update. inserting is for upserts, where
 // before is what the query's equalities gave.
-func (u *Update) Apply(before D, inserting bool, at Instant) (Result, error) {
+func (u *Update) Apply(before D, inserting bool) (Result, error) {
 	id := value.Field(before, "_id")
 	if u.replacement != nil {
 		after, err := replace(u.replacement, id)
@@ -161,7 +151,7 @@ func (u *Update) Apply(before D, inserting bool, at Instant) (Result, error) {
 	if u.pipeline != nil {
 		after, err = u.pipeline.transform(before)
 	} else {
-		after, changes, err = u.operate(before, inserting, at)
+		after, changes, err = u.operate(before, inserting)
 	}
 	if err != nil {
 		return Result{}, err
@@ -220,8 +210,8 @@ func WithFirstID(d D) D {
 	return n.Value().Data
 }
 
-func (u *Update) operate(before D, inserting bool, at Instant) (D, *Description, error) {
-	run := &updating{root: value.NewNode(value.Document(before)), inserting: inserting, at: at}
+func (u *Update) operate(before D, inserting bool) (D, *Description, error) {
+	run := &updating{root: value.NewNode(value.Document(before)), inserting: inserting}
 	for _, op := range u.operations {
 		if err := op.apply(run, op.path); err != nil {
 			return nil, nil, err

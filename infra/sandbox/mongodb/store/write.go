@@ -153,12 +153,8 @@ func (e *Engine) Update(txn *Txn, ns Namespace, ch Change) (Outcome, error) {
 	return out, err
 }
 
-func (e *Engine) instant() query.Instant {
-	return query.Instant{Now: e.cfg.Now(), T: e.clock.T, I: e.clock.I + 1}
-}
-
 func (t *target) update(r *record, u *query.Update, out *Outcome) error {
-	result, err := u.Apply(r.doc, false, t.engine.instant())
+	result, err := u.Apply(r.doc, false)
 	if err != nil {
 		return err
 	}
@@ -202,7 +198,7 @@ func (t *target) upsert(ch Change, out *Outcome) error {
 	if err != nil {
 		return err
 	}
-	result, err := ch.Update.Apply(seed, true, t.engine.instant())
+	result, err := ch.Update.Apply(seed, true)
 	if err != nil {
 		return err
 	}

@@ -245,7 +245,7 @@ func (s *Stream) invalidate(e *store.Entry, events []D) ([]D, <-chan struct{}, e
 // shape sends an event through the stream's own stages; nil if it was filtered.
 func (s *Stream) shape(d D) (D, error) {
 	id := value.Field(d, "_id")
-	out, err := s.pipeline.Run([]D{d}, nil)
+	out, err := s.pipeline.Run([]D{d})
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}

@@ -164,153 +164,30 @@ func compareNumbers(a, b V) int {
 	return rational(a).Cmp(rational(b))
 }
 
-// Arithmetic is an operation on two numbers.
-type Arithmetic byte
-
-// The operations of Calculate.
-const (
-	Add Arithmetic = '+'
-	Sub Arithmetic = '-'
-	Mul Arithmetic = '*'
-)
-
-// Calculate applies an operation with MongoDB's result types: decimal if either
-// is decimal, else double if either is double, else int32 widened to int64 as
-// needed. ok is false when two integers overflow 64 bits, or a value is not a
-// number.
-func Calculate(op Arithmetic, a, b V) (result V, ok bool) {
-	if !IsNumber(a) || !IsNumber(b) {
-		return V{}, false
-	}
+// Add adds two numbers with MongoDB's result types: double if either is double,
+// else int32 widened to int64 as needed. ok is false when two integers overflow
+// 64 bits, and for decimals, which are only stored and compared.
+func Add(a, b V) (sum V, ok bool) {
 	na, oka := integer(a)
 	nb, okb := integer(b)
 	switch {
 	case oka && okb:
-		return calculateIntegers(op, na, nb, a.Type == bsoncore.TypeInt32 && b.Type == bsoncore.TypeInt32)
-	case a.Type == bsoncore.TypeDecimal128 || b.Type == bsoncore.TypeDecimal128:
-		return calculateDecimals(op, a, b)
+		return addIntegers(na, nb, a.Type == bsoncore.TypeInt32 && b.Type == bsoncore.TypeInt32)
+	case !IsNumber(a) || !IsNumber(b) || a.Type == bsoncore.TypeDecimal128 || b.Type == bsoncore.TypeDecimal128:
+		return V{}, false
 	}
 	fa, _ := Float(a)
 	fb, _ := Float(b)
-	switch op {
-	case Add:
-		return Double(fa + fb), true
-	case Sub:
-		return Double(fa - fb), true
-	}
-	return Double(fa * fb), true
+	return Double(fa + fb), true
 }
 
-func calculateIntegers(op Arithmetic, a, b int64, small bool) (V, bool) {
-	r := new(big.Int)
-	switch op {
-	case Add:
-		r.Add(big.NewInt(a), big.NewInt(b))
-	case Sub:
-		r.Sub(big.NewInt(a), big.NewInt(b))
-	case Mul:
-		r.Mul(big.NewInt(a), big.NewInt(b))
-	}
-	if !r.IsInt64() {
-		return V{}, false
-	}
-	n := r.Int64()
-	if small && n == int64(int32(n)) {
+func addIntegers(a, b int64, small bool) (V, bool) {
+	n := a + b
+	switch {
+	case (n > a) != (b > 0) && b != 0:
+		return V{}, false // more than 64 bits
+	case small && n == int64(int32(n)):
 		return Int32(int32(n)), true
 	}
 	return Int64(n), true
-}
-
-// calculateDecimals computes exactly and rounds to 34 digits, half to even.
-// Infinities and NaN go the way of doubles, which has the same rules.
-func calculateDecimals(op Arithmetic, a, b V) (V, bool) {
-	if special(a) != 0 || special(b) != 0 {
-		fa, _ := Float(a)
-		fb, _ := Float(b)
-		r, _ := Calculate(op, Double(fa), Double(fb))
-		return decimalSpecial(float(r)), true
-	}
-	da, ea := digits(a)
-	db, eb := digits(b)
-	exp := ea + eb
-	r := new(big.Int)
-	if op == Mul {
-		r.Mul(da, db)
-		return decimalFrom(r, exp)
-	}
-	exp = min(ea, eb)
-	da.Mul(da, pow10(ea-exp))
-	db.Mul(db, pow10(eb-exp))
-	if op == Add {
-		r.Add(da, db)
-	} else {
-		r.Sub(da, db)
-	}
-	return decimalFrom(r, exp)
-}
-
-func decimalSpecial(f float64) V {
-	s := "NaN"
-	switch {
-	case math.IsInf(f, 1):
-		s = "Infinity"
-	case math.IsInf(f, -1):
-		s = "-Infinity"
-	}
-	d, _ := bson.ParseDecimal128(s)
-	return decimalValue(d)
-}
-
-func decimalValue(d bson.Decimal128) V {
-	h, l := d.GetBytes()
-	return V{Type: bsoncore.TypeDecimal128, Data: bsoncore.AppendDecimal128(nil, h, l)}
-}
-
-func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
-
-// digits is a finite number as coefficient and decimal exponent; a double is
-// taken at 15 significant digits, as MongoDB converts it.
-func digits(v V) (*big.Int, int) {
-	switch v.Type {
-	case bsoncore.TypeDecimal128:
-		n, exp, err := decimalOf(v).BigInt()
-		if err != nil {
-			return new(big.Int), 0
-		}
-		return n, exp
-	case bsoncore.TypeDouble:
-		d, err := bson.ParseDecimal128(big.NewFloat(float(v)).Text('g', 15))
-		if err != nil {
-			return new(big.Int), 0
-		}
-		n, exp, _ := d.BigInt()
-		return n, exp
-	}
-	n, _ := integer(v)
-	return big.NewInt(n), 0
-}
-
-func decimalFrom(n *big.Int, exp int) (V, bool) {
-	limit := pow10(34)
-	if excess := len(new(big.Int).Abs(n).String()) - 34; excess > 0 {
-		n, exp = roundHalfEven(n, excess), exp+excess
-		if new(big.Int).Abs(n).Cmp(limit) >= 0 {
-			n, exp = roundHalfEven(n, 1), exp+1
-		}
-	}
-	d, ok := bson.ParseDecimal128FromBigInt(n, exp)
-	if !ok {
-		return decimalSpecial(math.Inf(n.Sign())), true
-	}
-	return decimalValue(d), true
-}
-
-func roundHalfEven(n *big.Int, drop int) *big.Int {
-	unit := pow10(drop)
-	q, r := new(big.Int).QuoRem(n, unit, new(big.Int))
-	twice := r.Abs(r).Lsh(r, 1)
-	if c := twice.Cmp(unit); c > 0 || c == 0 && q.Bit(0) == 1 {
-		q.Add(q, big.NewInt(int64(n.Sign())))
-	}
-	return q
 }

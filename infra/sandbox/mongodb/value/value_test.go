@@ -64,31 +64,27 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestCalculate(t *testing.T) {
-	for _, c := range []struct {
-		op         value.Arithmetic
-		a, b, want string
-	}{
-		{value.Add, `1`, `2`, `{"$numberInt": "3"}`},
-		{value.Add, `{"$numberInt": "2147483647"}`, `1`, `{"$numberLong": "2147483648"}`},
-		{value.Add, `1`, `{"$numberLong": "2"}`, `{"$numberLong": "3"}`},
-		{value.Add, `1`, `{"$numberDouble": "0.5"}`, `{"$numberDouble": "1.5"}`},
-		{value.Add, `{"$numberDecimal": "0.10"}`, `{"$numberDecimal": "0.2"}`, `{"$numberDecimal": "0.30"}`},
-		{value.Mul, `{"$numberDecimal": "1.5"}`, `2`, `{"$numberDecimal": "3.0"}`},
-		{value.Add, `{"$numberDecimal": "9999999999999999999999999999999999"}`, `{"$numberDecimal": "0.5"}`, `{"$numberDecimal": "1.000000000000000000000000000000000E+34"}`},
-		{value.Mul, `3`, `{"$numberLong": "4"}`, `{"$numberLong": "12"}`},
-		{value.Sub, `3`, `4`, `{"$numberInt": "-1"}`},
-		{value.Add, `{"$numberDecimal": "NaN"}`, `1`, `{"$numberDecimal": "NaN"}`},
+func TestAdd(t *testing.T) {
+	for _, c := range []struct{ a, b, want string }{
+		{`1`, `2`, `{"$numberInt": "3"}`},
+		{`{"$numberInt": "2147483647"}`, `1`, `{"$numberLong": "2147483648"}`},
+		{`1`, `{"$numberLong": "2"}`, `{"$numberLong": "3"}`},
+		{`{"$numberLong": "-9223372036854775807"}`, `-1`, `{"$numberLong": "-9223372036854775808"}`},
+		{`1`, `{"$numberDouble": "0.5"}`, `{"$numberDouble": "1.5"}`},
 	} {
 		in := values(t, "["+c.a+", "+c.b+", "+c.want+"]")
-		got, ok := value.Calculate(c.op, in[0], in[1])
+		got, ok := value.Add(in[0], in[1])
 		if !ok || !value.Identical(got, in[2]) {
-			t.Errorf("%s %c %s is %s, want %s", c.a, c.op, c.b, got, c.want)
+			t.Errorf("%s + %s is %s, want %s", c.a, c.b, got, c.want)
 		}
 	}
-	top := values(t, `[{"$numberLong": "9223372036854775807"}, 1]`)
-	if v, ok := value.Calculate(value.Add, top[0], top[1]); ok {
-		t.Errorf("an overflow gives %s", v)
+	for _, pair := range []string{
+		`[{"$numberLong": "9223372036854775807"}, 1]`, `[-1, {"$numberLong": "-9223372036854775808"}]`, `[{"$numberDecimal": "1"}, 1]`,
+	} {
+		in := values(t, pair)
+		if v, ok := value.Add(in[0], in[1]); ok {
+			t.Errorf("%s gives %s", pair, v)
+		}
 	}
 }
 
