@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -14,6 +14,7 @@ import (
 
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
@@ -134,11 +135,10 @@ func (s *Sandbox) startAWS(l net.Listener, url, region string) error {
 		return err
 	}
 	s.http = &http.Server{
-		Handler:           services,
+		Handler:           awsjson.Recover(os.Stderr, services),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	s.serving.Go(func() { _ = s.http.Serve(l) }) // ends with Close
 	return nil

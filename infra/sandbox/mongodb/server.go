@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ type Config struct {
 	History        time.Duration // how far back atClusterTime may reach; 0 means 5 minutes
 	MaxConnections int           // open connections at most; 0 means 2,000
 	Now            func() time.Time
-	Log            *slog.Logger // nil means no log
+	Log            *slog.Logger // nil writes warnings to stderr
 
 	// Fault is asked before each command but hello and its like; it must be
 	// safe for concurrent use. nil means no faults.
@@ -72,7 +73,7 @@ func Start(cfg Config) (*Server, error) {
 	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 2000)
 	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	l, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
