@@ -4,7 +4,8 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO          ?= go
 BIN         := bin
-FUNCTIONS    = $(wildcard consumers/social/cmd/*) publishers/cmd/outbox-relay $(wildcard services/social/*/cmd/*-api) $(wildcard infra/ops/*/cmd/*)
+# What banyan-deploy takes for a function: a program that imports aws-lambda-go/lambda.
+FUNCTIONS    = $(shell $(GO) list -f '{{if eq .Name "main"}}{{range .Deps}}{{if eq . "github.com/aws/aws-lambda-go/lambda"}}{{$$.Dir}}{{end}}{{end}}{{end}}' ./... | grep -v /internal/)
 # All of staticcheck's checks, but for: package comments in every file's package (they live in doc.go),
 # matters of taste in names, error texts that begin with a proper name, and receiver names.
 CHECKS_OF_STATICCHECK := all,-ST1000,-ST1003,-ST1005,-ST1016
@@ -52,7 +53,7 @@ up: build ## The same world left running, to play with by curl
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
 	@$(GO) build $(STAMP) -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./infra/deploy/cmd/... ./infra/capacity/cmd/...
-	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap ./$$f; done
+	@for f in $(FUNCTIONS); do $(GO) build -tags lambda.norpc -o $(BIN)/functions/$$(basename $$f)/bootstrap $$f; done
 
 ##@ Test it
 
@@ -100,7 +101,7 @@ infra-test: ## The Terraform modules: form, validity, lint, policy, and an apply
 
 .PHONY: functions
 functions: ## Every function for Lambda, reproducibly, arm64 and x86_64, into bin/dist with a manifest
-	@infra/scripts/build.sh
+	@$(GO) run ./infra/deploy/cmd/banyan-deploy build
 
 .PHONY: capacity
 capacity: ## What a load needs and costs: make capacity RATE=1000000 SIZE=500 LOAD="--read-models 3" (--help in LOAD)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,24 +13,29 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 )
 
-// Build says what to build. Root is needed; the rest has defaults.
+// Build says what to build. The zero value builds all functions of the module in the
+// current folder.
 type Build struct {
-	// Root is the folder of the Go module.
-	Root string
-	// Out is where archives and manifest.json go. "": bin/dist in Root.
+	// Dir is the folder in which Packages are found, anywhere in a Go module, of this
+	// repository or any other. "": the current folder.
+	Dir string
+	// Out is where archives and manifest.json go. "": bin/dist in Dir.
 	Out string
-	// Packages of the functions, as folders relative to Root. nil: all that there
-	// are, see [Sources].
+	// Packages are patterns as "go build" takes them, relative to Dir: ./functions/...
+	// or ./cmd/profile. A pattern with ... means the functions that match it: programs
+	// that import aws-lambda-go/lambda, but those below a folder named internal. A
+	// package without ... is built whatever it imports. nil: ./...
 	Packages []string
 	// Architectures to build for. nil: arm64 and x86_64.
 	Architectures []string
-	// Done is told of each archive once it is written. nil: nobody.
+	// Tags are build tags besides lambda.norpc.
+	Tags []string
+	// Done is called with each archive once it is written. nil: nothing is called.
 	Done func(Artifact)
-	// Commit is noted in the manifest. "": what git says of Root, with -dirty if
+	// Commit is noted in the manifest. "": what git says of Dir, with -dirty if
 	// it was changed.
 	Commit string
 }
@@ -44,7 +50,7 @@ type Manifest struct {
 
 // Artifact is one archive.
 type Artifact struct {
-	// Name is that of the function's folder, such as "profile".
+	// Name is that of the program, such as "profile": the last part of its import path.
 	Name         string `json:"name"`
 	Architecture string `json:"architecture"`
 	// File is relative to the manifest.
@@ -58,35 +64,14 @@ type Artifact struct {
 // ManifestFile is the name of the manifest in [Build.Out].
 const ManifestFile = "manifest.json"
 
-// sources are the folders in which functions are.
-var sources = []string{"consumers/social/cmd/*", "publishers/cmd/outbox-relay", "services/*/cmd/*-api", "infra/ops/*/cmd/*"}
-
-// Sources lists the folders of all functions below a module's root.
-func Sources(root string) ([]string, error) {
-	var all []string
-	for _, pattern := range sources {
-		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
-		if err != nil {
-			return nil, fmt.Errorf("look for functions: %w", err)
-		}
-		for _, path := range found {
-			relative, err := filepath.Rel(root, path)
-			if err != nil {
-				return nil, fmt.Errorf("look for functions: %w", err)
-			}
-			all = append(all, filepath.ToSlash(relative))
-		}
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("there are no functions below %s: is it the root of the module?", root)
-	}
-	return all, nil
-}
-
 // Run builds everything and writes the manifest last, so that one that is there
 // is complete.
 func (b Build) Run(ctx context.Context) (Manifest, error) {
-	if err := b.complete(ctx); err != nil {
+	if err := b.setDefaults(ctx); err != nil {
+		return Manifest{}, err
+	}
+	programs, err := b.programs(ctx)
+	if err != nil {
 		return Manifest{}, err
 	}
 	m := Manifest{Commit: b.Commit, Go: runtime.Version()}
@@ -97,24 +82,18 @@ func (b Build) Run(ctx context.Context) (Manifest, error) {
 		return m, fmt.Errorf("remove the old manifest: %w", err)
 	}
 	for _, architecture := range b.Architectures {
-		for _, source := range b.Packages {
-			a, err := b.one(ctx, source, architecture)
-			if err != nil {
-				return m, err
-			}
-			m.Packages = append(m.Packages, a)
-			if b.Done != nil {
-				b.Done(a)
-			}
+		built, err := b.compile(ctx, programs, architecture)
+		if err != nil {
+			return m, err
 		}
+		m.Packages = append(m.Packages, built...)
 	}
 	return m, m.write(b.Out)
 }
 
-func (b *Build) complete(ctx context.Context) (err error) {
-	if b.Out == "" {
-		b.Out = filepath.Join(b.Root, "bin", "dist")
-	}
+func (b *Build) setDefaults(ctx context.Context) error {
+	b.Dir = cmp.Or(b.Dir, ".")
+	b.Out = cmp.Or(b.Out, filepath.Join(b.Dir, "bin", "dist"))
 	if len(b.Architectures) == 0 {
 		b.Architectures = []string{ARM64, X8664}
 	}
@@ -124,19 +103,7 @@ func (b *Build) complete(ctx context.Context) (err error) {
 		}
 	}
 	if len(b.Packages) == 0 {
-		if b.Packages, err = Sources(b.Root); err != nil {
-			return err
-		}
-	}
-	slices.Sort(b.Packages)
-	b.Packages = slices.Compact(b.Packages)
-	names := map[string]string{}
-	for _, source := range b.Packages {
-		name := filepath.Base(source)
-		if other := names[name]; other != "" {
-			return fmt.Errorf("build %s: %s has the same name: an archive has that of its function's folder", source, other)
-		}
-		names[name] = source
+		b.Packages = []string{"./..."}
 	}
 	if b.Commit == "" {
 		b.Commit, _ = b.output(ctx, "git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty") // without git there is none
@@ -148,47 +115,63 @@ var goarch = map[string]string{ARM64: "arm64", X8664: "amd64"}
 
 // flags leave out of the binary what depends on where and when it is built: paths,
 // the state of the repository, symbols.
-var flags = []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-tags=lambda.norpc"}
-
-// elf begins executables of Linux; what is built of a library does not.
-const elf = "\x7fELF"
-
-// one builds a function and packs it.
-func (b Build) one(ctx context.Context, source, architecture string) (Artifact, error) {
-	dir, err := os.MkdirTemp("", "banyan-build-")
-	if err != nil {
-		return Artifact{}, fmt.Errorf("build %s: %w", source, err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binary := filepath.Join(dir, "bootstrap")
-	args := append(append([]string{"build"}, flags...), "-o", binary, "./"+source)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = b.Root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch[architecture], "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off")
-	said, err := cmd.CombinedOutput()
-	switch {
-	case ctx.Err() != nil:
-		return Artifact{}, fmt.Errorf("build %s for %s: %w; nothing can be deployed from %s until it is built again", source, architecture, ErrInterrupted, b.Out)
-	case err != nil:
-		return Artifact{}, fmt.Errorf("build %s for %s: %w\n%s", source, architecture, err, said)
-	}
-	content, err := os.ReadFile(binary)
-	if err != nil {
-		return Artifact{}, fmt.Errorf("build %s: %w", source, err)
-	}
-	if !bytes.HasPrefix(content, []byte(elf)) {
-		return Artifact{}, fmt.Errorf("build %s: it is no program (package main), so it cannot be a function", source)
-	}
-	return b.keep(source, architecture, content)
+func (b Build) flags() []string {
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", b.tags()}
 }
 
-func (b Build) keep(source, architecture string, executable []byte) (Artifact, error) {
+func (b Build) tags() string {
+	return "-tags=" + strings.Join(append([]string{"lambda.norpc"}, b.Tags...), ",")
+}
+
+// goCommand is a command of go that looks at the sources as they are for Lambda.
+func (b Build) goCommand(ctx context.Context, architecture string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = b.Dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch[architecture], "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=")
+	return cmd
+}
+
+// compile builds all programs for one architecture and packs each.
+func (b Build) compile(ctx context.Context, programs []program, architecture string) (built []Artifact, err error) {
+	dir, err := os.MkdirTemp("", "banyan-build-")
+	if err != nil {
+		return nil, fmt.Errorf("build for %s: %w", architecture, err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	args := append(append([]string{"build"}, b.flags()...), "-o", dir+string(filepath.Separator))
+	for _, p := range programs {
+		args = append(args, p.ImportPath)
+	}
+	said, err := b.goCommand(ctx, architecture, args...).CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("build for %s: %w; nothing can be deployed from %s until it is built again", architecture, ErrInterrupted, b.Out)
+	case err != nil:
+		return nil, fmt.Errorf("build for %s: %w\n%s", architecture, err, said)
+	}
+	for _, p := range programs {
+		executable, err := os.ReadFile(filepath.Join(dir, p.name()))
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w", p.ImportPath, err)
+		}
+		a, err := b.writeArchive(p.name(), architecture, executable)
+		if err != nil {
+			return nil, err
+		}
+		built = append(built, a)
+		if b.Done != nil {
+			b.Done(a)
+		}
+	}
+	return built, nil
+}
+
+func (b Build) writeArchive(name, architecture string, executable []byte) (Artifact, error) {
 	archive, err := Pack(executable)
 	if err != nil {
 		return Artifact{}, err
 	}
 	sum := sha256.Sum256(archive)
-	name := filepath.Base(source)
 	a := Artifact{
 		Name: name, Architecture: architecture, File: architecture + "/" + name + ".zip", Size: len(archive),
 		SHA256: hex.EncodeToString(sum[:]), CodeSHA256: Digest(archive),
@@ -198,7 +181,7 @@ func (b Build) keep(source, architecture string, executable []byte) (Artifact, e
 
 func (b Build) output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = b.Root
+	cmd.Dir = b.Dir
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
 }

@@ -10,35 +10,43 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
 	"github.com/banyan-fig/banyan/infra/deploy"
 )
+
+// module writes a Go module's files, by their names, into a new folder.
+func module(t *testing.T, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const plainModule = "module example.test/m\n\ngo 1.26\n"
 
 // TestTheSameSourceMakesTheSameBytes: whoever builds it, wherever.
 func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	t.Parallel()
 	build := func() (deploy.Manifest, map[string][]byte) {
-		root := t.TempDir()
-		files := map[string]string{
-			"go.mod":                             "module example.test/m\n\ngo 1.26\n",
-			"consumers/social/cmd/alpha/main.go": "package main\n\nfunc main() { println(\"alpha\") }\n",
-			"consumers/social/cmd/beta/main.go":  "package main\n\nfunc main() { println(\"beta\") }\n",
-		}
-		for name, text := range files {
-			path := filepath.Join(root, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var told []deploy.Artifact
-		m, err := deploy.Build{Root: root, Commit: "abc", Done: func(a deploy.Artifact) { told = append(told, a) }}.Run(t.Context())
+		root := module(t, map[string]string{
+			"go.mod":        plainModule,
+			"alpha/main.go": "package main\n\nfunc main() { println(\"alpha\") }\n",
+			"beta/main.go":  "package main\n\nfunc main() { println(\"beta\") }\n",
+		})
+		var done []deploy.Artifact
+		m, err := deploy.Build{Dir: root, Packages: []string{"./alpha", "./beta"}, Commit: "abc", Done: func(a deploy.Artifact) { done = append(done, a) }}.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(told, m.Packages) {
-			t.Errorf("told was of %v", told)
+		if !slices.Equal(done, m.Packages) {
+			t.Errorf("Done was called with %v", done)
 		}
 		all := map[string][]byte{}
 		dist := filepath.Join(root, "bin", "dist")
@@ -61,7 +69,7 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := deploy.Load(dist, "beta", "", deploy.ARM64); err == nil {
-			t.Error("a changed archive was taken")
+			t.Error("a changed archive was loaded")
 		}
 		return m, all
 	}
@@ -80,16 +88,10 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 // TestBuildRefuses what would make an archive that no function can be.
 func TestBuildRefuses(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	for name, text := range map[string]string{
-		"go.mod": "module example.test/m\n\ngo 1.26\n", "library/library.go": "package library\n",
+	root := module(t, map[string]string{
+		"go.mod": plainModule, "library/library.go": "package library\n", "broken/main.go": "package main\n\nfunc main() { nonsense }\n",
 		"a/same/main.go": "package main\n\nfunc main() {}\n", "b/same/main.go": "package main\n\nfunc main() {}\n",
-	} {
-		path := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, test := range []struct {
@@ -97,24 +99,68 @@ func TestBuildRefuses(t *testing.T) {
 		packages []string
 		want     string
 	}{
-		{t.Context(), []string{"library"}, "package main"},
-		{t.Context(), []string{"a/same", "b/same"}, "same name"},
-		{t.Context(), []string{"missing"}, "missing"},
-		{gone, []string{"a/same"}, "interrupted"},
+		{t.Context(), []string{"./library"}, "package main"},
+		{t.Context(), []string{"./a/same", "./b/same"}, "same name"},
+		{t.Context(), []string{"./missing"}, "missing"},
+		{t.Context(), []string{"./broken"}, "nonsense"},
+		{t.Context(), nil, "no function matches ./..."},
+		{gone, []string{"./a/same"}, "interrupted"},
 	} {
-		_, err := deploy.Build{Root: root, Packages: test.packages, Architectures: []string{deploy.ARM64}}.Run(test.ctx)
+		_, err := deploy.Build{Dir: root, Packages: test.packages, Architectures: []string{deploy.ARM64}}.Run(test.ctx)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: %v, want %q", test.packages, err, test.want)
 		}
 	}
 }
 
-func TestSourcesAreThoseOfTheRepository(t *testing.T) {
-	all, err := deploy.Sources(filepath.Join("..", ".."))
-	if err != nil || !slices.Contains(all, "consumers/social/cmd/profile") || !slices.Contains(all, "publishers/cmd/outbox-relay") {
-		t.Errorf("%v, %v", all, err)
+// TestAModuleOutsideIsBuilt: an adopter's module, which uses this one. Of what its
+// pattern matches only the function is built, and the archive runs on Lambda.
+func TestAModuleOutsideIsBuilt(t *testing.T) {
+	t.Parallel()
+	root := module(t, map[string]string{
+		"go.mod": adoptersModule(t), "go.sum": read(t, "../../go.sum"),
+		"functions/orders/v2/main.go":   read(t, "testdata/orders/main.go"),
+		"functions/internal/it/main.go": read(t, "testdata/orders/main.go"),
+		"functions/tool/main.go":        "package main\n\nfunc main() {}\n",
+		"functions/shared/shared.go":    "package shared\n",
+	})
+	out := t.TempDir()
+	m, err := deploy.Build{Dir: root, Out: out, Packages: []string{"./functions/..."}, Architectures: []string{here}}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := deploy.Sources(t.TempDir()); err == nil {
-		t.Error("there are functions in an empty folder")
+	if len(m.Packages) != 1 || m.Packages[0].Name != "orders" {
+		t.Fatalf("built %+v", m.Packages)
 	}
+	p, err := deploy.Load(out, function, "orders", here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, nil)
+	w.provide(p)
+	reply, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(function), Payload: []byte(`{"order":"o-1"}`)})
+	if err != nil || reply.FunctionError != nil || string(reply.Payload) != `"o-1 in 1s"` {
+		t.Errorf("%s, %v", reply.Payload, err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// adoptersModule requires this module as it is here, and what that requires.
+func adoptersModule(t *testing.T) string {
+	t.Helper()
+	checkout, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := "github.com/banyan-fig/banyan"
+	text := strings.Replace(read(t, "../../go.mod"), "module "+own, "module example.test/shop", 1)
+	return text + "\nrequire " + own + " v0.0.0\n\nreplace " + own + " => " + checkout + "\n"
 }

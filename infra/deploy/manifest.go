@@ -16,7 +16,7 @@ import (
 func Load(dir, function, name, architecture string) (Package, error) {
 	content, err := os.ReadFile(filepath.Join(dir, ManifestFile))
 	if err != nil {
-		return Package{}, fmt.Errorf("read the manifest: %w; build first (infra/scripts/build.sh)", err)
+		return Package{}, fmt.Errorf("read the manifest: %w; build first (banyan-deploy build)", err)
 	}
 	var m Manifest
 	if err := json.Unmarshal(content, &m); err != nil {
@@ -56,5 +56,5 @@ func (m Manifest) find(function, name, architecture string) (best Artifact, err 
 	if name != "" {
 		what = "the package " + name
 	}
-	return best, fmt.Errorf("%s was not built for %s (built were: %s); name another (--package), or build it (infra/scripts/build.sh)", what, architecture, or(there, "none"))
+	return best, fmt.Errorf("%s was not built for %s (built were: %s); name another (--package), or build it (banyan-deploy build)", what, architecture, or(there, "none"))
 }

@@ -48,7 +48,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", dir+"/", "./cmd/...", "./internal/testhandler")
+	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", dir+"/", "./cmd/...", "./testdata/testhandler")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the functions: %w\n%s", err, out)
 	}

@@ -16,17 +16,14 @@ unset AWS_PROFILE AWS_SESSION_TOKEN
 # packages builds all functions for this machine, where some of them are run. What
 # Lambda gets is built for arm64 (make functions); moto does not look.
 packages() {
-	local folder name folders=()
-	mkdir -p "$work/built" "$work/functions"
-	for folder in consumers/social/cmd/* publishers/cmd/* services/social/*/cmd/* infra/ops/*/cmd/*; do
-		grep -qsE '/aws-lambda-go/lambda"|function\.Main\(' "$folder/main.go" && folders+=("./$folder")
-	done
-	CGO_ENABLED=0 "$go" build -trimpath -ldflags="-s -w" -tags lambda.norpc -o "$work/built/" "${folders[@]}"
-	for folder in "${folders[@]}"; do
-		name=$(basename "$folder")
-		mkdir "$work/functions/$name"
-		mv "$work/built/$name" "$work/functions/$name/bootstrap"
-		python3 -m zipfile -c "$work/functions/$name.zip" "$work/functions/$name/bootstrap"
+	local arch=x86_64 zip name
+	[ "$("$go" env GOARCH)" = arm64 ] && arch=arm64
+	"$go" run ./infra/deploy/cmd/banyan-deploy build --arch "$arch" --out "$work/dist"
+	mv "$work/dist/$arch" "$work/functions"
+	for zip in "$work/functions"/*.zip; do
+		name=$(basename "$zip" .zip)
+		python3 -m zipfile -e "$zip" "$work/functions/$name"
+		chmod +x "$work/functions/$name/bootstrap"
 	done
 }
 

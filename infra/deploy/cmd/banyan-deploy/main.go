@@ -107,14 +107,15 @@ func (c climbing) config() deploy.Config {
 func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
 type buildCommand struct {
-	Root string   `default:"." type:"existingdir" help:"Root of the Go module."`
-	Out  string   `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
-	Arch []string `enum:"arm64,x86_64" default:"arm64,x86_64" help:"Architectures, as Lambda names them."`
-	Only []string `arg:"" optional:"" help:"Folders of functions, such as consumers/social/cmd/profile. All, if none is given."`
+	Dir      string   `default:"." type:"existingdir" help:"Folder to start in, anywhere in a Go module."`
+	Out      string   `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder for the archives."`
+	Arch     []string `enum:"arm64,x86_64" default:"arm64,x86_64" help:"Architectures, as Lambda names them."`
+	Tags     []string `help:"Build tags besides lambda.norpc."`
+	Packages []string `arg:"" optional:"" help:"Packages as go build takes them, such as ./functions/... (all functions below) or ./cmd/profile. Default ./..."`
 }
 
 func (c *buildCommand) Run(ctx context.Context, s *screen) error {
-	m, err := deploy.Build{Root: c.Root, Out: c.Out, Packages: c.Only, Architectures: c.Arch, Done: s.built}.Run(ctx)
+	m, err := deploy.Build{Dir: c.Dir, Out: c.Out, Packages: c.Packages, Architectures: c.Arch, Tags: c.Tags, Done: s.built}.Run(ctx)
 	if err != nil || !s.json {
 		return err
 	}
