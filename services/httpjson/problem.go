@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// Problem is an error answer, RFC 9457. Type is a reference relative to the
+// Problem is an error answer (RFC 9457). Type is a reference relative to the
 // service, such as "/problems/not-found"; clients decide by it and by Status.
 type Problem struct {
 	Type   string `json:"type"`
@@ -16,58 +16,62 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Kind is what one error looks like from outside: make it with Tell or Hide.
-type Kind struct {
-	err    error
-	slug   string
-	title  string
-	status int
-	told   bool
+// Rule says which problem an error becomes. Make it with WithDetail or WithoutDetail.
+type Rule struct {
+	err        error
+	problem    Problem
+	withDetail bool
 }
 
-// Tell makes err a problem with its text as the detail. slug is the end of its Type.
-func Tell(err error, slug, title string, status int) Kind {
-	return Kind{err, slug, title, status, true}
+// WithDetail makes err a problem that shows the error's text as its detail. slug is
+// the end of its Type.
+func WithDetail(err error, slug, title string, status int) Rule {
+	return Rule{err, Problem{Type: problemType(slug), Title: title, Status: status}, true}
 }
 
-// Hide makes err a problem without its text, which is not meant for clients.
-func Hide(err error, slug, title string, status int) Kind {
-	return Kind{err, slug, title, status, false}
+// WithoutDetail makes err a problem that does not show the error's text, because it
+// is not meant for clients.
+func WithoutDetail(err error, slug, title string, status int) Rule {
+	return Rule{err, Problem{Type: problemType(slug), Title: title, Status: status}, false}
 }
 
-// Problems are the errors of an API; the first that matches counts. Those of
-// reading a request, and of time, need not be listed.
-type Problems []Kind
+func problemType(slug string) string { return "/problems/" + slug }
 
-// everywhere are the problems that every API has.
-var everywhere = Problems{
-	Tell(ErrTooLarge, "too-large", "Request body too large", http.StatusRequestEntityTooLarge),
-	Tell(ErrMediaType, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType),
-	Tell(ErrInvalid, "invalid", "Invalid input", http.StatusBadRequest),
-	Hide(ErrNoRoute, "no-route", "There is nothing here", http.StatusNotFound),
-	Hide(ErrMethod, "method", "Method not allowed", http.StatusMethodNotAllowed),
-	Hide(context.DeadlineExceeded, "timeout", "The request took too long; repeat it", http.StatusGatewayTimeout),
-	Hide(context.Canceled, "cancelled", "The client went away", 499),
+// Problems are the errors of an API; the first rule whose error matches (errors.Is)
+// counts. The errors of this package and of contexts need no rule.
+type Problems []Rule
+
+// common are the problems that every API has.
+var common = Problems{
+	WithDetail(ErrTooLarge, "too-large", "Request body too large", http.StatusRequestEntityTooLarge),
+	WithDetail(ErrMediaType, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType),
+	WithDetail(ErrInvalid, "invalid", "Invalid input", http.StatusBadRequest),
+	WithoutDetail(ErrNoRoute, "no-route", "No such endpoint", http.StatusNotFound),
+	WithoutDetail(ErrMethod, "method", "Method not allowed", http.StatusMethodNotAllowed),
+	WithoutDetail(context.DeadlineExceeded, "timeout", "The request timed out; try again", http.StatusGatewayTimeout),
+	WithoutDetail(context.Canceled, "cancelled", "The client closed the request", statusClientClosed),
 }
 
-// Of is the problem that err is. It tells nothing of errors that it does not know.
+// statusClientClosed is what nginx logs for a client that did not wait; no client
+// sees it.
+const statusClientClosed = 499
+
+// Of returns the problem that err becomes. An error without a rule is an internal
+// error, whose text is not shown.
 func (ps Problems) Of(err error) Problem {
-	for _, kinds := range []Problems{ps, everywhere} {
-		for _, k := range kinds {
-			if errors.Is(err, k.err) {
-				return k.problem(err)
+	for _, rules := range []Problems{ps, common} {
+		for _, rule := range rules {
+			if !errors.Is(err, rule.err) {
+				continue
 			}
+			p := rule.problem
+			if rule.withDetail {
+				p.Detail = err.Error()
+			}
+			return p
 		}
 	}
-	return Problem{Type: "/problems/internal", Title: "Internal error", Status: http.StatusInternalServerError}
-}
-
-func (k Kind) problem(err error) Problem {
-	p := Problem{Type: "/problems/" + k.slug, Title: k.title, Status: k.status}
-	if k.told {
-		p.Detail = err.Error()
-	}
-	return p
+	return Problem{Type: problemType("internal"), Title: "Internal error", Status: http.StatusInternalServerError}
 }
 
 // WriteProblem answers with p.
@@ -78,17 +82,17 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
-	write(w, p.Status, "application/problem+json", p)
+	writeBody(w, p.Status, "application/problem+json", p)
 }
 
 // WriteJSON answers with body.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
-	write(w, status, "application/json", body)
+	writeBody(w, status, "application/json", body)
 }
 
-func write(w http.ResponseWriter, status int, kind string, body any) {
-	w.Header().Set("Content-Type", kind)
+func writeBody(w http.ResponseWriter, status int, contentType string, body any) {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only when the client is gone
 }

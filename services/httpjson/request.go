@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// MaxBody is the most bytes that a request body may have.
+// MaxBody is the maximum size of a request body in bytes.
 const MaxBody = 64 << 10
 
 // The errors of requests. Their texts are meant for clients.
@@ -20,32 +20,32 @@ var (
 	ErrInvalid   = errors.New("invalid request")
 	ErrTooLarge  = fmt.Errorf("the request body is too large: at most %d bytes are accepted", MaxBody)
 	ErrMediaType = errors.New("the request body must be application/json")
-	ErrNoRoute   = errors.New("there is no such endpoint")
-	ErrMethod    = errors.New("this endpoint does not have that method")
+	ErrNoRoute   = errors.New("no such endpoint")
+	ErrMethod    = errors.New("the endpoint does not have that method")
 )
 
-// ReadJSON reads a body of exactly one JSON object with known members only,
-// declared as application/json. ErrMediaType, ErrTooLarge, ErrInvalid.
+// ReadJSON reads a body of exactly one JSON object with known members only, declared
+// as application/json and in UTF-8. Errors: ErrMediaType, ErrTooLarge, ErrInvalid.
 func ReadJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return fmt.Errorf("%w, not %.80q", ErrMediaType, r.Header.Get("Content-Type"))
 	}
-	return read(w, r, into, (*json.Decoder).DisallowUnknownFields)
+	return readObject(w, r, into, (*json.Decoder).DisallowUnknownFields)
 }
 
-// ReadLooseJSON reads a body of exactly one JSON object, for clients that name no
-// media type and send members that nobody asked for. ErrTooLarge, ErrInvalid.
+// ReadLooseJSON reads a body of exactly one JSON object, for clients that declare no
+// media type and send members that the API does not know. ErrTooLarge, ErrInvalid.
 func ReadLooseJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	return read(w, r, into, func(*json.Decoder) {})
+	return readObject(w, r, into, func(*json.Decoder) {})
 }
 
-func read(w http.ResponseWriter, r *http.Request, into any, configure func(*json.Decoder)) error {
+func readObject(w http.ResponseWriter, r *http.Request, into any, configure func(*json.Decoder)) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return ErrTooLarge
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the request body broke off: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: the request body is incomplete: %w", ErrInvalid, err)
 	}
 	if !utf8.Valid(body) {
 		return fmt.Errorf("%w: the request body is not UTF-8", ErrInvalid)
@@ -56,16 +56,16 @@ func read(w http.ResponseWriter, r *http.Request, into any, configure func(*json
 	d := json.NewDecoder(bytes.NewReader(body))
 	configure(d)
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%w: request body: %s", ErrInvalid, explain(err))
+		return fmt.Errorf("%w: request body: %s", ErrInvalid, describe(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: request body: there is more after the object", ErrInvalid)
+		return fmt.Errorf("%w: request body: unexpected data after the object", ErrInvalid)
 	}
 	return nil
 }
 
-// explain says what is wrong in words of JSON instead of Go's.
-func explain(err error) string {
+// describe says what is wrong in terms of JSON instead of Go.
+func describe(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		return fmt.Sprintf("%s cannot be a JSON %s", kind.Field, kind.Value)
@@ -81,7 +81,7 @@ func explain(err error) string {
 func Query(r *http.Request) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the query cannot be understood: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: invalid query: %w", ErrInvalid, err)
 	}
 	return q, nil
 }

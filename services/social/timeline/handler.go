@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/correlation"
 	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
@@ -25,7 +25,7 @@ type Reader interface {
 	Applied(ctx context.Context, userID string) (events.Position, error)
 }
 
-// Tokens tell who a request is from, normally [token.Tokens].
+// Tokens verifies whose a request is, normally [token.Tokens].
 type Tokens interface {
 	Subject(r *http.Request) (string, error)
 }
@@ -36,7 +36,7 @@ type Config struct {
 	Tokens Tokens
 	// Timeout of a request. 0: 5 s.
 	Timeout time.Duration
-	// Logger gets the errors that clients are not told; nil: slog.Default().
+	// Logger gets the errors that clients are not shown; nil: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -51,56 +51,25 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	if cfg.Tokens == nil {
 		return nil, errors.New("timeline: config: Tokens is nil")
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 5 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	h := &handler{cfg}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/timelines/{userId}", h.endpoint(h.read))
-	mux.HandleFunc("/v1/timelines/{userId}", h.endpoint(refuse(httpjson.ErrMethod)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	mux := httpjson.NewMux(httpjson.MuxConfig{Problems: problems, Timeout: cfg.Timeout, Logger: cfg.Logger})
+	mux.Handle("GET /v1/timelines/{userId}", h.read)
+	mux.Handle("GET /healthz", func(w http.ResponseWriter, _ *http.Request) error {
 		httpjson.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		return nil
 	})
-	mux.HandleFunc("GET /readyz", h.endpoint(h.ready))
-	mux.HandleFunc("/", h.endpoint(refuse(httpjson.ErrNoRoute)))
-	return correlation.Middleware(mux), nil
+	mux.Handle("GET /readyz", h.ready)
+	return mux, nil
 }
 
-// endpoint answers a request or returns an error that becomes a problem.
-type endpoint func(w http.ResponseWriter, r *http.Request) error
-
-func refuse(err error) endpoint {
-	return func(http.ResponseWriter, *http.Request) error { return err }
-}
-
-func (h *handler) endpoint(e endpoint) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
-		defer cancel()
-		err := e(w, r.WithContext(ctx))
-		if err == nil {
-			return
-		}
-		p := problems.Of(err)
-		if p.Status >= http.StatusInternalServerError {
-			h.cfg.Logger.ErrorContext(ctx, "request failed", "path", r.URL.Path, "status", p.Status,
-				"error", err.Error(), "correlation_id", correlation.From(ctx).CorrelationID)
-		}
-		if p.Status == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", "GET, HEAD")
-		}
-		httpjson.WriteProblem(w, p)
-	}
-}
-
-// ready reads what nobody wrote: an answer is an answer.
+// ready reads the position of a user that does not exist: any answer will do.
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) error {
 	if _, err := h.cfg.Reader.Applied(r.Context(), "readyz"); err != nil {
 		h.cfg.Logger.WarnContext(r.Context(), "not ready", "error", err.Error())
-		httpjson.WriteProblem(w, httpjson.Problem{Type: "/problems/not-ready", Title: "The read model cannot be read", Status: http.StatusServiceUnavailable})
+		httpjson.WriteProblem(w, httpjson.Problem{
+			Type: "/problems/not-ready", Title: "The read model cannot be read", Status: http.StatusServiceUnavailable,
+		})
 		return nil
 	}
 	httpjson.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
@@ -108,7 +77,7 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) read(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.authorised(r)
+	user, err := h.authorize(r)
 	if err != nil {
 		return err
 	}
@@ -120,7 +89,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.caughtUp(w, r, user); err != nil {
+	if err := h.requireApplied(w, r, user); err != nil {
 		return err
 	}
 	page, err := h.cfg.Reader.Read(r.Context(), user, q.Get("cursor"), limit)
@@ -128,14 +97,14 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	httpjson.WriteJSON(w, http.StatusOK, shape(page))
+	httpjson.WriteJSON(w, http.StatusOK, present(page))
 	return nil
 }
 
 // maxUser is the most characters that a user id, being a partition key, has.
 const maxUser = 256
 
-func (h *handler) authorised(r *http.Request) (string, error) {
+func (h *handler) authorize(r *http.Request) (string, error) {
 	subject, err := h.cfg.Tokens.Subject(r)
 	if err != nil {
 		return "", err
@@ -152,20 +121,21 @@ func parseLimit(s string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > timeline.MaxLimit {
-		return 0, fmt.Errorf("%w: limit must be a number from 1 to %d", httpjson.ErrInvalid, timeline.MaxLimit)
+		return 0, fmt.Errorf("%w: limit must be 1 to %d", httpjson.ErrInvalid, timeline.MaxLimit)
 	}
 	return n, nil
 }
 
-// caughtUp makes sure that the model has applied what the client asks for.
-func (h *handler) caughtUp(w http.ResponseWriter, r *http.Request, user string) error {
+// requireApplied returns errBehind unless the model has applied the position that the
+// client asks for.
+func (h *handler) requireApplied(w http.ResponseWriter, r *http.Request, user string) error {
 	after := r.Header.Get(events.HeaderReadAfter)
 	if after == "" {
 		return nil
 	}
 	want, err := events.ParsePosition(after)
 	if err != nil {
-		return fmt.Errorf("%w: %s is not a position", httpjson.ErrInvalid, events.HeaderReadAfter)
+		return fmt.Errorf("%w: invalid %s: it must be a position from a Banyan-Written header", httpjson.ErrInvalid, events.HeaderReadAfter)
 	}
 	applied, err := h.cfg.Reader.Applied(r.Context(), user)
 	if err != nil {
@@ -191,7 +161,7 @@ type itemJSON struct {
 	PublishedAt time.Time `json:"publishedAt"`
 }
 
-func shape(p timeline.Page) pageJSON {
+func present(p timeline.Page) pageJSON {
 	out := pageJSON{Items: make([]itemJSON, len(p.Items)), NextCursor: p.Next}
 	for i, item := range p.Items {
 		out.Items[i] = itemJSON(item)

@@ -14,10 +14,10 @@ var (
 	errBehind    = errors.New("the read model has not applied that position for this user yet")
 )
 
-// problems is what each error looks like from outside.
+// problems says what each error looks like to clients.
 var problems = httpjson.Problems{
-	httpjson.Tell(token.ErrInvalid, "unauthorized", "Unauthorized", http.StatusUnauthorized),
-	httpjson.Tell(errForbidden, "forbidden", "Not your timeline", http.StatusForbidden),
-	httpjson.Tell(errBehind, "read-model-behind", "The read model is behind", http.StatusPreconditionFailed),
-	httpjson.Hide(timeline.ErrCursor, "cursor", "Unusable cursor", http.StatusBadRequest),
+	httpjson.WithDetail(token.ErrInvalid, "unauthorized", "Unauthorized", http.StatusUnauthorized),
+	httpjson.WithDetail(errForbidden, "forbidden", "Not your timeline", http.StatusForbidden),
+	httpjson.WithDetail(errBehind, "read-model-behind", "The read model is behind", http.StatusPreconditionFailed),
+	httpjson.WithoutDetail(timeline.ErrCursor, "cursor", "Unusable cursor", http.StatusBadRequest),
 }

@@ -58,12 +58,12 @@ func present(u User) userBody {
 // with milliseconds.
 func FormatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
+func (a api) create(w http.ResponseWriter, r *http.Request) error {
 	var in createBody
 	if err := httpjson.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
-	done, err := h.service.Create(r.Context(), NewUser{
+	done, err := a.service.Create(r.Context(), NewUser{
 		ID: r.PathValue("id"), Name: in.Name, Email: in.Email, Password: in.Password, Bio: in.Bio, CreatedAt: in.CreatedAt,
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	return writeUser(w, status, done)
 }
 
-func (h *Handler) update(w http.ResponseWriter, r *http.Request) error {
+func (a api) update(w http.ResponseWriter, r *http.Request) error {
 	var in changeBody
 	if err := httpjson.ReadJSON(w, r, &in); err != nil {
 		return err
@@ -86,15 +86,15 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	done, err := h.service.Update(r.Context(), r.PathValue("id"), Change{Name: in.Name, Bio: in.Bio, IfVersion: version})
+	done, err := a.service.Update(r.Context(), r.PathValue("id"), Change{Name: in.Name, Bio: in.Bio, IfVersion: version})
 	if err != nil {
 		return err
 	}
 	return writeUser(w, http.StatusOK, done)
 }
 
-func (h *Handler) get(w http.ResponseWriter, r *http.Request) error {
-	u, err := h.service.Get(r.Context(), r.PathValue("id"))
+func (a api) get(w http.ResponseWriter, r *http.Request) error {
+	u, err := a.service.Get(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -107,13 +107,13 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
+func (a api) list(w http.ResponseWriter, r *http.Request) error {
 	q, err := httpjson.Query(r)
 	if err != nil {
 		return err
 	}
 	if q.Has("ids") {
-		found, err := h.service.GetMany(r.Context(), splitIDs(q.Get("ids")))
+		found, err := a.service.GetMany(r.Context(), splitIDs(q.Get("ids")))
 		if err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.service.List(r.Context(), from, limit)
+	page, next, err := a.service.List(r.Context(), from, limit)
 	if err != nil {
 		return err
 	}
@@ -136,12 +136,12 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) error {
+func (a api) authenticate(w http.ResponseWriter, r *http.Request) error {
 	var in credentialsBody
 	if err := httpjson.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
-	u, err := h.service.Authenticate(r.Context(), in.Email, in.Password)
+	u, err := a.service.Authenticate(r.Context(), in.Email, in.Password)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func TestStatusCodes(t *testing.T) {
 		{"upper-case id", request{method: "PUT", path: "/v1/users/" + strings.ToUpper(ned), body: nedBody}, 400, "lower-case", [2]string{}},
 		{"id of NULs", request{method: "GET", path: "/v1/users/%00%2e%2e"}, 400, "lower-case", [2]string{}},
 		{"broken query", request{method: "GET", path: "/v1/users?ids=%zz"}, 400, "query", [2]string{}},
-		{"two objects", request{method: "PUT", path: "/v1/users/" + other, body: nedBody + nedBody}, 400, "more after", [2]string{}},
+		{"two objects", request{method: "PUT", path: "/v1/users/" + other, body: nedBody + nedBody}, 400, "after the object", [2]string{}},
 		{"too large", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"` + strings.Repeat("x", 70000) + `"}`}, 413, "65536 bytes", [2]string{}},
 		{"media type", request{method: "PUT", path: "/v1/users/" + other, body: nedBody, header: map[string]string{"Content-Type": "text/plain"}}, 415, "application/json", [2]string{}},
 		{"get", request{method: "GET", path: "/v1/users/" + ned}, 200, `"name":"Ned"`, [2]string{"ETag", `"1"`}},

@@ -7,17 +7,17 @@ import (
 	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
-// problems is what each error looks like from outside.
+// problems says what each error looks like to clients.
 var problems = httpjson.Problems{
-	httpjson.Tell(ErrInvalid, "invalid", "Invalid input", http.StatusBadRequest),
-	httpjson.Tell(ErrCursor, "cursor", "Unusable cursor", http.StatusBadRequest),
-	httpjson.Tell(ErrNotFound, "not-found", "User not found", http.StatusNotFound),
-	httpjson.Tell(ErrEmailTaken, "email-taken", "E-mail taken", http.StatusConflict),
-	httpjson.Tell(ErrIDTaken, "id-taken", "Id taken", http.StatusConflict),
-	httpjson.Tell(ErrVersion, "version", "Version has changed", http.StatusPreconditionFailed),
-	httpjson.Hide(ErrCredentials, "credentials", "Wrong e-mail or password", http.StatusUnauthorized),
-	httpjson.Hide(ErrNotPublished, "not-published", "Stored but not published; repeat the request", http.StatusServiceUnavailable),
-	httpjson.Hide(ownership.ErrHeld, "held", "Writes are held for a change of owner; repeat the request", http.StatusServiceUnavailable),
-	httpjson.Hide(ownership.ErrNoLease, "no-lease", "This instance cannot tell who owns the users; repeat the request", http.StatusServiceUnavailable),
-	httpjson.Hide(ownership.ErrLeft, "shutting-down", "This instance is shutting down; repeat the request", http.StatusServiceUnavailable),
+	httpjson.WithDetail(ErrInvalid, "invalid", "Invalid input", http.StatusBadRequest),
+	httpjson.WithDetail(ErrCursor, "cursor", "Unusable cursor", http.StatusBadRequest),
+	httpjson.WithDetail(ErrNotFound, "not-found", "User not found", http.StatusNotFound),
+	httpjson.WithDetail(ErrEmailTaken, "email-taken", "E-mail taken", http.StatusConflict),
+	httpjson.WithDetail(ErrIDTaken, "id-taken", "Id taken", http.StatusConflict),
+	httpjson.WithDetail(ErrVersion, "version", "Version has changed", http.StatusPreconditionFailed),
+	httpjson.WithoutDetail(ErrCredentials, "credentials", "Wrong e-mail or password", http.StatusUnauthorized),
+	httpjson.WithoutDetail(ErrNotPublished, "not-published", "Stored but not published; send the request again", http.StatusServiceUnavailable),
+	httpjson.WithoutDetail(ownership.ErrHeld, "held", "Writes are held for a change of owner; try again", http.StatusServiceUnavailable),
+	httpjson.WithoutDetail(ownership.ErrNoLease, "no-lease", "This instance does not know the present owner of the users; try again", http.StatusServiceUnavailable),
+	httpjson.WithoutDetail(ownership.ErrLeft, "shutting-down", "This instance is shutting down; try again", http.StatusServiceUnavailable),
 }

@@ -44,7 +44,7 @@ func (p *parts) metrics() metrics {
 	s := p.member.Stats()
 	return metrics{
 		WritesHeld: s.WritesHeld, LongestWriteHoldMS: float64(s.LongestHold) / float64(time.Millisecond),
-		EventsPublished: p.service.Published(), EventsSwept: p.outbox.swept.Load(), Requests: p.handler.Requests(), Errors: p.handler.Errors(),
+		EventsPublished: p.service.Published(), EventsSwept: p.outbox.swept.Load(), Requests: p.handler.Requests(), Errors: p.handler.Failures(),
 		Owner: s.Owner, Epoch: s.Epoch, Phase: s.Phase, ControlErrors: s.ControlErrors,
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/services/httpjson"
 	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/dynamodb"
 	"github.com/banyan-fig/banyan/services/social/users/mongodb"
@@ -52,7 +53,7 @@ type parts struct {
 	member    *ownership.Member
 	outbox    *outbox
 	service   *users.Service
-	handler   *users.Handler
+	handler   *httpjson.Mux
 }
 
 // Validate is called by kong.
