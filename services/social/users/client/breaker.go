@@ -1,60 +1,35 @@
 package client
 
 import (
+	"errors"
 	"fmt"
-	"sync"
-	"time"
+
+	"github.com/sony/gobreaker/v2"
 )
 
 // breaker stops sending after failures in a row, then lets one request through to
 // find out whether the service is back.
-type breaker struct {
-	after int
-	span  time.Duration
+type breaker = gobreaker.CircuitBreaker[answer]
 
-	mu       sync.Mutex
-	failures int
-	opened   time.Time
-	probing  bool
-}
-
-// pass must be settled by exactly one of its methods.
-type pass struct {
-	b     *breaker
-	probe bool
-}
-
-// enter returns ErrUnavailable while the breaker is open.
-func (b *breaker) enter(now time.Time) (pass, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failures < b.after {
-		return pass{b: b}, nil
-	}
-	if b.probing || now.Sub(b.opened) < b.span {
-		return pass{}, fmt.Errorf("%w: %d requests in a row have failed", ErrUnavailable, b.failures)
-	}
-	b.probing = true
-	return pass{b: b, probe: true}, nil
-}
-
-func (p pass) succeeded() { p.settle(func() { p.b.failures = 0 }) }
-
-func (p pass) failed(now time.Time) {
-	p.settle(func() {
-		p.b.failures++
-		p.b.opened = now
+func newBreaker(cfg Config) *breaker {
+	return gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
+		Name: "users", Timeout: cfg.BreakFor,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= cfg.BreakAfter },
+		IsSuccessful: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
+		IsExcluded:   func(err error) bool { return errors.As(err, new(inconclusive)) },
 	})
 }
 
-// unknown leaves the count as it is.
-func (p pass) unknown() { p.settle(func() {}) }
+// inconclusive is an error that says nothing about the service: the caller left, or
+// the service is there and asks to wait.
+type inconclusive struct{ error }
 
-func (p pass) settle(count func()) {
-	p.b.mu.Lock()
-	defer p.b.mu.Unlock()
-	if p.probe {
-		p.b.probing = false
+func (e inconclusive) Unwrap() error { return e.error }
+
+// breakerError makes an open breaker ErrUnavailable.
+func breakerError(err error) error {
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return fmt.Errorf("%w: too many requests in a row have failed: %w", ErrUnavailable, err)
 	}
-	count()
+	return err
 }

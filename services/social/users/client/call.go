@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/banyan-fig/banyan/events/correlation"
 )
@@ -81,7 +79,7 @@ func (c *Client) read(res *http.Response, r call) (answer, error) {
 	}
 	if a.status >= 300 {
 		var p problem
-		_ = json.Unmarshal(body, &p) // whoever answered without a problem has its status
+		_ = json.Unmarshal(body, &p) // an answer without a problem still has its status
 		return a, p.error(a.status)
 	}
 	if r.out == nil {
@@ -91,10 +89,4 @@ func (c *Client) read(res *http.Response, r call) (answer, error) {
 		return a, fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	return a, nil
-}
-
-// backoff is random between half and all of first, doubled try times, up to most.
-func backoff(first, most time.Duration, try int) time.Duration {
-	d := min(first<<min(try, 20), most)
-	return d/2 + rand.N(d/2+1)
 }

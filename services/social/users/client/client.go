@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // MaxIDs is the most users that one GetMany request asks for; more are asked for
@@ -21,7 +23,7 @@ const MaxIDs = 100
 type Config struct {
 	// BaseURL of the service, such as "http://127.0.0.1:8081".
 	BaseURL string
-	// HTTP sends the requests. Default: a client with 64 kept connections. Its
+	// HTTP sends the requests. Default: a client that keeps 64 idle connections. Its
 	// Timeout should be zero: contexts bound each attempt.
 	HTTP *http.Client
 	// Timeout bounds a call whose context has no deadline. Default 10 s.
@@ -42,22 +44,13 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	def(&c.Timeout, 10*time.Second)
-	def(&c.AttemptTimeout, 3*time.Second)
-	def(&c.Backoff, 20*time.Millisecond)
-	def(&c.MaxBackoff, 500*time.Millisecond)
-	def(&c.BreakFor, 500*time.Millisecond)
-	if c.BreakAfter <= 0 {
-		c.BreakAfter = 20
-	}
-	if c.MaxBody <= 0 {
-		c.MaxBody = 4 << 20
-	}
+	c.Timeout = cmp.Or(max(c.Timeout, 0), 10*time.Second)
+	c.AttemptTimeout = cmp.Or(max(c.AttemptTimeout, 0), 3*time.Second)
+	c.Backoff = cmp.Or(max(c.Backoff, 0), 20*time.Millisecond)
+	c.MaxBackoff = cmp.Or(max(c.MaxBackoff, 0), 500*time.Millisecond)
+	c.BreakFor = cmp.Or(max(c.BreakFor, 0), 500*time.Millisecond)
+	c.BreakAfter = cmp.Or(max(c.BreakAfter, 0), 20)
+	c.MaxBody = cmp.Or(max(c.MaxBody, 0), 4<<20)
 	if c.HTTP == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 64
@@ -88,13 +81,10 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Client{
-		cfg: cfg, base: strings.TrimRight(cfg.BaseURL, "/"),
-		breaker: &breaker{after: cfg.BreakAfter, span: cfg.BreakFor},
-	}, nil
+	return &Client{cfg: cfg, base: strings.TrimRight(cfg.BaseURL, "/"), breaker: newBreaker(cfg)}, nil
 }
 
-// Close closes the connections that are kept and idle.
+// Close closes the idle connections.
 func (c *Client) Close() { c.cfg.HTTP.CloseIdleConnections() }
 
 // Create makes a user. ErrEmailTaken, ErrIDTaken, ErrInvalid, ErrUnavailable.
@@ -171,7 +161,7 @@ func (c *Client) Authenticate(ctx context.Context, email, password string) (User
 	return u, err
 }
 
-// do repeats a request until it is answered for good or the time is up.
+// do repeats a request until its answer is final or the time is up.
 func (c *Client) do(ctx context.Context, r call) (answer, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -183,23 +173,23 @@ func (c *Client) do(ctx context.Context, r call) (answer, error) {
 		return answer{}, err
 	}
 	var last error
-	for try := 0; ; try++ {
+	for attempt := 0; ; attempt++ {
 		a, err := c.attempt(ctx, r, body)
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return a, r.name(err)
 		}
-		if !timeIsUp(err) || last == nil {
+		if !isContextEnd(err) || last == nil {
 			last = err
 		}
-		if c.pause(ctx, try) != nil {
-			return answer{}, r.name(fmt.Errorf("%w, after %d attempts", last, try+1))
+		if c.waitForRetry(ctx, attempt) != nil {
+			return answer{}, r.name(fmt.Errorf("%w, after %d attempts", last, attempt+1))
 		}
 	}
 }
 
-// timeIsUp reports whether err is only the end of the caller's time, which says
+// isContextEnd reports whether err is only the end of the caller's time, which says
 // less than the failure before it.
-func timeIsUp(err error) bool {
+func isContextEnd(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
@@ -207,34 +197,22 @@ func (c *Client) attempt(ctx context.Context, r call, body []byte) (answer, erro
 	if err := ctx.Err(); err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	pass, err := c.breaker.enter(time.Now())
-	if err != nil {
-		return answer{}, err
-	}
-	a, err := c.send(ctx, r, body)
-	switch {
-	case err == nil || !errors.Is(err, ErrUnavailable):
-		pass.succeeded()
-	case ctx.Err() != nil || a.status == http.StatusServiceUnavailable:
-		pass.unknown() // the caller left, or the service is there and asks to wait
-	default:
-		pass.failed(time.Now())
-	}
-	return a, err
+	a, err := c.breaker.Execute(func() (answer, error) {
+		a, err := c.send(ctx, r, body)
+		if err != nil && (ctx.Err() != nil || a.status == http.StatusServiceUnavailable) {
+			err = inconclusive{err}
+		}
+		return a, err
+	})
+	return a, breakerError(err)
 }
 
-// pause waits before the next attempt; an error says that there is no time for one.
-func (c *Client) pause(ctx context.Context, try int) error {
-	d := backoff(c.cfg.Backoff, c.cfg.MaxBackoff, try)
+// waitForRetry waits before the next attempt; an error says that there is no time for
+// one.
+func (c *Client) waitForRetry(ctx context.Context, attempt int) error {
+	d := backoff.Backoff{Min: c.cfg.Backoff, Max: c.cfg.MaxBackoff}.Delay(attempt)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return context.DeadlineExceeded
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return backoff.Sleep(ctx, d)
 }

@@ -24,7 +24,7 @@ var (
 	// ErrUnavailable: the service could not be reached, or failed, until the time
 	// was up. Whether a write was made is unknown; repeating it is harmless.
 	ErrUnavailable = errors.New("the users service is unavailable")
-	// ErrAnswer: the service answered what this client does not understand.
+	// ErrAnswer: the answer of the service is not one that this client knows.
 	ErrAnswer = errors.New("unexpected answer of the users service")
 )
 
