@@ -18,6 +18,7 @@ const (
 	TypeMismatch              = 14
 	AuthenticationFailed      = 18
 	NamespaceNotFound         = 26
+	CursorNotFound            = 43
 	NamespaceExists           = 48
 	CommandNotFound           = 59
 	ImmutableField            = 66
@@ -27,6 +28,7 @@ const (
 	CommandNotSupported       = 115
 	DocumentValidationFailure = 121
 	CommandNotSupportedOnView = 166
+	QueryPlanKilled           = 175
 	SnapshotTooOld            = 239
 	SnapshotUnavailable       = 246
 	InvalidResumeToken        = 260

@@ -1,5 +1,10 @@
-// Package stream opens the Kinesis stream that a service publishes to.
-package stream
+// Package eventstream opens the publisher of a service: to the Kinesis stream that it
+// publishes to after each write, within a bounded time, and closes it again.
+//
+//	publisher, err := eventstream.Open(ctx, sdk, "events")
+//	...
+//	defer func() { err = errors.Join(err, eventstream.Close(ctx, publisher)) }()
+package eventstream
 
 import (
 	"context"
@@ -14,16 +19,16 @@ import (
 // timeout bounds finding the stream, and flushing at the end.
 const timeout = 10 * time.Second
 
-// Open returns a publisher to the stream, which it makes sure is there, within ten
-// seconds.
+// Open returns a publisher to the stream with the name, or an error if there is no
+// such stream, within ten seconds.
 func Open(ctx context.Context, sdk aws.Config, name string) (*kinesis.Publisher, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: name})
 }
 
-// Close flushes what is left, for at most ten seconds even if ctx has ended; the
-// error accounts for what was not sent.
+// Close sends what is pending, for at most ten seconds even if ctx has ended. Its error
+// accounts for what was not sent.
 func Close(ctx context.Context, p *kinesis.Publisher) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()

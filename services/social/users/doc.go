@@ -5,16 +5,16 @@
 //
 //   - A write is stored first and published second. Between the two the process
 //     can die. The DynamoDB store keeps the event in the transaction of the write
-//     (see [Teller]) until it is published, so whoever sweeps its outbox publishes
+//     (see [EventKeeper]) until it is published, so whoever sweeps its outbox publishes
 //     it some seconds later. The MongoDB store does not: the document is what the
 //     migration copies, and has no place for it. There the event is missing until
 //     the client repeats its write, which it does, because it got no answer. Every
-//     write is idempotent and a repeated one publishes again, so an event is told
+//     write is idempotent and a repeated one publishes again, so an event is published
 //     at least once.
 //   - Events of one user are published in the order of the writes by one instance.
 //     Two instances that change the same user at the same moment may publish in
 //     the other order, and what is swept comes behind what was written since; the
-//     version in user.profile-updated tells a reader which one is newer, and
+//     version in user.profile-updated says which one is newer, and
 //     user.joined is older than any of them.
 //   - A listing shows each user that was there throughout, but is no snapshot.
 //

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,15 +62,9 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Source == "" {
-		c.Source = "/services/users"
-	}
-	if c.BcryptCost == 0 {
-		c.BcryptCost = bcrypt.DefaultCost
-	}
-	if c.HashesAtOnce <= 0 {
-		c.HashesAtOnce = 4
-	}
+	c.Source = cmp.Or(c.Source, "/services/users")
+	c.BcryptCost = cmp.Or(c.BcryptCost, bcrypt.DefaultCost)
+	c.HashesAtOnce = cmp.Or(max(c.HashesAtOnce, 0), 4)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -80,8 +75,8 @@ func (c Config) withDefaults() Config {
 type Service struct {
 	cfg       Config
 	hashing   chan struct{}
-	order     *keyedlock.Lock
-	decoy     []byte // compared with when there is no user, so that time tells nothing
+	locks     *keyedlock.Lock
+	dummyHash []byte // compared where there is no user, so that the time taken reveals nothing
 	published atomic.Int64
 }
 
@@ -91,11 +86,11 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	decoy, err := bcrypt.GenerateFromPassword([]byte("decoy"), cfg.BcryptCost)
+	dummyHash, err := bcrypt.GenerateFromPassword([]byte("no user has this password"), cfg.BcryptCost)
 	if err != nil {
-		return nil, fmt.Errorf("users service: hash the decoy password: %w", err)
+		return nil, fmt.Errorf("users service: hash the dummy password: %w", err)
 	}
-	return &Service{cfg: cfg, hashing: make(chan struct{}, cfg.HashesAtOnce), order: keyedlock.New(), decoy: decoy}, nil
+	return &Service{cfg: cfg, hashing: make(chan struct{}, cfg.HashesAtOnce), locks: keyedlock.New(), dummyHash: dummyHash}, nil
 }
 
 // Written is the outcome of a write.
@@ -125,22 +120,22 @@ func (s *Service) Create(ctx context.Context, n NewUser) (Written, error) {
 		ID: n.ID, Name: n.Name, Email: n.Email, Bio: n.Bio, PasswordHash: hash,
 		Version: 1, CreatedAt: n.CreatedAt.UTC().Truncate(time.Millisecond),
 	}
-	release, err := s.order.Acquire(ctx, n.ID)
+	release, err := s.locks.Acquire(ctx, n.ID)
 	if err != nil {
 		return Written{}, err
 	}
 	defer release()
 	var w Written
-	var kept Kept
-	tell := s.tellCreate(ctx)
+	var pending Pending
+	makeEvents := s.eventsOfCreate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, w.Created, kept, err = create(ctx, store, epoch, u, tell)
+		w.User, w.Created, pending, err = create(ctx, store, epoch, u, makeEvents)
 		return err
 	})
 	if err != nil {
 		return Written{}, fmt.Errorf("create user %s: %w", n.ID, err)
 	}
-	w.Position, err = s.publish(ctx, kept, w.User, tell)
+	w.Position, err = s.publish(ctx, pending, w.User, makeEvents)
 	return w, err
 }
 
@@ -150,22 +145,22 @@ func (s *Service) Update(ctx context.Context, id string, c Change) (Written, err
 	if err := errors.Join(ValidateID(id), c.Validate()); err != nil {
 		return Written{}, err
 	}
-	release, err := s.order.Acquire(ctx, id)
+	release, err := s.locks.Acquire(ctx, id)
 	if err != nil {
 		return Written{}, err
 	}
 	defer release()
 	var w Written
-	var kept Kept
-	tell := s.tellUpdate(ctx)
+	var pending Pending
+	makeEvents := s.eventsOfUpdate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, kept, err = update(ctx, store, epoch, id, c, tell)
+		w.User, pending, err = update(ctx, store, epoch, id, c, makeEvents)
 		return err
 	})
 	if err != nil {
 		return Written{}, fmt.Errorf("change user %s: %w", id, err)
 	}
-	w.Position, err = s.publish(ctx, kept, w.User, tell)
+	w.Position, err = s.publish(ctx, pending, w.User, makeEvents)
 	return w, err
 }
 
@@ -231,11 +226,11 @@ func (s *Service) Authenticate(ctx context.Context, email, password string) (Use
 	})
 	hash := []byte(u.PasswordHash)
 	if errors.Is(err, ErrNotFound) {
-		hash = s.decoy
+		hash = s.dummyHash
 	} else if err != nil {
 		return User{}, fmt.Errorf("authenticate: %w", err)
 	}
-	free, waitErr := s.hashSlot(ctx)
+	free, waitErr := s.acquireHashSlot(ctx)
 	if waitErr != nil {
 		return User{}, waitErr
 	}
@@ -278,7 +273,7 @@ func (s *Service) store(g ownership.Grant) (Store, error) {
 }
 
 func (s *Service) hash(ctx context.Context, password string) (string, error) {
-	free, err := s.hashSlot(ctx)
+	free, err := s.acquireHashSlot(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -290,12 +285,12 @@ func (s *Service) hash(ctx context.Context, password string) (string, error) {
 	return string(hash), nil
 }
 
-func (s *Service) hashSlot(ctx context.Context) (free func(), err error) {
+func (s *Service) acquireHashSlot(ctx context.Context) (free func(), err error) {
 	select {
 	case s.hashing <- struct{}{}:
 		return func() { <-s.hashing }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a turn to hash a password: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for other passwords to be hashed: %w", ctx.Err())
 	}
 }
 

@@ -9,64 +9,57 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/banyan-fig/banyan/infra/dynamo"
 	"github.com/banyan-fig/banyan/services/social/users"
 )
 
 // reserved is the map attribute that Banyan keeps for itself on every item.
 const reserved = "_banyan"
 
-func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func boolean(b bool) types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: b} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
 func emailKey(email string) string { return "email#" + email }
 
 func mark(epoch int64) types.AttributeValue {
-	return &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"e": number(epoch)}}
+	return &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"e": dynamo.Int(epoch)}}
 }
 
 // item is what a new user looks like.
 func item(u users.User, epoch int64) map[string]types.AttributeValue {
 	out := map[string]types.AttributeValue{
-		"id":        str(u.ID),
-		"name":      str(u.Name),
-		"email":     str(u.Email),
-		"password":  str(u.PasswordHash),
-		"version":   number(u.Version),
-		"createdAt": str(users.FormatTime(u.CreatedAt)),
+		"id":        dynamo.String(u.ID),
+		"name":      dynamo.String(u.Name),
+		"email":     dynamo.String(u.Email),
+		"password":  dynamo.String(u.PasswordHash),
+		"version":   dynamo.Int(u.Version),
+		"createdAt": dynamo.String(users.FormatTime(u.CreatedAt)),
 		reserved:    mark(epoch),
 	}
 	if u.Bio != "" {
-		out["bio"] = str(u.Bio)
+		out["bio"] = dynamo.String(u.Bio)
 	}
 	return out
 }
 
 func uniqueItem(u users.User, epoch int64) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{
-		"value": str(emailKey(u.Email)), "owner": str(u.ID), reserved: mark(epoch),
+		"value": dynamo.String(emailKey(u.Email)), "owner": dynamo.String(u.ID), reserved: mark(epoch),
 	}
 }
 
 // update writes the change on condition that the item is as it was read.
 func update(table string, raw map[string]types.AttributeValue, u users.User, epoch int64, c users.Change) *types.Update {
 	b := builder{names: map[string]string{}, values: map[string]types.AttributeValue{}}
-	b.set("version", number(u.Version+1))
+	b.set("version", dynamo.Int(u.Version+1))
 	if c.Name != nil {
-		b.set("name", str(*c.Name))
+		b.set("name", dynamo.String(*c.Name))
 	}
 	if c.Bio != nil {
-		b.set("bio", str(*c.Bio))
+		b.set("bio", dynamo.String(*c.Bio))
 	}
 	b.unchanged("version", raw["version"])
 	b.names["#banyan"] = reserved
 	if marks, ok := raw[reserved].(*types.AttributeValueMemberM); ok {
 		b.names["#e"] = "e"
-		b.values[":epoch"] = number(epoch)
+		b.values[":epoch"] = dynamo.Int(epoch)
 		b.sets = append(b.sets, "#banyan.#e = :epoch")
 		b.unchangedAt("#banyan.#e", ":e_was", marks.Value["e"])
 	} else {
@@ -76,7 +69,7 @@ func update(table string, raw map[string]types.AttributeValue, u users.User, epo
 	}
 	return &types.Update{
 		TableName:                 aws.String(table),
-		Key:                       map[string]types.AttributeValue{"id": str(u.ID)},
+		Key:                       map[string]types.AttributeValue{"id": dynamo.String(u.ID)},
 		UpdateExpression:          aws.String("SET " + strings.Join(b.sets, ", ")),
 		ConditionExpression:       aws.String("attribute_exists(#id) AND " + strings.Join(b.conditions, " AND ")),
 		ExpressionAttributeNames:  b.withKey(),
@@ -119,14 +112,14 @@ func (b *builder) withKey() map[string]string {
 // attribute of another type than expected counts as missing.
 func decode(raw map[string]types.AttributeValue) users.User {
 	u := users.User{
-		ID:           text(raw, "id"),
-		Name:         text(raw, "name"),
-		Email:        text(raw, "email"),
-		PasswordHash: text(raw, "password"),
-		Bio:          text(raw, "bio"),
+		ID:           dynamo.StringOf(raw, "id"),
+		Name:         dynamo.StringOf(raw, "name"),
+		Email:        dynamo.StringOf(raw, "email"),
+		PasswordHash: dynamo.StringOf(raw, "password"),
+		Bio:          dynamo.StringOf(raw, "bio"),
 		Version:      integer(raw["version"]),
 	}
-	at, err := time.Parse(time.RFC3339Nano, text(raw, "createdAt"))
+	at, err := time.Parse(time.RFC3339Nano, dynamo.StringOf(raw, "createdAt"))
 	if err != nil {
 		at = users.CreatedFromID(u.ID)
 	}
@@ -151,13 +144,6 @@ func marks(raw map[string]types.AttributeValue) map[string]types.AttributeValue 
 		return m.Value
 	}
 	return nil
-}
-
-func text(raw map[string]types.AttributeValue, name string) string {
-	if v, ok := raw[name].(*types.AttributeValueMemberS); ok {
-		return v.Value
-	}
-	return ""
 }
 
 func integer(v types.AttributeValue) int64 {

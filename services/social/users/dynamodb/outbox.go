@@ -29,19 +29,20 @@ func (s *Store) WithOutbox(o Outbox) *Store {
 	return &with
 }
 
-// keep adds the events of a write that makes u to its transaction. Among those
+// addEvents adds the events of a write that makes u to its transaction. Among those
 // of the same user their place is that of the version, which needs no clock.
-func (s *Store) keep(items []types.TransactWriteItem, u users.User, tell users.Tell) ([]types.TransactWriteItem, users.Kept, error) {
-	if tell == nil || s.outbox.Table == "" {
-		return items, users.Kept{}, nil
+func (s *Store) addEvents(items []types.TransactWriteItem, u users.User, makeEvents users.MakeEvents) ([]types.TransactWriteItem, users.Pending, error) {
+	if makeEvents == nil || s.outbox.Table == "" {
+		return items, users.Pending{}, nil
 	}
-	told, err := tell(u)
+	made, err := makeEvents(u)
 	if err != nil {
-		return nil, users.Kept{}, fmt.Errorf("tell of user %s: %w", u.ID, err)
+		return nil, users.Pending{}, fmt.Errorf("make the events of user %s: %w", u.ID, err)
 	}
-	entry, err := outboxtable.NewEntry(uint64(u.Version), told...)
+	entry, err := outboxtable.NewEntry(uint64(u.Version), made...)
 	if err != nil {
-		return nil, users.Kept{}, fmt.Errorf("keep the events of user %s: %w", u.ID, err)
+		return nil, users.Pending{}, fmt.Errorf("put the events of user %s into the outbox: %w", u.ID, err)
 	}
-	return append(items, entry.Item(s.outbox.Table)), users.Kept{Events: told, Forget: func() { s.outbox.Forget(entry) }}, nil
+	pending := users.Pending{Events: made, Acknowledge: func() { s.outbox.Forget(entry) }}
+	return append(items, entry.Item(s.outbox.Table)), pending, nil
 }

@@ -64,7 +64,7 @@ func (f fixture) kept(id string) (keys []string, told []events.Event) {
 }
 
 // version makes the events of a version: one that names it, in twice if asked.
-func version(times int) users.Tell {
+func version(times int) users.MakeEvents {
 	return func(u users.User) (told []events.Event, err error) {
 		for range times {
 			e, err := events.New(context.Background(), "/test", social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
@@ -81,20 +81,20 @@ func version(times int) users.Tell {
 type teller struct{ *dynamodb.Store }
 
 func (s teller) Create(ctx context.Context, epoch int64, u users.User) (users.User, bool, error) {
-	stored, created, kept, err := s.CreateTelling(ctx, epoch, u, version(2))
+	stored, created, kept, err := s.CreateWithEvents(ctx, epoch, u, version(2))
 	if err == nil && created != (len(kept.Events) == 2) {
 		return stored, created, fmt.Errorf("created %v, and kept %d events", created, len(kept.Events))
 	}
-	if kept.Forget != nil {
-		kept.Forget()
+	if kept.Acknowledge != nil {
+		kept.Acknowledge()
 	}
 	return stored, created, err
 }
 
 func (s teller) Update(ctx context.Context, epoch int64, id string, c users.Change) (users.User, error) {
-	u, kept, err := s.UpdateTelling(ctx, epoch, id, c, version(1))
-	if kept.Forget != nil {
-		kept.Forget()
+	u, kept, err := s.UpdateWithEvents(ctx, epoch, id, c, version(1))
+	if kept.Acknowledge != nil {
+		kept.Acknowledge()
 	}
 	return u, err
 }
@@ -105,14 +105,14 @@ func TestConformanceWithOutbox(t *testing.T) { userstest.Run(t, teller{withOutbo
 func TestEventsAreCommittedWithTheWrite(t *testing.T) {
 	f := withOutbox(t)
 	u := userstest.User(1)
-	_, _, kept, err := f.store.CreateTelling(t.Context(), 2, u, version(2))
+	_, _, kept, err := f.store.CreateWithEvents(t.Context(), 2, u, version(2))
 	if err != nil || len(kept.Events) != 2 {
-		t.Fatalf("CreateTelling = %+v, %v", kept, err)
+		t.Fatalf("CreateWithEvents = %+v, %v", kept, err)
 	}
 	name, one := "second", int64(1)
-	changed, second, err := f.store.UpdateTelling(t.Context(), 2, u.ID, users.Change{Name: &name, IfVersion: &one}, version(1))
+	changed, second, err := f.store.UpdateWithEvents(t.Context(), 2, u.ID, users.Change{Name: &name, IfVersion: &one}, version(1))
 	if err != nil || changed.Version != 2 || changed.Name != name || len(second.Events) != 1 {
-		t.Fatalf("UpdateTelling = %+v, %+v, %v", changed, second, err)
+		t.Fatalf("UpdateWithEvents = %+v, %+v, %v", changed, second, err)
 	}
 	if stored, err := f.store.Get(t.Context(), u.ID); err != nil || stored != changed {
 		t.Errorf("stored: %+v, %v; told: %+v", stored, err, changed)
@@ -124,8 +124,8 @@ func TestEventsAreCommittedWithTheWrite(t *testing.T) {
 	if len(told) != 3 || told[0].ID != kept.Events[0].ID || told[1].ID != kept.Events[1].ID || told[2].ID != second.Events[0].ID {
 		t.Errorf("kept: %+v", told)
 	}
-	kept.Forget()
-	second.Forget()
+	kept.Acknowledge()
+	second.Acknowledge()
 	if keys, _ := f.kept(u.ID); len(keys) != 0 {
 		t.Errorf("left after both were forgotten: %v", keys)
 	}
@@ -140,14 +140,14 @@ func TestNothingIsToldOfNothing(t *testing.T) {
 	}
 	taken.Email = u.Email
 	name, zero, one := "x", int64(0), int64(1)
-	fails := func(tell users.Tell) error {
-		_, _, err := f.store.UpdateTelling(t.Context(), 4, u.ID, users.Change{Name: &name}, tell)
+	fails := func(tell users.MakeEvents) error {
+		_, _, err := f.store.UpdateWithEvents(t.Context(), 4, u.ID, users.Change{Name: &name}, tell)
 		return err
 	}
 	refuse := func(users.User) ([]events.Event, error) { return nil, errRefused }
-	_, _, _, taking := f.store.CreateTelling(t.Context(), 4, taken, version(1))
-	_, _, fenced := f.store.UpdateTelling(t.Context(), 3, u.ID, users.Change{Name: &name}, version(1))
-	_, _, stale := f.store.UpdateTelling(t.Context(), 4, u.ID, users.Change{Name: &name, IfVersion: &zero}, version(1))
+	_, _, _, taking := f.store.CreateWithEvents(t.Context(), 4, taken, version(1))
+	_, _, fenced := f.store.UpdateWithEvents(t.Context(), 3, u.ID, users.Change{Name: &name}, version(1))
+	_, _, stale := f.store.UpdateWithEvents(t.Context(), 4, u.ID, users.Change{Name: &name, IfVersion: &zero}, version(1))
 	for what, c := range map[string]struct{ err, want error }{
 		"an e-mail that is taken": {taking, users.ErrEmailTaken}, "an older epoch": {fenced, ownership.ErrFenced},
 		"an older version": {stale, users.ErrVersion}, "events that cannot be made": {fails(refuse), errRefused},
@@ -157,13 +157,13 @@ func TestNothingIsToldOfNothing(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, c.err, c.want)
 		}
 	}
-	if _, created, kept, err := f.store.CreateTelling(t.Context(), 4, u, version(1)); err != nil || created || len(kept.Events) > 0 || kept.Forget != nil {
+	if _, created, kept, err := f.store.CreateWithEvents(t.Context(), 4, u, version(1)); err != nil || created || len(kept.Events) > 0 || kept.Acknowledge != nil {
 		t.Errorf("a repeated create: %v, %+v, %v", created, kept, err)
 	}
 	if _, err := f.store.Update(t.Context(), 4, u.ID, users.Change{Name: &name, IfVersion: &one}); err != nil {
 		t.Fatal(err)
 	}
-	if _, kept, err := f.store.UpdateTelling(t.Context(), 4, u.ID, users.Change{Name: &name, IfVersion: &one}, version(1)); err != nil || len(kept.Events) > 0 {
+	if _, kept, err := f.store.UpdateWithEvents(t.Context(), 4, u.ID, users.Change{Name: &name, IfVersion: &one}, version(1)); err != nil || len(kept.Events) > 0 {
 		t.Errorf("a repeated change: %+v, %v", kept, err)
 	}
 	for _, id := range []string{u.ID, taken.ID} {
@@ -187,7 +187,7 @@ func TestEachVersionIsToldOnce(t *testing.T) {
 	for i := range writers {
 		all.Go(func() {
 			bio := fmt.Sprint("of writer ", i)
-			if _, _, err := f.store.UpdateTelling(ctx, 2, u.ID, users.Change{Bio: &bio}, version(1)); err != nil {
+			if _, _, err := f.store.UpdateWithEvents(ctx, 2, u.ID, users.Change{Bio: &bio}, version(1)); err != nil {
 				t.Error(err)
 			}
 		})

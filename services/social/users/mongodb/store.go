@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/social/users"
 )
@@ -37,7 +38,7 @@ func New(db Database) *Store { return &Store{db} }
 // do runs an operation on the users, which must bear being repeated.
 func (s *Store) do(ctx context.Context, what string, op func(context.Context, *mongo.Collection) error) error {
 	return s.db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-		return explain(op(ctx, db.Collection(Collection, options.Collection().SetWriteConcern(writeconcern.Majority()))), what)
+		return wrap(op(ctx, db.Collection(Collection, options.Collection().SetWriteConcern(writeconcern.Majority()))), what)
 	})
 }
 
@@ -67,7 +68,7 @@ func (s *Store) Create(ctx context.Context, _ int64, u users.User) (users.User, 
 		return err
 	})
 	if mongo.IsDuplicateKeyError(err) {
-		stored, err := s.whoIsThere(ctx, u)
+		stored, err := s.findConflict(ctx, u)
 		return stored, err == nil && tries > 1 && stored == u, err // the hash has a salt, so it is this very insert's
 	}
 	if err != nil {
@@ -76,8 +77,8 @@ func (s *Store) Create(ctx context.Context, _ int64, u users.User) (users.User, 
 	return u, true, nil
 }
 
-// whoIsThere tells a repeated create from a clash.
-func (s *Store) whoIsThere(ctx context.Context, u users.User) (users.User, error) {
+// findConflict tells a repeated create from a clash.
+func (s *Store) findConflict(ctx context.Context, u users.User) (users.User, error) {
 	stored, err := s.Get(ctx, u.ID)
 	switch {
 	case errors.Is(err, users.ErrNotFound):
@@ -97,7 +98,7 @@ func (s *Store) Update(ctx context.Context, _ int64, id string, c users.Change) 
 		return users.User{}, users.ErrNotFound
 	}
 	var u users.User
-	found, err := s.certainly(ctx, func() (found bool, err error) {
+	found, err := s.queryUnfenced(ctx, func() (found bool, err error) {
 		u, found, err = s.change(ctx, oid, c)
 		return found, err
 	})
@@ -188,7 +189,7 @@ func (s *Store) ByEmail(ctx context.Context, email string) (users.User, error) {
 
 func (s *Store) one(ctx context.Context, filter bson.D, what string) (users.User, error) {
 	var u users.User
-	found, err := s.certainly(ctx, func() (found bool, err error) {
+	found, err := s.queryUnfenced(ctx, func() (found bool, err error) {
 		err = s.do(ctx, what, func(ctx context.Context, coll *mongo.Collection) error {
 			found, err = read(coll.FindOne(ctx, filter), &u)
 			return err
@@ -210,7 +211,7 @@ func (s *Store) GetMany(ctx context.Context, ids []string) ([]users.User, error)
 		}
 	}
 	var all []users.User
-	_, err := s.certainly(ctx, func() (found bool, err error) {
+	_, err := s.queryUnfenced(ctx, func() (found bool, err error) {
 		all, err = s.find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: oids}}}}, options.Find())
 		return len(all) == len(ids), err
 	})
@@ -227,7 +228,7 @@ func (s *Store) List(ctx context.Context, from users.Cursor, limit int) ([]users
 		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: after}}}}
 	}
 	var page []users.User
-	_, err := s.certainly(ctx, func() (found bool, err error) {
+	_, err := s.queryUnfenced(ctx, func() (found bool, err error) {
 		page, err = s.find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
 		return len(page) > 0, err
 	})
@@ -253,10 +254,10 @@ func (s *Store) find(ctx context.Context, filter bson.D, o *options.FindOptionsB
 	return all, err
 }
 
-// certainly runs a query, and believes that it found nothing only if the
+// queryUnfenced runs a query, and believes that it found nothing only if the
 // collection was the same one before and after it looked. Otherwise a fence is
 // being put up or taken down: ErrFenced.
-func (s *Store) certainly(ctx context.Context, query func() (bool, error)) (bool, error) {
+func (s *Store) queryUnfenced(ctx context.Context, query func() (bool, error)) (bool, error) {
 	found, err := query()
 	for range 3 {
 		if found || err != nil {
@@ -309,22 +310,14 @@ func namespaceIn(specs []mongo.CollectionSpecification) string {
 	return name
 }
 
-// Server errors that say that the collection is fenced, or was while a query ran:
-// CommandNotSupportedOnView, NamespaceNotFound, QueryPlanKilled, CursorNotFound.
-var fencedCodes = []int{166, 26, 175, 43}
-
-// explain adds what was attempted, and ErrFenced where the server refused.
-func explain(err error, what string) error {
+// wrap adds what was attempted, and ErrFenced where the server refused because the
+// collection is fenced, or was while a query ran.
+func wrap(err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	var server mongo.ServerError
-	if errors.As(err, &server) {
-		for _, code := range fencedCodes {
-			if server.HasErrorCode(code) {
-				return fmt.Errorf("%s in MongoDB: %w: %w", what, ownership.ErrFenced, err)
-			}
-		}
+	if mongoerr.HasCode(err, mongoerr.CommandNotSupportedOnView, mongoerr.NamespaceNotFound, mongoerr.QueryPlanKilled, mongoerr.CursorNotFound) {
+		return fmt.Errorf("%s in MongoDB: %w: %w", what, ownership.ErrFenced, err)
 	}
 	return fmt.Errorf("%s in MongoDB: %w", what, err)
 }

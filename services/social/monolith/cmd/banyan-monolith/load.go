@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/services/eventstream"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
-	"github.com/banyan-fig/banyan/services/stream"
 )
 
 // shownBad is how many bad documents are named; the rest is counted.
@@ -88,7 +88,7 @@ func (c *snapshotting) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stream.Close(ctx, publisher)) }()
+	defer func() { err = errors.Join(err, eventstream.Close(ctx, publisher)) }()
 	var people monolith.Lister = monolith.CollectionLister{Database: e.db}
 	if c.UsersURL != "" {
 		users, err := client.New(client.Config{BaseURL: c.UsersURL})

@@ -12,9 +12,9 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/infra/token/keys"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/services/eventstream"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
-	"github.com/banyan-fig/banyan/services/stream"
 )
 
 type serve struct {
@@ -54,7 +54,7 @@ func (c *serve) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stream.Close(ctx, publisher)) }()
+	defer func() { err = errors.Join(err, eventstream.Close(ctx, publisher)) }()
 	if err := monolith.EnsureIndexes(ctx, e.db); err != nil {
 		return err
 	}
@@ -88,5 +88,5 @@ func openPublisher(ctx context.Context, name string) (*kinesis.Publisher, error)
 	if err != nil {
 		return nil, err
 	}
-	return stream.Open(ctx, sdk, name)
+	return eventstream.Open(ctx, sdk, name)
 }

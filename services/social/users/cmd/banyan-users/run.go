@@ -16,11 +16,11 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/services/eventstream"
 	"github.com/banyan-fig/banyan/services/httpjson"
 	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/dynamodb"
 	"github.com/banyan-fig/banyan/services/social/users/mongodb"
-	"github.com/banyan-fig/banyan/services/stream"
 )
 
 // entity is what this service owns.
@@ -96,7 +96,7 @@ func (c *command) assemble(ctx context.Context, log *slog.Logger, p *parts) erro
 	if p.db, err = mongoclient.Connect(ctx, p.settings, c.MongodbURI, log); err != nil {
 		return err
 	}
-	if p.publisher, err = stream.Open(ctx, sdk, c.EventsStream); err != nil {
+	if p.publisher, err = eventstream.Open(ctx, sdk, c.EventsStream); err != nil {
 		return err
 	}
 	control := ownership.NewTable(tables, c.ControlTable)
@@ -149,7 +149,7 @@ func (p *parts) close(ctx context.Context) error {
 		p.outbox.close(ctx)
 	}
 	if p.publisher != nil {
-		errs = append(errs, stream.Close(ctx, p.publisher))
+		errs = append(errs, eventstream.Close(ctx, p.publisher))
 	}
 	if p.db != nil {
 		errs = append(errs, p.db.Close(ctx))
