@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/banyan-fig/banyan/events"
 )
 
 // Defaults of [Config].
@@ -24,6 +26,10 @@ type Config struct {
 	Handler Handler
 	// Middleware goes around everything else, the first outermost.
 	Middleware []Middleware
+	// Registry decodes the payloads of the types that it has, see Message.Payload. An
+	// event that does not fit, or has a version that the registry lacks, is treated as
+	// one that cannot be decoded. Types that it does not have pass whole. May be nil.
+	Registry *events.Registry
 	// Policy for events that cannot be decoded or handled; [Park] if not set.
 	Policy Policy
 	// DeadLetters keeps what is parked.

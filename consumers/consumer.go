@@ -52,7 +52,7 @@ func compose(cfg Config) Handler {
 // An error means the whole batch: it is returned when a record has no sequence
 // number to be reported by, and nothing was handled then.
 func (c *Consumer) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (awsevents.KinesisEventResponse, error) {
-	tasks, err := unpack(e)
+	tasks, err := unpack(e, c.cfg.Registry)
 	if err != nil {
 		return awsevents.KinesisEventResponse{}, fmt.Errorf("consumers: %s: %w", c.cfg.Name, err)
 	}

@@ -60,11 +60,11 @@ func (c *Consumer) park(ctx context.Context, t *task, reason error) outcome {
 // same position but without parking: what still fails is returned. nil means
 // that its effects are there, be it through this call or already before.
 func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
-	event, err := events.Decode(d.Raw)
-	if err != nil {
-		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
+	m := Message{Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}
+	err := m.decode(c.cfg.Registry)
+	if err == nil {
+		err = c.handle(ctx, m)
 	}
-	err = c.handle(ctx, Message{Event: event, Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived})
 	if err != nil && !errors.Is(err, ErrStale) {
 		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
 	}

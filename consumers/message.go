@@ -12,6 +12,9 @@ import (
 type Message struct {
 	// Event is what Raw decodes to.
 	Event events.Event
+	// Payload is what Config.Registry decodes the event's data to, in the newest version
+	// of its type. nil for a type that the registry does not have, or without one.
+	Payload events.Payload
 	// Position is where the event is on the stream.
 	Position events.Position
 	// Shard is the shard that delivered it, such as "shardId-000000000000".

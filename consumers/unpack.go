@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,7 +25,7 @@ type task struct {
 const maxSub = 999_999
 
 // unpack takes the batch apart into messages in the order of the stream.
-func unpack(e awsevents.KinesisEvent) ([]*task, error) {
+func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error) {
 	var tasks []*task
 	for i, r := range e.Records {
 		if !isNumber(r.Kinesis.SequenceNumber) {
@@ -32,7 +33,7 @@ func unpack(e awsevents.KinesisEvent) ([]*task, error) {
 				i+1, len(e.Records), r.Kinesis.SequenceNumber)
 		}
 		for sub, part := range parts(r.Kinesis) {
-			t := newTask(r, part, sub)
+			t := newTask(r, part, sub, registry)
 			t.index = len(tasks)
 			tasks = append(tasks, t)
 		}
@@ -53,7 +54,7 @@ func parts(r awsevents.KinesisRecord) []aggregate.Record {
 	return records
 }
 
-func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int) *task {
+func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int, registry *events.Registry) *task {
 	shard, _, _ := strings.Cut(r.EventID, ":")
 	t := &task{record: r.Kinesis.SequenceNumber, key: part.PartitionKey}
 	t.message = Message{
@@ -62,11 +63,23 @@ func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int) *ta
 		Raw:      part.Data,
 		Arrived:  r.Kinesis.ApproximateArrivalTimestamp.Time,
 	}
-	t.message.Event, t.broken = events.Decode(part.Data)
-	if t.broken == nil {
+	t.broken = t.message.decode(registry)
+	if t.message.Event.PartitionKey != "" {
 		t.key = t.message.Event.PartitionKey
 	}
 	return t
+}
+
+// decode sets Event and Payload from Raw. After an error of the payload, Event is set.
+func (m *Message) decode(registry *events.Registry) (err error) {
+	if m.Event, err = events.Decode(m.Raw); err != nil {
+		return err
+	}
+	m.Payload, err = registry.Decode(m.Event)
+	if errors.Is(err, events.ErrUnknownType) {
+		return nil
+	}
+	return err
 }
 
 func isNumber(s string) bool {

@@ -3,27 +3,26 @@ package once
 import (
 	"errors"
 
-	"github.com/aws/smithy-go"
-
 	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
-// Classify tells the runtime whom an error of DynamoDB is to be blamed on: a
-// request that is not valid on the event, which no retry mends (an item beyond
-// 400 KB, an id beyond a key's length), and everything else on the table.
+// Classify marks an error of DynamoDB for the runtime. An invalid request is the
+// event's fault and [consumers.Permanent]: an item over 400 KB, an id longer than a
+// key may be, an empty key. Everything else is the table's and
+// [consumers.Unavailable]. Errors of this package are classified already.
 func Classify(err error) error {
-	if err == nil {
-		return nil
-	}
-	var refused *refusedError
-	var api smithy.APIError
-	if errors.As(err, &refused) || errors.As(err, &api) && api.ErrorCode() == "ValidationException" {
+	var rejected *rejectedError
+	switch {
+	case err == nil, consumers.IsPermanent(err), consumers.IsUnavailable(err):
+		return err
+	case errors.As(err, &rejected), awserr.Is(err, "ValidationException"):
 		return consumers.Permanent(err)
 	}
 	return consumers.Unavailable(err)
 }
 
-// refusedError is a reason of a cancelled transaction that no retry mends.
-type refusedError struct{ code, message string }
+// rejectedError is the reason of a cancelled transaction that no retry changes.
+type rejectedError struct{ code, message string }
 
-func (e *refusedError) Error() string { return e.code + ": " + e.message }
+func (e *rejectedError) Error() string { return e.code + ": " + e.message }

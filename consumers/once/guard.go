@@ -1,56 +1,72 @@
 package once
 
-import "github.com/banyan-fig/banyan/events"
+import (
+	"fmt"
 
-// AttrPosition holds the position of the event that an item was written for.
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
+)
+
+// AttrPosition is the attribute with the position of the event that an item was
+// written for.
 const AttrPosition = "pos"
 
-// Absent holds when there is no such item.
-func Absent() Expression {
-	return Expression{Text: "attribute_not_exists(#pk)", Names: map[string]string{"#pk": "pk"}}
+// At is attributes with the position p among them, for a [Put] with a guard below.
+func At(p events.Position, attributes dynamo.Item) dynamo.Item {
+	item := dynamo.Item{AttrPosition: dynamo.String(p.String())}
+	for name, v := range attributes {
+		item[name] = v
+	}
+	return item
 }
 
-// Newer holds when the item is absent or was written for an earlier event.
-func Newer(p events.Position) Expression { return against("<", p) }
+// Absent holds when the item does not exist: whoever writes it first wins.
+func Absent() Condition {
+	return Condition{Text: "attribute_not_exists(#pk)", Names: map[string]string{"#pk": dynamo.AttrPK}}
+}
 
-// NotOlder is like Newer, and holds for the same event as well: so that work
-// that was cut short after this item can be taken up again.
-func NotOlder(p events.Position) Expression { return against("<=", p) }
+// Newer holds when the item does not exist, or was written for an earlier event. Items
+// that state what is so (a name, an address) need no other guard.
+func Newer(p events.Position) Condition { return comparePosition("<", p) }
 
-func against(operator string, p events.Position) Expression {
-	return Expression{
+// NotOlder is like Newer and holds for the same event as well. It is for the first of
+// several writes of one event: a second delivery continues where the first was cut
+// short.
+func NotOlder(p events.Position) Condition { return comparePosition("<=", p) }
+
+func comparePosition(operator string, p events.Position) Condition {
+	return Condition{
 		Text:   "attribute_not_exists(#pk) OR #pos " + operator + " :pos",
-		Names:  map[string]string{"#pk": "pk", "#pos": AttrPosition},
-		Values: Attributes{":pos": S(p.String())},
+		Names:  map[string]string{"#pk": dynamo.AttrPK, "#pos": AttrPosition},
+		Values: dynamo.Item{":pos": dynamo.String(p.String())},
 	}
 }
 
 // Exactly holds when the item was written for this event and no other.
-func Exactly(p events.Position) Expression {
-	return Expression{
+func Exactly(p events.Position) Condition {
+	return Condition{
 		Text:   "#pos = :pos",
 		Names:  map[string]string{"#pos": AttrPosition},
-		Values: Attributes{":pos": S(p.String())},
+		Values: dynamo.Item{":pos": dynamo.String(p.String())},
 	}
 }
 
-// NewestVersion holds when the item has no version, a lower one, or the same
-// from an earlier event.
-func NewestVersion(version int64, p events.Position) Expression {
-	return Expression{
-		Text: "attribute_not_exists(#version) OR #version < :version OR (#version = :version AND #pos < :pos)",
-		Names: map[string]string{
-			"#version": "version", "#pos": AttrPosition,
-		},
-		Values: Attributes{":version": N(version), ":pos": S(p.String())},
+// Marker writes an item in the partition pk that says that the event had its effects.
+// A [Change] with it happens once for each event, however often and in whatever order
+// events are delivered or were published: it is the guard for what adds up, such as a
+// counter. Markers stay until they are deleted.
+func Marker(pk string, e events.Event, p events.Position) Op {
+	return Put(markerKey(pk, e), At(p, nil), Absent())
+}
+
+// markerKey has the source, since ids are unique within one only.
+func markerKey(pk string, e events.Event) Key { return KeyOf(pk, "event#"+e.ID+"#"+e.Source) }
+
+// PositionOf reads the position that the item was written for, zero when it has none.
+func PositionOf(item dynamo.Item) (events.Position, error) {
+	p, err := events.ParsePosition(dynamo.StringOf(item, AttrPosition))
+	if err != nil {
+		return p, fmt.Errorf("item %s/%s: %w", dynamo.StringOf(item, dynamo.AttrPK), dynamo.StringOf(item, dynamo.AttrSK), err)
 	}
+	return p, nil
 }
-
-// Watermark is the step that raises the highest position applied for a user's
-// partition key. It never goes back.
-func Watermark(user string, p events.Position) Step {
-	return Step{Items: []Item{Put(WatermarkKey(user), Attributes{AttrPosition: S(p.String())}, Newer(p))}}
-}
-
-// WatermarkKey is where [Watermark] is kept.
-func WatermarkKey(user string) Key { return At("user#"+user, "watermark") }

@@ -2,120 +2,119 @@ package once
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// transaction is jobs on their way together. Keys that are written or checked
-// belong to one job, counters may be shared.
+// transaction is changes in flight together. The key of an op belongs to one change,
+// that of an addition may be shared.
 type transaction struct {
-	jobs   []*job
-	owned  map[Key]bool
-	counts map[Key]bool
-	bytes  int
+	changes []*pending
+	ops     map[Key]bool
+	adds    map[Key]bool
+	bytes   int
 
-	ctx     context.Context // ends with the transaction's time, or when nobody waits
+	ctx     context.Context // ends with the transaction's time, or when no caller waits
 	cancel  context.CancelFunc
-	awaited int // its jobs whose callers wait, under the group's lock
+	awaited int // changes that callers wait for, under the writer's lock
 }
 
-func (t *transaction) begin(ctx context.Context, timeout time.Duration) {
+func (t *transaction) start(ctx context.Context, timeout time.Duration) {
 	t.ctx, t.cancel = context.WithTimeout(ctx, timeout)
-	t.awaited = len(t.jobs)
-	for _, j := range t.jobs {
-		j.in = t
+	t.awaited = len(t.changes)
+	for _, p := range t.changes {
+		p.transaction = t
 	}
 }
 
-func (t *transaction) items() int { return len(t.owned) + len(t.counts) }
+func (t *transaction) keys() int { return len(t.ops) + len(t.adds) }
 
-func (t *transaction) full() bool { return t.items() >= maxItems }
+func (t *transaction) full() bool { return t.keys() >= maxKeys }
 
-// take adds j if it fits.
-func (t *transaction) take(j *job) bool {
-	if len(t.jobs) > 0 && !t.fits(j) {
+// add adds p if it fits. The first always does.
+func (t *transaction) add(p *pending) bool {
+	if len(t.changes) > 0 && !t.fits(p) {
 		return false
 	}
-	for _, i := range j.step.Items {
-		t.owned[i.key] = true
+	for _, o := range p.change.Ops {
+		t.ops[o.key] = true
 	}
-	for _, a := range j.step.Adds {
-		t.counts[a.Key] = true
+	for _, a := range p.change.Adds {
+		t.adds[a.Key] = true
 	}
-	t.bytes += j.size
-	t.jobs = append(t.jobs, j)
+	t.bytes += p.size
+	t.changes = append(t.changes, p)
 	return true
 }
 
-func (t *transaction) fits(j *job) bool {
-	if t.bytes+j.size > maxBytes {
+func (t *transaction) fits(p *pending) bool {
+	if t.bytes+p.size > maxBytes {
 		return false
 	}
-	more := len(j.step.Items)
-	for _, i := range j.step.Items {
-		if t.owned[i.key] || t.counts[i.key] {
+	more := len(p.change.Ops)
+	for _, o := range p.change.Ops {
+		if t.ops[o.key] || t.adds[o.key] {
 			return false
 		}
 	}
-	for _, a := range j.step.Adds {
-		if t.owned[a.Key] {
+	for _, a := range p.change.Adds {
+		if t.ops[a.Key] {
 			return false
 		}
-		if !t.counts[a.Key] {
+		if !t.adds[a.Key] {
 			more++
 		}
 	}
-	return t.items()+more <= maxItems
+	return t.keys()+more <= maxKeys
 }
 
-// line is one item of the request and the jobs that it is there for.
+// line is one item of the request and the changes that it belongs to.
 type line struct {
-	write types.TransactWriteItem
-	jobs  []*job
+	item    types.TransactWriteItem
+	changes []*pending
 }
 
-// lines is the request: the items of every job, then the counters, summed up.
-func lines(table string, jobs []*job) []line {
+// requestLines are the ops of every change, then the additions, added up by key.
+func requestLines(table string, changes []*pending) []line {
 	var out []line
 	sums := map[Key]map[string]int64{}
-	sharers := map[Key][]*job{}
-	for _, j := range jobs {
-		for _, i := range j.step.Items {
-			out = append(out, line{i.write(table), []*job{j}})
+	sharers := map[Key][]*pending{}
+	for _, p := range changes {
+		for _, o := range p.change.Ops {
+			out = append(out, line{o.request(table), []*pending{p}})
 		}
-		for _, a := range j.step.Adds {
+		for _, a := range p.change.Adds {
 			if sums[a.Key] == nil {
 				sums[a.Key] = map[string]int64{}
 			}
 			for name, n := range a.Deltas {
 				sums[a.Key][name] += n
 			}
-			sharers[a.Key] = append(sharers[a.Key], j)
+			sharers[a.Key] = append(sharers[a.Key], p)
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(sums), Key.compare) {
-		out = append(out, line{addition(table, k, sums[k]), sharers[k]})
+		out = append(out, line{additionRequest(table, k, sums[k]), sharers[k]})
 	}
 	return out
 }
 
-func (k Key) compare(o Key) int {
-	return strings.Compare(k.PK+"\x00"+k.SK, o.PK+"\x00"+o.SK)
-}
-
-func addition(table string, k Key, sums map[string]int64) types.TransactWriteItem {
-	names, values := map[string]string{}, Attributes{}
+func additionRequest(table string, k Key, sums map[string]int64) types.TransactWriteItem {
+	names, values := map[string]string{}, dynamo.Item{}
 	var parts []string
 	for i, name := range slices.Sorted(maps.Keys(sums)) {
-		ref := string(rune('a' + i))
-		names["#"+ref], values[":"+ref] = name, N(sums[name])
+		ref := fmt.Sprint("n", i)
+		names["#"+ref], values[":"+ref] = name, dynamo.Int(sums[name])
 		parts = append(parts, "#"+ref+" :"+ref)
 	}
 	add := "ADD " + strings.Join(parts, ", ")
-	return types.TransactWriteItem{Update: &types.Update{TableName: &table, Key: k.Attributes(),
+	return types.TransactWriteItem{Update: &types.Update{TableName: &table, Key: k.Item(),
 		UpdateExpression: &add, ExpressionAttributeNames: names, ExpressionAttributeValues: values}}
 }

@@ -11,9 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/consumers"
-	"github.com/banyan-fig/banyan/consumers/social/profile"
-	"github.com/banyan-fig/banyan/consumers/social/readmodel"
-	"github.com/banyan-fig/banyan/consumers/social/timeline"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
 )
@@ -24,14 +22,13 @@ const patience = 90 * time.Second
 
 // ledger is what the stream tells, read by the audit itself.
 type ledger struct {
-	timeline *timeline.Fold
-	profile  *profile.Fold
-	ids      map[string]bool // of events
-	repeats  int64
-	joined   map[string]bool
-	posts    map[string]bool
-	follows  map[string]follow // by "follower:followee"
-	broken   []error
+	fold    *socialtest.Fold
+	ids     map[string]bool // of events
+	repeats int64
+	joined  map[string]bool
+	posts   map[string]bool
+	follows map[string]follow // by "follower:followee"
+	broken  []error
 }
 
 type follow struct {
@@ -41,8 +38,7 @@ type follow struct {
 
 func newLedger() *ledger {
 	return &ledger{
-		timeline: timeline.NewFold(0), profile: profile.NewFold(),
-		ids: map[string]bool{}, joined: map[string]bool{}, posts: map[string]bool{}, follows: map[string]follow{},
+		fold: socialtest.NewFold(), ids: map[string]bool{}, joined: map[string]bool{}, posts: map[string]bool{}, follows: map[string]follow{},
 	}
 }
 
@@ -51,10 +47,8 @@ func (l *ledger) take(m consumers.Message) {
 		l.repeats++
 	}
 	l.ids[m.Event.ID] = true
-	for _, apply := range []func(consumers.Message) error{l.timeline.Apply, l.profile.Apply} {
-		if err := apply(m); err != nil {
-			l.broken = append(l.broken, err)
-		}
+	if err := l.fold.Apply(m); err != nil {
+		l.broken = append(l.broken, err)
 	}
 	p, err := social.Registry().Decode(m.Event)
 	if err != nil {
@@ -101,28 +95,28 @@ func (w *World) audit(ctx context.Context, t *traffic, r *Report) error {
 		r.Details = append(r.Details, d.String())
 	}
 	r.Details = append(r.Details, unpublished[:min(len(unpublished), shownErrors)]...)
-	lost := int64(readmodel.Count(differences, readmodel.Lost))
+	lost := int64(socialtest.Count(differences, socialtest.Lost))
 	r.EventsPublished, r.Redelivered = int64(len(l.ids)), l.repeats
 	r.EventsLost = int64(len(unpublished)) + lost
-	r.EventsAppliedTwice = int64(readmodel.Count(differences, readmodel.Twice))
+	r.EventsAppliedTwice = int64(socialtest.Count(differences, socialtest.Twice))
 	r.EventsApplied = r.EventsPublished - lost
 	return nil
 }
 
 // readModels waits until the consumers have drained the stream and lists what
 // still differs from its fold.
-func (w *World) readModels(ctx context.Context, l *ledger) (all []readmodel.Difference, err error) {
-	wantTimelines, wantProfiles := l.timeline.State(), l.profile.State()
+func (w *World) readModels(ctx context.Context, l *ledger) (all []socialtest.Difference, err error) {
+	wantTimelines, wantProfiles := l.fold.Timelines(0), l.fold.Profiles()
 	err = settle(ctx, patience, func() (bool, error) {
-		timelines, err := timeline.Snapshot(ctx, w.aws.dynamodb, timelineTable, 0)
+		timelines, err := socialtest.SnapshotTimelines(ctx, w.aws.dynamodb, timelineTable, 0)
 		if err != nil {
 			return false, err
 		}
-		profiles, err := profile.Snapshot(ctx, w.aws.dynamodb, profileTable)
+		profiles, err := socialtest.SnapshotProfiles(ctx, w.aws.dynamodb, profileTable)
 		if err != nil {
 			return false, err
 		}
-		all = append(timeline.Diff(wantTimelines, timelines), profile.Diff(wantProfiles, profiles)...)
+		all = append(socialtest.DiffTimelines(wantTimelines, timelines), socialtest.DiffProfiles(wantProfiles, profiles)...)
 		w.screen.now("comparing the read models with the stream: %s differences left", number(int64(len(all))))
 		return len(all) == 0, nil
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/consumers/social/profile"
-	"github.com/banyan-fig/banyan/consumers/social/readmodel"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
 )
@@ -59,7 +59,7 @@ func TestOutOfOrder(t *testing.T) {
 			t.Parallel()
 			db := streamtest.NewDynamoDB(t)
 			table := db.CreateTable(profile.TableInput)
-			m, fold := newModel(t, profile.Config{Client: db.Client(nil), Table: table}), profile.NewFold()
+			m, fold := newModel(t, profile.Config{Client: db.Client(nil), Table: table}), socialtest.NewFold()
 			for _, a := range told {
 				msg := streamtest.Message(t, a.n, a.p)
 				if err := fold.Apply(msg); err != nil {
@@ -69,7 +69,7 @@ func TestOutOfOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			expect(t, db.Client(nil), table, fold.State())
+			expect(t, db.Client(nil), table, fold.Profiles())
 		})
 	}
 }
@@ -140,10 +140,10 @@ func TestEventsThatCannotBeApplied(t *testing.T) {
 }
 
 func TestDiffTellsLostFromTwice(t *testing.T) {
-	want := profile.State{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 2, Posts: 1}}}
-	got := profile.State{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 1, Posts: 2}}, bob: {}}
-	all := profile.Diff(want, got)
-	if lost, twice := readmodel.Count(all, readmodel.Lost), readmodel.Count(all, readmodel.Twice); lost != 1 || twice != 1 {
+	want := socialtest.Profiles{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 2, Posts: 1}}}
+	got := socialtest.Profiles{ada: {Profile: profile.Profile{UserID: ada, Name: "Ada", Followers: 1, Posts: 2}}, bob: {}}
+	all := socialtest.DiffProfiles(want, got)
+	if lost, twice := socialtest.Count(all, socialtest.Lost), socialtest.Count(all, socialtest.Twice); lost != 1 || twice != 1 {
 		t.Errorf("%d lost, %d twice: %v", lost, twice, all)
 	}
 }

@@ -4,78 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
-	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// ErrNotFound is returned for a user that the model knows nothing of.
-var ErrNotFound = errors.New("no such profile")
-
-// ReaderClient is the part of the DynamoDB client that a Reader uses.
-type ReaderClient interface {
-	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+// Profile is what others see of a user.
+type Profile struct {
+	UserID    string
+	Name, Bio string
+	Joined    time.Time // zero before the user.joined
+	Followers int64
+	Following int64
+	Posts     int64
 }
 
-// Reader serves profiles, strongly consistent. Safe for concurrent use.
+// ErrNotFound is returned for a user without a profile.
+var ErrNotFound = errors.New("no such profile")
+
+// Reader reads profiles, strongly consistent. Safe for concurrent use.
 type Reader struct {
-	client ReaderClient
+	client readmodel.ItemGetter
 	table  string
 }
 
 // NewReader reads a table that the model writes.
-func NewReader(client ReaderClient, table string) *Reader { return &Reader{client, table} }
+func NewReader(client readmodel.ItemGetter, table string) *Reader { return &Reader{client, table} }
 
-// Get reads a profile. One that others follow may be there before its
+// Get reads a profile. That of somebody whom others follow may be there before their
 // user.joined, with an empty name.
 func (r *Reader) Get(ctx context.Context, userID string) (Profile, error) {
-	item, err := r.item(ctx, profileKey(userID))
+	item, err := readmodel.GetItem(ctx, r.client, r.table, profileKey(userID))
+	if err == nil && len(item) == 0 {
+		err = ErrNotFound
+	}
 	if err != nil {
 		return Profile{}, fmt.Errorf("profile: read %s: %w", userID, err)
 	}
-	if len(item) == 0 {
-		return Profile{}, fmt.Errorf("profile: read %s: %w", userID, ErrNotFound)
-	}
-	return decodeProfile(userID, item)
+	return Decode(item)
 }
 
-// Applied is the highest position applied for a user's own events; zero when
-// there is none.
+// Applied returns the highest position applied for a user's own events; zero when there
+// is none.
 func (r *Reader) Applied(ctx context.Context, userID string) (events.Position, error) {
-	item, err := r.item(ctx, once.WatermarkKey(userID))
-	if err != nil {
-		return events.Position{}, fmt.Errorf("profile: read the watermark of %s: %w", userID, err)
-	}
-	return once.Position(item)
+	return readmodel.Applied(ctx, r.client, r.table, userID)
 }
 
-func (r *Reader) item(ctx context.Context, k once.Key) (once.Attributes, error) {
-	out, err := r.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &r.table, Key: k.Attributes(), ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return nil, err
+// Decode reads the item of a profile.
+func Decode(item dynamo.Item) (p Profile, err error) {
+	p = Profile{
+		UserID: strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), readmodel.PrefixUser),
+		Name:   dynamo.StringOf(item, attrName), Bio: dynamo.StringOf(item, attrBio),
 	}
-	return out.Item, nil
-}
-
-func decodeProfile(user string, item once.Attributes) (p Profile, err error) {
-	p = Profile{UserID: user, Name: once.Text(item, attrName), Bio: once.Text(item, attrBio)}
-	if joined := once.Text(item, attrJoined); joined != "" {
+	if joined := dynamo.StringOf(item, attrJoined); joined != "" {
 		if p.Joined, err = time.Parse(time.RFC3339Nano, joined); err != nil {
-			return p, fmt.Errorf("profile of %s: attribute %s: %w", user, attrJoined, err)
+			return p, fmt.Errorf("profile of %s: attribute %s: %w", p.UserID, attrJoined, err)
 		}
 	}
-	for _, counter := range []struct {
-		name string
-		into *int64
-	}{{attrFollowers, &p.Followers}, {attrFollowing, &p.Following}, {attrPosts, &p.Posts}} {
-		if *counter.into, err = once.Number(item, counter.name); err != nil {
-			return p, fmt.Errorf("profile of %s: %w", user, err)
+	for name, counter := range map[string]*int64{attrFollowers: &p.Followers, attrFollowing: &p.Following, attrPosts: &p.Posts} {
+		if *counter, err = dynamo.IntOf(item, name); err != nil {
+			return p, fmt.Errorf("profile of %s: %w", p.UserID, err)
 		}
 	}
 	return p, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/consumers/social/profile"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,7 +57,7 @@ func newModel(t *testing.T, cfg profile.Config) *profile.Model {
 func TestFoldIsTheLegacyQuery(t *testing.T) {
 	for _, seed := range seeds(8) {
 		w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 400, Shards: 3})
-		state := fold(t, w).State()
+		state := fold(t, w).Profiles()
 		for _, user := range w.Users {
 			followers, following, posts := w.LegacyCounters(user)
 			want := [3]int64{int64(followers), int64(following), int64(posts)}
@@ -71,9 +72,9 @@ func TestFoldIsTheLegacyQuery(t *testing.T) {
 	}
 }
 
-func fold(t *testing.T, w *streamtest.World) *profile.Fold {
+func fold(t *testing.T, w *streamtest.World) *socialtest.Fold {
 	t.Helper()
-	f := profile.NewFold()
+	f := socialtest.NewFold()
 	for _, m := range w.Told {
 		if err := f.Apply(m); err != nil {
 			t.Fatal(err)
@@ -94,7 +95,7 @@ func TestOnceInEffect(t *testing.T) {
 			w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 160, Shards: 4})
 			c := newConsumer(t, newModel(t, profile.Config{Client: db.Client(faults), Table: table}))
 			streamtest.Delivery{Seed: seed, Rough: true}.Deliver(t, w, c)
-			expect(t, db.Client(nil), table, fold(t, w).State())
+			expect(t, db.Client(nil), table, fold(t, w).Profiles())
 			if faults.Felt() == 0 {
 				t.Error("no fault was felt")
 			}
@@ -102,15 +103,15 @@ func TestOnceInEffect(t *testing.T) {
 	}
 }
 
-func expect(t *testing.T, client *dynamodb.Client, table string, want profile.State) {
+func expect(t *testing.T, client *dynamodb.Client, table string, want socialtest.Profiles) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	got, err := profile.Snapshot(ctx, client, table)
+	got, err := socialtest.SnapshotProfiles(ctx, client, table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range profile.Diff(want, got) {
+	for _, d := range socialtest.DiffProfiles(want, got) {
 		t.Error(d)
 	}
 }

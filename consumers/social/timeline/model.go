@@ -1,16 +1,18 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // Client is the part of the DynamoDB client that a Model uses.
@@ -20,13 +22,19 @@ type Client interface {
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 }
 
+// DefaultTable is the name of the table where the environment gives none.
+const DefaultTable = "banyan-timeline"
+
+// TableInput defines the table.
+func TableInput(name string) *dynamodb.CreateTableInput { return dynamo.CompositeTable(name) }
+
 // DefaultCap is how many entries a timeline keeps.
 const DefaultCap = 800
 
 const (
 	defaultPage = 500
-	// latest is how many of an author's posts an unfollow removes without
-	// looking: those whose fan-out may be on its way.
+	// latest is how many of an author's posts an unfollow removes without reading the
+	// timeline: those whose fan-out may be in flight.
 	latest = 50
 )
 
@@ -37,8 +45,8 @@ type Config struct {
 	// Cap is how many entries a timeline keeps, and how many posts a follow
 	// copies at most. 0: 800.
 	Cap int
-	// Page is how many followers are read at once; after each page but the last
-	// the progress of the fan-out is kept. 0: 500.
+	// Page is how many followers are read at once. After each page but the last the
+	// progress of the fan-out is stored. 0: 500.
 	Page int
 }
 
@@ -56,8 +64,9 @@ func (c Config) Validate() error {
 // Model writes the table. Safe for concurrent use; see [consumers.Handler] for
 // what may run at the same time.
 type Model struct {
-	cfg   Config
-	group *once.Group
+	cfg    Config
+	writer *once.Writer
+	handle consumers.Handler
 }
 
 // New makes a model on a table that exists.
@@ -65,34 +74,16 @@ func New(cfg Config) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Table == "" {
-		cfg.Table = DefaultTable
-	}
-	if cfg.Cap == 0 {
-		cfg.Cap = DefaultCap
-	}
-	if cfg.Page == 0 {
-		cfg.Page = defaultPage
-	}
-	return &Model{cfg: cfg, group: once.NewGroup(once.Config{Client: cfg.Client, Table: cfg.Table})}, nil
+	cfg.Table = cmp.Or(cfg.Table, DefaultTable)
+	cfg.Cap = cmp.Or(cfg.Cap, DefaultCap)
+	cfg.Page = cmp.Or(cfg.Page, defaultPage)
+	m := &Model{cfg: cfg, writer: once.NewWriter(once.Config{Client: cfg.Client, Table: cfg.Table})}
+	m.handle = readmodel.Handler("timeline", m.apply)
+	return m, nil
 }
 
-// Handle applies one event; it is a [consumers.Handler]. Types that the model
-// does not know only raise the watermark, so that a read after such a write
-// need not wait for ever.
-func (m *Model) Handle(ctx context.Context, msg consumers.Message) error {
-	return consumers.DecodePayload(social.Registry(), m.handle)(ctx, msg)
-}
-
-func (m *Model) handle(ctx context.Context, msg consumers.Message, payload events.Payload) error {
-	if err := m.apply(ctx, msg, payload); err != nil {
-		if errors.Is(err, consumers.ErrStale) {
-			return err
-		}
-		return once.Classify(fmt.Errorf("timeline: apply %s %s: %w", msg.Event.Type, msg.Event.ID, err))
-	}
-	return nil
-}
+// Handle applies one event; it is a [consumers.Handler].
+func (m *Model) Handle(ctx context.Context, msg consumers.Message) error { return m.handle(ctx, msg) }
 
 func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events.Payload) error {
 	pos := msg.Position
@@ -108,26 +99,13 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 	case social.PostPublished:
 		return m.publish(ctx, pos, p)
 	}
-	return m.raise(ctx, msg.Event.PartitionKey, pos)
+	return m.writer.Apply(ctx, readmodel.Watermark(msg.Event.PartitionKey, pos))
 }
 
 // rename keeps the newest name of a user.
 func (m *Model) rename(ctx context.Context, pos events.Position, user, name string, version int64) error {
-	item := once.Put(nameKey(user), once.Attributes{
-		attrName: once.S(name), attrVersion: once.N(version), once.AttrPosition: once.S(pos.String()),
-	}, once.NewestVersion(version, pos))
-	applied, err := m.group.Do(ctx, once.Step{Items: []once.Item{item}}, once.Watermark(user, pos))
-	if err == nil && !applied[0] {
-		return consumers.ErrStale
-	}
-	return err
-}
-
-// raise raises the watermark of a user, and nothing else.
-func (m *Model) raise(ctx context.Context, user string, pos events.Position) error {
-	applied, err := m.group.Do(ctx, once.Watermark(user, pos))
-	if err == nil && !applied[0] {
-		return consumers.ErrStale
-	}
-	return err
+	put := once.Put(nameKey(user), once.At(pos, dynamo.Item{
+		attrName: dynamo.String(name), readmodel.AttrVersion: dynamo.Int(version),
+	}), readmodel.NewestVersion(version, pos))
+	return m.writer.Apply(ctx, once.Change{Ops: []once.Op{put}}, readmodel.Watermark(user, pos))
 }

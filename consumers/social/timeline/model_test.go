@@ -10,7 +10,7 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
-	"github.com/banyan-fig/banyan/consumers/social/readmodel"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
@@ -65,7 +65,7 @@ func TestTrim(t *testing.T) {
 		}
 	}
 	tb.expect()
-	got, err := timeline.Snapshot(t.Context(), tb.db.Client(nil), tb.name, 1000)
+	got, err := socialtest.SnapshotTimelines(t.Context(), tb.db.Client(nil), tb.name, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,13 +183,13 @@ func TestMissingTableIsNotTheEventsFault(t *testing.T) {
 func TestDiffTellsLostFromTwice(t *testing.T) {
 	entry := func(id string) timeline.Entry { return timeline.Entry{PostID: id, AuthorID: ada} }
 	at := func(n int) events.Position { return events.Position{Sequence: streamtest.Sequence(n)} }
-	want := timeline.State{ada: {Name: "Ada", Applied: at(2), Entries: []timeline.Entry{entry("3"), entry("2"), entry("1")}}}
-	got := timeline.State{ada: {Name: "A", Applied: at(1), Floor: "1", Entries: []timeline.Entry{entry("4"), entry("2")}}, bob: {Entries: []timeline.Entry{entry("9")}}}
-	all := timeline.Diff(want, got)
-	if lost, twice := readmodel.Count(all, readmodel.Lost), readmodel.Count(all, readmodel.Twice); lost != 3 || twice != 2 {
+	want := socialtest.Timelines{ada: {Name: "Ada", Applied: at(2), Entries: []timeline.Entry{entry("3"), entry("2"), entry("1")}}}
+	got := socialtest.Timelines{ada: {Name: "A", Applied: at(1), Floor: "1", Entries: []timeline.Entry{entry("4"), entry("2")}}, bob: {Entries: []timeline.Entry{entry("9")}}}
+	all := socialtest.DiffTimelines(want, got)
+	if lost, twice := socialtest.Count(all, socialtest.Lost), socialtest.Count(all, socialtest.Twice); lost != 3 || twice != 2 {
 		t.Errorf("%d lost, %d twice: %v", lost, twice, all)
 	}
-	if same := timeline.Diff(want, want); len(same) != 0 {
+	if same := socialtest.DiffTimelines(want, want); len(same) != 0 {
 		t.Errorf("no difference gives %v", same)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
@@ -35,14 +36,14 @@ type table struct {
 	db    streamtest.DynamoDB
 	name  string
 	model *timeline.Model
-	fold  *timeline.Fold
+	fold  *socialtest.Fold
 	cap   int
 }
 
 func newTable(t *testing.T, limit int) *table {
 	db := streamtest.NewDynamoDB(t)
 	name := db.CreateTable(timeline.TableInput)
-	return &table{t, db, name, newModel(t, timeline.Config{Client: db.Client(nil), Table: name, Cap: limit}), timeline.NewFold(limit), limit}
+	return &table{t, db, name, newModel(t, timeline.Config{Client: db.Client(nil), Table: name, Cap: limit}), socialtest.NewFold(), limit}
 }
 
 func (tb *table) message(n int, p events.Payload) consumers.Message {
@@ -66,7 +67,7 @@ func (tb *table) apply(n int, payloads ...events.Payload) {
 
 func (tb *table) expect() {
 	tb.t.Helper()
-	expect(tb.t, tb.db.Client(nil), tb.name, tb.fold.State(), tb.cap)
+	expect(tb.t, tb.db.Client(nil), tb.name, tb.fold.Timelines(tb.cap), tb.cap)
 }
 
 // TestOvertaken holds a handler up in its midst, lets others pass it that a

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -13,12 +14,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// ErrCursor is returned for a cursor that no page gave.
-var ErrCursor = errors.New("not a cursor of a timeline")
+// ErrCursor is returned for a cursor that is not the Next of a page.
+var ErrCursor = errors.New("invalid cursor of a timeline")
 
 // Limits of a page.
 const (
@@ -33,7 +36,7 @@ type ReaderClient interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 }
 
-// Reader serves timelines, strongly consistent. Safe for concurrent use.
+// Reader reads timelines, strongly consistent. Safe for concurrent use.
 type Reader struct {
 	client ReaderClient
 	table  string
@@ -59,30 +62,21 @@ type Item struct {
 	PublishedAt      time.Time
 }
 
-// Applied is the highest position applied for a user's own events; zero when
-// there is none.
+// Applied returns the highest position applied for a user's own events; zero when there
+// is none.
 func (r *Reader) Applied(ctx context.Context, userID string) (events.Position, error) {
-	out, err := r.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &r.table, Key: once.WatermarkKey(userID).Attributes(), ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return events.Position{}, fmt.Errorf("timeline: read the watermark of %s: %w", userID, err)
-	}
-	return once.Position(out.Item)
+	return readmodel.Applied(ctx, r.client, r.table, userID)
 }
 
-// Read gives a page of a user's timeline: from its beginning with an empty
-// cursor, else from where the page with that Next ended. Limit is 1 to 100, 0
-// for 20. A user that nobody heard of has an empty timeline.
+// Read returns a page of a user's timeline: from its beginning with an empty cursor,
+// else from where the page with that Next ended. Limit is 1 to 100, 0 for 20. An
+// unknown user has an empty timeline.
 func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Page, error) {
 	at, err := parseCursor(cursor)
 	if err != nil {
 		return Page{}, fmt.Errorf("timeline: read %s: %w", userID, err)
 	}
-	if limit == 0 {
-		limit = DefaultLimit
-	}
-	limit = min(limit, MaxLimit, r.limit-at.served)
+	limit = min(cmp.Or(limit, DefaultLimit), MaxLimit, r.limit-at.served)
 	if limit <= 0 {
 		return Page{}, nil
 	}
@@ -105,16 +99,10 @@ func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Pa
 }
 
 func (r *Reader) entries(ctx context.Context, user, before string, limit int) ([]Entry, error) {
-	in := &dynamodb.QueryInput{
-		TableName:                 &r.table,
-		ConsistentRead:            aws.Bool(true),
-		ScanIndexForward:          aws.Bool(false),
-		KeyConditionExpression:    aws.String("#pk = :pk"),
-		ExpressionAttributeNames:  map[string]string{"#pk": "pk"},
-		ExpressionAttributeValues: once.Attributes{":pk": once.S(prefixTimeline + user)},
-	}
+	in := partitionQuery(r.table, prefixTimeline+user)
+	in.ScanIndexForward = aws.Bool(false)
 	if before != "" {
-		in.ExclusiveStartKey = entryKey(user, before).Attributes()
+		in.ExclusiveStartKey = entryKey(user, before).Item()
 	}
 	var entries []Entry
 	for len(entries) < limit {
@@ -124,7 +112,7 @@ func (r *Reader) entries(ctx context.Context, user, before string, limit int) ([
 			return nil, err
 		}
 		for _, item := range out.Items {
-			e, err := decodeEntry(item)
+			e, err := Decode(item)
 			if err != nil {
 				return nil, err
 			}
@@ -151,8 +139,10 @@ func (r *Reader) named(ctx context.Context, entries []Entry) ([]Item, error) {
 	return items, nil
 }
 
-// maxUnprocessed is how often DynamoDB may put off a part of the names.
+// maxUnprocessed is how often DynamoDB may leave a part of the names unprocessed.
 const maxUnprocessed = 8
+
+var unprocessedDelays = backoff.Backoff{Min: 20 * time.Millisecond, Max: 160 * time.Millisecond}
 
 func (r *Reader) names(ctx context.Context, entries []Entry) (map[string]string, error) {
 	names := map[string]string{}
@@ -160,15 +150,17 @@ func (r *Reader) names(ctx context.Context, entries []Entry) (map[string]string,
 	for _, e := range entries {
 		if _, ok := names[e.AuthorID]; !ok {
 			names[e.AuthorID] = ""
-			keys = append(keys, nameKey(e.AuthorID).Attributes())
+			keys = append(keys, nameKey(e.AuthorID).Item())
 		}
 	}
 	for try := 0; len(keys) > 0; try++ {
 		if try > maxUnprocessed {
-			return nil, fmt.Errorf("names of %d authors: DynamoDB put them off %d times", len(keys), maxUnprocessed)
+			return nil, fmt.Errorf("names of %d authors: DynamoDB left them unprocessed %d times", len(keys), maxUnprocessed)
 		}
-		if err := pauseBefore(ctx, try); err != nil {
-			return nil, err
+		if try > 0 {
+			if err := unprocessedDelays.Wait(ctx, try-1); err != nil {
+				return nil, err
+			}
 		}
 		out, err := r.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{r.table: {Keys: keys, ConsistentRead: aws.Bool(true)}},
@@ -177,23 +169,11 @@ func (r *Reader) names(ctx context.Context, entries []Entry) (map[string]string,
 			return nil, fmt.Errorf("names of authors: %w", err)
 		}
 		for _, item := range out.Responses[r.table] {
-			names[strings.TrimPrefix(once.Text(item, "pk"), prefixUser)] = once.Text(item, attrName)
+			names[strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), readmodel.PrefixUser)] = dynamo.StringOf(item, attrName)
 		}
 		keys = out.UnprocessedKeys[r.table].Keys
 	}
 	return names, nil
-}
-
-func pauseBefore(ctx context.Context, try int) error {
-	if try == 0 {
-		return nil
-	}
-	select {
-	case <-time.After(time.Duration(try) * 20 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // place is where in a timeline a page ended.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 )
 
@@ -57,7 +58,7 @@ func newModel(t *testing.T, cfg timeline.Config) *timeline.Model {
 func TestFoldIsTheLegacyQuery(t *testing.T) {
 	for _, seed := range seeds(8) {
 		w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 400, Shards: 3})
-		state := fold(t, w, 0).State()
+		state := fold(t, w).Timelines(0)
 		for _, user := range w.Users {
 			var got []string
 			for _, e := range state[user].Entries {
@@ -73,9 +74,9 @@ func TestFoldIsTheLegacyQuery(t *testing.T) {
 	}
 }
 
-func fold(t *testing.T, w *streamtest.World, limit int) *timeline.Fold {
+func fold(t *testing.T, w *streamtest.World) *socialtest.Fold {
 	t.Helper()
-	f := timeline.NewFold(limit)
+	f := socialtest.NewFold()
 	for _, m := range w.Told {
 		if err := f.Apply(m); err != nil {
 			t.Fatal(err)
@@ -96,7 +97,7 @@ func TestOnceInEffect(t *testing.T) {
 			w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 12, Events: 160, Shards: 4})
 			c := newConsumer(t, newModel(t, timeline.Config{Client: db.Client(faults), Table: table, Page: 3}))
 			streamtest.Delivery{Seed: seed, Rough: true}.Deliver(t, w, c)
-			expect(t, db.Client(nil), table, fold(t, w, 0).State(), 0)
+			expect(t, db.Client(nil), table, fold(t, w).Timelines(0), 0)
 			if faults.Felt() == 0 {
 				t.Error("no fault was felt")
 			}
@@ -104,15 +105,15 @@ func TestOnceInEffect(t *testing.T) {
 	}
 }
 
-func expect(t *testing.T, client *dynamodb.Client, table string, want timeline.State, limit int) {
+func expect(t *testing.T, client *dynamodb.Client, table string, want socialtest.Timelines, limit int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	got, err := timeline.Snapshot(ctx, client, table, limit)
+	got, err := socialtest.SnapshotTimelines(ctx, client, table, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range timeline.Diff(want, got) {
+	for _, d := range socialtest.DiffTimelines(want, got) {
 		t.Error(d)
 	}
 }

@@ -4,19 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// Trim cuts a user's timeline to its newest entries, up to the cap, and keeps
-// the newest post that it cut off as the floor: below it, the table no longer
-// says anything. The model does this itself every now and then.
+// Trim cuts a user's timeline to its newest entries, up to the cap, and stores the newest
+// post that it cut off as the floor: below it, the table says nothing. The model does
+// this itself about every 64 entries.
 func (m *Model) Trim(ctx context.Context, user string) error {
-	in := m.newest(prefixTimeline+user, 0)
-	in.ProjectionExpression = aws.String("#sk")
-	in.ExpressionAttributeNames["#sk"] = "sk"
-	ids, err := m.sortKeys(ctx, in)
+	ids, err := m.sortKeys(ctx, m.newestFirst(prefixTimeline+user, 0))
 	if err != nil {
 		return fmt.Errorf("read the timeline of %s: %w", user, err)
 	}
@@ -27,11 +23,11 @@ func (m *Model) Trim(ctx context.Context, user string) error {
 	if err := m.raiseFloor(ctx, user, old[0]); err != nil {
 		return err
 	}
-	steps := make([]once.Step, len(old))
+	changes := make([]once.Change, len(old))
 	for i, id := range old {
-		steps[i] = once.Step{Items: []once.Item{once.Delete(entryKey(user, id))}}
+		changes[i] = once.Change{Ops: []once.Op{once.Delete(entryKey(user, id))}}
 	}
-	if _, err := m.group.Do(ctx, steps...); err != nil {
+	if _, err := m.writer.Write(ctx, changes...); err != nil {
 		return fmt.Errorf("trim the timeline of %s: %w", user, err)
 	}
 	return nil
@@ -40,11 +36,11 @@ func (m *Model) Trim(ctx context.Context, user string) error {
 // raiseFloor comes before the entries go, so that none is ever missing that the
 // floor does not explain.
 func (m *Model) raiseFloor(ctx context.Context, user, post string) error {
-	_, err := m.group.Do(ctx, once.Step{Items: []once.Item{
-		once.Put(floorKey(user), once.Attributes{attrPost: once.S(post)}, once.Expression{
+	_, err := m.writer.Write(ctx, once.Change{Ops: []once.Op{
+		once.Put(floorKey(user), dynamo.Item{attrPost: dynamo.String(post)}, once.Condition{
 			Text:   "attribute_not_exists(#pk) OR #post < :post",
-			Names:  map[string]string{"#pk": "pk", "#post": attrPost},
-			Values: once.Attributes{":post": once.S(post)},
+			Names:  map[string]string{"#pk": dynamo.AttrPK, "#post": attrPost},
+			Values: dynamo.Item{":post": dynamo.String(post)},
 		}),
 	}})
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/banyan-fig/banyan/consumers"
-	"github.com/banyan-fig/banyan/consumers/social/profile"
+	"github.com/banyan-fig/banyan/consumers/social/socialtest"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/infra/sandbox"
@@ -68,7 +68,7 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	if len(acknowledged) != 6 || swept == 0 {
 		t.Errorf("%d users were acknowledged, %d events swept: this tested nothing", len(acknowledged), swept)
 	}
-	state := fold.State()
+	state := fold.Profiles()
 	for id, version := range acknowledged {
 		u := w.stored(id)
 		if u.Version < version {
@@ -293,9 +293,9 @@ func (w *killWorld) stored(id string) users.User {
 
 // stream reads all events: what they amount to, and which versions of each user
 // they tell of.
-func (w *killWorld) stream() (*profile.Fold, map[string]map[int64]bool) {
+func (w *killWorld) stream() (*socialtest.Fold, map[string]map[int64]bool) {
 	w.Helper()
-	fold, told := profile.NewFold(), map[string]map[int64]bool{}
+	fold, told := socialtest.NewFold(), map[string]map[int64]bool{}
 	userstest.EachEvent(w.T, w.kinesis, "banyan-events", func(e events.Event, at events.Position) {
 		p, err := social.Registry().Decode(e)
 		if err == nil {

@@ -1,0 +1,272 @@
+package once_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
+)
+
+// account is a state whose sum shows every effect that is missing or there twice.
+type account struct {
+	Sum    int
+	Last   string
+	Events []string `dynamodbav:",omitempty"`
+}
+
+func deposited(n int, partition, id string, amount int) consumers.Message {
+	return consumers.Message{
+		Event:    events.Event{ID: id, Source: "/bank", Type: "deposited", Version: 1, PartitionKey: partition, Data: json.RawMessage(fmt.Sprint(amount))},
+		Position: position(n),
+	}
+}
+
+func foldAccount(a *account, m consumers.Message) error {
+	var amount int
+	if err := json.Unmarshal(m.Event.Data, &amount); err != nil {
+		return err
+	}
+	a.Sum, a.Last = a.Sum+amount, m.Event.ID
+	a.Events = append(a.Events, m.Event.ID)
+	return nil
+}
+
+func accountConfig(f fixture, guard once.Guard) once.ModelConfig[account] {
+	return once.ModelConfig[account]{
+		Client: f.sent, Table: f.table, Guard: guard, Fold: foldAccount,
+		Key: func(m consumers.Message) string { key, _, _ := strings.Cut(m.Event.PartitionKey, "/"); return key },
+	}
+}
+
+func newModel[T any](t *testing.T, cfg once.ModelConfig[T]) *once.Model[T] {
+	t.Helper()
+	m, err := once.NewModel(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestModelOrders folds the events of one item in orders that redelivery, duplicates on
+// the stream and redriven dead letters can bring about: id@position.
+func TestModelOrders(t *testing.T) {
+	for _, c := range []struct {
+		guard once.Guard
+		told  string
+		want  string // events in effect, in this order
+	}{
+		{once.ByEvent, "a@1 b@2 c@3", "a b c"},
+		{once.ByEvent, "a@1 a@1 b@2 a@1 b@2", "a b"},
+		{once.ByEvent, "a@1 b@2 a@3 b@4", "a b"},
+		{once.ByEvent, "b@2 a@1 b@2 a@1", "b a"},
+		{once.ByPosition, "a@1 b@2 c@3", "a b c"},
+		{once.ByPosition, "a@1 a@1 b@2 a@1 b@2", "a b"},
+		{once.ByPosition, "a@9 b@10 a@9", "a b"},
+		{once.ByPosition, "b@2 a@1", "b"},
+	} {
+		t.Run(fmt.Sprint(c.guard, c.told), func(t *testing.T) {
+			f := newFixture(t, nil)
+			m := newModel(t, accountConfig(f, c.guard))
+			fresh, highest := 0, 0
+			for event := range strings.FieldsSeq(c.told) {
+				id, at, _ := strings.Cut(event, "@")
+				var n int
+				_, _ = fmt.Sscan(at, &n)
+				err := m.Handle(t.Context(), deposited(n, "ada", id, 1))
+				if err != nil && !errors.Is(err, consumers.ErrStale) {
+					t.Fatal(err)
+				} else if err == nil {
+					fresh, highest = fresh+1, max(highest, n)
+				}
+			}
+			got, pos, err := m.Get(t.Context(), "ada")
+			if want := strings.Fields(c.want); err != nil || !slices.Equal(got.Events, want) || got.Sum != len(want) || fresh != len(want) {
+				t.Errorf("%+v after %d fresh events, %v; want %s", got, fresh, err, c.want)
+			}
+			if pos != position(highest) {
+				t.Errorf("position %v, want that of %d", pos, highest)
+			}
+		})
+	}
+}
+
+// TestModelIsTheFold delivers random events of several partitions in batches that come
+// twice, in part and late, to several processes at the same time, through faults; some
+// were published twice. In the end each event is in effect once.
+func TestModelIsTheFold(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 3))
+			faults := streamtest.NewFaults(seed, 12)
+			f := newFixture(t, faults)
+			want := map[string]int{}
+			var stream []consumers.Message
+			for n := range 120 {
+				item, amount := fmt.Sprint("item", random.IntN(4)), 1<<random.IntN(10)
+				m := deposited(n+1, fmt.Sprint(item, "/", random.IntN(3)), fmt.Sprint("e", n), amount)
+				want[item] += amount
+				stream = append(stream, m)
+				if n > 0 && random.IntN(5) == 0 { // published again, at a later position
+					again := stream[random.IntN(len(stream))]
+					again.Position = events.Position{Sequence: streamtest.Sequence(n + 1), Sub: 1}
+					stream = append(stream, again)
+				}
+			}
+			deliverRoughly(t, f, random, stream)
+			m := newModel(t, accountConfig(f, once.ByEvent))
+			for item, sum := range want {
+				if got, _, err := m.Get(t.Context(), item); err != nil || got.Sum != sum {
+					t.Errorf("%s: sum %d, want %d (%v)", item, got.Sum, sum, err)
+				}
+			}
+			if faults.Felt() == 0 {
+				t.Error("no fault was felt")
+			}
+		})
+	}
+}
+
+// deliverRoughly runs four processes, each with a model of its own, over parts of the
+// stream that overlap, and repeats what failed.
+func deliverRoughly(t *testing.T, f fixture, random *rand.Rand, stream []consumers.Message) {
+	var processes sync.WaitGroup
+	for i := range 4 {
+		part := slices.Clone(stream[max(0, i*len(stream)/4-20):min(len(stream), (i+1)*len(stream)/4+20)])
+		random.Shuffle(len(part), func(a, b int) { part[a], part[b] = part[b], part[a] })
+		m := newModel(t, accountConfig(f, once.ByEvent))
+		processes.Go(func() {
+			for _, msg := range part {
+				for tries := 0; ; tries++ {
+					err := m.Handle(t.Context(), msg)
+					if err == nil || errors.Is(err, consumers.ErrStale) {
+						break
+					}
+					if tries > 50 || !consumers.IsUnavailable(err) {
+						t.Errorf("%s: %v", msg.Event.ID, err)
+						break
+					}
+				}
+			}
+		})
+	}
+	processes.Wait()
+}
+
+// TestModelOvertaken: another process changes the item between the read and the write.
+func TestModelOvertaken(t *testing.T) {
+	for _, guard := range []once.Guard{once.ByEvent, once.ByPosition} {
+		gate := streamtest.NewGate("TransactWriteItems", `"ada"`)
+		faults := streamtest.NewFaults(0, 0)
+		faults.Before = gate.Before
+		f := newFixture(t, faults)
+		slow, other := newModel(t, accountConfig(f, guard)), accountConfig(f, guard)
+		other.Client = f.client
+		done := make(chan error, 1)
+		go func() { done <- slow.Handle(t.Context(), deposited(1, "ada", "a", 1)) }()
+		gate.Wait(t)
+		err := newModel(t, other).Handle(t.Context(), deposited(2, "ada", "b", 10))
+		gate.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = <-done
+		got, _, _ := slow.Get(t.Context(), "ada")
+		switch {
+		case guard == once.ByEvent && (err != nil || got.Sum != 11):
+			t.Errorf("by event: %v, %+v", err, got)
+		case guard == once.ByPosition && (!errors.Is(err, consumers.ErrStale) || got.Sum != 10):
+			t.Errorf("by position: %v, %+v", err, got)
+		}
+	}
+}
+
+func TestModelRefuses(t *testing.T) {
+	f := newFixture(t, nil)
+	m := newModel(t, accountConfig(f, once.ByPosition))
+	if err := m.Handle(t.Context(), deposited(1, "ada/1", "a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Handle(t.Context(), deposited(2, "ada/2", "b", 1)); !consumers.IsPermanent(err) || !strings.Contains(err.Error(), "ByEvent") {
+		t.Errorf("by position, of another partition: %v", err)
+	}
+	odd := deposited(3, "ada/1", "c", 0)
+	odd.Event.Data = json.RawMessage(`"much"`)
+	if err := m.Handle(t.Context(), odd); !consumers.IsPermanent(err) {
+		t.Errorf("an event that cannot be folded: %v", err)
+	}
+	if err := m.Handle(t.Context(), deposited(4, "/x", "d", 1)); err != nil {
+		t.Errorf("an event of no item: %v", err)
+	}
+	if err := m.Handle(t.Context(), deposited(5, strings.Repeat("k", 3000), "e", 1)); !consumers.IsPermanent(err) {
+		t.Errorf("a key of 3,000 bytes: %v", err)
+	}
+	if _, _, err := m.Get(t.Context(), "bob"); !errors.Is(err, once.ErrNotFound) {
+		t.Errorf("no such item: %v", err)
+	}
+	cfg := accountConfig(f, once.ByEvent)
+	cfg.Fold = func(a *account, m consumers.Message) error { a.Last = strings.Repeat("x", 400<<10); return nil }
+	if err := newModel(t, cfg).Handle(t.Context(), deposited(6, "big", "f", 1)); !consumers.IsPermanent(err) {
+		t.Errorf("an item of 400 KB: %v", err)
+	}
+	cfg = accountConfig(f, once.ByEvent)
+	cfg.Table = "nowhere"
+	if err := newModel(t, cfg).Handle(t.Context(), deposited(7, "ada", "g", 1)); !consumers.IsUnavailable(err) {
+		t.Errorf("a missing table: %v", err)
+	}
+}
+
+func TestModelConfig(t *testing.T) {
+	f := newFixture(t, nil)
+	for name, change := range map[string]func(*once.ModelConfig[account]){
+		"no client":        func(c *once.ModelConfig[account]) { c.Client = nil },
+		"no table":         func(c *once.ModelConfig[account]) { c.Table = "" },
+		"no key":           func(c *once.ModelConfig[account]) { c.Key = nil },
+		"no fold":          func(c *once.ModelConfig[account]) { c.Fold = nil },
+		"no such guard":    func(c *once.ModelConfig[account]) { c.Guard = 7 },
+		"negative forever": func(c *once.ModelConfig[account]) { c.Remember = -1 },
+	} {
+		cfg := accountConfig(f, once.ByEvent)
+		change(&cfg)
+		if _, err := once.NewModel(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := once.NewModel(once.ModelConfig[int]{
+		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*int, consumers.Message) error { return nil },
+	}); err == nil || !strings.Contains(err.Error(), "must be a struct") {
+		t.Errorf("a state that is no struct: %v", err)
+	}
+	type reserved struct {
+		Position string `dynamodbav:"pos"`
+	}
+	if _, err := once.NewModel(once.ModelConfig[reserved]{
+		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*reserved, consumers.Message) error { return nil },
+	}); err == nil || !strings.Contains(err.Error(), `"pos"`) {
+		t.Errorf("a reserved attribute: %v", err)
+	}
+}
+
+func TestModelRemembers(t *testing.T) {
+	f := newFixture(t, nil)
+	cfg := accountConfig(f, once.ByEvent)
+	cfg.Remember = 30 * 24 * time.Hour
+	if err := newModel(t, cfg).Handle(t.Context(), deposited(1, "ada", "a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	marker := f.get(once.KeyOf("ada", "event#a#/bank"))
+	if n, _ := dynamo.IntOf(marker, "expires"); time.Until(time.Unix(n, 0)) < 29*24*time.Hour {
+		t.Errorf("marker %v", marker)
+	}
+}
