@@ -11,11 +11,11 @@ import (
 type outcomeKind int
 
 const (
-	unhandled outcomeKind = iota // not begun, or cut short: to be delivered again
+	unhandled outcomeKind = iota // not begun, or cut short: delivered again
 	applied
 	stale
-	parked
-	failed // to be delivered again
+	deadLetter
+	failed // delivered again
 )
 
 type outcome struct {
@@ -23,10 +23,11 @@ type outcome struct {
 	err  error
 }
 
-func (o outcome) comesAgain() bool { return o.kind == unhandled || o.kind == failed }
+// isRedelivered reports whether the record is delivered again.
+func (o outcome) isRedelivered() bool { return o.kind == unhandled || o.kind == failed }
 
-// batch runs tasks: those of one key in order, and of all that may run the
-// earliest first, so that a batch cut short has little to do twice.
+// batch runs tasks: those of one key in order, and of all that may run the earliest
+// first, so that little of a batch that is cut short is handled twice.
 type batch struct {
 	tasks []*task
 
@@ -35,12 +36,12 @@ type batch struct {
 	ready   ready              // the next task of each key that is not running
 	waiting map[string][]*task // the others, by key
 	running int
-	stop    map[string]int // by shard, the lowest index that will come again
-	ended   bool           // time is up
+	halted  map[string]int // by shard, the lowest index that is redelivered
+	ended   bool           // the time is over
 }
 
 func newBatch(tasks []*task) *batch {
-	b := &batch{tasks: tasks, waiting: map[string][]*task{}, stop: map[string]int{}}
+	b := &batch{tasks: tasks, waiting: map[string][]*task{}, halted: map[string]int{}}
 	b.wake.L = &b.mu
 	seen := map[string]bool{}
 	for _, t := range tasks {
@@ -49,19 +50,19 @@ func newBatch(tasks []*task) *batch {
 			continue
 		}
 		seen[t.key] = true
-		b.ready = append(b.ready, t) // in order, which is a heap already
+		b.ready = append(b.ready, t) // sorted, which is a heap
 	}
 	return b
 }
 
-// run works until every task is done with or will come again anyway. When ctx
-// ends, no further task begins; those that run are waited for.
+// run returns when every task is done, or is redelivered anyway. When ctx ends, no
+// further task begins, and run waits for those that are in flight.
 func (b *batch) run(ctx context.Context, workers int, process func(*task) outcome) {
 	defer context.AfterFunc(ctx, b.end)()
 	var wg sync.WaitGroup
 	for range min(workers, len(b.ready)) {
 		wg.Go(func() {
-			for t := b.take(); t != nil; t = b.take() {
+			for t := b.dequeue(); t != nil; t = b.dequeue() {
 				b.finish(t, process(t))
 			}
 		})
@@ -76,15 +77,15 @@ func (b *batch) end() {
 	b.wake.Broadcast()
 }
 
-// take waits for a task that may run, nil when there will be none.
-func (b *batch) take() *task {
+// dequeue waits for a task that may run; nil when there will be none.
+func (b *batch) dequeue() *task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.ended {
 		if len(b.ready) > 0 {
 			t := heap.Pop(&b.ready).(*task)
-			if b.halted(t) {
-				continue // as is all of its key, which only comes later
+			if b.isHaltedLocked(t) {
+				continue // as is all of its key, which is later
 			}
 			b.running++
 			return t
@@ -97,10 +98,10 @@ func (b *batch) take() *task {
 	return nil
 }
 
-// halted tells whether t comes again because something before it on its shard
-// failed. To run it now would be in vain, and for the same key out of order.
-func (b *batch) halted(t *task) bool {
-	lowest, ok := b.stop[t.message.Shard]
+// isHaltedLocked reports whether t is redelivered because a task before it on its shard
+// failed. To run it now would be wasted, and for the same key out of order.
+func (b *batch) isHaltedLocked(t *task) bool {
+	lowest, ok := b.halted[t.message.Shard]
 	return ok && t.index > lowest
 }
 
@@ -109,8 +110,8 @@ func (b *batch) finish(t *task, o outcome) {
 	defer b.mu.Unlock()
 	b.running--
 	t.done = o
-	if o.comesAgain() {
-		b.halt(t)
+	if o.isRedelivered() {
+		b.haltShardLocked(t)
 	} else if next := b.waiting[t.key]; len(next) > 0 {
 		b.waiting[t.key] = next[1:]
 		heap.Push(&b.ready, next[0])
@@ -118,19 +119,19 @@ func (b *batch) finish(t *task, o outcome) {
 	b.wake.Broadcast()
 }
 
-func (b *batch) halt(t *task) {
+func (b *batch) haltShardLocked(t *task) {
 	shard := t.message.Shard
-	if lowest, ok := b.stop[shard]; !ok || t.index < lowest {
-		b.stop[shard] = t.index
+	if lowest, ok := b.halted[shard]; !ok || t.index < lowest {
+		b.halted[shard] = t.index
 	}
 }
 
-// response names the first task of each shard that is not done with.
+// response names the first task of each shard that is redelivered.
 func (b *batch) response() awsevents.KinesisEventResponse {
 	answer := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
 	reported := map[string]bool{}
 	for _, t := range b.tasks {
-		if !t.done.comesAgain() || reported[t.message.Shard] {
+		if !t.done.isRedelivered() || reported[t.message.Shard] {
 			continue
 		}
 		reported[t.message.Shard] = true

@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ const (
 	DefaultMargin      = 2 * time.Second
 )
 
-// Config says how a consumer runs. Name and Handler are required, and
-// DeadLetters with [Park]; the rest has defaults.
+// Config configures a consumer. Name and Handler are required, and DeadLetters unless
+// Policy is [Halt].
 type Config struct {
 	// Name of the consumer: in dead letters, logs and metrics.
 	Name string
@@ -30,9 +31,9 @@ type Config struct {
 	// event that does not fit, or has a version that the registry lacks, is treated as
 	// one that cannot be decoded. Types that it does not have pass whole. May be nil.
 	Registry *events.Registry
-	// Policy for events that cannot be decoded or handled; [Park] if not set.
+	// Policy for events that cannot be decoded or handled; [KeepDeadLetter] by default.
 	Policy Policy
-	// DeadLetters keeps what is parked.
+	// DeadLetters stores dead letters.
 	DeadLetters DeadLetters
 	// Attempts at a message in one delivery, the first included. 0: 5.
 	Attempts int
@@ -40,35 +41,34 @@ type Config struct {
 	Concurrency int
 	// Timeout of one attempt. 0: 30 s.
 	Timeout time.Duration
-	// Margin is the part of the function's time that is kept for parking and
-	// answering: no handler runs in it. 0: 2 s, but never more than a fifth of
+	// Margin is the part of the function's time that is reserved for dead letters and the
+	// answer: no handler runs in it. 0: 2 s, but never more than a fifth of
 	// the time that the batch had when it began.
 	Margin time.Duration
-	// Observe is told the figures of each batch after it, see [EMF]. It is never
-	// called concurrently for one batch, and may be nil.
+	// Observe is called once with the figures of each batch, see [EMF]. May be nil.
 	Observe func(context.Context, Report)
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 }
 
-// Validate names everything that is wrong with c.
+// Validate returns an error that names everything that is invalid in c.
 func (c Config) Validate() error {
 	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	invalid := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Name == "" {
-		wrong("Name is empty: it marks the consumer's dead letters and metrics")
+		invalid("Name is empty: dead letters and metrics are by it")
 	}
 	if c.Handler == nil {
-		wrong("Handler is nil")
+		invalid("Handler is nil")
 	}
-	if c.Policy != Park && c.Policy != Halt {
-		wrong("Policy %d is neither Park nor Halt", c.Policy)
+	if policyNames[c.Policy] == "" {
+		invalid("Policy is %v: must be KeepDeadLetter or Halt", c.Policy)
 	}
-	if c.Policy == Park && c.DeadLetters == nil {
-		wrong("DeadLetters is nil: with Park, events need somewhere to be parked")
+	if c.Policy == KeepDeadLetter && c.DeadLetters == nil {
+		invalid("DeadLetters is nil: must be set unless Policy is Halt")
 	}
 	if c.Attempts < 0 || c.Concurrency < 0 || c.Timeout < 0 || c.Margin < 0 {
-		wrong("Attempts, Concurrency, Timeout and Margin cannot be negative")
+		invalid("Attempts, Concurrency, Timeout and Margin must not be negative")
 	}
 	if len(errs) == 0 {
 		return nil
@@ -77,18 +77,10 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Attempts == 0 {
-		c.Attempts = DefaultAttempts
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = DefaultConcurrency
-	}
-	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
-	}
-	if c.Margin == 0 {
-		c.Margin = DefaultMargin
-	}
+	c.Attempts = cmp.Or(c.Attempts, DefaultAttempts)
+	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.Margin = cmp.Or(c.Margin, DefaultMargin)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

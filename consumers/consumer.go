@@ -46,8 +46,8 @@ func compose(cfg Config) Handler {
 
 // HandleKinesis handles one batch of an event source mapping that has
 // ReportBatchItemFailures. The answer names, for each shard in the batch (there
-// is one), the lowest sequence number that is not done with; it is empty when
-// all are.
+// is one), the lowest sequence number that is to be delivered again; it is empty
+// when none is.
 //
 // An error means the whole batch: it is returned when a record has no sequence
 // number to be reported by, and nothing was handled then.
@@ -76,8 +76,8 @@ func (c *Consumer) workTime(ctx context.Context) (context.Context, context.Cance
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// process brings one message to an end: applied, stale, parked or failed. The
-// handler runs under work, parking under the whole time of the function.
+// process ends one message: applied, stale, a dead letter, or failed. The handler runs
+// under work, writing a dead letter under the whole time of the function.
 func (c *Consumer) process(ctx, work context.Context, t *task) outcome {
 	err := t.broken
 	if err == nil {
@@ -93,5 +93,5 @@ func (c *Consumer) process(ctx, work context.Context, t *task) outcome {
 	case c.cfg.Policy == Halt || IsUnavailable(err):
 		return outcome{kind: failed, err: err}
 	}
-	return c.park(ctx, t, err)
+	return c.writeDeadLetter(ctx, t, err)
 }

@@ -11,7 +11,7 @@ import (
 
 // DeadLetter is an event that a consumer gave up on, whole, with the reason.
 type DeadLetter struct {
-	// Consumer is the Config.Name of the one that gave up.
+	// Consumer is the Config.Name of the consumer that gave up.
 	Consumer string
 	Shard    string
 	// Position and Consumer identify the dead letter.
@@ -24,19 +24,19 @@ type DeadLetter struct {
 	Raw []byte
 	// Reason says why, for a person.
 	Reason string
-	// Arrived is when Kinesis took the record, At when the consumer gave up.
+	// Arrived is when Kinesis accepted the record, At when the consumer gave up.
 	Arrived, At time.Time
 }
 
-// DeadLetters keeps dead letters. Put returns when d is kept for good; putting
-// the same consumer and position again changes nothing. It is called
+// DeadLetters stores dead letters. Put returns nil when every byte of d is stored; a
+// second Put of the same consumer and position changes nothing. It is called
 // concurrently.
 type DeadLetters interface {
 	Put(ctx context.Context, d DeadLetter) error
 }
 
-// park keeps t as a dead letter; if that fails, t has failed.
-func (c *Consumer) park(ctx context.Context, t *task, reason error) outcome {
+// writeDeadLetter writes t to the dead letters; if that fails, t has failed.
+func (c *Consumer) writeDeadLetter(ctx context.Context, t *task, reason error) outcome {
 	m := t.message
 	err := c.cfg.DeadLetters.Put(ctx, DeadLetter{
 		Consumer:     c.cfg.Name,
@@ -51,14 +51,14 @@ func (c *Consumer) park(ctx context.Context, t *task, reason error) outcome {
 		At:           c.cfg.Now().UTC(),
 	})
 	if err != nil {
-		return outcome{kind: failed, err: errors.Join(reason, fmt.Errorf("park it: %w", err))}
+		return outcome{kind: failed, err: errors.Join(reason, fmt.Errorf("write the dead letter: %w", err))}
 	}
-	return outcome{kind: parked, err: reason}
+	return outcome{kind: deadLetter, err: reason}
 }
 
-// Redrive handles a dead letter again, as it would a fresh delivery with the
-// same position but without parking: what still fails is returned. nil means
-// that its effects are there, be it through this call or already before.
+// Redrive handles a dead letter again, like a delivery with the same position, and
+// returns the error if it still fails. nil means that its effects are there, through
+// this call or before.
 func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
 	m := Message{Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}
 	err := m.decode(c.cfg.Registry)

@@ -10,10 +10,10 @@ import (
 
 // Logging writes one line for each message: failures as errors, everything else
 // at debug level, or at info level where the correlation asks for detail. It
-// never writes what the event says, only what it is.
+// never writes the payload.
 //
-// In Config.Middleware it sees the outcome after all retries; before parking,
-// which is in the figures of the batch (see [Report]).
+// In Config.Middleware it sees the outcome after all retries, and not whether the event
+// became a dead letter, which is in the figures of the batch (see [Report]).
 func Logging(logger *slog.Logger) Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, m Message) error {

@@ -21,7 +21,7 @@ type Message struct {
 	Shard string
 	// Raw is the event as it was on the stream, without the aggregate around it.
 	Raw []byte
-	// Arrived is when Kinesis took the record, by its clock.
+	// Arrived is when Kinesis accepted the record, by its clock.
 	Arrived time.Time
 }
 
@@ -30,7 +30,7 @@ type Message struct {
 // the stream. It must be idempotent, and stop soon when ctx ends.
 //
 // nil means applied. [ErrStale] means there was nothing to do. Any other error
-// is tried again, unless it is [Permanent], and then treated by the policy,
+// is retried, unless it is [Permanent], and then treated by the policy,
 // unless it is [Unavailable].
 type Handler func(ctx context.Context, m Message) error
 
@@ -42,8 +42,8 @@ type Middleware func(next Handler) Handler
 // on as if the message had been applied.
 var ErrStale = errors.New("stale or delivered before")
 
-// Permanent marks an error that no retry will mend, such as a payload that does
-// not fit its type. It returns nil for nil.
+// Permanent marks an error that no retry changes, such as a payload that does not fit
+// its type. It returns nil for nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -51,16 +51,16 @@ func Permanent(err error) error {
 	return permanent{err}
 }
 
-// IsPermanent tells whether err, or an error that it wraps, is [Permanent].
+// IsPermanent reports whether err, or an error that it wraps, is [Permanent].
 func IsPermanent(err error) bool {
 	var p permanent
 	return errors.As(err, &p)
 }
 
 // Unavailable marks an error that is not the event's fault: a table that is
-// throttled, missing or out of reach. Such an event is never parked, whatever
-// the policy, since every event after it would follow; it is reported as failed
-// and comes again. It returns nil for nil.
+// throttled, missing or out of reach. Such an event never becomes a dead letter, whatever
+// the policy, since every event after it would as well: it is reported as failed and
+// delivered again. It returns nil for nil.
 func Unavailable(err error) error {
 	if err == nil {
 		return nil
@@ -68,7 +68,7 @@ func Unavailable(err error) error {
 	return unavailable{err}
 }
 
-// IsUnavailable tells whether err, or an error that it wraps, is [Unavailable].
+// IsUnavailable reports whether err, or an error that it wraps, is [Unavailable].
 func IsUnavailable(err error) bool {
 	var u unavailable
 	return errors.As(err, &u)
@@ -81,24 +81,3 @@ func (u unavailable) Unwrap() error { return u.error }
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
-
-// Policy says what becomes of an event that cannot be decoded or handled.
-type Policy int
-
-const (
-	// Park keeps the event as a dead letter and goes on.
-	Park Policy = iota
-	// Halt reports the event as failed, so that its shard waits for it.
-	Halt
-)
-
-// String is "park" or "halt".
-func (p Policy) String() string {
-	switch p {
-	case Park:
-		return "park"
-	case Halt:
-		return "halt"
-	}
-	return "unknown policy"
-}

@@ -13,17 +13,17 @@ type Report struct {
 	Consumer string
 	At       time.Time
 	// Records is how many Kinesis records the batch had, Messages how many
-	// events were in them. Messages = Applied + Stale + Parked + Failed +
-	// Unhandled.
+	// events were in them. Messages = Applied + Stale + DeadLetters +
+	// Failed + Unhandled.
 	Records, Messages int
 	Applied           int
 	Stale             int // duplicates and late deliveries that changed nothing
-	Parked            int // kept as dead letters
-	Failed            int // reported as failed
-	Unhandled         int // not begun or cut short, and delivered again
+	DeadLetters       int // written to the dead letters
+	Failed            int // reported to Lambda; delivered again
+	Unhandled         int // not begun or cut short; delivered again
 	// Lags is, for each message that was applied, how long ago it arrived.
 	Lags []time.Duration
-	// Errors has the first few reasons of what was parked or failed.
+	// Errors has the first few reasons of dead letters and failures.
 	Errors []error
 }
 
@@ -38,8 +38,8 @@ func (b *batch) report(consumer string, records int, now time.Time) Report {
 			r.Lags = append(r.Lags, now.Sub(t.message.Arrived))
 		case stale:
 			r.Stale++
-		case parked:
-			r.Parked++
+		case deadLetter:
+			r.DeadLetters++
 		case failed:
 			r.Failed++
 		case unhandled:
@@ -75,7 +75,7 @@ func (r Report) metrics() []emf.Metric {
 	}
 	metrics := []emf.Metric{
 		count("Records", r.Records), count("Applied", r.Applied), count("Stale", r.Stale),
-		count("Parked", r.Parked), count("Failed", r.Failed), count("Unhandled", r.Unhandled),
+		count("DeadLetters", r.DeadLetters), count("Failed", r.Failed), count("Unhandled", r.Unhandled),
 	}
 	if lags := sampleLags(r.Lags); len(lags) > 0 {
 		metrics = append(metrics, emf.Metric{Name: "Lag", Unit: emf.Milliseconds, Values: lags})

@@ -24,10 +24,10 @@ func TestEMFIsTheDocumentedFormat(t *testing.T) {
 		Now:     func() time.Time { return streamtest.Start.Add(1500 * time.Millisecond) },
 		Observe: consumers.EMF(&out, "Banyan/Test", "prod-test"),
 	}, one(t, 1, "a"), one(t, 2, "b"), one(t, 3, "c"))
-	want := `{"Applied":1,"Consumer":"test","Failed":0,"Function":"prod-test","Lag":[1500],"Parked":1,"Records":3,"Stale":1,"Unhandled":0,` +
+	want := `{"Applied":1,"Consumer":"test","DeadLetters":1,"Failed":0,"Function":"prod-test","Lag":[1500],"Records":3,"Stale":1,"Unhandled":0,` +
 		`"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Function"]],"Metrics":[` +
 		`{"Name":"Records","Unit":"Count"},{"Name":"Applied","Unit":"Count"},{"Name":"Stale","Unit":"Count"},` +
-		`{"Name":"Parked","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Unhandled","Unit":"Count"},` +
+		`{"Name":"DeadLetters","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Unhandled","Unit":"Count"},` +
 		`{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"Banyan/Test"}],"Timestamp":1479718801500}}` + "\n"
 	if out.String() != want {
 		t.Errorf("got  %swant %s", out.String(), want)

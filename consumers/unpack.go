@@ -11,20 +11,20 @@ import (
 	"github.com/banyan-fig/banyan/events/aggregate"
 )
 
-// task is one message of a batch on its way.
+// task is one message of a batch.
 type task struct {
 	index   int    // in the batch, which is the order of the shard
 	record  string // the sequence number to report it by
-	key     string // what it is ordered by
+	key     string // by which it is ordered
 	message Message
 	broken  error // why it could not be decoded
 	done    outcome
 }
 
-// maxSub is the last index inside an aggregate that a Position can tell.
+// maxSub is the last index inside an aggregate that a Position can have.
 const maxSub = 999_999
 
-// unpack takes the batch apart into messages in the order of the stream.
+// unpack makes tasks of the events in a batch, in the order of the stream.
 func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error) {
 	var tasks []*task
 	for i, r := range e.Records {
@@ -41,8 +41,8 @@ func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error
 	return tasks, nil
 }
 
-// parts is what the record holds: the events of an aggregate, or itself. An
-// aggregate without any event in it stays whole, so that it is not lost.
+// parts are the events of an aggregate, or the record itself. An aggregate without
+// events stays whole, so that it is not lost.
 func parts(r awsevents.KinesisRecord) []aggregate.Record {
 	records, err := aggregate.Decode(r.Data)
 	if err != nil || len(records) == 0 || len(records) > maxSub+1 {

@@ -1,104 +1,56 @@
-// Package function is what the Lambda functions of the consumers have in
-// common: their environment, and how they log, count and park.
-//
-// The environment of every function, besides that of the AWS SDK:
-//
-//	DEAD_LETTER_TABLE   table of dead letters, default banyan-dead-letters
-//	CONCURRENCY         messages handled at the same time, default 32
-//	ATTEMPTS            at a message in one delivery, default 5
-//	LOG_LEVEL           debug, info (default), warn or error
 package function
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"time"
 
+	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
-// Namespace of the functions' metrics.
-const Namespace = "Banyan/Consumers"
+// startTimeout is Lambda's for the start of a function.
+const startTimeout = 10 * time.Second
 
-// Spec is what sets one function apart.
-type Spec struct {
-	// Name of the consumer.
-	Name string
-	// TableVariable is the environment variable with the name of its table.
-	TableVariable string
-	// DefaultTable is the name without it.
-	DefaultTable string
-	// Handler makes the handler on a table.
-	Handler func(client *dynamodb.Client, table string) (consumers.Handler, error)
-}
-
-// Settings are what a function takes from its environment.
-type Settings struct {
-	Table, DeadLetters    string
-	Concurrency, Attempts int
-	Level                 slog.Level
-}
-
-// ParseSettings reads an environment and names every variable that is wrong.
-func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
-	s := Settings{
-		Table:       or(getenv(spec.TableVariable), spec.DefaultTable),
-		DeadLetters: or(getenv("DEAD_LETTER_TABLE"), deadletter.DefaultTable),
-	}
-	var errs []error
-	number := func(name string, into *int) {
-		text := getenv(name)
-		if text == "" {
-			return // the runtime has a default
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			errs = append(errs, fmt.Errorf("%s is %q: a number from 1 to 1000 is wanted", name, text))
-		}
-		*into = n
-	}
-	number("CONCURRENCY", &s.Concurrency)
-	number("ATTEMPTS", &s.Attempts)
-	if err := s.Level.UnmarshalText([]byte(or(getenv("LOG_LEVEL"), "info"))); err != nil {
-		errs = append(errs, fmt.Errorf("LOG_LEVEL is %q: debug, info, warn or error is wanted", getenv("LOG_LEVEL")))
-	}
-	return s, errors.Join(errs...)
-}
-
-func or(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
-// Main runs the function until Lambda ends it, and exits with a sentence on the
-// standard error when its environment does not allow that.
+// Main runs the function until Lambda ends it. When it cannot start it writes a line to
+// the standard error and exits with 1.
 func Main(spec Spec) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	c, err := New(ctx, spec, os.Getenv)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	f, err := New(ctx, spec, os.Getenv, os.Stdout, os.Stderr)
 	cancel()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: cannot start: %v\n", spec.Name, err)
+		fmt.Fprintf(os.Stderr, "%s: cannot start: %v\n", cmp.Or(spec.Name, "function"), err)
 		os.Exit(1)
 	}
-	lambda.Start(c.HandleKinesis)
+	lambda.Start(f.Invoke)
 }
 
-// New makes the consumer of a function from its environment. It makes sure that
-// both tables are there, so that a wrong name shows at once.
-func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers.Consumer, error) {
-	s, err := ParseSettings(spec, getenv)
+// Function is a consumer with its environment.
+type Function struct {
+	*consumers.Consumer
+	name        string
+	deadLetters *deadletter.Store
+}
+
+// New makes a function from its environment. It makes sure that its tables exist. The
+// metrics go to metrics and the log to log.
+func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, log io.Writer) (*Function, error) {
+	if spec.Name == "" || spec.Handler == nil {
+		return nil, errors.New("function: Spec.Name and Spec.Handler are required")
+	}
+	settings, err := ParseSettings(spec, getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -107,40 +59,56 @@ func New(ctx context.Context, spec Spec, getenv func(string) string) (*consumers
 		return nil, err
 	}
 	client := dynamodb.NewFromConfig(sdk)
-	for variable, table := range map[string]string{spec.TableVariable: s.Table, "DEAD_LETTER_TABLE": s.DeadLetters} {
-		if err := exists(ctx, client, variable, table); err != nil {
-			return nil, err
-		}
-	}
-	handler, err := spec.Handler(client, s.Table)
-	if err != nil {
+	if err := settings.CheckTables(ctx, client); err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", spec.Name)
-	emf := consumers.EMF(os.Stdout, Namespace, cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), spec.Name))
-	return consumers.New(consumers.Config{
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: settings.Level})).With("consumer", spec.Name)
+	namespace := cmp.Or(spec.Namespace, DefaultNamespace)
+	handler, err := spec.Handler(Env{
+		AWS: sdk, DynamoDB: client, Logger: logger, Metrics: emf.New(metrics, namespace), Getenv: getenv, tables: settings.Tables,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the handler: %w", err)
+	}
+	f := &Function{name: spec.Name, deadLetters: deadletter.New(client, settings.DeadLetterTable)}
+	writeMetrics := consumers.EMF(metrics, namespace, cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), spec.Name))
+	f.Consumer, err = consumers.New(consumers.Config{
 		Name:        spec.Name,
 		Handler:     handler,
-		Middleware:  []consumers.Middleware{consumers.Logging(logger)},
-		DeadLetters: deadletter.New(client, s.DeadLetters),
-		Concurrency: s.Concurrency,
-		Attempts:    s.Attempts,
+		Registry:    spec.Registry,
+		Policy:      settings.Policy,
+		Attempts:    settings.Attempts,
+		Concurrency: settings.Concurrency,
+		Timeout:     settings.Timeout,
+		Margin:      spec.Margin,
+		Middleware:  append([]consumers.Middleware{consumers.Logging(logger)}, spec.Middleware...),
+		DeadLetters: f.deadLetters,
 		Observe: func(ctx context.Context, r consumers.Report) {
-			emf(ctx, r)
+			writeMetrics(ctx, r)
 			logReport(ctx, logger, r)
+			if spec.Observe != nil {
+				spec.Observe(ctx, r)
+			}
 		},
 	})
+	return f, err
 }
 
-func exists(ctx context.Context, client *dynamodb.Client, variable, table string) error {
-	_, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
-	if err != nil {
-		return fmt.Errorf("table %q cannot be used (create it, or set %s): %w", table, variable, err)
+// Invoke handles what Lambda invokes the function with: a batch of Kinesis records, or
+// a redrive (see the package comment).
+func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, error) {
+	var request struct{ Redrive *redriveRequest }
+	if err := json.Unmarshal(payload, &request); err == nil && request.Redrive != nil {
+		return f.redrive(ctx, *request.Redrive)
 	}
-	return nil
+	var batch awsevents.KinesisEvent
+	if err := json.Unmarshal(payload, &batch); err != nil {
+		return nil, fmt.Errorf("invoked with neither a batch of Kinesis records nor a redrive: %w", err)
+	}
+	return f.HandleKinesis(ctx, batch)
 }
 
-// logReport tells of what a person should know: dead letters and failures.
+// logReport logs dead letters and failures.
 func logReport(ctx context.Context, logger *slog.Logger, r consumers.Report) {
 	if len(r.Errors) == 0 {
 		return
@@ -149,6 +117,6 @@ func logReport(ctx context.Context, logger *slog.Logger, r consumers.Report) {
 	for i, err := range r.Errors {
 		reasons[i] = err.Error()
 	}
-	logger.WarnContext(ctx, "not everything in the batch was applied",
-		"messages", r.Messages, "parked", r.Parked, "failed", r.Failed, "unhandled", r.Unhandled, "reasons", reasons)
+	logger.WarnContext(ctx, "not every event of the batch was applied",
+		"messages", r.Messages, "dead_letters", r.DeadLetters, "failed", r.Failed, "unhandled", r.Unhandled, "reasons", reasons)
 }

@@ -1,35 +1,99 @@
 package function_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/function"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
-	"github.com/banyan-fig/banyan/consumers/social/profile"
-	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/consumers/once"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func spec() function.Spec {
+// The events of an adopter: orders, whose first version had euros.
+
+type placedV1 struct{ Customer, Euros string }
+
+func (placedV1) EventType() string      { return "order.placed" }
+func (placedV1) EventVersion() int      { return 1 }
+func (p placedV1) Subject() string      { return "customer/" + p.Customer }
+func (p placedV1) PartitionKey() string { return p.Customer }
+
+type placed struct {
+	Customer string
+	Cents    int64
+	Note     string
+}
+
+func (placed) EventType() string      { return "order.placed" }
+func (placed) EventVersion() int      { return 2 }
+func (p placed) Subject() string      { return "customer/" + p.Customer }
+func (p placed) PartitionKey() string { return p.Customer }
+
+// shipped is in no registry.
+type shipped struct{ placed }
+
+func (shipped) EventType() string { return "order.shipped" }
+
+var registry = events.MustRegistry(
+	events.DefineOld(placedV1{Customer: "ada", Euros: "12"}, "the customer", func(p placedV1) (placed, error) {
+		var euros int64
+		_, err := fmt.Sscan(p.Euros, &euros)
+		return placed{Customer: p.Customer, Cents: 100 * euros}, err
+	}),
+	events.Define(placed{Customer: "ada", Cents: 1250}, "the customer"),
+)
+
+type customer struct {
+	Orders, Cents int64
+	Note          string
+}
+
+const tableVariable = "ORDERS_TABLE"
+
+// orders is a function of the adopter's; its handler panics at the note "panic".
+func orders(name string) function.Spec {
 	return function.Spec{
-		Name: "profile", TableVariable: "PROFILE_TABLE", DefaultTable: profile.DefaultTable,
-		Handler: func(client *dynamodb.Client, table string) (consumers.Handler, error) {
-			m, err := profile.New(profile.Config{Client: client, Table: table})
+		Name: name, Registry: registry, Attempts: 2,
+		Tables: []function.Table{{Variable: tableVariable}},
+		Handler: func(e function.Env) (consumers.Handler, error) {
+			m, err := once.NewModel(once.ModelConfig[customer]{
+				Client: e.DynamoDB, Table: e.Table(tableVariable),
+				Key: func(m consumers.Message) string {
+					if m.Payload == nil {
+						return ""
+					}
+					return name + "/" + m.Event.PartitionKey
+				},
+				Fold: func(c *customer, m consumers.Message) error {
+					p := m.Payload.(placed)
+					if p.Note == "panic" {
+						panic("out of its mind")
+					}
+					c.Orders, c.Cents, c.Note = c.Orders+1, c.Cents+p.Cents, p.Note
+					return nil
+				},
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -41,18 +105,33 @@ func spec() function.Spec {
 func env(m map[string]string) func(string) string { return func(name string) string { return m[name] } }
 
 func TestParseSettings(t *testing.T) {
-	got, err := function.ParseSettings(spec(), env(nil))
-	if want := (function.Settings{Table: "banyan-profile", DeadLetters: "banyan-dead-letters"}); err != nil || got != want {
-		t.Errorf("of nothing: %+v, %v", got, err)
+	spec := function.Spec{Tables: []function.Table{{Variable: "A", Default: "a"}, {Variable: "B"}}, Attempts: 3, Timeout: time.Second}
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want function.Settings
+	}{
+		"little": {map[string]string{"B": "b"}, function.Settings{
+			Tables: map[string]string{"A": "a", "B": "b"}, DeadLetterTable: "banyan-dead-letters", Attempts: 3, Timeout: time.Second,
+		}},
+		"all": {map[string]string{
+			"A": "x", "B": "b", "DEAD_LETTER_TABLE": "d", "CONCURRENCY": "7", "ATTEMPTS": "2", "LOG_LEVEL": "debug",
+			"ON_FAILURE": "halt", "HANDLER_TIMEOUT": "15s",
+		}, function.Settings{
+			Tables: map[string]string{"A": "x", "B": "b"}, DeadLetterTable: "d", Concurrency: 7, Attempts: 2, Level: slog.LevelDebug,
+			Policy: consumers.Halt, Timeout: 15 * time.Second,
+		}},
+	} {
+		if got, err := function.ParseSettings(spec, env(c.env)); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
-	got, err = function.ParseSettings(spec(), env(map[string]string{
-		"PROFILE_TABLE": "p", "DEAD_LETTER_TABLE": "d", "CONCURRENCY": "7", "ATTEMPTS": "2", "LOG_LEVEL": "debug",
+	_, err := function.ParseSettings(spec, env(map[string]string{
+		"CONCURRENCY": "many", "ATTEMPTS": "0", "LOG_LEVEL": "loud", "ON_FAILURE": "cry", "HANDLER_TIMEOUT": "-1s",
 	}))
-	if want := (function.Settings{Table: "p", DeadLetters: "d", Concurrency: 7, Attempts: 2, Level: slog.LevelDebug}); err != nil || got != want {
-		t.Errorf("of all: %+v, %v", got, err)
-	}
-	_, err = function.ParseSettings(spec(), env(map[string]string{"CONCURRENCY": "many", "ATTEMPTS": "0", "LOG_LEVEL": "loud"}))
-	for _, want := range []string{`CONCURRENCY is "many"`, `ATTEMPTS is "0"`, `LOG_LEVEL is "loud"`} {
+	for _, want := range []string{
+		"B must be set", `CONCURRENCY must be a number from 1 to 1000, not "many"`, `ATTEMPTS must be`, `LOG_LEVEL must be debug, info`,
+		`ON_FAILURE must be dead-letter or halt, not "cry"`, `HANDLER_TIMEOUT must be a duration such as 15s, not "-1s"`,
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}
@@ -67,34 +146,266 @@ func setAWS(t *testing.T, endpoint string) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 }
 
-// TestFunction runs a consumer as its function does, from the environment alone.
-func TestFunction(t *testing.T) {
+// fixture is functions with their tables and output.
+type fixture struct {
+	t            *testing.T
+	db           streamtest.DynamoDB
+	vars         map[string]string
+	metrics, log bytes.Buffer
+}
+
+func newFixture(t *testing.T) *fixture {
 	db := streamtest.NewDynamoDB(t)
 	setAWS(t, db.Endpoint)
-	vars := map[string]string{"PROFILE_TABLE": db.CreateTable(profile.TableInput)}
-	if _, err := function.New(t.Context(), spec(), env(vars)); err == nil || !strings.Contains(err.Error(), "banyan-dead-letters") || !strings.Contains(err.Error(), "DEAD_LETTER_TABLE") {
-		t.Errorf("without the table of dead letters: %v", err)
-	}
-	vars["DEAD_LETTER_TABLE"] = db.CreateTable(deadletter.TableInput)
-	c, err := function.New(t.Context(), spec(), env(vars))
+	return &fixture{t: t, db: db, vars: map[string]string{
+		tableVariable: db.CreateTable(dynamo.CompositeTable), "DEAD_LETTER_TABLE": db.CreateTable(deadletter.TableInput),
+	}}
+}
+
+func (f *fixture) start(spec function.Spec) *function.Function {
+	f.t.Helper()
+	fn, err := function.New(f.t.Context(), spec, env(f.vars), &f.metrics, &f.log)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	joined := streamtest.Message(t, 1, social.UserJoined{UserID: "ada", Name: "Ada", JoinedAt: streamtest.Start})
-	out, err := c.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: []awsevents.KinesisEventRecord{
-		streamtest.Record(1, "ada", joined.Raw), streamtest.Record(2, "x", []byte("poison")),
-	}})
-	if err != nil || len(out.BatchItemFailures) != 0 {
-		t.Fatalf("reported %v, %v", out.BatchItemFailures, err)
+	return fn
+}
+
+// invoke invokes a function as Lambda does and returns the answer.
+func (f *fixture) invoke(fn *function.Function, payload any) string {
+	f.t.Helper()
+	in, err := json.Marshal(payload)
+	if err != nil {
+		f.t.Fatal(err)
 	}
-	if p, err := profile.NewReader(db.Client(nil), vars["PROFILE_TABLE"]).Get(t.Context(), "ada"); err != nil || p.Name != "Ada" {
-		t.Errorf("profile %+v, %v", p, err)
+	out, err := fn.Invoke(f.t.Context(), in)
+	if err != nil {
+		f.t.Fatal(err)
 	}
-	if page, err := deadletter.New(db.Client(nil), vars["DEAD_LETTER_TABLE"]).List(t.Context(), "profile", deadletter.ListOptions{}); err != nil || len(page.Letters) != 1 {
-		t.Errorf("%d dead letters, %v", len(page.Letters), err)
+	answer, err := json.Marshal(out)
+	if err != nil {
+		f.t.Fatal(err)
 	}
-	if answer, err := json.Marshal(out); err != nil || string(answer) != `{"batchItemFailures":[]}` {
-		t.Errorf("the answer to Lambda is %s, %v", answer, err)
+	return string(answer)
+}
+
+func (f *fixture) deadLetters(consumer string) []deadletter.Letter {
+	f.t.Helper()
+	page, err := deadletter.New(f.db.Client(nil), f.vars["DEAD_LETTER_TABLE"]).List(f.t.Context(), consumer, deadletter.ListOptions{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return page.Letters
+}
+
+func (f *fixture) customer(name, id string) customer {
+	f.t.Helper()
+	m, err := once.NewModel(once.ModelConfig[customer]{
+		Client: f.db.Client(nil), Table: f.vars[tableVariable],
+		Key: func(consumers.Message) string { return "" }, Fold: func(*customer, consumers.Message) error { return nil },
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	c, _, err := m.Get(f.t.Context(), name+"/"+id)
+	if err != nil && !errors.Is(err, once.ErrNotFound) {
+		f.t.Fatal(err)
+	}
+	return c
+}
+
+func batch(records ...awsevents.KinesisEventRecord) awsevents.KinesisEvent {
+	return awsevents.KinesisEvent{Records: records}
+}
+
+func record(t *testing.T, n int, p events.Payload) awsevents.KinesisEventRecord {
+	return streamtest.Record(n, p.PartitionKey(), streamtest.Data(t, streamtest.Event(t, p)))
+}
+
+const nothingFailed = `{"batchItemFailures":[]}`
+
+// TestWhatAnAdoptersFunctionMeets: one bad event of each kind among good ones.
+func TestWhatAnAdoptersFunctionMeets(t *testing.T) {
+	f := newFixture(t)
+	fn := f.start(orders("orders"))
+	future := streamtest.Event(t, placed{Customer: "ada", Cents: 1})
+	future.Version = 3
+	answer := f.invoke(fn, batch(
+		record(t, 1, placedV1{Customer: "ada", Euros: "12"}),
+		record(t, 2, placed{Customer: "ada", Cents: 50}),
+		record(t, 3, placed{Customer: "ada", Cents: 1, Note: "panic"}),
+		record(t, 4, placed{Customer: "ada", Cents: 1, Note: strings.Repeat("x", 420_000)}),
+		streamtest.Record(5, "ada", []byte("poison")),
+		streamtest.Record(6, "ada", streamtest.Data(t, future)),
+		streamtest.Record(7, "ada", []byte(`{"specversion":"1.0","partitionkey":""}`)),
+		record(t, 8, placedV1{Customer: "ada", Euros: "much"}), // cannot be lifted
+		record(t, 9, shipped{placed{Customer: "ada"}}),         // of no registered type
+		record(t, 10, placed{Customer: "ada", Cents: 8}),
+	))
+	if answer != nothingFailed {
+		t.Errorf("answered %s", answer)
+	}
+	if got := f.customer("orders", "ada"); got.Orders != 3 || got.Cents != 1258 {
+		t.Errorf("folded %+v", got)
+	}
+	want := map[int]string{3: "out of its mind", 4: "Item size", 5: "malformed", 6: "unknown event version", 7: "malformed", 8: "lift"}
+	for _, l := range f.deadLetters("orders") {
+		for n, reason := range want {
+			if l.Position.Sequence == streamtest.Sequence(n) && strings.Contains(l.Reason, reason) {
+				delete(want, n)
+				l.Reason = ""
+			}
+		}
+		if l.Reason != "" {
+			t.Errorf("dead letter %v: %s", l.Position, l.Reason)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("no dead letters of %v", want)
+	}
+	if got := f.metrics.String(); !strings.Contains(got, `"DeadLetters":6`) || !strings.Contains(got, `"Namespace":"Banyan/Consumers"`) {
+		t.Errorf("metrics %s", got)
+	}
+	if !strings.Contains(f.log.String(), `"consumer":"orders"`) || strings.Contains(f.log.String(), "xxxx") {
+		t.Errorf("log %s", &f.log)
+	}
+}
+
+// TestTwoFunctionsOnOneTable do not disturb each other, nor their dead letters.
+func TestTwoFunctionsOnOneTable(t *testing.T) {
+	f := newFixture(t)
+	one, two := f.start(orders("one")), f.start(orders("two"))
+	in := batch(record(t, 1, placed{Customer: "ada", Cents: 5}), streamtest.Record(2, "x", []byte("poison")))
+	for _, fn := range []*function.Function{one, two, one} {
+		if answer := f.invoke(fn, in); answer != nothingFailed {
+			t.Errorf("answered %s", answer)
+		}
+	}
+	for _, name := range []string{"one", "two"} {
+		if got, letters := f.customer(name, "ada"), f.deadLetters(name); got.Orders != 1 || len(letters) != 1 {
+			t.Errorf("%s: %+v, %d dead letters", name, got, len(letters))
+		}
+	}
+}
+
+// TestWithoutTables: a function that halts needs no table at all.
+func TestWithoutTables(t *testing.T) {
+	f := newFixture(t)
+	f.vars = map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "prod-mailer"}
+	reports, outer := 0, false
+	fn := f.start(function.Spec{
+		Name: "mailer", Policy: consumers.Halt, Namespace: "Shop", Attempts: 1,
+		Observe: func(_ context.Context, r consumers.Report) { reports += r.Records },
+		Middleware: []consumers.Middleware{func(next consumers.Handler) consumers.Handler {
+			return func(ctx context.Context, m consumers.Message) error { outer = true; return next(ctx, m) }
+		}},
+		Handler: func(e function.Env) (consumers.Handler, error) {
+			return func(_ context.Context, m consumers.Message) error {
+				e.Metrics.Write(emf.Line{Metrics: []emf.Metric{{Name: "Mails", Unit: emf.Count, Value: 1}}})
+				e.Logger.Info("mail", "payload", m.Payload)
+				if m.Event.PartitionKey == "bad" {
+					return errors.New("mailbox is full")
+				}
+				return nil
+			}, nil
+		},
+	})
+	answer := f.invoke(fn, batch(record(t, 1, placed{Customer: "ada"}), record(t, 2, placed{Customer: "bad"}), record(t, 3, placed{Customer: "ada"})))
+	if want := `{"batchItemFailures":[{"itemIdentifier":"` + streamtest.Sequence(2) + `"}]}`; answer != want {
+		t.Errorf("answered %s, want %s", answer, want)
+	}
+	if reports != 3 || !outer || !strings.Contains(f.log.String(), `"payload":null`) {
+		t.Errorf("%d records in reports, middleware %v, log %s", reports, outer, &f.log)
+	}
+	for _, want := range []string{`"Mails":1`, `"Namespace":"Shop"`, `"Function":"prod-mailer"`, `"Failed":1`} {
+		if !strings.Contains(f.metrics.String(), want) {
+			t.Errorf("no %s in the metrics %s", want, &f.metrics)
+		}
+	}
+}
+
+// TestRedrive: a mistake in the handler is mended and its dead letters are redriven.
+func TestRedrive(t *testing.T) {
+	f := newFixture(t)
+	broken := f.start(orders("orders"))
+	f.invoke(broken, batch(
+		record(t, 1, placed{Customer: "ada", Cents: 1, Note: "panic"}),
+		streamtest.Record(2, "ada", []byte("poison")),
+		record(t, 3, placed{Customer: "ada", Cents: 10}),
+		record(t, 4, placed{Customer: "bob", Cents: 100, Note: "panic"}),
+	))
+	spec := orders("orders")
+	spec.Handler = func(e function.Env) (consumers.Handler, error) {
+		h, err := orders("orders").Handler(e)
+		return func(ctx context.Context, m consumers.Message) error {
+			p := m.Payload.(placed)
+			p.Note = "mended"
+			m.Payload = p
+			return h(ctx, m)
+		}, err
+	}
+	mended := f.start(spec)
+	one := map[string]any{"redrive": map[string]string{"position": events.Position{Sequence: streamtest.Sequence(4)}.String()}}
+	if answer := f.invoke(mended, one); answer != `{"redriven":1,"failed":0,"errors":[],"more":false}` {
+		t.Errorf("one: %s", answer)
+	}
+	all := map[string]any{"redrive": map[string]string{}}
+	if answer := f.invoke(mended, all); !strings.HasPrefix(answer, `{"redriven":1,"failed":1,"errors":["`) || !strings.HasSuffix(answer, `],"more":false}`) {
+		t.Errorf("all: %s", answer)
+	}
+	if ada, bob := f.customer("orders", "ada"), f.customer("orders", "bob"); ada.Orders != 2 || ada.Cents != 11 || bob.Cents != 100 {
+		t.Errorf("ada %+v, bob %+v", ada, bob)
+	}
+	if left := f.deadLetters("orders"); len(left) != 1 || left[0].Position.Sequence != streamtest.Sequence(2) {
+		t.Errorf("left: %+v", left)
+	}
+	for _, payload := range []string{`[]`, `{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`} {
+		if out, err := mended.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
+			t.Errorf("invoked with %s: %v", payload, out)
+		}
+	}
+}
+
+func TestRedriveEndsInTime(t *testing.T) {
+	f := newFixture(t)
+	f.invoke(f.start(orders("orders")), batch(streamtest.Record(1, "x", []byte("poison"))))
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
+	fn := f.start(orders("orders"))
+	cancel()
+	if out, err := fn.Invoke(ctx, json.RawMessage(`{"redrive":{}}`)); err == nil {
+		t.Errorf("without time: %v", out)
+	}
+}
+
+func TestStartNamesWhatIsMissing(t *testing.T) {
+	f := newFixture(t)
+	for name, c := range map[string]struct {
+		change func(*function.Spec)
+		vars   map[string]string
+		want   []string
+	}{
+		"no dead letters": {vars: map[string]string{"DEAD_LETTER_TABLE": ""}, want: []string{"banyan-dead-letters", "DEAD_LETTER_TABLE"}},
+		"another table":   {vars: map[string]string{tableVariable: "nowhere"}, want: []string{"nowhere", tableVariable}},
+		"no name of it":   {vars: map[string]string{tableVariable: ""}, want: []string{tableVariable + " must be set"}},
+		"no handler":      {change: func(s *function.Spec) { s.Handler = nil }, want: []string{"Handler"}},
+		"no name":         {change: func(s *function.Spec) { s.Name = "" }, want: []string{"Name"}},
+		"a handler's error": {change: func(s *function.Spec) {
+			s.Handler = func(function.Env) (consumers.Handler, error) { return nil, errors.New("no licence") }
+		}, want: []string{"no licence"}},
+	} {
+		spec, vars := orders("orders"), map[string]string{tableVariable: f.vars[tableVariable], "DEAD_LETTER_TABLE": f.vars["DEAD_LETTER_TABLE"]}
+		if c.change != nil {
+			c.change(&spec)
+		}
+		for variable, value := range c.vars {
+			vars[variable] = value
+		}
+		_, err := function.New(t.Context(), spec, env(vars), &f.metrics, &f.log)
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v does not say %s", name, err, want)
+			}
+		}
 	}
 }
 

@@ -28,9 +28,9 @@ func (m *meter) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	var f struct {
-		Consumer               string
-		Applied, Stale, Parked int64
-		Lag                    []float64
+		Consumer                    string
+		Applied, Stale, DeadLetters int64
+		Lag                         []float64
 	}
 	if json.Unmarshal(line[at:], &f) != nil {
 		return len(line), nil
@@ -43,7 +43,7 @@ func (m *meter) Write(line []byte) (int, error) {
 	if m.handled == nil {
 		m.handled = map[string]int64{}
 	}
-	m.handled[f.Consumer] += f.Applied + f.Stale + f.Parked
+	m.handled[f.Consumer] += f.Applied + f.Stale + f.DeadLetters
 	return len(line), nil
 }
 

@@ -43,9 +43,9 @@ var counting = map[string]struct {
 	events func(*testing.T, aws.Config) []string
 	told   string
 }{
-	"profile":           {events: delivered, told: "Parked"},
-	"timeline":          {events: delivered, told: "Parked"},
-	"outbox-relay":      {events: just(inserted), told: "Parked"},
+	"profile":           {events: delivered, told: "DeadLetters"},
+	"timeline":          {events: delivered, told: "DeadLetters"},
+	"outbox-relay":      {events: just(inserted), told: "DeadLetters"},
 	"janitor":           {events: just(`{"dryRun":true}`), told: "Failures Looked"},
 	"stream-autoscaler": {events: just(`{}`), told: "AtLimit HotKey Blind Failures"},
 	"keep-warm":         {events: just(`{}`), told: "Misunderstood"},

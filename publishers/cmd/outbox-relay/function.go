@@ -22,8 +22,11 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
-// name is the relay's in metrics, logs and dead letters.
-const name = "outbox-relay"
+// name is the relay's in metrics, logs and dead letters; outboxVariable has its table's.
+const (
+	name           = "outbox-relay"
+	outboxVariable = "OUTBOX_TABLE"
+)
 
 // relay is the handler with what it does when time runs out.
 type relay struct {
@@ -48,7 +51,7 @@ func (r *relay) handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevent
 // stream and both tables are there.
 func newFunction(ctx context.Context, getenv func(string) string) (*relay, error) {
 	s, err := function.ParseSettings(function.Spec{
-		Name: name, TableVariable: "OUTBOX_TABLE", DefaultTable: outboxtable.DefaultTable,
+		Name: name, Tables: []function.Table{{Variable: outboxVariable, Default: outboxtable.DefaultTable}},
 	}, getenv)
 	claim, claimErr := parseClaim(getenv("CLAIM"))
 	if err := errors.Join(err, claimErr); err != nil {
@@ -59,10 +62,8 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 		return nil, err
 	}
 	tables := dynamodb.NewFromConfig(sdk)
-	for variable, table := range map[string]string{"OUTBOX_TABLE": s.Table, "DEAD_LETTER_TABLE": s.DeadLetters} {
-		if _, err := tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table}); err != nil {
-			return nil, fmt.Errorf("table %q cannot be used (create it, or set %s): %w", table, variable, err)
-		}
+	if err := s.CheckTables(ctx, tables); err != nil {
+		return nil, err
 	}
 	stream := getenv("EVENTS_STREAM")
 	if stream == "" {
@@ -74,8 +75,8 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", name)
 	r, err := outboxtable.New(outboxtable.Config{
-		Client: tables, Table: s.Table, Publisher: publisher, Permanent: permanent,
-		DeadLetters: letters{deadletter.New(tables, s.DeadLetters), log},
+		Client: tables, Table: s.Tables[outboxVariable], Publisher: publisher, Permanent: permanent,
+		DeadLetters: letters{deadletter.New(tables, s.DeadLetterTable), log},
 		Claim:       claim, Concurrency: s.Concurrency, Observe: observe(log),
 	})
 	return &relay{Relay: r, log: log, end: func() { os.Exit(1) }}, err
@@ -120,14 +121,14 @@ func (l letters) Put(ctx context.Context, d outboxtable.DeadLetter) error {
 // observe writes the figures of a batch as the consumers do: an event that was
 // published is one that was applied, a key that comes again one that failed.
 func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
-	emf := consumers.EMF(os.Stdout, function.Namespace, cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), name))
+	emf := consumers.EMF(os.Stdout, function.DefaultNamespace, cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), name))
 	return func(ctx context.Context, r outboxtable.Report) {
 		if r.Keys == 0 {
 			return // claims and deletions only
 		}
 		emf(ctx, consumers.Report{
 			Consumer: name, At: r.At, Records: r.Records, Messages: r.Published + r.Parked,
-			Applied: r.Published, Parked: r.Parked, Failed: r.Failed, Unhandled: r.Busy, Lags: r.Lags, Errors: r.Errors,
+			Applied: r.Published, DeadLetters: r.Parked, Failed: r.Failed, Unhandled: r.Busy, Lags: r.Lags, Errors: r.Errors,
 		})
 		if len(r.Errors) > 0 || r.Busy > 0 {
 			reasons := make([]string, len(r.Errors))
@@ -135,7 +136,7 @@ func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
 				reasons[i] = err.Error()
 			}
 			log.WarnContext(ctx, "not everything in the batch was published",
-				"keys", r.Keys, "parked", r.Parked, "failed", r.Failed, "busy", r.Busy, "reasons", reasons)
+				"keys", r.Keys, "dead_letters", r.Parked, "failed", r.Failed, "busy", r.Busy, "reasons", reasons)
 		}
 	}
 }

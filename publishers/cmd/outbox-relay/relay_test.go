@@ -167,11 +167,11 @@ func TestDeadLettersAndFigures(t *testing.T) {
 	}
 	var log string
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if log = w.log.String(); strings.Contains(log, `"Parked":1`) {
+		if log = w.log.String(); strings.Contains(log, `"DeadLetters":1`) {
 			break
 		}
 	}
-	for _, part := range []string{`"Consumer":"outbox-relay"`, `"Applied":2`, `"Parked":1`, `"Namespace":"Banyan/Consumers"`, "is a dead letter now"} {
+	for _, part := range []string{`"Consumer":"outbox-relay"`, `"Applied":2`, `"DeadLetters":1`, `"Namespace":"Banyan/Consumers"`, "is a dead letter now"} {
 		if !strings.Contains(log, part) {
 			t.Errorf("the function's output lacks %s:\n%s", part, log)
 		}

@@ -38,7 +38,7 @@ module "function" {
     },
     {
       sid       = "DeadLetters"
-      actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
+      actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"] # to write and to redrive
       resources = [var.dead_letters.arn]
     },
     ],
@@ -66,11 +66,11 @@ module "mapping" {
   alarm_topic_arns           = var.alarm_topic_arns
 }
 
-resource "aws_cloudwatch_metric_alarm" "parked" {
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "Events became dead letters. Look at them, and drive them again when their cause is gone."
+  alarm_description   = "Events became dead letters. Read their reasons, and redrive them when the cause is gone."
   namespace           = "Banyan/Consumers"
-  metric_name         = "Parked"
+  metric_name         = "DeadLetters"
   dimensions          = { Function = var.name }
   statistic           = "Sum"
   period              = 60

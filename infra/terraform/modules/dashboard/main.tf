@@ -1,5 +1,5 @@
 # One page for whoever is called at night, in the order of the way of the data: is
-# the stream taken, are consumers behind, was anything parked, do services answer.
+# the stream taken, are consumers behind, are there dead letters, do services answer.
 
 data "aws_region" "this" {}
 
@@ -33,9 +33,9 @@ locals {
       metrics = [for function in var.consumers : ["Banyan/Consumers", "Applied", "Function", function]]
     },
     {
-      title   = "Consumers: parked and failed"
+      title   = "Consumers: dead letters and failed"
       stat    = "Sum"
-      metrics = [for pair in setproduct(var.consumers, ["Parked", "Failed"]) : ["Banyan/Consumers", pair[1], "Function", pair[0]]]
+      metrics = [for pair in setproduct(var.consumers, ["DeadLetters", "Failed"]) : ["Banyan/Consumers", pair[1], "Function", pair[0]]]
     },
     {
       title   = "Functions: errors and throttles"

@@ -55,11 +55,11 @@ module "mapping" {
   alarm_topic_arns           = var.alarm_topic_arns
 }
 
-resource "aws_cloudwatch_metric_alarm" "parked" {
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${var.name}-dead-letters"
   alarm_description   = "Events that can never be published became dead letters."
   namespace           = "Banyan/Consumers"
-  metric_name         = "Parked"
+  metric_name         = "DeadLetters"
   dimensions          = { Function = var.name }
   statistic           = "Sum"
   period              = 60

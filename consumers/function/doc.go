@@ -1,0 +1,60 @@
+// Package function runs a consumer as a Lambda function: its environment, tables, logs,
+// metrics and dead letters.
+//
+// A function is a handler and one line of main:
+//
+//	func main() {
+//		function.Main(function.Spec{
+//			Name:     "orders",
+//			Registry: registry,
+//			Tables:   []function.Table{{Variable: "ORDERS_TABLE", Default: "orders"}},
+//			Handler: func(e function.Env) (consumers.Handler, error) {
+//				model, err := orders.New(e.DynamoDB, e.Table("ORDERS_TABLE"))
+//				if err != nil {
+//					return nil, err
+//				}
+//				return model.Handle, nil
+//			},
+//		})
+//	}
+//
+// # Settings
+//
+// The program gives the values in [Spec], and the environment overrides them:
+//
+//	variable           Spec             default              what
+//	<Table.Variable>   Tables           Table.Default        a table of the function
+//	DEAD_LETTER_TABLE  DeadLetterTable  banyan-dead-letters  table of dead letters, for all consumers
+//	ON_FAILURE         Policy           dead-letter          what becomes of an event that cannot be decoded
+//	                                                         or handled: dead-letter or halt
+//	ATTEMPTS           Attempts         5                    at an event in one delivery, 1 to 1000
+//	CONCURRENCY        Concurrency      32                   events handled at the same time, 1 to 1000
+//	HANDLER_TIMEOUT    Timeout          30s                  of one attempt
+//	LOG_LEVEL                           info                 debug, info, warn or error
+//
+// and AWS_LAMBDA_FUNCTION_NAME, which Lambda sets, is the dimension Function of the
+// metrics. The AWS SDK has variables of its own, such as AWS_REGION and
+// AWS_ENDPOINT_URL.
+//
+// A function does not start with a setting that is invalid, or without its tables: it
+// writes one line to the standard error and exits with 1. Every table of Tables must
+// exist, and that of dead letters unless the policy is halt.
+//
+// # Output
+//
+// Logs are JSON lines on the standard error: failures as errors, at level debug every
+// event. The figures of each batch go to the standard output in the embedded metric
+// format (see [consumers.EMF]) in the namespace Spec.Namespace. A handler writes
+// metrics of its own with Env.Metrics.
+//
+// # Redrive
+//
+// The function handles its dead letters again when it is invoked with
+//
+//	{"redrive": {}}                        all that were not redriven yet, from the oldest
+//	{"redrive": {"position": "..."}}       one
+//
+// It answers with {"redriven": 3, "failed": 1, "errors": ["..."], "more": false}; more
+// says that time ran out, and to invoke it again. An event that still fails stays a
+// dead letter.
+package function

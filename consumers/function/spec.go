@@ -1,0 +1,66 @@
+package function
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
+)
+
+// DefaultNamespace of the metrics of consumers.
+const DefaultNamespace = "Banyan/Consumers"
+
+// Spec describes a function. Name and Handler are required; zero values of the rest are
+// the defaults of the package comment.
+type Spec struct {
+	// Name of the consumer: in dead letters, logs and metrics.
+	Name string
+	// Handler makes the handler, once, when the function starts.
+	Handler func(Env) (consumers.Handler, error)
+	// Tables of the function. They must exist when it starts.
+	Tables []Table
+	// DeadLetterTable is the table of dead letters.
+	DeadLetterTable string
+	// Registry decodes payloads, see [consumers.Config]. May be nil.
+	Registry *events.Registry
+	// Policy for events that cannot be decoded or handled.
+	Policy consumers.Policy
+	// Attempts, Concurrency, Timeout and Margin are those of [consumers.Config].
+	Attempts, Concurrency int
+	Timeout, Margin       time.Duration
+	// Middleware goes around the handler, inside of the function's logging; the first
+	// is outermost.
+	Middleware []consumers.Middleware
+	// Namespace of the metrics.
+	Namespace string
+	// Observe is called with the figures of each batch after they were written as
+	// metrics. May be nil.
+	Observe func(context.Context, consumers.Report)
+}
+
+// Table is a table whose name is in an environment variable.
+type Table struct {
+	Variable string
+	// Default is the name where the variable is not set. "": it must be set.
+	Default string
+}
+
+// Env is what a handler is made of.
+type Env struct {
+	AWS      aws.Config
+	DynamoDB *dynamodb.Client
+	Logger   *slog.Logger // with the consumer's name
+	Metrics  *emf.Writer  // in the function's namespace
+	Getenv   func(string) string
+
+	tables map[string]string
+}
+
+// Table returns the name of the table of a variable in Spec.Tables, "" for others.
+func (e Env) Table(variable string) string { return e.tables[variable] }
