@@ -1,5 +1,5 @@
-# One consumer: a function that is handed the events of the stream, its read
-# model's tables to write, and the places for what it cannot handle.
+# One consumer: a function of yours that is handed the events of the stream, the
+# tables that it writes, if any, and the places for what it cannot handle.
 
 module "function" {
   source = "../function"
@@ -18,12 +18,12 @@ module "function" {
 
   environment = merge(
     { for variable, table in var.tables : variable => table.name },
-    { DEAD_LETTER_TABLE = var.dead_letters.name },
+    { for table in var.dead_letters[*] : "DEAD_LETTER_TABLE" => table.name },
     var.environment,
   )
 
-  statements = concat([
-    {
+  statements = concat(
+    length(var.tables) == 0 ? [] : [{
       sid = "ReadModel"
       actions = [ # the items that a transaction writes and checks count one by one
         "dynamodb:ConditionCheckItem",
@@ -35,13 +35,12 @@ module "function" {
         "dynamodb:UpdateItem",
       ]
       resources = [for table in values(var.tables) : table.arn]
-    },
-    {
+    }],
+    [for table in var.dead_letters[*] : {
       sid       = "DeadLetters"
       actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"] # to write and to redrive
-      resources = [var.dead_letters.arn]
-    },
-    ],
+      resources = [table.arn]
+    }],
     length(local.indexes) == 0 ? [] : [{ sid = "Indexes", actions = ["dynamodb:Query"], resources = local.indexes }],
     length(local.keys) == 0 ? [] : [{ sid = "Encrypted", actions = ["kms:Decrypt"], resources = local.keys }],
     var.statements,
@@ -49,7 +48,7 @@ module "function" {
 }
 
 locals {
-  keys    = distinct([for table in concat(values(var.tables), [var.dead_letters]) : table.kms_key_arn if table.kms_key_arn != null])
+  keys    = distinct([for table in concat(values(var.tables), var.dead_letters[*]) : table.kms_key_arn if table.kms_key_arn != null])
   indexes = flatten([for table in values(var.tables) : [for index in table.indexes : "${table.arn}/index/${index}"]])
 }
 
@@ -67,9 +66,11 @@ module "mapping" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  count = var.dead_letters == null ? 0 : 1
+
   alarm_name          = "${var.name}-dead-letters"
   alarm_description   = "Events became dead letters. Read their reasons, and redrive them when the cause is gone."
-  namespace           = "Banyan/Consumers"
+  namespace           = var.metrics_namespace
   metric_name         = "DeadLetters"
   dimensions          = { Function = var.name }
   statistic           = "Sum"

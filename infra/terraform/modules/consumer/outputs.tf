@@ -15,5 +15,5 @@ output "given_up_queue_url" {
 
 output "alarm_names" {
   description = "Names of all alarms of the consumer."
-  value       = concat(module.function.alarm_names, module.mapping.alarm_names, [aws_cloudwatch_metric_alarm.dead_letters.alarm_name])
+  value       = concat(module.function.alarm_names, module.mapping.alarm_names, aws_cloudwatch_metric_alarm.dead_letters[*].alarm_name)
 }

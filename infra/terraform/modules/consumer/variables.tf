@@ -36,22 +36,30 @@ variable "stream_kms_key_arn" {
 }
 
 variable "tables" {
-  description = "The read model's tables, each by the environment variable that names it. The function may read and write their items, and query the indexes named here; it may not scan, change or delete a table."
+  description = "The tables that it writes, none or several, each by the environment variable that names it. The function may read and write their items, and query the indexes named here; it may not scan, change or delete a table."
   type = map(object({
     name        = string
     arn         = string
     indexes     = optional(list(string), [])
     kms_key_arn = optional(string)
   }))
+  default = {}
 }
 
 variable "dead_letters" {
-  description = "Table of dead letters. The function may put items there, and nothing else."
+  description = "Table of dead letters, DEAD_LETTER_TABLE in the environment. The function may put items there, and nothing else. null: it writes none, and a batch that it gives up ends in the mapping's queue."
   type = object({
     name        = string
     arn         = string
     kms_key_arn = optional(string)
   })
+  default = null
+}
+
+variable "metrics_namespace" {
+  description = "Namespace of the metrics that the function writes, for the alarm on its dead letters."
+  type        = string
+  default     = "Banyan/Consumers"
 }
 
 variable "environment" {

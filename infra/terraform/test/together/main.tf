@@ -64,6 +64,18 @@ module "table" {
   kms_key_arn      = module.config.kms_key_arn
 }
 
+# A function without tables, with rights and metrics of its own.
+module "effects" {
+  source = "../../modules/consumer"
+
+  name              = "effects"
+  package           = { s3_bucket = "packages", s3_key = "effects.zip" }
+  stream_arn        = module.stream.arn
+  environment       = { MAIL_QUEUE = aws_sqs_queue.this["work"].url }
+  statements        = [{ sid = "Mail", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.this["work"].arn] }]
+  metrics_namespace = "Shop"
+}
+
 module "consumer" {
   source = "../../modules/consumer"
 
