@@ -1,18 +1,20 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/aws/smithy-go"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // latest is the version that is uploaded to.
@@ -26,9 +28,9 @@ type Target struct {
 
 func (t Target) String() string { return t.Function + ":" + t.Alias }
 
-// Standing is where an alias stands. The zero value is an alias that does not
+// AliasState is the versions that an alias points to. The zero value is an alias that does not
 // exist.
-type Standing struct {
+type AliasState struct {
 	// Version takes what the others leave.
 	Version string `json:"version"`
 	// Next takes Percent of the invocations, more than 0, while a deployment is
@@ -41,14 +43,14 @@ type Standing struct {
 	revision string
 }
 
-// Settled tells whether one version takes everything.
-func (s Standing) Settled() bool { return s.Next == "" }
+// Stable reports whether one version takes everything.
+func (s AliasState) Stable() bool { return s.Next == "" }
 
-func (s Standing) String() string {
+func (s AliasState) String() string {
 	switch {
 	case s.Version == "":
 		return "nowhere"
-	case !s.Settled():
+	case !s.Stable():
 		return fmt.Sprintf("version %s, with %d %% to version %s", s.Version, s.Percent, s.Next)
 	case s.Before != "":
 		return fmt.Sprintf("version %s (before: %s)", s.Version, s.Before)
@@ -56,8 +58,8 @@ func (s Standing) String() string {
 	return "version " + s.Version
 }
 
-func standing(version, revision *string, routing *types.AliasRoutingConfiguration) Standing {
-	s := Standing{Version: aws.ToString(version), revision: aws.ToString(revision)}
+func aliasState(version, revision *string, routing *types.AliasRoutingConfiguration) AliasState {
+	s := AliasState{Version: aws.ToString(version), revision: aws.ToString(revision)}
 	if routing == nil {
 		return s
 	}
@@ -72,7 +74,7 @@ func standing(version, revision *string, routing *types.AliasRoutingConfiguratio
 }
 
 // routing is the reverse of standing.
-func (s Standing) routing() *types.AliasRoutingConfiguration {
+func (s AliasState) routing() *types.AliasRoutingConfiguration {
 	weights := map[string]float64{}
 	switch {
 	case s.Next != "":
@@ -83,20 +85,20 @@ func (s Standing) routing() *types.AliasRoutingConfiguration {
 	return &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights}
 }
 
-// Status reads where an alias stands. An alias or a function that is not there is
+// Status reads the state of an alias. An alias or a function that is not there is
 // [ErrRefused], with the names of the aliases that are.
-func (d *Deployer) Status(ctx context.Context, t Target) (Standing, error) {
-	s, err := d.find(ctx, t)
+func (d *Deployer) Status(ctx context.Context, t Target) (AliasState, error) {
+	s, err := d.readAlias(ctx, t)
 	if err == nil && s.Version == "" {
-		err = d.absent(ctx, t, "")
+		err = d.noSuchAlias(ctx, t, "")
 	}
 	return s, err
 }
 
-// at is where a deployment begins: at an alias, or at none that may be made,
+// startingPoint is where a deployment begins: at an alias, or at none that may be made,
 // because somebody said so, or because the function has none at all.
-func (d *Deployer) at(ctx context.Context, t Target) (Standing, error) {
-	s, err := d.find(ctx, t)
+func (d *Deployer) startingPoint(ctx context.Context, t Target) (AliasState, error) {
+	s, err := d.readAlias(ctx, t)
 	if err != nil || s.Version != "" || d.cfg.CreateAlias {
 		return s, err
 	}
@@ -104,16 +106,16 @@ func (d *Deployer) at(ctx context.Context, t Target) (Standing, error) {
 	if err != nil || len(names) == 0 {
 		return s, err
 	}
-	return s, d.absent(ctx, t, ". Name one of these, or make it (--create-alias)")
+	return s, d.noSuchAlias(ctx, t, ". Name one of these, or make it (--create-alias)")
 }
 
-// absent says that there is no such alias, and which there are.
-func (d *Deployer) absent(ctx context.Context, t Target, remedy string) error {
+// noSuchAlias says that there is no such alias, and which there are.
+func (d *Deployer) noSuchAlias(ctx context.Context, t Target, remedy string) error {
 	names, err := d.aliases(ctx, t.Function)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: there is no alias %s; the function's aliases are: %s%s", ErrRefused, t, or(strings.Join(names, ", "), "none, deploy first"), remedy)
+	return fmt.Errorf("%w: there is no alias %s; the function's aliases are: %s%s", ErrRefused, t, cmp.Or(strings.Join(names, ", "), "none, deploy first"), remedy)
 }
 
 // aliases are the names of a function's aliases.
@@ -134,18 +136,18 @@ func (d *Deployer) aliases(ctx context.Context, function string) (names []string
 	}
 }
 
-// find reads where an alias stands; one that is not there is no error, a function
+// readAlias reads the state of an alias; one that is not there is no error, a function
 // that is not there is ErrRefused.
-func (d *Deployer) find(ctx context.Context, t Target) (Standing, error) {
+func (d *Deployer) readAlias(ctx context.Context, t Target) (AliasState, error) {
 	out, err := d.cfg.Functions.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &t.Function, Name: &t.Alias})
-	if isMissing(err) {
+	if isNotFound(err) {
 		_, err = d.configuration(ctx, t, "")
-		return Standing{}, err
+		return AliasState{}, err
 	}
 	if err != nil {
-		return Standing{}, fmt.Errorf("read the alias %s: %w", t, err)
+		return AliasState{}, fmt.Errorf("read the alias %s: %w", t, err)
 	}
-	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+	return aliasState(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
 }
 
 // configuration reads that of a function, or of a version of it.
@@ -156,9 +158,9 @@ func (d *Deployer) configuration(ctx context.Context, t Target, version string) 
 	}
 	out, err := d.cfg.Functions.GetFunctionConfiguration(ctx, in)
 	switch {
-	case isMissing(err) && version != "":
+	case isNotFound(err) && version != "":
 		return nil, fmt.Errorf("%w: there is no version %s of the function %s", ErrRefused, version, t.Function)
-	case isMissing(err):
+	case isNotFound(err):
 		return nil, fmt.Errorf("%w: there is no function %s in this account and region. Look for it with list; Terraform makes functions, deployments change their code", ErrRefused, t.Function)
 	case err != nil:
 		return nil, fmt.Errorf("read the function %s: %w", strings.TrimSpace(t.Function+" "+version), err)
@@ -167,20 +169,20 @@ func (d *Deployer) configuration(ctx context.Context, t Target, version string) 
 }
 
 // move changes an alias from where it was read to where it is to stand.
-func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Standing, error) {
+func (d *Deployer) move(ctx context.Context, t Target, from, to AliasState) (AliasState, error) {
 	out, err := d.cfg.Functions.UpdateAlias(ctx, &lambda.UpdateAliasInput{
 		FunctionName: &t.Function, Name: &t.Alias, RevisionId: &from.revision,
 		FunctionVersion: &to.Version, RoutingConfig: to.routing(),
 	})
 	if err == nil {
-		return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+		return aliasState(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
 	}
 	if isFinal(err) && !isStale(err) {
 		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
 	}
 	// A move whose answer was lost may have taken effect, and is refused then when
-	// it is repeated. So the alias is looked at before somebody is blamed.
-	now, readErr := d.findSurely(ctx, t)
+	// it is repeated. So the alias is read before the error names a conflict.
+	now, readErr := d.readAliasWithRetries(ctx, t)
 	switch {
 	case readErr != nil:
 		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, err, readErr)
@@ -192,56 +194,46 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to Standing) (Stand
 	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Look who moved it, then deploy again", ErrConflict, t, from, now)
 }
 
-// findSurely is find, tried again for a while.
-func (d *Deployer) findSurely(ctx context.Context, t Target) (now Standing, err error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Rescue)
+// moveDelays are those between attempts at a move, or to read what became of one.
+var moveDelays = backoff.Backoff{Min: 100 * time.Millisecond, Max: 3 * time.Second}
+
+// readAliasWithRetries is readAlias, retried until Config.MoveTimeout is over.
+func (d *Deployer) readAliasWithRetries(ctx context.Context, t Target) (now AliasState, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.MoveTimeout)
 	defer cancel()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
-		now, err = d.find(ctx, t)
-		if err == nil || isFinal(err) || !sleep(ctx, pause) {
+	for attempt := 0; ; attempt++ {
+		now, err = d.readAlias(ctx, t)
+		if err == nil || isFinal(err) || moveDelays.Wait(ctx, attempt) != nil {
 			return now, err
 		}
 	}
 }
 
-func (s Standing) same(as Standing) bool {
+func (s AliasState) same(as AliasState) bool {
 	s.revision, as.revision = "", ""
 	return s == as
 }
 
-// moveSurely is move, tried again for a while: for the way back.
-func (d *Deployer) moveSurely(ctx context.Context, t Target, from, to Standing) (now Standing, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Rescue)
+// moveWithRetries is move, retried until Config.MoveTimeout is over: for the way back.
+func (d *Deployer) moveWithRetries(ctx context.Context, t Target, from, to AliasState) (now AliasState, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.MoveTimeout)
 	defer cancel()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+	for attempt := 0; ; attempt++ {
 		now, err = d.move(ctx, t, from, to)
-		if err == nil || errors.Is(err, ErrConflict) || isFinal(err) || !sleep(ctx, pause) {
+		if err == nil || errors.Is(err, ErrConflict) || isFinal(err) || moveDelays.Wait(ctx, attempt) != nil {
 			return now, err
 		}
 	}
 }
 
-// isFinal tells of a refusal that trying again does not change, and before which
-// nothing took effect.
-func isFinal(err error) bool {
-	var answer interface{ HTTPStatusCode() int }
-	if errors.Is(err, ErrRefused) || !errors.As(err, &answer) {
-		return errors.Is(err, ErrRefused)
-	}
-	status := answer.HTTPStatusCode()
-	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
-}
+// isFinal reports whether nothing took effect and another attempt cannot help.
+func isFinal(err error) bool { return errors.Is(err, ErrRefused) || awserr.IsPermanent(err) }
 
-// isStale tells whether the revision that a write went out from is not the
-// newest, or the function is being changed.
+// isStale reports whether the revision that a write went out from is not the newest,
+// or the function is being changed.
 func isStale(err error) bool {
-	var stale *types.PreconditionFailedException
-	var conflict *types.ResourceConflictException
-	return errors.As(err, &stale) || errors.As(err, &conflict)
+	return awserr.Is(err, "PreconditionFailedException", "ResourceConflictException")
 }
 
-// isMissing tells of a function, version or alias that is not there.
-func isMissing(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == "ResourceNotFoundException"
-}
+// isNotFound reports whether the function, version or alias does not exist.
+func isNotFound(err error) bool { return awserr.Is(err, "ResourceNotFoundException") }

@@ -40,7 +40,7 @@ type Build struct {
 	Commit string
 }
 
-// Manifest tells what was built. It has no times: the same source, built by the
+// Manifest lists what was built. It has no times: the same source, built by the
 // same Go, makes the same bytes of everything, the manifest included.
 type Manifest struct {
 	Commit   string     `json:"commit"`
@@ -56,7 +56,7 @@ type Artifact struct {
 	// File is relative to the manifest.
 	File string `json:"file"`
 	Size int    `json:"size"`
-	// SHA256 in hex is as sha256sum tells it, CodeSHA256 in base64 as Lambda does.
+	// SHA256 in hex is as sha256sum prints it, CodeSHA256 in base64 as Lambda does.
 	SHA256     string `json:"sha256"`
 	CodeSHA256 string `json:"codeSha256"`
 }

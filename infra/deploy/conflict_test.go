@@ -32,7 +32,7 @@ func TestTwoAtOnce(t *testing.T) {
 		{"uploaded", deployAll, deploy.ErrConflict, "2"},
 		{"published", deployAll, deploy.ErrConflict, "3"},
 		{"moved", func(ctx context.Context, d *deploy.Deployer, p deploy.Package) error {
-			if err := deployAll(ctx, d, p); !errors.Is(err, deploy.ErrUnsettled) {
+			if err := deployAll(ctx, d, p); !errors.Is(err, deploy.ErrInProgress) {
 				return fmt.Errorf("the second was not refused: %w", err)
 			}
 			return nil
@@ -60,7 +60,7 @@ func TestTwoAtOnce(t *testing.T) {
 		if !errors.Is(err, test.want) {
 			t.Errorf("at %q: the first: %v, want %v", test.did, err, test.want)
 		}
-		if s := w.at(); !s.Settled() || s.Version != test.at {
+		if s := w.at(); !s.Stable() || s.Version != test.at {
 			t.Errorf("at %q: the alias is at %v, want version %s", test.did, s, test.at)
 		}
 	}
@@ -90,12 +90,12 @@ func TestManyAtOnce(t *testing.T) {
 		switch {
 		case err == nil:
 			codes[results[i].Version] = results[i].Code
-		case !errors.Is(err, deploy.ErrConflict) && !errors.Is(err, deploy.ErrUnsettled):
+		case !errors.Is(err, deploy.ErrConflict) && !errors.Is(err, deploy.ErrInProgress):
 			t.Errorf("the error is none that says so: %v", err)
 		}
 	}
 	s := w.at()
-	if !s.Settled() || s.Version != "1" && codes[s.Version] == "" {
+	if !s.Stable() || s.Version != "1" && codes[s.Version] == "" {
 		t.Fatalf("the alias is at %v, done was %v", s, codes)
 	}
 	if s.Version == "1" {
@@ -136,13 +136,13 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Errorf("%s: the alias is at %v, told was %v", point, s, err)
 		}
 		r, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
-		if errors.Is(err, deploy.ErrUnsettled) {
+		if errors.Is(err, deploy.ErrInProgress) {
 			if s := w.at(); s.Next != "2" || s.Version != "1" {
 				t.Errorf("%s: left was %v", point, s)
 			}
 			r, err = w.deployer(nil).Promote(t.Context(), live, deploy.DefaultSteps)
 		}
-		if err != nil || r.To.Version != "2" || !w.at().Settled() {
+		if err != nil || r.To.Version != "2" || !w.at().Stable() {
 			t.Errorf("%s: %+v, %v", point, r, err)
 		}
 		if _, err := w.deployer(nil).Promote(t.Context(), live, deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) {
@@ -167,42 +167,42 @@ func TestInterruptedAndBack(t *testing.T) {
 		}
 	})
 	r, err := d.Deploy(ctx, live, other(t, "two"), deploy.DefaultSteps)
-	if !errors.Is(err, deploy.ErrInterrupted) || r.To.Version != "1" || !w.at().Settled() || w.at().Version != "1" {
+	if !errors.Is(err, deploy.ErrInterrupted) || r.To.Version != "1" || !w.at().Stable() || w.at().Version != "1" {
 		t.Errorf("%v; %v", err, w.at())
 	}
 }
 
-// TestBlindIsTurnedBack: alarms that cannot be read are none that are quiet.
-func TestBlindIsTurnedBack(t *testing.T) {
+// TestUnreadableAlarmsTurnBack: alarms that cannot be read are none that are quiet.
+func TestUnreadableAlarmsTurnBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.first(other(t, "one"))
-	var dark atomic.Bool
+	var out atomic.Bool
 	alarms := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "out of order", http.StatusServiceUnavailable)
 	}))
 	t.Cleanup(alarms.Close)
 	broken := clients(t, alarms.URL, alarms.URL).metrics
 	d := w.deployer(func(c *deploy.Config) {
-		c.Interval, c.Blind = time.Minute, 50*time.Millisecond
-		c.Alarms = either{dark: &dark, Alarms: w.metrics, broken: broken}
-		c.Progress = func(p deploy.Progress) { dark.Store(dark.Load() || p.Did == "watching") }
+		c.Interval, c.AlarmOutage = time.Minute, 50*time.Millisecond
+		c.Alarms = either{out: &out, Alarms: w.metrics, broken: broken}
+		c.Progress = func(p deploy.Progress) { out.Store(out.Load() || p.Did == "watching") }
 	})
 	_, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
-	if !errors.Is(err, deploy.ErrBlind) || w.at().Version != "1" || !w.at().Settled() {
+	if !errors.Is(err, deploy.ErrAlarmsUnreadable) || w.at().Version != "1" || !w.at().Stable() {
 		t.Errorf("%v; %v", err, w.at())
 	}
 }
 
-// either reads from a broken CloudWatch once it is dark.
+// either reads from a broken CloudWatch once it is out.
 type either struct {
 	deploy.Alarms
-	dark   *atomic.Bool
+	out    *atomic.Bool
 	broken deploy.Alarms
 }
 
 func (e either) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput, opts ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error) {
-	if e.dark.Load() {
+	if e.out.Load() {
 		return e.broken.DescribeAlarms(ctx, in, opts...)
 	}
 	return e.Alarms.DescribeAlarms(ctx, in, opts...)
@@ -239,7 +239,7 @@ func TestAnUnansweredMove(t *testing.T) {
 		})
 		w.first(other(t, "one"))
 		d := w.deployer(func(c *deploy.Config) {
-			c.Rescue = 300 * time.Millisecond
+			c.MoveTimeout = 300 * time.Millisecond
 			c.Progress = func(p deploy.Progress) {
 				if p.Did == "published" {
 					left.Store(test.silence)
@@ -271,7 +271,7 @@ func TestThrottledAndRepeated(t *testing.T) {
 	for i := range 8 {
 		text := fmt.Sprint("version ", i)
 		r, err := w.deployer(nil).Deploy(t.Context(), live, other(t, text), deploy.DefaultSteps)
-		if err != nil || !r.To.Settled() || r.To.Version != r.Version {
+		if err != nil || !r.To.Stable() || r.To.Version != r.Version {
 			t.Fatalf("%s: %+v, %v", text, r, err)
 		}
 		out, err := w.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(function), Qualifier: aws.String("live")})

@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Package is code to deploy.
@@ -24,17 +26,17 @@ type Package struct {
 // maxUpload is what UpdateFunctionCode takes directly.
 const maxUpload = 50 << 20
 
-// Result is what became of a deployment, a promotion or a rollback.
+// Result is the outcome of a deployment, a promotion or a rollback.
 type Result struct {
 	Target
 	// Version is what was to be brought into use.
 	Version string `json:"version"`
-	// Code is the SHA-256 of the archive as Lambda tells it, in base64.
+	// Code is the SHA-256 of the archive as Lambda reports it, in base64.
 	Code string `json:"codeSha256,omitempty"`
-	// From and To are where the alias stood before and stands now.
-	From Standing `json:"from"`
-	To   Standing `json:"to"`
-	// Uploaded tells whether the code was not there already.
+	// From and To are the states of the alias before and now.
+	From AliasState `json:"from"`
+	To   AliasState `json:"to"`
+	// Uploaded reports whether the code was not there already.
 	Uploaded bool `json:"uploaded"`
 	DryRun   bool `json:"dryRun,omitempty"`
 }
@@ -45,20 +47,20 @@ type Result struct {
 // [Deployer.Promote] and [Deployer.Rollback]. An alias that does not exist is
 // made where Config.CreateAlias says so or the function has none, else refused.
 //
-// The result tells where the alias stands also where there is an error:
-// [ErrConflict], [ErrUnsettled], [ErrAlarm], [ErrBlind], [ErrInterrupted],
+// The result has the state of the alias also where there is an error:
+// [ErrConflict], [ErrInProgress], [ErrAlarm], [ErrAlarmsUnreadable], [ErrInterrupted],
 // [ErrUnknown], [ErrRefused], or one of AWS.
 func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps) (Result, error) {
 	r := Result{Target: t, Code: Digest(p.Zip), DryRun: d.cfg.DryRun}
 	if err := errors.Join(steps.Validate(), p.validate()); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	l := d.lookout(t)
+	l := d.watchAlarms(t)
 	err := d.prepare(ctx, l, p, &r)
 	switch {
 	case err == nil && !d.cfg.DryRun:
-		return d.bring(ctx, l, r, steps)
-	case err == nil, errors.Is(err, ErrRefused), errors.Is(err, ErrUnsettled):
+		return d.moveToVersion(ctx, l, r, steps)
+	case err == nil, errors.Is(err, ErrRefused), errors.Is(err, ErrInProgress):
 		return r, err
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w (%w)", ErrInterrupted, context.Cause(ctx), err)
@@ -67,9 +69,9 @@ func (d *Deployer) Deploy(ctx context.Context, t Target, p Package, steps Steps)
 }
 
 // prepare is what happens before the alias moves.
-func (d *Deployer) prepare(ctx context.Context, l *lookout, p Package, r *Result) (err error) {
+func (d *Deployer) prepare(ctx context.Context, l *alarmWatcher, p Package, r *Result) (err error) {
 	t := l.t
-	r.From, err = d.ready(ctx, l)
+	r.From, err = d.checkReady(ctx, l)
 	if r.To = r.From; err != nil {
 		return err
 	}
@@ -93,21 +95,21 @@ func (p Package) validate() error {
 	return nil
 }
 
-// ready reads the alias and the alarms, and refuses where a deployment should not
+// checkReady reads the alias and the alarms, and refuses where a deployment should not
 // begin.
-func (d *Deployer) ready(ctx context.Context, l *lookout) (Standing, error) {
+func (d *Deployer) checkReady(ctx context.Context, l *alarmWatcher) (AliasState, error) {
 	t := l.t
-	at, err := d.at(ctx, t)
+	at, err := d.startingPoint(ctx, t)
 	if err != nil {
 		return at, err
 	}
-	if !at.Settled() {
-		return at, fmt.Errorf("%w: %s is at %s. If nobody is deploying it, go on with promote or back with rollback", ErrUnsettled, t, at)
+	if !at.Stable() {
+		return at, fmt.Errorf("%w: %s is at %s. If nobody is deploying it, go on with promote or back with rollback", ErrInProgress, t, at)
 	}
 	if at.Version == latest {
 		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
 	}
-	if err := l.first(ctx); err != nil {
+	if err := l.checkBefore(ctx); err != nil {
 		return at, fmt.Errorf("before the deployment: %w", err)
 	}
 	return at, nil
@@ -137,7 +139,7 @@ func (d *Deployer) checkMappings(ctx context.Context, t Target) error {
 	}
 }
 
-// unqualified tells whether an ARN, arn:aws:lambda:region:account:function:name
+// unqualified reports whether an ARN, arn:aws:lambda:region:account:function:name
 // with a version or alias or without, means $LATEST.
 func unqualified(arn string) bool {
 	parts := strings.Split(arn, ":")
@@ -146,12 +148,12 @@ func unqualified(arn string) bool {
 
 // upload brings the code to $LATEST, unless it is there.
 func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) error {
-	now, err := d.settle(ctx, t, "")
+	now, err := d.waitUntilReady(ctx, t, "")
 	if err != nil {
 		return err
 	}
 	if aws.ToString(now.CodeSha256) == r.Code && len(now.Architectures) == 1 && string(now.Architectures[0]) == p.Architecture {
-		d.tell("unchanged", t, "", 0, "%s has this code already", t.Function)
+		d.report("unchanged", t, "", 0, "%s has this code already", t.Function)
 		return nil
 	}
 	r.Uploaded = true
@@ -164,7 +166,7 @@ func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) e
 		if r.From.Version == "" {
 			then = "make " + t.String()
 		}
-		d.tell("uploaded", t, "", 0, "would upload %d KiB to %s%s, publish it, and %s", len(p.Zip)>>10, t.Function, rebuilt, then)
+		d.report("uploaded", t, "", 0, "would upload %d KiB to %s%s, publish it, and %s", len(p.Zip)>>10, t.Function, rebuilt, then)
 		return nil
 	}
 	_, err = d.cfg.Functions.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
@@ -176,23 +178,24 @@ func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) e
 	}
 	// A refusal may be that of a repeated request which had taken effect, so the
 	// code decides whose it is.
-	after, waitErr := d.settle(ctx, t, "")
+	after, waitErr := d.waitUntilReady(ctx, t, "")
 	if waitErr != nil {
 		return waitErr
 	}
 	if aws.ToString(after.CodeSha256) != r.Code {
 		return fmt.Errorf("upload to %s: %w: its code is not what was uploaded. Deploy again", t.Function, ErrConflict)
 	}
-	d.tell("uploaded", t, "", 0, "uploaded %d KiB to %s%s", len(p.Zip)>>10, t.Function, rebuilt)
+	d.report("uploaded", t, "", 0, "uploaded %d KiB to %s%s", len(p.Zip)>>10, t.Function, rebuilt)
 	return nil
 }
 
-// settle waits until a function, or a version of it, is neither being made nor
+// waitUntilReady waits until a function, or a version of it, is neither being made nor
 // being changed.
-func (d *Deployer) settle(ctx context.Context, t Target, version string) (*lambda.GetFunctionConfigurationOutput, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.Ready, fmt.Errorf("it was not ready within %v", d.cfg.Ready))
+func (d *Deployer) waitUntilReady(ctx context.Context, t Target, version string) (*lambda.GetFunctionConfigurationOutput, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.cfg.UploadTimeout, fmt.Errorf("it was not ready within %v", d.cfg.UploadTimeout))
 	defer cancel()
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	delays := backoff.Backoff{Min: 50 * time.Millisecond, Max: time.Second}
+	for attempt := 0; ; attempt++ {
 		out, err := d.configuration(ctx, t, version)
 		switch {
 		case err != nil:
@@ -202,7 +205,7 @@ func (d *Deployer) settle(ctx context.Context, t Target, version string) (*lambd
 		case out.State != types.StatePending && out.LastUpdateStatus != types.LastUpdateStatusInProgress:
 			return out, nil
 		}
-		if !sleep(ctx, pause) {
+		if delays.Wait(ctx, attempt) != nil {
 			return nil, fmt.Errorf("wait for the function %s: %w", t.Function, context.Cause(ctx))
 		}
 	}
@@ -225,10 +228,10 @@ func (d *Deployer) publish(ctx context.Context, t Target, p Package, code string
 	if aws.ToString(out.CodeSha256) != code {
 		return "", fmt.Errorf("publish %s: %w: version %s has other code than was uploaded. Deploy again", t.Function, ErrConflict, version)
 	}
-	if _, err := d.settle(ctx, t, version); err != nil {
+	if _, err := d.waitUntilReady(ctx, t, version); err != nil {
 		return "", err
 	}
-	d.tell("published", t, version, 0, "published version %s of %s", version, t.Function)
+	d.report("published", t, version, 0, "published version %s of %s", version, t.Function)
 	return version, nil
 }
 
@@ -251,32 +254,32 @@ func commitOf(description string) string {
 	return commit
 }
 
-// bring moves the alias to the result's version.
-func (d *Deployer) bring(ctx context.Context, l *lookout, r Result, steps Steps) (Result, error) {
+// moveToVersion moves the alias to the result's version.
+func (d *Deployer) moveToVersion(ctx context.Context, l *alarmWatcher, r Result, steps Steps) (Result, error) {
 	var err error
 	switch t := l.t; {
 	case r.From.Version == "":
 		r.To, err = d.create(ctx, t, r.Version)
-	case r.From.Settled() && r.From.Version == r.Version:
-		d.tell("unchanged", t, r.Version, 100, "%s is at version %s already", t, r.Version)
+	case r.From.Stable() && r.From.Version == r.Version:
+		d.report("unchanged", t, r.Version, 100, "%s is at version %s already", t, r.Version)
 	default:
-		r.To, err = d.climb(ctx, l, r.From, r.Version, steps)
+		r.To, err = d.rollOut(ctx, l, r.From, r.Version, steps)
 	}
 	return r, err
 }
 
 // create makes an alias. Nobody has used it yet, so there is nothing to watch.
-func (d *Deployer) create(ctx context.Context, t Target, version string) (Standing, error) {
+func (d *Deployer) create(ctx context.Context, t Target, version string) (AliasState, error) {
 	out, err := d.cfg.Functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &t.Function, Name: &t.Alias, FunctionVersion: &version})
 	if isStale(err) {
-		if now, readErr := d.find(ctx, t); readErr == nil && now.same(Standing{Version: version}) {
+		if now, readErr := d.readAlias(ctx, t); readErr == nil && now.same(AliasState{Version: version}) {
 			return now, nil // by a request that was repeated because its answer was lost
 		}
-		return Standing{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)
+		return AliasState{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)
 	}
 	if err != nil {
-		return Standing{}, fmt.Errorf("make the alias %s: %w", t, err)
+		return AliasState{}, fmt.Errorf("make the alias %s: %w", t, err)
 	}
-	d.tell("created", t, version, 100, "made the alias %s, which there was not, at version %s", t, version)
-	return standing(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
+	d.report("created", t, version, 100, "made the alias %s, which there was not, at version %s", t, version)
+	return aliasState(out.FunctionVersion, out.RevisionId, out.RoutingConfig), nil
 }

@@ -50,7 +50,7 @@ func TestNobodyNoticesADeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.From.Version != "1" || r.To.Version != "2" || r.To.Before != "1" || !r.To.Settled() || !r.Uploaded {
+	if r.From.Version != "1" || r.To.Version != "2" || r.To.Before != "1" || !r.To.Stable() || !r.Uploaded {
 		t.Errorf("the result is %+v", r)
 	}
 	if len(moves) != 3 || moves[0] != 20 || moves[2] != 100 {
@@ -98,7 +98,7 @@ func TestAnAlarmTurnsBack(t *testing.T) {
 		if !errors.Is(err, deploy.ErrAlarm) || !strings.Contains(err.Error(), alarm) {
 			t.Errorf("at %d: the error is %v", at, err)
 		}
-		if r.To.Version != "1" || !w.at().Settled() || w.at().Version != "1" {
+		if r.To.Version != "1" || !w.at().Stable() || w.at().Version != "1" {
 			t.Errorf("at %d: the alias is at %v, told was %v", at, w.at(), r.To)
 		}
 		// While it is raised, nothing is deployed; the alias stays.
@@ -136,7 +136,7 @@ func TestAgainIsNothing(t *testing.T) {
 	w := newWorld(t, nil)
 	w.first(other(t, "one"))
 	r, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "one"), deploy.DefaultSteps)
-	if err != nil || r.Uploaded || r.Version != "1" || !r.To.Settled() {
+	if err != nil || r.Uploaded || r.Version != "1" || !r.To.Stable() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	// What Terraform changed comes into use with the next deployment.

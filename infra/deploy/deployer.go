@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,14 +34,14 @@ type Alarms interface {
 var (
 	// ErrConflict is returned where somebody else changed the function or the
 	// alias meanwhile. Nothing was changed after that.
-	ErrConflict = errors.New("somebody else is at work on this function")
-	// ErrUnsettled is returned where the alias stands between two versions.
-	ErrUnsettled = errors.New("the alias stands between two versions")
+	ErrConflict = errors.New("another process changes this function")
+	// ErrInProgress is returned where the alias is between two versions.
+	ErrInProgress = errors.New("the alias is between two versions")
 	// ErrAlarm is returned where an alarm is raised: before the first step, when
 	// nothing was moved, or later, when the alias was moved back.
 	ErrAlarm = errors.New("an alarm is raised")
-	// ErrBlind is returned where the alarms could not be read for too long.
-	ErrBlind = errors.New("the alarms cannot be read")
+	// ErrAlarmsUnreadable is returned where the alarms could not be read for too long.
+	ErrAlarmsUnreadable = errors.New("the alarms cannot be read")
 	// ErrInterrupted is returned where the context ended.
 	ErrInterrupted = errors.New("interrupted")
 	// ErrUnknown is returned where AWS did not answer when the alias was moved, nor
@@ -57,23 +58,23 @@ type Config struct {
 	Alarms    Alarms
 	// Watch says which alarms turn a deployment back.
 	Watch Watch
-	// Progress is told what happens, in the order it does. nil: nobody.
+	// Progress is called with what happens, in its order. nil: nothing is called.
 	Progress func(Progress)
 
 	// Interval is how long each step is watched, the last included. 0: one
-	// minute, negative: not at all, but for one look.
+	// minute, negative: not at all, but for one check.
 	Interval time.Duration
-	// Poll is the pause between two looks at the alarms. 0: 5 s.
+	// Poll is the pause between two checks of the alarms. 0: 5 s.
 	Poll time.Duration
-	// Blind is how long the alarms may not be readable before that is taken for
-	// the worst: from when the first look began that failed. It bounds each look,
+	// AlarmOutage is how long the alarms may be unreadable before the alias is moved
+	// back: from when the first failed check began. It bounds each check,
 	// too. 0: one minute.
-	Blind time.Duration
-	// Ready bounds the wait for an upload to be in place. 0: 2 minutes.
-	Ready time.Duration
-	// Rescue bounds how long a move back is tried, and how long is asked what
-	// became of a move that AWS did not answer. 0: one minute.
-	Rescue time.Duration
+	AlarmOutage time.Duration
+	// UploadTimeout bounds the wait for an upload to be in place. 0: 2 minutes.
+	UploadTimeout time.Duration
+	// MoveTimeout bounds how long a move back is retried, and how long the alias is
+	// read after a move that AWS did not answer. 0: one minute.
+	MoveTimeout time.Duration
 	// RollbackOnInterrupt moves the alias back when the context ends during the
 	// steps. Otherwise it is left where it is.
 	RollbackOnInterrupt bool
@@ -83,7 +84,7 @@ type Config struct {
 	// Otherwise only the first one of a function is made: a name that nobody
 	// invokes is more likely misspelt.
 	CreateAlias bool
-	// DryRun reads and tells, and writes nothing.
+	// DryRun reads and reports, and writes nothing.
 	DryRun bool
 
 	// Now is the clock. nil: time.Now.
@@ -99,8 +100,8 @@ func (c Config) Validate() error {
 	if c.Alarms == nil && !c.Watch.None {
 		errs = append(errs, errors.New("Alarms is missing: give a client of CloudWatch, or set Watch.None"))
 	}
-	if c.Poll < 0 || c.Blind < 0 || c.Ready < 0 || c.Rescue < 0 {
-		errs = append(errs, errors.New("Poll, Blind, Ready and Rescue cannot be negative"))
+	if c.Poll < 0 || c.AlarmOutage < 0 || c.UploadTimeout < 0 || c.MoveTimeout < 0 {
+		errs = append(errs, errors.New("Poll, AlarmOutage, UploadTimeout and MoveTimeout cannot be negative"))
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("deploy: config: %w", errors.Join(errs...))
@@ -109,14 +110,11 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		field    *time.Duration
-		fallback time.Duration
-	}{{&c.Interval, time.Minute}, {&c.Poll, 5 * time.Second}, {&c.Blind, time.Minute}, {&c.Ready, 2 * time.Minute}, {&c.Rescue, time.Minute}} {
-		if *d.field == 0 {
-			*d.field = d.fallback
-		}
-	}
+	c.Interval = cmp.Or(c.Interval, time.Minute)
+	c.Poll = cmp.Or(c.Poll, 5*time.Second)
+	c.AlarmOutage = cmp.Or(c.AlarmOutage, time.Minute)
+	c.UploadTimeout = cmp.Or(c.UploadTimeout, 2*time.Minute)
+	c.MoveTimeout = cmp.Or(c.MoveTimeout, time.Minute)
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
 	}
@@ -141,7 +139,7 @@ func New(cfg Config) (*Deployer, error) {
 // Progress is one thing that happened.
 type Progress struct {
 	// Did is a word: "alarms" (which are watched), "unchanged", "uploaded",
-	// "published", "created", "moved", "watching", "blind" (the alarms cannot be
+	// "published", "created", "moved", "watching", "alarms unreadable" (the alarms cannot be
 	// read), "alarm", "rolled back".
 	Did      string `json:"did"`
 	Function string `json:"function"`
@@ -153,18 +151,6 @@ type Progress struct {
 	Text   string   `json:"text"` // for a person
 }
 
-func (d *Deployer) tell(did string, t Target, version string, percent int, format string, args ...any) {
+func (d *Deployer) report(did string, t Target, version string, percent int, format string, args ...any) {
 	d.cfg.Progress(Progress{Did: did, Function: t.Function, Alias: t.Alias, Version: version, Percent: percent, Text: fmt.Sprintf(format, args...)})
-}
-
-// sleep is false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -7,14 +7,14 @@
 //   - Code only. Environment variables, memory, time-out and permissions are
 //     Terraform's; what it has changed since the last version takes effect with
 //     the next deployment, since that publishes $LATEST as a whole.
-//   - An alarm is looked at, not made: a deployment is as safe as its alarms are
-//     quick. One that looks at minutes needs steps that last some of them.
+//   - A deployment is as safe as its alarms are quick. An alarm whose periods are
+//     minutes needs steps that last several of them.
 //   - At weights between 0 and 100 % a mapping's batches go to both versions, and
 //     the batches of one shard may alternate between them: both have to
 //     understand what the other one writes.
 //   - Alarms that cannot be read turn a deployment back like a raised one, when
-//     Config.Blind is over.
-//   - A move that AWS does not answer is looked for until Config.Rescue is over;
+//     Config.AlarmOutage is over.
+//   - After a move that AWS does not answer the alias is read until Config.MoveTimeout is over;
 //     then nobody knows whether the alias moved, and the error says so.
 //   - A process that is killed leaves the alias where it is. Both versions go on
 //     being invoked; promote goes on, rollback goes back. One that gets a SIGINT,
@@ -28,12 +28,12 @@
 //
 // There is no other record of a deployment than the alias:
 //
-//	version 6                        settled
+//	version 6                        stable
 //	version 6, 10 % to version 7     between the two: in use, or left by a killed process
-//	version 7,  0 % to version 6     settled; 6 was before and is where a rollback goes
+//	version 7,  0 % to version 6     stable; 6 was before and is where a rollback goes
 //
 // The weight of 0 keeps the version before from the janitor, which leaves what an
-// alias refers to. Nothing that Terraform looks after is written: it ignores an
+// alias refers to. Nothing that Terraform manages is written: it ignores an
 // alias's version and routing.
 //
 // # Two at once
@@ -42,7 +42,7 @@
 // processes one is refused by Lambda, with [ErrConflict], and has changed
 // nothing since: an upload that was overtaken is not published, and an alias that
 // somebody else moved is left alone, also by a rollback. A deployment that finds
-// an alias between two versions does not begin ([ErrUnsettled]).
+// an alias between two versions does not begin ([ErrInProgress]).
 //
 // # Which alarms are watched
 //
@@ -61,7 +61,7 @@
 // or those that count are to be named. Those by which sqs-loop scales have names
 // that begin otherwise.
 //
-// A deployment tells which it watches, and which it leaves to whom. Alarms that
+// A deployment prints which alarms it watches, and which it leaves to which function. Alarms that
 // are found by a prefix that somebody gave are all watched.
 //
 // # Permissions
@@ -73,6 +73,6 @@
 //
 // Without a resource to restrict them to: lambda:ListEventSourceMappings;
 // cloudwatch:DescribeAlarms; and lambda:ListFunctions, for list, and for a
-// deployment that finds an alarm whose metrics name no function. One that is told
+// deployment that finds an alarm whose metrics name no function. One that is given
 // its alarms by name or prefix does without.
 package deploy

@@ -26,7 +26,7 @@ type Running struct {
 	Commit string `json:"commit,omitempty"`
 }
 
-// List tells what runs where: all aliases of the functions whose name begins with
+// List returns what runs where: all aliases of the functions whose name begins with
 // prefix, in the order in which Lambda names them. A function without an alias has
 // one entry without, of $LATEST.
 func (d *Deployer) List(ctx context.Context, prefix string) ([]Running, error) {
@@ -48,7 +48,7 @@ func (d *Deployer) listFunction(ctx context.Context, name string, all []Running)
 	known, before := map[string]Running{}, len(all)
 	for {
 		out, err := d.cfg.Functions.ListAliases(ctx, in)
-		if isMissing(err) {
+		if isNotFound(err) {
 			return all, nil // it was deleted meanwhile
 		}
 		if err != nil {
@@ -56,7 +56,7 @@ func (d *Deployer) listFunction(ctx context.Context, name string, all []Running)
 		}
 		for _, a := range out.Aliases {
 			t := Target{name, aws.ToString(a.Name)}
-			for _, r := range standing(a.FunctionVersion, a.RevisionId, a.RoutingConfig).shares() {
+			for _, r := range aliasState(a.FunctionVersion, a.RevisionId, a.RoutingConfig).shares() {
 				if known[r.Version], err = d.describe(ctx, t, r.Version, known); err != nil {
 					return nil, err
 				}
@@ -79,7 +79,7 @@ func (d *Deployer) listFunction(ctx context.Context, name string, all []Running)
 }
 
 // shares are the versions of a standing with their percentages.
-func (s Standing) shares() []Running {
+func (s AliasState) shares() []Running {
 	out := []Running{{Version: s.Version, Percent: 100 - s.Percent}}
 	if s.Next != "" {
 		out = append(out, Running{Version: s.Next, Percent: s.Percent})

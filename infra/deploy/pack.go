@@ -39,7 +39,7 @@ func Pack(executable []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Digest is the SHA-256 of an archive as Lambda tells it, in base64.
+// Digest is the SHA-256 of an archive as Lambda reports it, in base64.
 func Digest(archive []byte) string {
 	sum := sha256.Sum256(archive)
 	return base64.StdEncoding.EncodeToString(sum[:])

@@ -46,14 +46,14 @@ func TestPeerDeployment(t *testing.T) {
 		c.Interval = time.Minute
 		c.Progress = func(p deploy.Progress) {
 			if p.Did == "moved" && p.Percent == 10 {
-				if s := w.at(); s.Settled() || s.Percent != 10 || s.Next != "3" {
+				if s := w.at(); s.Stable() || s.Percent != 10 || s.Next != "3" {
 					t.Errorf("between two: %v", s)
 				}
 				w.set(cwtypes.StateValueAlarm)
 			}
 		}
 	})
-	if r, err = d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" || !w.at().Settled() {
+	if r, err = d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" || !w.at().Stable() {
 		t.Errorf("with an alarm: %+v, %v; %v", r, err, w.at())
 	}
 	w.set(cwtypes.StateValueOk)

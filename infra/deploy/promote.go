@@ -6,32 +6,32 @@ import (
 )
 
 // Promote goes on with a deployment that was left between two versions, from the
-// step where it stands.
+// step that it has reached.
 func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, error) {
-	l := d.lookout(t)
+	l := d.watchAlarms(t)
 	r, err := d.promotion(ctx, l, steps)
 	if err != nil {
 		return r, err
 	}
 	if r.From.Version == "" {
-		return r, d.absent(ctx, t, "")
+		return r, d.noSuchAlias(ctx, t, "")
 	}
-	if r.From.Settled() {
+	if r.From.Stable() {
 		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to go on with. To move it to what another stage has, name that (--from)", ErrRefused, t, r.From)
 	}
 	r.Version = r.From.Next
 	if d.cfg.DryRun {
-		d.tell("moved", t, r.Version, 0, "would go on with %s from %s, in steps %v", t, r.From, steps.after(r.From.Percent))
+		d.report("moved", t, r.Version, 0, "would go on with %s from %s, in steps %v", t, r.From, steps.after(r.From.Percent))
 		return r, nil
 	}
-	return d.bring(ctx, l, r, steps)
+	return d.moveToVersion(ctx, l, r, steps)
 }
 
 // PromoteFrom moves an alias to the version of another, without a build: from
-// stage to stage. The other has to be settled. Where this one was left on its way
+// stage to stage. The other has to be stable. Where this one was left on its way
 // to the same version, it goes on.
 func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, steps Steps) (Result, error) {
-	l := d.lookout(t)
+	l := d.watchAlarms(t)
 	r, err := d.promotion(ctx, l, steps)
 	if err != nil {
 		return r, err
@@ -43,24 +43,24 @@ func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, step
 	switch r.Version = source.Version; {
 	case source.Version == latest:
 		return r, fmt.Errorf("%w: %s:%s is at %s: deploy a version there first", ErrRefused, t.Function, stage, source)
-	case !source.Settled():
-		return r, fmt.Errorf("%w: %s:%s is at %s: finish that first", ErrUnsettled, t.Function, stage, source)
-	case !r.From.Settled() && r.From.Next != source.Version:
-		return r, fmt.Errorf("%w: %s is at %s, on its way elsewhere: finish that first, or rollback", ErrUnsettled, t, r.From)
+	case !source.Stable():
+		return r, fmt.Errorf("%w: %s:%s is at %s: finish that first", ErrInProgress, t.Function, stage, source)
+	case !r.From.Stable() && r.From.Next != source.Version:
+		return r, fmt.Errorf("%w: %s is at %s, on its way elsewhere: finish that first, or rollback", ErrInProgress, t, r.From)
 	}
 	if d.cfg.DryRun {
-		d.tell("moved", t, r.Version, 0, "would move %s from %s to version %s", t, r.From, r.Version)
+		d.report("moved", t, r.Version, 0, "would move %s from %s to version %s", t, r.From, r.Version)
 		return r, nil
 	}
-	return d.bring(ctx, l, r, steps)
+	return d.moveToVersion(ctx, l, r, steps)
 }
 
-func (d *Deployer) promotion(ctx context.Context, l *lookout, steps Steps) (Result, error) {
+func (d *Deployer) promotion(ctx context.Context, l *alarmWatcher, steps Steps) (Result, error) {
 	t, r := l.t, Result{Target: l.t, DryRun: d.cfg.DryRun}
 	if err := steps.Validate(); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	at, err := d.at(ctx, t)
+	at, err := d.startingPoint(ctx, t)
 	r.From, r.To = at, at
 	if err != nil {
 		return r, err
@@ -68,14 +68,14 @@ func (d *Deployer) promotion(ctx context.Context, l *lookout, steps Steps) (Resu
 	if at.Version == latest {
 		return r, fmt.Errorf("%w: the alias %s points to %s: let it point to a version", ErrRefused, t, latest)
 	}
-	if err := l.first(ctx); err != nil {
+	if err := l.checkBefore(ctx); err != nil {
 		return r, fmt.Errorf("before the promotion: %w; the alias was not moved", err)
 	}
 	return r, nil
 }
 
 // Rollback moves an alias back at once, whatever the alarms say: to the older of
-// the two versions that it stands between, to the one before the last
+// the two versions that it is between, to the one before the last
 // deployment, or to the one given.
 func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, error) {
 	r := Result{Target: t, DryRun: d.cfg.DryRun}
@@ -84,7 +84,7 @@ func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, e
 	if err != nil {
 		return r, err
 	}
-	if r.Version, err = at.back(t, to); err != nil {
+	if r.Version, err = at.rollbackVersion(t, to); err != nil {
 		return r, err
 	}
 	if to == latest {
@@ -94,22 +94,22 @@ func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, e
 		return r, err
 	}
 	if d.cfg.DryRun {
-		d.tell("rolled back", t, r.Version, 100, "would move %s from %s to version %s", t, at, r.Version)
+		d.report("rolled back", t, r.Version, 100, "would move %s from %s to version %s", t, at, r.Version)
 		return r, nil
 	}
-	if r.To, err = d.moveSurely(ctx, t, at, Standing{Version: r.Version}); err != nil {
+	if r.To, err = d.moveWithRetries(ctx, t, at, AliasState{Version: r.Version}); err != nil {
 		return r, err
 	}
-	d.tell("rolled back", t, r.Version, 100, "%s: back to version %s", t, r.Version)
+	d.report("rolled back", t, r.Version, 100, "%s: back to version %s", t, r.Version)
 	return r, nil
 }
 
-// back is the version that a rollback goes to.
-func (s Standing) back(t Target, to string) (string, error) {
+// rollbackVersion is the version that a rollback goes to.
+func (s AliasState) rollbackVersion(t Target, to string) (string, error) {
 	switch {
 	case to != "":
 		return to, nil
-	case !s.Settled():
+	case !s.Stable():
 		return s.Version, nil
 	case s.Before != "":
 		return s.Before, nil

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func ParseSteps(text string) (Steps, error) {
 	return s, s.Validate()
 }
 
-// Validate tells what is wrong with s.
+// Validate reports what is wrong with s.
 func (s Steps) Validate() error {
 	before := 0
 	for _, n := range s {
@@ -49,31 +50,31 @@ func (s Steps) after(percent int) Steps {
 	return slices.DeleteFunc(slices.Clone(s), func(n int) bool { return n <= percent })
 }
 
-// climb moves the alias from where it stands, step by step, until version has
+// rollOut moves the alias step by step, until version has
 // everything, and back where an alarm is raised.
-func (d *Deployer) climb(ctx context.Context, l *lookout, at Standing, version string, steps Steps) (Standing, error) {
+func (d *Deployer) rollOut(ctx context.Context, l *alarmWatcher, at AliasState, version string, steps Steps) (AliasState, error) {
 	t, before := l.t, at
-	if !at.Settled() {
-		before = Standing{Version: at.Version}
+	if !at.Stable() {
+		before = AliasState{Version: at.Version}
 		steps = steps.after(at.Percent)
 	}
 	for _, percent := range steps {
-		to := Standing{Version: before.Version, Next: version, Percent: percent}
+		to := AliasState{Version: before.Version, Next: version, Percent: percent}
 		if percent == 100 {
-			to = Standing{Version: version, Before: before.Version}
+			to = AliasState{Version: version, Before: before.Version}
 		}
 		next, err := d.step(ctx, l, at, to, percent)
 		if err != nil {
-			return d.stop(ctx, t, next, before, err)
+			return d.abort(ctx, t, next, before, err)
 		}
 		at = next
 	}
 	return at, nil
 }
 
-// step moves and watches. What it returns is where the alias stands also where it
-// fails.
-func (d *Deployer) step(ctx context.Context, l *lookout, at, to Standing, percent int) (Standing, error) {
+// step moves the alias and watches the alarms. The state that it returns is true also
+// where it fails.
+func (d *Deployer) step(ctx context.Context, l *alarmWatcher, at, to AliasState, percent int) (AliasState, error) {
 	if ctx.Err() != nil {
 		return at, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 	}
@@ -82,20 +83,20 @@ func (d *Deployer) step(ctx context.Context, l *lookout, at, to Standing, percen
 	if err != nil {
 		return at, err
 	}
-	version := or(to.Next, to.Version)
-	d.tell("moved", t, version, percent, "%s: %d %% to version %s", t, percent, version)
+	version := cmp.Or(to.Next, to.Version)
+	d.report("moved", t, version, percent, "%s: %d %% to version %s", t, percent, version)
 	switch {
 	case d.cfg.Interval < 0:
 	case d.cfg.Watch.None:
-		d.tell("watching", t, version, percent, "waiting for %v without looking at alarms", d.cfg.Interval)
+		d.report("watching", t, version, percent, "waiting for %v without looking at alarms", d.cfg.Interval)
 	default:
-		d.tell("watching", t, version, percent, "watching the alarms (%d) for %v", len(l.told), d.cfg.Interval)
+		d.report("watching", t, version, percent, "watching the alarms (%d) for %v", len(l.announced), d.cfg.Interval)
 	}
 	return next, l.watch(ctx)
 }
 
-// stop ends a climb that failed: back to where it began, or not.
-func (d *Deployer) stop(ctx context.Context, t Target, at, before Standing, cause error) (Standing, error) {
+// abort ends a rollout that failed: back to where it began, or not.
+func (d *Deployer) abort(ctx context.Context, t Target, at, before AliasState, cause error) (AliasState, error) {
 	switch {
 	case errors.Is(cause, ErrConflict), errors.Is(cause, ErrUnknown):
 		return at, cause
@@ -104,11 +105,11 @@ func (d *Deployer) stop(ctx context.Context, t Target, at, before Standing, caus
 	case errors.Is(cause, ErrInterrupted) && !d.cfg.RollbackOnInterrupt:
 		return at, fmt.Errorf("%w; the alias %s was left at %s: go on with promote, or back with rollback", cause, t, at)
 	}
-	d.tell("alarm", t, or(at.Next, at.Version), at.Percent, "%v", cause)
-	back, err := d.moveSurely(ctx, t, at, before)
+	d.report("alarm", t, cmp.Or(at.Next, at.Version), at.Percent, "%v", cause)
+	back, err := d.moveWithRetries(ctx, t, at, before)
 	if err != nil {
 		return at, fmt.Errorf("%w; moving the alias %s back to %s FAILED, it may still be at %s: %w; run rollback", cause, t, before, at, err)
 	}
-	d.tell("rolled back", t, back.Version, 100, "%s: back to %s", t, back)
+	d.report("rolled back", t, back.Version, 100, "%s: back to %s", t, back)
 	return back, fmt.Errorf("%w; the alias %s is back at %s", cause, t, back)
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Watch says which alarms, metric and composite ones, turn a deployment back.
@@ -27,130 +30,123 @@ type Watch struct {
 	None bool
 }
 
-// lookout looks at the alarms of one deployment.
-type lookout struct {
+// alarmWatcher reads the alarms of one deployment.
+type alarmWatcher struct {
 	*Deployer
 	t Target
 
-	listed bool
-	longer []string // names of functions that begin like this one's and "-", once listed
-	told   []string // which alarms were told to be watched
-	once   bool     // the SDK does not retry: the watch does
+	listed    bool
+	longer    []string // names of functions that begin like this one's and "-", once listed
+	announced []string // the alarms of the last announcement
+	once      bool     // the SDK does not retry: the watch does
 }
 
-func (d *Deployer) lookout(t Target) *lookout { return &lookout{Deployer: d, t: t} }
+func (d *Deployer) watchAlarms(t Target) *alarmWatcher { return &alarmWatcher{Deployer: d, t: t} }
 
-// first is the look before a deployment, with what the SDK retries.
-func (l *lookout) first(ctx context.Context) error {
+// checkBefore checks the alarms before a deployment, with the SDK's retries.
+func (l *alarmWatcher) checkBefore(ctx context.Context) error {
 	if l.cfg.Watch.None {
 		return nil
 	}
-	within, cancel := context.WithTimeout(ctx, l.cfg.Blind)
+	within, cancel := context.WithTimeout(ctx, l.cfg.AlarmOutage)
 	defer cancel()
-	err := l.look(within)
+	err := l.check(within)
 	l.once = true
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w since %v: %w", ErrBlind, l.cfg.Blind, err)
+		return fmt.Errorf("%w since %v: %w", ErrAlarmsUnreadable, l.cfg.AlarmOutage, err)
 	}
 	return err
 }
 
-// look returns an error where an alarm is raised.
-func (l *lookout) look(ctx context.Context) error {
-	watched, left, err := l.read(ctx)
+// check returns an error where an alarm is raised.
+func (l *alarmWatcher) check(ctx context.Context) error {
+	watched, left, err := l.readWatched(ctx)
 	if err != nil {
 		return err
 	}
 	l.announce(watched, left)
 	for _, a := range watched {
 		if a.state == string(types.StateValueAlarm) {
-			return fmt.Errorf("%w: %s (%s)", ErrAlarm, a.name, or(a.reason, "no reason given"))
+			return fmt.Errorf("%w: %s (%s)", ErrAlarm, a.name, cmp.Or(a.reason, "no reason given"))
 		}
 	}
 	return nil
 }
 
-// announce tells which alarms are watched, and again when these are others.
-func (l *lookout) announce(watched []alarm, left []foreign) {
+// announce reports which alarms are watched, and again when these are others.
+func (l *alarmWatcher) announce(watched []alarm, left []otherAlarm) {
 	names := make([]string, len(watched))
 	for i, a := range watched {
 		names[i] = a.name
 	}
-	if slices.Equal(names, l.told) {
+	if slices.Equal(names, l.announced) {
 		return
 	}
-	l.told = names
+	l.announced = names
 	text := "alarms that turn this back: " + strings.Join(names, ", ")
 	if len(left) > 0 {
-		text += "; not those of other functions: " + enumerate(left)
+		text += "; not those of other functions: " + listAlarms(left)
 	}
 	l.cfg.Progress(Progress{Did: "alarms", Function: l.t.Function, Alias: l.t.Alias, Alarms: names, Text: text})
 }
 
-func or(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
-// watch looks at the alarms for the interval of a step. Alarms that cannot be
-// read are tried again until Config.Blind is over, whatever the client does.
-func (l *lookout) watch(ctx context.Context) error {
+// watch checks the alarms during the interval of a step. Alarms that cannot be
+// read are tried again until Config.AlarmOutage is over, whatever the client does.
+func (l *alarmWatcher) watch(ctx context.Context) error {
 	end := l.cfg.Now().Add(l.cfg.Interval)
-	for dark := (darkness{}); ; {
+	for out := (outage{}); ; {
 		began := l.cfg.Now()
-		err := l.lookUntil(ctx, dark.until(began, l.cfg.Blind).Sub(began))
+		err := l.checkWithin(ctx, out.until(began, l.cfg.AlarmOutage).Sub(began))
 		switch now := l.cfg.Now(); {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		case errors.Is(err, ErrAlarm), errors.Is(err, ErrRefused):
 			return err
 		case err != nil:
-			if dark.note(began, err) {
-				l.tell("blind", l.t, "", 0, "%v; moving back unless they can be read within %v", err, l.cfg.Blind)
+			if out.record(began, err) {
+				l.report("alarms unreadable", l.t, "", 0, "%v; moving back unless they can be read within %v", err, l.cfg.AlarmOutage)
 			}
-			if !now.Before(dark.until(began, l.cfg.Blind)) {
-				return fmt.Errorf("%w since %v: %w", ErrBlind, l.cfg.Blind, dark.why)
+			if !now.Before(out.until(began, l.cfg.AlarmOutage)) {
+				return fmt.Errorf("%w since %v: %w", ErrAlarmsUnreadable, l.cfg.AlarmOutage, out.why)
 			}
 		case !now.Before(end):
 			return nil
 		default:
-			dark = darkness{}
+			out = outage{}
 		}
-		if !sleep(ctx, l.pause(end)) {
+		if backoff.Sleep(ctx, l.pause(end)) != nil {
 			return fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		}
 	}
 }
 
-// lookUntil is a look that ends in time.
-func (l *lookout) lookUntil(ctx context.Context, within time.Duration) error {
+// checkWithin is a check with a deadline.
+func (l *alarmWatcher) checkWithin(ctx context.Context, within time.Duration) error {
 	if l.cfg.Watch.None {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return l.look(ctx)
+	return l.check(ctx)
 }
 
-// darkness is a time in which the alarms cannot be read.
-type darkness struct {
-	since time.Time // when the first look began that failed; zero: none did
+// outage is a time in which the alarms cannot be read.
+type outage struct {
+	since time.Time // when the first failed check began; zero: none did
 	why   error
 }
 
 // until is when it has lasted too long, if it began now at the latest.
-func (d *darkness) until(now time.Time, blind time.Duration) time.Time {
+func (d *outage) until(now time.Time, blind time.Duration) time.Time {
 	if !d.since.IsZero() {
 		now = d.since
 	}
 	return now.Add(blind)
 }
 
-// note takes down a look that failed, and tells whether it was the first. A look
+// record notes a check that failed, and reports whether it was the first. A check
 // that its end cut off says less than the one before it.
-func (d *darkness) note(began time.Time, err error) (first bool) {
+func (d *outage) record(began time.Time, err error) (first bool) {
 	if first = d.since.IsZero(); first {
 		d.since = began
 	}
@@ -160,16 +156,16 @@ func (d *darkness) note(began time.Time, err error) (first bool) {
 	return first
 }
 
-// pause is until the next look: the last comes at the end of the step.
-func (l *lookout) pause(end time.Time) time.Duration {
+// pause is the time until the next check: the last comes at the end of the step.
+func (l *alarmWatcher) pause(end time.Time) time.Duration {
 	if left := end.Sub(l.cfg.Now()); left > 0 {
 		return min(l.cfg.Poll, left)
 	}
 	return l.cfg.Poll
 }
 
-// attempts are those of one call to CloudWatch.
-func (l *lookout) attempts(o *cloudwatch.Options) {
+// limitAttempts leaves the retries of one call to watch.
+func (l *alarmWatcher) limitAttempts(o *cloudwatch.Options) {
 	if l.once {
 		o.RetryMaxAttempts = 1
 	}

@@ -239,7 +239,7 @@ func (w *world) set(state cwtypes.StateValue) {
 // deployer has short times; change makes it otherwise.
 func (w *world) deployer(change func(*deploy.Config)) *deploy.Deployer {
 	w.t.Helper()
-	cfg := deploy.Config{Functions: w.lambda, Alarms: w.metrics, Interval: 40 * time.Millisecond, Poll: 5 * time.Millisecond, Blind: time.Second}
+	cfg := deploy.Config{Functions: w.lambda, Alarms: w.metrics, Interval: 40 * time.Millisecond, Poll: 5 * time.Millisecond, AlarmOutage: time.Second}
 	if change != nil {
 		change(&cfg)
 	}
@@ -255,12 +255,12 @@ func (w *world) first(p deploy.Package) {
 	w.t.Helper()
 	w.provide(p)
 	r, err := w.deployer(nil).Deploy(w.t.Context(), live, p, deploy.DefaultSteps)
-	if err != nil || r.To.Version != "1" || !r.To.Settled() {
+	if err != nil || r.To.Version != "1" || !r.To.Stable() {
 		w.t.Fatalf("the first deployment: %+v, %v", r, err)
 	}
 }
 
-func (w *world) at() deploy.Standing {
+func (w *world) at() deploy.AliasState {
 	w.t.Helper()
 	s, err := w.deployer(nil).Status(w.t.Context(), live)
 	if err != nil {

@@ -29,7 +29,7 @@ const attempts = 8
 
 // connect makes a deployer on the AWS of the environment. Control planes throttle
 // sooner than data planes and nobody waits behind them, so retries are more
-// patient than elsewhere; a person is told of them.
+// patient than elsewhere; each is printed.
 func connect(ctx context.Context, cfg deploy.Config, s *screen) (*deploy.Deployer, error) {
 	sdk, err := awssdk.Load(ctx)
 	if errors.Is(err, awssdk.ErrNoRegion) {
@@ -38,20 +38,19 @@ func connect(ctx context.Context, cfg deploy.Config, s *screen) (*deploy.Deploye
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", serving.ErrUsage, err)
 	}
-	if err := authorized(ctx, sdk); err != nil {
+	if err := checkCredentials(ctx, sdk); err != nil {
 		return nil, err
 	}
 	sdk.Retryer = func() aws.Retryer {
-		return telling{retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = attempts, 5*time.Second }), s}
+		return reportingRetryer{retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = attempts, 5*time.Second }), s}
 	}
-	sdk.APIOptions = append(sdk.APIOptions, bounded(patience, uploadPatience))
+	sdk.APIOptions = append(sdk.APIOptions, limitAttemptTime(patience, uploadPatience))
 	cfg.Functions, cfg.Alarms, cfg.Progress = lambda.NewFromConfig(sdk), cloudwatch.NewFromConfig(sdk), s.progress
 	return deploy.New(cfg)
 }
 
-// authorized looks for credentials before anything is asked, to say what to do
-// where there are none.
-func authorized(ctx context.Context, sdk aws.Config) error {
+// checkCredentials fails before the first call where there are none, with what to do.
+func checkCredentials(ctx context.Context, sdk aws.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if _, err := sdk.Credentials.Retrieve(ctx); err != nil {
@@ -60,14 +59,14 @@ func authorized(ctx context.Context, sdk aws.Config) error {
 	return nil
 }
 
-// telling tells of each retry.
-type telling struct {
+// reportingRetryer prints each retry.
+type reportingRetryer struct {
 	aws.RetryerV2
 	screen *screen
 }
 
 // RetryDelay implements aws.Retryer.
-func (t telling) RetryDelay(attempt int, cause error) (time.Duration, error) {
+func (t reportingRetryer) RetryDelay(attempt int, cause error) (time.Duration, error) {
 	pause, err := t.RetryerV2.RetryDelay(attempt, cause)
 	if err == nil && !t.screen.json {
 		t.screen.note("attempt %d of %d in %v: %s", attempt+1, attempts, pause.Round(100*time.Millisecond), short(cause))
@@ -75,7 +74,7 @@ func (t telling) RetryDelay(attempt int, cause error) (time.Duration, error) {
 	return pause, err
 }
 
-// short leaves out of an error of the SDK what a person does not look for.
+// short leaves out of an error of the SDK what a person does not need.
 func short(err error) string {
 	text := err.Error()
 	if _, rest, found := strings.Cut(text, "request send failed, "); found {
@@ -89,9 +88,9 @@ func short(err error) string {
 	return text
 }
 
-// bounded ends an attempt that nobody answers, which the SDK would wait for
+// limitAttemptTime ends an attempt that nobody answers, which the SDK would wait for
 // without end.
-func bounded(call, upload time.Duration) func(*middleware.Stack) error {
+func limitAttemptTime(call, upload time.Duration) func(*middleware.Stack) error {
 	attempt := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		operation, longest := awsmiddleware.GetOperationName(ctx), call
 		if operation == "UpdateFunctionCode" {
@@ -120,5 +119,5 @@ func (e noAnswer) Error() string {
 	return fmt.Sprintf("no answer to %s within %v", e.operation, e.after)
 }
 
-// RetryableError implements what the SDK looks for.
+// RetryableError is what the SDK asks an error for.
 func (noAnswer) RetryableError() bool { return true }

@@ -31,8 +31,8 @@ func TestNobodyAnswers(t *testing.T) {
 	s := &screen{notes: &notes, now: time.Now}
 	client := lambda.New(lambda.Options{
 		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(),
-		Retryer:    telling{retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond }), s},
-		APIOptions: []func(*middleware.Stack) error{bounded(100*time.Millisecond, time.Hour)},
+		Retryer:    reportingRetryer{retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond }), s},
+		APIOptions: []func(*middleware.Stack) error{limitAttemptTime(100*time.Millisecond, time.Hour)},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),

@@ -24,14 +24,14 @@ import (
 )
 
 type grammar struct {
-	JSON bool `name:"json" help:"Tell what happens, and the result, as a line of JSON each." env:"BANYAN_DEPLOY_JSON"`
+	JSON bool `name:"json" help:"Print what happens, and the result, as a line of JSON each." env:"BANYAN_DEPLOY_JSON"`
 
 	Build    buildCommand    `cmd:"" help:"Build functions reproducibly, with a manifest of SHA-256 sums."`
 	Deploy   deployCommand   `cmd:"" help:"Upload one function, publish a version, and move an alias to it in steps."`
 	Promote  promoteCommand  `cmd:"" help:"Go on with a deployment that was left, or (--from) take the version of another stage."`
 	Rollback rollbackCommand `cmd:"" help:"Move an alias back at once."`
-	Status   statusCommand   `cmd:"" help:"Tell where an alias stands."`
-	List     listCommand     `cmd:"" help:"Tell what runs where: functions, aliases, versions, weights, ages, commits."`
+	Status   statusCommand   `cmd:"" help:"Print which versions an alias points to."`
+	List     listCommand     `cmd:"" help:"List what runs where: functions, aliases, versions, weights, ages, commits."`
 }
 
 // target is an alias of a function.
@@ -64,24 +64,24 @@ func checkAlias(flag, name string) error {
 
 func (t target) of() deploy.Target { return deploy.Target{Function: t.Function, Alias: t.Alias} }
 
-// climbing is how an alias is moved.
-type climbing struct {
+// rollout is how an alias is moved.
+type rollout struct {
 	Steps       string        `default:"10,50,100" env:"BANYAN_DEPLOY_STEPS" help:"Shares of the invocations in percent, growing up to 100."`
 	Interval    time.Duration `default:"1m" env:"BANYAN_DEPLOY_INTERVAL" help:"How long the alarms are watched in each step, the last included."`
-	Poll        time.Duration `default:"5s" help:"Pause between two looks at the alarms."`
+	Poll        time.Duration `default:"5s" help:"Pause between two checks of the alarms."`
 	Alarm       []string      `help:"Alarm to watch, by name; may be repeated."`
 	AlarmPrefix string        `help:"Watch all alarms whose names begin so. Without this and --alarm: those of the function, FUNCTION-..., but for those of functions with longer names."`
 	IgnoreAlarm []string      `help:"Alarm that may be raised; may be repeated."`
 	NoAlarms    bool          `help:"Look at no alarms; --interval is waited for all the same."`
 	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, SIGTERM and when the terminal is closed, instead of leaving the alias where it is."`
 	CreateAlias bool          `help:"Make the alias if there is none of this name. The first alias of a function is made without."`
-	DryRun      bool          `help:"Read and tell, change nothing."`
+	DryRun      bool          `help:"Print what would be done, change nothing."`
 
 	steps deploy.Steps
 }
 
 // AfterApply checks what kong cannot.
-func (c *climbing) AfterApply() (err error) {
+func (c *rollout) AfterApply() (err error) {
 	if c.Interval < 0 || c.Poll <= 0 {
 		return fmt.Errorf("--interval cannot be negative, --poll has to be more than 0")
 	}
@@ -95,7 +95,7 @@ func (c *climbing) AfterApply() (err error) {
 	return err
 }
 
-func (c climbing) config() deploy.Config {
+func (c rollout) config() deploy.Config {
 	return deploy.Config{
 		Watch:    deploy.Watch{Names: c.Alarm, Prefix: c.AlarmPrefix, Ignore: c.IgnoreAlarm, None: c.NoAlarms},
 		Interval: c.Interval, Poll: c.Poll, RollbackOnInterrupt: c.Back, CreateAlias: c.CreateAlias, DryRun: c.DryRun,
@@ -124,7 +124,7 @@ func (c *buildCommand) Run(ctx context.Context, s *screen) error {
 
 type deployCommand struct {
 	target
-	climbing
+	rollout
 	Dist        string `default:"bin/dist" env:"BANYAN_DEPLOY_DIST" help:"Folder that was built into."`
 	Package     string `help:"Name of the package. The end of the function's name, if not given: prod-profile is profile."`
 	Arch        string `enum:"arm64,x86_64" default:"arm64" env:"BANYAN_DEPLOY_ARCH" help:"Architecture: ${enum}."`
@@ -148,7 +148,7 @@ func (c *deployCommand) Run(ctx context.Context, s *screen) error {
 
 type promoteCommand struct {
 	target
-	climbing
+	rollout
 	From string `help:"Stage whose version is taken."`
 }
 
@@ -175,7 +175,7 @@ func (c *promoteCommand) Run(ctx context.Context, s *screen) error {
 type rollbackCommand struct {
 	target
 	To     string `help:"Version to go to. The one before, if not given."`
-	DryRun bool   `help:"Read and tell, change nothing."`
+	DryRun bool   `help:"Print what would be done, change nothing."`
 }
 
 func (c *rollbackCommand) Run(ctx context.Context, s *screen) error {
@@ -198,7 +198,7 @@ func (c *statusCommand) Run(ctx context.Context, s *screen) error {
 	if err != nil {
 		return err
 	}
-	return s.standing(c.of(), at)
+	return s.aliasState(c.of(), at)
 }
 
 type listCommand struct {

@@ -140,7 +140,7 @@ func (w *world) interrupted(signal syscall.Signal, args ...string) (code int) {
 	return cmd.ProcessState.ExitCode()
 }
 
-func TestAKilledDeploymentIsTakenFurther(t *testing.T) {
+func TestAKilledDeploymentIsResumed(t *testing.T) {
 	w := newWorld(t)
 	w.build("one")
 	if out, notes, code := w.run("deploy", "prod-alpha", "--no-alarms", "--interval", "0s"); code != 0 || out != "prod-alpha:live is at version 1\n" || !strings.Contains(notes, "uploaded") {
@@ -169,17 +169,17 @@ func TestAKilledDeploymentIsTakenFurther(t *testing.T) {
 	if code := w.interrupted(syscall.SIGTERM, "--rollback-on-interrupt"); code != 1 {
 		t.Errorf("an interrupted one that moves back exits with %d", code)
 	}
-	settled := func() {
+	stable := func() {
 		t.Helper()
-		if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) || !strings.Contains(out, `"settled":true`) {
+		if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) || !strings.Contains(out, `"stable":true`) {
 			t.Errorf("status, exit %d: %s", code, out)
 		}
 	}
-	settled()
+	stable()
 	if code := w.interrupted(syscall.SIGHUP, "--rollback-on-interrupt"); code != 1 {
 		t.Errorf("one that moves back when its terminal is closed exits with %d", code)
 	}
-	settled()
+	stable()
 	if out, _, code := w.run("list", "prod-"); code != 0 || !strings.Contains(out, "prod-alpha") || !strings.Contains(out, "two") {
 		t.Errorf("list, exit %d: %s", code, out)
 	}

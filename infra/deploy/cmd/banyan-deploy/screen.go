@@ -42,12 +42,12 @@ func (s *screen) progress(p deploy.Progress) {
 	s.note("%s", p.Text)
 }
 
-// note tells a person what goes on.
+// note prints what happens for a person.
 func (s *screen) note(format string, args ...any) {
 	fmt.Fprintf(s.notes, "%s  %s\n", s.now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
-// result tells where the alias stands, also after an error.
+// result prints the state of the alias, also after an error.
 func (s *screen) result(r deploy.Result, err error) error {
 	var failure string
 	if err != nil {
@@ -65,15 +65,15 @@ func (s *screen) result(r deploy.Result, err error) error {
 	return s.print("%s is at %s\n", r.Target, r.To)
 }
 
-func (s *screen) standing(t deploy.Target, at deploy.Standing) error {
+func (s *screen) aliasState(t deploy.Target, at deploy.AliasState) error {
 	if s.json {
 		return s.encode(struct {
 			deploy.Target
-			deploy.Standing
-			Settled bool `json:"settled"`
-		}{t, at, at.Settled()})
+			deploy.AliasState
+			Stable bool `json:"stable"`
+		}{t, at, at.Stable()})
 	}
-	if !at.Settled() {
+	if !at.Stable() {
 		return s.print("%s is between two: %s. If nobody is deploying it, go on with promote or back with rollback\n", t, at)
 	}
 	return s.print("%s is at %s\n", t, at)
@@ -117,7 +117,7 @@ func age(now, then time.Time) string {
 	}
 }
 
-// built tells of an archive; as JSON, the manifest does.
+// built prints an archive; as JSON, the manifest has it.
 func (s *screen) built(a deploy.Artifact) {
 	if !s.json {
 		_ = s.print("%s  %s  %d KiB\n", a.SHA256, a.File, a.Size>>10) // the manifest has it too

@@ -35,9 +35,9 @@ func (w *world) faultyAlarms() (kind *atomic.Uint32) {
 	return kind
 }
 
-// TestBlindInTime: however alarms fail, and however patient the client is, a
-// deployment is back when Config.Blind is over, and says why.
-func TestBlindInTime(t *testing.T) {
+// TestUnreadableAlarmsTurnBackInTime: however alarms fail, and however patient the client is, a
+// deployment is back when Config.AlarmOutage is over, and says why.
+func TestUnreadableAlarmsTurnBackInTime(t *testing.T) {
 	t.Parallel()
 	const blind, late = 300 * time.Millisecond, 3 * time.Second // that a busy machine may take longer
 	for kind, why := range map[fault.Kind]string{
@@ -49,27 +49,27 @@ func TestBlindInTime(t *testing.T) {
 			w := newWorld(t, nil)
 			faults := w.faultyAlarms()
 			w.first(other(t, "one"))
-			var dark time.Time
+			var out time.Time
 			told := 0
 			d := w.deployer(func(c *deploy.Config) {
-				c.Interval, c.Blind = time.Minute, blind
+				c.Interval, c.AlarmOutage = time.Minute, blind
 				c.Progress = func(p deploy.Progress) {
 					switch p.Did {
 					case "watching":
-						dark = time.Now()
+						out = time.Now()
 						faults.Store(uint32(kind))
-					case "blind":
+					case "alarms unreadable":
 						told++
 					}
 				}
 			})
 			_, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps)
-			took := time.Since(dark)
+			took := time.Since(out)
 			faults.Store(uint32(fault.None))
-			if !errors.Is(err, deploy.ErrBlind) || !strings.Contains(err.Error(), why) || took > blind+late || told != 1 {
+			if !errors.Is(err, deploy.ErrAlarmsUnreadable) || !strings.Contains(err.Error(), why) || took > blind+late || told != 1 {
 				t.Errorf("after %v, told %d times: %v", took, told, err)
 			}
-			if s := w.at(); s.Version != "1" || !s.Settled() {
+			if s := w.at(); s.Version != "1" || !s.Stable() {
 				t.Errorf("the alias is at %v", s)
 			}
 			// Nor does a deployment wait for long before it begins.
@@ -83,31 +83,31 @@ func TestBlindInTime(t *testing.T) {
 	}
 }
 
-// TestSightComesBack: alarms that fail for less than Config.Blind, again and again,
+// TestShortAlarmOutagesAreTolerated: alarms that fail for less than Config.AlarmOutage, again and again,
 // hold nothing up, and one that is raised meanwhile is seen.
-func TestSightComesBack(t *testing.T) {
+func TestShortAlarmOutagesAreTolerated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	faults := w.faultyAlarms()
 	w.first(other(t, "one"))
-	dark := 0
+	out := 0
 	d := w.deployer(func(c *deploy.Config) {
-		c.Blind = 20 * time.Second
+		c.AlarmOutage = 20 * time.Second
 		c.Progress = func(p deploy.Progress) {
 			switch p.Did {
 			case "watching":
 				faults.Store(uint32(fault.Internal))
-			case "blind":
-				dark++
+			case "alarms unreadable":
+				out++
 				faults.Store(uint32(fault.None))
 			}
 		}
 	})
-	if r, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps); err != nil || r.To.Version != "2" || dark != 3 {
-		t.Errorf("%+v, %v, dark %d times", r, err, dark)
+	if r, err := d.Deploy(t.Context(), live, other(t, "two"), deploy.DefaultSteps); err != nil || r.To.Version != "2" || out != 3 {
+		t.Errorf("%+v, %v, out %d times", r, err, out)
 	}
 	d = w.deployer(func(c *deploy.Config) {
-		c.Blind = 20 * time.Second
+		c.AlarmOutage = 20 * time.Second
 		c.Progress = func(p deploy.Progress) {
 			switch p.Did {
 			case "watching":
@@ -115,12 +115,12 @@ func TestSightComesBack(t *testing.T) {
 					t.Error(err)
 				}
 				faults.Store(uint32(fault.Throttle))
-			case "blind":
+			case "alarms unreadable":
 				faults.Store(uint32(fault.None))
 			}
 		}
 	})
 	if _, err := d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" {
-		t.Errorf("an alarm in the dark: %v; %v", err, w.at())
+		t.Errorf("an alarm in the out: %v; %v", err, w.at())
 	}
 }

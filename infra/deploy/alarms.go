@@ -18,10 +18,10 @@ type alarm struct {
 	functions           []string // that its metrics name as their dimension
 }
 
-// foreign is an alarm that begins like those of a function, but is another's.
-type foreign struct{ alarm, function string }
+// otherAlarm is an alarm that begins like those of a function, but is another's.
+type otherAlarm struct{ alarm, function string }
 
-func enumerate(all []foreign) string {
+func listAlarms(all []otherAlarm) string {
 	var parts []string
 	for _, f := range all {
 		parts = append(parts, fmt.Sprintf("%s (of %s)", f.alarm, f.function))
@@ -31,11 +31,11 @@ func enumerate(all []foreign) string {
 
 const maxNames = 100 // of one DescribeAlarms
 
-// read returns the alarms that are watched, and those that are left to other
+// readWatched returns the alarms that are watched, and those that are left to other
 // functions.
-func (l *lookout) read(ctx context.Context) (watched []alarm, left []foreign, err error) {
+func (l *alarmWatcher) readWatched(ctx context.Context) (watched []alarm, left []otherAlarm, err error) {
 	w := l.cfg.Watch
-	if watched, err = l.named(ctx, w.Names); err != nil {
+	if watched, err = l.readNamed(ctx, w.Names); err != nil {
 		return nil, nil, err
 	}
 	own := w.Prefix == "" && len(w.Names) == 0
@@ -43,7 +43,7 @@ func (l *lookout) read(ctx context.Context) (watched []alarm, left []foreign, er
 		w.Prefix = l.t.Function + "-"
 	}
 	if w.Prefix != "" {
-		found, err := l.pages(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &w.Prefix})
+		found, err := l.describeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &w.Prefix})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -51,7 +51,7 @@ func (l *lookout) read(ctx context.Context) (watched []alarm, left []foreign, er
 	}
 	watched = slices.DeleteFunc(watched, func(a alarm) bool { return slices.Contains(w.Ignore, a.name) })
 	if own {
-		if watched, left, err = l.part(ctx, watched); err != nil {
+		if watched, left, err = l.splitByOwner(ctx, watched); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -60,15 +60,15 @@ func (l *lookout) read(ctx context.Context) (watched []alarm, left []foreign, er
 	}
 	others := ""
 	if len(left) > 0 {
-		others = ", but those of other functions: " + enumerate(left)
+		others = ", but those of other functions: " + listAlarms(left)
 	}
 	return nil, nil, fmt.Errorf("%w: no alarm would turn this deployment back: there is none whose name begins with %q%s; name some (--alarm, --alarm-prefix), or say that there are none (--no-alarms)", ErrRefused, w.Prefix, others)
 }
 
-// named are the alarms of these names, or an error that says which are missing.
-func (l *lookout) named(ctx context.Context, names []string) (all []alarm, err error) {
+// readNamed returns the alarms of these names, or an error that says which are missing.
+func (l *alarmWatcher) readNamed(ctx context.Context, names []string) (all []alarm, err error) {
 	for part := range slices.Chunk(names, maxNames) {
-		found, err := l.pages(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: part})
+		found, err := l.describeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: part})
 		if err != nil {
 			return nil, err
 		}
@@ -86,8 +86,8 @@ func (l *lookout) named(ctx context.Context, names []string) (all []alarm, err e
 	return all, nil
 }
 
-// part takes the alarms of other functions out.
-func (l *lookout) part(ctx context.Context, all []alarm) (own []alarm, left []foreign, err error) {
+// splitByOwner separates the function's alarms from those of others.
+func (l *alarmWatcher) splitByOwner(ctx context.Context, all []alarm) (own []alarm, left []otherAlarm, err error) {
 	for _, a := range all {
 		owner, err := l.owner(ctx, a)
 		switch {
@@ -96,7 +96,7 @@ func (l *lookout) part(ctx context.Context, all []alarm) (own []alarm, left []fo
 		case owner == l.t.Function:
 			own = append(own, a)
 		default:
-			left = append(left, foreign{a.name, owner})
+			left = append(left, otherAlarm{a.name, owner})
 		}
 	}
 	return own, left, nil
@@ -104,14 +104,14 @@ func (l *lookout) part(ctx context.Context, all []alarm) (own []alarm, left []fo
 
 // owner is the function whose alarm it is: the one that its metrics name, or else
 // the one with the longest name that the alarm's begins with.
-func (l *lookout) owner(ctx context.Context, a alarm) (string, error) {
+func (l *alarmWatcher) owner(ctx context.Context, a alarm) (string, error) {
 	switch {
 	case slices.Contains(a.functions, l.t.Function):
 		return l.t.Function, nil
 	case len(a.functions) > 0:
 		return strings.Join(a.functions, " and "), nil
 	}
-	if err := l.listLonger(ctx); err != nil {
+	if err := l.listLongerNames(ctx); err != nil {
 		return "", fmt.Errorf("whose alarm is %s: %w; without the right to list functions, say which alarms to watch (--alarm, --alarm-prefix)", a.name, err)
 	}
 	owner := l.t.Function
@@ -123,8 +123,8 @@ func (l *lookout) owner(ctx context.Context, a alarm) (string, error) {
 	return owner, nil
 }
 
-// listLonger reads, once, which functions' names begin like this one's and "-".
-func (l *lookout) listLonger(ctx context.Context) error {
+// listLongerNames reads, once, which functions' names begin like this one's and "-".
+func (l *alarmWatcher) listLongerNames(ctx context.Context) error {
 	if l.listed {
 		return nil
 	}
@@ -161,11 +161,11 @@ func (d *Deployer) eachFunction(ctx context.Context, do func(name string) error)
 	}
 }
 
-func (l *lookout) pages(ctx context.Context, in *cloudwatch.DescribeAlarmsInput) ([]alarm, error) {
+func (l *alarmWatcher) describeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput) ([]alarm, error) {
 	var all []alarm
 	in.AlarmTypes = []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}
 	for {
-		out, err := l.cfg.Alarms.DescribeAlarms(ctx, in, l.attempts)
+		out, err := l.cfg.Alarms.DescribeAlarms(ctx, in, l.limitAttempts)
 		if err != nil {
 			return nil, fmt.Errorf("read the alarms: %w", err)
 		}
