@@ -103,7 +103,8 @@ func (w *World) deploy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create the queue %s: %w", failureQueue, err)
 	}
-	attrs, err := w.aws.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
+	attrs, err := w.aws.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl,
+		AttributeNames: []sqstypes.QueueAttributeName{"QueueArn"}})
 	if err != nil {
 		return fmt.Errorf("read the queue's ARN: %w", err)
 	}

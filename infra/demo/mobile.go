@@ -67,7 +67,8 @@ func (v violation) Error() string { return v.what }
 const pageSize = 20
 
 func (m *mobile) signUp(ctx context.Context) error {
-	got, err := call[account](ctx, m, http.MethodPost, "/api/v1/users", map[string]string{"display_name": m.name, "mail": m.mail, "password": m.password}, http.StatusCreated)
+	got, err := call[account](ctx, m, http.MethodPost, "/api/v1/users",
+		map[string]string{"display_name": m.name, "mail": m.mail, "password": m.password}, http.StatusCreated)
 	if err != nil {
 		return err
 	}

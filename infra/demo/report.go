@@ -62,7 +62,8 @@ func (r *Report) judge() {
 	check(r.DeadLetters == r.DeadLettersWanted, "%d dead letters, there must be %d", r.DeadLetters, r.DeadLettersWanted)
 	check(r.ReadYourWritesViolation == 0, "%d reads did not see the client's own write", r.ReadYourWritesViolation)
 	check(r.Mismatches == 0, "%d documents differ between MongoDB and DynamoDB", r.Mismatches)
-	check(r.WriteHoldMS > 0 && r.WriteHoldMS < ms(writeHoldLimit), "the longest write hold was %.0f ms, it must be above 0 and under %.0f", r.WriteHoldMS, ms(writeHoldLimit))
+	check(r.WriteHoldMS > 0 && r.WriteHoldMS < ms(writeHoldLimit),
+		"the longest write hold was %.0f ms, it must be above 0 and under %.0f", r.WriteHoldMS, ms(writeHoldLimit))
 }
 
 // save writes the report as JSON.

@@ -61,7 +61,8 @@ func TestReportKeys(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
 	}
-	for key := range strings.FieldsSeq("requests failed_requests events_published events_lost events_applied_twice read_your_writes_violations documents mismatches write_hold_ms p50_ms p99_ms lag_p99_ms") {
+	for key := range strings.FieldsSeq("requests failed_requests events_published events_lost events_applied_twice " +
+		"read_your_writes_violations documents mismatches write_hold_ms p50_ms p99_ms lag_p99_ms") {
 		if _, ok := got[key]; !ok {
 			t.Errorf("the report lacks %s", key)
 		}

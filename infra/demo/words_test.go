@@ -16,9 +16,10 @@ func TestWordsAroundAFailure(t *testing.T) {
 		return fmt.Sprintf("{\"time\":%q,\"level\":%q,\"msg\":%q}\n", moment.Add(-before).Format(time.RFC3339Nano), level, msg)
 	}
 	for name, text := range map[string]string{
-		"users.log":     line(time.Hour, "ERROR", "long ago") + "panic: no JSON\n" + line(time.Second, "ERROR", "second") + line(-time.Second, "ERROR", "later"),
-		"functions.log": "timeline: " + line(1500*time.Millisecond, "WARN", "first") + line(time.Second, "INFO", "fine") + "timeline: " + line(0, "WARN", strings.Repeat("x", 2*longestWord)),
-		"users.yaml":    line(time.Second, "ERROR", "no log"),
+		"users.log": line(time.Hour, "ERROR", "long ago") + "panic: no JSON\n" + line(time.Second, "ERROR", "second") + line(-time.Second, "ERROR", "later"),
+		"functions.log": "timeline: " + line(1500*time.Millisecond, "WARN", "first") + line(time.Second, "INFO", "fine") +
+			"timeline: " + line(0, "WARN", strings.Repeat("x", 2*longestWord)),
+		"users.yaml": line(time.Second, "ERROR", "no log"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -45,7 +46,8 @@ func TestWordsAroundAFailure(t *testing.T) {
 }
 
 func TestAgain(t *testing.T) {
-	if got, want := (Config{Chaos: true, Seed: 7, Size: 500, Rate: 20, Data: "it's.json"}).again(), `make chaos SEED=7 SIZE=500 RATE=20 DATA='it'\''s.json'`; got != want {
+	if got, want := (Config{Chaos: true, Seed: 7, Size: 500, Rate: 20,
+		Data: "it's.json"}).again(), `make chaos SEED=7 SIZE=500 RATE=20 DATA='it'\''s.json'`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

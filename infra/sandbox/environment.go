@@ -50,7 +50,8 @@ const streamsURL = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 
 // passedOn is what of the user's environment Env repeats, in its order.
 var passedOn = []string{
-	endpointURL, serviceURLs[CloudWatch], serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda], serviceURLs[Logs], serviceURLs[SQS], serviceURLs[SSM], serviceURLs[Secrets],
+	endpointURL, serviceURLs[CloudWatch], serviceURLs[DynamoDB], streamsURL, serviceURLs[Kinesis], serviceURLs[Lambda],
+	serviceURLs[Logs], serviceURLs[SQS], serviceURLs[SSM], serviceURLs[Secrets],
 	region, otherRegion, accessKey, secretKey, sessionToken, mongoURI,
 }
 

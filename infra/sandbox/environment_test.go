@@ -47,7 +47,8 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 		{
 			"nothing is set", nil,
 			[]string{"cloudwatch", "dynamodb", "kinesis", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
-			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "MONGODB_URI": "*"},
+			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+				"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "MONGODB_URI": "*"},
 			[]string{"AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"},
 		},
 		{
@@ -57,9 +58,11 @@ func TestUserServersAreNotEmbedded(t *testing.T) {
 			[]string{"AWS_ACCESS_KEY_ID"},
 		},
 		{
-			"two services are theirs", []string{"AWS_ENDPOINT_URL_KINESIS=http://theirs", "AWS_ENDPOINT_URL_CLOUDWATCH=http://theirs too", "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"},
+			"two services are theirs", []string{"AWS_ENDPOINT_URL_KINESIS=http://theirs", "AWS_ENDPOINT_URL_CLOUDWATCH=http://theirs too",
+				"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"},
 			[]string{"dynamodb", "lambda", "logs", "mongodb", "secretsmanager", "sqs", "ssm"},
-			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_ENDPOINT_URL_KINESIS": "http://theirs", "AWS_ENDPOINT_URL_CLOUDWATCH": "http://theirs too", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+			map[string]string{"AWS_ENDPOINT_URL": "*", "AWS_ENDPOINT_URL_KINESIS": "http://theirs",
+				"AWS_ENDPOINT_URL_CLOUDWATCH": "http://theirs too", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
 			nil,
 		},
 		{

@@ -86,7 +86,8 @@ func (f front) refusal(service string, r *http.Request) http.Handler {
 	case f[service] != nil: // in a protocol that the service spoke before
 		what = fmt.Sprintf("not implemented by the sandbox: %s %s of %s; let the client speak its newest protocol", r.Method, r.URL.Path, service)
 	case serviceURLs[service] != "":
-		what = fmt.Sprintf("the sandbox does not embed %s because your environment names a server for it, but this request came here: set %s for this client too", service, serviceURLs[service])
+		what = fmt.Sprintf("the sandbox does not embed %s because your environment names a server for it, but this request came here: set %s "+
+			"for this client too", service, serviceURLs[service])
 	case service != "":
 		what = fmt.Sprintf("not implemented by the sandbox: the service %s (%s %s)", service, r.Method, r.URL.Path)
 	}

@@ -29,7 +29,8 @@ func (s *Sandbox) ServeHTTPAPI(ctx context.Context, function, addr string, log *
 	if err != nil {
 		return "", listenError("API Gateway", addr, err)
 	}
-	server := &http.Server{Handler: api, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return s.ctx }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	server := &http.Server{Handler: api, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return s.ctx }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

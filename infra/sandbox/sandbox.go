@@ -124,7 +124,8 @@ func (s *Sandbox) listen(ctx context.Context) (net.Listener, string, error) {
 
 func listenError(what, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("sandbox: the stand-in for %s cannot listen on %s: %w; stop who listens there, or choose another port (0 takes a free one)", what, addr, ErrPortInUse)
+		return fmt.Errorf("sandbox: the stand-in for %s cannot listen on %s: %w; stop who listens there, or choose another port (0 takes a free one)",
+			what, addr, ErrPortInUse)
 	}
 	return fmt.Errorf("sandbox: the stand-in for %s cannot listen on %s: %w", what, addr, err)
 }

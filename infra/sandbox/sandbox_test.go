@@ -136,7 +136,8 @@ func TestQueueURLsLeadBack(t *testing.T) {
 func TestNotImplementedIsSaid(t *testing.T) {
 	s := start(t, sandbox.Config{Environ: []string{"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1"}})
 	cfg := sdk(t, s)
-	_, err := kinesis.NewFromConfig(cfg).RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/s"), ConsumerName: aws.String("c")})
+	_, err := kinesis.NewFromConfig(cfg).RegisterStreamConsumer(t.Context(),
+		&kinesis.RegisterStreamConsumerInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/s"), ConsumerName: aws.String("c")})
 	wantMessage(t, err, "not implemented by the sandbox: RegisterStreamConsumer")
 	_, err = dynamodbstreams.NewFromConfig(cfg).ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{})
 	wantMessage(t, err, "does not embed dynamodb")
@@ -153,7 +154,8 @@ func wantMessage(t *testing.T, err error, want string) {
 func TestFrontPageSaysWhatIsEmbedded(t *testing.T) {
 	s := start(t, sandbox.Config{Environ: []string{"AWS_ENDPOINT_URL_LAMBDA=http://theirs"}})
 	url := vars(s)["AWS_ENDPOINT_URL"]
-	for path, want := range map[string]string{"/": "cloudwatch, dynamodb, kinesis, logs, secretsmanager, sqs, ssm", "/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
+	for path, want := range map[string]string{"/": "cloudwatch, dynamodb, kinesis, logs, secretsmanager, sqs, ssm",
+		"/elsewhere": "not implemented by the sandbox: GET /elsewhere"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +175,8 @@ func TestOtherServicesAreNamed(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	const form, other = "application/x-www-form-urlencoded; charset=utf-8", "application/x-amz-json-1.1"
 	for _, c := range []struct{ method, path, service, content, want string }{
-		{"POST", "/", "sns", form, "<ErrorResponse><Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the service sns (POST /)</Message></Error></ErrorResponse>"},
+		{"POST", "/", "sns", form, "<ErrorResponse><Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the " +
+			"service sns (POST /)</Message></Error></ErrorResponse>"},
 		{"GET", "/", "s3", "", "<Error><Code>UnknownOperationException</Code><Message>not implemented by the sandbox: the service s3 (GET /)</Message></Error>"},
 		{"PUT", "/a&b", "s3", "", "the service s3 (PUT /a&amp;b)"},
 		{"GET", "/restapis", "apigateway", other, `"message":"not implemented by the sandbox: the service apigateway (GET /restapis)"`},

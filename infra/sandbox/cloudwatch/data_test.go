@@ -150,7 +150,8 @@ func TestDataIsRefused(t *testing.T) {
 			in.MetricDataQueries[0] = types.MetricDataQuery{Id: aws.String("e"), Expression: aws.String("1+1")}
 		},
 	} {
-		in := &cloudwatch.GetMetricDataInput{StartTime: aws.Time(now.Add(-time.Hour)), EndTime: &now, MetricDataQueries: []types.MetricDataQuery{sums("a", "Mine", "M")}}
+		in := &cloudwatch.GetMetricDataInput{StartTime: aws.Time(now.Add(-time.Hour)), EndTime: &now,
+			MetricDataQueries: []types.MetricDataQuery{sums("a", "Mine", "M")}}
 		change(in)
 		if _, err := c.GetMetricData(t.Context(), in); err == nil {
 			t.Errorf("wrong %s was answered", name)

@@ -65,7 +65,8 @@ func conform(t *testing.T, c *cloudwatch.Client, prefix string) {
 		t.Fatal(err)
 	}
 	var states []string
-	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String(prefix + "-"), AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}}
+	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String(prefix + "-"),
+		AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}}
 	for {
 		out, err := c.DescribeAlarms(t.Context(), in)
 		if err != nil {
@@ -120,7 +121,8 @@ func TestPagesAndTypes(t *testing.T) {
 	for i := range 7 {
 		put(t, c, fmt.Sprintf("a-%d", i))
 	}
-	if _, err := c.PutCompositeAlarm(t.Context(), &cloudwatch.PutCompositeAlarmInput{AlarmName: aws.String("a-all"), AlarmRule: aws.String("ALARM(a-1)")}); err != nil {
+	if _, err := c.PutCompositeAlarm(t.Context(), &cloudwatch.PutCompositeAlarmInput{AlarmName: aws.String("a-all"),
+		AlarmRule: aws.String("ALARM(a-1)")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -159,7 +161,8 @@ func TestAlarmsKeepTheirMetrics(t *testing.T) {
 			AlarmName: aws.String("sum"), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
 			Metrics: []types.MetricDataQuery{
 				{Id: aws.String("all"), Expression: aws.String("SUM([m0])"), ReturnData: aws.Bool(true)},
-				{Id: aws.String("m0"), MetricStat: &types.MetricStat{Metric: &types.Metric{Namespace: aws.String("AWS/Lambda"), MetricName: aws.String("Errors"), Dimensions: dimensions}, Period: aws.Int32(60), Stat: aws.String("Sum")}},
+				{Id: aws.String("m0"), MetricStat: &types.MetricStat{Metric: &types.Metric{Namespace: aws.String("AWS/Lambda"),
+					MetricName: aws.String("Errors"), Dimensions: dimensions}, Period: aws.Int32(60), Stat: aws.String("Sum")}},
 			},
 		}
 		for _, in := range []*cloudwatch.PutMetricAlarmInput{one, math} {
@@ -206,7 +209,8 @@ func TestRefusals(t *testing.T) {
 	if got := code(err); got != "ValidationError" {
 		t.Errorf("names and a prefix: %s", got)
 	}
-	for k, want := range map[fault.Kind]string{fault.Throttle: "ThrottlingException", fault.Internal: "InternalFailure", fault.Denied: "AccessDenied", fault.Late: "<nil>"} {
+	for k, want := range map[fault.Kind]string{fault.Throttle: "ThrottlingException", fault.Internal: "InternalFailure",
+		fault.Denied: "AccessDenied", fault.Late: "<nil>"} {
 		kind.Store(uint32(k))
 		if _, err = c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{}); code(err) != want {
 			t.Errorf("a call under %v: %s, want %s", k, code(err), want)
@@ -227,7 +231,8 @@ func TestLostAnswers(t *testing.T) {
 		state types.StateValue
 	}{{fault.TimeoutBefore, types.StateValueInsufficientData}, {fault.TimeoutAfter, types.StateValueAlarm}} {
 		kind.Store(uint32(want.kind))
-		_, err := c.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: aws.String("a"), StateValue: types.StateValueAlarm, StateReason: aws.String("because")})
+		_, err := c.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: aws.String("a"), StateValue: types.StateValueAlarm,
+			StateReason: aws.String("because")})
 		if err == nil {
 			t.Errorf("%v: answered", want.kind)
 		}

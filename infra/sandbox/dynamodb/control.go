@@ -183,7 +183,8 @@ func (s *Server) listTables(in *listTablesInput) (listTablesOutput, error) {
 	limit := 100
 	if in.Limit != nil {
 		if limit = *in.Limit; limit < 1 || limit > 100 {
-			return listTablesOutput{}, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and 100", limit)
+			return listTablesOutput{}, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must "+
+				"have value between 1 and 100", limit)
 		}
 	}
 	s.mu.RLock()
@@ -222,7 +223,8 @@ func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
 	case err != nil:
 		return tableOutput{}, err
 	case in.empty():
-		return tableOutput{}, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
+		return tableOutput{}, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates " +
+			"or SSESpecification or ReplicaUpdates is required")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -60,13 +60,15 @@ func notImplemented(what string) error {
 // unreadable is the answer to a body that is too large, or did not come whole.
 func unreadable(err error) error {
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return &apiError{code: "RequestEntityTooLargeException", message: fmt.Sprintf("the request is larger than the %d MiB that the service takes", large.Limit>>20), status: http.StatusRequestEntityTooLarge}
+		return &apiError{code: "RequestEntityTooLargeException",
+			message: fmt.Sprintf("the request is larger than the %d MiB that the service takes", large.Limit>>20), status: http.StatusRequestEntityTooLarge}
 	}
 	return fail("SerializationException", "the request could not be read: %v", err)
 }
 
 func throttled() error {
-	return fail("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
+	return fail("ProvisionedThroughputExceededException",
+		"The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 }
 
 func internal() error {

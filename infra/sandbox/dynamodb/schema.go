@@ -68,7 +68,8 @@ func checkTableName(member, name string) error {
 		return invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
 	}
 	if len(name) > most {
-		return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", name, member, most)
+		return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must have length less than or equal to %d",
+			name, member, most)
 	}
 	return nil
 }
@@ -82,7 +83,8 @@ func checkNewName(member, name string) error {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.')
 	})
 	if bad >= 0 {
-		return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+", name, member)
+		return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression "+
+			"pattern: [a-zA-Z0-9_.-]+", name, member)
 	}
 	return nil
 }
@@ -93,7 +95,8 @@ func (in *createTableInput) check() error {
 	}
 	for _, a := range in.AttributeDefinitions {
 		if kind := attribute.KindOf(a.AttributeType); !kind.IsScalar() {
-			return invalid("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", a.AttributeType)
+			return invalid("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy "+
+				"constraint: Member must satisfy enum value set: [B, N, S]", a.AttributeType)
 		}
 	}
 	if err := in.checkBilling(); err != nil {
@@ -140,7 +143,8 @@ func (ks keySchema) check(attributes []attributeDefinition) error {
 	}
 	for _, k := range ks {
 		if !slices.ContainsFunc(attributes, func(a attributeDefinition) bool { return a.AttributeName == k.AttributeName }) {
-			return parameter("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]", ks.list(), listNames(attributes))
+			return parameter("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]",
+				ks.list(), listNames(attributes))
 		}
 	}
 	return nil

@@ -191,7 +191,8 @@ func (s *Server) scan(r *request, out []byte) ([]byte, error) {
 		return out, err
 	}
 	if q.start != nil && (q.start.hash < from || q.start.hash > to) {
-		return out, invalid("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", *r.segments, *r.segment)
+		return out, invalid("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct "+
+			"Segment. TotalSegments: %d Segment: %d", *r.segments, *r.segment)
 	}
 	first := &entry{hash: from}
 	if q.start != nil {
@@ -218,9 +219,11 @@ func (r *request) segmentRange() (from, to uint64, err error) {
 	case r.segment == nil:
 		return 0, 0, invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
 	case *r.segments < 1 || *r.segments > most:
-		return 0, 0, invalid("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value between 1 and 1000000", *r.segments)
+		return 0, 0, invalid("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have "+
+			"value between 1 and 1000000", *r.segments)
 	case *r.segment < 0 || *r.segment >= *r.segments:
-		return 0, 0, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", *r.segment, *r.segments)
+		return 0, 0, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less "+
+			"than TotalSegments: %d", *r.segment, *r.segments)
 	}
 	return boundary(*r.segment, *r.segments), boundary(*r.segment+1, *r.segments) - 1, nil
 }

@@ -129,7 +129,8 @@ func TestPartialBatches(t *testing.T) {
 	if codeOf(err) != "ProvisionedThroughputExceededException" {
 		t.Errorf("a batch of which nothing can be done: %v", err)
 	}
-	out, err := client.BatchGetItem(t.Context(), &sdk.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"table": {Keys: keys, ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("#p"), ExpressionAttributeNames: map[string]string{"#p": "pk"}}}})
+	out, err := client.BatchGetItem(t.Context(), &sdk.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"table": {Keys: keys,
+		ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("#p"), ExpressionAttributeNames: map[string]string{"#p": "pk"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,9 @@ func TestConflictCancelsTransactions(t *testing.T) {
 		return dynamodb.FaultNone
 	}})
 	makeTable(t, client, "table")
-	_, err := client.TransactWriteItems(t.Context(), &sdk.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: aws.String("table"), Item: item{"pk": str("a")}}}}})
+	_, err := client.TransactWriteItems(t.Context(), &sdk.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{TableName: aws.String("table"), Item: item{"pk": str("a")}}},
+	}})
 	var canceled *types.TransactionCanceledException
 	if !errors.As(err, &canceled) || aws.ToString(canceled.CancellationReasons[0].Code) != "TransactionConflict" || count(t, client, "table") != 0 {
 		t.Errorf("got %v", err)
@@ -170,17 +173,20 @@ func TestExpiry(t *testing.T) {
 	clk := newClock()
 	client, streams := start(t, dynamodb.Config{Now: clk.Now})
 	makeTable(t, client, "table")
-	_, err := client.UpdateTimeToLive(t.Context(), &sdk.UpdateTimeToLiveInput{TableName: aws.String("table"), TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("ttl"), Enabled: aws.Bool(true)}})
+	_, err := client.UpdateTimeToLive(t.Context(), &sdk.UpdateTimeToLiveInput{TableName: aws.String("table"),
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("ttl"), Enabled: aws.Bool(true)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := clk.Now().Unix()
-	for pk, ttl := range map[string]types.AttributeValue{"soon": num(now + 10), "later": num(now + 1000), "text": str("no time"), "ancient": num(now - 6*365*24*3600), "moved": num(now + 10)} {
+	for pk, ttl := range map[string]types.AttributeValue{"soon": num(now + 10), "later": num(now + 1000), "text": str("no time"),
+		"ancient": num(now - 6*365*24*3600), "moved": num(now + 10)} {
 		if _, err := client.PutItem(t.Context(), &sdk.PutItemInput{TableName: aws.String("table"), Item: item{"pk": str(pk), "ttl": ttl}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err = client.UpdateItem(t.Context(), &sdk.UpdateItemInput{TableName: aws.String("table"), Key: item{"pk": str("moved")}, UpdateExpression: aws.String("SET #t = :t"), ExpressionAttributeNames: map[string]string{"#t": "ttl"}, ExpressionAttributeValues: item{":t": num(now + 500)}})
+	_, err = client.UpdateItem(t.Context(), &sdk.UpdateItemInput{TableName: aws.String("table"), Key: item{"pk": str("moved")},
+		UpdateExpression: aws.String("SET #t = :t"), ExpressionAttributeNames: map[string]string{"#t": "ttl"}, ExpressionAttributeValues: item{":t": num(now + 500)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +224,8 @@ func iterator(t *testing.T, client *sdk.Client, streams *dynamodbstreams.Client,
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := streams.GetShardIterator(t.Context(), &dynamodbstreams.GetShardIteratorInput{StreamArn: d.Table.LatestStreamArn, ShardId: s.StreamDescription.Shards[0].ShardId, ShardIteratorType: kind})
+	out, err := streams.GetShardIterator(t.Context(),
+		&dynamodbstreams.GetShardIteratorInput{StreamArn: d.Table.LatestStreamArn, ShardId: s.StreamDescription.Shards[0].ShardId, ShardIteratorType: kind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +254,8 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Errorf("after 16 minutes: %v", err)
 	}
 	latest := iterator(t, client, streams, "table", streamtypes.ShardIteratorTypeLatest)
-	if _, err := client.UpdateTable(t.Context(), &sdk.UpdateTableInput{TableName: aws.String("table"), StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)}}); err != nil {
+	if _, err := client.UpdateTable(t.Context(), &sdk.UpdateTableInput{TableName: aws.String("table"),
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)}}); err != nil {
 		t.Fatal(err)
 	}
 	end, err := streams.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: latest})
@@ -260,7 +268,9 @@ func TestTokensAreForgotten(t *testing.T) {
 	clk := newClock()
 	client, _ := start(t, dynamodb.Config{Now: clk.Now})
 	makeTable(t, client, "table")
-	in := &sdk.TransactWriteItemsInput{ClientRequestToken: aws.String("token"), TransactItems: []types.TransactWriteItem{{Update: &types.Update{TableName: aws.String("table"), Key: item{"pk": str("a")}, UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: item{":n": num(1)}}}}}
+	in := &sdk.TransactWriteItemsInput{ClientRequestToken: aws.String("token"),
+		TransactItems: []types.TransactWriteItem{{Update: &types.Update{TableName: aws.String("table"), Key: item{"pk": str("a")},
+			UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: item{":n": num(1)}}}}}
 	for _, wait := range []time.Duration{0, 9 * time.Minute, 2 * time.Minute} {
 		clk.advance(wait)
 		if _, err := client.TransactWriteItems(t.Context(), in); err != nil {
@@ -289,7 +299,8 @@ func TestUnknown(t *testing.T) {
 		{"DynamoDB_20120810.CreateTable", `{"TableName":7}`, "SerializationException", 400},
 		{"DynamoDB_20120810.PutItem", `{"TableName":"t","Item":{"pk":{"B":"not base64!"}}}`, "SerializationException", 400},
 		{"DynamoDB_20120810.PutItem", `{"TableName":"none","Item":{"pk":{"S":"a"}},"Expected":{}}`, "not implemented by the sandbox: the parameter Expected", 501},
-		{"DynamoDB_20120810.CreateTable", `{"TableName":"none","LocalSecondaryIndexes":[]}`, "not implemented by the sandbox: the parameter LocalSecondaryIndexes", 501},
+		{"DynamoDB_20120810.CreateTable", `{"TableName":"none","LocalSecondaryIndexes":[]}`,
+			"not implemented by the sandbox: the parameter LocalSecondaryIndexes", 501},
 		{"DynamoDB_20120810.Query", `{}`, "Either the KeyConditions or KeyConditionExpression parameter must be specified", 400},
 		{"DynamoDB_20120810.GetItem", `{}`, "Value null at 'tableName' failed to satisfy constraint", 400},
 	} {
@@ -333,11 +344,13 @@ func TestEverythingAtOnce(t *testing.T) {
 	table, ctx := aws.String("table"), t.Context()
 	works := []func(i int) error{
 		func(i int) error {
-			_, err := client.UpdateItem(ctx, &sdk.UpdateItemInput{TableName: table, Key: item{"pk": str(fmt.Sprint(i % 7))}, UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: item{":n": num(1)}})
+			_, err := client.UpdateItem(ctx, &sdk.UpdateItemInput{TableName: table, Key: item{"pk": str(fmt.Sprint(i % 7))},
+				UpdateExpression: aws.String("ADD n :n"), ExpressionAttributeValues: item{":n": num(1)}})
 			return err
 		},
 		func(i int) error {
-			_, err := client.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: table, Item: item{"pk": str("t")}}}, {Delete: &types.Delete{TableName: table, Key: item{"pk": str("u")}}}}})
+			_, err := client.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: table,
+				Item: item{"pk": str("t")}}}, {Delete: &types.Delete{TableName: table, Key: item{"pk": str("u")}}}}})
 			return err
 		},
 		func(i int) error {
@@ -349,7 +362,8 @@ func TestEverythingAtOnce(t *testing.T) {
 			return err
 		},
 		func(i int) error {
-			_, err := streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator(t, client, streams, "table", streamtypes.ShardIteratorTypeTrimHorizon)})
+			_, err := streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator(t, client, streams, "table",
+				streamtypes.ShardIteratorTypeTrimHorizon)})
 			return err
 		},
 		func(i int) error { return toggleIndex(ctx, client, i) },
@@ -373,7 +387,8 @@ func toggleIndex(ctx context.Context, client *sdk.Client, i int) error {
 		update = types.GlobalSecondaryIndexUpdate{Create: &types.CreateGlobalSecondaryIndexAction{IndexName: aws.String("by-n"),
 			KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("n"), KeyType: "HASH"}}, Projection: &types.Projection{ProjectionType: "ALL"}}}
 	}
-	_, err := client.UpdateTable(ctx, &sdk.UpdateTableInput{TableName: aws.String("table"), GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{update},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("n"), AttributeType: "N"}}})
+	_, err := client.UpdateTable(ctx, &sdk.UpdateTableInput{TableName: aws.String("table"),
+		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{update},
+		AttributeDefinitions:        []types.AttributeDefinition{{AttributeName: aws.String("n"), AttributeType: "N"}}})
 	return err
 }

@@ -19,7 +19,8 @@ func (s *Server) updateTimeToLive(in *timeToLiveInput) (timeToLiveInputEcho, err
 	}
 	spec := in.TimeToLiveSpecification
 	if spec == nil || spec.Enabled == nil || spec.AttributeName == "" {
-		return timeToLiveInputEcho{}, invalid("1 validation error detected: Value null at 'timeToLiveSpecification' failed to satisfy constraint: Member must not be null")
+		return timeToLiveInputEcho{}, invalid("1 validation error detected: Value null at 'timeToLiveSpecification' failed to satisfy " +
+			"constraint: Member must not be null")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -61,7 +61,9 @@ func (c *tokenCache) begin(token string, content [sha256.Size]byte) (repeated bo
 		c.order = append(c.order, token)
 		return false, nil
 	case use.content != content:
-		return false, fail("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
+		return false, fail("IdempotentParameterMismatchException",
+			"The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different "+
+				"requests, unless the requests are identical")
 	case !use.done:
 		return false, fail("TransactionInProgressException", "The transaction with the given request token is already in progress")
 	}

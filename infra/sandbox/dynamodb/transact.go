@@ -41,7 +41,8 @@ func (s *Server) transactWriteItems(r *request, out []byte) ([]byte, error) {
 		return out, err
 	}
 	if len(r.token) > 36 {
-		return out, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", r.token)
+		return out, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must have "+
+			"length less than or equal to 36", r.token)
 	}
 	changes, err := s.prepareTransaction(r)
 	if err != nil {

@@ -116,7 +116,8 @@ func (t *table) indexKeys(it attribute.Item) error {
 				return parameter("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", name, want, v.Kind(), ix.name)
 			}
 			if word, ok := emptyWords[v.Kind()]; ok && v.Text() == "" {
-				return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s", word, ix.name, name)
+				return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The "+
+					"AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s", word, ix.name, name)
 			}
 			if err := checkKeySize(v, i == 0); err != nil {
 				return err
@@ -131,7 +132,8 @@ func oneOf(parameter, value string, allowed ...string) error {
 	if value == "" || slices.Contains(allowed, value) {
 		return nil
 	}
-	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", value, parameter, strings.Join(allowed, ", "))
+	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
+		value, parameter, strings.Join(allowed, ", "))
 }
 
 func (r *request) checkCommon() error {

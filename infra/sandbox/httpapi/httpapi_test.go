@@ -150,7 +150,8 @@ func testEvent(t *testing.T, w *world, url string) {
 	}
 	c := e.RequestContext
 	at, err := time.Parse("02/Jan/2006:15:04:05 -0700", c.Time)
-	if c.HTTP.Method != "GET" || c.HTTP.SourceIP != "127.0.0.1" || c.HTTP.Protocol != "HTTP/1.1" || c.HTTP.UserAgent != "tests" || c.Stage != "$default" || c.DomainName != "127.0.0.1" ||
+	if c.HTTP.Method != "GET" || c.HTTP.SourceIP != "127.0.0.1" || c.HTTP.Protocol != "HTTP/1.1" || c.HTTP.UserAgent != "tests" ||
+		c.Stage != "$default" || c.DomainName != "127.0.0.1" ||
 		c.RequestID == "" || err != nil || at.Before(begin.Add(-2*time.Second)) || time.UnixMilli(c.TimeEpoch).Before(begin.Add(-time.Second)) {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -200,8 +201,10 @@ func testStage(t *testing.T, w *world) {
 
 func testAnswers(t *testing.T, w *world, url string) {
 	for answer, want := range map[string]reply{
-		`{"statusCode":201,"headers":{"X-A":"1","connection":"X-B","x-b":"2","Content-Length":"99"},"cookies":["a=1; Path=/","b=2"],"body":"hi"}`: {201, http.Header{"X-A": {"1"}, "Set-Cookie": {"a=1; Path=/", "b=2"}, "Content-Type": {"text/plain;charset=UTF-8"}, "Content-Length": {"2"}}, "hi"},
-		`{"statusCode":200,"headers":{"content-type":"image/png"},"body":"/w==","isBase64Encoded":true}`:                                          {200, http.Header{"Content-Type": {"image/png"}, "Content-Length": {"1"}}, "\xff"},
+		`{"statusCode":201,"headers":{"X-A":"1","connection":"X-B","x-b":"2","Content-Length":"99"},"cookies":["a=1; Path=/","b=2"],"body":"hi"}`: {201,
+			http.Header{"X-A": {"1"}, "Set-Cookie": {"a=1; Path=/", "b=2"}, "Content-Type": {"text/plain;charset=UTF-8"}, "Content-Length": {"2"}}, "hi"},
+		`{"statusCode":200,"headers":{"content-type":"image/png"},"body":"/w==","isBase64Encoded":true}`: {200,
+			http.Header{"Content-Type": {"image/png"}, "Content-Length": {"1"}}, "\xff"},
 		`{"statusCode":204}`:              {204, http.Header{}, ""},
 		`{"statusCode":304,"body":"x"}`:   {304, http.Header{}, ""},
 		`{"body":"without a statusCode"}`: {200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"31"}}, `{"body":"without a statusCode"}`},
@@ -256,7 +259,8 @@ func testFailures(t *testing.T, w *world, url string) {
 			t.Errorf("%s: the log has no %q: %s", name, c.says, log)
 		}
 	}
-	_, err := w.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{FunctionName: aws.String("api"), ReservedConcurrentExecutions: aws.Int32(0)})
+	_, err := w.lambda.PutFunctionConcurrency(t.Context(),
+		&lambda.PutFunctionConcurrencyInput{FunctionName: aws.String("api"), ReservedConcurrentExecutions: aws.Int32(0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,8 @@ func BenchmarkGetRecords(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	it, err := client.GetShardIterator(b.Context(), &kinesis.GetShardIteratorInput{StreamName: stream, ShardId: aws.String(firstShard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := client.GetShardIterator(b.Context(), &kinesis.GetShardIteratorInput{StreamName: stream, ShardId: aws.String(firstShard),
+		ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -278,7 +278,8 @@ func FuzzCallsInCBOR(f *testing.F) {
 	add := func(operation string, v any) { f.Add(operation, mustCBOR(f, v)) }
 	add("PutRecord", map[string]any{"StreamName": "s", "Data": []byte("x"), "PartitionKey": "k", "ExplicitHashKey": "340282366920938463463374607431768211455"})
 	add("PutRecords", map[string]any{"StreamName": "s", "Records": []any{map[string]any{"Data": []byte{}, "PartitionKey": "k"}, nil}})
-	add("GetShardIterator", map[string]any{"StreamName": "s", "ShardId": "shardId-000000000001", "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": cbor.Tag{Number: 1, Content: 1_700_000_000_000}})
+	add("GetShardIterator", map[string]any{"StreamName": "s", "ShardId": "shardId-000000000001", "ShardIteratorType": "AT_TIMESTAMP",
+		"Timestamp": cbor.Tag{Number: 1, Content: 1_700_000_000_000}})
 	add("ListShards", map[string]any{"StreamName": "s", "ShardFilter": map[string]any{"Type": "AT_TIMESTAMP", "Timestamp": 1e300}})
 	add("EnableEnhancedMonitoring", map[string]any{"StreamName": "s", "ShardLevelMetrics": []string{"ALL"}})
 	f.Add("ListStreams", []byte{})

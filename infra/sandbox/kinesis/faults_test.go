@@ -127,7 +127,8 @@ func TestDuplicateAndLate(t *testing.T) {
 func TestEndpointsWithAnAccount(t *testing.T) {
 	server, err := sandbox.New(sandbox.Config{})
 	must(t, err)
-	r := httptest.NewRequest(http.MethodPost, "http://000000000000.data-kinesis.us-east-1.amazonaws.com/", strings.NewReader(`{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/x"}`))
+	r := httptest.NewRequest(http.MethodPost, "http://000000000000.data-kinesis.us-east-1.amazonaws.com/",
+		strings.NewReader(`{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/x"}`))
 	r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListShards")
 	w := httptest.NewRecorder()
 	server.ServeHTTP(w, r)

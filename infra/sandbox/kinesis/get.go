@@ -60,7 +60,8 @@ func (s *Server) getRecords(_ context.Context, in *getRecordsInput, f fault.Faul
 	}
 	now := s.cfg.Now()
 	if now.Sub(time.UnixMilli(it.issued)) > iteratorLife {
-		return nil, awsjson.Errorf("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.",
+		return nil, awsjson.Errorf("ExpiredIteratorException",
+			"Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.",
 			time.UnixMilli(it.issued).UTC(), now.UTC(), iteratorLife.Milliseconds())
 	}
 	st, sh, err := s.lockedShard(it)
@@ -82,7 +83,8 @@ func (s *Server) lockedShard(it iterator) (*stream, *shard, error) {
 	sh := st.shard(it.shard)
 	if sh == nil || st.created.UnixNano() != it.created {
 		defer st.mu.Unlock()
-		return nil, nil, awsjson.Errorf("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist any more", shardID(it.shard), it.stream, s.cfg.Account)
+		return nil, nil, awsjson.Errorf("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist any more",
+			shardID(it.shard), it.stream, s.cfg.Account)
 	}
 	return st, sh, nil
 }

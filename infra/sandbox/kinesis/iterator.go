@@ -92,7 +92,8 @@ func (in *getShardIteratorInput) start(st *stream, sh *shard, now time.Time) (ui
 func (in *getShardIteratorInput) startingClock(st *stream, sh *shard) (uint64, error) {
 	clock, shard, ok := parseSequence(in.StartingSequenceNumber)
 	if !ok || shard != sh.number || clock > st.clock {
-		return 0, awsjson.Errorf("InvalidArgumentException", "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s is invalid because it did not come from this shard.",
+		return 0, awsjson.Errorf("InvalidArgumentException",
+			"StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s is invalid because it did not come from this shard.",
 			in.StartingSequenceNumber, in.ShardId, st.name)
 	}
 	return clock, nil
@@ -100,7 +101,8 @@ func (in *getShardIteratorInput) startingClock(st *stream, sh *shard) (uint64, e
 
 func (in *getShardIteratorInput) atTimestamp(now time.Time) (uint64, error) {
 	if in.Timestamp == nil {
-		return 0, awsjson.Errorf("InvalidArgumentException", "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")
+		return 0, awsjson.Errorf("InvalidArgumentException",
+			"Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")
 	}
 	// Timestamps come in milliseconds: one that is this very millisecond is
 	// not in the future.

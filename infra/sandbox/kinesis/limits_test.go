@@ -144,7 +144,8 @@ func TestLargeRecordIsPaidOff(t *testing.T) {
 	w := newWorld(t, sandbox.Config{}, 1)
 	d, err := w.client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &w.stream})
 	must(t, err)
-	_, err = w.client.UpdateMaxRecordSize(t.Context(), &kinesis.UpdateMaxRecordSizeInput{StreamARN: d.StreamDescriptionSummary.StreamARN, MaxRecordSizeInKiB: aws.Int32(10240)})
+	_, err = w.client.UpdateMaxRecordSize(t.Context(),
+		&kinesis.UpdateMaxRecordSizeInput{StreamARN: d.StreamDescriptionSummary.StreamARN, MaxRecordSizeInKiB: aws.Int32(10240)})
 	must(t, err)
 	w.advance(time.Second)
 	want(t, "2.5 MiB at once", count(w.put(t, 1, 5<<19)), 1)
@@ -163,7 +164,8 @@ func TestUnlimited(t *testing.T) {
 
 func (w *world) iterator(t *testing.T, shard string) *string {
 	t.Helper()
-	out, err := w.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &w.stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	out, err := w.client.GetShardIterator(t.Context(),
+		&kinesis.GetShardIteratorInput{StreamName: &w.stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	must(t, err)
 	return out.ShardIterator
 }
@@ -298,7 +300,8 @@ func TestRecordsExpireWithTheirRetention(t *testing.T) {
 // be read, and its children then have no parent to wait for.
 func TestClosedShardsExpire(t *testing.T) {
 	w := newWorld(t, sandbox.Config{}, 1)
-	_, err := w.client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: &w.stream, ShardToSplit: aws.String(firstShard), NewStartingHashKey: aws.String("12345")})
+	_, err := w.client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: &w.stream, ShardToSplit: aws.String(firstShard),
+		NewStartingHashKey: aws.String("12345")})
 	must(t, err)
 	shards := func() int {
 		out, err := w.client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &w.stream})
@@ -312,7 +315,8 @@ func TestClosedShardsExpire(t *testing.T) {
 	want(t, "within retention", shards(), 3)
 	w.advance(time.Hour)
 	want(t, "after it", shards(), 2)
-	_, err = w.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &w.stream, ShardId: aws.String(firstShard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	_, err = w.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &w.stream, ShardId: aws.String(firstShard),
+		ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
 		t.Errorf("the expired shard: %v", err)
 	}
@@ -321,7 +325,8 @@ func TestClosedShardsExpire(t *testing.T) {
 func TestScalingsADay(t *testing.T) {
 	w := newWorld(t, sandbox.Config{}, 1)
 	scale := func(n int32) error {
-		_, err := w.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &w.stream, TargetShardCount: &n, ScalingType: types.ScalingTypeUniformScaling})
+		_, err := w.client.UpdateShardCount(t.Context(),
+			&kinesis.UpdateShardCountInput{StreamName: &w.stream, TargetShardCount: &n, ScalingType: types.ScalingTypeUniformScaling})
 		w.advance(time.Second)
 		return err
 	}
@@ -357,7 +362,8 @@ func TestNextTokensExpire(t *testing.T) {
 
 func TestDryRun(t *testing.T) {
 	w := newWorld(t, sandbox.Config{}, 1)
-	_, err := w.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &w.stream, PartitionKey: aws.String("k"), Data: []byte("x"), DryRun: aws.Bool(true)})
+	_, err := w.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &w.stream, PartitionKey: aws.String("k"),
+		Data: []byte("x"), DryRun: aws.Bool(true)})
 	if _, ok := errors.AsType[*types.DryRunOperationException](err); !ok || w.server.Stats().Records != 0 {
 		t.Errorf("a dry run: %v, %d records", err, w.server.Stats().Records)
 	}

@@ -95,7 +95,8 @@ func newPut(entries []putEntry) (put, error) {
 func (p put) validate(st *stream) error {
 	for i, e := range p.entries {
 		if e.size() > st.maxRecord {
-			return awsjson.Errorf("InvalidArgumentException", "record %d has %d bytes with its key, more than the %d that stream %s takes", i, e.size(), st.maxRecord, st.name)
+			return awsjson.Errorf("InvalidArgumentException", "record %d has %d bytes with its key, more than the %d that stream %s takes",
+				i, e.size(), st.maxRecord, st.name)
 		}
 	}
 	return nil
@@ -214,7 +215,8 @@ func (s *Server) storeOne(st *stream, now time.Time, p put, i int) putResult {
 	entry, sh := p.entries[i], st.route(p.hashes[i])
 	if !s.cfg.Unlimited && !sh.writes.take(now, entry.size(), shardRecords, shardBytes) {
 		st.throttled++
-		return putResult{ErrorCode: codeThroughput, ErrorMessage: "Rate exceeded for shard " + shardID(sh.number) + " in stream " + st.name + " under account " + s.cfg.Account + "."}
+		return putResult{ErrorCode: codeThroughput, ErrorMessage: "Rate exceeded for shard " + shardID(sh.number) + " in stream " +
+			st.name + " under account " + s.cfg.Account + "."}
 	}
 	r := record{clock: st.tick(now), key: entry.PartitionKey, data: entry.Data}
 	sh.records = append(sh.records, r)

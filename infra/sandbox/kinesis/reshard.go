@@ -33,7 +33,8 @@ func (s *Server) splitShard(_ context.Context, in *splitShardInput) (*struct{}, 
 	}
 	at, ok := parseHashKey(in.NewStartingHashKey)
 	if !ok || at.compare(sh.first) <= 0 || at.compare(sh.last) >= 0 {
-		return nil, awsjson.Errorf("InvalidArgumentException", "NewStartingHashKey %s used in SplitShard() on shard %s in stream %s is not between the shard's StartingHashKey %s and its EndingHashKey %s.",
+		return nil, awsjson.Errorf("InvalidArgumentException",
+			"NewStartingHashKey %s used in SplitShard() on shard %s in stream %s is not between the shard's StartingHashKey %s and its EndingHashKey %s.",
 			in.NewStartingHashKey, in.ShardToSplit, st.name, sh.first, sh.last)
 	}
 	s.beginReshard(st, func(clock uint64) { st.split(sh, at, clock) })
@@ -163,9 +164,11 @@ func (in *updateShardCountInput) validate(st *stream) error {
 	case target < 1:
 		return awsjson.Errorf("ValidationException", "TargetShardCount %d must be at least 1", target)
 	case target > 2*current:
-		return awsjson.Errorf("LimitExceededException", "UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: %d. Target: %d.", current, target)
+		return awsjson.Errorf("LimitExceededException", "UpdateShardCount cannot scale up over double your current open shard count. Current "+
+			"open shard count: %d. Target: %d.", current, target)
 	case 2*target < current:
-		return awsjson.Errorf("LimitExceededException", "UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: %d. Target: %d.", current, target)
+		return awsjson.Errorf("LimitExceededException", "UpdateShardCount cannot scale down below half your current open shard count. "+
+			"Current open shard count: %d. Target: %d.", current, target)
 	case target == current:
 		return awsjson.Errorf("InvalidArgumentException", "Stream %s already has %d open shards.", st.name, target)
 	}

@@ -91,11 +91,13 @@ func reshard(t *testing.T, client *kinesis.Client, stream *string, r *rand.Rand)
 		return bigOf(*a.HashKeyRange.StartingHashKey).Cmp(bigOf(*b.HashKeyRange.StartingHashKey))
 	})
 	if i := r.IntN(len(out.Shards)); i > 0 && r.IntN(2) == 0 {
-		_, err = client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: stream, ShardToMerge: out.Shards[i].ShardId, AdjacentShardToMerge: out.Shards[i-1].ShardId})
+		_, err = client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: stream, ShardToMerge: out.Shards[i].ShardId,
+			AdjacentShardToMerge: out.Shards[i-1].ShardId})
 	} else {
 		sh := out.Shards[i].HashKeyRange
 		middle := new(big.Int).Add(bigOf(*sh.StartingHashKey), bigOf(*sh.EndingHashKey))
-		_, err = client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: stream, ShardToSplit: out.Shards[i].ShardId, NewStartingHashKey: aws.String(middle.Rsh(middle, 1).String())})
+		_, err = client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: stream, ShardToSplit: out.Shards[i].ShardId,
+			NewStartingHashKey: aws.String(middle.Rsh(middle, 1).String())})
 	}
 	if err != nil && !isInUse(err) {
 		t.Error(err)
@@ -132,7 +134,8 @@ func readAll(t *testing.T, client *kinesis.Client, stream *string) map[string][]
 
 func readShard(t *testing.T, client *kinesis.Client, stream *string, sh types.Shard, read map[string][]string) {
 	t.Helper()
-	it, err := client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: stream, ShardId: sh.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: stream, ShardId: sh.ShardId,
+		ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	must(t, err)
 	for next := it.ShardIterator; next != nil; {
 		out, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: next, Limit: aws.Int32(50)})

@@ -159,7 +159,8 @@ func (s *Server) startOfList(in *listShardsInput) (shardsToken, error) {
 		return shardsToken{Stream: in.name(), After: after, Filter: in.ShardFilter}, err
 	}
 	if in.StreamName != "" || in.ExclusiveStartShardId != "" || in.StreamCreationTimestamp != nil || in.ShardFilter != nil {
-		return shardsToken{}, awsjson.Errorf("InvalidArgumentException", "NextToken and StreamName, StreamCreationTimestamp, ExclusiveStartShardId or ShardFilter cannot be given together")
+		return shardsToken{}, awsjson.Errorf("InvalidArgumentException",
+			"NextToken and StreamName, StreamCreationTimestamp, ExclusiveStartShardId or ShardFilter cannot be given together")
 	}
 	return s.unseal(in.NextToken)
 }

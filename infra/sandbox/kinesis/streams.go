@@ -224,7 +224,8 @@ func (s *Server) countShards() (open, onDemand int) {
 }
 
 func (s *Server) shardLimitExceeded(open, more int) error {
-	return awsjson.Errorf("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
+	return awsjson.Errorf("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. Current shard "+
+		"count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
 		s.cfg.Account, s.cfg.Region, open, s.cfg.ShardLimit, more)
 }
 

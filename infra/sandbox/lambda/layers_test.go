@@ -45,7 +45,8 @@ func TestLayers(t *testing.T) {
 		t.Errorf("version 1: %+v, %v", got, err)
 	}
 	for range 2 { // also where there is none
-		if _, err := w.lambda.DeleteLayerVersion(t.Context(), &lambda.DeleteLayerVersionInput{LayerName: aws.String("lib"), VersionNumber: aws.Int64(2)}); err != nil {
+		if _, err := w.lambda.DeleteLayerVersion(t.Context(),
+			&lambda.DeleteLayerVersionInput{LayerName: aws.String("lib"), VersionNumber: aws.Int64(2)}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -66,7 +67,8 @@ func TestLayerPolicies(t *testing.T) {
 		t.Errorf("no policy: %v", err)
 	}
 	_, err := w.lambda.AddLayerVersionPermission(t.Context(), &lambda.AddLayerVersionPermissionInput{
-		LayerName: aws.String("lib"), VersionNumber: aws.Int64(1), StatementId: aws.String("all"), Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("*"),
+		LayerName: aws.String("lib"), VersionNumber: aws.Int64(1), StatementId: aws.String("all"),
+		Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("*"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,14 +119,17 @@ func TestProvisionedConcurrency(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := func() error {
-		_, err := w.lambda.GetProvisionedConcurrencyConfig(t.Context(), &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: aws.String("f"), Qualifier: aws.String("1")})
+		_, err := w.lambda.GetProvisionedConcurrencyConfig(t.Context(),
+			&lambda.GetProvisionedConcurrencyConfigInput{FunctionName: aws.String("f"), Qualifier: aws.String("1")})
 		return err
 	}
 	list, err := w.lambda.ListProvisionedConcurrencyConfigs(t.Context(), &lambda.ListProvisionedConcurrencyConfigsInput{FunctionName: aws.String("f")})
-	if err != nil || one() != nil || len(list.ProvisionedConcurrencyConfigs) != 1 || !strings.HasSuffix(*list.ProvisionedConcurrencyConfigs[0].FunctionArn, ":function:f:1") {
+	if err != nil || one() != nil || len(list.ProvisionedConcurrencyConfigs) != 1 ||
+		!strings.HasSuffix(*list.ProvisionedConcurrencyConfigs[0].FunctionArn, ":function:f:1") {
 		t.Errorf("listed %+v, %v, %v", list, err, one())
 	}
-	if _, err := w.lambda.DeleteProvisionedConcurrencyConfig(t.Context(), &lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: aws.String("f"), Qualifier: aws.String("1")}); err != nil {
+	if _, err := w.lambda.DeleteProvisionedConcurrencyConfig(t.Context(),
+		&lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: aws.String("f"), Qualifier: aws.String("1")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := one(); !isCode(err, "ProvisionedConcurrencyConfigNotFoundException") {

@@ -82,7 +82,8 @@ func TestStaleRevisionsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := w.lambda.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: f, CodeSha256: aws.String("other")}); !isCode(err, "InvalidParameterValueException") {
+	if _, err := w.lambda.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: f, CodeSha256: aws.String("other")}); !isCode(err,
+		"InvalidParameterValueException") {
 		t.Errorf("other code: %v", err)
 	}
 }
@@ -92,7 +93,8 @@ func TestThrottledEventsWait(t *testing.T) {
 	w := newWorld(t, sandbox.Config{AsyncRetry: time.Millisecond})
 	out := w.function("waits", 5, nil)
 	ctx, f := t.Context(), aws.String("waits")
-	if _, err := w.lambda.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: f, ReservedConcurrentExecutions: aws.Int32(0)}); err != nil {
+	if _, err := w.lambda.PutFunctionConcurrency(ctx,
+		&lambda.PutFunctionConcurrencyInput{FunctionName: f, ReservedConcurrentExecutions: aws.Int32(0)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.lambda.Invoke(ctx, &lambda.InvokeInput{FunctionName: f, InvocationType: types.InvocationTypeEvent}); err != nil {
@@ -140,7 +142,8 @@ func TestMappingsAreListed(t *testing.T) {
 			t.Errorf("%d mappings, not %d", got, want)
 		}
 	}
-	if _, err := w.lambda.UpdateEventSourceMapping(ctx, &lambda.UpdateEventSourceMappingInput{UUID: &moved, FunctionName: aws.String("none")}); !isCode(err, "ResourceNotFoundException") {
+	if _, err := w.lambda.UpdateEventSourceMapping(ctx,
+		&lambda.UpdateEventSourceMappingInput{UUID: &moved, FunctionName: aws.String("none")}); !isCode(err, "ResourceNotFoundException") {
 		t.Errorf("a mapping to no function: %v", err)
 	}
 	if _, err := w.lambda.UpdateEventSourceMapping(ctx, &lambda.UpdateEventSourceMappingInput{UUID: &moved, BatchSize: aws.Int32(0)}); err == nil {

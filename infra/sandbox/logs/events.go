@@ -85,7 +85,8 @@ func checkEvents(events []inputEvent) error {
 		bytes += len(e.Message) + eventBytes
 		switch {
 		case e.Message == "":
-			return invalid("1 validation error detected: Value '' at 'logEvents.%d.member.message' failed to satisfy constraint: Member must have length greater than or equal to 1", i+1)
+			return invalid("1 validation error detected: Value '' at 'logEvents.%d.member.message' failed to satisfy constraint: Member must "+
+				"have length greater than or equal to 1", i+1)
 		case i > 0 && e.Timestamp < events[i-1].Timestamp:
 			return invalid("Log events in a single PutLogEvents request must be in chronological order.")
 		case e.Timestamp-events[0].Timestamp > maxTimespan.Milliseconds():

@@ -63,7 +63,8 @@ func (s *Server) checkFilter(f filter) error {
 	case f.FilterPattern != "":
 		return awsjson.NotImplemented("filter patterns other than the empty one")
 	case f.Distribution != byLogStream && f.Distribution != random:
-		return invalid("1 validation error detected: Value '%s' at 'distribution' failed to satisfy constraint: Member must satisfy enum value set: [Random, ByLogStream]", f.Distribution)
+		return invalid("1 validation error detected: Value '%s' at 'distribution' failed to satisfy constraint: Member must satisfy enum "+
+			"value set: [Random, ByLogStream]", f.Distribution)
 	case !kinesisARN.MatchString(f.DestinationArn):
 		return awsjson.NotImplemented("destinations other than Kinesis streams")
 	case f.RoleArn == "":

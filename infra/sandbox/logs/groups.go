@@ -119,7 +119,8 @@ func pageSize(asked *int) (int, error) {
 		return mostOfAPage, nil
 	}
 	if *asked < 1 || *asked > mostOfAPage {
-		return 0, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value less than or equal to %d", *asked, mostOfAPage)
+		return 0, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value less than "+
+			"or equal to %d", *asked, mostOfAPage)
 	}
 	return *asked, nil
 }
@@ -144,7 +145,8 @@ type retentionInput struct {
 
 func (s *Server) putRetentionPolicy(_ context.Context, in *retentionInput, f fault.Fault) (*struct{}, error) {
 	if !slices.Contains(retentions, in.RetentionInDays) {
-		return nil, invalid("1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", in.RetentionInDays, retentions)
+		return nil, invalid("1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy "+
+			"enum value set: %v", in.RetentionInDays, retentions)
 	}
 	return nil, s.locked(in.groupRef, f, func(g *group) error {
 		g.retention = &in.RetentionInDays

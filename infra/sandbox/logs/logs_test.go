@@ -207,7 +207,8 @@ func peerSubscriptions(t *testing.T, c *cloudwatchlogs.Client, url string) {
 	create(t, c, group)
 	put := func(filter string) error {
 		_, err := c.PutSubscriptionFilter(t.Context(), &cloudwatchlogs.PutSubscriptionFilterInput{
-			LogGroupName: &group, FilterName: &filter, FilterPattern: aws.String(""), DestinationArn: described.StreamDescription.StreamARN, RoleArn: aws.String(roleARN),
+			LogGroupName: &group, FilterName: &filter, FilterPattern: aws.String(""), DestinationArn: described.StreamDescription.StreamARN,
+			RoleArn: aws.String(roleARN),
 		})
 		return err
 	}
@@ -276,7 +277,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %s, want %s", group, got, want)
 		}
 	}
-	if _, err := c.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/rare"), LogGroupClass: types.LogGroupClassInfrequentAccess}); err != nil {
+	if _, err := c.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/rare"),
+		LogGroupClass: types.LogGroupClassInfrequentAccess}); err != nil {
 		t.Fatal(err)
 	}
 	if got := code(subscribe(t, c, "/rare", "a")); got != "InvalidParameterException" {

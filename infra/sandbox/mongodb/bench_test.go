@@ -28,7 +28,8 @@ func BenchmarkDemo(b *testing.B) {
 	fill(b, posts, users)
 	b.Run("insert", func(b *testing.B) {
 		for i := range b.N {
-			if _, err := posts.InsertOne(b.Context(), bson.D{{Key: "author", Value: i % 1000}, {Key: "at", Value: time.Now()}, {Key: "text", Value: "hello"}}); err != nil {
+			if _, err := posts.InsertOne(b.Context(), bson.D{{Key: "author", Value: i % 1000}, {Key: "at", Value: time.Now()},
+				{Key: "text", Value: "hello"}}); err != nil {
 				b.Fatal(err)
 			}
 		}

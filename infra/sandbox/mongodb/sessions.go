@@ -111,7 +111,8 @@ func (r *request) enter() (release func(), err error) {
 
 func (r *request) join(s *session, number int64) error {
 	if number < s.number {
-		return failure.New(failure.TransactionTooOld, "Cannot start transaction with transactionNumber %d because a newer transaction with txnNumber %d has already started on this session.", number, s.number)
+		return failure.New(failure.TransactionTooOld, "Cannot start transaction with transactionNumber %d because a newer transaction with "+
+			"txnNumber %d has already started on this session.", number, s.number)
 	}
 	if !value.Missing(value.Field(r.body, "autocommit")) {
 		return r.joinTransaction(s, number)

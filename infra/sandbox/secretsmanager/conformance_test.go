@@ -68,7 +68,8 @@ func (s suite) values(t *testing.T) {
 	made := s.create(t, "héllo ☃")
 	for _, id := range []*string{made.Name, made.ARN} {
 		got, err := s.get(t, id, "")
-		if err != nil || aws.ToString(got.SecretString) != "héllo ☃" || *got.Name != *made.Name || *got.ARN != *made.ARN || *got.VersionId != *made.VersionId || !slices.Contains(got.VersionStages, "AWSCURRENT") || got.CreatedDate == nil {
+		if err != nil || aws.ToString(got.SecretString) != "héllo ☃" || *got.Name != *made.Name || *got.ARN != *made.ARN ||
+			*got.VersionId != *made.VersionId || !slices.Contains(got.VersionStages, "AWSCURRENT") || got.CreatedDate == nil {
 			t.Errorf("%s: %+v, %v", *id, got, err)
 		}
 	}
@@ -111,7 +112,8 @@ func (s suite) deletion(t *testing.T) {
 		t.Errorf("a deleted secret: %v", err)
 	}
 	made = s.create(t, "x")
-	if _, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: made.Name, ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
+	if _, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: made.Name,
+		ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.get(t, made.Name, "")

@@ -198,7 +198,8 @@ func (s *Server) version(token string, text *string, binary []byte) (*version, *
 	case (text == nil) == (binary == nil):
 		return nil, awsjson.Errorf("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 	case text != nil && len(*text) > maxValue, len(binary) > maxValue:
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to %d", maxValue)
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to %d", maxValue)
 	case token == "":
 		token = uuid.NewString()
 	case len(token) < tokenLess:

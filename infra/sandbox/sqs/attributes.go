@@ -98,7 +98,8 @@ func (s *Server) applyOne(to *settings, name, value string) (err error) {
 func (n number) parse(to *settings, value string) error {
 	v, err := strconv.Atoi(value)
 	if err != nil || v < n.min || v > n.max {
-		return errorWithCode("InvalidAttributeValue", "InvalidAttributeValue", "Invalid value for the parameter %s: %q is not between %d and %d.", n.name, value, n.min, n.max)
+		return errorWithCode("InvalidAttributeValue", "InvalidAttributeValue",
+			"Invalid value for the parameter %s: %q is not between %d and %d.", n.name, value, n.min, n.max)
 	}
 	n.set(to, v)
 	return nil

@@ -78,7 +78,8 @@ func (w *world) send(t *testing.T, body string) error {
 
 func (w *world) receive(t *testing.T, queue *string) []types.Message {
 	t.Helper()
-	out, err := w.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
+	out, err := w.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"}})
 	must(t, err)
 	return out.Messages
 }
@@ -120,7 +121,8 @@ func TestVisibilityTimesOut(t *testing.T) {
 	w.advance(time.Millisecond)
 	again := w.receive(t, w.queue)
 	wantBodies(t, "after it", again, "x")
-	if again[0].Attributes["ApproximateReceiveCount"] != "2" || again[0].Attributes["ApproximateFirstReceiveTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
+	if again[0].Attributes["ApproximateReceiveCount"] != "2" ||
+		again[0].Attributes["ApproximateFirstReceiveTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
 		t.Errorf("attributes %v", again[0].Attributes)
 	}
 	w.advance(time.Minute)
@@ -160,7 +162,8 @@ func TestDeadLettersKeepTheirStory(t *testing.T) {
 	wantBodies(t, "the fourth", w.receive(t, w.queue))
 	got := w.receive(t, dead)
 	wantBodies(t, "the dead letters", got, "poison")
-	if got[0].Attributes["DeadLetterQueueSourceArn"] != "arn:aws:sqs:us-east-1:000000000000:queue" || got[0].Attributes["SentTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
+	if got[0].Attributes["DeadLetterQueueSourceArn"] != "arn:aws:sqs:us-east-1:000000000000:queue" ||
+		got[0].Attributes["SentTimestamp"] != strconv.FormatInt(newClock().now.UnixMilli(), 10) {
 		t.Errorf("attributes %v", got[0].Attributes)
 	}
 }

@@ -35,7 +35,8 @@ func parseReceipt(handle string) (receipt, bool) {
 func (q *queue) find(handle string) (*message, error) {
 	r, ok := parseReceipt(handle)
 	if !ok || r.queue != q.name {
-		return nil, errorWithCode("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle of queue %s.", handle, q.name)
+		return nil, errorWithCode("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid",
+			"The input receipt handle %q is not a valid receipt handle of queue %s.", handle, q.name)
 	}
 	if m := q.messages[r.message]; m != nil && m.received == r.received {
 		return m, nil
@@ -68,7 +69,8 @@ func (q *queue) changeVisibility(handle string, seconds int, now time.Time) erro
 		return err
 	}
 	if m == nil || !m.inFlight || !m.visibleAt.After(now) {
-		return errorWithCode("MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight", "The message referred to is not in flight: it was deleted, or became visible again.")
+		return errorWithCode("MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight",
+			"The message referred to is not in flight: it was deleted, or became visible again.")
 	}
 	q.move(m, now.Add(time.Duration(seconds)*time.Second))
 	if seconds == 0 {

@@ -30,7 +30,8 @@ func (e *sendEntry) validate(s settings) error {
 	case e.MessageBody == "":
 		return errorWithCode("MissingRequiredParameterException", "MissingParameter", "The request must contain the parameter MessageBody.")
 	case !validText(e.MessageBody):
-		return errorWithCode("InvalidMessageContents", "InvalidMessageContents", "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
+		return errorWithCode("InvalidMessageContents", "InvalidMessageContents",
+			"Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
 	case e.size() > s.maxSize:
 		return invalid("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", s.maxSize)
 	case e.DelaySeconds != nil && (*e.DelaySeconds < 0 || *e.DelaySeconds > maxDelay):
@@ -86,7 +87,8 @@ func (s *Server) send(q *queue, e *sendEntry, f fault.Fault) (*sendOutput, error
 	now := s.cfg.Now()
 	m := e.message(now)
 	if !q.add(m, now.Add(q.delayOf(e, f))) {
-		return nil, errorWithCode("OverLimit", "OverLimit", "the sandbox keeps at most %d bytes in a queue, and %s has %d: receive and delete some, or raise Config.MaxQueueBytes", q.maxBytes, q.name, q.bytes)
+		return nil, errorWithCode("OverLimit", "OverLimit",
+			"the sandbox keeps at most %d bytes in a queue, and %s has %d: receive and delete some, or raise Config.MaxQueueBytes", q.maxBytes, q.name, q.bytes)
 	}
 	return &sendOutput{m.id, m.bodyMD5, attributesMD5(e.MessageAttributes), attributesMD5(e.MessageSystemAttributes)}, nil
 }
@@ -128,7 +130,8 @@ func (s *Server) sendMessageBatch(_ context.Context, in *sendMessageBatchInput, 
 		total += in.Entries[i].size()
 	}
 	if total > maxBatchBytes {
-		return nil, errorWithCode("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxBatchBytes, total)
+		return nil, errorWithCode("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",
+			"Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxBatchBytes, total)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -91,11 +91,13 @@ func (s suite) get(t *testing.T, name string, decrypt bool) (*types.Parameter, e
 }
 
 func (s suite) values(t *testing.T) {
-	for kind, value := range map[types.ParameterType]string{types.ParameterTypeString: "héllo ☃", types.ParameterTypeStringList: "a,b", types.ParameterTypeSecureString: "secret"} {
+	for kind, value := range map[types.ParameterType]string{types.ParameterTypeString: "héllo ☃", types.ParameterTypeStringList: "a,b",
+		types.ParameterTypeSecureString: "secret"} {
 		name := "/values/" + string(kind)
 		s.put(t, name, value, kind)
 		got, err := s.get(t, name, true)
-		if err != nil || *got.Value != value || got.Type != kind || got.Version != 1 || *got.Name != s.under+name || !strings.HasSuffix(*got.ARN, ":parameter"+s.under+name) || got.LastModifiedDate == nil {
+		if err != nil || *got.Value != value || got.Type != kind || got.Version != 1 || *got.Name != s.under+name ||
+			!strings.HasSuffix(*got.ARN, ":parameter"+s.under+name) || got.LastModifiedDate == nil {
 			t.Errorf("%s: %+v, %v", kind, got, err)
 		}
 		got, err = s.get(t, name, false)
@@ -168,7 +170,8 @@ func (s suite) byPath(t *testing.T) {
 	s.put(t, "/pathless", "x", types.ParameterTypeString)
 	for _, recursive := range []bool{true, false} {
 		got := map[string]string{}
-		pages := ssm.NewGetParametersByPathPaginator(s.client, &ssm.GetParametersByPathInput{Path: aws.String(s.under + "/path"), Recursive: &recursive, MaxResults: aws.Int32(5)})
+		pages := ssm.NewGetParametersByPathPaginator(s.client,
+			&ssm.GetParametersByPathInput{Path: aws.String(s.under + "/path"), Recursive: &recursive, MaxResults: aws.Int32(5)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
 			if err != nil {
@@ -214,7 +217,8 @@ func (s suite) errors(t *testing.T) {
 }
 
 func (s suite) limits(t *testing.T) {
-	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + "/long"), Value: aws.String(strings.Repeat("x", 4097)), Type: types.ParameterTypeString})
+	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + "/long"),
+		Value: aws.String(strings.Repeat("x", 4097)), Type: types.ParameterTypeString})
 	s.code(t, "4,097 characters", err, "ValidationException")
 	_, err = s.client.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("path")})
 	s.code(t, "a path without a slash", err, "ValidationException")

@@ -72,23 +72,28 @@ func (s *Server) putParameter(_ context.Context, in *putInput) (*putOutput, erro
 		return nil, awsjson.NotImplemented("the tier " + in.Tier)
 	}
 	if in.Value == "" {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
 	}
 	if len(in.Value) > maxValue {
-		return nil, awsjson.Errorf("ValidationException", "Standard tier parameters support a maximum parameter value of %d characters. To create a larger parameter value, upgrade the parameter to use the advanced-parameter tier.", maxValue)
+		return nil, awsjson.Errorf("ValidationException",
+			"Standard tier parameters support a maximum parameter value of %d characters. To create a larger parameter value, upgrade the "+
+				"parameter to use the advanced-parameter tier.", maxValue)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.parameters[in.Name]
 	if p != nil && !in.Overwrite {
-		return nil, awsjson.Errorf("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+		return nil, awsjson.Errorf("ParameterAlreadyExists",
+			"The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
 	kind := in.Type
 	if p != nil && kind == "" {
 		kind = p.versions[len(p.versions)-1].kind
 	}
 	if !slices.Contains(kinds, kind) {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: %v", kind, kinds)
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: %v", kind, kinds)
 	}
 	if p == nil {
 		if len(s.parameters) >= s.cfg.MaxParameters {
@@ -111,7 +116,9 @@ func (p *parameter) add(v version) int64 {
 
 func (s *Server) getParameters(_ context.Context, in *getManyInput) (*getManyOutput, error) {
 	if n := len(in.Names); n < 1 || n > maxNames {
-		return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length less than or equal to %d and greater than or equal to 1, not %d", maxNames, n)
+		return nil, awsjson.Errorf("ValidationException",
+			"1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length less than or equal to %d and "+
+				"greater than or equal to 1, not %d", maxNames, n)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -139,7 +146,8 @@ func (s *Server) getParameters(_ context.Context, in *getManyInput) (*getManyOut
 func (s *Server) find(text string, decrypt bool) (shape, *awsjson.Error) {
 	name, selector := s.split(text)
 	if !validName.MatchString(name) {
-		return shape{}, awsjson.Errorf("ValidationException", "Invalid parameter name. Please use correct syntax for referencing a version/label <name>:<version/label>")
+		return shape{}, awsjson.Errorf("ValidationException",
+			"Invalid parameter name. Please use correct syntax for referencing a version/label <name>:<version/label>")
 	}
 	if err := s.refused(name, decrypt); err != nil {
 		return shape{}, err
@@ -194,7 +202,8 @@ func (s *Server) getParametersByPath(_ context.Context, in *byPathInput) (*byPat
 	limit := maxNames
 	if in.MaxResults != nil {
 		if limit = *in.MaxResults; limit < 1 || limit > maxNames {
-			return nil, awsjson.Errorf("ValidationException", "1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to %d", limit, maxNames)
+			return nil, awsjson.Errorf("ValidationException",
+				"1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to %d", limit, maxNames)
 		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(in.NextToken)

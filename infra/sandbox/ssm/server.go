@@ -86,7 +86,8 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]{1,1000}$`)
 func check(name string) *awsjson.Error {
 	switch {
 	case !validName.MatchString(name):
-		return awsjson.Errorf("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive) or contain other characters than letters, numbers and the symbols .-_")
+		return awsjson.Errorf("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive) or contain other "+
+			"characters than letters, numbers and the symbols .-_")
 	case strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
 		return awsjson.Errorf("ValidationException", "Parameter name must be a fully qualified name.")
 	case strings.Count(name, "/") > maxLevels:

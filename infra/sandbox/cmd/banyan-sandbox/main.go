@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,29 +26,32 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
-const description = `The sandbox alone, or with functions in it: Kinesis, DynamoDB and its streams, SQS, Lambda with event source mappings, CloudWatch (alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, over the wire.
+const description = `Runs the sandbox: Kinesis, DynamoDB with its streams, SQS, Lambda with event source mappings, CloudWatch
+(alarms, metrics, logs), Parameter Store, Secrets Manager and MongoDB, in memory, for the official clients. Without a command it
+prints the environment variables by which any SDK finds it, and serves until SIGINT or SIGTERM.
 
 A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI already names a server is not embedded.
 
-A plan of faults has a rule a line (or between semicolons): service.operation kind=probability ..., with * for any; the services are %s; the kinds are throttle, partial, timeout-before, timeout-after, internal, duplicate, late and denied.`
+A fault plan has one rule a line, or between semicolons: service.operation kind=probability ..., with * for any service or
+operation. Services: %s. Kinds: throttle, partial, timeout-before, timeout-after, internal, duplicate, late, denied.`
 
 // streamShards is what on-demand streams begin with, too.
 const streamShards = 4
 
 type flags struct {
-	Addr      string   `help:"Where the AWS services listen, loopback only; default: 127.0.0.1:4566, or a free port for a command or --invoke." env:"BANYAN_SANDBOX_ADDR"`
-	MongoAddr string   `help:"Where MongoDB listens, loopback only; default: 127.0.0.1:27017, or a free port for a command or --invoke." env:"BANYAN_SANDBOX_MONGO_ADDR"`
-	Faults    string   `help:"A plan of faults, or @FILE with one." placeholder:"PLAN" env:"BANYAN_SANDBOX_FAULTS"`
-	Seed      uint64   `help:"Which calls the plan hits." default:"1" env:"SEED"`
-	Stream    []string `help:"Create a stream of this name, with four shards, before anything else; may be repeated." placeholder:"NAME" env:"BANYAN_SANDBOX_STREAM"`
-	Table     []string `help:"Create a table of this name, with the string keys pk and sk as read models have; may be repeated." placeholder:"NAME" env:"BANYAN_SANDBOX_TABLE"`
-	Unlimited bool     `help:"Lift the rates of Kinesis shards." env:"BANYAN_SANDBOX_UNLIMITED"`
-	Function  []pair   `help:"Create a function of a program, or of a zip with one named bootstrap; may be repeated. What it prints goes to the standard error." placeholder:"NAME=FILE" sep:"none"`
-	Env       []pair   `help:"A variable of these functions; may be repeated. How to find the sandbox they are told anyway." placeholder:"NAME=VALUE" sep:"none"`
-	Map       []pair   `help:"Let a function read a stream from its beginning; may be repeated." placeholder:"FUNCTION=STREAM" sep:"none"`
-	HTTPAPI   []pair   `name:"http-api" help:"Serve a function as an HTTP API (payload format 2.0) at an address on loopback; may be repeated." placeholder:"FUNCTION=HOST:PORT" sep:"none"`
-	Invoke    *pair    `help:"Invoke a function with the event in a file (- is the standard input), write its answer to the standard output, and end: with 1 if the function failed." placeholder:"FUNCTION=FILE"`
-	Command   []string `arg:"" optional:"" passthrough:"partial" help:"A command to run with the sandbox; its exit code becomes this one's."`
+	Addr      string   `help:"Loopback address of the AWS services; default: 127.0.0.1:4566, with a command or --invoke a free port." env:"BANYAN_SANDBOX_ADDR"`
+	MongoAddr string   `help:"Loopback address of MongoDB; default: 127.0.0.1:27017, with a command or --invoke a free port." env:"BANYAN_SANDBOX_MONGO_ADDR"`
+	Faults    string   `help:"Fault plan, or @FILE with one." placeholder:"PLAN" env:"BANYAN_SANDBOX_FAULTS"`
+	Seed      uint64   `help:"Seed that decides which calls the fault plan hits." default:"1" env:"SEED"`
+	Stream    []string `help:"Create a stream of four shards; repeatable." placeholder:"NAME" env:"BANYAN_SANDBOX_STREAM"`
+	Table     []string `help:"Create a table with the string keys pk and sk; repeatable." placeholder:"NAME" env:"BANYAN_SANDBOX_TABLE"`
+	Unlimited bool     `help:"Lift the rate limits of Kinesis shards." env:"BANYAN_SANDBOX_UNLIMITED"`
+	Function  []pair   `help:"Create a function from a program or a zip; its output goes to standard error; repeatable." placeholder:"NAME=FILE" sep:"none"`
+	Env       []pair   `help:"Environment variable of these functions; repeatable." placeholder:"NAME=VALUE" sep:"none"`
+	Map       []pair   `help:"Map a stream, from its beginning, to a function; repeatable." placeholder:"FUNCTION=STREAM" sep:"none"`
+	HTTPAPI   []pair   `name:"http-api" help:"Serve a function as an HTTP API (payload 2.0) on loopback; repeatable." placeholder:"FUNCTION=HOST:PORT" sep:"none"`
+	Invoke    *pair    `help:"Invoke a function with the event in a file (- for standard input), print its answer and exit." placeholder:"FUNCTION=FILE"`
+	Command   []string `arg:"" optional:"" passthrough:"partial" help:"Command to run with the sandbox; its exit code becomes this one's."`
 }
 
 // pair is NAME=VALUE.
@@ -57,7 +61,7 @@ type pair struct{ name, value string }
 func (p *pair) UnmarshalText(text []byte) (err error) {
 	var found bool
 	if p.name, p.value, found = strings.Cut(string(text), "="); !found || p.name == "" {
-		return fmt.Errorf("%q is not of the form NAME=VALUE", text)
+		return fmt.Errorf("invalid pair %q: must be NAME=VALUE", text)
 	}
 	return nil
 }
@@ -68,7 +72,7 @@ func newCommand() serving.Command {
 	var f flags
 	return serving.Command{
 		Name: "banyan-sandbox", Description: fmt.Sprintf(description, strings.Join(sandbox.Services(), ", ")), Grammar: &f,
-		Exits: []serving.Exit{{Code: serving.ExitFailure, Meaning: "it failed, or the invoked function did; with a command, that command's exit code"}},
+		Exits: []serving.Exit{{Code: serving.ExitFailure, Meaning: "the sandbox or the invoked function failed; with a command, the exit code is that command's"}},
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			code, err := f.run(ctx, parsed.Stdout)
 			if code == 0 {
@@ -123,24 +127,17 @@ func (f flags) command() []string {
 
 func (f flags) config() (sandbox.Config, error) {
 	if f.Invoke != nil && len(f.command()) > 0 {
-		return sandbox.Config{}, errors.New("--invoke ends after it, so there is no time for a command: give one of them")
+		return sandbox.Config{}, errors.New("--invoke and a command exclude each other: give one of them")
 	}
 	plan, err := f.plan()
 	cfg := sandbox.Config{Addr: f.Addr, MongoAddr: f.MongoAddr, Faults: plan, Seed: f.Seed, Unlimited: f.Unlimited, FunctionLog: os.Stderr}
 	if len(f.command()) == 0 && f.Invoke == nil {
-		cfg.Addr, cfg.MongoAddr = orElse(cfg.Addr, "127.0.0.1:4566"), orElse(cfg.MongoAddr, "127.0.0.1:27017")
+		cfg.Addr, cfg.MongoAddr = cmp.Or(cfg.Addr, "127.0.0.1:4566"), cmp.Or(cfg.MongoAddr, "127.0.0.1:27017")
 	}
 	if err == nil {
 		err = cfg.Validate()
 	}
 	return cfg, err
-}
-
-func orElse(s, byDefault string) string {
-	if s == "" {
-		return byDefault
-	}
-	return s
 }
 
 func (f flags) plan() (fault.Plan, error) {
@@ -163,7 +160,8 @@ func announce(out io.Writer, s *sandbox.Sandbox, urls []string) {
 	} else {
 		fmt.Fprintf(out, "# embedded: %s; ctrl-c ends it, and its data is gone\n", strings.Join(s.Embedded(), ", "))
 		if len(theirs) > 0 {
-			fmt.Fprintf(out, "# not embedded, since your environment names servers for them (AWS_ENDPOINT_URL..., MONGODB_URI; unset these if they are of a sandbox that ended): %s\n", strings.Join(theirs, ", "))
+			fmt.Fprintf(out, "# not embedded, since your environment names servers for them (AWS_ENDPOINT_URL..., MONGODB_URI; unset these if "+
+				"they are of a sandbox that ended): %s\n", strings.Join(theirs, ", "))
 		}
 	}
 	for _, url := range urls {

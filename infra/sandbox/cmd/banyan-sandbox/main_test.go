@@ -101,7 +101,8 @@ func TestServesAFunctionOverHTTP(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out, code := &exports{ready: make(chan struct{})}, make(chan int)
 	go func() {
-		f := flags{Addr: "127.0.0.1:0", Function: []pair{{"greeter", program}}, Env: []pair{{"GREETING", "Ahoy"}}, HTTPAPI: []pair{{"greeter", "127.0.0.1:0"}, {"absent", ""}}}
+		f := flags{Addr: "127.0.0.1:0", Function: []pair{{"greeter", program}}, Env: []pair{{"GREETING", "Ahoy"}},
+			HTTPAPI: []pair{{"greeter", "127.0.0.1:0"}, {"absent", ""}}}
 		c, err := f.run(ctx, out)
 		if err != nil {
 			t.Error(err)
@@ -161,7 +162,8 @@ func put() {
 	if err != nil {
 		exit(err)
 	}
-	if _, err := kinesis.NewFromConfig(cfg).PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")}); err != nil {
+	if _, err := kinesis.NewFromConfig(cfg).PutRecord(ctx,
+		&kinesis.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")}); err != nil {
 		exit(err)
 	}
 	key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "a"}, "sk": &types.AttributeValueMemberS{Value: "b"}}

@@ -103,7 +103,8 @@ func digits(r *big.Rat) int {
 }
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]int{"0": 1, "1": 2, "12": 2, "123": 3, "1234": 3, "-1": 3, "100": 2, "1000": 2, "0.5": 2, "0.01": 2, "0.0001": 2, "12.5": 3, "-12.25": 4} {
+	for text, want := range map[string]int{"0": 1, "1": 2, "12": 2, "123": 3, "1234": 3, "-1": 3, "100": 2, "1000": 2,
+		"0.5": 2, "0.01": 2, "0.0001": 2, "12.5": 3, "-12.25": 4} {
 		if got := number(t, text).Size(); got != want {
 			t.Errorf("%s has %d bytes, want %d", text, got, want)
 		}

@@ -69,12 +69,13 @@ func (s *suite) badBatches(t *testing.T) {
 		requests []types.WriteRequest
 		words    string
 	}{
-		"none":             {nil, "The batch write request list for a table cannot be null or empty"},
-		"too many":         {many, "Too many items requested for the BatchWriteItem call"},
-		"twice the same":   {[]types.WriteRequest{good, putRequest(key("a", "b")), deleteRequest(key("a", "b"))}, "Provided list of item keys contains duplicates"},
-		"a missing key":    {[]types.WriteRequest{good, putRequest(item{"pk": str("a")})}, ""},
-		"a wrong key":      {[]types.WriteRequest{good, deleteRequest(item{"pk": str("a")})}, ""},
-		"a large item":     {[]types.WriteRequest{good, putRequest(with(key("a", "b"), item{"x": str(strings.Repeat("x", 400<<10))}))}, "Item size has exceeded the maximum allowed size"},
+		"none":           {nil, "The batch write request list for a table cannot be null or empty"},
+		"too many":       {many, "Too many items requested for the BatchWriteItem call"},
+		"twice the same": {[]types.WriteRequest{good, putRequest(key("a", "b")), deleteRequest(key("a", "b"))}, "Provided list of item keys contains duplicates"},
+		"a missing key":  {[]types.WriteRequest{good, putRequest(item{"pk": str("a")})}, ""},
+		"a wrong key":    {[]types.WriteRequest{good, deleteRequest(item{"pk": str("a")})}, ""},
+		"a large item": {[]types.WriteRequest{good, putRequest(with(key("a", "b"), item{"x": str(strings.Repeat("x", 400<<10))}))},
+			"Item size has exceeded the maximum allowed size"},
 		"an empty request": {[]types.WriteRequest{good, {}}, ""},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 
 func (s *suite) capacity(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{extra: []types.AttributeDefinition{define("g", "S")},
-		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-g"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}}}})
+		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-g"), KeySchema: schema("g", ""),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}}}})
 	put := func(it item) *types.ConsumedCapacity {
 		out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: it, ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 		if err != nil {
@@ -28,13 +29,15 @@ func (s *suite) capacity(t *testing.T) {
 	wantUnits(t, "a small write over a large one", put(item{"pk": str("a")}).CapacityUnits, 6)
 	put(with(big, item{"pk": str("b")}))
 	for consistent, want := range map[bool]float64{true: 2, false: 1} {
-		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("b")}, ConsistentRead: &consistent, ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("b")}, ConsistentRead: &consistent,
+			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantUnits(t, "a read of 5 KB", out.ConsumedCapacity.CapacityUnits, want)
 	}
-	out, err := s.client.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true), ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+	out, err := s.client.Scan(ctx, &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true),
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +51,8 @@ func (s *suite) capacity(t *testing.T) {
 func (s *suite) transactionCapacity(t *testing.T, table string) {
 	s.deviates(t, "it counts four units for a KB; the developer guide says two")
 	out, err := s.client.TransactWriteItems(contextOf(t), &dynamodb.TransactWriteItemsInput{ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
-		TransactItems: []types.TransactWriteItem{transactPut(table, item{"pk": str("c"), "x": str(strings.Repeat("x", 2000))}), transactPut(table, item{"pk": str("d")})}})
+		TransactItems: []types.TransactWriteItem{transactPut(table, item{"pk": str("c"), "x": str(strings.Repeat("x", 2000))}),
+			transactPut(table, item{"pk": str("d")})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +69,8 @@ func wantUnits(t *testing.T, what string, got *float64, want float64) {
 func (s *suite) timeToLive(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{})
 	set := func(attribute string, enabled bool) error {
-		_, err := s.client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{TableName: &table, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &attribute, Enabled: &enabled}})
+		_, err := s.client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{TableName: &table,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &attribute, Enabled: &enabled}})
 		return err
 	}
 	wantError(t, set("expires", false), validation, "TimeToLive is already disabled")

@@ -19,20 +19,24 @@ func as[E error](t *testing.T, err error) E {
 	return out
 }
 
-var placeholders = item{":one": num("1"), ":two": num("2"), ":five": num("5"), ":ten": num("10"), ":a": str("a"), ":b": str("b"), ":he": str("he"), ":hello": str("hello"),
-	":l": list(num("7")), ":set": strs("b", "c"), ":nset": nums("1"), ":true": boolean(true), ":null": null(), ":m": members(item{"k": str("v")}), ":bin": bin("he"), ":type": str("N"), ":bad": str("number")}
+var placeholders = item{":one": num("1"), ":two": num("2"), ":five": num("5"), ":ten": num("10"), ":a": str("a"),
+	":b": str("b"), ":he": str("he"), ":hello": str("hello"),
+	":l": list(num("7")), ":set": strs("b", "c"), ":nset": nums("1"), ":true": boolean(true), ":null": null(),
+	":m": members(item{"k": str("v")}), ":bin": bin("he"), ":type": str("N"), ":bad": str("number")}
 
 // sample is the item that conditions are tested on.
 func sample() item {
 	return item{"pk": str("a"), "n": num("5"), "n2": num("5.0"), "s": str("hello"), "t": str("zoo"), "b": bin("hello"), "yes": boolean(true), "nu": null(),
-		"l": list(num("1"), str("a"), members(item{"deep": num("5")})), "m": members(item{"k": str("v"), "n": num("9")}), "ss": strs("a", "b"), "ns": nums("1", "2"), "a.b": str("dotted"), "name": str("reserved")}
+		"l": list(num("1"), str("a"), members(item{"deep": num("5")})), "m": members(item{"k": str("v"), "n": num("9")}), "ss": strs("a",
+			"b"), "ns": nums("1", "2"), "a.b": str("dotted"), "name": str("reserved")}
 }
 
 func (s *suite) conditions(t *testing.T) {
 	table := s.table(t, spec{})
 	s.put(t, table, sample())
 	check := func(condition string) error {
-		in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, ConditionExpression: &condition, ExpressionAttributeValues: values(placeholders, &condition)}
+		in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, ConditionExpression: &condition,
+			ExpressionAttributeValues: values(placeholders, &condition)}
 		in.ExpressionAttributeNames = names(condition)
 		_, err := s.client.UpdateItem(contextOf(t), in)
 		return err
@@ -42,12 +46,18 @@ func (s *suite) conditions(t *testing.T) {
 		"n < :ten": true, "n > :ten": false, "n <= :five": true, "n >= :five": true, "s < :b": false, "n < :a": false, "missing1 < :one": false, ":five = n": true,
 		"n BETWEEN :one AND :ten": true, "n BETWEEN :five AND :five": true, "s BETWEEN :a AND :b": false, "n between :one and :ten and s = :hello": true,
 		"n IN (:one, :five)": true, "n IN (:one)": false, "s IN (:five, :hello)": true, "n in (:a, :b)": false,
-		"attribute_exists(n)": true, "attribute_exists(m.k)": true, "attribute_exists(m.z)": false, "attribute_exists(l[2].deep)": true, "attribute_exists(l[9])": false, "attribute_not_exists(missing1)": true, "attribute_not_exists(nu)": false,
-		"attribute_type(n, :type)": true, "attribute_type(s, :type)": false, "begins_with(s, :he)": true, "begins_with(t, :he)": false, "begins_with(b, :bin)": true, "begins_with(n, :he)": false,
-		"contains(s, :he)": true, "contains(ss, :a)": true, "contains(ss, :he)": false, "contains(ns, :one)": true, "contains(l, :a)": true, "contains(l, :five)": false, "contains(ns, :a)": false,
-		"size(s) = :five": true, "size(l) > :two": true, "size(m) = :two": true, "size(ss) = :two": true, "size(b) = :five": true, "size(n) = :one": false, "size(missing1) = :one": false, ":two < size(l)": true,
-		"NOT n = :one": true, "NOT (n = :five OR s = :a)": false, "n = :one OR n = :five AND s = :hello": true, "(n = :one OR n = :five) AND s = :a": false, "n = :five OR n = :one AND s = :a": true, "NOT n = :five AND s = :hello": false, "NOT NOT n = :five": true,
-		"m.k = :a": false, "m.n > :five": true, "l[0] = :one": true, "l[2].deep = :five": true, "l[0].x = :one": false, "#dotted = :a": false, "attribute_exists(#dotted)": true, "#n = :five": true, "m.#k <> :one": true, "#name <> :a": true,
+		"attribute_exists(n)": true, "attribute_exists(m.k)": true, "attribute_exists(m.z)": false, "attribute_exists(l[2].deep)": true,
+		"attribute_exists(l[9])": false, "attribute_not_exists(missing1)": true, "attribute_not_exists(nu)": false,
+		"attribute_type(n, :type)": true, "attribute_type(s, :type)": false, "begins_with(s, :he)": true, "begins_with(t, :he)": false,
+		"begins_with(b, :bin)": true, "begins_with(n, :he)": false,
+		"contains(s, :he)": true, "contains(ss, :a)": true, "contains(ss, :he)": false, "contains(ns, :one)": true,
+		"contains(l, :a)": true, "contains(l, :five)": false, "contains(ns, :a)": false,
+		"size(s) = :five": true, "size(l) > :two": true, "size(m) = :two": true, "size(ss) = :two": true, "size(b) = :five": true,
+		"size(n) = :one": false, "size(missing1) = :one": false, ":two < size(l)": true,
+		"NOT n = :one": true, "NOT (n = :five OR s = :a)": false, "n = :one OR n = :five AND s = :hello": true,
+		"(n = :one OR n = :five) AND s = :a": false, "n = :five OR n = :one AND s = :a": true, "NOT n = :five AND s = :hello": false, "NOT NOT n = :five": true,
+		"m.k = :a": false, "m.n > :five": true, "l[0] = :one": true, "l[2].deep = :five": true, "l[0].x = :one": false,
+		"#dotted = :a": false, "attribute_exists(#dotted)": true, "#n = :five": true, "m.#k <> :one": true, "#name <> :a": true,
 		"yes = :true": true, "nu = :null": true, "ss = :set": false, "l[ 0 ]=:one": true, "m . k <> :one": true, "n\n=\t:five": true, "yes = :one": false,
 	} {
 		err := check(condition)
@@ -108,11 +118,13 @@ var badConditions = map[string]string{
 	"n BETWEEN :ten AND :one": "The BETWEEN operator requires upper bound to be greater than or equal to lower bound",
 	"if_not_exists(n, :one)":  "The function is not allowed in a condition expression; function: if_not_exists",
 	"size(:one) > :one":       "Incorrect operand type for operator or function; operator or function: size, operand type: N",
-	"contains(s, s)":          "The first operand must be distinct from the remaining operands for this operator or function; operator: contains, first operand: [s]",
+	"contains(s, s)": "The first operand must be distinct from the remaining operands for this operator or function; operator: " +
+		"contains, first operand: [s]",
 }
 
 func (s *suite) unusedPlaceholders(t *testing.T, table string) {
-	in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, ConditionExpression: aws.String("n = :five"), ExpressionAttributeValues: item{":five": num("5"), ":x": null()}}
+	in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, ConditionExpression: aws.String("n = :five"),
+		ExpressionAttributeValues: item{":five": num("5"), ":x": null()}}
 	_, err := s.client.UpdateItem(contextOf(t), in)
 	wantError(t, err, validation, "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}")
 	delete(in.ExpressionAttributeValues, ":x")
@@ -122,7 +134,8 @@ func (s *suite) unusedPlaceholders(t *testing.T, table string) {
 	in.ExpressionAttributeNames = map[string]string{"x": "x"}
 	_, err = s.client.UpdateItem(contextOf(t), in)
 	wantError(t, err, validation, `ExpressionAttributeNames contains invalid key: Syntax error; key: "x"`)
-	_, err = s.client.GetItem(contextOf(t), &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("a")}, ExpressionAttributeNames: map[string]string{"#x": "x"}})
+	_, err = s.client.GetItem(contextOf(t), &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("a")},
+		ExpressionAttributeNames: map[string]string{"#x": "x"}})
 	wantError(t, err, validation, "ExpressionAttributeNames can only be specified when using expressions")
 	in = &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, ConditionExpression: aws.String("")}
 	_, err = s.client.UpdateItem(contextOf(t), in)
@@ -133,7 +146,8 @@ func (s *suite) projections(t *testing.T) {
 	table := s.table(t, spec{})
 	s.put(t, table, sample())
 	read := func(projection string) (item, error) {
-		out, err := s.client.GetItem(contextOf(t), &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("a")}, ProjectionExpression: &projection, ExpressionAttributeNames: names(projection)})
+		out, err := s.client.GetItem(contextOf(t), &dynamodb.GetItemInput{TableName: &table, Key: item{"pk": str("a")},
+			ProjectionExpression: &projection, ExpressionAttributeNames: names(projection)})
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +172,8 @@ func (s *suite) projections(t *testing.T) {
 		wantItem(t, got, want)
 	}
 	for projection, words := range map[string]string{
-		"m, m.k":    "Invalid ProjectionExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [m], path two: [m, k]",
+		"m, m.k": "Invalid ProjectionExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; " +
+			"path one: [m], path two: [m, k]",
 		"n, #n":     "Two document paths overlap with each other",
 		"m.k, m[0]": "Two document paths conflict with each other",
 		"name":      "Attribute name is a reserved keyword; reserved keyword: name",

@@ -131,7 +131,8 @@ func (s *suite) badKeys(t *testing.T) {
 	wantError(t, err, validation)
 	s.put(t, table, key(strings.Repeat("x", 2048), strings.Repeat("y", 1024)))
 	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: key("a", "")})
-	wantError(t, err, validation, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: sk")
+	wantError(t, err, validation, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "+
+		"empty string value. Key: sk")
 }
 
 func (s *suite) failedCondition(t *testing.T) {
@@ -146,7 +147,8 @@ func (s *suite) failedCondition(t *testing.T) {
 	failed := as[*types.ConditionalCheckFailedException](t, err)
 	wantItem(t, failed.Item, stored)
 	wantItem(t, s.get(t, table, item{"pk": str("a")}), stored)
-	_, err = s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: item{"pk": str("none")}, ConditionExpression: aws.String("attribute_exists(pk)"), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	_, err = s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: item{"pk": str("none")},
+		ConditionExpression: aws.String("attribute_exists(pk)"), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	failed = as[*types.ConditionalCheckFailedException](t, err)
 	wantItem(t, failed.Item, nil)
 }
@@ -167,7 +169,8 @@ func (s *suite) numbers(t *testing.T) {
 	for given, want := range map[string]string{
 		"0": "0", "-0.0": "0", "00": "0", "0010.500": "10.5", "1e2": "100", "1E-3": "0.001", "+7": "7", ".5": "0.5", "5.": "5",
 		"-1.20e1": "-12", "99999999999999999999999999999999999999": "99999999999999999999999999999999999999",
-		"1e125": "1" + strings.Repeat("0", 125), "1e-130": "0." + strings.Repeat("0", 129) + "1", "123456789012345678901234567890123456780": "123456789012345678901234567890123456780",
+		"1e125": "1" + strings.Repeat("0", 125), "1e-130": "0." + strings.Repeat("0", 129) + "1",
+		"123456789012345678901234567890123456780": "123456789012345678901234567890123456780",
 	} {
 		s.put(t, table, item{"pk": str("a"), "n": num(given)})
 		wantItem(t, s.get(t, table, item{"pk": str("a")}), item{"pk": str("a"), "n": num(want)})

@@ -25,7 +25,8 @@ func (s *suite) random(t *testing.T) {
 func Simulate(t *testing.T, client *dynamodb.Client, seed uint64, steps int) {
 	s := &suite{client: client}
 	table := s.table(t, spec{sort: "N", extra: []types.AttributeDefinition{define("color", "S")},
-		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-color"), KeySchema: schema("color", "sk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}}}})
+		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-color"), KeySchema: schema("color", "sk"),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}}}})
 	sim := &simulation{suite: s, t: t, table: table, rnd: rand.New(rand.NewPCG(seed, 17)), model: map[string]item{}}
 	for i := range steps {
 		step := sim.step()
@@ -45,7 +46,8 @@ type simulation struct {
 }
 
 func (m *simulation) step() string {
-	steps := []func() string{m.put, m.put, m.change, m.change, m.change, m.remove, m.many, m.allOrNothing, m.allOrNothing, m.checkGet, m.checkQuery, m.checkIndex, m.checkScan}
+	steps := []func() string{m.put, m.put, m.change, m.change, m.change, m.remove, m.many, m.allOrNothing, m.allOrNothing,
+		m.checkGet, m.checkQuery, m.checkIndex, m.checkScan}
 	return steps[m.rnd.IntN(len(steps))]()
 }
 
@@ -113,7 +115,8 @@ func orNil(it item) item {
 func (m *simulation) put() string {
 	it := m.item()
 	cond, vals, holds := m.condition(m.model[id(it)])
-	_, err := m.client.PutItem(contextOf(m.t), &dynamodb.PutItemInput{TableName: &m.table, Item: it, ConditionExpression: cond, ExpressionAttributeValues: orNil(vals)})
+	_, err := m.client.PutItem(contextOf(m.t), &dynamodb.PutItemInput{TableName: &m.table, Item: it, ConditionExpression: cond,
+		ExpressionAttributeValues: orNil(vals)})
 	if m.settle(err, holds) {
 		m.model[id(it)] = it
 	}
@@ -172,7 +175,8 @@ func (m *simulation) change() string {
 		return m.put()
 	}
 	cond, vals, holds := m.condition(current)
-	_, err := m.client.UpdateItem(contextOf(m.t), &dynamodb.UpdateItemInput{TableName: &m.table, Key: k, UpdateExpression: &a.text, ConditionExpression: cond, ExpressionAttributeValues: orNil(with(a.vals, vals))})
+	_, err := m.client.UpdateItem(contextOf(m.t), &dynamodb.UpdateItemInput{TableName: &m.table, Key: k, UpdateExpression: &a.text,
+		ConditionExpression: cond, ExpressionAttributeValues: orNil(with(a.vals, vals))})
 	if m.settle(err, holds) {
 		m.alter(k, a)
 	}
@@ -188,7 +192,8 @@ func (m *simulation) alter(k item, a alteration) {
 func (m *simulation) remove() string {
 	k := m.key()
 	cond, vals, holds := m.condition(m.model[id(k)])
-	_, err := m.client.DeleteItem(contextOf(m.t), &dynamodb.DeleteItemInput{TableName: &m.table, Key: k, ConditionExpression: cond, ExpressionAttributeValues: orNil(vals)})
+	_, err := m.client.DeleteItem(contextOf(m.t), &dynamodb.DeleteItemInput{TableName: &m.table, Key: k, ConditionExpression: cond,
+		ExpressionAttributeValues: orNil(vals)})
 	if m.settle(err, holds) {
 		delete(m.model, id(k))
 	}
@@ -227,7 +232,8 @@ func (m *simulation) allOrNothing() string {
 	}
 	cond, vals, holds := m.condition(m.model[id(k)])
 	_, there := m.model[id(checked)]
-	err := m.transact(m.t, transactPut(m.table, it), types.TransactWriteItem{Update: &types.Update{TableName: &m.table, Key: k, UpdateExpression: &a.text, ConditionExpression: cond, ExpressionAttributeValues: orNil(with(a.vals, vals))}},
+	err := m.transact(m.t, transactPut(m.table, it), types.TransactWriteItem{Update: &types.Update{TableName: &m.table,
+		Key: k, UpdateExpression: &a.text, ConditionExpression: cond, ExpressionAttributeValues: orNil(with(a.vals, vals))}},
 		transactCheck(m.table, checked, "attribute_exists(pk)"))
 	var failed *types.TransactionCanceledException
 	switch {
@@ -268,8 +274,10 @@ func (m *simulation) checkQuery() string {
 	pk, low := str(string(rune('a'+m.rnd.IntN(3)))), m.rnd.IntN(7)-3
 	forward := m.rnd.IntN(2) == 0
 	var got []item
-	pages := dynamodb.NewQueryPaginator(m.client, &dynamodb.QueryInput{TableName: &m.table, KeyConditionExpression: aws.String("pk = :p AND sk BETWEEN :low AND :high"), ConsistentRead: aws.Bool(true),
-		ExpressionAttributeValues: item{":p": pk, ":low": num(strconv.Itoa(low)), ":high": num(strconv.Itoa(low + 3))}, ScanIndexForward: &forward, Limit: aws.Int32(int32(1 + m.rnd.IntN(4)))})
+	pages := dynamodb.NewQueryPaginator(m.client, &dynamodb.QueryInput{TableName: &m.table,
+		KeyConditionExpression: aws.String("pk = :p AND sk BETWEEN :low AND :high"), ConsistentRead: aws.Bool(true),
+		ExpressionAttributeValues: item{":p": pk, ":low": num(strconv.Itoa(low)),
+			":high": num(strconv.Itoa(low + 3))}, ScanIndexForward: &forward, Limit: aws.Int32(int32(1 + m.rnd.IntN(4)))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(contextOf(m.t))
 		if err != nil {
@@ -302,7 +310,8 @@ func showEach(items []item) []string {
 
 func (m *simulation) checkIndex() string {
 	color := m.color()
-	out, err := m.client.Query(contextOf(m.t), &dynamodb.QueryInput{TableName: &m.table, IndexName: aws.String("by-color"), KeyConditionExpression: aws.String("color = :c"), ExpressionAttributeValues: item{":c": color}})
+	out, err := m.client.Query(contextOf(m.t), &dynamodb.QueryInput{TableName: &m.table, IndexName: aws.String("by-color"),
+		KeyConditionExpression: aws.String("color = :c"), ExpressionAttributeValues: item{":c": color}})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -314,7 +323,8 @@ func (m *simulation) checkIndex() string {
 }
 
 func (m *simulation) checkScan() string {
-	out, err := m.client.Scan(contextOf(m.t), &dynamodb.ScanInput{TableName: &m.table, FilterExpression: aws.String("n > :min OR contains(ss, :x)"), ExpressionAttributeValues: item{":min": num("5"), ":x": str("x")}})
+	out, err := m.client.Scan(contextOf(m.t), &dynamodb.ScanInput{TableName: &m.table,
+		FilterExpression: aws.String("n > :min OR contains(ss, :x)"), ExpressionAttributeValues: item{":min": num("5"), ":x": str("x")}})
 	if err != nil {
 		m.t.Fatal(err)
 	}

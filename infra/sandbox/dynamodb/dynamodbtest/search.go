@@ -96,7 +96,8 @@ func (s *suite) orders(t *testing.T) {
 	for _, b := range want {
 		s.put(t, binaries, item{"pk": str("p"), "sk": bin(b)})
 	}
-	for i, b := range s.sortKeys(t, &dynamodb.QueryInput{TableName: &binaries, KeyConditionExpression: aws.String("pk = :p AND begins_with(sk, :b)"), ExpressionAttributeValues: item{":p": str("p"), ":b": bin("\xff")}}) {
+	for i, b := range s.sortKeys(t, &dynamodb.QueryInput{TableName: &binaries,
+		KeyConditionExpression: aws.String("pk = :p AND begins_with(sk, :b)"), ExpressionAttributeValues: item{":p": str("p"), ":b": bin("\xff")}}) {
 		if b != strings.Trim(fmt.Sprintf("b%q", want[5+i]), `"`) {
 			t.Errorf("binary %d is %s", i, b)
 		}
@@ -130,7 +131,8 @@ func (s *suite) pages(t *testing.T) {
 	}
 	in.ExclusiveStartKey, in.Limit = key("p", "08"), aws.Int32(4)
 	if out, err = s.client.Query(ctx, in); err != nil || out.Count != 4 || out.LastEvaluatedKey == nil {
-		t.Errorf("a limit that is met exactly at the end gives %d, last key %s (%v); the service cannot know that it was the end", out.Count, show(out.LastEvaluatedKey), err)
+		t.Errorf("a limit that is met exactly at the end gives %d, last key %s (%v); the service cannot know that it was the end",
+			out.Count, show(out.LastEvaluatedKey), err)
 	}
 }
 
@@ -139,7 +141,8 @@ func (s *suite) filtered(t *testing.T) {
 	for i := range 10 {
 		s.put(t, table, item{"pk": str("p"), "sk": num(strconv.Itoa(i)), "even": boolean(i%2 == 0)})
 	}
-	out, err := s.client.Query(ctx, &dynamodb.QueryInput{TableName: &table, KeyConditionExpression: aws.String("pk = :p AND sk >= :from"), FilterExpression: aws.String("even = :t"),
+	out, err := s.client.Query(ctx, &dynamodb.QueryInput{TableName: &table, KeyConditionExpression: aws.String("pk = :p AND sk >= :from"),
+		FilterExpression:          aws.String("even = :t"),
 		ExpressionAttributeValues: item{":p": str("p"), ":t": boolean(true), ":from": num("2")}, Limit: aws.Int32(5), ProjectionExpression: aws.String("sk")})
 	if err != nil {
 		t.Fatal(err)
@@ -172,14 +175,19 @@ func (s *suite) badQueries(t *testing.T) {
 		"pk = sk":                         "Multiple attribute names used in one condition",
 	} {
 		t.Run(condition, func(t *testing.T) {
-			_, err := s.client.Query(contextOf(t), &dynamodb.QueryInput{TableName: &table, KeyConditionExpression: &condition, ExpressionAttributeValues: values(all, &condition)})
+			_, err := s.client.Query(contextOf(t), &dynamodb.QueryInput{TableName: &table, KeyConditionExpression: &condition,
+				ExpressionAttributeValues: values(all, &condition)})
 			wantError(t, err, validation, words)
 		})
 	}
 	for what, spoil := range map[string]func(*dynamodb.QueryInput){
-		"Filter Expression can only contain non-primary key attributes: Primary key attribute: sk": func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("sk = :p") },
-		"The table does not have the specified index: none":                                        func(in *dynamodb.QueryInput) { in.IndexName = aws.String("none") },
-		"Cannot specify the ProjectionExpression when choosing to get only the Count":              func(in *dynamodb.QueryInput) { in.Select, in.ProjectionExpression = types.SelectCount, aws.String("x") },
+		"Filter Expression can only contain non-primary key attributes: Primary key attribute: sk": func(in *dynamodb.QueryInput) {
+			in.FilterExpression = aws.String("sk = :p")
+		},
+		"The table does not have the specified index: none": func(in *dynamodb.QueryInput) { in.IndexName = aws.String("none") },
+		"Cannot specify the ProjectionExpression when choosing to get only the Count": func(in *dynamodb.QueryInput) {
+			in.Select, in.ProjectionExpression = types.SelectCount, aws.String("x")
+		},
 		"The provided starting key":  func(in *dynamodb.QueryInput) { in.ExclusiveStartKey = key("another", "x") },
 		"":                           func(in *dynamodb.QueryInput) { in.ExclusiveStartKey = item{"pk": str("p")} },
 		"Limit must be greater than": func(in *dynamodb.QueryInput) { in.Limit = aws.Int32(0) },
@@ -209,7 +217,8 @@ func (s *suite) scan(t *testing.T) {
 			})
 		}
 	}
-	out, err := s.client.Scan(ctx, &dynamodb.ScanInput{TableName: &table, FilterExpression: aws.String("i < :ten AND sk = :one"), ExpressionAttributeValues: item{":ten": num("10"), ":one": num("1")}, Select: types.SelectCount})
+	out, err := s.client.Scan(ctx, &dynamodb.ScanInput{TableName: &table, FilterExpression: aws.String("i < :ten AND sk = :one"),
+		ExpressionAttributeValues: item{":ten": num("10"), ":one": num("1")}, Select: types.SelectCount})
 	if err != nil || out.Count != 3 || out.ScannedCount != 60 {
 		t.Errorf("a filtered scan counts %d of %d (%v), want 3 of 60", out.Count, out.ScannedCount, err)
 	}
@@ -266,7 +275,8 @@ func (s *suite) indexes(t *testing.T) {
 		globals: []types.GlobalSecondaryIndex{
 			{IndexName: aws.String("all"), KeySchema: schema("g", "h"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}},
 			{IndexName: aws.String("keys"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}},
-			{IndexName: aws.String("some"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"x"}}},
+			{IndexName: aws.String("some"), KeySchema: schema("g", ""),
+				Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"x"}}},
 		}})
 	full := with(key("p", "1"), item{"g": str("g"), "h": num("1"), "x": str("x"), "y": str("y")})
 	s.put(t, table, full)
@@ -294,7 +304,8 @@ func (s *suite) checkIndexes(t *testing.T, table string, full item) {
 func (s *suite) wantIndex(t *testing.T, table, index, hash, value string, want []item) {
 	t.Helper()
 	got := func() string {
-		out, err := s.client.Query(contextOf(t), &dynamodb.QueryInput{TableName: &table, IndexName: &index, KeyConditionExpression: aws.String(hash + " = :v"), ExpressionAttributeValues: item{":v": str(value)}})
+		out, err := s.client.Query(contextOf(t), &dynamodb.QueryInput{TableName: &table, IndexName: &index,
+			KeyConditionExpression: aws.String(hash + " = :v"), ExpressionAttributeValues: item{":v": str(value)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +326,8 @@ func showAll(items []item) string {
 // checkIndexMoves changes the index keys of an item and deletes another.
 func (s *suite) checkIndexMoves(t *testing.T, table string) {
 	ctx := contextOf(t)
-	_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: key("p", "1"), UpdateExpression: aws.String("SET g = :o, h = :h"), ExpressionAttributeValues: item{":o": str("other"), ":h": num("3")}})
+	_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: key("p", "1"),
+		UpdateExpression: aws.String("SET g = :o, h = :h"), ExpressionAttributeValues: item{":o": str("other"), ":h": num("3")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +352,8 @@ func (s *suite) sharedIndexKey(t *testing.T, table string) {
 	s.wantIndex(t, table, "all", "g", "shared", want)
 	for _, forward := range []bool{true, false} {
 		var got []item
-		pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("all"), KeyConditionExpression: aws.String("g = :v AND h >= :one"),
+		pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("all"),
+			KeyConditionExpression:    aws.String("g = :v AND h >= :one"),
 			ExpressionAttributeValues: item{":v": str("shared"), ":one": num("1")}, Limit: aws.Int32(2), ScanIndexForward: &forward})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(contextOf(t))
@@ -361,20 +374,24 @@ func (s *suite) sharedIndexKey(t *testing.T, table string) {
 func (s *suite) badIndexUse(t *testing.T, table string) {
 	ctx := contextOf(t)
 	query := func(change func(*dynamodb.QueryInput)) error {
-		in := &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("some"), KeyConditionExpression: aws.String("g = :v"), ExpressionAttributeValues: item{":v": str("g")}}
+		in := &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("some"), KeyConditionExpression: aws.String("g = :v"),
+			ExpressionAttributeValues: item{":v": str("g")}}
 		change(in)
 		_, err := s.client.Query(ctx, in)
 		return err
 	}
 	wantError(t, query(func(in *dynamodb.QueryInput) { in.ConsistentRead = aws.Bool(true) }), validation, "onsistent read")
-	wantError(t, query(func(in *dynamodb.QueryInput) { in.ProjectionExpression = aws.String("y") }), validation, "Global secondary index some does not project [y]")
+	wantError(t, query(func(in *dynamodb.QueryInput) { in.ProjectionExpression = aws.String("y") }), validation,
+		"Global secondary index some does not project [y]")
 	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: with(key("p", "9"), item{"g": num("1")})})
 	wantError(t, err, validation, "Type mismatch for Index Key")
 	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: with(key("p", "9"), item{"g": str("")})})
-	wantError(t, err, validation, "A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty string value.")
+	wantError(t, err, validation, "A value specified for a secondary index key is not supported. The AttributeValue for a key attribute "+
+		"cannot contain an empty string value.")
 	t.Run("updates to a wrong type", func(t *testing.T) {
 		s.deviates(t, "it lets an UpdateItem give an index's key attribute another type, and forgets the index entry")
-		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: key("p", "1"), UpdateExpression: aws.String("SET g = :n"), ExpressionAttributeValues: item{":n": num("1")}})
+		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: key("p", "1"),
+			UpdateExpression: aws.String("SET g = :n"), ExpressionAttributeValues: item{":n": num("1")}})
 		wantError(t, err, validation)
 	})
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func (s *suite) streamCases(t *testing.T) {
-	for _, view := range []types.StreamViewType{types.StreamViewTypeKeysOnly, types.StreamViewTypeNewImage, types.StreamViewTypeOldImage, types.StreamViewTypeNewAndOldImages} {
+	for _, view := range []types.StreamViewType{types.StreamViewTypeKeysOnly, types.StreamViewTypeNewImage, types.StreamViewTypeOldImage,
+		types.StreamViewTypeNewAndOldImages} {
 		t.Run(string(view), func(t *testing.T) { s.streamOf(t, view) })
 	}
 	t.Run("can be read from a sequence number", s.streamPositions)
@@ -60,7 +61,8 @@ func (s *suite) records(t *testing.T, arn *string, want int) []streamtypes.Recor
 // read reads a shard from a position until nothing more comes.
 func (s *suite) read(t *testing.T, arn, shard *string, kind streamtypes.ShardIteratorType, number *string) []streamtypes.Record {
 	t.Helper()
-	it, err := s.streams.GetShardIterator(contextOf(t), &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard, ShardIteratorType: kind, SequenceNumber: number})
+	it, err := s.streams.GetShardIterator(contextOf(t),
+		&dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard, ShardIteratorType: kind, SequenceNumber: number})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,8 @@ func (s *suite) streamPositions(t *testing.T) {
 	if got := s.read(t, arn, shard, streamtypes.ShardIteratorTypeAfterSequenceNumber, third); len(got) != 2 {
 		t.Errorf("after the third: %d records", len(got))
 	}
-	latest, err := s.streams.GetShardIterator(contextOf(t), &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard, ShardIteratorType: streamtypes.ShardIteratorTypeLatest})
+	latest, err := s.streams.GetShardIterator(contextOf(t),
+		&dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard, ShardIteratorType: streamtypes.ShardIteratorTypeLatest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,10 +174,13 @@ func (s *suite) streamPositions(t *testing.T) {
 
 func (s *suite) streamOfMany(t *testing.T) {
 	table := s.table(t, spec{view: types.StreamViewTypeNewAndOldImages})
-	if err := s.transact(t, transactPut(table, item{"pk": str("a")}), transactUpdate(table, item{"pk": str("b")}, "ADD n :one"), transactCheck(table, item{"pk": str("c")}, "attribute_not_exists(pk)")); err != nil {
+	if err := s.transact(t, transactPut(table, item{"pk": str("a")}), transactUpdate(table, item{"pk": str("b")}, "ADD n :one"),
+		transactCheck(table, item{"pk": str("c")}, "attribute_not_exists(pk)")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.client.BatchWriteItem(contextOf(t), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: {putRequest(item{"pk": str("d")}), deleteRequest(item{"pk": str("a")})}}})
+	_, err := s.client.BatchWriteItem(contextOf(t), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{
+		table: {putRequest(item{"pk": str("d")}), deleteRequest(item{"pk": str("a")})},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +188,8 @@ func (s *suite) streamOfMany(t *testing.T) {
 	for _, r := range s.records(t, s.streamARN(t, table), 4) {
 		got[string(r.EventName)+show(plain(r.Dynamodb.Keys))] = true
 	}
-	for _, want := range []string{"INSERT" + show(item{"pk": str("a")}), "INSERT" + show(item{"pk": str("b")}), "INSERT" + show(item{"pk": str("d")}), "REMOVE" + show(item{"pk": str("a")})} {
+	for _, want := range []string{"INSERT" + show(item{"pk": str("a")}), "INSERT" + show(item{"pk": str("b")}), "INSERT" +
+		show(item{"pk": str("d")}), "REMOVE" + show(item{"pk": str("a")})} {
 		if !got[want] {
 			t.Errorf("no %s among %v", want, got)
 		}
@@ -224,7 +231,8 @@ func (s *suite) badStreams(t *testing.T) {
 	none := aws.String(*arn + "x")
 	_, err := s.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: none})
 	wantError(t, err, "ResourceNotFoundException")
-	_, err = s.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: aws.String("shardId-00000000000000000000-00000000"), ShardIteratorType: streamtypes.ShardIteratorTypeLatest})
+	_, err = s.streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: arn,
+		ShardId: aws.String("shardId-00000000000000000000-00000000"), ShardIteratorType: streamtypes.ShardIteratorTypeLatest})
 	wantError(t, err, "ResourceNotFoundException")
 	_, err = s.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("this is no iterator at all")})
 	wantError(t, err, validation)

@@ -19,7 +19,8 @@ func (s *suite) tables(t *testing.T) {
 
 func (s *suite) describedTable(t *testing.T) {
 	table := s.table(t, spec{sort: "N", extra: []types.AttributeDefinition{define("g", "S")}, view: types.StreamViewTypeKeysOnly,
-		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-g"), KeySchema: schema("g", "sk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}}}})
+		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-g"), KeySchema: schema("g", "sk"),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly}}}})
 	s.put(t, table, item{"pk": str("a"), "sk": num("1")})
 	out, err := s.client.DescribeTable(contextOf(t), &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
@@ -98,7 +99,8 @@ func (s *suite) badTables(t *testing.T) {
 			in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true)}
 		},
 		"INCLUDE without includes": func(in *dynamodb.CreateTableInput) {
-			in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{IndexName: aws.String("all"), KeySchema: schema("pk", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude}}}
+			in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{IndexName: aws.String("all"), KeySchema: schema("pk", ""),
+				Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude}}}
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -114,14 +116,16 @@ func (s *suite) changedIndexes(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{})
 	s.put(t, table, item{"pk": str("a"), "g": str("x")})
 	s.put(t, table, item{"pk": str("b")})
-	_, err := s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &table, AttributeDefinitions: []types.AttributeDefinition{define("pk", "S"), define("g", "S")},
+	_, err := s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &table,
+		AttributeDefinitions: []types.AttributeDefinition{define("pk", "S"), define("g", "S")},
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &types.CreateGlobalSecondaryIndexAction{
 			IndexName: aws.String("by-g"), KeySchema: schema("g", ""), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.waitForIndex(t, table, 1)
-	out, err := s.client.Query(ctx, &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("by-g"), KeyConditionExpression: aws.String("g = :g"), ExpressionAttributeValues: item{":g": str("x")}})
+	out, err := s.client.Query(ctx, &dynamodb.QueryInput{TableName: &table, IndexName: aws.String("by-g"),
+		KeyConditionExpression: aws.String("g = :g"), ExpressionAttributeValues: item{":g": str("x")}})
 	if err != nil || len(out.Items) != 1 {
 		t.Fatalf("the new index has %v (%v), want the one item that was there", out, err)
 	}

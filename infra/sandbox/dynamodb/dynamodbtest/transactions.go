@@ -36,7 +36,8 @@ func transactCheck(table string, k item, condition string) types.TransactWriteIt
 }
 
 func transactUpdate(table string, k item, expression string) types.TransactWriteItem {
-	return types.TransactWriteItem{Update: &types.Update{TableName: &table, Key: k, UpdateExpression: &expression, ExpressionAttributeValues: values(placeholders, &expression)}}
+	return types.TransactWriteItem{Update: &types.Update{TableName: &table, Key: k, UpdateExpression: &expression,
+		ExpressionAttributeValues: values(placeholders, &expression)}}
 }
 
 func transactDelete(table string, k item) types.TransactWriteItem {
@@ -69,7 +70,8 @@ func (s *suite) canceledTransaction(t *testing.T) {
 	wantReasons(t, failed, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
 	wantItem(t, failed.CancellationReasons[1].Item, stored)
 	wantItem(t, failed.CancellationReasons[2].Item, nil)
-	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, ConditionalCheckFailed]"; failed.ErrorMessage() != want {
+	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, " +
+		"ConditionalCheckFailed]"; failed.ErrorMessage() != want {
 		t.Errorf("the message is %q", failed.ErrorMessage())
 	}
 	wantItem(t, s.get(t, table, key("p", "2")), nil)
@@ -80,7 +82,8 @@ func (s *suite) canceledTransaction(t *testing.T) {
 	wantItem(t, s.get(t, table, key("p", "2")), nil)
 	wantItem(t, s.get(t, table, key("p", "1")), stored)
 	t.Run("with ValidationError for what does not fit the item", func(t *testing.T) {
-		s.deviates(t, "it answers ValidationException; the documentation of TransactWriteItems lists the message among the cancellation reasons of code ValidationError")
+		s.deviates(t, "it answers ValidationException; the documentation of TransactWriteItems lists the message among the cancellation "+
+			"reasons of code ValidationError")
 		wantReasons(t, as[*types.TransactionCanceledException](t, err), "None", "ValidationError")
 	})
 }
@@ -98,7 +101,8 @@ func wantReasons(t *testing.T, failed *types.TransactionCanceledException, codes
 
 func (s *suite) transactionToken(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{})
-	in := &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String(name()[len("banyan.test-"):]), TransactItems: []types.TransactWriteItem{transactUpdate(table, item{"pk": str("a")}, "ADD n :one"), transactPut(table, everything("e"))}}
+	in := &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String(name()[len("banyan.test-"):]),
+		TransactItems: []types.TransactWriteItem{transactUpdate(table, item{"pk": str("a")}, "ADD n :one"), transactPut(table, everything("e"))}}
 	for range 3 {
 		if _, err := s.client.TransactWriteItems(ctx, in); err != nil {
 			t.Fatal(err)
@@ -109,7 +113,9 @@ func (s *suite) transactionToken(t *testing.T) {
 	_, err := s.client.TransactWriteItems(ctx, in)
 	wantError(t, err, "IdempotentParameterMismatchException")
 	t.Run("failed ones may be tried again", func(t *testing.T) {
-		again := &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String(name()[len("banyan.test-"):]), TransactItems: []types.TransactWriteItem{transactCheck(table, item{"pk": str("later")}, "attribute_exists(pk)"), transactUpdate(table, item{"pk": str("a")}, "ADD n :one")}}
+		again := &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String(name()[len("banyan.test-"):]),
+			TransactItems: []types.TransactWriteItem{transactCheck(table, item{"pk": str("later")}, "attribute_exists(pk)"),
+				transactUpdate(table, item{"pk": str("a")}, "ADD n :one")}}
 		_, err := s.client.TransactWriteItems(ctx, again)
 		as[*types.TransactionCanceledException](t, err)
 		s.put(t, table, item{"pk": str("later")})
@@ -136,9 +142,10 @@ func (s *suite) badTransactions(t *testing.T) {
 		items []types.TransactWriteItem
 		words string
 	}{
-		"none":           {[]types.TransactWriteItem{}, ""},
-		"too many":       {many, "Member must have length less than or equal to 100"},
-		"one item twice": {[]types.TransactWriteItem{transactPut(table, key("p", "1")), transactDelete(table, key("p", "1"))}, "Transaction request cannot include multiple operations on one item"},
+		"none":     {[]types.TransactWriteItem{}, ""},
+		"too many": {many, "Member must have length less than or equal to 100"},
+		"one item twice": {[]types.TransactWriteItem{transactPut(table, key("p", "1")), transactDelete(table, key("p", "1"))},
+			"Transaction request cannot include multiple operations on one item"},
 		"two in one":     {[]types.TransactWriteItem{two}, "TransactItems can only contain one of Check, Put, Update or Delete"},
 		"nothing in one": {[]types.TransactWriteItem{{}}, ""},
 		"a missing key":  {[]types.TransactWriteItem{transactPut(table, item{"pk": str("a")})}, ""},
@@ -160,7 +167,8 @@ func (s *suite) transactGets(t *testing.T) {
 	get := func(k item, projection *string) types.TransactGetItem {
 		return types.TransactGetItem{Get: &types.Get{TableName: &table, Key: k, ProjectionExpression: projection}}
 	}
-	out, err := s.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get(key("p", "none"), nil), get(key("p", "1"), aws.String("x"))}})
+	out, err := s.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get(key("p", "none"), nil),
+		get(key("p", "1"), aws.String("x"))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +176,8 @@ func (s *suite) transactGets(t *testing.T) {
 		t.Fatalf("the responses are %v", out.Responses)
 	}
 	wantItem(t, out.Responses[1].Item, item{"x": str("x")})
-	_, err = s.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get(key("p", "1"), nil), get(key("p", "1"), nil)}})
+	_, err = s.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get(key("p", "1"), nil),
+		get(key("p", "1"), nil)}})
 	wantError(t, err, validation, "Transaction request cannot include multiple operations on one item")
 }
 
@@ -187,7 +196,8 @@ func (s *suite) transfers(t *testing.T) {
 				if from == to {
 					continue
 				}
-				err := s.transact(t, transactUpdate(table, item{"pk": str(strconv.Itoa(from))}, "SET n = n - :one"), transactUpdate(table, item{"pk": str(strconv.Itoa(to))}, "SET n = n + :one"))
+				err := s.transact(t, transactUpdate(table, item{"pk": str(strconv.Itoa(from))}, "SET n = n - :one"),
+					transactUpdate(table, item{"pk": str(strconv.Itoa(to))}, "SET n = n + :one"))
 				if err != nil && !strings.Contains(err.Error(), "TransactionConflict") {
 					t.Error(err)
 				}

@@ -18,7 +18,8 @@ func (s *suite) updates(t *testing.T) {
 
 // before is the item that updates are tested on.
 func before() item {
-	return item{"pk": str("a"), "n": num("5"), "s": str("hello"), "l": list(num("0"), num("1"), num("2"), num("3")), "m": members(item{"k": num("1"), "deep": members(item{})}),
+	return item{"pk": str("a"), "n": num("5"), "s": str("hello"), "l": list(num("0"), num("1"), num("2"), num("3")),
+		"m":  members(item{"k": num("1"), "deep": members(item{})}),
 		"ss": strs("a", "b"), "ns": nums("1"), "name": str("x")}
 }
 
@@ -119,24 +120,25 @@ func (s *suite) badUpdates(t *testing.T) {
 		"SET n = n + :a":                 "Incorrect operand type for operator or function; operator or function: +, operand type: S",
 		"SET n = list_append(:one, :l)":  "Incorrect operand type for operator or function; operator or function: list_append, operand type: N",
 		"ADD n :a":                       "Incorrect operand type for operator or function; operator: ADD, operand type: STRING, typeSet: ALLOWED_FOR_ADD_OPERAND",
-		"DELETE ss :one":                 "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER, typeSet: ALLOWED_FOR_DELETE_OPERAND",
-		"SET n = z":                      missing,
-		"SET n = z + :one":               missing,
-		"SET n = list_append(z, :l)":     missing,
-		"SET n = s + :one":               operand,
-		"SET n = list_append(n, :l)":     operand,
-		"ADD s :one":                     operand,
-		"ADD ss :nset":                   operand,
-		"DELETE n :set":                  operand,
-		"SET z.k = :one":                 path,
-		"SET s.k = :one":                 path,
-		"SET m.z.k = :one":               path,
-		"SET z[0] = :one":                path,
-		"SET m[0] = :one":                path,
-		"SET l[7].x = :one":              path,
-		"REMOVE z.k":                     path,
-		"REMOVE m.z.k":                   path,
-		"ADD z.k :one":                   path,
+		"DELETE ss :one": "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER, typeSet: " +
+			"ALLOWED_FOR_DELETE_OPERAND",
+		"SET n = z":                  missing,
+		"SET n = z + :one":           missing,
+		"SET n = list_append(z, :l)": missing,
+		"SET n = s + :one":           operand,
+		"SET n = list_append(n, :l)": operand,
+		"ADD s :one":                 operand,
+		"ADD ss :nset":               operand,
+		"DELETE n :set":              operand,
+		"SET z.k = :one":             path,
+		"SET s.k = :one":             path,
+		"SET m.z.k = :one":           path,
+		"SET z[0] = :one":            path,
+		"SET m[0] = :one":            path,
+		"SET l[7].x = :one":          path,
+		"REMOVE z.k":                 path,
+		"REMOVE m.z.k":               path,
+		"ADD z.k :one":               path,
 	} {
 		t.Run(expression, func(t *testing.T) {
 			_, err := s.update(t, table, expression)
@@ -150,7 +152,8 @@ func (s *suite) upserts(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{sort: "N"})
 	for i, expression := range []*string{nil, aws.String("REMOVE x"), aws.String("ADD n :one")} {
 		k := item{"pk": str("a"), "sk": num(string(rune('0' + i)))}
-		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: k, UpdateExpression: expression, ExpressionAttributeValues: values(placeholders, expression)})
+		_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &table, Key: k, UpdateExpression: expression,
+			ExpressionAttributeValues: values(placeholders, expression)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +199,8 @@ func (s *suite) arithmetic(t *testing.T) {
 		{"123.456", "-123.4", "0.056"},
 	} {
 		s.put(t, table, item{"pk": str("a"), "n": num(c.a)})
-		in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, UpdateExpression: aws.String("ADD n :b"), ExpressionAttributeValues: item{":b": num(c.b)}, ReturnValues: types.ReturnValueAllNew}
+		in := &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, UpdateExpression: aws.String("ADD n :b"),
+			ExpressionAttributeValues: item{":b": num(c.b)}, ReturnValues: types.ReturnValueAllNew}
 		out, err := s.client.UpdateItem(contextOf(t), in)
 		if err != nil {
 			t.Errorf("%s + %s: %v", c.a, c.b, err)
@@ -205,9 +209,11 @@ func (s *suite) arithmetic(t *testing.T) {
 		wantItem(t, out.Attributes, item{"pk": str("a"), "n": num(c.sum)})
 	}
 	s.put(t, table, item{"pk": str("a"), "n": num("9.9e125")})
-	_, err := s.client.UpdateItem(contextOf(t), &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, UpdateExpression: aws.String("ADD n :b"), ExpressionAttributeValues: item{":b": num("9e125")}})
+	_, err := s.client.UpdateItem(contextOf(t), &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")},
+		UpdateExpression: aws.String("ADD n :b"), ExpressionAttributeValues: item{":b": num("9e125")}})
 	wantError(t, err, validation, "Number overflow")
 	s.put(t, table, item{"pk": str("a"), "n": num("1e38")})
-	_, err = s.client.UpdateItem(contextOf(t), &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")}, UpdateExpression: aws.String("ADD n :b"), ExpressionAttributeValues: item{":b": num("0.5")}})
+	_, err = s.client.UpdateItem(contextOf(t), &dynamodb.UpdateItemInput{TableName: &table, Key: item{"pk": str("a")},
+		UpdateExpression: aws.String("ADD n :b"), ExpressionAttributeValues: item{":b": num("0.5")}})
 	wantError(t, err, validation, "38")
 }

@@ -327,10 +327,12 @@ func (n *node) checkBetween(b *Binding) error {
 	lowest, highest := b.value(low.value), b.value(high.value)
 	order, comparable := attribute.Compare(lowest, highest)
 	if !comparable {
-		return errorf("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
+		return errorf("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: %s, "+
+			"upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
 	}
 	if order > 0 {
-		return errorf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
+		return errorf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: "+
+			"AttributeValue: %s, upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
 	}
 	return nil
 }
@@ -343,7 +345,8 @@ func (n *node) checkDistinct() error {
 	}
 	for _, other := range n.args[1:] {
 		if other.isPath() && other.path.equal(n.args[0].path) {
-			return errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.op, n.args[0].path)
+			return errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s",
+				n.op, n.args[0].path)
 		}
 	}
 	return nil

@@ -123,7 +123,8 @@ func (c *Predicate) keyPart(n *node, name string, schema KeySchema, r *KeyRange)
 			return keyError("One or more parameter values were invalid: Condition parameter type does not match schema type")
 		}
 		if v.Text() == "" {
-			return keyError("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " + emptyNames[kind] + " value. Key: " + name)
+			return keyError("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " +
+				emptyNames[kind] + " value. Key: " + name)
 		}
 	}
 	if name == schema.Hash {

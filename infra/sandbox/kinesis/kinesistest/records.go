@@ -129,7 +129,8 @@ func (s suite) iteratorTypes(t *testing.T) {
 
 func (s suite) unknownShard(t *testing.T) {
 	name := s.stream(t, 1)
-	_, err := s.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
+	_, err := s.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &name,
+		ShardId: aws.String("shardId-000000000077"), ShardIteratorType: types.ShardIteratorTypeLatest})
 	sandboxtest.WantError[*types.ResourceNotFoundException](t, err, "an unknown shard")
 }
 

@@ -58,7 +58,8 @@ func (s suite) split(t *testing.T) {
 	if err == nil {
 		t.Error("a closed shard was split again")
 	}
-	_, err = s.client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: open[1].ShardId, NewStartingHashKey: open[0].HashKeyRange.StartingHashKey})
+	_, err = s.client.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: open[1].ShardId,
+		NewStartingHashKey: open[0].HashKeyRange.StartingHashKey})
 	wantRefused(t, err, "a split outside of the shard")
 }
 
@@ -90,9 +91,11 @@ func (s suite) wantChildren(t *testing.T, last *kinesis.GetRecordsOutput, want [
 func (s suite) merge(t *testing.T) {
 	name := s.stream(t, 3)
 	shards := s.openShards(t, name)
-	_, err := s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId, AdjacentShardToMerge: shards[2].ShardId})
+	_, err := s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId,
+		AdjacentShardToMerge: shards[2].ShardId})
 	wantRefused(t, err, "shards that are not adjacent")
-	_, err = s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId, AdjacentShardToMerge: shards[1].ShardId})
+	_, err = s.client.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &name, ShardToMerge: shards[0].ShardId,
+		AdjacentShardToMerge: shards[1].ShardId})
 	sandboxtest.Must(t, err)
 	s.awaitActive(t, name)
 	open := s.openShards(t, name)
@@ -112,7 +115,8 @@ func (s suite) updateShardCount(t *testing.T) {
 	keys := numbered("user-", 30)
 	last := map[string]string{}
 	for _, target := range []int32{4, 3, 2} {
-		_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: &target, ScalingType: types.ScalingTypeUniformScaling})
+		_, err := s.client.UpdateShardCount(t.Context(),
+			&kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: &target, ScalingType: types.ScalingTypeUniformScaling})
 		sandboxtest.Must(t, err)
 		s.awaitActive(t, name)
 		open := s.openShards(t, name)
@@ -128,7 +132,8 @@ func (s suite) updateShardCount(t *testing.T) {
 			last[key] = *out.SequenceNumber
 		}
 	}
-	_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling},
+	_, err := s.client.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &name, TargetShardCount: aws.Int32(5),
+		ScalingType: types.ScalingTypeUniformScaling},
 		func(o *kinesis.Options) { o.RetryMaxAttempts = 1 }) // the client would take it for throttling
 	wantRefused(t, err, "more than double")
 }

@@ -152,7 +152,8 @@ func (s suite) byARN(t *testing.T) {
 	sandboxtest.Must(t, err)
 	shards, err := s.client.ListShards(ctx, &kinesis.ListShardsInput{StreamARN: arn})
 	sandboxtest.Must(t, err)
-	it, err := s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamARN: arn, ShardId: shards.Shards[0].ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := s.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamARN: arn, ShardId: shards.Shards[0].ShardId,
+		ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	sandboxtest.Must(t, err)
 	out, err := s.client.GetRecords(ctx, &kinesis.GetRecordsInput{StreamARN: arn, ShardIterator: it.ShardIterator})
 	sandboxtest.Must(t, err)

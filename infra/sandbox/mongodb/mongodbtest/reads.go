@@ -84,7 +84,8 @@ func testAggregation(t *testing.T, s *suite) {
 			`{"_id":"a","sum":8,"count":3} {"_id":"b","sum":5,"count":1}`},
 		{`[{"$sort": {"_id": 1}}, {"$skip": 1}, {"$limit": 1}, {"$addFields": {"m": {"$add": ["$n", 2]}}}, {"$project": {"tags": 0}}]`,
 			`{"_id":2,"k":"b","n":5,"m":7}`},
-		{`[{"$match": {"_id": 1}}, {"$project": {"big": {"$cond": [{"$gt": ["$n", 2]}, "yes", "no"]}, "miss": {"$ifNull": ["$zzz", "none"]}}}]`, `{"_id":1,"big":"no","miss":"none"}`},
+		{`[{"$match": {"_id": 1}}, {"$project": {"big": {"$cond": [{"$gt": ["$n", 2]}, "yes", "no"]}, "miss": {"$ifNull": ["$zzz", "none"]}}}]`,
+			`{"_id":1,"big":"no","miss":"none"}`},
 	} {
 		if got := aggregated(t, coll, c.pipeline); got != c.want {
 			t.Errorf("%s gives %s, want %s", c.pipeline, got, c.want)

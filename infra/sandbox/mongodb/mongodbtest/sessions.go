@@ -124,7 +124,8 @@ func testRetryableWrites(t *testing.T, s *suite) {
 			t.Errorf("update: %+v", r)
 		}
 	}
-	modify := bson.D{{Key: "findAndModify", Value: "things"}, {Key: "query", Value: bson.D{}}, {Key: "update", Value: parse(t, `{"$inc": {"n": 1}}`)}, {Key: "new", Value: true}}
+	modify := bson.D{{Key: "findAndModify", Value: "things"}, {Key: "query", Value: bson.D{}},
+		{Key: "update", Value: parse(t, `{"$inc": {"n": 1}}`)}, {Key: "new", Value: true}}
 	for range 2 {
 		var r struct{ Value struct{ N int } }
 		do(t, db.RunCommand(ctx, numbered(6, modify)).Decode(&r))

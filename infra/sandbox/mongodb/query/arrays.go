@@ -24,7 +24,8 @@ func (u *updating) array(p value.Path, name string) (*value.Node, error) {
 	n := u.find(p)
 	if n != nil && !n.IsArray() {
 		if name == "$push" {
-			return nil, failure.New(failure.BadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}", p, n.Type(), value.Field(u.root.Value().Data, "_id"))
+			return nil, failure.New(failure.BadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}",
+				p, n.Type(), value.Field(u.root.Value().Data, "_id"))
 		}
 		return nil, failure.New(failure.BadValue, "Cannot apply %s to a non-array value", name)
 	}

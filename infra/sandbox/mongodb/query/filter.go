@@ -101,7 +101,8 @@ func compileElement(key string, v V) (condition, error) {
 	case "$expr", "$where", "$text", "$jsonSchema", "$sampleRate", "$alwaysTrue", "$alwaysFalse":
 		return nil, failure.Unsupported("query operator %s", key)
 	}
-	return nil, failure.New(failure.BadValue, "unknown top level operator: %s. If you have a field name that starts with a '$' symbol, consider using $getField or $setField.", key)
+	return nil, failure.New(failure.BadValue, "unknown top level operator: %s. If you have a field name that starts with a '$' symbol, "+
+		"consider using $getField or $setField.", key)
 }
 
 func compileLogic(key string, v V) (condition, error) {

@@ -77,7 +77,8 @@ func compileOperations(d D) ([]operation, error) {
 			return nil, unknownOperator(name)
 		}
 		if it.Value.Type != bsoncore.TypeEmbeddedDocument {
-			return nil, failure.New(failure.FailedToParse, "Modifiers operate on fields but we found type %s instead. For example: {$mod: {<field>: ...}}", it.Value.Type)
+			return nil, failure.New(failure.FailedToParse, "Modifiers operate on fields but we found type %s instead. For example: {$mod: {<field>: ...}}",
+				it.Value.Type)
 		}
 		arguments := value.Elements(it.Value.Data)
 		for arguments.Next() {

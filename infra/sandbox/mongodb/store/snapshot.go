@@ -25,7 +25,9 @@ func (e *Engine) asOf(c *Collection, at Timestamp) (*contents, error) {
 		}
 	}
 	if c.since.Compare(at) > 0 {
-		return nil, failure.New(failure.SnapshotUnavailable, "Unable to read from a snapshot due to pending collection catalog changes; collection %s had another name or did not exist at Timestamp(%d, %d)", c.NS, at.T, at.I)
+		return nil, failure.New(failure.SnapshotUnavailable,
+			"Unable to read from a snapshot due to pending collection catalog changes; collection %s had another name or did not exist at "+
+				"Timestamp(%d, %d)", c.NS, at.T, at.I)
 	}
 	data := c.data.clone()
 	first := e.log.after(Position{At: at, Index: ^uint32(0)})
@@ -47,7 +49,8 @@ func (e *Engine) reachable(at Timestamp) error {
 		return failure.New(failure.SnapshotTooOld, "Read timestamp Timestamp(%d, %d) is older than the oldest available timestamp.", at.T, at.I)
 	}
 	if at.Compare(e.clock) > 0 {
-		return failure.New(failure.InvalidOptions, "readConcern atClusterTime value must not be greater than the current clusterTime. Requested clusterTime: Timestamp(%d, %d)", at.T, at.I)
+		return failure.New(failure.InvalidOptions, "readConcern atClusterTime value must not be greater than the current clusterTime. "+
+			"Requested clusterTime: Timestamp(%d, %d)", at.T, at.I)
 	}
 	return nil
 }

@@ -78,7 +78,8 @@ func (t *target) touch(id V, found *record) error {
 }
 
 func conflict() error {
-	return failure.New(failure.WriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please retry your operation or multi-document transaction.").
+	return failure.New(failure.WriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please "+
+		"retry your operation or multi-document transaction.").
 		WithLabels("TransientTransactionError")
 }
 

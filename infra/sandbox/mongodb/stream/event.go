@@ -171,7 +171,8 @@ func (s *Stream) beforeChange(b *builder, e *store.Entry) error {
 }
 
 func noImage(which string, e *store.Entry) error {
-	return failure.New(failure.NoMatchingDocument, "Change stream was configured to require a %s for all update, delete and replace events, but the %s was not found for event on %s", which, which, e.NS).
+	return failure.New(failure.NoMatchingDocument, "Change stream was configured to require a %s for all update, delete and replace "+
+		"events, but the %s was not found for event on %s", which, which, e.NS).
 		WithLabels("NonResumableChangeStreamError")
 }
 

@@ -250,7 +250,9 @@ func (s *Stream) shape(d D) (D, error) {
 		return nil, err
 	}
 	if !value.Equal(id, value.Field(out[0], "_id")) {
-		return nil, failure.New(failure.ChangeStreamFatalError, "Encountered an event whose _id field, which contains the resume token, was modified by the pipeline. Modifying the _id field of an event makes it impossible to resume the stream from that point.").
+		return nil, failure.New(failure.ChangeStreamFatalError,
+			"Encountered an event whose _id field, which contains the resume token, was modified by the pipeline. Modifying the _id field of an "+
+				"event makes it impossible to resume the stream from that point.").
 			WithLabels("NonResumableChangeStreamError")
 	}
 	return out[0], nil

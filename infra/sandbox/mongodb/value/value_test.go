@@ -32,7 +32,8 @@ const ascending = `[{"$minKey": 1}, {"$undefined": true}, null, {"$numberDouble"
  {"$numberDouble": "0.1"}, {"$numberDecimal": "0.11"}, {"$numberLong": "9007199254740992"}, {"$numberLong": "9007199254740993"},
  {"$numberDecimal": "9007199254740993.5"}, {"$numberLong": "9223372036854775807"}, {"$numberDouble": "9223372036854775808"}, {"$numberDouble": "Infinity"},
  "", "a", {"$symbol": "b"}, "ba", {}, {"a": 1}, {"a": 2}, {"b": 0}, {"a": "x"}, [], [1], [1, 2], [2],
- {"$binary": {"base64": "", "subType": "00"}}, {"$binary": {"base64": "/w==", "subType": "00"}}, {"$binary": {"base64": "AA==", "subType": "05"}}, {"$binary": {"base64": "AAA=", "subType": "00"}},
+ {"$binary": {"base64": "", "subType": "00"}}, {"$binary": {"base64": "/w==", "subType": "00"}}, {"$binary": {"base64": "AA==", "subType": "05"}},
+ {"$binary": {"base64": "AAA=", "subType": "00"}},
  {"$oid": "000000000000000000000001"}, {"$oid": "ff0000000000000000000000"}, false, true, {"$date": {"$numberLong": "-1"}}, {"$date": {"$numberLong": "0"}},
  {"$timestamp": {"t": 0, "i": 4294967295}}, {"$timestamp": {"t": 4294967295, "i": 0}}, {"$regularExpression": {"pattern": "a", "options": ""}},
  {"$regularExpression": {"pattern": "a", "options": "i"}}, {"$dbPointer": {"$ref": "a", "$id": {"$oid": "000000000000000000000001"}}},
@@ -53,7 +54,8 @@ func TestCompare(t *testing.T) {
 			}
 		}
 	}
-	for _, same := range values(t, `[[1, {"$numberLong": "1"}, {"$numberDouble": "1"}, {"$numberDecimal": "1.000"}], [{"$numberDouble": "NaN"}, {"$numberDecimal": "NaN"}],
+	for _, same := range values(t, `[[1, {"$numberLong": "1"}, {"$numberDouble": "1"}, {"$numberDecimal": "1.000"}],
+		[{"$numberDouble": "NaN"}, {"$numberDecimal": "NaN"}],
 		[{"$numberDouble": "0"}, {"$numberDouble": "-0.0"}, {"$numberDecimal": "-0E+10"}], ["a", {"$symbol": "a"}], [{"a": 1}, {"a": {"$numberLong": "1"}}]]`) {
 		list, _ := same.Array().Values()
 		for _, v := range list {

@@ -65,7 +65,8 @@ func (s suite) messageAttributes(t *testing.T) {
 	got := s.receiveOne(t, queue, 0, 1)
 	for name, want := range attributes {
 		has := got.MessageAttributes[name]
-		if aws.ToString(has.DataType) != *want.DataType || aws.ToString(has.StringValue) != aws.ToString(want.StringValue) || !slices.Equal(has.BinaryValue, want.BinaryValue) {
+		if aws.ToString(has.DataType) != *want.DataType || aws.ToString(has.StringValue) != aws.ToString(want.StringValue) ||
+			!slices.Equal(has.BinaryValue, want.BinaryValue) {
 			t.Errorf("attribute %s: %+v, want %+v", name, has, want)
 		}
 	}

@@ -74,7 +74,8 @@ func (s suite) send(t *testing.T, queue *string, body string) *sqs.SendMessageOu
 // send a zero).
 func (s suite) receive(t *testing.T, queue *string, visibility, wait int32) []types.Message {
 	t.Helper()
-	out, err := s.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10, VisibilityTimeout: visibility, WaitTimeSeconds: wait,
+	out, err := s.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10,
+		VisibilityTimeout: visibility, WaitTimeSeconds: wait,
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}, MessageAttributeNames: []string{"All"}})
 	sandboxtest.Must(t, err)
 	return out.Messages
@@ -142,7 +143,8 @@ func (s suite) unknownQueue(t *testing.T) {
 
 func (s suite) attributes(t *testing.T) {
 	queue := s.queue(t, map[string]string{"DelaySeconds": "1", "MessageRetentionPeriod": "60", "VisibilityTimeout": "5"})
-	out, err := s.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	out, err := s.client.GetQueueAttributes(t.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	sandboxtest.Must(t, err)
 	for name, want := range map[string]string{
 		"DelaySeconds": "1", "MessageRetentionPeriod": "60", "VisibilityTimeout": "5", "ReceiveMessageWaitTimeSeconds": "0",
