@@ -2,8 +2,8 @@ package sandbox
 
 import (
 	"context"
-	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
@@ -22,7 +22,7 @@ func dynamodbFaults(ctx context.Context, in *fault.Injector) func(operation, tab
 	return func(operation, table string) dynamodb.Fault {
 		f := in.Draw(DynamoDB, operation, table)
 		if f.Kind == fault.TimeoutBefore || f.Kind == fault.Late {
-			hold(ctx, f.Delay)
+			_ = backoff.Sleep(ctx, f.Delay)
 		}
 		switch f.Kind {
 		case fault.Throttle:
@@ -59,16 +59,6 @@ func mongodbFaults(in *fault.Injector) func(command, namespace string) mongodb.F
 			return mongodb.Fault{Delay: f.Delay}
 		}
 		return mongodb.Fault{}
-	}
-}
-
-// hold waits, unless the sandbox ends.
-func hold(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
@@ -180,11 +180,11 @@ func (s *Service) run(ctx context.Context, f fault.Fault, run func(context.Conte
 	case fault.Denied:
 		return nil, Errorf("AccessDeniedException", "not authorized, says the fault plan")
 	case fault.TimeoutBefore:
-		hang(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 		return nil, errNoAnswer
 	case fault.TimeoutAfter:
 		_, _ = run(ctx, fault.Fault{})
-		hang(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 		return nil, errNoAnswer
 	}
 	return run(ctx, f)
@@ -195,15 +195,6 @@ func (s *Service) throttled() *Error {
 		return s.Throttled
 	}
 	return Errorf("ThrottlingException", "Rate exceeded")
-}
-
-func hang(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 func (e encoding) write(w http.ResponseWriter, status int, out any) {

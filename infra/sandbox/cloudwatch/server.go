@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
@@ -135,23 +136,14 @@ func (s *Server) suffer(ctx context.Context, operation string, call func() (any,
 	case fault.Denied:
 		return nil, &awsjson.Error{Type: "AccessDenied", Message: "not authorized, says the fault plan", Status: http.StatusForbidden}
 	case fault.TimeoutBefore:
-		hang(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 		return nil, errNoAnswer
 	case fault.TimeoutAfter:
 		_, _ = call()
-		hang(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 		return nil, errNoAnswer
 	case fault.Late:
-		hang(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 	}
 	return call()
-}
-
-func hang(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

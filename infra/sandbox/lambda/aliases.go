@@ -179,17 +179,6 @@ func (h *Host) listAliases(r *http.Request) (int, any, error) {
 	return http.StatusOK, map[string]any{"Aliases": part, "NextMarker": next}, nil
 }
 
-// deleteAlias succeeds also where there is none, as Lambda does.
-func (h *Host) deleteAlias(r *http.Request) (int, any, error) {
-	f, unlock, err := h.lockFunction(r, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer unlock()
-	delete(f.aliases, r.PathValue("alias"))
-	return http.StatusNoContent, nil, nil
-}
-
 // lockFunction decodes a request, if there is something to decode into, and
 // returns its function with the host locked until unlock is called.
 func (h *Host) lockFunction(r *http.Request, into any) (f *function, unlock func(), err error) {

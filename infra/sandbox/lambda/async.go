@@ -3,6 +3,8 @@ package lambda
 import (
 	"fmt"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // asyncRetries is how often Lambda tries an event again that a function failed
@@ -52,25 +54,16 @@ func (h *Host) work(c call) {
 			return
 		case err == nil:
 			failures++
-			h.pause(h.cfg.AsyncRetry * time.Duration(failures))
+			_ = backoff.Sleep(h.ctx, h.cfg.AsyncRetry*time.Duration(failures))
 		case time.Since(accepted) > maxAsyncAge:
 			h.note(c.ref, "an event was discarded after %s: %v", maxAsyncAge, err)
 			return
 		case !isThrottle(err) && !isService(err): // the function is gone
 			return
 		default:
-			h.pause(min(throttlePause<<min(refusals, 9), throttlePauseMax, h.cfg.AsyncRetry))
+			_ = backoff.Sleep(h.ctx, min(throttlePause<<min(refusals, 9), throttlePauseMax, h.cfg.AsyncRetry))
 			refusals++
 		}
-	}
-}
-
-func (h *Host) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-h.ctx.Done():
 	}
 }
 

@@ -78,7 +78,6 @@ const (
 	defaultBackoffMax   = 10 * time.Second
 	defaultAsyncRetry   = time.Minute
 	defaultAsyncQueue   = 1000
-	unreservedMinimum   = 100 // "Configuring reserved concurrency": always left to the other functions
 	maxDirectUpload     = 50 << 20
 	maxUnpacked         = 250 << 20
 	maxRequest          = 70167211 // the service's own limit of a request with code in base64
@@ -109,8 +108,8 @@ func (c Config) Validate() error {
 	if c.LogSize < 0 || c.Concurrency < 0 || c.AsyncQueue < 0 {
 		return errors.New("LogSize, Concurrency and AsyncQueue must not be negative")
 	}
-	if c.Concurrency > 0 && c.Concurrency < unreservedMinimum {
-		return fmt.Errorf("Concurrency: %d is less than the %d that are never reserved", c.Concurrency, unreservedMinimum)
+	if c.Concurrency < 0 {
+		return fmt.Errorf("Concurrency: %d is negative", c.Concurrency)
 	}
 	for _, d := range []time.Duration{c.IdleTimeout, c.InitTimeout, c.PollInterval, c.RetryBackoff, c.RetryBackoffMax, c.AsyncRetry} {
 		if d < 0 {

@@ -17,8 +17,6 @@ type function struct {
 	aliases     map[string]*alias
 	provisioned map[string]int // environments, by version or alias
 	tags        map[string]string
-	reserved    *int // reserved concurrency
-	running     int  // invocations under way, of all versions
 	log         *functionLog
 }
 

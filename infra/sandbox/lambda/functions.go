@@ -106,9 +106,6 @@ func (h *Host) getFunction(r *http.Request) (int, any, error) {
 		Configuration: h.describe(v, ref.qualifier), Tags: v.function.tags,
 		Code: map[string]string{"RepositoryType": "S3", "Location": "file://" + v.code.dir},
 	}
-	if v.function.reserved != nil {
-		out.Concurrency = &concurrencyOutput{v.function.reserved}
-	}
 	return http.StatusOK, out, nil
 }
 
@@ -313,9 +310,6 @@ func (h *Host) deleteFunction(r *http.Request) (int, any, error) {
 		return http.StatusNoContent, nil, h.deleteVersion(f, ref)
 	}
 	delete(h.functions, f.name)
-	if f.reserved != nil {
-		h.reserved -= *f.reserved
-	}
 	for _, v := range append([]*revision{f.latest}, f.versions...) {
 		h.drop(v)
 	}
@@ -338,31 +332,4 @@ func (h *Host) deleteVersion(f *function, ref reference) error {
 	h.drop(f.versions[i])
 	f.versions = slices.Delete(f.versions, i, i+1)
 	return nil
-}
-
-func (h *Host) accountSettings(*http.Request) (int, any, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var size int64
-	for _, f := range h.functions {
-		for _, v := range append([]*revision{f.latest}, f.versions...) {
-			size += v.code.size
-		}
-	}
-	return http.StatusOK, map[string]any{
-		"AccountLimit": map[string]any{
-			"CodeSizeUnzipped": maxUnpacked, "CodeSizeZipped": maxDirectUpload, "ConcurrentExecutions": h.cfg.Concurrency,
-			"TotalCodeSize": int64(75) << 30, "UnreservedConcurrentExecutions": h.cfg.Concurrency - h.reserved,
-		},
-		"AccountUsage": map[string]any{"FunctionCount": len(h.functions), "TotalCodeSize": size},
-	}, nil
-}
-
-// noCodeSigning tells tools that ask for it that code is not signed here.
-func (h *Host) noCodeSigning(r *http.Request) (int, any, error) {
-	ref, err := target(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]string{"FunctionName": ref.name}, nil
 }

@@ -191,7 +191,7 @@ func TestHandlesKnowsItsPaths(t *testing.T) {
 
 func TestConfigIsValidated(t *testing.T) {
 	for _, cfg := range []sandbox.Config{
-		{Env: []string{"NOTHING"}}, {Concurrency: 99}, {LogSize: -1}, {IdleTimeout: -time.Second},
+		{Env: []string{"NOTHING"}}, {Concurrency: -1}, {LogSize: -1}, {IdleTimeout: -time.Second},
 	} {
 		if _, err := sandbox.New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)

@@ -36,7 +36,6 @@ type Host struct {
 	mappings  map[string]*mapping
 	layers    map[string]*layer
 	running   int // invocations under way, of all functions
-	reserved  int // sum of reserved concurrency
 	queued    int // events that wait or run
 	random    *rand.Rand
 }

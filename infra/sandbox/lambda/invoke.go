@@ -48,7 +48,7 @@ func (h *Host) invoke(ctx context.Context, c call) (answer, error) {
 	if err := h.before(ctx, f); err != nil {
 		return answer{}, err
 	}
-	release, err := h.acquire(r.function)
+	release, err := h.acquire()
 	if err != nil {
 		return answer{}, err
 	}
@@ -112,37 +112,26 @@ func (h *Host) initialise(r *revision, inv environment.Invocation) (*environment
 	return nil, failure
 }
 
-// acquire counts an invocation against the function's and the account's
-// concurrency (developer guide, "Understanding Lambda function scaling":
-// functions without reserved concurrency share what is not reserved).
-func (h *Host) acquire(f *function) (release func(), err error) {
+// acquire counts an invocation against the account's concurrency (developer
+// guide, "Understanding Lambda function scaling").
+func (h *Host) acquire() (release func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	shared := f.reserved == nil
-	switch {
-	case !shared && f.running >= *f.reserved:
-		return nil, throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-	case shared && h.running >= h.cfg.Concurrency-h.reserved:
+	if h.running >= h.cfg.Concurrency {
 		return nil, throttled("ConcurrentInvocationLimitExceeded")
 	}
 	if err := h.beginLocked(); err != nil {
 		return nil, unavailable(err.Error())
 	}
-	f.running++
-	if shared {
-		h.running++
-	}
-	return func() { h.release(f, shared) }, nil
+	h.running++
+	return h.release, nil
 }
 
-func (h *Host) release(f *function, shared bool) {
+func (h *Host) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.wg.Done()
-	f.running--
-	if shared {
-		h.running--
-	}
+	h.running--
 }
 
 // resolve finds what is to run, and the ARN under which it was asked for. A

@@ -156,7 +156,7 @@ func TestIdleEnvironmentsAreEnded(t *testing.T) {
 	w.invoke("idle", map[string]int{})
 }
 
-func pids(t *testing.T, dir string) []int {
+func pids(t testing.TB, dir string) []int {
 	t.Helper()
 	var out []int
 	for _, l := range lines(t, dir, "starts") {
@@ -266,29 +266,33 @@ func TestRuntimeAPIAnswersMistakes(t *testing.T) {
 	}
 }
 
-func TestReservedConcurrencyIsTheLimit(t *testing.T) {
-	w := newWorld(t, sandbox.Config{})
+// occupy runs a function of its own, which takes all of a host's concurrency if that
+// is one, until free ends its process.
+func (w *world) occupy() (free func()) {
+	w.t.Helper()
+	out := w.function("occupying", 60, nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = w.lambda.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: aws.String("occupying"), Payload: []byte(`{"sleepMs":60000}`)})
+	}()
+	eventually(w.t, "the occupying function runs", func() bool { return len(lines(w.t, out, "calls")) == 1 })
+	return func() {
+		if err := syscall.Kill(pids(w.t, out)[0], syscall.SIGKILL); err != nil {
+			w.t.Fatal(err)
+		}
+		<-ended
+	}
+}
+
+func TestConcurrencyIsTheLimit(t *testing.T) {
+	w := newWorld(t, sandbox.Config{Concurrency: 1})
 	w.function("one", 5, nil)
-	_, err := w.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
-		FunctionName: aws.String("one"), ReservedConcurrentExecutions: aws.Int32(1),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { w.invoke("one", map[string]int{"sleepMs": 700}) })
-	eventually(t, "the first invocation runs", func() bool { return strings.Contains(string(w.host.Log("one")), "START") })
-	_, err = w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("one")})
+	defer w.occupy()()
+	_, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("one")})
 	var throttle *types.TooManyRequestsException
-	if !errors.As(err, &throttle) || throttle.Reason != types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded {
+	if !errors.As(err, &throttle) || throttle.Reason != types.ThrottleReasonConcurrentInvocationLimitExceeded {
 		t.Errorf("the second invocation: %v", err)
-	}
-	_, err = w.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
-		FunctionName: aws.String("one"), ReservedConcurrentExecutions: aws.Int32(901),
-	})
-	if !isCode(err, "InvalidParameterValueException") {
-		t.Errorf("reserving what has to stay unreserved: %v", err)
 	}
 }
 

@@ -3,32 +3,31 @@ package lambda
 import (
 	"context"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/sources"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
 
-// mapping connects a stream to a function. One goroutine, supervise, runs it;
-// requests change what is wanted of it.
+// mapping connects a stream to a function. It does not change once it is made.
 type mapping struct {
 	host   *Host
 	uuid   string
 	source string // ARN
 	status *streams.Status
 	reader *streams.Mapping
-
-	mu      sync.Mutex
-	wanted  wanted
-	running bool
-	changed chan struct{} // closed and replaced when wanted changes
-	queue   *sources.Queue
+	wanted wanted
+	queue  *sources.Queue // the on-failure destination, or nil
 }
 
 func (h *Host) newMapping(id, source, role string, w wanted) *mapping {
 	m := &mapping{
-		host: h, uuid: id, source: source, wanted: w, status: streams.NewStatus(), changed: make(chan struct{}),
+		host: h, uuid: id, source: source, wanted: w, status: streams.NewStatus(),
+	}
+	if w.onFailure != "" {
+		m.queue = &sources.Queue{
+			Client: h.clients.sqs, ARN: w.onFailure, StreamARN: source, FunctionARN: h.arn(w.ref.name, w.ref.qualifier),
+		}
 	}
 	m.reader = streams.New(streams.Config{
 		Source: h.stream(source, role), Invoker: m, Destination: m, Status: m.status,
@@ -45,73 +44,9 @@ func (h *Host) stream(arn, role string) streams.Source {
 	return &sources.Kinesis{Client: h.clients.kinesis, ARN: arn, Region: h.cfg.Region, Role: role}
 }
 
-// change alters what is wanted, unless the change fails. The alteration must
-// not ask the host for anything: the host's lock comes before the mapping's.
-func (m *mapping) change(alter func(*wanted) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := m.wanted
-	if err := alter(&next); err != nil {
-		return err
-	}
-	next.deleted = next.deleted || m.wanted.deleted
-	next.modified = time.Now()
-	m.wanted = next
-	close(m.changed)
-	m.changed = make(chan struct{})
-	return nil
-}
-
-// supervise makes the mapping what is wanted of it, until it is deleted or ctx
-// ends. A change takes effect between two batches.
-func (m *mapping) supervise(ctx context.Context) {
-	for ctx.Err() == nil {
-		m.mu.Lock()
-		w, changed := m.wanted, m.changed
-		m.running = w.enabled && !w.deleted
-		m.queue = nil
-		if w.onFailure != "" {
-			m.queue = &sources.Queue{
-				Client: m.host.clients.sqs, ARN: w.onFailure, StreamARN: m.source,
-				FunctionARN: m.host.arn(w.ref.name, w.ref.qualifier),
-			}
-		}
-		m.mu.Unlock()
-		if w.deleted {
-			m.host.forget(m.uuid)
-			return
-		}
-		m.until(ctx, changed, w)
-	}
-}
-
-// until runs the mapping, if it is enabled, until something else is wanted.
-func (m *mapping) until(ctx context.Context, changed <-chan struct{}, w wanted) {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	if w.enabled {
-		wg.Go(func() { m.reader.Run(ctx, w.settings) })
-	}
-	select {
-	case <-changed:
-	case <-ctx.Done():
-	}
-	cancel()
-	wg.Wait()
-	m.mu.Lock()
-	m.running = false
-	m.mu.Unlock()
-}
-
-func (m *mapping) reference() reference {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.wanted.ref
-}
-
 // Invoke gives a batch to the function.
 func (m *mapping) Invoke(ctx context.Context, payload []byte) streams.Outcome {
-	a, err := m.host.invoke(ctx, call{ref: m.reference(), payload: payload})
+	a, err := m.host.invoke(ctx, call{ref: m.wanted.ref, payload: payload})
 	if err != nil {
 		return streams.Outcome{Undelivered: true, Reason: err.Error()}
 	}
@@ -122,31 +57,19 @@ func (m *mapping) Invoke(ctx context.Context, payload []byte) streams.Outcome {
 
 // Send tells the on-failure destination, if there is one.
 func (m *mapping) Send(ctx context.Context, d streams.Discarded) error {
-	m.mu.Lock()
-	queue := m.queue
-	m.mu.Unlock()
-	if queue == nil {
+	if m.queue == nil {
 		return nil
 	}
-	return queue.Send(ctx, d)
+	return m.queue.Send(ctx, d)
 }
 
 // state is the State of the API.
 func (m *mapping) state() string {
-	ready := false
+	if !m.wanted.enabled {
+		return "Disabled"
+	}
 	select {
 	case <-m.status.Ready():
-		ready = true
-	default:
-	}
-	switch {
-	case m.wanted.deleted:
-		return "Deleting"
-	case !m.wanted.enabled && m.running:
-		return "Disabling"
-	case !m.wanted.enabled:
-		return "Disabled"
-	case ready:
 		return "Enabled"
 	default:
 		return "Creating"
@@ -154,8 +77,6 @@ func (m *mapping) state() string {
 }
 
 func (m *mapping) describe() mappingOutput {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	w, s := m.wanted, m.wanted.settings
 	out := mappingOutput{
 		BatchSize: s.BatchSize, BisectBatchOnFunctionError: s.Bisect, EventSourceArn: m.source,

@@ -84,10 +84,21 @@ func (w *world) mapping(function, arn string, in lambda.CreateEventSourceMapping
 
 func (w *world) awaitState(id, state string) {
 	w.t.Helper()
-	eventually(w.t, "the mapping is "+state, func() bool {
-		out, err := w.lambda.GetEventSourceMapping(w.t.Context(), &lambda.GetEventSourceMappingInput{UUID: &id})
-		return err == nil && *out.State == state
-	})
+	eventually(w.t, "the mapping is "+state, func() bool { return *w.describe(id).State == state })
+}
+
+// describe finds a mapping by its id.
+func (w *world) describe(id string) types.EventSourceMappingConfiguration {
+	w.t.Helper()
+	out, err := w.lambda.ListEventSourceMappings(w.t.Context(), &lambda.ListEventSourceMappingsInput{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	i := slices.IndexFunc(out.EventSourceMappings, func(m types.EventSourceMappingConfiguration) bool { return *m.UUID == id })
+	if i < 0 {
+		w.t.Fatalf("there is no mapping %s", id)
+	}
+	return out.EventSourceMappings[i]
 }
 
 // delivered reads what the function was given, invocations numbered from 0.
@@ -519,44 +530,6 @@ func TestBatchesFitThePayload(t *testing.T) {
 	}
 }
 
-// Disabled and enabled again, with other settings, a mapping goes on where it
-// was; deleted, it is gone.
-func TestLifeOfAMapping(t *testing.T) {
-	w := newWorld(t, sandbox.Config{})
-	out := w.function("life", 5, map[string]string{"MODE": "stream"})
-	arn := w.stream("life", 1)
-	id := w.mapping("life", arn, lambda.CreateEventSourceMappingInput{})
-	w.put("life", "k:1", "k:2")
-	eventually(t, "both are seen", func() bool { return len(delivered(t, out)) == 2 })
-	update := func(in lambda.UpdateEventSourceMappingInput, state string) {
-		t.Helper()
-		in.UUID = &id
-		if _, err := w.lambda.UpdateEventSourceMapping(t.Context(), &in); err != nil {
-			t.Fatal(err)
-		}
-		w.awaitState(id, state)
-	}
-	update(lambda.UpdateEventSourceMappingInput{Enabled: aws.Bool(false)}, "Disabled")
-	w.put("life", "k:3", "k:4")
-	time.Sleep(50 * time.Millisecond)
-	if n := len(delivered(t, out)); n != 2 {
-		t.Errorf("a disabled mapping delivered %d records", n)
-	}
-	update(lambda.UpdateEventSourceMappingInput{Enabled: aws.Bool(true), BatchSize: aws.Int32(1), ParallelizationFactor: aws.Int32(2)}, "Enabled")
-	eventually(t, "the rest is seen", func() bool { return len(delivered(t, out)) == 4 })
-	if got := strings.Join(batches(delivered(t, out)), "|"); !strings.HasSuffix(got, "|3|4") {
-		t.Errorf("batches %s", got)
-	}
-	gone, err := w.lambda.DeleteEventSourceMapping(t.Context(), &lambda.DeleteEventSourceMappingInput{UUID: &id})
-	if err != nil || *gone.State != "Deleting" {
-		t.Fatal(gone, err)
-	}
-	eventually(t, "the mapping is gone", func() bool {
-		_, err := w.lambda.GetEventSourceMapping(t.Context(), &lambda.GetEventSourceMappingInput{UUID: &id})
-		return isCode(err, "ResourceNotFoundException")
-	})
-}
-
 // Under every kind of fault, each record is seen, none before an older one of
 // its key was, and unless the function itself died none is given up on.
 func TestFaultsLoseNothing(t *testing.T) {
@@ -623,19 +596,12 @@ func TestParallelizationFactor(t *testing.T) {
 	}
 }
 
-// A throttled batch is tried until it gets through, and that is no retry.
+// TestThrottledBatchesWait: a throttled batch is tried until it gets through, and
+// that is no retry.
 func TestThrottledBatchesWait(t *testing.T) {
-	w := newWorld(t, sandbox.Config{})
+	w := newWorld(t, sandbox.Config{Concurrency: 1})
 	out := w.function("throttled", 5, map[string]string{"MODE": "stream"})
-	reserve := func(n int32) {
-		t.Helper()
-		if _, err := w.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
-			FunctionName: aws.String("throttled"), ReservedConcurrentExecutions: &n,
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	reserve(0)
+	free := w.occupy()
 	arn, queue := w.stream("throttled", 1), w.queue("dead")
 	w.put("throttled", "k:1")
 	id := w.mapping("throttled", arn, lambda.CreateEventSourceMappingInput{
@@ -643,19 +609,32 @@ func TestThrottledBatchesWait(t *testing.T) {
 			Destination: aws.String("arn:aws:sqs:us-east-1:000000000000:dead"),
 		}},
 	})
-	result := func() string {
-		got, err := w.lambda.GetEventSourceMapping(t.Context(), &lambda.GetEventSourceMappingInput{UUID: &id})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return *got.LastProcessingResult
-	}
+	result := func() string { return *w.describe(id).LastProcessingResult }
 	eventually(t, "the mapping tells of the throttle", func() bool { return strings.Contains(result(), "PROBLEM: TooManyRequestsException") })
-	time.Sleep(50 * time.Millisecond)
-	reserve(1)
+	free()
 	eventually(t, "the record is delivered", func() bool { return len(delivered(t, out)) == 1 && result() == "OK" })
 	if gone := w.dead(queue, 0); len(gone) != 0 {
 		t.Errorf("given up on: %+v", gone)
+	}
+}
+
+// TestDisabledMappings: a mapping that is made disabled delivers nothing.
+func TestDisabledMappings(t *testing.T) {
+	w := newWorld(t, sandbox.Config{})
+	out := w.function("disabled", 5, map[string]string{"MODE": "stream"})
+	w.function("enabled", 5, nil)
+	arn := w.stream("disabled", 1)
+	w.put("disabled", "k:1")
+	made, err := w.lambda.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
+		FunctionName: aws.String("disabled"), EventSourceArn: &arn, StartingPosition: types.EventSourcePositionTrimHorizon, Enabled: aws.Bool(false),
+	})
+	if err != nil || *made.State != "Disabled" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	enabled := w.mapping("enabled", arn, lambda.CreateEventSourceMappingInput{})
+	eventually(t, "the other mapping has delivered", func() bool { return *w.describe(enabled).LastProcessingResult == "OK" })
+	if n := len(delivered(t, out)); n != 0 {
+		t.Errorf("a disabled mapping delivered %d records", n)
 	}
 }
 

@@ -46,7 +46,9 @@ func (h *Host) createMapping(r *http.Request) (int, any, error) {
 	h.mappings[m.uuid] = m
 	go func() {
 		defer h.wg.Done()
-		m.supervise(h.ctx)
+		if wanted.enabled {
+			m.reader.Run(h.ctx, wanted.settings)
+		}
 	}()
 	return http.StatusAccepted, m.describe(), nil
 }
@@ -56,7 +58,7 @@ func (h *Host) checkUnique(ref reference, source string) error {
 		return invalid("the sandbox holds at most %d event source mappings", maxMappings)
 	}
 	for _, m := range h.mappings {
-		if m.source == source && m.reference() == ref {
+		if m.source == source && m.wanted.ref == ref {
 			return conflict("The event source arn (\" %s \") and function (\" %s \") provided mapping already exists. "+
 				"Please update or delete the existing mapping with UUID %s", source, ref.name, m.uuid)
 		}
@@ -74,23 +76,6 @@ func (h *Host) checkStream(ctx context.Context, arn string) error {
 	return nil
 }
 
-func (h *Host) mapping(r *http.Request) (*mapping, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if m, known := h.mappings[r.PathValue("uuid")]; known {
-		return m, nil
-	}
-	return nil, notFound("The resource you requested does not exist.")
-}
-
-func (h *Host) getMapping(r *http.Request) (int, any, error) {
-	m, err := h.mapping(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, m.describe(), nil
-}
-
 func (h *Host) listMappings(r *http.Request) (int, any, error) {
 	source := r.URL.Query().Get("EventSourceArn")
 	var of *reference
@@ -106,7 +91,7 @@ func (h *Host) listMappings(r *http.Request) (int, any, error) {
 	out := []mappingOutput{}
 	for _, id := range slices.Sorted(maps.Keys(h.mappings)) {
 		m := h.mappings[id]
-		if (source == "" || m.source == source) && (of == nil || m.reference() == *of) {
+		if (source == "" || m.source == source) && (of == nil || m.wanted.ref == *of) {
 			out = append(out, m.describe())
 		}
 	}
@@ -115,53 +100,4 @@ func (h *Host) listMappings(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, map[string]any{"EventSourceMappings": part, "NextMarker": next}, nil
-}
-
-func (h *Host) updateMapping(r *http.Request) (int, any, error) {
-	var in mappingInput
-	m, err := h.mapping(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := decode(r, &in); err != nil {
-		return 0, nil, err
-	}
-	if in.EventSourceArn != "" || in.StartingPosition != "" || in.StartingPositionTimestamp != nil {
-		return 0, nil, invalid("The event source and the starting position of a mapping cannot be changed.")
-	}
-	ref := m.reference()
-	if in.FunctionName != "" {
-		if ref, err = parseReference(in.FunctionName, ""); err != nil {
-			return 0, nil, err
-		}
-		if _, _, err := h.resolve(ref); err != nil {
-			return 0, nil, err
-		}
-	}
-	err = m.change(func(w *wanted) error {
-		w.ref = ref
-		return in.apply(w)
-	})
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusAccepted, m.describe(), nil
-}
-
-func (h *Host) deleteMapping(r *http.Request) (int, any, error) {
-	m, err := h.mapping(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := m.change(func(w *wanted) error { w.deleted = true; return nil }); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusAccepted, m.describe(), nil
-}
-
-// forget removes a mapping that has ended.
-func (h *Host) forget(id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.mappings, id)
 }

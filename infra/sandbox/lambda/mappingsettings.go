@@ -10,7 +10,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
 
-// mappingInput is a request to create or change a mapping. What the host does
+// mappingInput is a request to create a mapping. What the host does
 // not implement is listed so as to accept it when it asks for nothing.
 type mappingInput struct {
 	BatchSize                      *int
@@ -69,7 +69,6 @@ type wanted struct {
 	settings  streams.Settings
 	onFailure string // ARN of a queue
 	enabled   bool
-	deleted   bool
 	modified  time.Time
 }
 

@@ -61,28 +61,10 @@ func (h *Host) putProvisioned(r *http.Request) (int, any, error) {
 	return http.StatusAccepted, describeProvisioned("", in.ProvisionedConcurrentExecutions), nil
 }
 
-// getProvisioned is also the operation ListProvisionedConcurrencyConfigs, which
-// has the same path and says so in the query.
-func (h *Host) getProvisioned(r *http.Request) (int, any, error) {
-	if r.URL.Query().Get("List") == "ALL" {
-		return h.listProvisioned(r)
-	}
-	f, qualifier, unlock, err := h.provisionable(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer unlock()
-	n, ok := f.provisioned[qualifier]
-	if !ok {
-		return 0, nil, &apiError{
-			status: http.StatusNotFound, code: "ProvisionedConcurrencyConfigNotFoundException",
-			message: "No Provisioned Concurrency Config found for this function",
-		}
-	}
-	return http.StatusOK, describeProvisioned("", n), nil
-}
-
 func (h *Host) listProvisioned(r *http.Request) (int, any, error) {
+	if r.URL.Query().Get("List") != "ALL" {
+		return 0, nil, notImplemented("GetProvisionedConcurrencyConfig")
+	}
 	f, unlock, err := h.lockFunction(r, nil)
 	if err != nil {
 		return 0, nil, err
@@ -97,14 +79,4 @@ func (h *Host) listProvisioned(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, map[string]any{"ProvisionedConcurrencyConfigs": part, "NextMarker": next}, nil
-}
-
-func (h *Host) deleteProvisioned(r *http.Request) (int, any, error) {
-	f, qualifier, unlock, err := h.provisionable(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer unlock()
-	delete(f.provisioned, qualifier)
-	return http.StatusNoContent, nil, nil
 }

@@ -19,40 +19,30 @@ import (
 func (h *Host) routing() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, op := range map[string]operation{
-		"POST /2015-03-31/functions":                                  {"CreateFunction", h.createFunction},
-		"GET /2015-03-31/functions":                                   {"ListFunctions", h.listFunctions},
-		"GET /2015-03-31/functions/{name}":                            {"GetFunction", h.getFunction},
-		"DELETE /2015-03-31/functions/{name}":                         {"DeleteFunction", h.deleteFunction},
-		"GET /2015-03-31/functions/{name}/configuration":              {"GetFunctionConfiguration", h.getConfiguration},
-		"PUT /2015-03-31/functions/{name}/configuration":              {"UpdateFunctionConfiguration", h.updateConfiguration},
-		"PUT /2015-03-31/functions/{name}/code":                       {"UpdateFunctionCode", h.updateCode},
-		"GET /2015-03-31/functions/{name}/versions":                   {"ListVersionsByFunction", h.listVersions},
-		"POST /2015-03-31/functions/{name}/versions":                  {"PublishVersion", h.publishVersion},
-		"GET /2015-03-31/functions/{name}/aliases":                    {"ListAliases", h.listAliases},
-		"POST /2015-03-31/functions/{name}/aliases":                   {"CreateAlias", h.createAlias},
-		"GET /2015-03-31/functions/{name}/aliases/{alias}":            {"GetAlias", h.getAlias},
-		"PUT /2015-03-31/functions/{name}/aliases/{alias}":            {"UpdateAlias", h.updateAlias},
-		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":         {"DeleteAlias", h.deleteAlias},
-		"PUT /2017-10-31/functions/{name}/concurrency":                {"PutFunctionConcurrency", h.putConcurrency},
-		"DELETE /2017-10-31/functions/{name}/concurrency":             {"DeleteFunctionConcurrency", h.deleteConcurrency},
-		"GET /2019-09-30/functions/{name}/concurrency":                {"GetFunctionConcurrency", h.getConcurrency},
-		"POST /2015-03-31/event-source-mappings":                      {"CreateEventSourceMapping", h.createMapping},
-		"GET /2015-03-31/event-source-mappings":                       {"ListEventSourceMappings", h.listMappings},
-		"GET /2015-03-31/event-source-mappings/{uuid}":                {"GetEventSourceMapping", h.getMapping},
-		"PUT /2015-03-31/event-source-mappings/{uuid}":                {"UpdateEventSourceMapping", h.updateMapping},
-		"DELETE /2015-03-31/event-source-mappings/{uuid}":             {"DeleteEventSourceMapping", h.deleteMapping},
-		"GET /2016-08-19/account-settings":                            {"GetAccountSettings", h.accountSettings},
-		"GET /2020-06-30/functions/{name}/code-signing-config":        {"GetFunctionCodeSigningConfig", h.noCodeSigning},
-		"GET /2018-10-31/layers":                                      {"ListLayers", h.listLayers},
-		"GET /2018-10-31/layers/{name}/versions":                      {"ListLayerVersions", h.listLayerVersions},
-		"POST /2018-10-31/layers/{name}/versions":                     {"PublishLayerVersion", h.publishLayer},
-		"GET /2018-10-31/layers/{name}/versions/{version}":            {"GetLayerVersion", h.getLayerVersion},
-		"DELETE /2018-10-31/layers/{name}/versions/{version}":         {"DeleteLayerVersion", h.deleteLayerVersion},
-		"POST /2018-10-31/layers/{name}/versions/{version}/policy":    {"AddLayerVersionPermission", h.addLayerPermission},
-		"GET /2018-10-31/layers/{name}/versions/{version}/policy":     {"GetLayerVersionPolicy", h.getLayerPolicy},
-		"PUT /2019-09-30/functions/{name}/provisioned-concurrency":    {"PutProvisionedConcurrencyConfig", h.putProvisioned},
-		"GET /2019-09-30/functions/{name}/provisioned-concurrency":    {"GetProvisionedConcurrencyConfig", h.getProvisioned},
-		"DELETE /2019-09-30/functions/{name}/provisioned-concurrency": {"DeleteProvisionedConcurrencyConfig", h.deleteProvisioned},
+		"POST /2015-03-31/functions":                               {"CreateFunction", h.createFunction},
+		"GET /2015-03-31/functions":                                {"ListFunctions", h.listFunctions},
+		"GET /2015-03-31/functions/{name}":                         {"GetFunction", h.getFunction},
+		"DELETE /2015-03-31/functions/{name}":                      {"DeleteFunction", h.deleteFunction},
+		"GET /2015-03-31/functions/{name}/configuration":           {"GetFunctionConfiguration", h.getConfiguration},
+		"PUT /2015-03-31/functions/{name}/configuration":           {"UpdateFunctionConfiguration", h.updateConfiguration},
+		"PUT /2015-03-31/functions/{name}/code":                    {"UpdateFunctionCode", h.updateCode},
+		"GET /2015-03-31/functions/{name}/versions":                {"ListVersionsByFunction", h.listVersions},
+		"POST /2015-03-31/functions/{name}/versions":               {"PublishVersion", h.publishVersion},
+		"GET /2015-03-31/functions/{name}/aliases":                 {"ListAliases", h.listAliases},
+		"POST /2015-03-31/functions/{name}/aliases":                {"CreateAlias", h.createAlias},
+		"GET /2015-03-31/functions/{name}/aliases/{alias}":         {"GetAlias", h.getAlias},
+		"PUT /2015-03-31/functions/{name}/aliases/{alias}":         {"UpdateAlias", h.updateAlias},
+		"POST /2015-03-31/event-source-mappings":                   {"CreateEventSourceMapping", h.createMapping},
+		"GET /2015-03-31/event-source-mappings":                    {"ListEventSourceMappings", h.listMappings},
+		"GET /2018-10-31/layers":                                   {"ListLayers", h.listLayers},
+		"GET /2018-10-31/layers/{name}/versions":                   {"ListLayerVersions", h.listLayerVersions},
+		"POST /2018-10-31/layers/{name}/versions":                  {"PublishLayerVersion", h.publishLayer},
+		"GET /2018-10-31/layers/{name}/versions/{version}":         {"GetLayerVersion", h.getLayerVersion},
+		"DELETE /2018-10-31/layers/{name}/versions/{version}":      {"DeleteLayerVersion", h.deleteLayerVersion},
+		"POST /2018-10-31/layers/{name}/versions/{version}/policy": {"AddLayerVersionPermission", h.addLayerPermission},
+		"GET /2018-10-31/layers/{name}/versions/{version}/policy":  {"GetLayerVersionPolicy", h.getLayerPolicy},
+		"PUT /2019-09-30/functions/{name}/provisioned-concurrency": {"PutProvisionedConcurrencyConfig", h.putProvisioned},
+		"GET /2019-09-30/functions/{name}/provisioned-concurrency": {"ListProvisionedConcurrencyConfigs", h.listProvisioned},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, op) })
 	}
@@ -69,7 +59,7 @@ type operation struct {
 func (h *Host) serve(w http.ResponseWriter, r *http.Request, op operation) {
 	f := fault.Fault{}
 	if h.cfg.APIFault != nil {
-		f = h.cfg.APIFault(op.name, r.PathValue("name")+r.PathValue("uuid"))
+		f = h.cfg.APIFault(op.name, r.PathValue("name"))
 	}
 	err := h.before(r.Context(), f)
 	if f.Kind == fault.TimeoutBefore {

@@ -127,12 +127,7 @@ type functionOutput struct {
 type getFunctionOutput struct {
 	Configuration functionOutput
 	Code          map[string]string
-	Concurrency   *concurrencyOutput `json:",omitempty"`
-	Tags          map[string]string  `json:",omitempty"`
-}
-
-type concurrencyOutput struct {
-	ReservedConcurrentExecutions *int `json:",omitempty"`
+	Tags          map[string]string `json:",omitempty"`
 }
 
 // decode reads a request. A member this host does not know is one it does not

@@ -6,12 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/google/uuid"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
@@ -121,7 +121,7 @@ func (s *Server) insist(ctx context.Context, d delivery) {
 			s.undelivered.Add(1)
 			return
 		}
-		pause(ctx, s.cfg.Retry)
+		_ = backoff.Sleep(ctx, s.cfg.Retry)
 	}
 }
 
@@ -138,7 +138,7 @@ func (s *Server) attempt(ctx context.Context, d delivery) error {
 			return err
 		}
 	case fault.Late:
-		pause(ctx, f.Delay)
+		_ = backoff.Sleep(ctx, f.Delay)
 	case fault.None:
 	default:
 		return errInjected
@@ -162,13 +162,4 @@ func compress(m message) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -45,7 +45,6 @@ func Run(t *testing.T, client *lambda.Client, role string) {
 		"update":              s.update,
 		"versions":            s.versions,
 		"aliases":             s.aliases,
-		"concurrency":         s.concurrency,
 	} {
 		t.Run(name, test)
 	}
@@ -281,36 +280,6 @@ func (s suite) aliases(t *testing.T) {
 	if err != nil || len(listed.Aliases) != 1 {
 		t.Errorf("ListAliases: %v, %v", listed, err)
 	}
-	if _, err := s.client.DeleteAlias(ctx, &lambda.DeleteAliasInput{FunctionName: s.name("aliases"), Name: aws.String("live")}); err != nil {
-		t.Error(err)
-	}
-	_, err = s.client.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: s.name("aliases"), Name: aws.String("live")})
+	_, err = s.client.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: s.name("aliases"), Name: aws.String("none")})
 	wantCode(t, "GetAlias of none", err, "ResourceNotFoundException")
-}
-
-func (s suite) concurrency(t *testing.T) {
-	s.create(t, "concurrency", "one")
-	ctx := t.Context()
-	if _, err := s.client.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
-		FunctionName: s.name("concurrency"), ReservedConcurrentExecutions: aws.Int32(7),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.client.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: s.name("concurrency")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, "reserved", aws.ToInt32(got.ReservedConcurrentExecutions), 7)
-	whole, err := s.client.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: s.name("concurrency")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, "reserved in GetFunction", aws.ToInt32(whole.Concurrency.ReservedConcurrentExecutions), 7)
-	if _, err := s.client.DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: s.name("concurrency")}); err != nil {
-		t.Error(err)
-	}
-	got, err = s.client.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: s.name("concurrency")})
-	if err != nil || got.ReservedConcurrentExecutions != nil {
-		t.Errorf("after deleting: %v, %v", got, err)
-	}
 }

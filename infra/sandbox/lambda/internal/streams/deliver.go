@@ -3,6 +3,8 @@ package streams
 import (
 	"context"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // The conditions under which a batch is given up on, as the on-failure
@@ -200,15 +202,4 @@ func (d *delivery) discard(ctx context.Context, a attempt, records []Record, con
 	return nil
 }
 
-func (d *delivery) wait(ctx context.Context, n int) error { return sleep(ctx, d.pace.pause(n)) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (d *delivery) wait(ctx context.Context, n int) error { return backoff.Sleep(ctx, d.pace.pause(n)) }

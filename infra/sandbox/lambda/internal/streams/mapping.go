@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Config is what a mapping needs.
@@ -43,7 +45,7 @@ func (m *Mapping) Run(ctx context.Context, s Settings) {
 	for failures := 0; ; {
 		if err := m.discover(ctx, s); err != nil {
 			m.cfg.Status.problem(err.Error())
-			if sleep(ctx, m.cfg.Pace.pause(failures)) != nil {
+			if backoff.Sleep(ctx, m.cfg.Pace.pause(failures)) != nil {
 				return
 			}
 			failures++

@@ -6,6 +6,8 @@ import (
 	"hash/fnv"
 	"sync"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 const (
@@ -120,7 +122,7 @@ func (s *shard) readAll(ctx context.Context, cfg Config, from Position, begun fu
 			continue
 		case err != nil:
 			cfg.Status.problem(err.Error())
-			err = sleep(ctx, cfg.Pace.pause(failures))
+			err = backoff.Sleep(ctx, cfg.Pace.pause(failures))
 			failures++
 			continue
 		}
@@ -130,7 +132,7 @@ func (s *shard) readAll(ctx context.Context, cfg Config, from Position, begun fu
 		}
 		iterator = page.Next
 		if len(page.Records) == 0 && iterator != "" {
-			err = sleep(ctx, idle(page, cfg.Pace))
+			err = backoff.Sleep(ctx, idle(page, cfg.Pace))
 		}
 	}
 	return err
@@ -168,7 +170,7 @@ func (s *shard) iterator(ctx context.Context, cfg Config, at Position) (string, 
 			at = Position{Start: TrimHorizon}
 		}
 		cfg.Status.problem(err.Error())
-		if err := sleep(ctx, cfg.Pace.pause(n)); err != nil {
+		if err := backoff.Sleep(ctx, cfg.Pace.pause(n)); err != nil {
 			return "", err
 		}
 	}
