@@ -1,9 +1,12 @@
 package awsjson
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -19,7 +22,7 @@ type encoding struct {
 }
 
 func jsonEncoding(version string) encoding {
-	return encoding{"application/x-amz-json-" + version, json.Unmarshal, marshalJSON}
+	return encoding{"application/x-amz-json-" + version, unmarshalJSON, marshalJSON}
 }
 
 var cborEncoding = encoding{cborType, cborReader().Unmarshal, marshalCBOR}
@@ -60,6 +63,24 @@ type Appender interface{ AppendJSON(b []byte) []byte }
 
 // CBORAppender is what an Appender of a service with CBOR has to be too.
 type CBORAppender interface{ AppendCBOR(b []byte) []byte }
+
+// unmarshalJSON refuses members that the operation does not know: to ignore one
+// would answer as if it had been heeded.
+func unmarshalJSON(body []byte, in any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	err := d.Decode(in)
+	if err == nil && len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
+		return errors.New("there is more behind the object")
+	}
+	if err == nil {
+		return nil
+	}
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return NotImplemented("the parameter " + strings.Trim(name, `"`))
+	}
+	return err
+}
 
 func marshalJSON(out any) ([]byte, error) {
 	if a, ok := out.(Appender); ok {

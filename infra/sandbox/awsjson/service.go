@@ -63,7 +63,11 @@ type operation[In, Out any] func(context.Context, *In, fault.Fault) (*Out, error
 
 func (op operation[In, Out]) prepare(e encoding, body []byte) (string, func(context.Context, fault.Fault) (any, error), error) {
 	in := new(In)
-	if err := decode(e, body, in); err != nil {
+	err := decode(e, body, in)
+	if unknown, ok := errors.AsType[*Error](err); ok {
+		return "", nil, unknown
+	}
+	if err != nil {
 		return "", nil, Errorf("SerializationException", "the request is not what the operation takes: %v", err)
 	}
 	resource := ""

@@ -73,7 +73,9 @@ func TestAnswers(t *testing.T) {
 		status             int
 		want               string
 	}{
-		{"success", "Echo_1.Echo", `{"Text":"hé","Unknown":1}`, nil, 200, `{"Text":"hé","When":null}`},
+		{"success", "Echo_1.Echo", `{"Text":"hé"}`, nil, 200, `{"Text":"hé","When":null}`},
+		{"unknown parameter", "Echo_1.Echo", `{"Text":"x","Colour":1}`, nil, 400, `not implemented by the sandbox: the parameter Colour`},
+		{"more than JSON", "Echo_1.Echo", `{"Text":"x"} y`, nil, 400, `SerializationException`},
 		{"timestamps keep milliseconds", "Echo_1.Echo", `{"When":1.7E9}`, nil, 200, `{"Text":"","When":1700000000.000}`},
 		{"no output", "Echo_1.Nothing", ``, nil, 200, ``},
 		{"modelled error", "Echo_1.Refuse", `{}`, nil, 404, `{"__type":"NoSuchThing","message":"there is none"}`},

@@ -7,8 +7,9 @@
 //     Config.MaxStreamBytes; beyond that its oldest records are trimmed, as if
 //     their retention had passed, and counted in [Stats].
 //   - Not implemented, and said so when called: enhanced fan-out (consumers,
-//     SubscribeToShard), encryption, resource policies, channels, enhanced
-//     monitoring, warm throughput, the record distribution strategy AUTO.
+//     SubscribeToShard), encryption, resource policies, channels, tags,
+//     changes of retention, warm throughput, the record distribution strategy AUTO.
+//     Enhanced monitoring is noted and makes no metrics.
 //   - On-demand streams have four shards and stay with them unless resharded.
 //   - There are no permissions; signatures are not looked at.
 //

@@ -8,8 +8,7 @@
 //     Config.MaxQueueBytes with OverLimit, rather than lose any.
 //   - The numbers that the service calls approximate are exact here. Messages
 //     come in order of when they became visible, which nobody may rely on.
-//   - A deleted queue's name is free again at once; the service makes one wait
-//     for 60 seconds.
+//   - Queues are not deleted, purged or changed.
 //
 // What holds, as in the real service: a received message is invisible for its
 // timeout and comes again unless deleted; only the newest receipt handle

@@ -1,5 +1,5 @@
 // Package ssm is a stand-in for the Parameter Store of AWS Systems Manager: the
-// operations PutParameter, GetParameter, GetParameters, GetParametersByPath and
+// operations PutParameter, GetParameters, GetParametersByPath and
 // DeleteParameter, over AWS JSON 1.1, and none of the rest of SSM.
 //
 // Caveats first. There is no KMS: a SecureString that is read without decryption

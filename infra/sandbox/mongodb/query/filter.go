@@ -1,7 +1,8 @@
 // Package query compiles and runs what MongoDB's commands are asked with:
 // filters, sorts, projections, updates, expressions and pipelines.
 //
-// Caveats: there are no collations, no $where or $text, no geography; regular
+// Caveats: there are no collations, no $where, $expr or $text, no geography, and of
+// the operators only those that Banyan uses (see the sandbox's README); regular
 // expressions are Go's RE2, so look-around and back-references are refused; the
 // positional operators $, $[] and $[name] are not implemented. What is refused
 // is refused with a clear error, never ignored.
