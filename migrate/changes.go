@@ -23,19 +23,24 @@ var ErrHistoryLost error = retry.Permanent("the position in the change stream is
 // changesRow is the state of the changes: who follows them, and from where.
 type changesRow struct {
 	state.Row
-	Worker   string            `dynamodbav:"worker"`
-	Start    stamp.ClusterTime `dynamodbav:"start"` // followed from here while Token is empty
-	Token    []byte            `dynamodbav:"token"`
-	Applied  stamp.ClusterTime `dynamodbav:"applied"`  // everything up to this source time is in the target
-	CaughtUp time.Time         `dynamodbav:"caughtUp"` // when the stream last held nothing more
-	SavedAt  time.Time         `dynamodbav:"savedAt"`
-	Events   int64             `dynamodbav:"events"`
-	Markers  []string          `dynamodbav:"markers"` // the last ones passed
-	Foreign  foreign           `dynamodbav:"foreign"`
-	Error    string            `dynamodbav:"error"` // why following stopped
+	Worker string            `dynamodbav:"worker"`
+	Start  stamp.ClusterTime `dynamodbav:"start"` // followed from here while Token is empty
+	Token  []byte            `dynamodbav:"token"`
+	// Invalidated says that Token is that of an invalidation: resume behind it.
+	Invalidated bool              `dynamodbav:"invalidated"`
+	Applied     stamp.ClusterTime `dynamodbav:"applied"`  // everything up to this source time is in the target
+	CaughtUp    time.Time         `dynamodbav:"caughtUp"` // when the stream last held nothing more
+	SavedAt     time.Time         `dynamodbav:"savedAt"`
+	Events      int64             `dynamodbav:"events"`
+	Markers     []string          `dynamodbav:"markers"` // the last ones passed
+	Foreign     foreign           `dynamodbav:"foreign"`
+	Error       string            `dynamodbav:"error"` // why following stopped
 }
 
 const changesKey = "changes"
+
+// keptMarkers is how many passed markers are stored.
+const keptMarkers = 32
 
 // foreign sums up the writes that did not move the plan's stamp field.
 type foreign struct {
@@ -60,52 +65,6 @@ func (r *changesRow) summary(now time.Time) Changes {
 		c.Lag = max(0, now.Sub(r.CaughtUp))
 	}
 	return c
-}
-
-// follow keeps contending for the changes and follows them while it holds them.
-func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
-	for {
-		row, err := e.acquireChanges(ctx, v)
-		if err != nil {
-			return err
-		}
-		if row == nil {
-			if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {
-				return err
-			}
-			continue
-		}
-		err = e.holdChanges(ctx, p, row)
-		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-// acquireChanges takes the changes unless someone alive has them.
-func (e *Engine) acquireChanges(ctx context.Context, v *vitals) (*changesRow, error) {
-	row := &changesRow{}
-	if _, err := e.state.Load(ctx, changesKey, row); err != nil {
-		return nil, err
-	}
-	if row.Worker != e.worker {
-		if gone, err := v.dead(ctx, row.Worker); err != nil || !gone {
-			return nil, err
-		}
-	}
-	row.Worker, row.Error = e.worker, ""
-	if row.Start == 0 {
-		now, err := e.sourceTime(ctx)
-		if err != nil {
-			return nil, err
-		}
-		row.Start = now
-	}
-	err := e.state.Save(ctx, row)
-	if errors.Is(err, state.ErrConflict) {
-		return nil, nil
-	}
-	return row, err
 }
 
 func (e *Engine) sourceTime(ctx context.Context) (now stamp.ClusterTime, err error) {

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 	"github.com/banyan-fig/banyan/migrate/source"
@@ -18,6 +19,9 @@ import (
 
 // maxTail bounds how many changed keys a cut-over keeps to compare again.
 const maxTail = 200_000
+
+// tailAwait is how long the source may hold back an empty answer.
+const tailAwait = 150 * time.Millisecond
 
 // tail collects the keys that changed since a verification, from a change
 // stream of its own: a cut-over that is killed has nothing to remember.
@@ -40,7 +44,7 @@ func (t *tail) follow(ctx context.Context, v *Verification, epoch int64) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case historyLost(err):
+		case errors.Is(mongostream.Permanent(err), mongostream.ErrHistoryLost):
 			return fmt.Errorf("compare what changed since the verification: %w; verify again", err)
 		case retry.IsPermanent(err) || i >= retry.Attempts || errors.Is(err, errTailFull):
 			return fmt.Errorf("compare what changed since the verification: %w", err)
@@ -54,40 +58,37 @@ func (t *tail) follow(ctx context.Context, v *Verification, epoch int64) error {
 var errTailFull = fmt.Errorf("more than %d documents changed since; verify again, and cut over soon after", maxTail)
 
 func (t *tail) collect(ctx context.Context, token *bson.Raw, start stamp.ClusterTime, epoch int64) error {
-	cs, err := t.e.watch(ctx, epoch, *token, start, false)
+	stream, err := t.e.changes(epoch, "").Open(ctx, mongostream.Position{Token: *token, Start: start.Timestamp()}, tailAwait)
 	if err != nil {
 		return err
 	}
-	defer closeStream(ctx, cs)
+	defer stream.Close(ctx)
 	for ctx.Err() == nil {
-		if !cs.TryNext(ctx) {
-			if err := cs.Err(); err != nil {
-				return err
-			}
-			continue
-		}
-		ev, err := source.DecodeEvent(cs.Current)
+		c, err := stream.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := t.note(ev); err != nil {
+		if c == nil {
+			continue
+		}
+		if err := t.note(c); err != nil {
 			return err
 		}
-		*token = append(bson.Raw{}, cs.ResumeToken()...)
+		*token = c.Token
 	}
 	return ctx.Err()
 }
 
-func (t *tail) note(ev source.Event) error {
+func (t *tail) note(c *mongostream.Change) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case ev.Collection == source.Barriers:
-		if id, ok := ev.ID.StringValueOK(); ok && ev.Op == "insert" {
+	case c.Collection == source.Barriers:
+		if id, ok := c.ID().StringValueOK(); ok && c.Operation == "insert" {
 			t.markers[id] = true
 		}
-	case ev.ChangesDocument():
-		t.keys[source.IDKey(ev.ID)] = ev.ID
+	case c.IsOfDocument():
+		t.keys[source.IDKey(c.ID())] = c.ID()
 		if len(t.keys) > maxTail {
 			return errTailFull
 		}

@@ -58,7 +58,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			err = f.recordError(fmt.Errorf("follow %q: %w", f.cfg.Name, err))
-			if !errors.Is(err, ErrLeaseLost) && !f.cfg.Transient(err) {
+			if errors.Is(err, ErrCheckpointRefused) || !errors.Is(err, ErrLeaseLost) && !f.cfg.Transient(err) {
 				return err
 			}
 			_ = retryDelay.Wait(ctx, attempt)
@@ -135,6 +135,7 @@ type session struct {
 	queue      chan *item              // in the order of the stream
 	progress   progress
 	saveNow    chan struct{}
+	saving     sync.Mutex
 	swept      time.Time
 	chunk      *Chunk // read, and waiting for its place in the stream
 	chunkAt    time.Time
@@ -216,6 +217,8 @@ func (s *session) saveAndRenew(ctx context.Context, stopped <-chan struct{}) {
 // save stores the position. A transient error is only recorded, unless the lease ran
 // out meanwhile.
 func (s *session) save(ctx context.Context) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	err := s.checkpoint.Save(ctx, s.progress.toSave())
 	if err == nil {
 		return nil

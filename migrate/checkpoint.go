@@ -1,0 +1,129 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/banyan-fig/banyan/infra/mongostream"
+	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/internal/state"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+)
+
+// errEpochMoved: the owner changed since the follower was made; the names of the
+// collections to follow are others.
+var errEpochMoved = errors.New("the ownership record has another epoch")
+
+// Acquire implements mongostream.Checkpoint: the changes are free unless a worker
+// that is alive has them.
+func (f *follower) Acquire(ctx context.Context) (mongostream.Position, bool, error) {
+	acquired, err := f.acquire(ctx)
+	if err != nil {
+		return mongostream.Position{}, false, fmt.Errorf("%w: %w", mongostream.ErrCheckpointRefused, err)
+	}
+	p := mongostream.Position{
+		Start: f.row.Start.Timestamp(), Token: f.row.Token, Invalidated: f.row.Invalidated,
+		At: f.row.Applied.Timestamp(), Index: -1, CaughtUp: f.row.CaughtUp, Changes: f.row.Events,
+	}
+	if len(f.row.Token) == 0 {
+		p.Token = nil
+	}
+	return p, acquired, nil
+}
+
+func (f *follower) acquire(ctx context.Context) (bool, error) {
+	if !f.pulse.alive() {
+		return false, errPulse
+	}
+	row := changesRow{}
+	if _, err := f.e.state.Load(ctx, changesKey, &row); err != nil {
+		return false, err
+	}
+	if row.Worker != f.e.worker {
+		if dead, err := f.vitals.dead(ctx, row.Worker); err != nil || !dead {
+			return false, err
+		}
+	}
+	row.Worker, row.Error = f.e.worker, ""
+	if row.Start == 0 {
+		now, err := f.e.sourceTime(ctx)
+		if err != nil {
+			return false, err
+		}
+		row.Start = now
+	}
+	switch rec, err := f.e.record(ctx); {
+	case err != nil:
+		return false, err
+	case rec.Epoch != f.epoch:
+		return false, errEpochMoved
+	}
+	if err := f.e.state.Save(ctx, &row); err != nil {
+		if errors.Is(err, state.ErrConflict) {
+			err = nil
+		}
+		return false, err
+	}
+	f.begin(row)
+	return true, f.e.crash("changes held")
+}
+
+// begin makes what belongs to one acquisition.
+func (f *follower) begin(row changesRow) {
+	f.row = row
+	f.queues, f.stopped, f.failure = make([]chan *change, f.e.Appliers), make(chan struct{}), nil
+	for i := range f.queues {
+		f.queues[i] = make(chan *change, applierQueue)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.markers, f.foreign = row.Markers, row.Foreign
+}
+
+// Save implements mongostream.Checkpoint.
+func (f *follower) Save(ctx context.Context, p mongostream.Position) error {
+	if f.e.crashed.Load() {
+		return fmt.Errorf("%w: %w", mongostream.ErrCheckpointRefused, errCrash)
+	}
+	if err := f.e.crash("position"); err != nil {
+		return fmt.Errorf("%w: %w", mongostream.ErrCheckpointRefused, err)
+	}
+	f.row.Token, f.row.Invalidated = p.Token, p.Invalidated
+	f.row.Applied = max(f.row.Applied, stamp.ClusterTimeOf(p.At))
+	f.row.CaughtUp, f.row.Events = p.CaughtUp, p.Changes
+	f.mu.Lock()
+	f.row.Markers, f.row.Foreign = slices.Clone(f.markers), f.foreign
+	f.mu.Unlock()
+	return f.saveRow(ctx)
+}
+
+func (f *follower) saveRow(ctx context.Context) error {
+	f.row.SavedAt = time.Now().UTC()
+	err := f.e.state.Save(ctx, &f.row)
+	switch {
+	case errors.Is(err, state.ErrConflict):
+		return fmt.Errorf("%w: %w", mongostream.ErrLeaseLost, err)
+	case retry.IsPermanent(err):
+		return fmt.Errorf("%w: %w", mongostream.ErrCheckpointRefused, err)
+	}
+	return err
+}
+
+// Release implements mongostream.Checkpoint. The cause stays for status.
+func (f *follower) Release(ctx context.Context, cause error) error {
+	if cause != nil {
+		f.row.Error = f.explain(cause).Error()
+	}
+	f.row.Worker = ""
+	return f.saveRow(ctx)
+}
+
+// Held implements mongostream.Checkpoint.
+func (f *follower) Held() bool { return f.pulse.alive() }
+
+// Holder implements mongostream.Checkpoint. The state's revision, and not a number
+// of the holder, is what saves are conditional on.
+func (f *follower) Holder() (owner string, epoch int64) { return f.e.worker, 0 }
