@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// keyResult is what became of one key.
+// keyResult is the outcome of one key.
 type keyResult struct {
 	tally
 	err error
@@ -16,11 +16,11 @@ type keyResult struct {
 // have its error.
 func (r *Relay) drainAll(ctx context.Context, keys []string) []keyResult {
 	results := make([]keyResult, len(keys))
-	next := make(chan int)
+	indexes := make(chan int)
 	var workers sync.WaitGroup
 	for range min(r.cfg.Concurrency, len(keys)) {
 		workers.Go(func() {
-			for i := range next {
+			for i := range indexes {
 				if results[i].err = ctx.Err(); results[i].err == nil {
 					results[i].tally, results[i].err = r.drain(ctx, keys[i])
 				}
@@ -28,9 +28,9 @@ func (r *Relay) drainAll(ctx context.Context, keys []string) []keyResult {
 		})
 	}
 	for i := range keys {
-		next <- i
+		indexes <- i
 	}
-	close(next)
+	close(indexes)
 	workers.Wait()
 	return results
 }

@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// errLost says that an item is gone or another relay has claimed it.
-var errLost = errors.New("the claim was lost")
+// errLost: an item was deleted, or another relay has claimed it.
+var errLost = errors.New("the claim was lost to another relay")
 
-// claim keeps other relays off the key of which s is the first item, or goes on
-// doing so.
+// claim reserves the key of which s is the first item for this relay, or renews that.
 func (r *Relay) claim(ctx context.Context, s stored) error {
 	now := r.cfg.Now()
 	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -25,10 +25,10 @@ func (r *Relay) claim(ctx context.Context, s stored) error {
 		UpdateExpression:    aws.String("SET #relay = :me, #until = :until"),
 		ConditionExpression: aws.String("attribute_exists(#pk) AND (attribute_not_exists(#relay) OR #relay = :me OR #until < :now)"),
 		ExpressionAttributeNames: map[string]string{
-			"#pk": attrPK, "#relay": attrRelay, "#until": attrUntil,
+			"#pk": dynamo.AttrPK, "#relay": attrRelay, "#until": attrUntil,
 		},
-		ExpressionAttributeValues: attributes{
-			":me": text(r.cfg.ID), ":until": number(now.Add(r.cfg.Claim).UnixMilli()), ":now": number(now.UnixMilli()),
+		ExpressionAttributeValues: dynamo.Item{
+			":me": dynamo.String(r.cfg.ID), ":until": dynamo.Int(now.Add(r.cfg.Claim).UnixMilli()), ":now": dynamo.Int(now.UnixMilli()),
 		},
 	})
 	if err != nil {
@@ -37,8 +37,8 @@ func (r *Relay) claim(ctx context.Context, s stored) error {
 	return nil
 }
 
-// release gives up a claim under which nothing was published. That it is gone
-// already is no failure.
+// release ends a claim under which nothing was published. That it ended already is
+// no failure.
 func (r *Relay) release(ctx context.Context, s stored) error {
 	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &r.cfg.Table,
@@ -46,7 +46,7 @@ func (r *Relay) release(ctx context.Context, s stored) error {
 		UpdateExpression:          aws.String("REMOVE #relay, #until"),
 		ConditionExpression:       aws.String("#relay = :me"),
 		ExpressionAttributeNames:  map[string]string{"#relay": attrRelay, "#until": attrUntil},
-		ExpressionAttributeValues: attributes{":me": text(r.cfg.ID)},
+		ExpressionAttributeValues: dynamo.Item{":me": dynamo.String(r.cfg.ID)},
 	})
 	if err = lostOr(err); err != nil && !errors.Is(err, errLost) {
 		return fmt.Errorf("release it: %w", err)
@@ -59,15 +59,15 @@ func (r *Relay) release(ctx context.Context, s stored) error {
 const removeAttempts = 6
 
 // remove deletes published items, all or none of them, provided that the claim
-// on the first is still held. Where it was lost, somebody else publishes them, or
-// has; or an answer was lost, and they are gone.
+// on the first is still held. Where it was lost, another relay publishes them, or
+// has; or an answer was lost, and they are deleted.
 func (r *Relay) remove(ctx context.Context, items []stored) (lost bool, err error) {
 	for try := 0; ; try++ {
 		err := r.removeOnce(ctx, items)
 		if err == nil || errors.Is(err, errLost) {
 			return err != nil, nil
 		}
-		if try+1 == removeAttempts || !isConflict(err) || !pause(ctx, jitter(try)) {
+		if try+1 == removeAttempts || !isConflict(err) || retryDelay.Wait(ctx, try) != nil {
 			return false, fmt.Errorf("delete %d items that were published: %w", len(items), err)
 		}
 	}
@@ -76,7 +76,7 @@ func (r *Relay) remove(ctx context.Context, items []stored) (lost bool, err erro
 func (r *Relay) removeOnce(ctx context.Context, items []stored) error {
 	held := aws.String("#relay = :me")
 	names := map[string]string{"#relay": attrRelay}
-	values := attributes{":me": text(r.cfg.ID)}
+	values := dynamo.Item{":me": dynamo.String(r.cfg.ID)}
 	if len(items) == 1 {
 		_, err := r.cfg.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 			TableName: &r.cfg.Table, Key: items[0].key(),
@@ -94,24 +94,20 @@ func (r *Relay) removeOnce(ctx context.Context, items []stored) error {
 	return lostOr(err)
 }
 
-// lostOr makes errLost of a condition that did not hold.
+// lostOr returns errLost for a condition that did not hold.
 func lostOr(err error) error {
-	var failed *types.ConditionalCheckFailedException
-	if errors.As(err, &failed) || Repeated(err, 0) {
+	if _, failed := errors.AsType[*types.ConditionalCheckFailedException](err); failed || Repeated(err, 0) {
 		return errLost
 	}
 	return err
 }
 
-// isConflict tells errors that the SDK does not retry by itself: two
-// transactions met, or one was throttled.
+// isConflict reports errors that the SDK does not retry by itself: two transactions
+// met, or one was throttled.
 func isConflict(err error) bool {
-	var cancelled *types.TransactionCanceledException
-	var met *types.TransactionConflictException
-	return errors.As(err, &cancelled) || errors.As(err, &met)
+	_, met := errors.AsType[*types.TransactionConflictException](err)
+	return met || dynamo.CancellationReasons(err) != nil
 }
 
-func jitter(try int) time.Duration {
-	most := 20 * time.Millisecond << min(try, 5)
-	return most/2 + rand.N(most/2)
-}
+// retryDelay is waited after a conflict.
+var retryDelay = backoff.Backoff{Min: 20 * time.Millisecond, Max: 640 * time.Millisecond}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // CleanerAPI is what a [Cleaner] needs of *dynamodb.Client.
@@ -39,7 +40,7 @@ type Cleaner struct {
 
 	mu     sync.RWMutex
 	closed bool
-	left   error // why the last that was left after Close could not be deleted
+	failed error // why entries could not be deleted after Close
 }
 
 // NewCleaner starts one.
@@ -80,8 +81,8 @@ func (c *Cleaner) Close(ctx context.Context) error {
 		<-c.done
 	}
 	c.cancel()
-	if c.left != nil {
-		return fmt.Errorf("outboxtable: delete published entries of table %q: %w; the sweep will publish them again", c.table, c.left)
+	if c.failed != nil {
+		return fmt.Errorf("outboxtable: delete published entries of table %q: %w; the sweep will publish them again", c.table, c.failed)
 	}
 	return nil
 }
@@ -92,14 +93,14 @@ func (c *Cleaner) run() {
 		err := c.remove(c.gather(first))
 		c.mu.Lock()
 		if err != nil && c.closed {
-			c.left = err
+			c.failed = err
 		}
 		c.mu.Unlock()
 	}
 }
 
-// gather waits a moment for company, as much as goes into a request. One key may
-// not be in it twice.
+// gather waits a moment for further entries, up to those of one request. A request
+// may not have a key twice.
 func (c *Cleaner) gather(first Entry) []types.WriteRequest {
 	over := time.NewTimer(cleanerLinger)
 	defer over.Stop()
@@ -108,7 +109,7 @@ func (c *Cleaner) gather(first Entry) []types.WriteRequest {
 	for e := first; ; {
 		if key := e.PartitionKey + "\x00" + e.SortKey; !seen[key] {
 			seen[key] = true
-			batch = append(batch, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: keyOf(e.PartitionKey, e.SortKey)}})
+			batch = append(batch, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: dynamo.Key(e.PartitionKey, e.SortKey)}})
 		}
 		if len(batch) == cleanerBatch {
 			return batch
@@ -137,7 +138,7 @@ func (c *Cleaner) remove(batch []types.WriteRequest) error {
 		if err == nil {
 			left = out.UnprocessedItems
 		}
-		if try+1 == cleanerTries || !pause(ctx, jitter(try)) {
+		if try+1 == cleanerTries || retryDelay.Wait(ctx, try) != nil {
 			if err == nil {
 				err = fmt.Errorf("%d were left unprocessed", len(left[c.table]))
 			}

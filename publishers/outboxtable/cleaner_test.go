@@ -56,7 +56,7 @@ func TestCleaner(t *testing.T) {
 	}
 }
 
-// A table that cannot be reached keeps nobody waiting.
+// A table that cannot be reached delays nobody.
 func TestCleanerGivesUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,6 +1,7 @@
 package outboxtable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ type Config struct {
 	Publisher publishers.Publisher
 	// DeadLetters keeps what can never be published.
 	DeadLetters DeadLetters
-	// Permanent tells the errors of the publisher that no retry will mend. nil:
+	// Permanent reports errors of the publisher that no retry will change. nil:
 	// those that are events.ErrMalformed.
 	Permanent func(error) bool
 	// Claim is how long a key is kept from other relays, from the last renewal
@@ -50,8 +51,8 @@ type Config struct {
 	// published: nothing is published in it. 0: 2 s, but never more than a fifth
 	// of the time that the batch had when it began.
 	Margin time.Duration
-	// Observe is told the figures of each batch of Handle and each Sweep. It may
-	// be nil.
+	// Observe, optional, is called with the figures of each batch of Handle and each
+	// Sweep.
 	Observe func(context.Context, Report)
 	// Now is the clock by which claims run out. nil: time.Now.
 	Now func() time.Time
@@ -59,7 +60,7 @@ type Config struct {
 	ID string
 }
 
-// Validate names everything that is wrong with c.
+// Validate reports everything that is wrong with c.
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(text string) { errs = append(errs, errors.New(text)) }
@@ -73,7 +74,7 @@ func (c Config) Validate() error {
 		wrong("Publisher is nil")
 	}
 	if c.DeadLetters == nil {
-		wrong("DeadLetters is nil: what can never be published needs a place, or its key would wait for ever")
+		wrong("DeadLetters is nil: an event that can never be published would block its key for ever")
 	}
 	if c.Claim < 0 || c.Concurrency < 0 || c.Margin < 0 {
 		wrong("Claim, Concurrency and Margin cannot be negative")
@@ -94,15 +95,9 @@ func (c Config) withDefaults() Config {
 	if c.Permanent == nil {
 		c.Permanent = func(err error) bool { return errors.Is(err, events.ErrMalformed) }
 	}
-	if c.Claim == 0 {
-		c.Claim = DefaultClaim
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = DefaultConcurrency
-	}
-	if c.Margin == 0 {
-		c.Margin = DefaultMargin
-	}
+	c.Claim = cmp.Or(c.Claim, DefaultClaim)
+	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
+	c.Margin = cmp.Or(c.Margin, DefaultMargin)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

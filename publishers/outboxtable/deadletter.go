@@ -58,8 +58,8 @@ type DeadLetters interface {
 	Put(ctx context.Context, d DeadLetter) error
 }
 
-// Redrive publishes a dead letter after all, once what refused it was mended, and
-// returns when it is kept. It comes behind all that its key has published since.
+// Redrive publishes a dead letter after its cause was removed, and returns when it is
+// kept. It comes behind everything that its key has published since.
 func (r *Relay) Redrive(ctx context.Context, raw []byte) error {
 	e, err := events.Decode(raw)
 	if err != nil {

@@ -18,7 +18,7 @@
 //     their way to Kinesis repeats them late when it wakes. Where that matters,
 //     end the process instead ([ErrInFlight]).
 //   - [TimeToLive] is a last resort against a table that grows because nothing
-//     relays it: what expires was never published, and nobody is told.
+//     relays it: what expires was never published, and nothing reports it.
 //   - An owner that publishes by itself and only leaves the rest to the sweep
 //     ([Cleaner]) gives up the order between the two: an event that was left over
 //     comes behind newer ones of its key. Readers must then go by a version in

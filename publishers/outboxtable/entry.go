@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // MaxItemBytes is the most that DynamoDB takes in one item,
@@ -105,16 +106,15 @@ func (e Entry) Item(table string) types.TransactWriteItem {
 		TableName:                aws.String(table),
 		Item:                     e.attributes(),
 		ConditionExpression:      aws.String("attribute_not_exists(#pk)"),
-		ExpressionAttributeNames: map[string]string{"#pk": attrPK},
+		ExpressionAttributeNames: map[string]string{"#pk": dynamo.AttrPK},
 	}}
 }
 
-// Repeated tells whether a transaction was cancelled because item i of it, an
+// Repeated reports whether a transaction was cancelled because item i of it, an
 // entry, is in the table already: this very write was committed before.
 func Repeated(err error, i int) bool {
-	var cancelled *types.TransactionCanceledException
-	return errors.As(err, &cancelled) && i >= 0 && i < len(cancelled.CancellationReasons) &&
-		aws.ToString(cancelled.CancellationReasons[i].Code) == reasonCondition
+	reasons := dynamo.CancellationReasons(err)
+	return i >= 0 && i < len(reasons) && aws.ToString(reasons[i].Code) == dynamo.CodeConditionFailed
 }
 
 // check keeps the limits. It also sets the size.
@@ -135,7 +135,7 @@ func (e *Entry) check() error {
 // of its members, 21 at most for a number.
 func (e *Entry) bytes() int {
 	const number = 21
-	n := len(attrPK) + len(e.PartitionKey) + len(attrSK) + len(e.SortKey) +
+	n := len(dynamo.AttrPK) + len(e.PartitionKey) + len(dynamo.AttrSK) + len(e.SortKey) +
 		len(attrAt) + number + len(attrExpires) + number + len(attrEvents) + 3
 	for _, data := range e.encoded {
 		n += 1 + len(data)

@@ -96,7 +96,7 @@ func TestOnlyWhatIsCommittedIsThere(t *testing.T) {
 	}
 	w.write(event("k", 1))
 	if err := w.try(event("k", 1)); !outboxtable.Repeated(err, 1) || outboxtable.Repeated(err, 2) || outboxtable.Repeated(err, -1) {
-		t.Errorf("the same transaction again: %v, want it to be told as repeated", err)
+		t.Errorf("the same transaction again: %v, want Repeated", err)
 	}
 	if _, err := w.relay(outboxtable.Config{}).Sweep(t.Context(), 0); err != nil {
 		t.Error(err)

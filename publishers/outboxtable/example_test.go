@@ -12,20 +12,20 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
-// An owner commits a post and the event that tells of it together. Nothing more
+// An owner commits a post and the event about it together. Nothing more
 // is to do: the function outbox-relay publishes it.
 func ExampleItem() {
 	publish := func(ctx context.Context, client *dynamodb.Client, p social.PostPublished) error {
-		told, err := events.New(ctx, "/services/posts", p)
+		posted, err := events.New(ctx, "/services/posts", p)
 		if err != nil {
 			return err
 		}
-		outbox, err := outboxtable.Item("posts-outbox", told)
+		outbox, err := outboxtable.Item("posts-outbox", posted)
 		if err != nil {
 			return err // too large, for instance: nothing was written
 		}
 		_, err = client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-			ClientRequestToken: aws.String(told.ID), // makes one of two attempts with the same event
+			ClientRequestToken: aws.String(posted.ID), // makes one of two attempts with the same event
 			TransactItems: []types.TransactWriteItem{
 				{Put: &types.Put{
 					TableName: aws.String("posts"),

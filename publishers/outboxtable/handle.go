@@ -7,20 +7,21 @@ import (
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// Handle relays what the insertions in a batch of the table's stream tell of,
+// Handle relays the keys that a batch of the table's stream has insertions of,
 // for an event source mapping that has ReportBatchItemFailures. It returns
-// before the function's deadline, when everything it gave to the publisher is
-// settled. The answer names the lowest sequence number that is not done with:
-// its key was claimed by another relay, failed, or found no time. Other keys go
-// on regardless, and find nothing left to do when they are delivered again.
+// before the function's deadline, when every event it enqueued has its
+// receipt. The response names the lowest sequence number that is not complete: its
+// key was claimed by another relay, failed, or there was no time for it. Other keys
+// are relayed regardless, and have nothing left when they are delivered again.
 //
 // An error means the whole batch: a record without a key of this table was
 // delivered, or [ErrInFlight].
 func (r *Relay) Handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevents.DynamoDBEventResponse, error) {
 	none := awsevents.DynamoDBEventResponse{BatchItemFailures: []awsevents.DynamoDBBatchItemFailure{}}
-	keys, sequences, err := inserted(e)
+	keys, sequences, err := insertedKeys(e)
 	if err != nil {
 		return none, fmt.Errorf("outboxtable: batch of %d records: %w", len(e.Records), err)
 	}
@@ -32,21 +33,21 @@ func (r *Relay) Handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevent
 		rep.account(results)
 		r.cfg.Observe(ctx, rep)
 	}
-	return answer(none, sequences, results)
+	return responseOf(none, sequences, results)
 }
 
-// inserted lists the keys that got items, each once, with the sequence number of
+// insertedKeys lists the keys that got items, each once, with the sequence number of
 // the first record that tells of it.
-func inserted(e awsevents.DynamoDBEvent) (keys, sequences []string, err error) {
+func insertedKeys(e awsevents.DynamoDBEvent) (keys, sequences []string, err error) {
 	seen := map[string]bool{}
 	for i, record := range e.Records {
 		if record.EventName != string(awsevents.DynamoDBOperationTypeInsert) {
 			continue
 		}
-		pk, ok := record.Change.Keys[attrPK]
+		pk, ok := record.Change.Keys[dynamo.AttrPK]
 		if !ok || pk.DataType() != awsevents.DataTypeString || record.Change.SequenceNumber == "" {
 			return nil, nil, fmt.Errorf("record %d (%s) has no text key %q or no sequence number: is this the stream of an outbox table?",
-				i+1, record.EventSourceArn, attrPK)
+				i+1, record.EventSourceArn, dynamo.AttrPK)
 		}
 		if key := pk.String(); !seen[key] {
 			seen[key] = true
@@ -66,8 +67,8 @@ func (r *Relay) workTime(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// answer names the first key that failed; keys are in the order of the batch.
-func answer(none awsevents.DynamoDBEventResponse, sequences []string, results []keyResult) (awsevents.DynamoDBEventResponse, error) {
+// responseOf names the first key that failed; keys are in the order of the batch.
+func responseOf(none awsevents.DynamoDBEventResponse, sequences []string, results []keyResult) (awsevents.DynamoDBEventResponse, error) {
 	out := none
 	for i, res := range results {
 		if errors.Is(res.err, ErrInFlight) {

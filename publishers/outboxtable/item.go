@@ -1,16 +1,15 @@
 package outboxtable
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// The attributes of an item, see the package comment.
+// The attributes of an item beside its key, see the package comment.
 const (
-	attrPK      = "pk"
-	attrSK      = "sk"
 	attrEvents  = "events"
 	attrAt      = "at"
 	attrExpires = "expires"
@@ -18,20 +17,15 @@ const (
 	attrUntil   = "until"
 )
 
-// reasonCondition is the code of a cancelled transaction's item.
-const reasonCondition = "ConditionalCheckFailed"
-
-type attributes = map[string]types.AttributeValue
-
-func (e Entry) attributes() attributes {
+func (e Entry) attributes() dynamo.Item {
 	list := make([]types.AttributeValue, len(e.encoded))
 	for i, data := range e.encoded {
 		list[i] = &types.AttributeValueMemberB{Value: data}
 	}
-	a := keyOf(e.PartitionKey, e.SortKey)
+	a := dynamo.Key(e.PartitionKey, e.SortKey)
 	a[attrEvents] = &types.AttributeValueMemberL{Value: list}
-	a[attrAt] = number(e.at.UnixMilli())
-	a[attrExpires] = number(e.at.Add(Keep).Unix())
+	a[attrAt] = dynamo.Int(e.at.UnixMilli())
+	a[attrExpires] = dynamo.Int(e.at.Add(Keep).Unix())
 	return a
 }
 
@@ -44,10 +38,10 @@ type stored struct {
 	until  time.Time
 }
 
-// read takes what it can: what is not ours becomes an item without events, and
+// storedOf reads what it can: what is not ours becomes an item without events, and
 // thus a dead letter.
-func read(a attributes) stored {
-	s := stored{pk: textOf(a, attrPK), sk: textOf(a, attrSK), relay: textOf(a, attrRelay)}
+func storedOf(a dynamo.Item) stored {
+	s := stored{pk: dynamo.StringOf(a, dynamo.AttrPK), sk: dynamo.StringOf(a, dynamo.AttrSK), relay: dynamo.StringOf(a, attrRelay)}
 	if list, ok := a[attrEvents].(*types.AttributeValueMemberL); ok {
 		for _, v := range list.Value {
 			b, _ := v.(*types.AttributeValueMemberB)
@@ -61,32 +55,13 @@ func read(a attributes) stored {
 	return s
 }
 
-func (s stored) key() attributes { return keyOf(s.pk, s.sk) }
-
-func keyOf(pk, sk string) attributes { return attributes{attrPK: text(pk), attrSK: text(sk)} }
-
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
-func textOf(a attributes, name string) string {
-	if v, ok := a[name].(*types.AttributeValueMemberS); ok {
-		return v.Value
-	}
-	return ""
-}
+func (s stored) key() dynamo.Item { return dynamo.Key(s.pk, s.sk) }
 
 // timeOf is the zero time where there is none.
-func timeOf(a attributes, name string) time.Time {
-	v, ok := a[name].(*types.AttributeValueMemberN)
-	if !ok {
+func timeOf(item dynamo.Item, name string) time.Time {
+	ms, err := dynamo.IntOf(item, name)
+	if err != nil || item[name] == nil {
 		return time.Time{}
 	}
-	n, err := strconv.ParseInt(v.Value, 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(n)
+	return time.UnixMilli(ms)
 }

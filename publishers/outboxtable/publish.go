@@ -15,36 +15,36 @@ type flight struct {
 	item    int // index of its item
 	event   events.Event
 	data    []byte
-	receipt publishers.Receipt // nil for an event that was not taken in
+	receipt publishers.Receipt // nil for an event that was not enqueued
 	err     error              // why
 }
 
-// publish brings the events of items to the stream, in order, under the claim of
-// the first. It returns how many items, from the front, are done with: each of
-// their events is kept, or is a dead letter. An error says why that is not all
+// publish publishes the events of items, in order, under the claim of the first. It
+// returns how many items, from the front, are complete: each of their events is kept,
+// or is a dead letter. An error says why that is not all
 // of them; [ErrInFlight] if some may still arrive.
 func (r *Relay) publish(ctx context.Context, items []stored, t *tally) (done int, err error) {
-	flights := r.launch(ctx, items)
+	flights := r.enqueue(ctx, items)
 	for i := range flights {
 		f := &flights[i]
 		if f.err == nil {
-			if err := r.await(ctx, items[0], f.receipt); err != nil {
+			if err := r.awaitReceipt(ctx, items[0], f.receipt); err != nil {
 				return 0, err
 			}
 			_, f.err = f.receipt.Wait(ctx)
 		}
 	}
 	for _, f := range flights {
-		if err := r.settle(ctx, items[f.item], f, t); err != nil {
+		if err := r.recordOutcome(ctx, items[f.item], f, t); err != nil {
 			return f.item, err
 		}
 	}
 	return len(items), nil
 }
 
-// launch hands the events to the publisher, up to the first that it does not
-// take for a reason that passes.
-func (r *Relay) launch(ctx context.Context, items []stored) []flight {
+// enqueue hands the events to the publisher, up to the first that it refuses for a
+// reason that is not permanent.
+func (r *Relay) enqueue(ctx context.Context, items []stored) []flight {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Claim/2) // a full publisher must not outlast the claim
 	defer cancel()
 	var flights []flight
@@ -84,8 +84,8 @@ func (r *Relay) permanent(err error) bool {
 	return errors.Is(err, events.ErrMalformed) || r.cfg.Permanent(err)
 }
 
-// await waits for a receipt and renews the claim meanwhile.
-func (r *Relay) await(ctx context.Context, first stored, receipt publishers.Receipt) error {
+// awaitReceipt waits for a receipt and renews the claim meanwhile.
+func (r *Relay) awaitReceipt(ctx context.Context, first stored, receipt publishers.Receipt) error {
 	select {
 	case <-receipt.Done():
 		return nil
@@ -107,15 +107,16 @@ func (r *Relay) await(ctx context.Context, first stored, receipt publishers.Rece
 			}
 		case <-ctx.Done():
 			if _, err := receipt.Wait(ctx); errors.Is(err, ctx.Err()) {
-				return fmt.Errorf("%w: %w", ErrInFlight, err) // which may tell what the stream says
+				return fmt.Errorf("%w: %w", ErrInFlight, err) // which may say what the stream answered
 			}
 			return nil
 		}
 	}
 }
 
-// settle counts an event that is kept and parks one that never will be.
-func (r *Relay) settle(ctx context.Context, s stored, f flight, t *tally) error {
+// recordOutcome counts an event that is kept, and writes a dead letter of one that
+// never will be.
+func (r *Relay) recordOutcome(ctx context.Context, s stored, f flight, t *tally) error {
 	switch {
 	case f.err == nil:
 		t.published++
@@ -129,9 +130,9 @@ func (r *Relay) settle(ctx context.Context, s stored, f flight, t *tally) error 
 		Reason: f.err.Error(), Made: s.at, At: r.cfg.Now().UTC(),
 	})
 	if err != nil {
-		return fmt.Errorf("park event %s (%w): %w", f.event.ID, f.err, err)
+		return fmt.Errorf("write the dead letter of event %s (%w): %w", f.event.ID, f.err, err)
 	}
-	t.parked++
+	t.deadLetters++
 	t.errs = append(t.errs, f.err)
 	return nil
 }

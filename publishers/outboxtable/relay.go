@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 var (
@@ -43,7 +44,7 @@ func New(cfg Config) (*Relay, error) {
 func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
 	var t tally
 	for {
-		more, err := r.round(ctx, key, &t)
+		more, err := r.relayFront(ctx, key, &t)
 		if err != nil {
 			return t, fmt.Errorf("outboxtable: relay key %q of table %q: %w", key, r.cfg.Table, err)
 		}
@@ -53,9 +54,9 @@ func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
 	}
 }
 
-// round relays the first items of a key. It tells whether to look again.
-func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err error) {
-	items, rest, err := r.first(ctx, key)
+// relayFront relays the first items of a key. more says that there may be others.
+func (r *Relay) relayFront(ctx context.Context, key string, t *tally) (more bool, err error) {
+	items, rest, err := r.readFront(ctx, key)
 	if err != nil || len(items) == 0 {
 		return false, err
 	}
@@ -64,7 +65,7 @@ func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err
 	}
 	switch err := r.claim(ctx, items[0]); {
 	case errors.Is(err, errLost):
-		return true, nil // another was quicker: look who, and at what is left
+		return true, nil // another relay was faster: read the key again
 	case err != nil:
 		return false, err
 	}
@@ -81,21 +82,21 @@ func (r *Relay) round(ctx context.Context, key string, t *tally) (more bool, err
 	return rest || lost, errors.Join(err, removeErr)
 }
 
-// first reads the items at the front of a key, and tells whether there are more.
-func (r *Relay) first(ctx context.Context, key string) (items []stored, rest bool, err error) {
+// readFront reads the items at the front of a key; rest says that there are more.
+func (r *Relay) readFront(ctx context.Context, key string) (items []stored, rest bool, err error) {
 	out, err := r.cfg.Client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &r.cfg.Table,
 		ConsistentRead:            aws.Bool(true),
 		Limit:                     aws.Int32(pageItems),
 		KeyConditionExpression:    aws.String("#pk = :pk"),
-		ExpressionAttributeNames:  map[string]string{"#pk": attrPK},
-		ExpressionAttributeValues: attributes{":pk": text(key)},
+		ExpressionAttributeNames:  map[string]string{"#pk": dynamo.AttrPK},
+		ExpressionAttributeValues: dynamo.Item{":pk": dynamo.String(key)},
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("read its items: %w", err)
 	}
 	for _, a := range out.Items {
-		items = append(items, read(a))
+		items = append(items, storedOf(a))
 	}
 	return items, len(out.LastEvaluatedKey) > 0, nil
 }

@@ -221,7 +221,7 @@ func TestDeadLetters(t *testing.T) {
 		Permanent: func(err error) bool { return errors.Is(err, kinesis.ErrTooLarge) },
 	})
 	rep, err := r.Sweep(t.Context(), 0)
-	if err != nil || rep.Published != 2 || rep.Parked != 4 || rep.Failed != 0 {
+	if err != nil || rep.Published != 2 || rep.DeadLetters != 4 || rep.Failed != 0 {
 		t.Fatalf("Sweep = %+v, %v", rep, err)
 	}
 	if got := fmt.Sprint(w.published()["k"]); got != "[1 5]" {

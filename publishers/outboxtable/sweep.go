@@ -9,6 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // Sweep relays every key that has an item older than olderThan: what the stream
@@ -59,7 +61,7 @@ func (r *Relay) SweepEvery(ctx context.Context, every, olderThan time.Duration, 
 		if err != nil || rep.Keys > 0 {
 			report(rep, err)
 		}
-		if !pause(ctx, every*3/4+rand.N(every/2+1)) {
+		if backoff.Sleep(ctx, every*3/4+rand.N(every/2+1)) != nil {
 			return
 		}
 	}
@@ -71,16 +73,16 @@ func (r *Relay) scan(before time.Time) *dynamodb.ScanInput {
 		ConsistentRead:            aws.Bool(true),
 		ProjectionExpression:      aws.String("#pk"),
 		FilterExpression:          aws.String("attribute_not_exists(#at) OR #at <= :before"),
-		ExpressionAttributeNames:  map[string]string{"#pk": attrPK, "#at": attrAt},
-		ExpressionAttributeValues: attributes{":before": number(before.UnixMilli())},
+		ExpressionAttributeNames:  map[string]string{"#pk": dynamo.AttrPK, "#at": attrAt},
+		ExpressionAttributeValues: dynamo.Item{":before": dynamo.Int(before.UnixMilli())},
 	}
 }
 
-func distinct(items []attributes) []string {
+func distinct(items []dynamo.Item) []string {
 	seen := map[string]bool{}
 	var keys []string
 	for _, a := range items {
-		if key := textOf(a, attrPK); !seen[key] {
+		if key := dynamo.StringOf(a, dynamo.AttrPK); !seen[key] {
 			seen[key] = true
 			keys = append(keys, key)
 		}

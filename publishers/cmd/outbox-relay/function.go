@@ -88,7 +88,7 @@ func parseClaim(text string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("CLAIM is %q: a duration such as 15s is wanted", text)
+		return 0, fmt.Errorf("CLAIM %q must be a duration such as 15s", text)
 	}
 	return d, nil
 }
@@ -127,8 +127,8 @@ func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
 			return // claims and deletions only
 		}
 		emf(ctx, consumers.Report{
-			Consumer: name, At: r.At, Records: r.Records, Messages: r.Published + r.Parked,
-			Applied: r.Published, DeadLetters: r.Parked, Failed: r.Failed, Unhandled: r.Busy, Lags: r.Lags, Errors: r.Errors,
+			Consumer: name, At: r.At, Records: r.Records, Messages: r.Published + r.DeadLetters,
+			Applied: r.Published, DeadLetters: r.DeadLetters, Failed: r.Failed, Unhandled: r.Busy, Lags: r.Lags, Errors: r.Errors,
 		})
 		if len(r.Errors) > 0 || r.Busy > 0 {
 			reasons := make([]string, len(r.Errors))
@@ -136,7 +136,7 @@ func observe(log *slog.Logger) func(context.Context, outboxtable.Report) {
 				reasons[i] = err.Error()
 			}
 			log.WarnContext(ctx, "not everything in the batch was published",
-				"keys", r.Keys, "dead_letters", r.Parked, "failed", r.Failed, "busy", r.Busy, "reasons", reasons)
+				"keys", r.Keys, "dead_letters", r.DeadLetters, "failed", r.Failed, "busy", r.Busy, "reasons", reasons)
 		}
 	}
 }

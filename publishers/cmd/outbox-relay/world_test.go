@@ -150,7 +150,7 @@ func (w *world) deploy(timeout, lanes int32) {
 		Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"), Timeout: &timeout,
 		Code: &lambdatypes.FunctionCode{ZipFile: w.code()},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
-			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "400ms",
+			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "2s",
 		}},
 	})
 	if err != nil {
