@@ -29,11 +29,11 @@ func post(author string, n int) events.Payload {
 	return social.PostPublished{PostID: fmt.Sprintf("%06d", n), AuthorID: author, Text: fmt.Sprint("text ", n), PublishedAt: streamtest.Start}
 }
 
-// journal remembers what was handled and parked.
+// journal remembers what was handled and what became a dead letter.
 type journal struct {
 	mu      sync.Mutex
 	handled []string // subjects
-	parked  []consumers.DeadLetter
+	letters []consumers.DeadLetter
 	refuse  error // what Put returns
 }
 
@@ -41,7 +41,7 @@ func (j *journal) Put(_ context.Context, d consumers.DeadLetter) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.refuse == nil {
-		j.parked = append(j.parked, d)
+		j.letters = append(j.letters, d)
 	}
 	return j.refuse
 }
@@ -97,19 +97,34 @@ func TestOutcomes(t *testing.T) {
 		failing map[string]error
 		refuse  error
 		failed  []string // numbers reported
-		parked  int
+		letters int
 		handled int // distinct posts
 	}{
 		{name: "all well", records: recs(one(t, 1, "a"), one(t, 2, "b"), many(t, 3, "a", "b")), handled: 4},
 		{name: "none at all"},
 		{name: "stale is as good as applied", records: recs(one(t, 1, "a")), failing: fails("000001", consumers.ErrStale), handled: 1},
-		{name: "parked, and the rest of its key goes on", records: recs(one(t, 1, "a"), one(t, 2, "a")), failing: fails("000001", wrong), parked: 1, handled: 2},
-		{name: "garbage is parked", records: recs(one(t, 1, "a"), garbage, one(t, 3, "a")), parked: 1, handled: 2},
-		{name: "dead letters fail: reported, not dropped", records: recs(one(t, 1, "a"), garbage, one(t, 3, "x")), refuse: wrong, failed: []string{"2"}, handled: 1},
+		{
+			name: "a dead letter, and the rest of its key is handled", records: recs(one(t, 1, "a"), one(t, 2, "a")),
+			failing: fails("000001", wrong), letters: 1, handled: 2,
+		},
+		{name: "garbage is a dead letter", records: recs(one(t, 1, "a"), garbage, one(t, 3, "a")), letters: 1, handled: 2},
+		{
+			name: "dead letters fail: reported, not dropped", records: recs(one(t, 1, "a"), garbage, one(t, 3, "x")),
+			refuse: wrong, failed: []string{"2"}, handled: 1,
+		},
 		{name: "halted by garbage", policy: consumers.Halt, records: recs(one(t, 1, "a"), garbage, one(t, 3, "a")), failed: []string{"2"}, handled: 2},
-		{name: "halted in the midst of an aggregate", policy: consumers.Halt, records: recs(one(t, 1, "a"), many(t, 2, "a", "a", "a"), one(t, 3, "a")), failing: fails("000201", wrong), failed: []string{"2"}, handled: 3},
-		{name: "no table: nothing is parked", records: recs(one(t, 1, "a"), one(t, 2, "a")), failing: fails("000001", table), failed: []string{"1"}, handled: 1},
-		{name: "the lowest of several", policy: consumers.Halt, records: recs(one(t, 1, "a"), one(t, 2, "b"), one(t, 3, "c")), failing: map[string]error{"000003": wrong, "000002": wrong}, failed: []string{"2"}, handled: 3},
+		{
+			name: "halted in the midst of an aggregate", policy: consumers.Halt, records: recs(one(t, 1, "a"), many(t, 2, "a", "a", "a"), one(t, 3, "a")),
+			failing: fails("000201", wrong), failed: []string{"2"}, handled: 3,
+		},
+		{
+			name: "no table: no dead letters", records: recs(one(t, 1, "a"), one(t, 2, "a")),
+			failing: fails("000001", table), failed: []string{"1"}, handled: 1,
+		},
+		{
+			name: "the lowest of several", policy: consumers.Halt, records: recs(one(t, 1, "a"), one(t, 2, "b"), one(t, 3, "c")),
+			failing: map[string]error{"000003": wrong, "000002": wrong}, failed: []string{"2"}, handled: 3,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := &journal{refuse: c.refuse}
@@ -120,8 +135,8 @@ func TestOutcomes(t *testing.T) {
 				t.Errorf("reported %v, want %v", got, c.failed)
 			}
 			slices.Sort(j.handled)
-			if n := len(slices.Compact(j.handled)); len(j.parked) != c.parked || n > c.handled || len(c.failed) == 0 && n != c.handled {
-				t.Errorf("parked %d, handled %v; want %d and %d", len(j.parked), j.handled, c.parked, c.handled)
+			if n := len(slices.Compact(j.handled)); len(j.letters) != c.letters || n > c.handled || len(c.failed) == 0 && n != c.handled {
+				t.Errorf("%d dead letters, handled %v; want %d and %d", len(j.letters), j.handled, c.letters, c.handled)
 			}
 		})
 	}
@@ -141,11 +156,11 @@ func TestDeadLetterIsWhole(t *testing.T) {
 		Name: "test", Handler: j.handler(fails("000101", consumers.Permanent(errors.New("no such thing")))), DeadLetters: j,
 		Now: func() time.Time { return now },
 	}, aggregated, r)
-	if len(j.parked) != 2 {
-		t.Fatalf("parked %d, want 2", len(j.parked))
+	if len(j.letters) != 2 {
+		t.Fatalf("%d dead letters, want 2", len(j.letters))
 	}
-	slices.SortFunc(j.parked, func(a, b consumers.DeadLetter) int { return strings.Compare(a.Position.String(), b.Position.String()) })
-	sub, whole := j.parked[0], j.parked[1]
+	slices.SortFunc(j.letters, func(a, b consumers.DeadLetter) int { return strings.Compare(a.Position.String(), b.Position.String()) })
+	sub, whole := j.letters[0], j.letters[1]
 	if sub.Position != (events.Position{Sequence: streamtest.Sequence(1), Sub: 1}) || sub.PartitionKey != "b" || sub.EventType != "post.published" ||
 		sub.EventID == "" || sub.Reason != "no such thing" || sub.Consumer != "test" || sub.At != now || sub.Arrived != streamtest.Start {
 		t.Errorf("of the aggregate: %+v", sub)
@@ -153,14 +168,17 @@ func TestDeadLetterIsWhole(t *testing.T) {
 	if e, err := events.Decode(sub.Raw); err != nil || e.ID != sub.EventID {
 		t.Errorf("its bytes decode to %v, %v", e, err)
 	}
-	if string(whole.Raw) != string(poison) || whole.PartitionKey != "the key" || whole.EventID != "" || whole.Reason == "" || whole.Shard != "shardId-000000000000" {
+	if string(whole.Raw) != string(poison) || whole.PartitionKey != "the key" || whole.EventID != "" || whole.Reason == "" ||
+		whole.Shard != "shardId-000000000000" {
 		t.Errorf("of the poison: %+v", whole)
 	}
 }
 
 // TestOrder: at random, each key is handled in the order of the stream and
 // never twice at the same time, and different keys do run together.
-func TestOrder(t *testing.T) {
+func TestOrder(t *testing.T) { synctest.Test(t, handlesInOrder) }
+
+func handlesInOrder(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	var records []awsevents.KinesisEventRecord
@@ -198,7 +216,9 @@ func TestOrder(t *testing.T) {
 
 // TestHaltRunsNothingInVain: after a failure, later records are not begun, and
 // none of the same key is ever.
-func TestHaltRunsNothingInVain(t *testing.T) {
+func TestHaltRunsNothingInVain(t *testing.T) { synctest.Test(t, runsNothingInVain) }
+
+func runsNothingInVain(t *testing.T) {
 	var records []awsevents.KinesisEventRecord
 	for n := 1; n <= 50; n++ {
 		records = append(records, one(t, n, fmt.Sprint("author", n%5)))
@@ -220,7 +240,9 @@ func TestHaltRunsNothingInVain(t *testing.T) {
 	}
 }
 
-func TestStopsBeforeTheDeadline(t *testing.T) {
+func TestStopsBeforeTheDeadline(t *testing.T) { synctest.Test(t, stopsBeforeTheDeadline) }
+
+func stopsBeforeTheDeadline(t *testing.T) {
 	var records []awsevents.KinesisEventRecord
 	for n := 1; n <= 20; n++ {
 		records = append(records, one(t, n, "a"))
@@ -249,8 +271,8 @@ func TestStopsBeforeTheDeadline(t *testing.T) {
 	if n == 0 || n > 8 || len(out.BatchItemFailures) != 1 || out.BatchItemFailures[0].ItemIdentifier != streamtest.Sequence(n+1) {
 		t.Errorf("handled %d, reported %v", n, out.BatchItemFailures)
 	}
-	if len(j.parked) != 0 || report.Applied != n || report.Unhandled != 20-n || report.Messages != 20 {
-		t.Errorf("parked %v, report %+v", j.parked, report)
+	if len(j.letters) != 0 || report.Applied != n || report.Unhandled != 20-n || report.Messages != 20 {
+		t.Errorf("dead letters %v, report %+v", j.letters, report)
 	}
 }
 
@@ -259,8 +281,8 @@ func TestOwnTimeoutIsTheEventsFault(t *testing.T) {
 	j := &journal{}
 	hang := func(ctx context.Context, _ consumers.Message) error { <-ctx.Done(); return ctx.Err() }
 	failed := run(t, consumers.Config{Name: "test", Handler: hang, DeadLetters: j, Timeout: 5 * time.Millisecond, Attempts: 2}, one(t, 1, "a"))
-	if len(failed) != 0 || len(j.parked) != 1 || !strings.Contains(j.parked[0].Reason, "not done after 5ms") {
-		t.Errorf("reported %v, parked %+v", failed, j.parked)
+	if len(failed) != 0 || len(j.letters) != 1 || !strings.Contains(j.letters[0].Reason, "not done after 5ms") {
+		t.Errorf("reported %v, dead letters %+v", failed, j.letters)
 	}
 }
 
@@ -279,15 +301,15 @@ func TestRetriesAndPanics(t *testing.T) {
 		run(t, consumers.Config{Name: "test", DeadLetters: j, Attempts: 3, Handler: func(context.Context, consumers.Message) error {
 			attempts++
 			if c.err == nil {
-				panic("out of its mind")
+				panic("index out of range")
 			}
 			return c.err
 		}}, one(t, 1, "a"))
 		if attempts != c.attempts {
 			t.Errorf("%s: %d attempts, want %d", name, attempts, c.attempts)
 		}
-		if c.err == nil && (len(j.parked) != 1 || !strings.Contains(j.parked[0].Reason, "out of its mind")) {
-			t.Errorf("%s: parked %+v", name, j.parked)
+		if c.err == nil && (len(j.letters) != 1 || !strings.Contains(j.letters[0].Reason, "index out of range")) {
+			t.Errorf("%s: dead letters %+v", name, j.letters)
 		}
 	}
 }
@@ -339,7 +361,8 @@ func TestShardsAreReportedEachOnItsOwn(t *testing.T) {
 	a, b, c := one(t, 1, "a"), one(t, 2, "b"), one(t, 3, "c")
 	b.EventID = "shardId-000000000007:" + streamtest.Sequence(2)
 	j := &journal{}
-	failed := run(t, consumers.Config{Name: "test", Handler: j.handler(map[string]error{"000001": errors.New("x"), "000002": errors.New("x")}), Policy: consumers.Halt, Attempts: 1, Concurrency: 1}, a, b, c)
+	failing := map[string]error{"000001": errors.New("x"), "000002": errors.New("x")}
+	failed := run(t, consumers.Config{Name: "test", Handler: j.handler(failing), Policy: consumers.Halt, Attempts: 1, Concurrency: 1}, a, b, c)
 	if !slices.Equal(failed, []string{"1", "2"}) || slices.Contains(j.handled, "000003") {
 		t.Errorf("reported %v, handled %v", failed, j.handled)
 	}
@@ -365,18 +388,18 @@ func TestRedrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: recs(one(t, 1, "a"))}); err != nil || len(j.parked) != 1 {
-		t.Fatal(err, j.parked)
+	if _, err := c.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: recs(one(t, 1, "a"))}); err != nil || len(j.letters) != 1 {
+		t.Fatal(err, j.letters)
 	}
-	if err := c.Redrive(t.Context(), j.parked[0]); err == nil {
+	if err := c.Redrive(t.Context(), j.letters[0]); err == nil {
 		t.Error("redriven while it still fails")
 	}
 	failing["000001"] = consumers.ErrStale
-	if err := c.Redrive(t.Context(), j.parked[0]); err != nil {
+	if err := c.Redrive(t.Context(), j.letters[0]); err != nil {
 		t.Error(err)
 	}
-	j.parked[0].Raw = []byte("garbage")
-	if err := c.Redrive(t.Context(), j.parked[0]); !errors.Is(err, events.ErrMalformed) {
+	j.letters[0].Raw = []byte("garbage")
+	if err := c.Redrive(t.Context(), j.letters[0]); !errors.Is(err, events.ErrMalformed) {
 		t.Errorf("garbage: %v", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Deadline bounds one attempt at a message. The error of an attempt that ran
-// out of its own time says so, and wraps context.DeadlineExceeded.
+// Deadline limits one attempt at a message to timeout. The error of an attempt that took
+// longer says so and wraps the handler's.
 func Deadline(timeout time.Duration) Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, m Message) error {

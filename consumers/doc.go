@@ -1,39 +1,47 @@
-// Package consumers is the runtime of the functions that are handed batches of
-// events from Kinesis by Lambda.
+// Package consumers is the runtime of functions that Lambda invokes with batches of
+// events from Kinesis.
 //
-// Caveats first:
-//
-//   - An event is delivered at least once: whatever a batch reports as failed
-//     comes again together with everything after it on the shard, and all
-//     events of one aggregate share one sequence number. A [Handler] must
-//     therefore be idempotent; [Message.Position] is the guard that makes this
-//     easy (see the packages below readmodel).
-//   - Order holds for one partition key. Events of different keys run at the
-//     same time, up to Config.Concurrency.
-//   - With [Park], an event that keeps failing is put aside and later events of
-//     its key go on without it. Whoever needs every event in its place uses
-//     [Halt].
-//   - A handler that ignores its context can outlive its batch, and on Lambda
-//     it is frozen and thawed with the next one. Guard effects by position.
+// A consumer is a [Handler], which applies one event, and a [Config]. [New] makes a
+// [Consumer], whose [Consumer.HandleKinesis] is what Lambda invokes; package function
+// does that and the rest of a function's main. Package once makes the effects of a
+// handler happen once.
 //
 // # What a batch does
 //
-// [Consumer.HandleKinesis] unpacks aggregates, decodes events, runs the handler
-// serially for each partition key and in parallel across keys, and answers with
-// the lowest sequence number that is not done with. Done with means: handled,
-// found to be stale, or kept as a dead letter. Nothing is ever dropped: when
-// the dead letter store fails, the event counts as failed and comes again.
+// [Consumer.HandleKinesis] unpacks aggregates, decodes events and, with Config.Registry,
+// their payloads, and runs the handler serially for each partition key and in parallel
+// across keys. An event ends as
 //
-// The batch stops before the function's deadline and reports the first event
-// that it did not handle. An event that was cut short by the end of the
-// function's time is not the event's fault: it is reported, never parked. The
-// same holds for an error that the handler marked as [Unavailable].
+//	applied      the handler returned nil
+//	stale        the handler returned [ErrStale]: the effects were there already
+//	dead letter  it could not be decoded or handled, and is stored with its bytes and the
+//	             reason ([KeepDeadLetter])
+//	failed       it is delivered again: the policy is [Halt], the handler's error is
+//	             [Unavailable], or the dead letter could not be stored
+//	unhandled    it is delivered again: time ran out, or an event before it failed
+//
+// The answer to Lambda names the lowest sequence number that is to be delivered again.
+// Nothing is dropped. No handler runs in the last part of the function's time
+// (Config.Margin), and an event that is cut short by the end of that time does not
+// become a dead letter.
 //
 // # Middleware
 //
-// A [Middleware] is a plain function around a handler: [Correlation],
-// [Logging], [Retry], [Deadline] and [Recover], one file each. New composes
-// Config.Middleware (first is outermost) around Correlation, Retry, Deadline
-// and Recover, which are always there. [EMF] writes the figures of each batch
-// as CloudWatch metrics.
+// A [Middleware] is a plain function around a handler, one file each: [Correlation],
+// [Logging], [Retry], [Deadline] and [Recover]. New composes Config.Middleware, the
+// first outermost, around Correlation, Retry, Deadline and Recover, which every consumer
+// has. [EMF] writes the figures of each batch as CloudWatch metrics.
+//
+// # Caveats
+//
+//   - An event is delivered at least once: whatever a batch reports as failed is
+//     delivered again together with everything after it on the shard, and all events of
+//     one aggregate share one sequence number. A handler must therefore be idempotent.
+//     [Message.Position] is the guard that makes this easy, see package once.
+//   - Order holds for one partition key. Events of different keys run at the same time,
+//     up to Config.Concurrency.
+//   - With [KeepDeadLetter], later events of its key are handled without an event that
+//     keeps failing. Use [Halt] where every event must be in its place.
+//   - A handler that ignores its context can outlive its batch: on Lambda it is frozen,
+//     and resumes with the next one. Guard effects by position.
 package consumers

@@ -15,7 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/events/aggregate"
 )
 
-// FuzzNothingIsDropped hands garbage between two good events to a consumer: it
+// FuzzNothingIsDropped handles garbage between two good events: the consumer
 // never panics, every byte of what it cannot handle becomes a dead letter, and
 // the good events are handled.
 func FuzzNothingIsDropped(f *testing.F) {
@@ -25,7 +25,10 @@ func FuzzNothingIsDropped(f *testing.F) {
 	var odd aggregate.Builder
 	odd.Add(aggregate.Record{PartitionKey: "k", Data: []byte("garbage")})
 	odd.Add(aggregate.Record{PartitionKey: "k", Data: nil})
-	for _, seed := range [][]byte{nil, good, both, both[:len(both)-3], empty.Append(nil), odd.Append(nil), []byte("\xf3\x89\x9a\xc2"), []byte("{}"), []byte(strings.Repeat("[", 100))} {
+	for _, seed := range [][]byte{
+		nil, good, both, both[:len(both)-3], empty.Append(nil), odd.Append(nil),
+		[]byte("\xf3\x89\x9a\xc2"), []byte("{}"), []byte(strings.Repeat("[", 100)),
+	} {
 		f.Add(seed)
 	}
 	before := streamtest.Record(1, "ada", streamtest.Data(f, streamtest.Event(f, post("ada", 8))))
@@ -42,20 +45,20 @@ func FuzzNothingIsDropped(f *testing.F) {
 		if err != nil || len(out.BatchItemFailures) != 0 {
 			t.Fatalf("reported %v, %v", out.BatchItemFailures, err)
 		}
-		parked, handled := expectation(data)
-		if len(j.handled) != handled+2 || len(j.parked) != len(parked) {
-			t.Fatalf("handled %d, parked %d, want %d and %d", len(j.handled)-2, len(j.parked), handled, len(parked))
+		letters, handled := expectation(data)
+		if len(j.handled) != handled+2 || len(j.letters) != len(letters) {
+			t.Fatalf("handled %d, %d dead letters, want %d and %d", len(j.handled)-2, len(j.letters), handled, len(letters))
 		}
-		for _, raw := range parked {
-			if !contains(j.parked, raw) {
+		for _, raw := range letters {
+			if !contains(j.letters, raw) {
 				t.Fatalf("%q is not among the dead letters", raw)
 			}
 		}
 	})
 }
 
-// expectation is what must be parked of data, and how much is handled.
-func expectation(data []byte) (parked [][]byte, handled int) {
+// expectation is what must become dead letters of data, and how much is handled.
+func expectation(data []byte) (letters [][]byte, handled int) {
 	parts := [][]byte{data}
 	if records, err := aggregate.Decode(data); aggregate.IsAggregate(data) && err == nil && len(records) > 0 {
 		parts = nil
@@ -65,12 +68,12 @@ func expectation(data []byte) (parked [][]byte, handled int) {
 	}
 	for _, p := range parts {
 		if _, err := events.Decode(p); err != nil {
-			parked = append(parked, p)
+			letters = append(letters, p)
 		} else {
 			handled++
 		}
 	}
-	return parked, handled
+	return letters, handled
 }
 
 func contains(letters []consumers.DeadLetter, raw []byte) bool {

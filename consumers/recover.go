@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is what [Recover] makes of a panic.
+// PanicError is the error of a handler that panicked, see [Recover].
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -15,8 +15,8 @@ type PanicError struct {
 // Error leaves the stack out, which would flood dead letters.
 func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
 
-// Recover makes an error of a panic in the handler, so that one event cannot
-// end the process and with it the whole batch.
+// Recover returns a panic of the handler as a [PanicError], so that one event cannot end
+// the process and with it the whole batch.
 func Recover() Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, m Message) (err error) {

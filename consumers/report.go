@@ -54,8 +54,8 @@ func (b *batch) report(consumer string, records int, now time.Time) Report {
 
 // EMF returns an observer that writes the figures of each batch to w (on Lambda the
 // standard output) as one line of package [emf], in the given namespace with the
-// dimension Function: the name under which the consumer is deployed, which tells
-// environments apart. Safe for concurrent use.
+// dimension Function: the name under which the consumer is deployed, which differs
+// between environments. Safe for concurrent use.
 func EMF(w io.Writer, namespace, function string) func(context.Context, Report) {
 	writer := emf.New(w, namespace)
 	return func(_ context.Context, r Report) {

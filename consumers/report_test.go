@@ -73,7 +73,7 @@ func TestLogging(t *testing.T) {
 			t.Errorf("%s: %q", name, line)
 		}
 		if strings.Contains(line, "text 1") {
-			t.Errorf("%s: tells what the event says: %q", name, line)
+			t.Errorf("%s: logs the payload: %q", name, line)
 		}
 	}
 }

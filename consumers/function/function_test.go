@@ -88,7 +88,7 @@ func orders(name string) function.Spec {
 				Fold: func(c *customer, m consumers.Message) error {
 					p := m.Payload.(placed)
 					if p.Note == "panic" {
-						panic("out of its mind")
+						panic("index out of range")
 					}
 					c.Orders, c.Cents, c.Note = c.Orders+1, c.Cents+p.Cents, p.Note
 					return nil
@@ -248,7 +248,7 @@ func TestWhatAnAdoptersFunctionMeets(t *testing.T) {
 	if got := f.customer("orders", "ada"); got.Orders != 3 || got.Cents != 1258 {
 		t.Errorf("folded %+v", got)
 	}
-	want := map[int]string{3: "out of its mind", 4: "Item size", 5: "malformed", 6: "unknown event version", 7: "malformed", 8: "lift"}
+	want := map[int]string{3: "index out of range", 4: "Item size", 5: "malformed", 6: "unknown event version", 7: "malformed", 8: "lift"}
 	for _, l := range f.deadLetters("orders") {
 		for n, reason := range want {
 			if l.Position.Sequence == streamtest.Sequence(n) && strings.Contains(l.Reason, reason) {
@@ -324,7 +324,7 @@ func TestWithoutTables(t *testing.T) {
 	}
 }
 
-// TestRedrive: a mistake in the handler is mended and its dead letters are redriven.
+// TestRedrive: a mistake in the handler is fixed and its dead letters are redriven.
 func TestRedrive(t *testing.T) {
 	f := newFixture(t)
 	broken := f.start(orders("orders"))
@@ -339,18 +339,18 @@ func TestRedrive(t *testing.T) {
 		h, err := orders("orders").Handler(e)
 		return func(ctx context.Context, m consumers.Message) error {
 			p := m.Payload.(placed)
-			p.Note = "mended"
+			p.Note = "fixed"
 			m.Payload = p
 			return h(ctx, m)
 		}, err
 	}
-	mended := f.start(spec)
+	fixed := f.start(spec)
 	one := map[string]any{"redrive": map[string]string{"position": events.Position{Sequence: streamtest.Sequence(4)}.String()}}
-	if answer := f.invoke(mended, one); answer != `{"redriven":1,"failed":0,"errors":[],"more":false}` {
+	if answer := f.invoke(fixed, one); answer != `{"redriven":1,"failed":0,"errors":[],"more":false}` {
 		t.Errorf("one: %s", answer)
 	}
 	all := map[string]any{"redrive": map[string]string{}}
-	if answer := f.invoke(mended, all); !strings.HasPrefix(answer, `{"redriven":1,"failed":1,"errors":["`) || !strings.HasSuffix(answer, `],"more":false}`) {
+	if answer := f.invoke(fixed, all); !strings.HasPrefix(answer, `{"redriven":1,"failed":1,"errors":["`) || !strings.HasSuffix(answer, `],"more":false}`) {
 		t.Errorf("all: %s", answer)
 	}
 	if ada, bob := f.customer("orders", "ada"), f.customer("orders", "bob"); ada.Orders != 2 || ada.Cents != 11 || bob.Cents != 100 {
@@ -360,7 +360,7 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("left: %+v", left)
 	}
 	for _, payload := range []string{`[]`, `{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`} {
-		if out, err := mended.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
+		if out, err := fixed.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
 			t.Errorf("invoked with %s: %v", payload, out)
 		}
 	}

@@ -44,8 +44,8 @@
 // Changes of different callers that wait at the same moment share a transaction, up to
 // the 100 items and 4 MB that one may have, so the number of requests for each event
 // falls as the load grows. Additions to one counter are added up, so that a counter
-// that many events change at once is no bottleneck. A dropped change takes no other
-// with it.
+// that many events change at once is no bottleneck. A dropped change does not
+// affect the others.
 //
 // # Caveats
 //

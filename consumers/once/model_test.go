@@ -62,9 +62,9 @@ func newModel[T any](t *testing.T, cfg once.ModelConfig[T]) *once.Model[T] {
 // the stream and redriven dead letters can bring about: id@position.
 func TestModelOrders(t *testing.T) {
 	for _, c := range []struct {
-		guard once.Guard
-		told  string
-		want  string // events in effect, in this order
+		guard     once.Guard
+		delivered string
+		want      string // events in effect, in this order
 	}{
 		{once.ByEvent, "a@1 b@2 c@3", "a b c"},
 		{once.ByEvent, "a@1 a@1 b@2 a@1 b@2", "a b"},
@@ -75,11 +75,11 @@ func TestModelOrders(t *testing.T) {
 		{once.ByPosition, "a@9 b@10 a@9", "a b"},
 		{once.ByPosition, "b@2 a@1", "b"},
 	} {
-		t.Run(fmt.Sprint(c.guard, c.told), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.guard, c.delivered), func(t *testing.T) {
 			f := newFixture(t, nil)
 			m := newModel(t, accountConfig(f, c.guard))
 			fresh, highest := 0, 0
-			for event := range strings.FieldsSeq(c.told) {
+			for event := range strings.FieldsSeq(c.delivered) {
 				id, at, _ := strings.Cut(event, "@")
 				var n int
 				_, _ = fmt.Sscan(at, &n)
@@ -131,8 +131,8 @@ func TestModelIsTheFold(t *testing.T) {
 					t.Errorf("%s: sum %d, want %d (%v)", item, got.Sum, sum, err)
 				}
 			}
-			if faults.Felt() == 0 {
-				t.Error("no fault was felt")
+			if faults.Injected() == 0 {
+				t.Error("no fault was injected")
 			}
 		})
 	}

@@ -167,7 +167,7 @@ func (w *Writer) drainBacklog(ctx context.Context) {
 	}
 }
 
-// dequeueTransaction takes changes from the backlog after the transaction ended, if
+// dequeueTransaction removes changes from the backlog after the transaction ended, if
 // any: the first, and those after it that fit and share no key with it. A change with
 // a key that is in flight waits for that transaction's writer: two transactions with a
 // key in common would only cancel each other. nil ends the writer.

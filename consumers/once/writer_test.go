@@ -94,7 +94,7 @@ func counted(i int, text string) once.Change {
 func fact(i int) once.Key { return once.KeyOf("fact", fmt.Sprint(i)) }
 
 // TestEachChangeOnce: many callers, the same changes twice each, one counter, and
-// faults: each change takes effect once and its twin is dropped.
+// faults: each change takes effect once and its duplicate is dropped.
 func TestEachChangeOnce(t *testing.T) {
 	w, f := newWriter(t, once.Config{Writers: 1}, streamtest.NewFaults(5, 6))
 	const changes = 250

@@ -1,6 +1,7 @@
 package streamtest
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -22,9 +23,9 @@ type Delivery struct {
 	Batch int
 }
 
-// Deliver hands every shard to its own invocations of the consumer, at the same
-// time, until all is done with. Then, when it is rough, it delivers a part of
-// each shard once more, out of the past.
+// Deliver delivers every shard to invocations of the consumer of its own, at the same
+// time, until every event is done. Then, when it is rough, it delivers a part of each
+// shard once more.
 func (d Delivery) Deliver(t testing.TB, w *World, c *consumers.Consumer) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -44,23 +45,20 @@ type mapping struct {
 	random  *rand.Rand
 }
 
-// patience is how often the same record may be delivered.
-const patience = 200
+// maxDeliveries is how often the same record may be delivered.
+const maxDeliveries = 200
 
 func (m mapping) run() {
-	size := m.d.Batch
-	if size == 0 {
-		size = 8
-	}
+	size := cmp.Or(m.d.Batch, 8)
 	for at, tries := 0, 0; at < len(m.records); tries++ {
-		if tries > patience {
-			m.t.Errorf("record %d of %d is not done with after %d deliveries", at, len(m.records), tries)
+		if tries > maxDeliveries {
+			m.t.Errorf("record %d of %d is not done after %d deliveries", at, len(m.records), tries)
 			return
 		}
 		batch := m.records[at:min(at+1+m.random.IntN(size), len(m.records))]
 		done := m.invoke(batch, tries < 3 && m.random.IntN(4) == 0)
 		if m.d.Rough && m.random.IntN(6) == 0 {
-			continue // the answer got lost: the whole batch once more
+			continue // the answer was lost: the whole batch once more
 		}
 		if done > 0 {
 			at, tries = at+done, 0
@@ -74,7 +72,7 @@ func (m mapping) run() {
 	}
 }
 
-// replay delivers something from before record at again.
+// replay delivers some records before record at again.
 func (m mapping) replay(at int) {
 	if at == 0 {
 		return
@@ -83,8 +81,8 @@ func (m mapping) replay(at int) {
 	m.invoke(m.records[from:min(at, from+10)], false)
 }
 
-// invoke tells how many records of the batch are done with. Short invocations
-// end in the middle of their work.
+// invoke returns how many records of the batch are done. Short invocations end in the
+// middle of their work.
 func (m mapping) invoke(batch []awsevents.KinesisEventRecord, short bool) int {
 	limit := 30 * time.Second
 	if m.d.Rough && short {

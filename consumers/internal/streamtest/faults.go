@@ -11,28 +11,28 @@ import (
 	"sync/atomic"
 )
 
-// Faults goes between a client and DynamoDB and spoils a part of the requests,
-// one in Every, by seed: connections that break before or after the effect,
-// throttling, and transactions that ran into others.
+// Faults stands between a client and DynamoDB and injects faults into one in Every
+// requests, by seed: connections that break before or after the effect, throttling, and
+// transactions that conflict with others.
 type Faults struct {
 	Every int
 	Next  http.RoundTripper
-	// Before is called with each request before it is sent, and may hold it up.
+	// Before is called with each request before it is sent, and may delay it.
 	Before func(operation, body string)
 
-	mu     sync.Mutex
-	random *rand.Rand
-	felt   atomic.Int64
-	sent   atomic.Int64
+	mu       sync.Mutex
+	random   *rand.Rand
+	injected atomic.Int64
+	sent     atomic.Int64
 }
 
-// NewFaults spoils one request in every; 0 spoils none.
+// NewFaults injects a fault into one request in every; 0 into none.
 func NewFaults(seed uint64, every int) *Faults {
 	return &Faults{Every: every, random: rand.New(rand.NewPCG(seed, 7)), Next: http.DefaultTransport}
 }
 
-// Felt is how many requests were spoilt, Sent how many there were.
-func (f *Faults) Felt() int { return int(f.felt.Load()) }
+// Injected is how many requests had a fault.
+func (f *Faults) Injected() int { return int(f.injected.Load()) }
 
 // Sent is how many requests there were. The SDK's own retries do not count: how many
 // there are depends on the machine.
@@ -49,7 +49,7 @@ func (f *Faults) draw() int {
 	if f.random.IntN(f.Every) > 0 {
 		return -1
 	}
-	f.felt.Add(1)
+	f.injected.Add(1)
 	return f.random.IntN(4)
 }
 
@@ -59,7 +59,7 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.sent.Add(1)
 	}
 	if f.Before != nil {
-		if err := f.tell(r); err != nil {
+		if err := f.callBefore(r); err != nil {
 			return nil, err
 		}
 	}
@@ -73,14 +73,14 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, errBroken
 	case 2:
-		return refusal(r, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"test"}`), nil
+		return errorResponse(r, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"test"}`), nil
 	case 3:
 		return f.conflict(r)
 	}
 	return f.Next.RoundTrip(r)
 }
 
-func (f *Faults) tell(r *http.Request) error {
+func (f *Faults) callBefore(r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -105,10 +105,10 @@ func (f *Faults) conflict(r *http.Request) (*http.Response, error) {
 		items += bytes.Count(body, []byte(verb))
 	}
 	reasons := `{"Code":"TransactionConflict","Message":"test"}` + strings.Repeat(`,{"Code":"None"}`, items-1)
-	return refusal(r, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"test","CancellationReasons":[`+reasons+`]}`), nil
+	return errorResponse(r, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"test","CancellationReasons":[`+reasons+`]}`), nil
 }
 
-func refusal(r *http.Request, body string) *http.Response {
+func errorResponse(r *http.Request, body string) *http.Response {
 	return &http.Response{
 		Status: "400 Bad Request", StatusCode: http.StatusBadRequest, Request: r,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

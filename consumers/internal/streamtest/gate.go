@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Gate holds up the first request with a certain text in it, so that a test can
-// do something else meanwhile.
+// Gate stops the first request with a certain text in it, so that a test can do
+// something else meanwhile.
 type Gate struct {
 	operation, text string
 	once            sync.Once
@@ -35,11 +35,11 @@ func (g *Gate) Wait(t testing.TB) {
 	t.Helper()
 	select {
 	case <-g.reached:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		close(g.opened)
-		t.Fatalf("no %s with %q came to the gate", g.operation, g.text)
+		t.Fatalf("no %s with %q reached the gate", g.operation, g.text)
 	}
 }
 
-// Open lets it pass.
+// Open lets the request pass.
 func (g *Gate) Open() { close(g.opened) }

@@ -19,25 +19,25 @@ import (
 	"github.com/banyan-fig/banyan/events/social"
 )
 
-// Start is when every world begins.
+// Start is the time at which every world begins.
 var Start = time.Date(2016, 11, 21, 9, 0, 0, 0, time.UTC)
 
 // Size says how big a world is.
 type Size struct{ Users, Events, Shards int }
 
-// World is what users did, in the order they did it, and the shards that tell
-// of it.
+// World is what users did, in the order they did it, and the shards with the events of
+// it.
 type World struct {
-	Users   []string
-	Shards  [][]awsevents.KinesisEventRecord
-	Told    []consumers.Message // every event of the shards, with duplicates
-	follows map[string]map[string]bool
-	posts   map[string][]string // by author
-	names   map[string]string
+	Users    []string
+	Shards   [][]awsevents.KinesisEventRecord
+	Messages []consumers.Message // every event of the shards, with duplicates
+	follows  map[string]map[string]bool
+	posts    map[string][]string // by author
+	names    map[string]string
 
 	t       testing.TB
 	random  *rand.Rand
-	mint    events.Factory
+	factory events.Factory
 	pending [][]events.Event // by shard, not yet in a record
 	number  int              // of the last record
 	version map[string]int64
@@ -52,7 +52,7 @@ func NewWorld(t testing.TB, seed uint64, size Size) *World {
 		follows: map[string]map[string]bool{}, posts: map[string][]string{},
 		names: map[string]string{}, version: map[string]int64{},
 	}
-	w.mint = events.Factory{Now: func() time.Time { return w.clock }}
+	w.factory = events.Factory{Now: func() time.Time { return w.clock }}
 	for i := range size.Users {
 		user := fmt.Sprintf("%024x", i+1)
 		w.Users = append(w.Users, user)
@@ -89,36 +89,36 @@ func (w *World) act() {
 
 func (w *World) join(user string) {
 	w.names[user] = "Name of " + user[20:]
-	w.tell(social.UserJoined{UserID: user, Name: w.names[user], JoinedAt: w.clock})
+	w.publish(social.UserJoined{UserID: user, Name: w.names[user], JoinedAt: w.clock})
 }
 
 func (w *World) rename(user string) {
 	w.version[user]++
 	w.names[user] = fmt.Sprintf("Name %d of %s", w.version[user], user[20:])
-	w.tell(social.UserProfileUpdated{UserID: user, Name: w.names[user], Bio: "since then", Version: w.version[user]})
+	w.publish(social.UserProfileUpdated{UserID: user, Name: w.names[user], Bio: "since then", Version: w.version[user]})
 }
 
 func (w *World) follow(user, other string) {
 	w.follows[user][other] = true
-	w.tell(social.RelationshipFollowed{FollowerID: user, FolloweeID: other, At: w.clock})
+	w.publish(social.RelationshipFollowed{FollowerID: user, FolloweeID: other, At: w.clock})
 }
 
 func (w *World) unfollow(user, other string) {
 	delete(w.follows[user], other)
-	w.tell(social.RelationshipUnfollowed{FollowerID: user, FolloweeID: other, At: w.clock})
+	w.publish(social.RelationshipUnfollowed{FollowerID: user, FolloweeID: other, At: w.clock})
 }
 
 // Post lets a user publish something.
 func (w *World) Post(user string) {
 	id := fmt.Sprintf("%08x-0000-7000-8000-%s", w.clock.Sub(Start).Milliseconds(), user[12:])
 	w.posts[user] = append(w.posts[user], id)
-	w.tell(social.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
+	w.publish(social.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
 }
 
-// tell puts an event on its shard, alone or with others in one record.
-func (w *World) tell(p events.Payload) {
+// publish puts an event on its shard, alone or with others in one record.
+func (w *World) publish(p events.Payload) {
 	w.clock = w.clock.Add(time.Millisecond)
-	e, err := w.mint.New(context.Background(), "/test", p)
+	e, err := w.factory.New(context.Background(), "/test", p)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -131,8 +131,8 @@ func (w *World) tell(p events.Payload) {
 	}
 }
 
-// flush writes what is pending as one record, now and then twice, as a
-// publisher does whose answer got lost.
+// flush writes what is pending as one record, sometimes twice, as a publisher does
+// whose answer was lost.
 func (w *World) flush(shard int) {
 	if len(w.pending[shard]) == 0 {
 		return
@@ -153,7 +153,7 @@ func (w *World) record(shard int, all []events.Event) {
 	r.Kinesis.Data = Data(w.t, all...)
 	w.Shards[shard] = append(w.Shards[shard], r)
 	for sub, e := range all {
-		w.Told = append(w.Told, consumers.Message{
+		w.Messages = append(w.Messages, consumers.Message{
 			Event: e, Position: events.Position{Sequence: Sequence(w.number), Sub: sub}, Shard: name, Arrived: w.clock,
 		})
 	}
@@ -162,7 +162,7 @@ func (w *World) record(shard int, all []events.Event) {
 // Sequence is a sequence number as long as those of Kinesis.
 func Sequence(n int) string { return fmt.Sprintf("4950%052d", n) }
 
-// Data is the data of a record: one event alone, more in an aggregate.
+// Data is the data of a record: one event as it is, several in an aggregate.
 func Data(t testing.TB, all ...events.Event) []byte {
 	var b aggregate.Builder
 	var data []byte

@@ -3,11 +3,11 @@
 //
 // Caveats first:
 //
-//   - The counters count what the events told, from the beginning of the
-//     stream; a model begun in the middle is short of what was before.
+//   - The counters count the events from the beginning of the stream; a model that
+//     starts in the middle lacks what was before.
 //   - Following oneself does not count, on either side.
-//   - An event that was parked counts as applied for the watermark as soon as a
-//     later one of its key is.
+//   - A dead letter counts as applied for the watermark as soon as a later event of its
+//     key is.
 //
 // # Table
 //

@@ -20,7 +20,7 @@ import (
 	"github.com/banyan-fig/banyan/events/social"
 )
 
-// Fold is what each of the given events, applied once, amounts to. It takes them in any
+// Fold is what each of the given events, applied once, amounts to. They may come in any
 // order and any number of times. Not safe for concurrent use.
 type Fold struct {
 	names   map[string]name

@@ -9,11 +9,11 @@
 //     Ids of two forms (UUIDv7, ObjectId) do not compare with each other.
 //   - A post is written once for each follower. An author with very many makes
 //     many writes: the fan-out pages through the followers, keeps its progress
-//     in the post's item and is taken up again where it stood, but it is the
+//     in the post's item and resumes where it ended, but it is the
 //     author's key that waits meanwhile.
 //   - Following oneself means nothing: one's own posts are there anyhow.
-//   - An event that was parked counts as applied for the watermark as soon as a
-//     later one of its key is.
+//   - A dead letter counts as applied for the watermark as soon as a later event of its
+//     key is.
 //
 // # Table
 //
@@ -34,7 +34,7 @@
 // # Why it ends right
 //
 // An entry of post P by A in the timeline of U is there if and only if P is
-// published and U follows A (or is A). Everything is a step towards that:
+// published and U follows A (or is A). Everything leads there:
 //
 //   - Duplicates and stale deliveries. An edge changes only for a greater or
 //     equal position, a name only for a greater version, a post only once, the
@@ -42,17 +42,17 @@
 //     that very edge (its pos), in the same transaction, so a handler that was
 //     overtaken by a later one of its key does nothing more.
 //   - Cut short in the middle. The same event delivered again finds its edge or
-//     its post there and goes on: every step after it is idempotent.
+//     its post there and continues: every write after it is idempotent.
 //   - Follow against publish, on two shards. The follower's side writes the
 //     edge, then reads the posts; the author's side writes the post, then reads
 //     the edges; both with strongly consistent reads. Whichever wrote last sees
 //     the other, so the entry is written by one of them or by both.
 //   - Unfollow against publish. The author's side writes an entry only together
-//     with a check that the edge still follows. The follower's side marks the
+//     with a check that the edge still follows. The follower's side writes the
 //     edge, then removes the author's entries. An entry whose transaction came
-//     before the mark may become visible a moment after it (reads are not
+//     before that write may become visible a moment after it (reads are not
 //     serialised with transactions, only writes are): so the author's latest
-//     posts are removed without looking, which DynamoDB serialises.
+//     posts are removed without reading, which DynamoDB serialises.
 //
 // The watermark of U is raised after U's own timeline shows the event: one's
 // own post, the posts of whom one followed, the absence of whom one unfollowed.

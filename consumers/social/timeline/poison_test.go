@@ -17,13 +17,13 @@ import (
 	"github.com/banyan-fig/banyan/events/aggregate"
 )
 
-// TestPoisonIsParkedAndRedriven: events that cannot be decoded or applied lie in
-// the dead letters with their bytes, the rest is applied, and one that can be
-// applied later takes its place then, though later ones passed it.
-func TestPoisonIsParkedAndRedriven(t *testing.T) {
+// TestPoisonIsRedriven: events that cannot be decoded or applied become dead letters with
+// their bytes, the rest is applied, and one that can be applied later has its effect
+// then, though later ones passed it.
+func TestPoisonIsRedriven(t *testing.T) {
 	tb := newTable(t, 0)
 	letters := deadletter.New(tb.db.Client(nil), tb.db.CreateTable(deadletter.TableInput))
-	broken := true // a mistake in the consumer, mended later
+	broken := true // a mistake in the consumer, fixed later
 	c, err := consumers.New(consumers.Config{
 		Name: "timeline", DeadLetters: letters, Attempts: 2,
 		Handler: func(ctx context.Context, m consumers.Message) error {
@@ -68,9 +68,9 @@ func TestPoisonIsParkedAndRedriven(t *testing.T) {
 	}
 }
 
-// TestOnlyThePoisonIsParked: each kind of poison lies in the dead letters alone, a
-// type of somebody else is passed over, and what stands around them is applied.
-func TestOnlyThePoisonIsParked(t *testing.T) {
+// TestOnlyPoisonBecomesDeadLetters: each kind of poison, and nothing else. A type that is
+// not in the registry is skipped, and the events around the poison are applied.
+func TestOnlyPoisonBecomesDeadLetters(t *testing.T) {
 	tb := newTable(t, 0)
 	letters := deadletter.New(tb.db.Client(nil), tb.db.CreateTable(deadletter.TableInput))
 	c, err := consumers.New(consumers.Config{Name: "timeline", DeadLetters: letters, Attempts: 1, Handler: tb.model.Handle})
@@ -109,16 +109,16 @@ func TestOnlyThePoisonIsParked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var parked []events.Position
+	var positions []events.Position
 	for _, l := range page.Letters {
-		parked = append(parked, l.Position)
+		positions = append(positions, l.Position)
 	}
 	want := []events.Position{{Sequence: streamtest.Sequence(1), Sub: 1}}
 	for _, n := range []int{2, 3, 4, 6, 7, 8} {
 		want = append(want, events.Position{Sequence: streamtest.Sequence(n)})
 	}
-	if !slices.Equal(parked, want) {
-		t.Errorf("parked %v, want %v", parked, want)
+	if !slices.Equal(positions, want) {
+		t.Errorf("dead letters at %v, want %v", positions, want)
 	}
 	got, err := timeline.NewReader(tb.db.Client(nil), tb.name).Read(t.Context(), ada, "", 0)
 	if err != nil || len(got.Items) != 3 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/consumers/social/socialtest"
@@ -12,6 +14,17 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newModel(t *testing.T, cfg timeline.Config) *timeline.Model {
+	t.Helper()
+	m, err := timeline.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
 
 const (
 	ada = "ada"
@@ -30,7 +43,7 @@ func unfollowed(follower, author string) events.Payload {
 	return social.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
-// table is a table, a model on it, and what was told to both it and a fold.
+// table is a table, a model on it, and a fold of the same events.
 type table struct {
 	t     *testing.T
 	db    streamtest.DynamoDB
@@ -67,7 +80,13 @@ func (tb *table) apply(n int, payloads ...events.Payload) {
 
 func (tb *table) expect() {
 	tb.t.Helper()
-	expect(tb.t, tb.db.Client(nil), tb.name, tb.fold.Timelines(tb.cap), tb.cap)
+	got, err := socialtest.SnapshotTimelines(tb.t.Context(), tb.db.Client(nil), tb.name, tb.cap)
+	if err != nil {
+		tb.t.Fatal(err)
+	}
+	for _, d := range socialtest.DiffTimelines(tb.fold.Timelines(tb.cap), got) {
+		tb.t.Error(d)
+	}
 }
 
 // TestOvertaken holds a handler up in its midst, lets others pass it that a
