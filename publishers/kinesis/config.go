@@ -39,6 +39,11 @@ type Config struct {
 	// Stream is the name of the stream, which must exist.
 	Stream string
 
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; Publish and Enqueue refuse one that does not. Events
+	// that come encoded were checked by who encoded them. nil: only envelopes are checked.
+	Check func(events.Event) error
+
 	// Linger is how long the oldest event of a shard waits for more to share its request. 0 means
 	// 5 ms, negative not at all.
 	Linger time.Duration

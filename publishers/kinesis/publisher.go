@@ -79,6 +79,9 @@ func New(ctx context.Context, cfg Config) (*Publisher, error) {
 // still sent. Other errors are [ErrTooLarge], [ErrFull], [ErrClosed],
 // events.ErrMalformed, or what Kinesis refused it for.
 func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Position, error) {
+	if err := p.check(e); err != nil {
+		return events.Position{}, err
+	}
 	c := newCall()
 	data, err := events.AppendEncode(c.data[:0], e)
 	c.data = data
@@ -93,6 +96,16 @@ func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Positio
 	return c.wait(ctx)
 }
 
+func (p *Publisher) check(e events.Event) error {
+	if p.cfg.Check == nil {
+		return nil
+	}
+	if err := p.cfg.Check(e); err != nil {
+		return fmt.Errorf("publishers/kinesis: %w", err)
+	}
+	return nil
+}
+
 // encoders are shared, so that events which are enqueued and completed together have
 // their bytes in one piece of memory, whoever made them.
 var encoders = sync.Pool{New: func() any { return new(events.Encoder) }}
@@ -101,6 +114,9 @@ var encoders = sync.Pool{New: func() any { return new(events.Encoder) }}
 // [Publisher.Publish] for the errors. Events of one key are on the stream in the order
 // in which they were enqueued.
 func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
+	if err := p.check(e); err != nil {
+		return nil, err
+	}
 	encoder := encoders.Get().(*events.Encoder)
 	data, err := encoder.Encode(e)
 	encoders.Put(encoder)

@@ -37,6 +37,9 @@ type Config struct {
 	Table  string
 	// Publisher gets the events. Its receipts must mean that the event is kept.
 	Publisher publishers.Publisher
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; one that does not becomes a dead letter. nil: only envelopes are checked.
+	Check func(events.Event) error
 	// DeadLetters keeps what can never be published.
 	DeadLetters DeadLetters
 	// Permanent reports errors of the publisher that no retry will change. nil:

@@ -62,6 +62,9 @@ type DeadLetters interface {
 // kept. It comes behind everything that its key has published since.
 func (r *Relay) Redrive(ctx context.Context, raw []byte) error {
 	e, err := events.Decode(raw)
+	if err == nil {
+		err = r.check(e)
+	}
 	if err != nil {
 		return fmt.Errorf("outboxtable: redrive: %w", err)
 	}

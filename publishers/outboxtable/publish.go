@@ -51,6 +51,9 @@ func (r *Relay) enqueue(ctx context.Context, items []stored) []flight {
 	for i, s := range items {
 		for _, f := range flightsOf(i, s) {
 			if f.err == nil {
+				f.err = r.check(f.event)
+			}
+			if f.err == nil {
 				f.receipt, f.err = r.cfg.Publisher.EnqueueEncoded(ctx, s.pk, f.data)
 			}
 			flights = append(flights, f)
@@ -60,6 +63,13 @@ func (r *Relay) enqueue(ctx context.Context, items []stored) []flight {
 		}
 	}
 	return flights
+}
+
+func (r *Relay) check(e events.Event) error {
+	if r.cfg.Check == nil {
+		return nil
+	}
+	return r.cfg.Check(e)
 }
 
 // flightsOf reads the events of an item. An item without any is one that cannot

@@ -61,6 +61,11 @@ type Config struct {
 	// file. 0 means 5 s, negative not at all.
 	LockTimeout time.Duration
 
+	// Check reports whether an event keeps the promise of its type, such as
+	// [events.Registry.Check]; Enqueue refuses one that does not. Events that come
+	// encoded were checked by who encoded them. nil: only envelopes are checked.
+	Check func(events.Event) error
+
 	// Sync is when an event counts as kept. The default is SyncAlways.
 	Sync Sync
 	// SyncEvery is the interval of SyncInterval. 0 means 1 s.

@@ -17,6 +17,11 @@ var _ publishers.Publisher = (*Spool)(nil)
 // that ctx ended while there was no place. An error means that e was not taken
 // in.
 func (s *Spool) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
+	if s.cfg.Check != nil {
+		if err := s.cfg.Check(e); err != nil {
+			return nil, fmt.Errorf("publishers/spool: %w", err)
+		}
+	}
 	data, err := events.Encode(e)
 	if err != nil {
 		return nil, fmt.Errorf("publishers/spool: %w", err)
