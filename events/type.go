@@ -62,6 +62,9 @@ func Define[P Payload](example P, partitionKey string) Type {
 	return t
 }
 
+// GoType is the type that was given to [Define]: a struct or a pointer to one, say.
+func (t Type) GoType() reflect.Type { return t.goType }
+
 // DefineOld describes a version that has a successor, which lift makes of it:
 // the payload of the next version, as that is defined. It stays as long as an
 // event of it may be found on a stream, in an archive or among dead letters.

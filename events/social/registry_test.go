@@ -2,122 +2,76 @@ package social_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/eventstest"
+	"github.com/banyan-fig/banyan/events/schema"
 	"github.com/banyan-fig/banyan/events/social"
 )
 
-var update = flag.Bool("update", false, "add fixtures that testdata does not have yet; those that are there are never written again")
+var update = flag.Bool("update", false, "record new versions of events, and the AsyncAPI document")
 
-func fixture(e events.Type) string {
-	return filepath.Join("testdata", fmt.Sprintf("%s.v%d.json", e.Name, e.Version))
+// Every event ever published stays readable.
+func TestHistory(t *testing.T) {
+	eventstest.CheckHistory(t, social.Registry(), "testdata/events", *update)
 }
 
-// Every event ever published must stay readable: a fixture is what was
-// published with that version, so it is added once and never changed.
-func TestEveryVersionEverPublishedDecodes(t *testing.T) {
-	entries := make(map[string]events.Type)
-	for _, entry := range social.Registry().Types() {
-		entries[fixture(entry)] = entry
-		if *update {
-			addFixture(t, entry)
+func TestAsyncAPI(t *testing.T) {
+	const file = "testdata/asyncapi.json"
+	got, err := schema.AsyncAPI(schema.Info{Title: "Events of the social network", Version: "1.0.0", Stream: "banyan-events"}, social.Registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
 		}
-		if _, err := os.Stat(fixture(entry)); err != nil {
-			t.Errorf("%s version %d has no fixture: run go test ./events/social -update", entry.Name, entry.Version)
-		}
 	}
-	files, err := filepath.Glob("testdata/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures: %v", err)
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			entry, ok := entries[file]
-			if !ok {
-				t.Fatal("its version is no longer in the registry")
-			}
-			checkFixture(t, file, entry)
-		})
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (run with -update if this is right): %s", file, diff)
 	}
 }
 
-func addFixture(t *testing.T, entry events.Type) {
-	if _, err := os.Stat(fixture(entry)); err == nil {
-		return
-	}
-	noon := time.Date(2016, 11, 21, 12, 0, 0, 0, time.UTC)
-	now := func() time.Time { return noon }
-	factory := events.Factory{Now: now, Clock: &events.Clock{Now: now}}
-	e, err := factory.New(context.Background(), "/fixture", entry.Example)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := events.Encode(e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(fixture(entry), append(b, '\n'), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func checkFixture(t *testing.T, file string, entry events.Type) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := events.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := social.Registry().Decode(e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(entry.Example, p); diff != "" {
-		t.Error(diff)
-	}
-	if e.Type != entry.Name || e.Version != entry.Version || e.PartitionKey != p.PartitionKey() || e.Subject != p.Subject() {
-		t.Errorf("envelope %+v does not fit its payload %+v", e, p)
-	}
-}
-
-func TestRegistryIsComplete(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, entry := range social.Registry().Types() {
-		if entry.PartitionKey == "" || seen[fixture(entry)] {
-			t.Errorf("%s version %d: no words for its key, or listed twice", entry.Name, entry.Version)
-		}
-		seen[fixture(entry)] = true
-		for i, v := 0, reflect.ValueOf(entry.Example); i < v.NumField(); i++ {
+// The examples are what fixtures are made of.
+func TestExamplesAreComplete(t *testing.T) {
+	for _, typ := range social.Registry().Types() {
+		for i, v := 0, reflect.ValueOf(typ.Example); i < v.NumField(); i++ {
 			if v.Field(i).IsZero() {
-				t.Errorf("%s version %d: the example leaves %s out", entry.Name, entry.Version, v.Type().Field(i).Name)
+				t.Errorf("%s version %d: the example leaves %s out", typ.Name, typ.Version, v.Type().Field(i).Name)
 			}
+		}
+	}
+}
+
+func TestIDsAreRequired(t *testing.T) {
+	for _, p := range []events.Payload{
+		social.UserJoined{Name: "Ada"},
+		social.UserProfileUpdated{Name: "Ada"},
+		social.RelationshipFollowed{FolloweeID: "bob"},
+		social.RelationshipFollowed{FollowerID: "ada"},
+		social.RelationshipUnfollowed{FollowerID: "ada"},
+		social.PostPublished{AuthorID: "ada"},
+	} {
+		if _, err := events.New(t.Context(), "/test", p); !errors.Is(err, events.ErrMalformed) {
+			t.Errorf("%+v: %v", p, err)
 		}
 	}
 }
 
 func Example() {
 	e, err := events.New(context.Background(), "/monolith", social.UserJoined{UserID: "u1", Name: "Ada"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	b, err := events.Encode(e)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	e, err = events.Decode(b)
 	if err != nil {
 		fmt.Println(err)
 		return
