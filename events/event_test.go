@@ -12,7 +12,6 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/correlation"
-	"github.com/banyan-fig/banyan/events/social"
 )
 
 func TestNewFillsTheEnvelope(t *testing.T) {
@@ -20,7 +19,7 @@ func TestNewFillsTheEnvelope(t *testing.T) {
 	ctx := correlation.With(context.Background(), correlation.IDs{
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", CorrelationID: "corr", CausationID: "cause",
 	})
-	e, err := events.New(ctx, "/monolith", social.PostPublished{PostID: "p1", AuthorID: "u1", Text: "hi"})
+	e, err := events.New(ctx, "/monolith", placed{Order: "o1", Customer: "c1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +29,8 @@ func TestNewFillsTheEnvelope(t *testing.T) {
 	if e.Time.Before(before.Add(-time.Second)) || e.Time.After(time.Now()) || e.Time.Location() != time.UTC {
 		t.Errorf("time %v", e.Time)
 	}
-	if e.Source != "/monolith" || e.Type != "post.published" || e.Version != 1 ||
-		e.Subject != "post/p1" || e.PartitionKey != "u1" {
+	if e.Source != "/monolith" || e.Type != "order.placed" || e.Version != 3 ||
+		e.Subject != "order/o1" || e.PartitionKey != "c1" {
 		t.Errorf("envelope %+v", e)
 	}
 	if e.CorrelationID != "corr" || e.CausationID != "cause" || !strings.HasPrefix(e.TraceParent, "00-0af76519") {
@@ -43,14 +42,14 @@ func TestNewFillsTheEnvelope(t *testing.T) {
 }
 
 func TestNewStartsACorrelationWhereThereIsNone(t *testing.T) {
-	e, err := events.New(context.Background(), "/monolith", social.UserJoined{UserID: "u1"})
+	e, err := events.New(context.Background(), "/monolith", placed{Customer: "u1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e.CorrelationID != e.ID || e.CausationID != "" || len(e.TraceParent) != 55 {
 		t.Errorf("got %+v", e)
 	}
-	next, err := events.New(e.Context(context.Background()), "/monolith", social.UserJoined{UserID: "u2"})
+	next, err := events.New(e.Context(context.Background()), "/monolith", placed{Customer: "u2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,25 +59,25 @@ func TestNewStartsACorrelationWhereThereIsNone(t *testing.T) {
 }
 
 func TestNewRefusesAnEventWithoutAPartitionKey(t *testing.T) {
-	_, err := events.New(context.Background(), "/monolith", social.UserJoined{})
+	_, err := events.New(context.Background(), "/monolith", placed{})
 	if !errors.Is(err, events.ErrMalformed) || !strings.Contains(err.Error(), "partitionkey") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestMintUsesItsParts(t *testing.T) {
+func TestFactoryUsesItsParts(t *testing.T) {
 	noon := time.Date(2016, 11, 21, 12, 0, 0, 5, time.UTC)
 	now := func() time.Time { return noon }
-	m := events.Factory{Clock: &events.Clock{Now: now}, Now: now, NewID: func() (string, error) { return "id-1", nil }}
-	e, err := m.New(context.Background(), "/x", social.UserJoined{UserID: "u"})
+	f := events.Factory{Clock: &events.Clock{Now: now}, Now: now, NewID: func() (string, error) { return "id-1", nil }}
+	e, err := f.New(context.Background(), "/x", placed{Customer: "u"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e.ID != "id-1" || !e.Time.Equal(noon) || e.Sequence != "01479729600000000005" {
 		t.Errorf("got %+v", e)
 	}
-	m.NewID = func() (string, error) { return "", errors.New("no entropy") }
-	if _, err := m.New(context.Background(), "/x", social.UserJoined{UserID: "u"}); err == nil {
+	f.NewID = func() (string, error) { return "", errors.New("no entropy") }
+	if _, err := f.New(context.Background(), "/x", placed{Customer: "u"}); err == nil {
 		t.Error("an id that could not be made went unnoticed")
 	}
 }
