@@ -6,8 +6,8 @@ import (
 	"net/url"
 )
 
-// Admin is the operators' API: what is in force, how much went where, why a
-// request goes where. It has no authentication: serve it on a private
+// Admin is the operators' API: the routes in force, their counters, and where a
+// request would go and why. It has no authentication: serve it on a private
 // listener only.
 //
 //	GET  /healthz                                  200 while the process runs
@@ -25,7 +25,7 @@ func Admin(p *Proxy, r *Reloader) http.Handler {
 		q := req.URL.Query()
 		path, err := url.Parse(q.Get("path"))
 		if err != nil || path.Path == "" {
-			writeJSON(w, http.StatusBadRequest, map[string]string{"error": "give path=/some/path, escaped as a client would send it"})
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid or missing path: it must be such as path=/some/path, escaped as a client sends it"})
 			return
 		}
 		method := q.Get("method")

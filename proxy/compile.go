@@ -67,14 +67,15 @@ func (c *compiler) wrong(line, col int, format string, args ...any) {
 
 func (c *compiler) header(f *routeFile) {
 	if f.Version.value != 1 {
-		c.wrong(f.Version.line, f.Version.col, "version must be 1, the only one this proxy knows")
+		c.wrong(f.Version.line, f.Version.col, "unsupported version %d: it must be 1", f.Version.value)
 	}
 	for name, spec := range f.Upstreams {
 		c.upstream(name, spec)
 	}
 	t := c.table
 	if t.legacy = t.upstreams[f.Legacy.value]; t.legacy == nil {
-		c.wrong(f.Legacy.line, f.Legacy.col, "legacy names the upstream %q, which is not under upstreams (there are: %s)", f.Legacy.value, names(t.upstreams))
+		c.wrong(f.Legacy.line, f.Legacy.col, "legacy: unknown upstream %q: use one of those under upstreams: %s",
+			f.Legacy.value, names(t.upstreams))
 		t.legacy = &upstream{}
 	}
 	if f.Subject != nil {
@@ -90,25 +91,25 @@ func (c *compiler) header(f *routeFile) {
 		k := f.Cohorts.KeyEnv
 		v, _ := c.env(k.value)
 		if c.key = []byte(v); len(v) < 16 {
-			c.wrong(k.line, k.col, "environment variable %s: the cohort key has %d bytes, at least 16 are needed", k.value, len(v))
+			c.wrong(k.line, k.col, "environment variable %s: the cohort key must have at least 16 bytes, not %d", k.value, len(v))
 			c.key = []byte("given, though unusable")
 		}
 	}
 	for _, p := range f.Trusted {
 		prefix, err := netip.ParsePrefix(p.value)
 		if err != nil {
-			c.wrong(p.line, p.col, "%q is not a network such as 10.0.0.0/8", p.value)
+			c.wrong(p.line, p.col, "invalid network %q: it must be such as 10.0.0.0/8", p.value)
 		}
 		t.trusted = append(t.trusted, prefix)
 	}
-	t.unhappy = c.template(f.Error)
+	t.errorBody = c.template(f.Error)
 }
 
 func (c *compiler) upstream(name string, spec at[upstreamSpec]) {
 	raw := spec.value.URL
 	c.table.upstreams[name] = &upstream{name: name} // also when its address is wrong: that is said once
 	if !raw.given() {
-		c.wrong(spec.line, spec.col, "upstream %q has no url", name)
+		c.wrong(spec.line, spec.col, "upstream %q needs a url", name)
 		return
 	}
 	address, missing := c.expand(raw.value)
@@ -118,7 +119,7 @@ func (c *compiler) upstream(name string, spec at[upstreamSpec]) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
-		c.wrong(raw.line, raw.col, "%q is not an address such as http://127.0.0.1:8080", address)
+		c.wrong(raw.line, raw.col, "invalid address %q: it must be such as http://127.0.0.1:8080", address)
 		return
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
@@ -146,13 +147,14 @@ func (c *compiler) route(spec at[routeSpec]) {
 	s := spec.value
 	r := &route{
 		name: s.Name.value, method: strings.ToUpper(s.Method.value), mode: mode(s.Mode.value), percent: s.Percent.value,
-		timeout: time.Duration(s.Timeout.value), follows: s.ReadsFollowWrites, public: s.Public, newMethod: strings.ToUpper(s.Request.Method.value),
+		timeout: time.Duration(s.Timeout.value), follows: s.ReadsFollowWrites, public: s.Public,
+		newMethod: strings.ToUpper(s.Request.Method.value),
 	}
 	if r.name == "" {
-		c.wrong(spec.line, spec.col, "the route has no name")
+		c.wrong(spec.line, spec.col, "the route needs a name")
 	}
 	if slices.ContainsFunc(c.table.routes, func(o *route) bool { return o.name == r.name }) {
-		c.wrong(s.Name.line, s.Name.col, "two routes are named %q", r.name)
+		c.wrong(s.Name.line, s.Name.col, "duplicate route name %q", r.name)
 	}
 	r.pattern = c.pattern(s.Path)
 	c.reachable(r)
@@ -171,22 +173,22 @@ func (c *compiler) target(r *route, s routeSpec) {
 		return
 	case modeForward, modeSplit:
 	default:
-		c.wrong(s.Mode.line, s.Mode.col, "mode %q is unknown: use legacy, forward or split", r.mode)
+		c.wrong(s.Mode.line, s.Mode.col, "unknown mode %q: use legacy, forward or split", r.mode)
 		return
 	}
 	if c.table.subjects == nil && r.needsSubject() {
-		c.wrong(s.Mode.line, s.Mode.col, "mode %s needs to know the subject: give subject.jwtSecretEnv at the top of the file", r.mode)
+		c.wrong(s.Mode.line, s.Mode.col, "mode %s needs the subject: set subject.jwtSecretEnv at the top of the file, or public: true", r.mode)
 	}
 	if r.to = c.table.upstreams[s.Upstream.value]; r.to == nil {
 		line, col := s.Upstream.line, s.Upstream.col
 		if !s.Upstream.given() {
 			line, col = c.current.line, c.current.col
 		}
-		c.wrong(line, col, "upstream %q is not under upstreams (there are: %s)", s.Upstream.value, names(c.table.upstreams))
+		c.wrong(line, col, "unknown upstream %q: use one of those under upstreams: %s", s.Upstream.value, names(c.table.upstreams))
 	}
 	if r.mode != modeSplit {
 		if s.Percent.given() {
-			c.wrong(s.Percent.line, s.Percent.col, "percent goes with mode split only")
+			c.wrong(s.Percent.line, s.Percent.col, "percent is for mode split only")
 		}
 		return
 	}
@@ -194,7 +196,7 @@ func (c *compiler) target(r *route, s routeSpec) {
 		c.wrong(max(s.Percent.line, s.Mode.line), max(s.Percent.col, 1), "mode split needs a percent from 0 to 100")
 	}
 	if len(c.key) == 0 {
-		c.wrong(s.Mode.line, s.Mode.col, "mode split needs cohorts.keyEnv at the top of the file")
+		c.wrong(s.Mode.line, s.Mode.col, "mode split needs a key: set cohorts.keyEnv at the top of the file")
 	}
 	r.cohort = cohort{key: c.key, name: s.Cohort.value}
 	if r.cohort.name == "" {
@@ -209,13 +211,13 @@ func (c *compiler) fallback(r *route, s routeSpec) {
 	case "none":
 	case "legacy":
 		if r.fallback = safe(r.method); !r.fallback {
-			c.wrong(f.line, f.col, "only GET and HEAD may fall back: a %s may have had its effect already", orAny(r.method))
+			c.wrong(f.line, f.col, "only GET and HEAD can fall back: a %s may have had its effect already", orAny(r.method))
 		}
 	default:
-		c.wrong(f.line, f.col, "fallback %q is unknown: use legacy or none", f.value)
+		c.wrong(f.line, f.col, "unknown fallback %q: use legacy or none", f.value)
 	}
 	if r.follows && !r.fallback {
-		c.wrong(c.current.line, c.current.col, "readsFollowWrites needs fallback: legacy, the side that has the write")
+		c.wrong(c.current.line, c.current.col, "readsFollowWrites needs fallback: legacy, which has the write")
 	}
 }
 
@@ -224,13 +226,13 @@ func (c *compiler) mapping(r *route, s routeSpec) {
 		r.newPath = c.newPath(p, r.pattern)
 	}
 	if r.newMethod != "" && safe(r.method) != safe(r.newMethod) {
-		c.wrong(s.Request.Method.line, s.Request.Method.col, "a %s may not become a %s", orAny(r.method), r.newMethod)
+		c.wrong(s.Request.Method.line, s.Request.Method.col, "a %s cannot become a %s: one of them may have effects", orAny(r.method), r.newMethod)
 	}
 	if q := s.Request.Query; q != nil {
 		t, ok := c.template(q).(object)
 		if !ok {
 			line, col := place(q)
-			c.wrong(line, col, "query takes the new parameters' names, each with its value")
+			c.wrong(line, col, "query must be a mapping of parameter names to templates")
 		}
 		for _, m := range t {
 			r.query = append(r.query, queryRule{name: strings.Trim(string(m.key), `"`), value: m.value})
@@ -272,11 +274,11 @@ func (c *compiler) pattern(p at[string]) pattern {
 		}
 		switch {
 		case seg.literal == "" && seg.param == "", seg.literal == ".", seg.literal == "..", strings.ContainsAny(seg.literal+seg.param, "{}"):
-			c.wrong(p.line, p.col, "path %q: %q is no segment: use text, {name} or, at the end, {name...}", p.value, part)
+			c.wrong(p.line, p.col, "path %q: invalid segment %q: use text, {name} or, at the end, {name...}", p.value, part)
 		case seg.rest && i != len(parts)-1:
 			c.wrong(p.line, p.col, "path %q: {%s...} must be the last segment", p.value, seg.param)
 		case seg.param != "" && seen[seg.param], seg.param == "subject":
-			c.wrong(p.line, p.col, "path %q: the name %q is taken", p.value, seg.param)
+			c.wrong(p.line, p.col, "path %q: the name %q is used already", p.value, seg.param)
 		}
 		seen[seg.param] = true
 		out = append(out, seg)
@@ -303,7 +305,7 @@ func (c *compiler) newPath(p at[string], old pattern) []pathPart {
 		}
 		name, tail, closed := strings.Cut(after, "}")
 		if !closed || name == "" || !known[name] {
-			c.wrong(p.line, p.col, "path %q: {%s} is not a name of the old path, nor {subject}", p.value, name)
+			c.wrong(p.line, p.col, "path %q: unknown {%s}: use a name of the old path, or {subject}", p.value, name)
 			break
 		}
 		out = append(out, pathPart{param: name})
@@ -316,7 +318,7 @@ func (c *compiler) newPath(p at[string], old pattern) []pathPart {
 func (c *compiler) reachable(r *route) {
 	for _, o := range c.table.routes {
 		if (o.method == "" || o.method == r.method) && o.pattern.covers(r.pattern) {
-			c.wrong(c.current.line, c.current.col, "route %q can never be reached: %q above matches all that it matches", r.name, o.name)
+			c.wrong(c.current.line, c.current.col, "route %q is never reached: %q above matches everything that it matches", r.name, o.name)
 			return
 		}
 	}

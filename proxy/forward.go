@@ -24,7 +24,7 @@ var errBehind = errors.New("the read model is behind the subject's last write")
 var errBadRequest = errors.New("the request body cannot be mapped")
 
 // errTooLarge: a body over maxMappedBody.
-var errTooLarge = fmt.Errorf("a body that is mapped may have %d bytes at most", maxMappedBody)
+var errTooLarge = fmt.Errorf("a body that is mapped must have at most %d bytes", maxMappedBody)
 
 // forward asks the new API and answers in the old shape. A safe request that
 // fails there is answered by the legacy side instead: the client never
@@ -46,14 +46,14 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, d Decision) {
 		panic(http.ErrAbortHandler) // part of the answer is out: break the connection rather than lie
 	case d.route.fallback:
 		if !errors.Is(err, errBehind) {
-			p.log.WarnContext(ctx, "fell back to the legacy side", "route", d.route.name, "upstream", d.Upstream, "error", err)
+			p.log.WarnContext(ctx, "fell back to the legacy app", "route", d.route.name, "upstream", d.Upstream, "error", err)
 		}
 		d.route.counts.fellBack.Add(1)
 		p.toLegacy(w, r)
 	default:
 		d.route.counts.failed.Add(1)
-		p.log.WarnContext(ctx, "the new API did not answer", "route", d.route.name, "upstream", d.Upstream, "error", err)
-		p.unhappy(w, r, t, err)
+		p.log.WarnContext(ctx, "the upstream did not answer", "route", d.route.name, "upstream", d.Upstream, "error", err)
+		p.writeError(w, r, t, err)
 	}
 }
 
@@ -251,26 +251,31 @@ func stripHopByHop(h http.Header) {
 			h.Del(strings.TrimSpace(name))
 		}
 	}
-	for _, name := range []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade",
+	} {
 		h.Del(name)
 	}
 }
 
-// unhappy is the proxy's own error, in the shape that the route file gives.
-func (p *Proxy) unhappy(w http.ResponseWriter, _ *http.Request, t *trip, err error) {
-	status, detail := http.StatusBadGateway, "the service behind this address did not answer"
+// writeError answers with the proxy's own error, in the shape that the route file gives.
+func (p *Proxy) writeError(w http.ResponseWriter, _ *http.Request, t *trip, err error) {
+	status, detail := http.StatusBadGateway, "the upstream did not answer"
 	switch {
 	case errors.Is(err, errTooLarge) && errors.Is(err, errBadRequest):
 		status, detail = http.StatusRequestEntityTooLarge, err.Error()
 	case errors.Is(err, errBadRequest):
 		status, detail = http.StatusBadRequest, err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
-		status, detail = http.StatusGatewayTimeout, "the service behind this address did not answer in time"
+		status, detail = http.StatusGatewayTimeout, "the upstream did not answer in time"
 	}
-	problem := map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": json.Number(strconv.Itoa(status)), "detail": detail}
+	problem := map[string]any{
+		"type": "about:blank", "title": http.StatusText(status), "status": json.Number(strconv.Itoa(status)), "detail": detail,
+	}
 	body, contentType := []byte(nil), "application/problem+json"
-	if t.table.unhappy != nil {
-		if b, err := render(t.table.unhappy, &scope{body: problem, status: status, subject: t.decision.Subject}); err == nil {
+	if t.table.errorBody != nil {
+		if b, err := render(t.table.errorBody, &scope{body: problem, status: status, subject: t.decision.Subject}); err == nil {
 			body, contentType = b, "application/json"
 		}
 	}

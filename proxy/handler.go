@@ -61,7 +61,7 @@ func New(t *Table, log *slog.Logger) *Proxy {
 // Table is the one in force.
 func (p *Proxy) Table() *Table { return p.table.Load() }
 
-// Swap puts a table in force. Requests under way finish under the old one.
+// Swap puts a table in force. Requests in flight finish with the old one.
 func (p *Proxy) Swap(t *Table) { p.table.Store(t) }
 
 // Close drops idle connections to the upstreams.
@@ -76,7 +76,7 @@ func (p *Proxy) Explain(method, escapedPath, subject string) Decision {
 type trip struct {
 	table    *Table
 	decision Decision
-	trusted  bool // the peer may tell whom it forwards for
+	trusted  bool // the peer's X-Forwarded-* are believed
 }
 
 type tripKey struct{}
@@ -86,7 +86,7 @@ func tripOf(ctx context.Context) *trip { return ctx.Value(tripKey{}).(*trip) }
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := p.Table()
-	r.Header.Del(events.HeaderReadAfter) // the proxy's own words, not a client's
+	r.Header.Del(events.HeaderReadAfter) // only the proxy sends these
 	r.Header.Del(events.HeaderWritten)
 	ids := correlation.FromHeader(r.Header)
 	trip := &trip{table: t, trusted: t.trusts(r.RemoteAddr)}
@@ -163,6 +163,6 @@ func (p *Proxy) legacyFailed(w http.ResponseWriter, r *http.Request, err error) 
 		w.WriteHeader(499) // the client went away; nobody reads this
 		return
 	}
-	p.log.WarnContext(r.Context(), "the legacy side did not answer", "method", r.Method, "path", r.URL.Path, "error", err)
-	p.unhappy(w, r, t, err)
+	p.log.WarnContext(r.Context(), "the legacy app did not answer", "method", r.Method, "path", r.URL.Path, "error", err)
+	p.writeError(w, r, t, err)
 }

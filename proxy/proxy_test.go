@@ -81,7 +81,14 @@ func (w *world) percent(p int) {
 }
 
 func token(t *testing.T, subject string) string {
-	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: subject, ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}).SignedString([]byte(secret))
+	t.Helper()
+	return sign(t, jwt.SigningMethodHS256, []byte(secret), subject, time.Hour)
+}
+
+func sign(t *testing.T, method jwt.SigningMethod, key any, subject string, life time.Duration) string {
+	t.Helper()
+	claims := jwt.RegisteredClaims{Subject: subject, ExpiresAt: jwt.NewNumericDate(time.Now().Add(life))}
+	s, err := jwt.NewWithClaims(method, claims).SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +168,8 @@ func TestForwardMapsBothWays(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ method, path, body, sees, answers string }{
-		{"GET", "/api/v1/timeline?count=5&before=x", "", "GET /v1/timelines/ann?cursor=x&limit=5 ", `{"status":"ok","data":{"posts":[{"post_id":"p1","created_ts":1459512000500},{"post_id":"<p2>","created_ts":1459512000000}],"next":"n"}}`},
+		{"GET", "/api/v1/timeline?count=5&before=x", "", "GET /v1/timelines/ann?cursor=x&limit=5 ", `{"status":"ok","data":{"posts":[` +
+			`{"post_id":"p1","created_ts":1459512000500},{"post_id":"<p2>","created_ts":1459512000000}],"next":"n"}}`},
 		{"GET", "/api/v1/timeline", "", "GET /v1/timelines/ann?limit=20 ", ""},
 		{"GET", "/api/v1/users/a%2Fb", "", "GET /v1/users/a%2Fb ", `{"user":{"user_id":12345678901234567890,"name":"A & B","price":"$5"}}`},
 		{"GET", "/api/v1/users/404", "", "GET /v1/users/404 ", `{"title":"no such user","status":404}`},
@@ -246,10 +254,10 @@ func TestWithoutAValidTokenLegacyAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.percent(100)
 	w.new = func(http.ResponseWriter, *http.Request) { t.Error("forwarded") }
-	expired, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "ann", ExpiresAt: jwt.NewNumericDate(time.Now().Add(-time.Hour))}).SignedString([]byte(secret))
+	expired := sign(t, jwt.SigningMethodHS256, []byte(secret), "ann", -time.Hour)
 	forever, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "ann"}).SignedString([]byte(secret))
-	other, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "ann", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}).SignedString([]byte(secret + "x"))
-	none, _ := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.RegisteredClaims{Subject: "ann", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	other := sign(t, jwt.SigningMethodHS256, []byte(secret+"x"), "ann", time.Hour)
+	none := sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ann", time.Hour)
 	for _, auth := range []string{"", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + expired, "Bearer " + forever, "Bearer " + other, "Bearer " + none} {
 		req, _ := http.NewRequest("GET", w.url+"/api/v1/timeline", nil)
 		req.Header.Set("Authorization", auth)
@@ -340,7 +348,10 @@ func TestClientHeadersAreNotBelieved(t *testing.T) {
 		*side = func(rw http.ResponseWriter, r *http.Request) { got = r.Header; fmt.Fprint(rw, `{"items":[]}`) }
 		req, _ := http.NewRequest("GET", w.url+path, nil)
 		req.Header.Set("Authorization", "Bearer "+token(t, "ann"))
-		for k, v := range map[string]string{events.HeaderReadAfter: "1", "X-Forwarded-For": "10.9.9.9", "X-Forwarded-Host": "evil", "Connection": "X-Secret", "X-Secret": "s", "Upgrade": "h2c"} {
+		for k, v := range map[string]string{
+			events.HeaderReadAfter: "1", "X-Forwarded-For": "10.9.9.9", "X-Forwarded-Host": "evil", "Connection": "X-Secret",
+			"X-Secret": "s", "Upgrade": "h2c",
+		} {
 			req.Header.Set(k, v)
 		}
 		w.send(req)
@@ -398,9 +409,8 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 	}
 	for i := range 100 {
 		write(strings.Replace(string(good), "percent: 50", fmt.Sprintf("percent: %d", i), 1))
-		time.Sleep(time.Millisecond)
+		wait(t, func() bool { return w.proxy.Table().Stats()[0].Percent == float64(i) })
 	}
-	wait(t, func() bool { return w.proxy.Table().Stats()[0].Percent == 99 })
 	write("version: 1\nnonsense")
 	wait(t, func() bool { return reloader.Err() != nil })
 	if !strings.Contains(reloader.Err().Error(), path+":2:1:") {
@@ -418,13 +428,11 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 
 func wait(t *testing.T, done func() bool) {
 	t.Helper()
-	for range 2000 {
-		if done() {
-			return
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("did not happen in time")
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("did not happen in time")
 }
 
 func TestAdmin(t *testing.T) {

@@ -20,7 +20,7 @@ type Reloader struct {
 	seen   os.FileInfo
 }
 
-// Run looks until ctx ends. Whoever starts it waits for it.
+// Run looks at the file until ctx ends.
 func (r *Reloader) Run(ctx context.Context) {
 	every := r.Every
 	if every <= 0 {
@@ -40,7 +40,7 @@ func (r *Reloader) Run(ctx context.Context) {
 	}
 }
 
-// changed compares the file's identity, size and time with the last look.
+// changed reports whether the file's identity, size or time differ from the last look.
 func (r *Reloader) changed() bool {
 	info, err := os.Stat(r.Path)
 	r.mu.Lock()
@@ -65,7 +65,7 @@ func (r *Reloader) Reload() error {
 	}
 	if err != nil {
 		if r.failed == nil || r.failed.Error() != err.Error() {
-			log.Error("route file refused, the old routes stay in force", "error", err.Error())
+			log.Error("invalid route file, the previous routes stay in force", "error", err.Error())
 		}
 		r.failed = err
 		return err

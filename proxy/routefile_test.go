@@ -11,7 +11,10 @@ import (
 const secret = "0123456789abcdef0123456789abcdef"
 
 func testEnv(extra map[string]string) func(string) (string, bool) {
-	env := map[string]string{"SECRET": secret, "COHORT_KEY": "a key that no client has", "SHORT": "short", "OLD_URL": "http://127.0.0.1:1", "NEW_URL": "http://127.0.0.1:2"}
+	env := map[string]string{
+		"SECRET": secret, "COHORT_KEY": "a key that no client has", "SHORT": "short",
+		"OLD_URL": "http://127.0.0.1:1", "NEW_URL": "http://127.0.0.1:2",
+	}
 	for k, v := range extra {
 		env[k] = v
 	}

@@ -21,7 +21,7 @@ type Table struct {
 	routes    []*route
 	subjects  *subjects
 	trusted   []netip.Prefix
-	unhappy   template // the body of the proxy's own errors; nil: problem+json
+	errorBody template // the body of the proxy's own errors; nil: problem+json
 }
 
 type upstream struct {
@@ -152,7 +152,7 @@ func (t *Table) decide(method, escapedPath, subject string) Decision {
 	d := Decision{Upstream: t.legacy.name, Subject: subject, Reason: "no route matches: legacy"}
 	path, ok := segments(escapedPath)
 	if !ok {
-		d.Reason = "the path has empty or dot segments or a broken escape: legacy, untouched"
+		d.Reason = "the path has empty or dot segments or an invalid escape: legacy, unchanged"
 		return d
 	}
 	for _, r := range t.routes {
@@ -178,7 +178,7 @@ func (r *route) side(subject string) (forward bool, reason string) {
 	case r.mode == modeLegacy:
 		return false, "the route's mode is legacy"
 	case subject == "" && r.needsSubject():
-		return false, "the request has no valid token, and the route needs to know its subject: legacy"
+		return false, "the request has no valid token, and the route is not public: legacy"
 	case r.mode == modeForward:
 		return true, "the route's mode is forward"
 	case r.cohort.has(subject, r.percent):

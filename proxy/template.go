@@ -386,7 +386,7 @@ func compileEach(keys map[string]ast.Node) (template, error) {
 	}
 	of, ok := ref.(reference)
 	if !ok {
-		return nil, wrongAt(keys["each"], "each takes a reference such as $.items")
+		return nil, wrongAt(keys["each"], "each must be a reference such as $.items")
 	}
 	as, err := compileTemplate(keys["as"])
 	if err != nil {
@@ -400,7 +400,7 @@ func compileFrom(n ast.Node, keys map[string]ast.Node) (template, error) {
 		switch key {
 		case "from", "convert", "map", "default":
 		default:
-			return nil, wrongAt(v, "beside from only convert, map and default may stand, not %q", key)
+			return nil, wrongAt(v, "unknown key %q beside from: use convert, map or default", key)
 		}
 	}
 	ref, err := compileTemplate(keys["from"])
@@ -409,7 +409,7 @@ func compileFrom(n ast.Node, keys map[string]ast.Node) (template, error) {
 	}
 	r, ok := ref.(reference)
 	if !ok {
-		return nil, wrongAt(keys["from"], "from takes a reference such as $.id")
+		return nil, wrongAt(keys["from"], "from must be a reference such as $.id")
 	}
 	f := from{ref: r}
 	if c := keys["convert"]; c != nil {
@@ -423,7 +423,7 @@ func compileFrom(n ast.Node, keys map[string]ast.Node) (template, error) {
 	}
 	if m := keys["map"]; m != nil {
 		if f.convert != nil {
-			return nil, wrongAt(m, "convert and map do not go together")
+			return nil, wrongAt(m, "convert and map cannot be combined")
 		}
 		if f.table, err = compileTable(m); err != nil {
 			return nil, err
@@ -467,7 +467,7 @@ func parseReference(n ast.Node, s string) (template, error) {
 		}
 		for _, p := range path {
 			if p == "" {
-				return nil, wrongAt(n, "%q has an empty step", s)
+				return nil, wrongAt(n, "invalid reference %q: it has an empty step", s)
 			}
 		}
 		return reference{root: "body", path: path}, nil
@@ -476,7 +476,7 @@ func parseReference(n ast.Node, s string) (template, error) {
 	case (root == "params" || root == "query") && len(parts) == 2 && parts[1] != "":
 		return reference{root: root, path: parts[1:]}, nil
 	}
-	return nil, wrongAt(n, "%q is no reference: use $.field, $subject, $status, $params.name or $query.name (or $$ for a dollar sign)", s)
+	return nil, wrongAt(n, "invalid reference %q: use $.field, $subject, $status, $params.name or $query.name (or $$ for a dollar sign)", s)
 }
 
 func wrongAt(n ast.Node, format string, args ...any) error {

@@ -1,5 +1,5 @@
-// Command banyan-proxy answers the old endpoints: by the legacy app, or by
-// the new APIs that the route file names.
+// Command banyan-proxy forwards the endpoints that a route file names to new APIs, and
+// all other requests to the legacy app. See the README of the proxy.
 package main
 
 import (
@@ -27,11 +27,12 @@ type flags struct {
 		Routes      string        `help:"Route file (YAML)." required:"" env:"BANYAN_ROUTES" type:"path"`
 		Listen      string        `help:"Address for clients." default:"127.0.0.1:8080" env:"BANYAN_PROXY_LISTEN"`
 		AdminListen string        `help:"Address for operators: routes, explain, reload. Keep it private." default:"127.0.0.1:8081" env:"BANYAN_PROXY_ADMIN_LISTEN"`
-		Grace       time.Duration `help:"How long requests under way may take at shutdown." default:"10s"`
+		Grace       time.Duration `help:"How long requests in flight may take at shutdown." default:"10s"`
 	} `cmd:"" help:"Serve until SIGINT or SIGTERM. The route file is read again when it changes, and at SIGHUP."`
 	Check struct {
 		Routes string `arg:"" help:"Route file (YAML)." type:"path"`
-	} `cmd:"" help:"Compile a route file and say what is wrong with it, by line."`
+	} `cmd:"" help:"Report the errors of a route file by line and column. It sends nothing."`
+	Schema struct{} `cmd:"" help:"Print the JSON Schema of the route file, for editors."`
 }
 
 func main() {
@@ -44,10 +45,14 @@ func main() {
 func newCommand() serving.Command {
 	var f flags
 	return serving.Command{
-		Name: "banyan-proxy", Description: "The forwarding proxy in front of the monolith.", Grammar: &f,
+		Name: "banyan-proxy", Description: "Forwards old endpoints to new APIs, and all else to the legacy app, by a route file.", Grammar: &f,
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
-			if parsed.Command() == "serve" {
+			switch parsed.Command() {
+			case "serve":
 				return serve(ctx, f, log)
+			case "schema":
+				_, err := parsed.Stdout.Write(proxy.Schema)
+				return err
 			}
 			return check(parsed.Stdout, f.Check.Routes)
 		},
@@ -119,8 +124,8 @@ type server struct {
 	failed  chan error
 }
 
-// listen serves h. The limits are for clients nobody knows: slow headers,
-// large headers and idle connections are cut.
+// listen serves h. Slow headers, large headers and idle connections are cut off;
+// bodies may take as long as they want, as they are streamed.
 func listen(address string, h http.Handler) (*server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -143,7 +148,7 @@ func (s *server) close(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil && grace > 0 {
-		return fmt.Errorf("requests were still under way after %s: %w", grace, err)
+		return fmt.Errorf("requests were still in flight after %s: %w", grace, err)
 	}
 	return s.http.Close()
 }
