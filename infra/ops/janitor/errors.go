@@ -1,25 +1,19 @@
 package janitor
 
 import (
-	"errors"
-
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/smithy-go"
 
-	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/awserr"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // isRefusal says whether Lambda will not delete this version now: an alias came
 // to refer to it (ResourceConflictException), or it is replicated to the edge
 // (InvalidParameterValueException).
 func isRefusal(err error) bool {
-	var e smithy.APIError
-	if !errors.As(err, &e) {
-		return false
-	}
-	return e.ErrorCode() == "ResourceConflictException" || e.ErrorCode() == "InvalidParameterValueException"
+	return awserr.Is(err, "ResourceConflictException", "InvalidParameterValueException")
 }
 
 // Options are those of the Lambda client that a janitor works with: faults of the
 // network and the service are tried again, a throttle is not.
-func Options(o *lambda.Options) { o.Retryer = function.FaultsOnly() }
+func Options(o *lambda.Options) { o.Retryer = sweep.Retryer() }

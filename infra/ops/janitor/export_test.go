@@ -1,6 +1,6 @@
 package janitor
 
-import "golang.org/x/time/rate"
+import "github.com/banyan-fig/banyan/infra/ops/sweep"
 
 // Hurry lets a janitor make its requests without pause.
-func Hurry(j *Janitor) { j.pace.SetLimit(rate.Inf) }
+func Hurry(j *Janitor) { j.sweeper = sweep.New(-1, j.cfg.Reserve) }

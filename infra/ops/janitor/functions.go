@@ -2,7 +2,6 @@ package janitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/banyan-fig/banyan/infra/awserr"
 )
 
 // version is a published version of a function.
@@ -23,22 +24,22 @@ type version struct {
 }
 
 // function removes the versions of one function that nobody refers to.
-func (s *sweep) function(ctx context.Context, i *item) error {
-	versions, err := s.versions(ctx, i.name)
+func (w *work) function(ctx context.Context, i *item) error {
+	versions, err := w.versions(ctx, i.name)
 	if err != nil {
 		return err
 	}
-	old := slices.DeleteFunc(s.aged(versions), func(v version) bool { return int64(v.number) <= i.after })
+	old := slices.DeleteFunc(w.aged(versions), func(v version) bool { return int64(v.number) <= i.after })
 	if len(old) == 0 {
 		return nil
 	}
-	used, err := s.fixed(ctx, i.name)
+	used, err := w.fixed(ctx, i.name)
 	if err != nil {
 		return err
 	}
 	for _, v := range old {
 		if !used[strconv.Itoa(v.number)] {
-			if err := s.remove(ctx, i.name, v); err != nil {
+			if err := w.remove(ctx, i.name, v); err != nil {
 				return err
 			}
 		}
@@ -47,23 +48,22 @@ func (s *sweep) function(ctx context.Context, i *item) error {
 	return nil
 }
 
-// gone forgives that the function or layer was deleted meanwhile.
-func gone(err error) error {
-	var e *types.ResourceNotFoundException
-	if errors.As(err, &e) {
+// ignoreNotFound is err, or nil where the function or layer was deleted meanwhile.
+func ignoreNotFound(err error) error {
+	if awserr.Is(err, "ResourceNotFoundException") {
 		return nil
 	}
 	return err
 }
 
-func (s *sweep) versions(ctx context.Context, name string) ([]version, error) {
+func (w *work) versions(ctx context.Context, name string) ([]version, error) {
 	var out []version
 	in := &lambda.ListVersionsByFunctionInput{FunctionName: &name}
 	for {
-		if err := s.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return nil, err
 		}
-		page, err := s.api.ListVersionsByFunction(ctx, in)
+		page, err := w.api.ListVersionsByFunction(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("list the versions: %w", err)
 		}
@@ -80,11 +80,11 @@ func (s *sweep) versions(ctx context.Context, name string) ([]version, error) {
 }
 
 // aged are the versions beyond the newest and the young, oldest first.
-func (s *sweep) aged(versions []version) []version {
+func (w *work) aged(versions []version) []version {
 	slices.SortFunc(versions, func(a, b version) int { return a.number - b.number })
 	var out []version
-	for _, v := range versions[:max(0, len(versions)-s.cfg.Keep)] {
-		if s.old(v.published) {
+	for _, v := range versions[:max(0, len(versions)-w.cfg.Keep)] {
+		if w.old(v.published) {
 			out = append(out, v)
 		}
 	}
@@ -92,8 +92,8 @@ func (s *sweep) aged(versions []version) []version {
 }
 
 // old says whether the time of grace has passed; of an unknown age it has not.
-func (s *sweep) old(published time.Time) bool {
-	return !published.IsZero() && s.cfg.Now().Sub(published) >= s.cfg.Grace
+func (w *work) old(published time.Time) bool {
+	return !published.IsZero() && w.cfg.Now().Sub(published) >= w.cfg.Grace
 }
 
 // moment reads the API's times, with a fraction or without.
@@ -107,14 +107,14 @@ func moment(text *string) time.Time {
 }
 
 // fixed are the versions that mappings and provisioned concurrency name.
-func (s *sweep) fixed(ctx context.Context, name string) (map[string]bool, error) {
+func (w *work) fixed(ctx context.Context, name string) (map[string]bool, error) {
 	used := map[string]bool{}
 	in := &lambda.ListProvisionedConcurrencyConfigsInput{FunctionName: &name}
 	for more := true; more; more = in.Marker != nil {
-		if err := s.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return nil, err
 		}
-		page, err := s.api.ListProvisionedConcurrencyConfigs(ctx, in)
+		page, err := w.api.ListProvisionedConcurrencyConfigs(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("list the provisioned concurrency: %w", err)
 		}
@@ -123,18 +123,18 @@ func (s *sweep) fixed(ctx context.Context, name string) (map[string]bool, error)
 		}
 		in.Marker = page.NextMarker
 	}
-	return used, s.mapped(ctx, name, used)
+	return used, w.mapped(ctx, name, used)
 }
 
 // mapped adds the versions that event source mappings name. All mappings are
 // read: those of a function's versions are not among those of its name.
-func (s *sweep) mapped(ctx context.Context, name string, used map[string]bool) error {
+func (w *work) mapped(ctx context.Context, name string, used map[string]bool) error {
 	in := &lambda.ListEventSourceMappingsInput{}
 	for more := true; more; more = in.Marker != nil {
-		if err := s.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return err
 		}
-		page, err := s.api.ListEventSourceMappings(ctx, in)
+		page, err := w.api.ListEventSourceMappings(ctx, in)
 		if err != nil {
 			return fmt.Errorf("list the event source mappings: %w", err)
 		}
@@ -158,35 +158,35 @@ func qualifier(arn *string) string {
 }
 
 // remove deletes one version if at this moment no alias refers to it.
-func (s *sweep) remove(ctx context.Context, name string, v version) error {
-	aliased, err := s.aliased(ctx, name, strconv.Itoa(v.number))
+func (w *work) remove(ctx context.Context, name string, v version) error {
+	aliased, err := w.aliased(ctx, name, strconv.Itoa(v.number))
 	if err != nil || aliased {
 		return err
 	}
-	if s.dryRun {
-		s.report.freed(name, false, v.number, v.size)
+	if w.dryRun {
+		w.report.freed(name, false, v.number, v.size)
 		return nil
 	}
-	err = s.deleteVersion(ctx, name, v.number)
+	err = w.deleteVersion(ctx, name, v.number)
 	switch {
 	case err == nil:
-		s.report.freed(name, false, v.number, v.size)
+		w.report.freed(name, false, v.number, v.size)
 	case isRefusal(err):
-		s.report.refuse(name, v.number, err)
-	case gone(err) != nil:
+		w.report.refuse(name, v.number, err)
+	case ignoreNotFound(err) != nil:
 		return fmt.Errorf("delete version %d: %w", v.number, err)
 	}
 	return nil
 }
 
 // aliased says whether an alias leads to a version, even in part.
-func (s *sweep) aliased(ctx context.Context, name, version string) (bool, error) {
+func (w *work) aliased(ctx context.Context, name, version string) (bool, error) {
 	in := &lambda.ListAliasesInput{FunctionName: &name}
 	for {
-		if err := s.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return false, err
 		}
-		page, err := s.api.ListAliases(ctx, in)
+		page, err := w.api.ListAliases(ctx, in)
 		if err != nil {
 			return false, fmt.Errorf("list the aliases: %w", err)
 		}
@@ -215,10 +215,10 @@ func refers(a types.AliasConfiguration, version string) bool {
 
 // deleteVersion is the only place where a function is deleted from. Without a
 // qualifier the whole function would go: a number cannot be left out.
-func (s *sweep) deleteVersion(ctx context.Context, name string, number int) error {
-	if err := s.turn(); err != nil {
+func (w *work) deleteVersion(ctx context.Context, name string, number int) error {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
-	_, err := s.api.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &name, Qualifier: aws.String(strconv.Itoa(number))})
+	_, err := w.api.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &name, Qualifier: aws.String(strconv.Itoa(number))})
 	return err
 }

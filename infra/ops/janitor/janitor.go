@@ -3,16 +3,13 @@ package janitor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"golang.org/x/time/rate"
 
-	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // Functions is what is asked about functions, and done to them. A
@@ -51,15 +48,13 @@ type API interface {
 type Janitor struct {
 	cfg             Config
 	api             API
-	pace            *rate.Limiter
-	mutex           chan struct{} // held by the sweep
-	real, rehearsal place         // a dry run takes nothing from the sweeps that delete
+	sweeper         *sweep.Sweeper
+	real, rehearsal place // a dry run takes nothing from the sweeps that delete
 }
 
 // place is how far the sweeps have come.
 type place struct {
-	todo  []item   // what is left of this round
-	round int      // rounds begun
+	round sweep.Round[item]
 	list  listing  // of the next round
 	use   layerUse // of this round
 }
@@ -87,7 +82,7 @@ func New(api API, cfg Config) (*Janitor, error) {
 	if cfg.Intn == nil {
 		cfg.Intn = rand.IntN
 	}
-	return &Janitor{cfg: cfg, api: api, pace: rate.NewLimiter(rate.Limit(cfg.Rate), 1), mutex: make(chan struct{}, 1)}, nil
+	return &Janitor{cfg: cfg, api: api, sweeper: sweep.New(cfg.Rate, cfg.Reserve)}, nil
 }
 
 // Sweep goes on where the last one ended, until the round is through or it has
@@ -95,114 +90,58 @@ func New(api API, cfg Config) (*Janitor, error) {
 // Config.Reserve. What goes wrong is in the report: an error would only make the
 // scheduler try again.
 func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
-	select {
-	case j.mutex <- struct{}{}:
-		defer func() { <-j.mutex }()
-	case <-ctx.Done():
-		return Report{Stopped: Deadline}
+	run, err := j.sweeper.Begin(ctx)
+	if err != nil {
+		return Report{Stopped: sweep.Deadline}
 	}
-	s := &sweep{Janitor: j, place: &j.real, dryRun: dryRun || j.cfg.DryRun}
-	if s.dryRun {
-		s.place = &j.rehearsal
+	defer run.End()
+	w := &work{Janitor: j, Run: run, place: &j.real, dryRun: dryRun || j.cfg.DryRun}
+	if w.dryRun {
+		w.place = &j.rehearsal
 	}
-	s.report.DryRun = s.dryRun
-	s.soft, s.end = ctx, func() {}
-	if deadline, ok := ctx.Deadline(); ok {
-		s.soft, s.end = context.WithDeadline(ctx, deadline.Add(-j.cfg.Reserve))
+	w.report.DryRun = w.dryRun
+	err = w.sweep(ctx)
+	w.report.Stopped = sweep.Reason(err)
+	if w.report.Stopped == sweep.Failed {
+		w.report.fail(err)
 	}
-	defer s.end()
-	err := s.run(ctx)
-	s.report.Stopped = reason(err)
-	if s.report.Stopped == Failed {
-		s.report.fail(err)
-	}
-	s.report.Remaining = len(s.todo)
-	return s.report
+	w.report.Remaining = w.round.Remaining()
+	return w.report
 }
 
-// sweep is one invocation's work.
-type sweep struct {
+// work is that of one invocation.
+type work struct {
 	*Janitor
+	*sweep.Run
 	*place
 	dryRun bool
-	soft   context.Context // ends when nothing more is to be begun
-	end    context.CancelFunc
 	report Report
 }
 
-// run sweeps until the list is empty or an error says to stop.
-func (s *sweep) run(ctx context.Context) error {
-	if len(s.todo) == 0 {
-		if err := s.begin(ctx); err != nil {
+// sweep visits items until none is left or an error stops it.
+func (w *work) sweep(ctx context.Context) error {
+	if w.round.Remaining() == 0 {
+		if err := w.begin(ctx); err != nil {
 			return err
 		}
 	}
-	for len(s.todo) > 0 {
-		next := &s.todo[0]
-		err := s.item(ctx, next)
-		if stops(err) {
-			return err
+	return w.round.Each(func(i *item) error {
+		err := w.visit(ctx, i)
+		if !sweep.Stops(err) {
+			w.report.Looked++
 		}
-		s.report.Looked++
-		if err != nil {
-			s.report.fail(fmt.Errorf("%s: %w", next.name, err))
-			if s.report.Failures >= s.cfg.MaxFailures {
-				s.todo = append(s.todo[1:], *next)
-				return errTooMany
-			}
-		}
-		s.todo = s.todo[1:]
-	}
-	return nil
+		return err
+	}, func(i item, err error) (tooMany bool) {
+		w.report.fail(fmt.Errorf("%s: %w", i.name, err))
+		return w.report.Failures >= w.cfg.MaxFailures
+	})
 }
 
-func (s *sweep) item(ctx context.Context, i *item) error {
+func (w *work) visit(ctx context.Context, i *item) error {
 	if i.layer {
-		return gone(s.layer(ctx, i))
+		return ignoreNotFound(w.layer(ctx, i))
 	}
-	return gone(s.function(ctx, i))
-}
-
-// turn waits for the next request's turn, and refuses it when time is up.
-func (s *sweep) turn() error {
-	if err := s.pace.Wait(s.soft); err != nil {
-		return errDeadline // also where the turn would come too late
-	}
-	return nil
-}
-
-// Reasons why a sweep ended.
-const (
-	// Done: everything was looked at.
-	Done = "done"
-	// Throttled: Lambda wants fewer requests.
-	Throttled = "throttled"
-	// Deadline: the time of the invocation is up.
-	Deadline = "deadline"
-	// Failed: too much went wrong, see Report.Errors.
-	Failed = "failed"
-)
-
-var (
-	errDeadline = errors.New("the time is up")
-	errTooMany  = errors.New("too many failures in one invocation")
-)
-
-// stops says whether an error ends the sweep, and not only one item's.
-func stops(err error) bool {
-	return errors.Is(err, errDeadline) || function.Throttled(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-func reason(err error) string {
-	switch {
-	case err == nil:
-		return Done
-	case function.Throttled(err):
-		return Throttled
-	case stops(err):
-		return Deadline
-	}
-	return Failed
+	return ignoreNotFound(w.function(ctx, i))
 }
 
 // listing is the list of the next round as far as it is known.
@@ -214,64 +153,59 @@ type listing struct {
 
 // begin lists what there is. A listing that is cut short goes on the next time,
 // one that failed begins anew, as a marker may be what is wrong.
-func (s *sweep) begin(ctx context.Context) error {
-	if err := s.pages(ctx, &s.list); err != nil {
-		if !stops(err) {
-			s.list = listing{}
+func (w *work) begin(ctx context.Context) error {
+	if err := w.pages(ctx, &w.list); err != nil {
+		if !sweep.Stops(err) {
+			w.list = listing{}
 		}
 		return err
 	}
-	s.todo = s.list.items
-	s.list, s.use = listing{}, layerUse{}
-	if n := len(s.todo); s.round == 0 && n > 0 {
-		at := s.cfg.Intn(n)
-		s.todo = slices.Concat(s.todo[at:], s.todo[:at])
-	}
-	s.round++
+	w.round.Begin(w.list.items, w.cfg.Intn)
+	w.list, w.use = listing{}, layerUse{}
 	return nil
 }
 
-func (s *sweep) pages(ctx context.Context, l *listing) error {
+func (w *work) pages(ctx context.Context, l *listing) error {
 	for !l.functionsDone {
-		if err := s.functionsPage(ctx, l); err != nil {
+		if err := w.functionsPage(ctx, l); err != nil {
 			return fmt.Errorf("list the functions: %w", err)
 		}
 	}
 	for more := true; more; {
 		var err error
-		if more, err = s.layersPage(ctx, l); err != nil {
+		if more, err = w.layersPage(ctx, l); err != nil {
 			return fmt.Errorf("list the layers: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s *sweep) functionsPage(ctx context.Context, l *listing) error {
-	if err := s.turn(); err != nil {
+func (w *work) functionsPage(ctx context.Context, l *listing) error {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
-	page, err := s.api.ListFunctions(ctx, &lambda.ListFunctionsInput{Marker: l.functions})
+	page, err := w.api.ListFunctions(ctx, &lambda.ListFunctionsInput{Marker: l.functions})
 	if err != nil {
 		return err
 	}
 	for _, f := range page.Functions {
-		l.add(s.cfg, item{name: *f.FunctionName})
+		l.add(w.cfg, item{name: *f.FunctionName})
 	}
 	l.functions = page.NextMarker
 	l.functionsDone = page.NextMarker == nil
 	return nil
 }
 
-func (s *sweep) layersPage(ctx context.Context, l *listing) (more bool, err error) {
-	if err := s.turn(); err != nil {
+func (w *work) layersPage(ctx context.Context, l *listing) (more bool, err error) {
+	if err := w.AwaitRequest(); err != nil {
 		return true, err
 	}
-	page, err := s.api.ListLayers(ctx, &lambda.ListLayersInput{Marker: l.layers})
+	page, err := w.api.ListLayers(ctx, &lambda.ListLayersInput{Marker: l.layers})
 	if err != nil {
 		return true, err
 	}
 	for _, layer := range page.Layers {
-		l.add(s.cfg, item{layer: true, name: *layer.LayerName})
+		l.add(w.cfg, item{layer: true, name: *layer.LayerName})
 	}
 	l.layers = page.NextMarker
 	return page.NextMarker != nil, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
@@ -37,7 +38,7 @@ func TestSweep(t *testing.T) {
 	r := w.janitor(janitor.Config{Keep: 2, Except: []string{"spared-*"}}).Sweep(t.Context(), false)
 	same(t, "versions", w.versions("api"), []int{1, 2, 3, 4, 8, 9})
 	same(t, "versions of what is spared", w.versions("spared-one"), []int{1, 2, 3, 4, 5})
-	if r.Versions != 3 || r.Stopped != janitor.Done || r.Remaining != 0 || r.Bytes < 3*100 || r.Failures != 0 {
+	if r.Versions != 3 || r.Stopped != sweep.Done || r.Remaining != 0 || r.Bytes < 3*100 || r.Failures != 0 {
 		t.Errorf("report %+v", r)
 	}
 	if len(r.Swept) != 1 || r.Swept[0].Bytes != r.Bytes || fmt.Sprint(r.Swept[0].Versions) != "[5 6 7]" {
@@ -167,7 +168,7 @@ func TestAliasMovesDuringTheDeletion(t *testing.T) {
 	})
 	r := w.janitor(janitor.Config{Keep: 1}).Sweep(t.Context(), false)
 	same(t, "versions", w.versions("api"), []int{2, 5})
-	if r.Refused != 1 || r.Versions != 3 || r.Stopped != janitor.Done || !strings.Contains(r.Swept[0].Why, "in use by alias live") {
+	if r.Refused != 1 || r.Versions != 3 || r.Stopped != sweep.Done || !strings.Contains(r.Swept[0].Why, "in use by alias live") {
 		t.Errorf("report %+v", r)
 	}
 }
@@ -189,7 +190,7 @@ func TestReplicaIsPassedOver(t *testing.T) {
 	})
 	r := w.janitor(janitor.Config{Keep: 1}).Sweep(t.Context(), false)
 	same(t, "versions", w.versions("later"), []int{4})
-	if r.Refused != 3 || r.Versions != 3 || r.Failures != 0 || r.Stopped != janitor.Done {
+	if r.Refused != 3 || r.Versions != 3 || r.Failures != 0 || r.Stopped != sweep.Done {
 		t.Errorf("report %+v", r)
 	}
 }
@@ -222,10 +223,10 @@ func TestThrottleEndsTheSweepQuietly(t *testing.T) {
 		if r.Failures != 0 || sweeps > 20 {
 			t.Fatalf("sweep %d: %+v", sweeps, r)
 		}
-		if r.Stopped == janitor.Done {
+		if r.Stopped == sweep.Done {
 			break
 		}
-		if r.Stopped != janitor.Throttled || r.Remaining == 0 {
+		if r.Stopped != sweep.Throttled || r.Remaining == 0 {
 			t.Errorf("sweep %d: %+v", sweeps, r)
 		}
 	}
@@ -257,7 +258,7 @@ func TestThrottledListingGoesOn(t *testing.T) {
 	for range 3 {
 		stopped = append(stopped, j.Sweep(t.Context(), false).Stopped)
 	}
-	same(t, "sweeps", stopped, []string{janitor.Throttled, janitor.Throttled, janitor.Done})
+	same(t, "sweeps", stopped, []string{sweep.Throttled, sweep.Throttled, sweep.Done})
 	if lists != 5 {
 		t.Errorf("%d pages were asked for", lists)
 	}
@@ -274,11 +275,11 @@ func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 	defer cancel()
 	r := j.Sweep(ctx, false)
-	if deadline, _ := ctx.Deadline(); r.Stopped != janitor.Deadline || r.Remaining != 1 || time.Until(deadline) < 100*time.Millisecond {
+	if deadline, _ := ctx.Deadline(); r.Stopped != sweep.Deadline || r.Remaining != 1 || time.Until(deadline) < 100*time.Millisecond {
 		t.Errorf("report %+v with %s left", r, time.Until(deadline))
 	}
 	janitor.Hurry(j)
-	if r := j.Sweep(t.Context(), false); r.Stopped != janitor.Done {
+	if r := j.Sweep(t.Context(), false); r.Stopped != sweep.Done {
 		t.Errorf("then %+v", r)
 	}
 	same(t, "versions", w.versions("api"), []int{8})
@@ -377,7 +378,7 @@ func TestFailuresEndTheSweep(t *testing.T) {
 	var log, out bytes.Buffer
 	h := janitor.Handler(w.janitor(janitor.Config{}), slog.New(slog.NewJSONHandler(&log, nil)), emf.New(&out, "N"))
 	r, err := h(t.Context(), json.RawMessage(`{"source":"aws.events"}`))
-	if err != nil || r.Stopped != janitor.Failed || r.Failures != 6 || r.Remaining != 5 {
+	if err != nil || r.Stopped != sweep.Failed || r.Failures != 6 || r.Remaining != 5 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if !strings.Contains(log.String(), "not authorized to perform lambda:ListVersionsByFunction") || !strings.Contains(out.String(), `"Failures":6`) {

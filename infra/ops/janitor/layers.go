@@ -9,20 +9,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // layer removes the versions of one layer that no function has.
-func (s *sweep) layer(ctx context.Context, i *item) error {
-	versions, err := s.layerVersions(ctx, i.name)
+func (w *work) layer(ctx context.Context, i *item) error {
+	versions, err := w.layerVersions(ctx, i.name)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(versions, func(a, b types.LayerVersionsListItem) int { return int(a.Version - b.Version) })
-	for _, v := range versions[:max(0, len(versions)-s.cfg.Keep)] {
-		if v.Version <= i.after || !s.old(moment(v.CreatedDate)) {
+	for _, v := range versions[:max(0, len(versions)-w.cfg.Keep)] {
+		if v.Version <= i.after || !w.old(moment(v.CreatedDate)) {
 			continue
 		}
-		if err := s.removeLayer(ctx, i.name, v); err != nil {
+		if err := w.removeLayer(ctx, i.name, v); err != nil {
 			return err
 		}
 		i.after = v.Version
@@ -30,14 +32,14 @@ func (s *sweep) layer(ctx context.Context, i *item) error {
 	return nil
 }
 
-func (s *sweep) layerVersions(ctx context.Context, name string) ([]types.LayerVersionsListItem, error) {
+func (w *work) layerVersions(ctx context.Context, name string) ([]types.LayerVersionsListItem, error) {
 	var out []types.LayerVersionsListItem
 	in := &lambda.ListLayerVersionsInput{LayerName: &name}
 	for {
-		if err := s.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return nil, err
 		}
-		page, err := s.api.ListLayerVersions(ctx, in)
+		page, err := w.api.ListLayerVersions(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("list the versions of a layer: %w", err)
 		}
@@ -49,25 +51,25 @@ func (s *sweep) layerVersions(ctx context.Context, name string) ([]types.LayerVe
 	}
 }
 
-func (s *sweep) removeLayer(ctx context.Context, name string, v types.LayerVersionsListItem) error {
-	used, err := s.usedLayers(ctx)
+func (w *work) removeLayer(ctx context.Context, name string, v types.LayerVersionsListItem) error {
+	used, err := w.usedLayers(ctx)
 	if err != nil || used[aws.ToString(v.LayerVersionArn)] {
 		return err
 	}
-	shared, err := s.shared(ctx, name, v.Version)
+	shared, err := w.shared(ctx, name, v.Version)
 	if err != nil || shared {
 		return err
 	}
-	size, err := s.layerSize(ctx, name, v.Version)
+	size, err := w.layerSize(ctx, name, v.Version)
 	if err != nil {
-		return gone(err)
+		return ignoreNotFound(err)
 	}
-	if !s.dryRun {
-		if err := s.deleteLayer(ctx, name, v.Version); err != nil {
+	if !w.dryRun {
+		if err := w.deleteLayer(ctx, name, v.Version); err != nil {
 			return err
 		}
 	}
-	s.report.freed(name, true, int(v.Version), size)
+	w.report.freed(name, true, int(v.Version), size)
 	return nil
 }
 
@@ -81,23 +83,23 @@ type layerUse struct {
 // usedLayers are those of all versions of all functions, read once a round, in as
 // many sweeps as that takes. A function that takes up an old layer version after
 // that keeps it: Lambda gives functions a copy of their own.
-func (s *sweep) usedLayers(ctx context.Context) (map[string]bool, error) {
-	for !s.use.known {
-		if err := s.usePage(ctx, &s.use); err != nil {
-			if !stops(err) {
-				s.use = layerUse{}
+func (w *work) usedLayers(ctx context.Context) (map[string]bool, error) {
+	for !w.use.known {
+		if err := w.usePage(ctx, &w.use); err != nil {
+			if !sweep.Stops(err) {
+				w.use = layerUse{}
 			}
 			return nil, err
 		}
 	}
-	return s.use.arns, nil
+	return w.use.arns, nil
 }
 
-func (s *sweep) usePage(ctx context.Context, u *layerUse) error {
-	if err := s.turn(); err != nil {
+func (w *work) usePage(ctx context.Context, u *layerUse) error {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
-	page, err := s.api.ListFunctions(ctx, &lambda.ListFunctionsInput{FunctionVersion: types.FunctionVersionAll, Marker: u.marker})
+	page, err := w.api.ListFunctions(ctx, &lambda.ListFunctionsInput{FunctionVersion: types.FunctionVersionAll, Marker: u.marker})
 	if err != nil {
 		return fmt.Errorf("list all versions of all functions: %w", err)
 	}
@@ -114,11 +116,11 @@ func (s *sweep) usePage(ctx context.Context, u *layerUse) error {
 }
 
 // shared says whether other accounts may use a version, which cannot be seen.
-func (s *sweep) shared(ctx context.Context, name string, number int64) (bool, error) {
-	if err := s.turn(); err != nil {
+func (w *work) shared(ctx context.Context, name string, number int64) (bool, error) {
+	if err := w.AwaitRequest(); err != nil {
 		return false, err
 	}
-	_, err := s.api.GetLayerVersionPolicy(ctx, &lambda.GetLayerVersionPolicyInput{LayerName: &name, VersionNumber: &number})
+	_, err := w.api.GetLayerVersionPolicy(ctx, &lambda.GetLayerVersionPolicyInput{LayerName: &name, VersionNumber: &number})
 	var none *types.ResourceNotFoundException
 	if errors.As(err, &none) {
 		return false, nil
@@ -129,11 +131,11 @@ func (s *sweep) shared(ctx context.Context, name string, number int64) (bool, er
 	return true, nil
 }
 
-func (s *sweep) layerSize(ctx context.Context, name string, number int64) (int64, error) {
-	if err := s.turn(); err != nil {
+func (w *work) layerSize(ctx context.Context, name string, number int64) (int64, error) {
+	if err := w.AwaitRequest(); err != nil {
 		return 0, err
 	}
-	out, err := s.api.GetLayerVersion(ctx, &lambda.GetLayerVersionInput{LayerName: &name, VersionNumber: &number})
+	out, err := w.api.GetLayerVersion(ctx, &lambda.GetLayerVersionInput{LayerName: &name, VersionNumber: &number})
 	if err != nil {
 		return 0, fmt.Errorf("read layer version %d: %w", number, err)
 	}
@@ -144,11 +146,11 @@ func (s *sweep) layerSize(ctx context.Context, name string, number int64) (int64
 }
 
 // deleteLayer deletes what may be gone already, which Lambda takes for success.
-func (s *sweep) deleteLayer(ctx context.Context, name string, number int64) error {
-	if err := s.turn(); err != nil {
+func (w *work) deleteLayer(ctx context.Context, name string, number int64) error {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
-	if _, err := s.api.DeleteLayerVersion(ctx, &lambda.DeleteLayerVersionInput{LayerName: &name, VersionNumber: &number}); err != nil {
+	if _, err := w.api.DeleteLayerVersion(ctx, &lambda.DeleteLayerVersionInput{LayerName: &name, VersionNumber: &number}); err != nil {
 		return fmt.Errorf("delete layer version %d: %w", number, err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // TestEmptyPages: Lambda may answer an empty page and have more; what keeps a
@@ -101,11 +102,11 @@ func TestOneSweepAtATime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	listed := w.count("ListFunctions")
-	if r := j.Sweep(ctx, false); r.Stopped != janitor.Deadline || r.Versions != 0 || w.count("ListFunctions") != listed {
+	if r := j.Sweep(ctx, false); r.Stopped != sweep.Deadline || r.Versions != 0 || w.count("ListFunctions") != listed {
 		t.Errorf("beside another: %+v", r)
 	}
 	close(proceed)
-	if r := <-done; r.Versions != 2 || r.Stopped != janitor.Done {
+	if r := <-done; r.Versions != 2 || r.Stopped != sweep.Done {
 		t.Errorf("%+v", r)
 	}
 }

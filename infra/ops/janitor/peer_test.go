@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
 )
 
@@ -50,7 +51,7 @@ func TestPeerSweep(t *testing.T) {
 	}
 	same(t, "versions after a dry run", w.versions(name), before)
 	r := j.Sweep(t.Context(), false)
-	if r.Failures != 0 || r.Stopped != janitor.Done || r.Bytes == 0 {
+	if r.Failures != 0 || r.Stopped != sweep.Done || r.Bytes == 0 {
 		t.Errorf("report %+v", r)
 	}
 	same(t, "versions", w.versions(name), []int{1, 2, before[len(before)-1]})

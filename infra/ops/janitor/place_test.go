@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
@@ -46,13 +47,13 @@ func TestRehearsalIsOfEverything(t *testing.T) {
 		}
 		return fault.Fault{}
 	})
-	if r := j.Sweep(t.Context(), false); r.Stopped != janitor.Throttled || r.Looked != 1 || r.Remaining != 3 || r.Versions != 3 {
+	if r := j.Sweep(t.Context(), false); r.Stopped != sweep.Throttled || r.Looked != 1 || r.Remaining != 3 || r.Versions != 3 {
 		t.Errorf("a throttled sweep: %+v", r)
 	}
-	if r := j.Sweep(t.Context(), true); r.Stopped != janitor.Done || r.Looked != 4 || r.Versions != 5 {
+	if r := j.Sweep(t.Context(), true); r.Stopped != sweep.Done || r.Looked != 4 || r.Versions != 5 {
 		t.Errorf("the rehearsal: %+v", r)
 	}
-	if r := j.Sweep(t.Context(), false); r.Stopped != janitor.Done || r.Looked != 3 || r.Versions != 5 {
+	if r := j.Sweep(t.Context(), false); r.Stopped != sweep.Done || r.Looked != 3 || r.Versions != 5 {
 		t.Errorf("the rest: %+v", r)
 	}
 }
@@ -77,7 +78,7 @@ func TestPlaceInsideAFunction(t *testing.T) {
 	})
 	j := w.janitor(janitor.Config{Keep: 1, Intn: first})
 	sweeps, refused := 0, 0
-	for stopped := ""; stopped != janitor.Done && sweeps < 9; sweeps++ {
+	for stopped := ""; stopped != sweep.Done && sweeps < 9; sweeps++ {
 		r := j.Sweep(t.Context(), false)
 		stopped = r.Stopped
 		refused += r.Refused
@@ -116,7 +117,7 @@ func TestPlaceInsideALayer(t *testing.T) {
 	})
 	j := w.janitor(janitor.Config{Keep: 1, Intn: first})
 	sweeps, deleted := 0, 0
-	for stopped := ""; stopped != janitor.Done && sweeps < 20; sweeps++ {
+	for stopped := ""; stopped != sweep.Done && sweeps < 20; sweeps++ {
 		r := j.Sweep(t.Context(), false)
 		stopped = r.Stopped
 		deleted += r.LayerVersions
@@ -152,7 +153,7 @@ func TestThrottledAtAnyRate(t *testing.T) {
 			j := w.janitor(janitor.Config{Keep: 2})
 			var freed int64
 			sweeps := 0
-			for stopped := ""; stopped != janitor.Done && sweeps < 3000; sweeps++ {
+			for stopped := ""; stopped != sweep.Done && sweeps < 3000; sweeps++ {
 				report := j.Sweep(t.Context(), false)
 				stopped, freed = report.Stopped, freed+report.Bytes
 				if report.Failures > 0 {
@@ -210,7 +211,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 			return false
 		})
 		r := w.janitor(janitor.Config{Keep: 1, Intn: first}).Sweep(t.Context(), false)
-		if r.Failures != 0 || r.Versions != 2 || r.Looked != 2 || r.Stopped != janitor.Done {
+		if r.Failures != 0 || r.Versions != 2 || r.Looked != 2 || r.Stopped != sweep.Done {
 			t.Errorf("deleted at %s: %+v", at, r)
 		}
 		same(t, "versions", w.versions("b"), []int{3})
@@ -227,7 +228,7 @@ func TestTooLittleTimeIsSaid(t *testing.T) {
 	r := w.janitor(janitor.Config{}).Sweep(ctx, false)
 	var log bytes.Buffer
 	r.Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
-	if r.Stopped != janitor.Deadline || r.Looked != 0 || !strings.Contains(log.String(), "give the function a longer timeout") {
+	if r.Stopped != sweep.Deadline || r.Looked != 0 || !strings.Contains(log.String(), "give the function a longer timeout") {
 		t.Errorf("%+v\n%s", r, &log)
 	}
 }
@@ -266,10 +267,10 @@ func TestAListingThatFailsBeginsAnew(t *testing.T) {
 		return begun == 1 && answer(rw, http.StatusBadRequest, "InvalidParameterValueException", "the marker is too old")
 	})
 	j := w.janitor(janitor.Config{})
-	if r := j.Sweep(t.Context(), false); r.Stopped != janitor.Failed || len(r.Errors) != 1 || !strings.Contains(r.Errors[0], "too old") {
+	if r := j.Sweep(t.Context(), false); r.Stopped != sweep.Failed || len(r.Errors) != 1 || !strings.Contains(r.Errors[0], "too old") {
 		t.Errorf("%+v", r)
 	}
-	if r := j.Sweep(t.Context(), false); r.Stopped != janitor.Done || r.Looked != 60 {
+	if r := j.Sweep(t.Context(), false); r.Stopped != sweep.Done || r.Looked != 60 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -91,7 +92,7 @@ func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 	for _, reason := range r.Errors {
 		logger.ErrorContext(ctx, "could not sweep", "reason", reason)
 	}
-	if r.Stopped == Deadline && r.Looked == 0 && len(r.Swept) == 0 {
+	if r.Stopped == sweep.Deadline && r.Looked == 0 && len(r.Swept) == 0 {
 		logger.WarnContext(ctx, "the time was up before anything was looked at: give the function a longer timeout")
 	}
 	logger.InfoContext(ctx, r.sentence(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions,
@@ -126,7 +127,7 @@ func (r Report) Count(w *emf.Writer, function string, at time.Time) {
 		names = [...]string{"VersionsFound", "LayerVersionsFound", "BytesFound"}
 	}
 	throttled := 0.0
-	if r.Stopped == Throttled {
+	if r.Stopped == sweep.Throttled {
 		throttled = 1
 	}
 	w.Write(emf.Line{

@@ -31,6 +31,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
@@ -198,7 +199,7 @@ func (a *account) subscribe() {
 	}
 	for range 5 {
 		r := s.BackFill(a.t.Context())
-		if r.Stopped == subscribe.Done && r.Failures == 0 {
+		if r.Stopped == sweep.Done && r.Failures == 0 {
 			return
 		}
 		a.t.Logf("%+v", r)

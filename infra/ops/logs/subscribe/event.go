@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -35,7 +36,7 @@ func created(event json.RawMessage) (name string, told bool, err error) {
 
 func (r Report) count(metrics *emf.Writer, function string, now time.Time) {
 	throttled := 0.0
-	if r.Stopped == Throttled {
+	if r.Stopped == sweep.Throttled {
 		throttled = 1
 	}
 	figures := []emf.Metric{

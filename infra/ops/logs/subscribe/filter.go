@@ -12,6 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // maxFilters is the quota of a log group, which cannot be raised.
@@ -27,7 +30,7 @@ func (w *work) findOwn(ctx context.Context) error {
 	}
 	in := &lambda.ListEventSourceMappingsInput{EventSourceArn: &w.cfg.StreamARN}
 	for more := true; more; {
-		if err := w.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return err
 		}
 		page, err := w.functions.ListEventSourceMappings(ctx, in)
@@ -46,7 +49,7 @@ func (w *work) findOwn(ctx context.Context) error {
 }
 
 func (w *work) addOwn(ctx context.Context, arn string) error {
-	if err := w.turn(); err != nil {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
 	w.own = append(w.own, groupPrefix+functionName(arn))
@@ -76,7 +79,7 @@ func (w *work) subscribe(ctx context.Context, name string) error {
 	if slices.Contains(w.own, name) || !w.cfg.wanted(name) {
 		return nil
 	}
-	if err := w.turn(); err != nil {
+	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
 	has, err := w.logs.DescribeSubscriptionFilters(ctx, &cloudwatchlogs.DescribeSubscriptionFiltersInput{LogGroupName: &name})
@@ -90,7 +93,7 @@ func (w *work) subscribe(ctx context.Context, name string) error {
 		w.report.full(name)
 		return nil
 	}
-	if ok, err := w.takesFilters(ctx, name); err != nil || !ok {
+	if ok, err := w.acceptsFilters(ctx, name); err != nil || !ok {
 		return err
 	}
 	return w.put(ctx, name)
@@ -122,8 +125,8 @@ func (w *work) state(filters []types.SubscriptionFilter) state {
 	return unsubscribed
 }
 
-// takesFilters is not so for groups of other classes than the standard one.
-func (w *work) takesFilters(ctx context.Context, name string) (bool, error) {
+// acceptsFilters is not so for groups of other classes than the standard one.
+func (w *work) acceptsFilters(ctx context.Context, name string) (bool, error) {
 	g, err := w.describe(ctx, name)
 	if err != nil || g == nil {
 		return false, err
@@ -137,7 +140,7 @@ func (w *work) put(ctx context.Context, name string) error {
 		return nil
 	}
 	everything := ""
-	err := w.unopposed(ctx, func() error {
+	err := w.retryConflicts(ctx, func() error {
 		_, err := w.logs.PutSubscriptionFilter(ctx, &cloudwatchlogs.PutSubscriptionFilterInput{
 			LogGroupName: &name, FilterName: &w.cfg.FilterName, FilterPattern: &everything,
 			DestinationArn: &w.cfg.StreamARN, RoleArn: &w.cfg.RoleARN, Distribution: types.DistributionByLogStream,
@@ -155,33 +158,20 @@ func (w *work) put(ctx context.Context, name string) error {
 	return nil
 }
 
-// unopposed tries a change again that met another one of the same group.
-func (w *work) unopposed(ctx context.Context, change func() error) error {
-	pause := w.cfg.Pause
-	for attempt := 1; ; attempt++ {
-		if err := w.turn(); err != nil {
+// retryConflicts tries a change again that conflicted with another one of the group.
+func (w *work) retryConflicts(ctx context.Context, change func() error) error {
+	delays := backoff.Backoff{Min: w.cfg.Pause, Max: w.cfg.Pause << w.cfg.Conflicts}
+	for attempt := 0; ; attempt++ {
+		if err := w.AwaitRequest(); err != nil {
 			return err
 		}
 		err := change()
-		if !isConflict(err) || attempt == w.cfg.Conflicts {
+		if !isConflict(err) || attempt == w.cfg.Conflicts-1 {
 			return err
 		}
-		if !wait(w.soft, pause) {
-			return errDeadline
+		if delays.Wait(w.Working(), attempt) != nil {
+			return sweep.ErrDeadline
 		}
-		pause *= 2
-	}
-}
-
-// wait is false when ctx ended before.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -195,7 +185,7 @@ func (w *work) retain(ctx context.Context, name string) error {
 		return err
 	}
 	if !w.cfg.DryRun {
-		err = w.unopposed(ctx, func() error {
+		err = w.retryConflicts(ctx, func() error {
 			_, err := w.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: &w.cfg.RetentionDays})
 			return err
 		})

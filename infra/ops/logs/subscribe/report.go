@@ -5,33 +5,9 @@ import (
 	"encoding/json"
 	"log/slog"
 
-	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
-
-// Reasons why an invocation ended.
-const (
-	// Done: everything was looked at.
-	Done = "done"
-	// Throttled: AWS wants fewer requests.
-	Throttled = "throttled"
-	// Deadline: the time of the invocation is up.
-	Deadline = "deadline"
-	// Failed: too much went wrong, see Report.Errors.
-	Failed = "failed"
-)
-
-func reason(err error) string {
-	switch {
-	case err == nil:
-		return Done
-	case function.Throttled(err):
-		return Throttled
-	case stops(err):
-		return Deadline
-	}
-	return Failed
-}
 
 // Report is what became of one invocation.
 type Report struct {
@@ -73,9 +49,9 @@ func Handler(s *Subscriber, logger *slog.Logger, metrics *emf.Writer) func(conte
 		switch {
 		case err != nil:
 			logger.ErrorContext(ctx, "the event tells of a new log group and not of which", "error", err)
-			return Report{Stopped: Failed}, nil // it would not get better
+			return Report{Stopped: sweep.Failed}, nil // it would not get better
 		case told && name == "":
-			return Report{Stopped: Done}, nil // a creation that failed
+			return Report{Stopped: sweep.Done}, nil // a creation that failed
 		case told:
 			r, err = s.One(ctx, name)
 		default:

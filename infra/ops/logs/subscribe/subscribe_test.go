@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
@@ -158,7 +159,7 @@ func TestBackFill(t *testing.T) {
 	a.filter("/ecs/theirs", "by-hand", "logs")
 	s := a.subscriber(func(c *subscribe.Config) { c.Exclude = []string{"/vpc/*", "/zzz/*"} })
 	r := s.BackFill(t.Context())
-	if r.Stopped != subscribe.Done || r.Seen != 68 || r.Subscribed != 3 || !slices.Equal(r.Full, []string{"/ecs/full"}) || r.Failures > 0 {
+	if r.Stopped != sweep.Done || r.Seen != 68 || r.Subscribed != 3 || !slices.Equal(r.Full, []string{"/ecs/full"}) || r.Failures > 0 {
 		t.Errorf("%+v", r)
 	}
 	for group, want := range map[string][]string{
@@ -184,12 +185,12 @@ func TestWhoReadsTheStreamIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.BackFill(t.Context()); got.Stopped != subscribe.Failed || got.Subscribed > 0 {
+	if got := s.BackFill(t.Context()); got.Stopped != sweep.Failed || got.Subscribed > 0 {
 		t.Errorf("%+v", got)
 	}
 	r.err = nil
 	r.arn, r.group = "arn:aws:lambda:us-east-1:000000000000:function:somebody:live", "/custom/group"
-	if got := s.BackFill(t.Context()); got.Stopped != subscribe.Done || got.Subscribed != 1 {
+	if got := s.BackFill(t.Context()); got.Stopped != sweep.Done || got.Subscribed != 1 {
 		t.Errorf("%+v", got)
 	}
 	if a.filters("/aws/lambda/a") == nil || a.filters("/aws/lambda/somebody") != nil || a.filters("/custom/group") != nil {
@@ -216,7 +217,7 @@ func TestThrottled(t *testing.T) {
 		r := s.BackFill(t.Context())
 		sum += r.Subscribed
 		total++
-		if r.Stopped == subscribe.Throttled {
+		if r.Stopped == sweep.Throttled {
 			stops++
 		}
 	}
@@ -243,7 +244,7 @@ func TestTwoAtOnce(t *testing.T) {
 	for range 2 {
 		s := a.subscriber()
 		g.Go(func() error {
-			if r := s.BackFill(t.Context()); r.Failures > 0 || r.Stopped != subscribe.Done {
+			if r := s.BackFill(t.Context()); r.Failures > 0 || r.Stopped != sweep.Done {
 				return fmt.Errorf("%+v", r)
 			}
 			return nil
@@ -296,7 +297,7 @@ func TestHandler(t *testing.T) {
 	if _, err := handle(t.Context(), created); err == nil {
 		t.Error("a throttled event must be delivered again")
 	}
-	if r, err := handle(t.Context(), json.RawMessage(`{"detail-type":"Scheduled Event"}`)); err != nil || r.Stopped != subscribe.Throttled || r.Remaining != 2 {
+	if r, err := handle(t.Context(), json.RawMessage(`{"detail-type":"Scheduled Event"}`)); err != nil || r.Stopped != sweep.Throttled || r.Remaining != 2 {
 		t.Errorf("a throttled back-fill must be no failure: %+v, %v", r, err)
 	}
 	a.box.Faults().Switch(false)
@@ -372,7 +373,7 @@ func TestOthersAreQuicker(t *testing.T) {
 	a.filter("/g/full", "x", "other")
 	a.filter("/g/full", "y", "other")
 	r := a.contested(&contested{unseen: true, conflicts: 3}, 0).BackFill(t.Context())
-	if r.Stopped != subscribe.Done || r.Failures > 0 || r.Subscribed != 1 || !slices.Equal(r.Full, []string{"/g/full"}) {
+	if r.Stopped != sweep.Done || r.Failures > 0 || r.Subscribed != 1 || !slices.Equal(r.Full, []string{"/g/full"}) {
 		t.Errorf("%+v", r)
 	}
 	if got := a.filters("/g/full"); !slices.Equal(got, []string{"x>other", "y>other"}) || !slices.Equal(a.filters("/g/busy"), []string{ours}) {
@@ -405,7 +406,7 @@ func TestTooManyFailures(t *testing.T) {
 	s := a.contested(logs, 7)
 	for _, want := range [][]string{{"/g/7", "/g/8", "/g/9", "/g/0", "/g/1", "/g/2"}, {"/g/3", "/g/4", "/g/5", "/g/6", "/g/2"}} {
 		logs.asked = nil
-		if r := s.BackFill(t.Context()); r.Stopped != subscribe.Failed || !slices.Equal(logs.asked, want) || r.Remaining == 0 {
+		if r := s.BackFill(t.Context()); r.Stopped != sweep.Failed || !slices.Equal(logs.asked, want) || r.Remaining == 0 {
 			t.Errorf("asked about %v, want %v: %+v", logs.asked, want, r)
 		}
 	}
@@ -419,7 +420,7 @@ func TestAListingThatIsCutShort(t *testing.T) {
 	slow := &types.ThrottlingException{}
 	logs := &contested{listings: []error{nil, slow, nil, slow, &types.InvalidParameterException{}, nil, nil, nil}}
 	s := a.contested(logs, 0)
-	for i, want := range []string{subscribe.Throttled, subscribe.Throttled, subscribe.Failed, subscribe.Done} {
+	for i, want := range []string{sweep.Throttled, sweep.Throttled, sweep.Failed, sweep.Done} {
 		if r := s.BackFill(t.Context()); r.Stopped != want {
 			t.Errorf("back-fill %d: %+v, want %s", i, r, want)
 		}
@@ -446,10 +447,10 @@ func TestDeadline(t *testing.T) {
 	s := a.subscriber(func(c *subscribe.Config) { c.Rate, c.Reserve = 5, time.Millisecond })
 	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond) // 6 of 8 requests
 	defer cancel()
-	if r := s.BackFill(ctx); r.Stopped != subscribe.Deadline || r.Remaining == 0 {
+	if r := s.BackFill(ctx); r.Stopped != sweep.Deadline || r.Remaining == 0 {
 		t.Errorf("%+v", r)
 	}
-	if r := s.BackFill(t.Context()); r.Stopped != subscribe.Done || r.Seen == 2 {
+	if r := s.BackFill(t.Context()); r.Stopped != sweep.Done || r.Seen == 2 {
 		t.Errorf("it did not go on at its place: %+v", r)
 	}
 }

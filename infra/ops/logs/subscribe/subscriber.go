@@ -3,16 +3,15 @@ package subscribe
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"golang.org/x/time/rate"
+
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // Logs is what is asked of CloudWatch Logs. A *cloudwatchlogs.Client is one; give
@@ -36,10 +35,8 @@ type Subscriber struct {
 	cfg       Config
 	logs      Logs
 	functions Functions
-	pace      *rate.Limiter
-	mutex     chan struct{} // held by an invocation
-	todo      []item        // what is left of this round
-	rounds    int
+	sweeper   *sweep.Sweeper
+	round     sweep.Round[item]
 	listing   listing // of the next round
 }
 
@@ -71,50 +68,26 @@ func New(logs Logs, functions Functions, cfg Config) (*Subscriber, error) {
 	if cfg.Intn == nil {
 		cfg.Intn = rand.IntN
 	}
-	limit := rate.Limit(cfg.Rate)
-	if cfg.Rate < 0 {
-		limit = rate.Inf
-	}
-	return &Subscriber{
-		cfg: cfg, logs: logs, functions: functions, pace: rate.NewLimiter(limit, 1), mutex: make(chan struct{}, 1),
-	}, nil
+	return &Subscriber{cfg: cfg, logs: logs, functions: functions, sweeper: sweep.New(cfg.Rate, cfg.Reserve)}, nil
 }
 
-// work is one invocation's.
+// work is that of one invocation.
 type work struct {
 	*Subscriber
-	soft   context.Context // ends when nothing more is to be begun
-	end    context.CancelFunc
+	*sweep.Run
 	own    []string // groups that must not be subscribed
 	report Report
 }
 
-// begin waits for other work to end. Call release after it.
+// begin waits until no other invocation works. Call End after it.
 func (s *Subscriber) begin(ctx context.Context) (*work, error) {
-	select {
-	case s.mutex <- struct{}{}:
-	case <-ctx.Done():
-		return nil, errDeadline
+	run, err := s.sweeper.Begin(ctx)
+	if err != nil {
+		return nil, err
 	}
-	w := &work{Subscriber: s, soft: ctx, end: func() {}}
+	w := &work{Subscriber: s, Run: run}
 	w.report.DryRun = s.cfg.DryRun
-	if deadline, ok := ctx.Deadline(); ok {
-		w.soft, w.end = context.WithDeadline(ctx, deadline.Add(-s.cfg.Reserve))
-	}
 	return w, nil
-}
-
-func (w *work) release() {
-	w.end()
-	<-w.mutex
-}
-
-// turn waits for the next request's turn, and refuses it when time is up.
-func (w *work) turn() error {
-	if err := w.pace.Wait(w.soft); err != nil {
-		return errDeadline // also where the turn would come too late
-	}
-	return nil
 }
 
 // One subscribes the group that an event tells of. The error is for Lambda, to
@@ -122,13 +95,13 @@ func (w *work) turn() error {
 func (s *Subscriber) One(ctx context.Context, name string) (Report, error) {
 	w, err := s.begin(ctx)
 	if err != nil {
-		return Report{Stopped: Deadline}, err
+		return Report{Stopped: sweep.Deadline}, err
 	}
-	defer w.release()
+	defer w.End()
 	if err = w.findOwn(ctx); err == nil {
 		err = w.group(ctx, item{name, true})
 	}
-	w.report.Stopped = reason(err)
+	w.report.Stopped = sweep.Reason(err)
 	if err != nil {
 		err = fmt.Errorf("log-subscriber: %s: %w", name, err)
 		w.report.fail(err)
@@ -142,42 +115,31 @@ func (s *Subscriber) One(ctx context.Context, name string) (Report, error) {
 func (s *Subscriber) BackFill(ctx context.Context) Report {
 	w, err := s.begin(ctx)
 	if err != nil {
-		return Report{Stopped: Deadline}
+		return Report{Stopped: sweep.Deadline}
 	}
-	defer w.release()
-	err = w.round(ctx)
-	w.report.Stopped = reason(err)
-	if w.report.Stopped == Failed {
+	defer w.End()
+	err = w.backFill(ctx)
+	w.report.Stopped = sweep.Reason(err)
+	if w.report.Stopped == sweep.Failed {
 		w.report.fail(err)
 	}
-	w.report.Remaining = len(w.todo)
+	w.report.Remaining = w.round.Remaining()
 	return w.report
 }
 
-func (w *work) round(ctx context.Context) error {
+func (w *work) backFill(ctx context.Context) error {
 	if err := w.findOwn(ctx); err != nil {
 		return err
 	}
-	if len(w.todo) == 0 {
+	if w.round.Remaining() == 0 {
 		if err := w.list(ctx); err != nil {
 			return fmt.Errorf("list the log groups: %w", err)
 		}
 	}
-	for len(w.todo) > 0 {
-		next := w.todo[0]
-		if err := w.group(ctx, next); err != nil {
-			if stops(err) {
-				return err
-			}
-			w.report.fail(fmt.Errorf("%s: %w", next.name, err))
-			if w.report.Failures >= w.cfg.MaxFailures {
-				w.todo = append(w.todo[1:], next)
-				return errTooMany
-			}
-		}
-		w.todo = w.todo[1:]
-	}
-	return nil
+	return w.round.Each(func(i *item) error { return w.group(ctx, *i) }, func(i item, err error) (tooMany bool) {
+		w.report.fail(fmt.Errorf("%s: %w", i.name, err))
+		return w.report.Failures >= w.cfg.MaxFailures
+	})
 }
 
 // listing is the list of the next round as far as it is known.
@@ -191,7 +153,7 @@ type listing struct {
 func (w *work) list(ctx context.Context) error {
 	l := &w.listing
 	for more := true; more; {
-		if err := w.turn(); err != nil {
+		if err := w.AwaitRequest(); err != nil {
 			return err
 		}
 		page, err := w.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{NextToken: l.next})
@@ -207,13 +169,8 @@ func (w *work) list(ctx context.Context) error {
 		l.next = page.NextToken
 		more = page.NextToken != nil
 	}
-	w.todo = l.items
+	w.round.Begin(l.items, w.cfg.Intn)
 	w.listing = listing{}
-	if n := len(w.todo); w.rounds == 0 && n > 0 {
-		at := w.cfg.Intn(n)
-		w.todo = slices.Concat(w.todo[at:], w.todo[:at])
-	}
-	w.rounds++
 	return nil
 }
 
@@ -232,7 +189,7 @@ func (w *work) group(ctx context.Context, i item) error {
 
 // describe reads one group, nil where there is none of that very name.
 func (w *work) describe(ctx context.Context, name string) (*types.LogGroup, error) {
-	if err := w.turn(); err != nil {
+	if err := w.AwaitRequest(); err != nil {
 		return nil, err
 	}
 	page, err := w.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
@@ -246,8 +203,3 @@ func (w *work) describe(ctx context.Context, name string) (*types.LogGroup, erro
 	}
 	return nil, nil
 }
-
-var (
-	errDeadline = errors.New("the time is up")
-	errTooMany  = errors.New("too many failures in one invocation")
-)

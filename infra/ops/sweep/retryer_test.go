@@ -1,4 +1,4 @@
-package function_test
+package sweep_test
 
 import (
 	"io"
@@ -12,7 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/banyan-fig/banyan/infra/ops/function"
+	"github.com/banyan-fig/banyan/infra/awserr"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 // TestFaultsAreRetriedThrottlesAreNot, by what reaches a server.
@@ -41,11 +42,11 @@ func TestFaultsAreRetriedThrottlesAreNot(t *testing.T) {
 		client := lambda.New(lambda.Options{
 			Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: &http.Client{Transport: transport},
 			Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
-			Retryer:     retry.AddWithMaxBackoffDelay(function.FaultsOnly(), time.Millisecond),
+			Retryer:     retry.AddWithMaxBackoffDelay(sweep.Retryer(), time.Millisecond),
 		})
 		_, err := client.ListFunctions(t.Context(), &lambda.ListFunctionsInput{MaxItems: aws.Int32(1)})
-		if attempts != test.attempts || (err == nil) != (test.after < test.attempts) || function.Throttled(err) != test.throttled {
-			t.Errorf("%s: %d attempts, throttled %t, %v", test.code, attempts, function.Throttled(err), err)
+		if attempts != test.attempts || (err == nil) != (test.after < test.attempts) || awserr.IsThrottle(err) != test.throttled {
+			t.Errorf("%s: %d attempts, throttled %t, %v", test.code, attempts, awserr.IsThrottle(err), err)
 		}
 		transport.CloseIdleConnections()
 		server.Close()
