@@ -33,7 +33,6 @@ type flags struct {
 	Pace        int           `help:"Events a second of the paced case." default:"50000"`
 	Quick       bool          `help:"Under half a minute: 20,000 events, 3 rounds, 0.5 s of throttling."`
 	JSON        bool          `name:"json" help:"One line of JSON a figure instead of the table." env:"JSON"`
-	CPUProfile  string        `name:"cpuprofile" help:"Directory for CPU profiles of each way of publishing." placeholder:"DIR" type:"path"`
 
 	Endpoint string `help:"Measure in this process, against a counting server that runs already." hidden:""`
 	Count    bool   `help:"Be the counting server until the standard input ends." hidden:""`
@@ -43,7 +42,7 @@ type flags struct {
 func (f flags) options() measure.Options {
 	o := measure.Options{
 		Endpoint: f.Endpoint, Events: f.Events, Rounds: f.Rounds, Sizes: f.Sizes, Keys: f.Keys, Cases: f.Cases,
-		ThrottleRun: f.ThrottleRun, Pace: f.Pace, Profiles: f.CPUProfile,
+		ThrottleRun: f.ThrottleRun, Pace: f.Pace,
 	}
 	if f.Quick {
 		o.Events, o.Rounds, o.ThrottleRun = 20_000, 3, 500*time.Millisecond

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ func count(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(1000) // it should be the publisher that limits
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {

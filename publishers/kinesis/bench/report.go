@@ -26,7 +26,7 @@ func (f flags) measure(ctx context.Context, out io.Writer) error {
 const footnote = `
 putrecords is the plain SDK: batches of 500, one call after the other, the same bytes.
 aggregated-unordered is made of the same parts as the publisher, without what keeps the order.
-Of the CPU figures, those in us hang on the machine and the hour; the ratios less so.
+Of the CPU figures, those in us depend on the machine and the hour; the ratios less so.
 Not measured: a8m/kinesis-producer, another (unordered) aggregating publisher, since its
 module cannot be had here.`
 

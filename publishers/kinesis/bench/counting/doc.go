@@ -1,5 +1,5 @@
 // Package counting is a Kinesis that keeps nothing and counts: the other side of
-// a benchmark, made to cost as little as it can.
+// a benchmark.
 //
 // # Caveats first
 //

@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// The media types of the service's two protocols.
-const (
-	mediaJSON = "application/x-amz-json-1.1"
-	mediaCBOR = "application/x-amz-cbor-1.1"
-)
-
 // maxBody is more than any PutRecords can be: 10 MiB as base64 with its names.
 const maxBody = 16 << 20
 
@@ -28,7 +22,7 @@ type Stream struct {
 	// ThrottleFirst refuses the records of the first shard for every second
 	// period of this length; 0 never does.
 	ThrottleFirst time.Duration
-	// Check opens each record, counts the events in it and tells which of them
+	// Check opens each record, and counts the events in it and those of them that
 	// belong to another shard than the record.
 	Check bool
 }
@@ -44,10 +38,7 @@ type Counts struct {
 }
 
 // Server answers for its streams. Safe for concurrent use.
-type Server struct {
-	streams map[string]*stream
-	bodies  sync.Pool // of *call
-}
+type Server struct{ streams map[string]*stream }
 
 // NewServer has these streams, all of them there from the start.
 func NewServer(streams ...Stream) *Server {
@@ -55,11 +46,10 @@ func NewServer(streams ...Stream) *Server {
 	for _, cfg := range streams {
 		s.streams[cfg.Name] = newStream(cfg)
 	}
-	s.bodies.New = func() any { return new(call) }
 	return s
 }
 
-// Counts of a stream, zeros for one that there is not.
+// Counts of a stream, zeros for one that does not exist.
 func (s *Server) Counts(name string) Counts {
 	if st := s.streams[name]; st != nil {
 		return st.snapshot()
@@ -67,12 +57,7 @@ func (s *Server) Counts(name string) Counts {
 	return Counts{}
 }
 
-// call is the memory of one request, used again by later ones.
-type call struct {
-	body   bytes.Buffer
-	req    request
-	answer []byte
-}
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // ServeHTTP answers the two calls, and GET /counts/NAME with the [Counts] of a
 // stream as JSON.
@@ -81,40 +66,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(s.Counts(name))
 		return
 	}
-	c := s.bodies.Get().(*call)
-	defer s.bodies.Put(c)
-	c.body.Reset()
-	if _, err := c.body.ReadFrom(io.LimitReader(r.Body, maxBody)); err != nil {
+	body := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(body)
+	body.Reset()
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, maxBody)); err != nil {
 		return // the client went away
 	}
-	media := r.Header.Get("Content-Type")
-	w.Header().Set("Content-Type", media)
-	if err := s.serve(c, r.Header.Get("X-Amz-Target"), media); err != nil {
+	media, target := r.Header.Get("Content-Type"), r.Header.Get("X-Amz-Target")
+	answer, err := s.serve(body.Bytes(), target, media)
+	if err != nil {
 		w.Header().Set("Content-Type", mediaJSON)
 		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "ValidationException", "message": err.Error()})
+		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "ValidationException", "message": target + ": " + err.Error()})
 		return
 	}
-	_, _ = w.Write(c.answer)
+	w.Header().Set("Content-Type", media)
+	_, _ = w.Write(answer)
 }
 
-func (s *Server) serve(c *call, target, media string) error {
-	if err := c.req.parse(media, c.body.Bytes()); err != nil {
-		return fmt.Errorf("%s: %w", target, err)
+func (s *Server) serve(body []byte, target, media string) ([]byte, error) {
+	codec, err := codecOf(media)
+	if err != nil {
+		return nil, err
 	}
-	st := s.streams[string(c.req.stream)]
+	var req request
+	if err := codec.unmarshal(body, &req); err != nil {
+		return nil, fmt.Errorf("malformed body in %s: %w", media, err)
+	}
+	st := s.streams[req.StreamName]
 	if st == nil {
-		return fmt.Errorf("%s: there is no stream %q", target, c.req.stream)
+		return nil, fmt.Errorf("no stream %q", req.StreamName)
 	}
 	_, name, _ := strings.Cut(target, ".")
 	switch {
 	case name == "PutRecords":
-		var err error
-		c.answer, err = st.put(c.answer[:0], &c.req, c.body.Len(), media == mediaCBOR)
-		return err
+		answer, err := st.put(&req, len(body))
+		if err != nil {
+			return nil, err
+		}
+		return codec.marshal(answer)
 	case name == "ListShards" && media == mediaJSON:
-		c.answer = append(c.answer[:0], st.listing...)
-		return nil
+		return st.listing, nil
 	}
-	return fmt.Errorf("%s in %s is not among what is counted", target, media)
+	return nil, fmt.Errorf("unsupported call in %s", media)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/md5" //nolint:gosec // Kinesis routes by MD5
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"math/bits"
@@ -13,8 +14,8 @@ import (
 	"github.com/banyan-fig/banyan/events/aggregate"
 )
 
-// mostHashKeys bounds how many explicit hash keys a stream remembers.
-const mostHashKeys = 1024
+// sequencePrefix and the 20 digits behind it make a number of 56, as the service's are.
+const sequencePrefix = "495903382714902566085596925383615710"
 
 type stream struct {
 	cfg     Stream
@@ -25,12 +26,11 @@ type stream struct {
 	mu       sync.Mutex
 	counts   Counts
 	sequence uint64
-	hashKeys map[string]int // the shards of explicit hash keys seen
 }
 
 func newStream(cfg Stream) *stream {
 	cfg.Shards = max(cfg.Shards, 1)
-	s := &stream{cfg: cfg, born: time.Now(), hashKeys: make(map[string]int)}
+	s := &stream{cfg: cfg, born: time.Now()}
 	for i := range cfg.Shards {
 		s.ids = append(s.ids, fmt.Sprintf("shardId-%012d", i))
 	}
@@ -76,97 +76,84 @@ func (s *stream) shardOf(upper uint64) int {
 	return int(i)
 }
 
-func (s *stream) shardOfKey(key []byte) int {
+func (s *stream) shardOfKey(key string) int {
 	if s.cfg.Shards == 1 {
 		return 0
 	}
-	sum := md5.Sum(key) //nolint:gosec // as above
+	sum := md5.Sum([]byte(key)) //nolint:gosec // as above
 	return s.shardOf(binary.BigEndian.Uint64(sum[:8]))
 }
 
-// shardOfHash needs mu.
-func (s *stream) shardOfHash(decimal []byte) (int, error) {
-	if i, ok := s.hashKeys[string(decimal)]; ok {
-		return i, nil
-	}
-	n, ok := new(big.Int).SetString(string(decimal), 10)
+func (s *stream) shardOfHash(decimal string) (int, error) {
+	n, ok := new(big.Int).SetString(decimal, 10)
 	if !ok || n.Sign() < 0 || n.BitLen() > 128 {
 		return 0, fmt.Errorf("%q is not a hash key", decimal)
 	}
-	if len(s.hashKeys) == mostHashKeys {
-		clear(s.hashKeys)
-	}
-	i := s.shardOf(n.Rsh(n, 64).Uint64())
-	s.hashKeys[string(decimal)] = i
-	return i, nil
+	return s.shardOf(n.Rsh(n, 64).Uint64()), nil
 }
 
 func (s *stream) throttles(now time.Time) bool {
 	return s.cfg.ThrottleFirst > 0 && now.Sub(s.born)/s.cfg.ThrottleFirst%2 == 1
 }
 
-// put counts the records and appends the answer to dst.
-func (s *stream) put(dst []byte, req *request, body int, asCBOR bool) ([]byte, error) {
+const codeThrottled = "ProvisionedThroughputExceededException"
+
+// put counts the records and answers for each.
+func (s *stream) put(req *request, body int) (answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Requests++
 	s.counts.Bytes += int64(body)
 	throttled := s.throttles(time.Now())
-	refused := 0
-	for i := range req.records {
-		r := &req.records[i]
-		if err := s.route(r); err != nil {
-			return dst, err
+	out := answer{Records: make([]result, len(req.Records))}
+	for i := range req.Records {
+		r := &req.Records[i]
+		shard, err := s.route(r)
+		if err != nil {
+			return out, err
 		}
-		if r.refused = throttled && r.shard == 0; r.refused {
-			refused++
+		if throttled && shard == 0 {
+			out.FailedRecordCount++
+			out.Records[i] = result{ErrorCode: codeThrottled, ErrorMessage: "Rate exceeded for shard " + s.ids[0] + " in stream " + s.cfg.Name + "."}
 			continue
 		}
 		s.sequence++
-		r.sequence = s.sequence
+		out.Records[i] = result{SequenceNumber: fmt.Sprintf("%s%020d", sequencePrefix, s.sequence), ShardID: s.ids[shard]}
 		if s.cfg.Check {
-			if err := s.check(r); err != nil {
-				return dst, err
+			if err := s.check(r, shard); err != nil {
+				return out, err
 			}
 		}
 	}
-	s.counts.Refused += int64(refused)
-	s.counts.Records += int64(len(req.records) - refused)
-	if asCBOR {
-		return s.answerCBOR(dst, req.records, refused), nil
-	}
-	return s.answerJSON(dst, req.records, refused), nil
+	s.counts.Refused += int64(out.FailedRecordCount)
+	s.counts.Records += int64(len(req.Records) - out.FailedRecordCount)
+	return out, nil
 }
 
-func (s *stream) route(r *record) (err error) {
-	if len(r.key) == 0 {
-		return fmt.Errorf("a record without partition key")
+// route needs mu.
+func (s *stream) route(r *record) (shard int, err error) {
+	switch {
+	case r.PartitionKey == "":
+		return 0, errors.New("a record without partition key")
+	case r.ExplicitHashKey != "":
+		return s.shardOfHash(r.ExplicitHashKey)
 	}
-	if len(r.explicit) > 0 {
-		r.shard, err = s.shardOfHash(r.explicit)
-		return err
-	}
-	r.shard = s.shardOfKey(r.key)
-	return nil
+	return s.shardOfKey(r.PartitionKey), nil
 }
 
 // check needs mu.
-func (s *stream) check(r *record) error {
-	data, err := r.bytes()
-	if err != nil {
-		return err
-	}
-	if !aggregate.IsAggregate(data) {
+func (s *stream) check(r *record, shard int) error {
+	if !aggregate.IsAggregate(r.Data) {
 		s.counts.Events++
 		return nil
 	}
-	subs, err := aggregate.Decode(data)
+	subs, err := aggregate.Decode(r.Data)
 	if err != nil {
 		return err
 	}
 	for _, sub := range subs {
 		s.counts.Events++
-		if s.shardOfKey([]byte(sub.PartitionKey)) != r.shard {
+		if s.shardOfKey(sub.PartitionKey) != shard {
 			s.counts.Misplaced++
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Figure is one measured number.
@@ -21,8 +20,8 @@ type Figure struct {
 	AtLeast bool
 }
 
-// Met tells whether the figure keeps its target; one without a target does.
-// Allocations are told apart by tenths.
+// Met reports whether the figure keeps its target; one without a target does.
+// Allocations are compared by tenths.
 func (f Figure) Met() bool {
 	value := f.Value
 	if f.Metric == metricAllocations {
@@ -76,7 +75,6 @@ func Run(ctx context.Context, o Options, report func(Figure)) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	o = o.withDefaults()
 	for _, size := range o.Sizes {
 		l, err := newLoad(size, o.Keys)
 		if err != nil {
@@ -120,7 +118,7 @@ func (r *run) all(ctx context.Context) error {
 	return r.allocations(ctx)
 }
 
-func (r *run) wants(name string) bool { return slices.Contains(r.Cases, name) }
+func (r *run) wants(name string) bool { return len(r.Cases) == 0 || slices.Contains(r.Cases, name) }
 
 func (r *run) name(of string) string { return fmt.Sprintf("%dB-%s", r.load.size, of) }
 
@@ -155,7 +153,7 @@ func (r *run) compare(ctx context.Context, c comparison) error {
 	f := figure(r.name(c.way), c.metric, ratios, usage.cpuOf)
 	f.Target = c.target
 	r.report(f)
-	return r.profile(ctx, c)
+	return nil
 }
 
 // start opens a way, has what it sends counted, and warms it up.
@@ -204,12 +202,7 @@ func median(values []float64) float64 {
 	return (values[n/2] + values[(n-1)/2]) / 2
 }
 
-// profileName is the file of a way's CPU profile.
-func (r *run) profileName(way string) string {
-	return strings.ReplaceAll(r.name(way), "/", "_") + ".pprof"
-}
-
-// Verdict tells in words whether the figure keeps its target, nothing where it
+// Verdict says in words whether the figure keeps its target, nothing where it
 // has none.
 func (f Figure) Verdict() string {
 	if !f.hasTarget() {

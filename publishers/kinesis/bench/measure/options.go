@@ -3,39 +3,27 @@ package measure
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
 )
 
-// Options of a measurement. Endpoint is needed; the zero value of everything
-// else is a sensible default.
+// Options of a measurement.
 type Options struct {
-	// Endpoint is the URL of a counting.Server with Streams(ThrottlePeriod).
-	Endpoint string
-	// Events of a run, the least that is measured in one piece. 0 means 200,000.
-	Events int
-	// Rounds is how many pairs of runs the median is of. 0 means 7.
-	Rounds int
-	// Sizes of the payloads in bytes. None means 200 and 1,000.
-	Sizes []int
-	// Keys is how many partition keys take turns. 0 means 1,000.
-	Keys int
-	// Cases to measure, see Cases. None means all.
-	Cases []string
-	// ThrottleRun is how long each run with a throttled shard takes. 0 means 1 s.
-	ThrottleRun time.Duration
-	// Pace is events a second of the caller who does not send as fast as he can,
-	// in the case with a throttled shard. 0 means 50,000.
-	Pace int
-	// Profiles is a directory for a CPU profile of each way of publishing, taken
-	// after what is measured. Empty means none.
-	Profiles string
+	Endpoint    string        // the URL of a counting.Server with Streams
+	Events      int           // of a run, the least that is measured in one piece
+	Rounds      int           // pairs of runs that a figure is the median of
+	Sizes       []int         // of the payloads in bytes
+	Keys        int           // partition keys that take turns
+	Cases       []string      // see Cases; none means all
+	ThrottleRun time.Duration // how long each run with a throttled shard takes
+	Pace        int           // events a second of the caller in the paced case
 }
 
-// ThrottlePeriod is how long a throttled shard of Streams refuses everything,
+// throttlePeriod is how long a throttled shard of Streams refuses everything,
 // before it takes everything for as long.
-const ThrottlePeriod = 100 * time.Millisecond
+const throttlePeriod = 100 * time.Millisecond
 
 // The streams of the counting server.
 const (
@@ -55,7 +43,7 @@ func Streams() []counting.Stream {
 	return []counting.Stream{
 		{Name: streamOne, Shards: 1},
 		{Name: streamFour, Shards: manyShards},
-		{Name: streamThrottled, Shards: manyShards, ThrottleFirst: ThrottlePeriod},
+		{Name: streamThrottled, Shards: manyShards, ThrottleFirst: throttlePeriod},
 		{Name: streamChecked, Shards: manyShards, Check: true},
 	}
 }
@@ -78,30 +66,8 @@ func Cases() []string {
 	return []string{caseAggregated, casePlain, caseEnvelope, caseCBOR, caseBoth, caseUnordered, caseThrottled, casePaced}
 }
 
-func (o Options) withDefaults() Options {
-	orDefault(&o.Events, 200_000)
-	orDefault(&o.Rounds, 7)
-	orDefault(&o.Keys, 1000)
-	orDefault(&o.ThrottleRun, time.Second)
-	orDefault(&o.Pace, 50_000)
-	if len(o.Sizes) == 0 {
-		o.Sizes = []int{200, 1000}
-	}
-	if len(o.Cases) == 0 {
-		o.Cases = Cases()
-	}
-	return o
-}
-
-func orDefault[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
-// Validate tells what is wrong with o, nil if nothing.
+// Validate returns an error that says what is wrong with o, nil if nothing.
 func (o Options) Validate() error {
-	o = o.withDefaults()
 	var errs []error
 	if o.Endpoint == "" {
 		errs = append(errs, errors.New("no endpoint"))
@@ -112,16 +78,12 @@ func (o Options) Validate() error {
 	}
 	for _, size := range o.Sizes {
 		if size < leastPayload || size > mostPayload {
-			errs = append(errs, fmt.Errorf("a payload of %d bytes is not between %d and %d", size, leastPayload, mostPayload))
+			errs = append(errs, fmt.Errorf("size %d: a payload must have between %d and %d bytes", size, leastPayload, mostPayload))
 		}
 	}
-	known := make(map[string]bool)
-	for _, name := range Cases() {
-		known[name] = true
-	}
 	for _, name := range o.Cases {
-		if !known[name] {
-			errs = append(errs, fmt.Errorf("there is no case %q, only %q", name, Cases()))
+		if !slices.Contains(Cases(), name) {
+			errs = append(errs, fmt.Errorf("unknown case %q: must be one of %q", name, Cases()))
 		}
 	}
 	return errors.Join(errs...)

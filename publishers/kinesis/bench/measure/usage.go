@@ -3,10 +3,7 @@ package measure
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -25,7 +22,7 @@ func (u usage) over(base usage) usage {
 	return usage{cpu: u.cpu / base.cpu, wall: u.wall / base.wall, mallocs: u.mallocs / base.mallocs}
 }
 
-// measured sends n events and tells what that took.
+// measured sends n events and returns what that used.
 func measured(ctx context.Context, w way, n int) (usage, error) {
 	runtime.GC() // of what is left from another run
 	before, err := now()
@@ -51,41 +48,4 @@ func now() (usage, error) {
 	}
 	cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
 	return usage{cpu.Seconds(), time.Since(epoch).Seconds(), float64(m.Mallocs)}, nil
-}
-
-// profile runs both ways of a comparison once more, each under the profiler.
-func (r *run) profile(ctx context.Context, c comparison) error {
-	if r.Profiles == "" {
-		return nil
-	}
-	if err := os.MkdirAll(r.Profiles, 0o755); err != nil {
-		return err
-	}
-	for _, name := range []string{c.base, c.way} {
-		if err := r.profileWay(ctx, name); err != nil {
-			return fmt.Errorf("profile %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// profiledRuns make a profile of some seconds.
-const profiledRuns = 5
-
-func (r *run) profileWay(ctx context.Context, name string) error {
-	w, err := r.start(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer w.close(ctx)
-	f, err := os.Create(filepath.Join(r.Profiles, r.profileName(name)))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return err
-	}
-	defer pprof.StopCPUProfile()
-	return w.send(ctx, r.Events*profiledRuns)
 }
