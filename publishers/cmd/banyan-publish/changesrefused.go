@@ -16,7 +16,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/changestream"
 )
 
-// changesName names a publisher of changes, its position and what it put aside.
+// changesName names a publisher of changes, its checkpoint and its dead letters.
 type changesName struct {
 	Name string `help:"Name under which the position is stored; processes of one name take turns." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
 }
@@ -25,7 +25,17 @@ func (n *changesName) refused(db *mongo.Database) *mongo.Collection {
 	return db.Collection(n.Name + "_refused")
 }
 
-const changesList = "banyan-publish changes refused"
+func (n *changesName) deadLetters(db *mongoclient.Database) *deadLetters {
+	return &deadLetters{
+		db: db, command: "banyan-publish changes",
+		each: func(ctx context.Context, db *mongo.Database, visit func(deadLetter)) error {
+			return changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
+				visit(deadLetter{r.ID, r.Change.Collection, keyText(r.Change.Key), r.Reason, r.At, r})
+				return nil
+			})
+		},
+	}
+}
 
 // changesRefusedCommand lists the changes of which no event could be published.
 type changesRefusedCommand struct {
@@ -37,31 +47,8 @@ type changesRefusedCommand struct {
 // Run prints the list.
 func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
 	return c.within(ctx, func(db *mongoclient.Database) error {
-		var all asides
-		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			all = asides{most: c.Entries}
-			return changestream.EachRefused(ctx, c.refused(db), func(r changestream.Refused) error {
-				all.add(aside{r.ID, r.Change.Collection, keyText(r.Change.Key), r.Reason, r.At, r})
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-		return all.print(parsed.Stdout, "banyan-publish changes", c.JSON)
+		return c.deadLetters(db).list(ctx, parsed.Stdout, &c.listFlags)
 	})
-}
-
-// refusedIDs are those of all refused changes, the oldest first.
-func (n *changesName) refusedIDs(ctx context.Context, db *mongoclient.Database) (all []string, err error) {
-	err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-		all = nil
-		return changestream.EachRefused(ctx, n.refused(db), func(r changestream.Refused) error {
-			all = append(all, r.ID)
-			return nil
-		})
-	})
-	return all, err
 }
 
 // changesDiscardCommand gives refused changes up.
@@ -74,19 +61,10 @@ type changesDiscardCommand struct {
 // Run deletes them.
 func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
 	return c.within(ctx, func(db *mongoclient.Database) error {
-		all, err := c.refusedIDs(ctx, db)
-		if err != nil {
-			return err
-		}
-		ids, err := chosen(all, &c.choice, changesList)
-		if err != nil {
-			return err
-		}
-		return each(parsed.Stdout, ids, "deleted", func(id string) error {
-			return once(ctx, db, changestream.ErrGone, func(ctx context.Context, db *mongo.Database) error {
+		return c.deadLetters(db).forChosen(ctx, parsed.Stdout, &c.choice, "deleted", changestream.ErrGone,
+			func(ctx context.Context, db *mongo.Database, id string) error {
 				return changestream.Discard(ctx, c.refused(db), id)
 			})
-		})
 	})
 }
 
@@ -105,11 +83,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 		return err
 	}
 	return c.within(ctx, func(db *mongoclient.Database) error {
-		all, err := c.refusedIDs(ctx, db)
-		if err != nil {
-			return err
-		}
-		if _, err := chosen(all, &c.choice, changesList); err != nil {
+		if _, err := c.deadLetters(db).chosen(ctx, &c.choice); err != nil {
 			return err
 		}
 		to, err := c.Stream.open(ctx)
@@ -127,16 +101,16 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 			done.Published, done.Refused = done.Published+now.Published, now.Refused // these are still there
 			return err
 		})
-		return errors.Join(err, tellRedriven(parsed.Stdout, done))
+		return errors.Join(err, reportRedriven(parsed.Stdout, done))
 	})
 }
 
-func tellRedriven(w io.Writer, done changestream.Redriven) error {
+func reportRedriven(w io.Writer, done changestream.Redriven) error {
 	if done.Published > 0 {
 		fmt.Fprintf(w, "%s published\n", plural(done.Published, "refused change"))
 	}
 	if done.Refused > 0 {
-		return fmt.Errorf("%s refused again; %s tells why", plural(done.Refused, "change"), changesList)
+		return fmt.Errorf("%s refused again; %s shows why", plural(done.Refused, "change"), "banyan-publish changes refused")
 	}
 	return nil
 }

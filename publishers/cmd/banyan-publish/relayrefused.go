@@ -10,7 +10,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
-// relayName names a relay and what it moved aside.
+// relayName names a relay and its dead letters.
 type relayName struct {
 	Name    string `help:"Name of the relay, under which its position is stored; relays of one name take turns." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
 	Refused string `help:"Collection for events that cannot be published; the name with _refused unless given." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
@@ -23,9 +23,19 @@ func (n *relayName) refused(db *mongo.Database) *mongo.Collection {
 	return db.Collection(n.Name + "_refused")
 }
 
-const relayList = "banyan-publish relay refused"
+func (n *relayName) deadLetters(db *mongoclient.Database) *deadLetters {
+	return &deadLetters{
+		db: db, command: "banyan-publish relay",
+		each: func(ctx context.Context, db *mongo.Database, visit func(deadLetter)) error {
+			return outbox.EachRefused(ctx, n.refused(db), func(r outbox.Refused) error {
+				visit(deadLetter{r.ID, r.Collection, keyText(r.Document), r.Reason, r.At, r})
+				return nil
+			})
+		},
+	}
+}
 
-// relayRefusedCommand lists what a relay moved aside.
+// relayRefusedCommand lists the events that a relay could not publish.
 type relayRefusedCommand struct {
 	databaseFlags
 	relayName
@@ -35,49 +45,22 @@ type relayRefusedCommand struct {
 // Run prints the list.
 func (c *relayRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
 	return c.within(ctx, func(db *mongoclient.Database) error {
-		var all asides
-		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			all = asides{most: c.Entries}
-			return outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
-				all.add(aside{r.ID, r.Collection, keyText(r.Document), r.Reason, r.At, r})
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-		return all.print(parsed.Stdout, "banyan-publish relay", c.JSON)
+		return c.deadLetters(db).list(ctx, parsed.Stdout, &c.listFlags)
 	})
 }
 
-// relayChoice is for what is done with some of the list.
+// relayChoice are the flags of what is done with some of the list.
 type relayChoice struct {
 	databaseFlags
 	relayName
 	choice
 }
 
-// do does it with each that is chosen, oldest first.
-func (c *relayChoice) do(ctx context.Context, parsed *kong.Context, what string, do func(context.Context, *mongo.Collection, string) error) error {
+// forChosen calls do for each that is chosen, oldest first.
+func (c *relayChoice) forChosen(ctx context.Context, parsed *kong.Context, done string, do func(context.Context, *mongo.Collection, string) error) error {
 	return c.within(ctx, func(db *mongoclient.Database) error {
-		var all []string
-		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			all = nil
-			return outbox.EachRefused(ctx, c.refused(db), func(r outbox.Refused) error {
-				all = append(all, r.ID)
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-		ids, err := chosen(all, &c.choice, relayList)
-		if err != nil {
-			return err
-		}
-		return each(parsed.Stdout, ids, what, func(id string) error {
-			return once(ctx, db, outbox.ErrGone, func(ctx context.Context, db *mongo.Database) error { return do(ctx, c.refused(db), id) })
-		})
+		return c.deadLetters(db).forChosen(ctx, parsed.Stdout, &c.choice, done, outbox.ErrGone,
+			func(ctx context.Context, db *mongo.Database, id string) error { return do(ctx, c.refused(db), id) })
 	})
 }
 
@@ -85,12 +68,12 @@ type relayRedriveCommand struct{ relayChoice }
 
 // Run puts them back, where any relay finds them.
 func (c *relayRedriveCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.do(ctx, parsed, "put back where it waited; the relay tries again", outbox.Redrive)
+	return c.forChosen(ctx, parsed, "put back where it waited; the relay tries again", outbox.Redrive)
 }
 
 type relayDiscardCommand struct{ relayChoice }
 
 // Run deletes them.
 func (c *relayDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.do(ctx, parsed, "deleted", outbox.Discard)
+	return c.forChosen(ctx, parsed, "deleted", outbox.Discard)
 }

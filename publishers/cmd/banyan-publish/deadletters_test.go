@@ -106,7 +106,7 @@ func TestChangesRefused(t *testing.T) {
 	w.says(0, "changes refused", "users", "lacks a field that the event needs: name", "banyan-publish changes redrive")
 	ids := refusedIDs(t, w.says(0, "changes refused --json", `"operationType": "insert"`))
 	w.says(0, "changes discard --id="+ids[0], "1 event deleted")
-	w.says(serving.ExitFailure, "changes redrive --all --mapping="+strict, "2 changes refused again; banyan-publish changes refused tells why")
+	w.says(serving.ExitFailure, "changes redrive --all --mapping="+strict, "2 changes refused again; banyan-publish changes refused shows why")
 	w.says(serving.ExitFailure, "changes redrive --id=nonsense --mapping="+strict, `"nonsense" is not refused`)
 	w.says(0, "changes redrive --id="+ids[1]+" --mapping="+mended, "1 refused change published")
 	w.faults("kinesis.PutRecords denied=1")
