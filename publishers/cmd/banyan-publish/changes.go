@@ -15,7 +15,7 @@ import (
 
 // changesCommand are the commands about changes of documents.
 type changesCommand struct {
-	Run     changesRunCommand     `cmd:"" default:"withargs" help:"Publish document changes as events; changes does that without another word (its flags: changes run --help)."`
+	Run     changesRunCommand     `cmd:"" default:"withargs" help:"Publish document changes as events; the default (flags: changes run --help)."`
 	Refused changesRefusedCommand `cmd:"" help:"List changes of which no event could be published, with the reasons."`
 	Redrive changesRedriveCommand `cmd:"" help:"Map such changes again and publish them, behind what was published meanwhile."`
 	Discard changesDiscardCommand `cmd:"" help:"Delete such changes for good."`
@@ -26,7 +26,7 @@ type changesCommand struct {
 type mappingFlags struct {
 	changesName
 	Mapping string `help:"YAML file that says which events are made of which changes." env:"BANYAN_PUBLISH_MAPPING" required:"" placeholder:"FILE"`
-	Source  string `help:"Source of events for which the mapping names none; /changes/DATABASE unless given." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
+	Source  string `help:"Source of events for which the mapping names none. Default /changes/DATABASE." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
 	Cluster string `help:"Part of the ids, where two clusters publish collections of one name." env:"BANYAN_PUBLISH_CLUSTER"`
 }
 
@@ -49,11 +49,11 @@ func (f *mappingFlags) config(db *mongo.Database, to outlet, mapping *changestre
 // changesRunCommand publishes document changes.
 type changesRunCommand struct {
 	mappingFlags
-	Snapshot      bool        `help:"Read the collections whole where there is no position to go on from: at the first start, and when it fell off the oplog." env:"BANYAN_PUBLISH_SNAPSHOT"`
+	Snapshot      bool        `help:"Read whole collections where there is no position to resume from, or it fell off the oplog." env:"BANYAN_PUBLISH_SNAPSHOT"`
 	SnapshotChunk int         `help:"Documents that a snapshot reads at once." default:"500" env:"BANYAN_PUBLISH_SNAPSHOT_CHUNK"`
-	EnsureImages  bool        `help:"Turn on the server's images of documents before a change, for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES" xor:"images"`
-	NoImages      bool        `help:"Ask for no documents in the changes, to pass one that is too large to be told; read them as they are now." env:"BANYAN_PUBLISH_NO_IMAGES" xor:"images"`
-	FollowOn      bool        `help:"Go on when a collection was dropped or renamed." env:"BANYAN_PUBLISH_FOLLOW_ON"`
+	EnsureImages  bool        `help:"Turn on pre-images for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES" xor:"images"`
+	NoImages      bool        `help:"Read documents as they are now, to get past a change that is too large." env:"BANYAN_PUBLISH_NO_IMAGES" xor:"images"`
+	FollowOn      bool        `help:"Continue when a collection was dropped or renamed." env:"BANYAN_PUBLISH_FOLLOW_ON"`
 	AdminListen   string      `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8093" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	Follow        followFlags `embed:""`
 }

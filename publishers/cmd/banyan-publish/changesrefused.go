@@ -90,7 +90,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 		if err != nil {
 			return err
 		}
-		defer leave(to) // each was waited for
+		defer closeNow(to) // each was waited for
 		var done changestream.Redriven
 		err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			p, err := changestream.New(c.config(db, &direct{to, patience}, mapping, log))
@@ -137,7 +137,8 @@ func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) er
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(parsed.Stdout, "the position of %q is forgotten: start banyan-publish changes --snapshot next, or what changes until the next start is not told\n", c.Name)
+		_, err = fmt.Fprintf(parsed.Stdout, "the position of %q is forgotten: start banyan-publish changes --snapshot next, "+
+			"or changes until the next start are not published\n", c.Name)
 		return err
 	})
 }

@@ -61,7 +61,8 @@ func TestRelayRefused(t *testing.T) {
 	w.says(serving.ExitFailure, "relay redrive --all", "nothing is refused")
 	p := w.follow("relay", "--documents=users") // without --source
 	for _, id := range []string{"1", "2", "3"} {
-		if _, err := db.Collection("users").InsertOne(t.Context(), bson.D{{Key: "_id", Value: "user " + id}, {Key: "_outbox", Value: bson.A{entry(id)}}}); err != nil {
+		user := bson.D{{Key: "_id", Value: "user " + id}, {Key: "_outbox", Value: bson.A{entry(id)}}}
+		if _, err := db.Collection("users").InsertOne(t.Context(), user); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -40,12 +40,12 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 	if err := exists(ctx, c.Spool); err != nil {
 		return err // before the stream is asked
 	}
-	to, err := c.Stream.openToInsist(ctx)
+	to, err := c.Stream.openRetrying(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave(to)
-	keep := keepSpoolFlags{Spool: c.Spool}
+	defer closeNow(to)
+	keep := spoolFlags{Spool: c.Spool}
 	cfg := keep.config(&c.Stream, log)
 	cfg.LockTimeout = lockTimeout
 	s, err := openSpool(ctx, cfg)
@@ -64,18 +64,19 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 	if err := closeIn(s.Close); err != nil {
 		return errors.Join(failed, err)
 	}
-	if err := c.tell(parsed.Stdout, summary); err != nil {
+	if err := c.report(parsed.Stdout, summary); err != nil {
 		return err
 	}
 	if failed == nil && after.Refused > 0 {
-		failed = fmt.Errorf("the stream refused %s, see above: mend the cause and spool redrive, or spool discard", count(after.Refused))
+		failed = fmt.Errorf("the stream refused %s, see above: correct the cause and run spool redrive, or spool discard", count(after.Refused))
 	}
 	return failed
 }
 
-func (c *drainCommand) tell(w io.Writer, summary drained) error {
+func (c *drainCommand) report(w io.Writer, summary drained) error {
 	summary.Refused = []spool.Refused{}
-	if refused, err := spool.Inspect(context.Background(), c.Spool, spool.InspectOptions{Entries: -1, Refused: 1000, Keys: -1}); err == nil && refused.Refused > 0 {
+	refused, err := spool.Inspect(context.Background(), c.Spool, spool.InspectOptions{Entries: -1, Refused: 1000, Keys: -1})
+	if err == nil && refused.Refused > 0 {
 		summary.Refused = refused.RefusedEntries
 	}
 	if c.JSON {
@@ -107,9 +108,9 @@ func showProgress(w io.Writer, s *spool.Spool, to *kinesis.Publisher) (end func(
 	return func() { close(stop); <-done }
 }
 
-// leave ends a publisher behind a spool at once: what it has not sent is still in
-// there, and told from there.
-func leave(p *kinesis.Publisher) {
+// closeNow ends a publisher behind a spool without sending what is left: that is still
+// in the spool, and is reported from there.
+func closeNow(p *kinesis.Publisher) {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = p.Close(now)

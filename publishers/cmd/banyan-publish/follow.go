@@ -17,11 +17,11 @@ import (
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
-// followFlags are those of commands that follow a MongoDB database.
+// followFlags are the flags of commands that follow a MongoDB database.
 type followFlags struct {
 	databaseFlags
 	Window       int           `help:"Most changes in flight." default:"1000" env:"BANYAN_PUBLISH_WINDOW"`
-	Lease        time.Duration `help:"How long a process that is gone keeps the next one waiting." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
+	Lease        time.Duration `help:"How long the next process waits for one that has died." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
 	DrainTimeout time.Duration `help:"Longest that sending what is left may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
 	Stream       streamFlags   `embed:""`
 }
@@ -37,7 +37,7 @@ type worker struct {
 	metrics   func(outletMetrics) any
 }
 
-// workers take turns as the URI changes.
+// workers follow one after the other, as the URI of the database changes.
 type workers struct {
 	db      *mongoclient.Database
 	out     outlet
@@ -54,7 +54,7 @@ func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Log
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	p, err := f.Stream.openToInsist(ctx)
+	p, err := f.Stream.openRetrying(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,14 +65,14 @@ func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Log
 		err = errors.Join(err, out.close(end))
 	}()
 	w := &workers{db: db, out: out, log: log, prepare: prepare}
-	if err := db.Do(ctx, w.next); err != nil {
+	if err := db.Do(ctx, w.prepareNext); err != nil {
 		return err
 	}
 	return w.work(ctx, adminListen)
 }
 
-// next makes a worker; nothing is asked of the server.
-func (w *workers) next(_ context.Context, db *mongo.Database) error {
+// prepareNext makes a worker. It sends nothing to the server.
+func (w *workers) prepareNext(_ context.Context, db *mongo.Database) error {
 	one, err := w.prepare(db, w.out)
 	if err != nil {
 		return fmt.Errorf("%w: %w", serving.ErrUsage, err)
@@ -93,23 +93,23 @@ func (w *workers) work(ctx context.Context, adminListen string) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer end()
-		return w.db.Run(running, w.turn)
+		return w.db.Run(running, w.runOne)
 	})
 	group.Go(func() error { return serving.Run(life, admin) })
 	return group.Wait()
 }
 
-// turn is one worker's.
-func (w *workers) turn(ctx context.Context, db *mongo.Database) error {
-	if err := w.next(ctx, db); err != nil {
+// runOne runs one worker, for as long as the URI stays the same.
+func (w *workers) runOne(ctx context.Context, db *mongo.Database) error {
+	if err := w.prepareNext(ctx, db); err != nil {
 		return err
 	}
 	one := w.now.Load()
 	ctx, cancel := context.WithCancel(ctx)
-	var telling sync.WaitGroup
-	defer telling.Wait()
+	var announcing sync.WaitGroup
+	defer announcing.Wait()
 	defer cancel()
-	telling.Go(func() {
+	announcing.Go(func() {
 		select {
 		case <-one.ready:
 			s := one.following()
@@ -121,7 +121,7 @@ func (w *workers) turn(ctx context.Context, db *mongo.Database) error {
 }
 
 // recently is for how long an error keeps a worker that does not follow from being
-// ready. Who has no error and does not follow stands by for the one who does.
+// ready. One without an error that does not follow is on standby.
 const recently = 30 * time.Second
 
 func (w *workers) readiness(ctx context.Context) func() error {

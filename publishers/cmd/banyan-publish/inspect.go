@@ -90,7 +90,8 @@ func printRefused(t io.Writer, refused []spool.Refused) {
 	}
 	fmt.Fprintf(t, "\nREFUSED\tAT\tKEY\tTYPE\tID\tREASON\n")
 	for _, r := range refused {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Number, r.RefusedAt.Format(time.RFC3339), printable(r.PartitionKey), typeOf(r.Entry), printable(r.ID), printable(r.Reason))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Number, r.RefusedAt.Format(time.RFC3339),
+			printable(r.PartitionKey), typeOf(r.Entry), printable(r.ID), printable(r.Reason))
 	}
 }
 

@@ -1,15 +1,15 @@
 // Command banyan-publish publishes on behalf of programs that cannot do it by
 // themselves:
 //
-//	serve   takes CloudEvents over HTTP from an app in any language (the sidecar)
+//	serve   accepts CloudEvents over HTTP from an app in any language (the sidecar)
 //	spool   looks into what is kept on disk (inspect), and sends it (drain)
 //	relay   publishes what was written to an outbox in MongoDB (run)
 //	changes publishes document changes of MongoDB as events, by a mapping (run);
 //	        forget makes its next start the first
 //
-// What cannot be published is kept by the last three: spool inspect, relay refused
-// and changes refused show it with the reason, redrive tries it again when that is
-// mended, and discard gives it up.
+// The last three keep what cannot be published: spool inspect, relay refused and
+// changes refused show it with the reason, redrive tries it again once the cause is
+// corrected, and discard deletes it.
 //
 // Every flag can also be an environment variable, which --help names, or a key of
 // the YAML file given with --config, named like the flag without its dashes; a flag
@@ -35,7 +35,7 @@ func main() { newCommand().Main() }
 
 // grammar is the command line.
 type grammar struct {
-	Serve   serveCommand   `cmd:"" help:"Take CloudEvents over HTTP, as a sidecar."`
+	Serve   serveCommand   `cmd:"" help:"Accept CloudEvents over HTTP, as a sidecar."`
 	Spool   spoolCommand   `cmd:"" help:"Look into a spool, and drain it."`
 	Relay   relayCommand   `cmd:"" help:"Publish what was written to an outbox in MongoDB."`
 	Changes changesCommand `cmd:"" help:"Publish document changes of MongoDB as events, by a mapping."`

@@ -9,22 +9,22 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// outlet is where the events of a command go.
+// outlet is where a command publishes to: the stream, or the spool before it.
 type outlet interface {
 	publishers.Publisher
-	// ready tells why callers would wait in vain, nil if they would not.
+	// ready returns why callers would wait in vain, nil if they would not.
 	ready() error
 	metrics() outletMetrics
-	// watch returns when ctx ends, or with what makes going on senseless.
+	// watch returns when ctx ends, or with an error that no later event can survive.
 	watch(ctx context.Context) error
-	// close sends what is left until ctx ends, and accounts for what was not sent.
+	// close sends what is left until ctx ends. Its error says what was not sent.
 	close(ctx context.Context) error
 }
 
 // direct is the stream without a spool.
 type direct struct {
 	*kinesis.Publisher
-	patience time.Duration // a shard whose events wait longer takes nothing
+	patience time.Duration // a shard whose events wait longer counts as stuck
 }
 
 func (d *direct) ready() error {
@@ -41,7 +41,8 @@ func (d *direct) ready() error {
 	if stuck == nil {
 		return nil
 	}
-	return fmt.Errorf("the stream takes nothing: the oldest event has been waiting for %s; last failure: %s", stuck.OldestAge.Round(time.Millisecond), stuck.Failing)
+	return fmt.Errorf("the stream accepts nothing: the oldest event has been waiting for %s; last failure: %s",
+		stuck.OldestAge.Round(time.Millisecond), stuck.Failing)
 }
 
 func (d *direct) metrics() outletMetrics {

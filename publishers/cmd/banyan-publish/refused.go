@@ -41,7 +41,7 @@ type redriveCommand struct {
 func (c *redriveCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 	return withRefused(ctx, c.Spool, log, func(s *spool.Spool) error {
 		n, err := s.Redrive(ctx, c.match)
-		return tellRefused(parsed.Stdout, n, "put back; spool drain, or the next sidecar, sends them", err)
+		return reportRefused(parsed.Stdout, n, "put back; spool drain or the next sidecar sends them", err)
 	})
 }
 
@@ -54,15 +54,15 @@ type discardCommand struct {
 func (c *discardCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 	return withRefused(ctx, c.Spool, log, func(s *spool.Spool) error {
 		n, err := s.RemoveRefused(ctx, c.match)
-		return tellRefused(parsed.Stdout, n, "deleted", err)
+		return reportRefused(parsed.Stdout, n, "deleted", err)
 	})
 }
 
-func tellRefused(w io.Writer, n int, what string, err error) error {
+func reportRefused(w io.Writer, n int, what string, err error) error {
 	if n > 0 {
 		fmt.Fprintf(w, "%s %s\n", count(uint64(n)), what)
 	} else if err == nil {
-		return errors.New("no refused event is like that; spool inspect lists them")
+		return errors.New("no such refused event; spool inspect lists them")
 	}
 	return err
 }

@@ -14,7 +14,7 @@ import (
 
 // relayCommand are the commands about outboxes in MongoDB.
 type relayCommand struct {
-	Run     relayRunCommand     `cmd:"" default:"withargs" help:"Publish what is written to outboxes; relay does that without another word (its flags: relay run --help)."`
+	Run     relayRunCommand     `cmd:"" default:"withargs" help:"Publish what is written to outboxes; the default (flags: relay run --help)."`
 	Refused relayRefusedCommand `cmd:"" help:"List events that cannot be published and were moved aside, with the reasons."`
 	Redrive relayRedriveCommand `cmd:"" help:"Put such events back where they waited, to be tried again."`
 	Discard relayDiscardCommand `cmd:"" help:"Delete such events for good."`
@@ -28,7 +28,7 @@ type relayRunCommand struct {
 	Field            string        `help:"The array in a document." default:"_outbox" env:"BANYAN_PUBLISH_FIELD"`
 	CorrelationField string        `help:"The sub-document with ids for events that have none." default:"_correlation" env:"BANYAN_PUBLISH_CORRELATION_FIELD"`
 	Source           string        `help:"Source of events that name none; without it they are refused." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
-	SweepEvery       time.Duration `help:"How often the collections are searched for what the change stream did not tell." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
+	SweepEvery       time.Duration `help:"How often to search for events that the change stream missed." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
 	AdminListen      string        `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8092" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	Follow           followFlags   `embed:""`
 }

@@ -13,7 +13,7 @@ import (
 // relayName names a relay and its dead letters.
 type relayName struct {
 	Name    string `help:"Name of the relay, under which its position is stored; relays of one name take turns." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
-	Refused string `help:"Collection for events that cannot be published; the name with _refused unless given." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
+	Refused string `help:"Collection for events that cannot be published. Default NAME_refused." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
 }
 
 func (n *relayName) refused(db *mongo.Database) *mongo.Collection {

@@ -46,7 +46,8 @@ func TestRelayIsRotated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := outbox.InTransaction(t.Context(), db.Client(), func(ctx context.Context) error { return outbox.Insert(ctx, db.Collection("outbox"), joined) }); err != nil {
+		insert := func(ctx context.Context) error { return outbox.Insert(ctx, db.Collection("outbox"), joined) }
+		if err := outbox.InTransaction(t.Context(), db.Client(), insert); err != nil {
 			t.Fatal(err)
 		}
 		written++

@@ -25,7 +25,7 @@ type serveCommand struct {
 	Listen      string `help:"Address for events; loopback unless --allow-remote. 127.0.0.1:8090 unless there is a --socket." env:"BANYAN_PUBLISH_LISTEN"`
 	Socket      string `help:"Unix socket for events." env:"BANYAN_PUBLISH_SOCKET" placeholder:"FILE"`
 	SocketMode  string `help:"Permissions of the socket, octal." default:"0600" env:"BANYAN_PUBLISH_SOCKET_MODE"`
-	AllowRemote bool   `help:"Let --listen be reached from other machines. There is no authentication: whoever reaches it publishes." env:"BANYAN_PUBLISH_ALLOW_REMOTE"`
+	AllowRemote bool   `help:"Allow other machines to reach --listen, and so to publish, unauthenticated." env:"BANYAN_PUBLISH_ALLOW_REMOTE"`
 	AdminListen string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8091" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 
 	Timeout      time.Duration `help:"Longest that a request waits for its events to be kept, up to 5m." default:"10s" env:"BANYAN_PUBLISH_TIMEOUT"`
@@ -35,8 +35,8 @@ type serveCommand struct {
 	MaxBatch     int           `help:"Most events of a batch." default:"500" env:"BANYAN_PUBLISH_MAX_BATCH"`
 	MaxRequests  int           `help:"Most requests at once." default:"1024" env:"BANYAN_PUBLISH_MAX_REQUESTS"`
 
-	Stream streamFlags    `embed:""`
-	Spool  keepSpoolFlags `embed:""`
+	Stream streamFlags `embed:""`
+	Spool  spoolFlags  `embed:""`
 }
 
 const longestWait = 5 * time.Minute
@@ -60,7 +60,7 @@ func (c *serveCommand) Validate() error {
 func (c *serveCommand) mode() (fs.FileMode, error) {
 	n, err := strconv.ParseUint(c.SocketMode, 8, 32)
 	if err != nil || n > 0o777 {
-		return 0, fmt.Errorf("--socket-mode %q is no file mode such as 0660", c.SocketMode)
+		return 0, fmt.Errorf("invalid --socket-mode %q: must be an octal file mode such as 0660", c.SocketMode)
 	}
 	return fs.FileMode(n), nil
 }
@@ -71,11 +71,11 @@ func (c *serveCommand) checkListen() error {
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %q is no address such as %s: %w", c.Listen, defaultListen, err)
+		return fmt.Errorf("invalid --listen %q: must be an address such as %s: %w", c.Listen, defaultListen, err)
 	}
 	if !c.AllowRemote && !isLoopback(host) {
-		return fmt.Errorf("--listen %s can be reached from other machines, and whoever reaches it publishes, without authentication; "+
-			"listen on 127.0.0.1 or on a --socket, or say --allow-remote", c.Listen)
+		return fmt.Errorf("--listen %s can be reached from other machines, which could publish without authentication; "+
+			"listen on 127.0.0.1 or on a --socket, or set --allow-remote", c.Listen)
 	}
 	return nil
 }
@@ -85,8 +85,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Run serves until ctx ends, then leaves in order: no more requests, the last ones
-// answered, what is left sent, and told what could not be.
+// Run serves until ctx ends, then shuts down in order: no more requests are accepted,
+// the last ones are answered, what is left is sent, and what could not be is reported.
 func (c *serveCommand) Run(ctx context.Context, log *slog.Logger) error {
 	out, err := c.open(ctx, log)
 	if err != nil {
@@ -139,7 +139,7 @@ func (c *serveCommand) serve(ctx context.Context, log *slog.Logger, out outlet, 
 	}
 	log.InfoContext(ctx, "serving", "events", addresses(servers), "admin", admin.Addr().String(), "stream", c.Stream.Stream, "spool", c.Spool.Spool)
 	if c.AllowRemote {
-		log.WarnContext(ctx, "whoever reaches this address publishes: there is no authentication", "events", addresses(servers))
+		log.WarnContext(ctx, "no authentication: whoever reaches this address can publish", "events", addresses(servers))
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -148,7 +148,7 @@ func (c *serveCommand) serve(ctx context.Context, log *slog.Logger, out outlet, 
 		defer end()
 		err := serving.Run(running, servers...)
 		s := handler.Stats()
-		log.InfoContext(ctx, "takes nothing in any more", "requests", s.Requests, "kept", s.Kept, "unknown", s.Unknown, "not_kept", s.NotKept)
+		log.InfoContext(ctx, "stopped accepting events", "requests", s.Requests, "kept", s.Kept, "unknown", s.Unknown, "not_kept", s.NotKept)
 		return err
 	})
 	group.Go(func() error { return serving.Run(life, admin) })
@@ -204,7 +204,7 @@ func addresses(servers []*serving.Server) (all []string) {
 func readiness(ctx context.Context, out outlet) func() error {
 	return func() error {
 		if ctx.Err() != nil {
-			return errors.New("stopping: it takes nothing in any more")
+			return errors.New("stopping: no more events are accepted")
 		}
 		return out.ready()
 	}

@@ -52,7 +52,8 @@ func TestServeToTheEnd(t *testing.T) {
 	w.eventually("load", func() bool { return load.count() > 300 })
 	var metrics serveMetrics
 	_, text := w.admin(p, "/metrics.json")
-	if err := json.Unmarshal([]byte(text), &metrics); err != nil || metrics.Sidecar.Kept < 300 || metrics.Publisher.Events < metrics.Sidecar.Kept || metrics.Spool != nil {
+	if err := json.Unmarshal([]byte(text), &metrics); err != nil || metrics.Sidecar.Kept < 300 ||
+		metrics.Publisher.Events < metrics.Sidecar.Kept || metrics.Spool != nil {
 		t.Errorf("metrics: %s, %v", text, err)
 	}
 	if code := p.end(syscall.SIGTERM); code != 0 {
@@ -173,8 +174,8 @@ func TestRemote(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.serve(nil, "--listen=0.0.0.0:0", "--allow-remote")
-	if !strings.Contains(p.log(), "there is no authentication") {
-		w.eventually("warning", func() bool { return strings.Contains(p.log(), "there is no authentication") })
+	if !strings.Contains(p.log(), "no authentication") {
+		w.eventually("warning", func() bool { return strings.Contains(p.log(), "no authentication") })
 	}
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.log())

@@ -61,13 +61,14 @@ func TestRefusedEvents(t *testing.T) {
 			t.Errorf("%d %s %s", code, stdout, stderr)
 		}
 	}
-	if code, _, stderr := here(t, "spool", "redrive", "--id=event-1"); code != serving.ExitFailure || !strings.Contains(stderr, "no refused event is like that") {
+	if code, _, stderr := here(t, "spool", "redrive", "--id=event-1"); code != serving.ExitFailure || !strings.Contains(stderr, "no such refused event") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if code, stdout, stderr := here(t, "spool", "redrive", "--id=event-2"); code != 0 || !strings.Contains(stdout, "1 event put back") {
 		t.Errorf("%d %s %s", code, stdout, stderr)
 	}
-	if code, stdout, _ := here(t, "spool", "inspect"); code != 0 || !strings.Contains(stdout, "waiting  1 event, ") || !strings.Contains(stdout, "refused  0 events") {
+	if code, stdout, _ := here(t, "spool", "inspect"); code != 0 ||
+		!strings.Contains(stdout, "waiting  1 event, ") || !strings.Contains(stdout, "refused  0 events") {
 		t.Errorf("%d %s", code, stdout)
 	}
 	if code, _, _ := here(t, "spool", "drain"); code != serving.ExitFailure {

@@ -9,22 +9,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
-// keepSpoolFlags say where and how a command keeps events until they are sent.
-type keepSpoolFlags struct {
+// spoolFlags say where and how a command keeps events until they are on the stream.
+type spoolFlags struct {
 	Spool          string        `help:"File, on a local disk, that keeps events until they are on the stream." env:"BANYAN_PUBLISH_SPOOL" placeholder:"FILE"`
-	SpoolSync      spool.Sync    `help:"When an event counts as kept: always (it is on the disk), interval or never (the operating system has it)." default:"always" env:"BANYAN_PUBLISH_SPOOL_SYNC" placeholder:"always|interval|never"`
+	SpoolSync      spool.Sync    `help:"Acknowledge an event on disk (always) or before (interval, never)." default:"always" env:"BANYAN_PUBLISH_SPOOL_SYNC"`
 	SpoolSyncEvery time.Duration `help:"The interval of --spool-sync=interval." default:"1s" env:"BANYAN_PUBLISH_SPOOL_SYNC_EVERY"`
 	SpoolMaxBytes  int64         `help:"Most bytes of events in the spool." default:"1073741824" env:"BANYAN_PUBLISH_SPOOL_MAX_BYTES"`
 	SpoolMaxEvents int64         `help:"Most events in the spool; 0 for no such limit." default:"0" env:"BANYAN_PUBLISH_SPOOL_MAX_EVENTS"`
-	SpoolWhenFull  string        `help:"What happens then: callers wait for their --timeout, or are refused at once." enum:"wait,refuse" default:"wait" env:"BANYAN_PUBLISH_SPOOL_WHEN_FULL"`
+	SpoolWhenFull  string        `help:"When full, callers wait or are refused." enum:"wait,refuse" default:"wait" env:"BANYAN_PUBLISH_SPOOL_WHEN_FULL"`
 }
 
-func (f *keepSpoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config {
+func (f *spoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config {
 	return spool.Config{
 		Path: f.Spool, Sync: f.SpoolSync, SyncEvery: f.SpoolSyncEvery,
 		MaxBytes: f.SpoolMaxBytes, MaxEvents: f.SpoolMaxEvents, RefuseWhenFull: f.SpoolWhenFull == "refuse",
@@ -32,7 +33,7 @@ func (f *keepSpoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Con
 	}
 }
 
-// openSpool opens it, and blames the flags where they are wrong.
+// openSpool opens a spool. A wrong configuration is wrong usage.
 func openSpool(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", serving.ErrUsage, err)
@@ -40,8 +41,8 @@ func openSpool(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
 	return spool.Open(ctx, cfg)
 }
 
-// spooled is the stream behind a spool, which takes events in whether the stream
-// can be reached or not.
+// spooled is the stream behind a spool, which accepts events whether the stream can be
+// reached or not.
 type spooled struct {
 	*spool.Spool
 	cfg kinesis.Config
@@ -56,7 +57,7 @@ type spooled struct {
 	missing   error              // why it was not
 }
 
-func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, log *slog.Logger) (*spooled, error) {
+func openSpooled(ctx context.Context, stream *streamFlags, f *spoolFlags, log *slog.Logger) (*spooled, error) {
 	cfg, err := stream.prepare(ctx)
 	if err != nil {
 		return nil, err
@@ -75,10 +76,13 @@ func openSpooled(ctx context.Context, stream *streamFlags, f *keepSpoolFlags, lo
 	return s, nil
 }
 
-// forward finds the stream, as long as that takes, and passes events on.
+// reconnect are the pauses between attempts to reach the stream.
+var reconnect = backoff.Backoff{Min: time.Second, Max: 10 * time.Second}
+
+// forward connects to the stream, as long as that takes, and drains the spool into it.
 func (s *spooled) forward(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; failures++ {
-		p, err := find(ctx, s.cfg)
+		p, err := connect(ctx, s.cfg)
 		s.found(p, err)
 		if err == nil {
 			return s.Drain(ctx, p)
@@ -86,10 +90,7 @@ func (s *spooled) forward(ctx context.Context) error {
 		if failures == 0 && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the stream cannot be reached; events stay in the spool until it can", "error", err)
 		}
-		select {
-		case <-time.After(min(time.Second<<min(failures, 4), 10*time.Second)):
-		case <-ctx.Done():
-		}
+		_ = reconnect.Wait(ctx, failures) // an end of ctx ends the loop
 	}
 	return nil
 }
@@ -114,11 +115,11 @@ func (s *spooled) ready() error {
 	st := s.Status()
 	switch {
 	case st.Broken != "":
-		return fmt.Errorf("the spool takes nothing: %s", st.Broken)
+		return fmt.Errorf("the spool is broken: %s", st.Broken)
 	case float64(st.Bytes) >= nearlyFull*float64(st.MaxBytes), st.MaxEvents > 0 && float64(st.Events) >= nearlyFull*float64(st.MaxEvents):
 		return fmt.Errorf("the spool is nearly full: %d events with %d bytes%s", st.Events, st.Bytes, s.lastError(st))
 	case st.Waiting > 0:
-		return fmt.Errorf("the spool has no place: %d callers wait%s", st.Waiting, s.lastError(st))
+		return fmt.Errorf("the spool is full: %d callers wait%s", st.Waiting, s.lastError(st))
 	}
 	return nil
 }
@@ -147,8 +148,7 @@ func lastError(st spool.Status, p *kinesis.Publisher) string {
 	return ""
 }
 
-// watchEvery is how often a spool is asked whether it is broken while nothing is
-// passed on.
+// watchEvery is how often a spool that is not drained is asked whether it is broken.
 const watchEvery = time.Second
 
 func (s *spooled) watch(ctx context.Context) error {
@@ -168,15 +168,15 @@ func (s *spooled) watch(ctx context.Context) error {
 	}
 }
 
-// close passes on what is in the spool until ctx ends; what is left is told, and
-// stays.
+// close sends what is in the spool until ctx ends. What is left stays there, and is in
+// the error.
 func (s *spooled) close(ctx context.Context) error {
 	s.awaitEmpty(ctx)
 	why := s.lastError(s.Status())
 	s.cancel()
 	<-s.done
 	if p := s.stream(); p != nil {
-		leave(p)
+		closeNow(p)
 	}
 	st := s.Status()
 	err := closeIn(s.Close)
@@ -187,8 +187,8 @@ func (s *spooled) close(ctx context.Context) error {
 	return err
 }
 
-// awaitEmpty returns when nothing is in the spool, or ctx ends, or nothing is
-// passed on any more.
+// awaitEmpty returns when the spool is empty, or ctx ends, or nothing drains it any
+// more.
 func (s *spooled) awaitEmpty(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

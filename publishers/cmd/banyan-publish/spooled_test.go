@@ -78,7 +78,8 @@ func TestStartsWithoutTheStream(t *testing.T) {
 		_, text := w.admin(p, "/metrics.json")
 		return json.Unmarshal([]byte(text), &metrics) == nil && metrics.Spool.Failing && strings.Contains(metrics.Spool.LastError, "connection refused")
 	})
-	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") || !strings.Contains(p.log(), "banyan-publish spool drain; last failure") {
+	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") ||
+		!strings.Contains(p.log(), "banyan-publish spool drain; last failure") {
 		t.Errorf("exit code %d: %s", code, p.log())
 	}
 	code, stdout, stderr := w.run(nil, "spool", "inspect", "--json", "--spool="+file)
@@ -149,7 +150,8 @@ func TestSpoolWithoutRights(t *testing.T) {
 		_, text := w.admin(p, "/metrics.json")
 		return json.Unmarshal([]byte(text), &metrics) == nil && metrics.Publisher != nil && strings.Contains(metrics.Publisher.LastError, "AccessDenied")
 	})
-	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") || !strings.Contains(p.log(), "last failure: publishers/kinesis: put records") {
+	if code := p.end(syscall.SIGTERM); code != 1 || !strings.Contains(p.log(), "3 events with") ||
+		!strings.Contains(p.log(), "last failure: publishers/kinesis: put records") {
 		t.Errorf("exit code %d: %s", code, p.log())
 	}
 	code, _, stderr := w.run(nil, "spool", "drain", "--spool="+file, "--give-up-after=1200ms")

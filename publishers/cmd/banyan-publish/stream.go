@@ -14,8 +14,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// findTimeout bounds asking for the shards of the stream.
-const findTimeout = 10 * time.Second
+// connectTimeout bounds asking for the shards of the stream.
+const connectTimeout = 10 * time.Second
 
 // streamFlags say which stream to publish to, and how.
 type streamFlags struct {
@@ -26,7 +26,7 @@ type streamFlags struct {
 	MaxRecordBytes  int           `help:"The stream's limit of a record, where it was raised." default:"1048576" env:"BANYAN_PUBLISH_MAX_RECORD_BYTES"`
 	MaxPending      int           `help:"Most events in memory on their way to the stream." default:"10000" env:"BANYAN_PUBLISH_MAX_PENDING"`
 	MaxPendingBytes int           `help:"Most bytes of these." default:"67108864" env:"BANYAN_PUBLISH_MAX_PENDING_BYTES"`
-	Protocol        string        `help:"Encoding of requests: json, or cbor, which is smaller and takes less CPU." enum:"json,cbor" default:"json" env:"BANYAN_PUBLISH_PROTOCOL"`
+	Protocol        string        `help:"Encoding of requests: json, or cbor, which needs less CPU." enum:"json,cbor" default:"json" env:"BANYAN_PUBLISH_PROTOCOL"`
 	AttemptTimeout  time.Duration `help:"Longest that one request to Kinesis may take." default:"5s" env:"BANYAN_PUBLISH_ATTEMPT_TIMEOUT"`
 }
 
@@ -54,24 +54,24 @@ func (f *streamFlags) Validate() error {
 	return nil
 }
 
-// open finds the stream and returns a publisher to it, for callers who want to be
-// told at once when it refuses.
+// open returns a publisher to the stream, for callers that want an error at once when
+// Kinesis refuses an event.
 func (f *streamFlags) open(ctx context.Context) (*kinesis.Publisher, error) {
 	cfg, err := f.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return find(ctx, cfg)
+	return connect(ctx, cfg)
 }
 
-// openToInsist is open for what publishes all of it again after a refusal.
-func (f *streamFlags) openToInsist(ctx context.Context) (*kinesis.Publisher, error) {
+// openRetrying is open for callers that would publish a refused event again.
+func (f *streamFlags) openRetrying(ctx context.Context) (*kinesis.Publisher, error) {
 	cfg, err := f.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	cfg.RetryRefused = true
-	return find(ctx, cfg)
+	return connect(ctx, cfg)
 }
 
 // failing is what the last request to a shard said that gets nowhere, as the end
@@ -99,13 +99,13 @@ func (f *streamFlags) prepare(ctx context.Context) (kinesis.Config, error) {
 	return cfg, nil
 }
 
-func find(ctx context.Context, cfg kinesis.Config) (*kinesis.Publisher, error) {
-	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+func connect(ctx context.Context, cfg kinesis.Config) (*kinesis.Publisher, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	return kinesis.New(ctx, cfg)
 }
 
-// permanent tells of what the stream will never take.
+// permanent reports whether the stream will never accept the event.
 func permanent(err error) bool {
 	return errors.Is(err, events.ErrMalformed) || errors.Is(err, kinesis.ErrTooLarge)
 }

@@ -63,12 +63,13 @@ func TestRefusals(t *testing.T) {
 		code int
 		says string
 	}{
-		"nothing":              {code: serving.ExitUsage, says: "expected one of"},
-		"unknown flag":         {args: "serve --nonsense", code: serving.ExitUsage, says: "unknown flag --nonsense; see banyan-publish --help"},
-		"remote":               {args: "serve --listen 0.0.0.0:1", code: serving.ExitUsage, says: "without authentication"},
-		"remote name":          {args: "serve --listen example.com:1", code: serving.ExitUsage, says: "without authentication"},
-		"no address":           {args: "serve --listen nonsense", code: serving.ExitUsage, says: `--listen "nonsense" is no address such as 127.0.0.1:8090`},
-		"mode":                 {args: "serve --socket-mode 999", code: serving.ExitUsage, says: `--socket-mode "999"`},
+		"nothing":      {code: serving.ExitUsage, says: "expected one of"},
+		"unknown flag": {args: "serve --nonsense", code: serving.ExitUsage, says: "unknown flag --nonsense; see banyan-publish --help"},
+		"remote":       {args: "serve --listen 0.0.0.0:1", code: serving.ExitUsage, says: "without authentication"},
+		"remote name":  {args: "serve --listen example.com:1", code: serving.ExitUsage, says: "without authentication"},
+		"no address": {args: "serve --listen nonsense",
+			code: serving.ExitUsage, says: `invalid --listen "nonsense": must be an address such as 127.0.0.1:8090`},
+		"mode":                 {args: "serve --socket-mode 999", code: serving.ExitUsage, says: `invalid --socket-mode "999"`},
 		"timeout":              {args: "serve --timeout 1h", code: serving.ExitUsage, says: "--timeout must be more than 0 and at most 5m0s, not 1h0m0s"},
 		"drain timeout":        {args: "serve --drain-timeout=-1s", code: serving.ExitUsage, says: "--drain-timeout -1s is negative"},
 		"no stream":            {args: "serve --stream=", code: serving.ExitUsage, says: "--stream is empty"},
@@ -82,26 +83,31 @@ func TestRefusals(t *testing.T) {
 		"bad variable":         {args: "serve", env: []string{"BANYAN_PUBLISH_LINGER=x"}, code: serving.ExitUsage, says: "invalid duration"},
 		"config":               {args: "serve --config " + good, code: serving.ExitUsage, says: "mapping.yaml:2: collections: must be"},
 		"relay: no collection": {args: "relay", code: serving.ExitUsage, says: "(--documents), those of events (--outboxes), or both"},
-		"relay: no database":   {args: "relay --outboxes o", env: []string{"MONGODB_URI"}, code: serving.ExitUsage, says: "missing flags: --mongodb-uri=$MONGODB_URI"},
+		"relay: no database": {args: "relay --outboxes o", env: []string{"MONGODB_URI"},
+			code: serving.ExitUsage, says: "missing flags: --mongodb-uri=$MONGODB_URI"},
 		"relay: twice":         {args: "relay --outboxes o --documents o", code: serving.ExitUsage, says: "named twice"},
 		"changes: no mapping":  {args: "changes", code: serving.ExitUsage, says: "missing flags: --mapping=FILE"},
 		"changes: no file":     {args: "changes --mapping nowhere.yaml", code: serving.ExitUsage, says: "nowhere.yaml"},
 		"changes: bad mapping": {args: "changes --mapping " + bad, code: serving.ExitUsage, says: `mapping.yaml:4:11: on cannot be "upsert"`},
 		"changes: no snapshot": {args: "changes --snapshot --mapping " + good, code: serving.ExitUsage, says: "no collection has a mapping for it"},
-		"changes: images":      {args: "changes --no-images --ensure-images --mapping " + good, code: serving.ExitUsage, says: "--ensure-images and --no-images can't be used together"},
+		"changes: images": {args: "changes --no-images --ensure-images --mapping " + good,
+			code: serving.ExitUsage, says: "--ensure-images and --no-images can't be used together"},
 		"changes: which":       {args: "changes redrive --mapping " + good, code: serving.ExitUsage, says: "say which: --id or --all"},
 		"relay: which":         {args: "relay discard", code: serving.ExitUsage, says: "say which: --id or --all"},
 		"relay: no word":       {args: "relay redirve", code: serving.ExitUsage, says: "unexpected argument redirve"},
 		"spool: which":         {args: "spool inspect", code: serving.ExitUsage, says: "missing flags: --spool=FILE"},
 		"spool: which refused": {args: "spool discard --spool x", code: serving.ExitUsage, says: "say which: --id, --number or --all"},
 
-		"port in use":       {args: "serve --listen " + taken.Addr().String(), code: serving.ExitFailure, says: "another program uses that port; stop it or choose another with --listen"},
-		"admin port in use": {args: "relay --outboxes o --admin-listen " + taken.Addr().String(), code: serving.ExitFailure, says: "choose another with --admin-listen"},
-		"no such stream":    {args: "serve --stream elsewhere", code: serving.ExitFailure, says: `stream "elsewhere"`},
-		"no AWS":            {args: "serve", env: unreachable(t), code: serving.ExitFailure, says: "AWS_ENDPOINT_URL"},
-		"no MongoDB":        {args: "relay --outboxes o --mongodb-uri mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100", code: serving.ExitFailure, says: "check MONGODB_URI\n"},
-		"no socket":         {args: "serve --socket " + good, code: serving.ExitFailure, says: "something else than a socket"},
-		"no spool":          {args: "serve --spool " + good, code: serving.ExitFailure, says: "not a spool file"},
+		"port in use": {args: "serve --listen " + taken.Addr().String(),
+			code: serving.ExitFailure, says: "another program uses that port; stop it or choose another with --listen"},
+		"admin port in use": {args: "relay --outboxes o --admin-listen " + taken.Addr().String(),
+			code: serving.ExitFailure, says: "choose another with --admin-listen"},
+		"no such stream": {args: "serve --stream elsewhere", code: serving.ExitFailure, says: `stream "elsewhere"`},
+		"no AWS":         {args: "serve", env: unreachable(t), code: serving.ExitFailure, says: "AWS_ENDPOINT_URL"},
+		"no MongoDB": {args: "relay --outboxes o --mongodb-uri mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100",
+			code: serving.ExitFailure, says: "check MONGODB_URI\n"},
+		"no socket": {args: "serve --socket " + good, code: serving.ExitFailure, says: "something else than a socket"},
+		"no spool":  {args: "serve --spool " + good, code: serving.ExitFailure, says: "not a spool file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := *w
@@ -123,7 +129,10 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestHelpNamesTheVariables(t *testing.T) {
-	for _, args := range [][]string{{"serve"}, {"spool", "drain"}, {"spool", "inspect"}, {"relay", "run"}, {"relay", "refused"}, {"changes", "run"}, {"changes", "forget"}} {
+	for _, args := range [][]string{
+		{"serve"}, {"spool", "drain"}, {"spool", "inspect"}, {"relay", "run"}, {"relay", "refused"},
+		{"changes", "run"}, {"changes", "forget"},
+	} {
 		code, stdout, stderr := here(t, append(args, "--help")...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "($BANYAN_PUBLISH_") && !strings.Contains(stdout, "$BANYAN_PUBLISH_") {
 			t.Errorf("%v: %d %s %s", args, code, stdout, stderr)
