@@ -13,14 +13,14 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Publisher takes events in and tells of each when it is kept. Safe for
-// concurrent use.
+// Publisher enqueues events and gives a receipt for each, which says when it is kept.
+// Safe for concurrent use.
 //
-// Events of one partition key are kept in the order in which they were taken in:
-// that of the calls, where one returned before the next began.
+// Events of one partition key are kept in the order in which they were enqueued: that
+// of the calls, where one returned before the next began.
 type Publisher interface {
-	// Enqueue takes e in and returns at once, or when there is place for it. An
-	// error means that e was not taken in.
+	// Enqueue enqueues e and returns at once, or as soon as the publisher is not full.
+	// An error means that e was not enqueued.
 	Enqueue(ctx context.Context, e events.Event) (Receipt, error)
 	// EnqueueEncoded is Enqueue for an event that events.Encode has written, and
 	// which has that partition key. The publisher keeps data, which must not be
@@ -28,10 +28,10 @@ type Publisher interface {
 	EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (Receipt, error)
 }
 
-// Receipt is what becomes of one event. Safe for concurrent use.
+// Receipt says what becomes of one event. Safe for concurrent use.
 type Receipt interface {
 	// Wait returns when the event is kept, or will never be, or ctx ends; in the
-	// last case the event is still on its way. The position is the zero value
+	// last case the event is still in flight. The position is the zero value
 	// where the event is kept but not on the stream yet.
 	Wait(ctx context.Context) (events.Position, error)
 	// Done is closed when Wait would not wait.

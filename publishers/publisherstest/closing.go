@@ -20,7 +20,7 @@ func (s *subject) close() {
 	}
 }
 
-func closeKeepsWhatWasTakenIn(s *subject) {
+func closeKeepsWhatWasEnqueued(s *subject) {
 	s.make(Options{})
 	var receipts []publishers.Receipt
 	for i := range 200 {
@@ -35,7 +35,7 @@ func closeKeepsWhatWasTakenIn(s *subject) {
 	s.check(map[string]int{"key": 200})
 }
 
-func closedTakesNothingIn(s *subject) {
+func closedRefusesEvents(s *subject) {
 	s.make(Options{})
 	s.publish("key", 1)
 	s.close()
@@ -119,7 +119,7 @@ func publishingAndClosingRace(s *subject) {
 	s.join(&publishing)
 	numbers := s.numbers()
 	for key, n := range acknowledged {
-		// One more may be kept, of which nobody was told.
+		// One more may be kept, that was not acknowledged.
 		if CheckOrder(key, numbers[key], n) != nil && CheckOrder(key, numbers[key], n+1) != nil {
 			s.Errorf("%d events of %s were acknowledged, kept are %v", n, key, numbers[key])
 		}

@@ -28,7 +28,7 @@ func (s *subject) fill(key string, limit func() (context.Context, context.Cancel
 		}
 		taken = append(taken, r)
 	}
-	s.Fatalf("%d events were taken in by a publisher that was to be small", mostSmall+1)
+	s.Fatalf("%d events were accepted by a publisher that was to be small", mostSmall+1)
 	return nil, nil
 }
 
@@ -54,7 +54,7 @@ func fullWaits(s *subject) {
 	}()
 	select {
 	case <-in:
-		s.Error("the limit was reached, and one more event is taken in")
+		s.Error("the limit was reached, and one more event is accepted")
 	case <-time.After(moment):
 	}
 	s.Release()

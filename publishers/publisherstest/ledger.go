@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// CheckOrder tells what is wrong with the events of one key as a reader gets
+// CheckOrder returns what is wrong with the events of one key as a reader gets
 // them, given by their numbers from 0 in the order of publishing, of which there
 // were so many. A number may come again, but then every one after it comes again
 // too: so nothing is lost, and no event ends up behind its successor for good.

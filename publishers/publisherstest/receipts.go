@@ -95,8 +95,8 @@ func anEndedContextLeavesTheEventIn(s *subject) {
 	s.check(map[string]int{"key": 1})
 }
 
-// anEndedContextTakesNothingInHalf leaves open whether the event is taken in.
-func anEndedContextTakesNothingInHalf(s *subject) {
+// anEndedContextLeavesNoHalfOpenOutcome leaves open whether the event is enqueued.
+func anEndedContextLeavesNoHalfOpenOutcome(s *subject) {
 	s.make(Options{})
 	r, err := s.Publisher.EnqueueEncoded(ended(), "key", encoded("key", 0))
 	if err == nil {

@@ -68,7 +68,7 @@ func encoded(key string, number int) []byte {
 	return data
 }
 
-// enqueue takes an event in which must be taken in.
+// enqueue enqueues an event, which must not fail.
 func (s *subject) enqueue(key string, number int) publishers.Receipt {
 	ctx, cancel := limited()
 	defer cancel()
@@ -84,7 +84,7 @@ func (s *subject) enqueue(key string, number int) publishers.Receipt {
 	return r
 }
 
-// settled is a receipt of what was never taken in, so that a test can go on.
+// settled is a receipt of what was never enqueued, so that a test can go on.
 type settled struct{ err error }
 
 func (r settled) Wait(context.Context) (events.Position, error) { return events.Position{}, r.err }

@@ -30,7 +30,7 @@ type Harness struct {
 // Options is what kind of publisher a test needs.
 type Options struct {
 	// Small asks for a limit that is reached within 1,000 events of 500 bytes
-	// which are taken in while the publisher is held.
+	// which are enqueued while the publisher is held.
 	Small bool
 	// Refuse asks for an error at the limit, rather than waiting.
 	Refuse bool
@@ -71,13 +71,13 @@ func Run(t *testing.T, h Harness) {
 		"AcknowledgedIsKeptAlready":        acknowledgedIsKeptAlready,
 		"ReceiptsTellTheSameToEverybody":   receiptsTellTheSameToEverybody,
 		"AnEndedContextLeavesTheEventIn":   anEndedContextLeavesTheEventIn,
-		"AnEndedContextTakesNothingInHalf": anEndedContextTakesNothingInHalf,
+		"AnEndedContextTakesNothingInHalf": anEndedContextLeavesNoHalfOpenOutcome,
 		"PositionsGrowWithinAKey":          positionsGrowWithinAKey,
 		"WhatIsNoEventIsRefused":           whatIsNoEventIsRefused,
 		"FullWaits":                        fullWaits,
 		"FullRefuses":                      fullRefuses,
-		"CloseKeepsWhatWasTakenIn":         closeKeepsWhatWasTakenIn,
-		"ClosedTakesNothingIn":             closedTakesNothingIn,
+		"CloseKeepsWhatWasTakenIn":         closeKeepsWhatWasEnqueued,
+		"ClosedTakesNothingIn":             closedRefusesEvents,
 		"CloseLeavesNobodyWaiting":         closeLeavesNobodyWaiting,
 		"PublishingAndClosingRace":         publishingAndClosingRace,
 	} {

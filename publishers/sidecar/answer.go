@@ -11,20 +11,20 @@ import (
 
 // The errors of requests. Their texts are meant for callers.
 var (
-	errNoRoute   = errors.New("there is nothing here; POST CloudEvents to " + Path)
-	errMethod    = errors.New("events are posted")
-	errBrowser   = errors.New("the request has an Origin, so it comes from a browser; pages may not publish")
-	errEncoded   = errors.New("the body has a Content-Encoding; send it as it is")
+	errNoRoute   = errors.New("not found: POST CloudEvents to " + Path)
+	errMethod    = errors.New("method not allowed: POST events")
+	errBrowser   = errors.New("the request has the header Origin, so it comes from a browser: web pages may not publish")
+	errEncoded   = errors.New("unsupported Content-Encoding: send the body unencoded")
 	errMediaType = errors.New("unsupported media type")
-	errSlow      = errors.New("the body came too slowly")
+	errSlow      = errors.New("timeout while reading the body")
 	errTooLarge  = errors.New("too large")
-	errBusy      = errors.New("as many requests as may be are being served; wait for some to end")
-	errNotKept   = errors.New("not taken in, and will not come on the stream unless it is sent again")
-	errUnknown   = errors.New("it is not known whether this event is kept: it may come on the stream later; sending it again with the same id is safe")
+	errBusy      = errors.New("too many requests in flight: repeat after Retry-After")
+	errNotKept   = errors.New("not accepted, and will not be published unless it is sent again")
+	errUnknown   = errors.New("unknown whether this event is kept: it may be published later; sending it again with the same id is safe")
 )
 
 func (h *Handler) errBody() error {
-	return fmt.Errorf("%w: the body may have %d bytes", errTooLarge, h.cfg.MaxBodyBytes)
+	return fmt.Errorf("%w: the limit of a body is %d bytes", errTooLarge, h.cfg.MaxBodyBytes)
 }
 
 // errNoEvent is about a request that is in no mode.
@@ -34,7 +34,7 @@ func errNoEvent(header http.Header) error {
 			return malformed("specversion", "%.20q is not 1.0: send the header ce-specversion: 1.0", header.Get("Ce-Specversion"))
 		}
 	}
-	return fmt.Errorf("%w: %.80q without ce- headers is no CloudEvent: send application/cloudevents+json, "+
+	return fmt.Errorf("%w: %.80q without ce- headers is not a CloudEvent: send application/cloudevents+json, "+
 		"application/cloudevents-batch+json, or the headers ce-specversion, ce-id, ce-source, ce-type and ce-partitionkey "+
 		"with content-type application/json", errMediaType, header.Get("Content-Type"))
 }
@@ -49,17 +49,17 @@ type kind struct {
 
 // kinds are looked through in this order.
 var kinds = []kind{
-	{errNoRoute, "no-route", "There is nothing here", http.StatusNotFound},
+	{errNoRoute, "no-route", "Not found", http.StatusNotFound},
 	{errMethod, "method", "Method not allowed", http.StatusMethodNotAllowed},
-	{errBrowser, "browser", "Not for browsers", http.StatusForbidden},
+	{errBrowser, "browser", "Forbidden for browsers", http.StatusForbidden},
 	{errEncoded, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType},
 	{errMediaType, "media-type", "Unsupported media type", http.StatusUnsupportedMediaType},
-	{errSlow, "slow", "The body came too slowly", http.StatusRequestTimeout},
+	{errSlow, "slow", "Request timeout", http.StatusRequestTimeout},
 	{errTooLarge, "too-large", "Too large", http.StatusRequestEntityTooLarge},
 	{events.ErrMalformed, "malformed", "Malformed event", http.StatusBadRequest},
 	{errBusy, "busy", "Too many requests at once", http.StatusTooManyRequests},
-	{errUnknown, "unknown", "Not known to be kept; repeat it with the same id", http.StatusServiceUnavailable},
-	{errNotKept, "not-kept", "Not kept; repeat it with the same id", http.StatusServiceUnavailable},
+	{errUnknown, "unknown", "Unknown whether kept; repeat with the same id", http.StatusServiceUnavailable},
+	{errNotKept, "not-kept", "Not kept; repeat with the same id", http.StatusServiceUnavailable},
 }
 
 // problem is an error answer, RFC 9457.
@@ -124,5 +124,5 @@ func write(w http.ResponseWriter, status int, kind string, body any) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only when the client is gone
 }

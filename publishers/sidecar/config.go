@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,7 +20,7 @@ type Config struct {
 	// [events.Registry.Check]; a request with one that does not is refused. nil:
 	// only envelopes are checked.
 	Check func(events.Event) error
-	// TooLarge tells whether the publisher refused an event for its size; nil
+	// TooLarge reports whether the publisher refused an event for its size; nil
 	// means that it never does.
 	TooLarge func(error) bool
 
@@ -52,7 +53,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Validate tells what is wrong with c, nil if nothing.
+// Validate returns an error that says what is wrong with c, nil if nothing.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -69,7 +70,7 @@ func (c Config) Validate() error {
 	check(c.MaxEventBytes > 0, "MaxEventBytes %d is negative", c.MaxEventBytes)
 	check(c.MaxRequests > 0, "MaxRequests %d is negative", c.MaxRequests)
 	check(c.MaxInFlightBytes >= c.MaxBodyBytes,
-		"MaxInFlightBytes %d is less than MaxBodyBytes %d, so a large body could never be taken in", c.MaxInFlightBytes, c.MaxBodyBytes)
+		"MaxInFlightBytes %d is less than MaxBodyBytes %d, so a large body could never be accepted", c.MaxInFlightBytes, c.MaxBodyBytes)
 	if len(errs) > 0 {
 		return fmt.Errorf("publishers/sidecar: config: %w", errors.Join(errs...))
 	}
@@ -77,13 +78,14 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Timeout, 10*time.Second)
-	orDefault(&c.ReadTimeout, 10*time.Second)
-	orDefault(&c.MaxBodyBytes, 4<<20)
-	orDefault(&c.MaxEvents, 500)
-	orDefault(&c.MaxEventBytes, 1<<20)
-	orDefault(&c.MaxRequests, 1024)
-	orDefault(&c.MaxInFlightBytes, max(64<<20, c.MaxBodyBytes))
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 4<<20)
+	c.MaxEvents = cmp.Or(c.MaxEvents, 500)
+	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, 1<<20)
+	c.MaxRequests = cmp.Or(c.MaxRequests, 1024)
+	c.MaxInFlightBytes = cmp.Or(c.MaxInFlightBytes, max(64<<20, c.MaxBodyBytes))
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.TooLarge == nil {
 		c.TooLarge = func(error) bool { return false }
 	}
@@ -93,14 +95,5 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
 	return c
-}
-
-func orDefault[T int | int64 | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
 }

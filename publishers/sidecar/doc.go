@@ -1,5 +1,5 @@
 // Package sidecar lets a legacy application in any language publish: an HTTP
-// handler that takes CloudEvents in the binary, the structured and the batch mode
+// handler that accepts CloudEvents in the binary, the structured and the batch mode
 // of the CloudEvents HTTP binding (parsed by the CloudEvents SDK), hands them to a
 // publisher, and answers when they are kept.
 //
@@ -7,13 +7,13 @@
 //
 //   - There is no authentication. It is meant for a loopback address or a unix
 //     socket, and refuses what comes from a browser (a request with an Origin).
-//   - An answer with 503 may mean that nobody knows: where the account says
-//     "unknown", the event may come on the stream later. Send it again with the
-//     same id; consumers see through the double.
+//   - An answer with 503 may mean that the outcome is unknown: where the account says
+//     "unknown", the event may be published later. Send it again with the
+//     same id; consumers recognize the duplicate.
 //   - Order holds for one partition key, for requests of which one was answered
 //     before the next was sent, and inside a batch. Two requests at once have no
-//     order. Who retries part of a batch sends everything again from the first
-//     event that was not kept, not only the ones that failed.
+//     order. To retry part of a batch, send everything again from the first event
+//     that was not kept, not only the ones that failed.
 //   - Only JSON is carried, and of the extensions only those of package events;
 //     what else an event has is left out, and the account of the event names it.
 //
@@ -49,10 +49,10 @@
 //	     Data has to fit where the catalogue of events knows the type and version
 //	403  it comes from a browser
 //	404, 405  only POST /events exists
-//	408  the body came too slowly
+//	408  the body arrived too slowly
 //	413  too many bytes or events, or an event that does not fit the stream
 //	415  neither CloudEvents nor JSON
 //	429  too many requests at once: wait for Retry-After and repeat
-//	503  the stream or the spool does not take it now, or not in time: wait for
+//	503  the stream or the spool does not accept it now, or not in time: wait for
 //	     Retry-After and repeat with the same ids
 package sidecar

@@ -16,10 +16,10 @@ import (
 // carried are the extensions that events.Event has.
 var carried = []string{"partitionkey", "sequence", "dataversion", "traceparent", "correlationid", "causationid"}
 
-// fill makes an event of what the SDK has parsed, with what is missing filled in,
+// complete makes an event of what the SDK has parsed, with what is missing filled in,
 // and names what it could not take over. ids are the headers of the request that
 // correlate, see correlationOf.
-func (h *Handler) fill(ce *event.Event, ids http.Header) (e events.Event, dropped []string, err error) {
+func (h *Handler) complete(ce *event.Event, ids http.Header) (e events.Event, dropped []string, err error) {
 	if ce.SpecVersion() != event.CloudEventsVersionV1 {
 		return e, nil, malformed("specversion", "%.20q is not 1.0", ce.SpecVersion())
 	}

@@ -21,17 +21,17 @@ import (
 func TestSizes(t *testing.T) {
 	w := newWorld(t, func(_ *kinesis.Config, c *sidecar.Config) { c.MaxBodyBytes, c.MaxEventBytes = 4000, 2000 })
 	long := strings.Repeat("x", 1990)
-	if a := w.post(`"`+long+`"`, binary("1")...); a.status != 413 || !strings.Contains(a.Detail, "the stream takes 2000") {
+	if a := w.post(`"`+long+`"`, binary("1")...); a.status != 413 || !strings.Contains(a.Detail, "the limit of the stream is 2000") {
 		t.Errorf("event: %d %s", a.status, a.Detail)
 	}
 	if a := w.post(`[`+good+`,`+with("data", `"`+long+`"`)+`]`, "content-type", batched); a.status != 413 || a.Events[0].Kept != "no" {
 		t.Errorf("batch: %+v", a)
 	}
-	if a := w.post(`"`+long+long+long+`"`, binary("1")...); a.status != 413 || !strings.Contains(a.Detail, "may have 4000 bytes") {
+	if a := w.post(`"`+long+long+long+`"`, binary("1")...); a.status != 413 || !strings.Contains(a.Detail, "the limit of a body is 4000 bytes") {
 		t.Errorf("body: %d %s", a.status, a.Detail)
 	}
 	chunked := w.request(io.MultiReader(strings.NewReader(`"`+long), strings.NewReader(long+long+`"`)), binary("1")...)
-	if a := w.do(chunked); a.status != 413 || !strings.Contains(a.Detail, "may have 4000 bytes") {
+	if a := w.do(chunked); a.status != 413 || !strings.Contains(a.Detail, "the limit of a body is 4000 bytes") {
 		t.Errorf("body of unknown length: %d %s", a.status, a.Detail)
 	}
 	if all := w.read(); len(all) != 0 {
@@ -156,7 +156,7 @@ func TestUnreachable(t *testing.T) {
 	})
 	reachable.shut(true)
 	a := w.post(`[`+good+`,`+with("id", `"2"`)+`,`+with("id", `"3"`)+`]`, "content-type", batched)
-	if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.Detail, "it may come on the stream later") {
+	if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.Detail, "it may be published later") {
 		t.Errorf("%+v", a)
 	}
 	for i, want := range []string{"unknown", "unknown", "no"} {
@@ -165,7 +165,7 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 	full := w.post(`{}`, binary("4")...)
-	if full.status != 503 || full.Events[0].Kept != "no" || !strings.Contains(full.Detail, "not taken in") {
+	if full.status != 503 || full.Events[0].Kept != "no" || !strings.Contains(full.Detail, "not enqueued") {
 		t.Errorf("full: %+v", full)
 	}
 	reachable.shut(false)

@@ -20,21 +20,21 @@ const (
 )
 
 // publish hands the items over in their order and waits for what becomes of them.
-// The first that is not taken in ends it, so that none overtakes it. The error is
+// The first that is not enqueued ends it, so that none overtakes it. The error is
 // that of the first item that is not kept.
 func (h *Handler) publish(ctx context.Context, items []item) error {
 	var receipts []publishers.Receipt
 	for i := range items {
 		r, err := h.cfg.Publisher.EnqueueEncoded(ctx, items[i].key, items[i].data)
 		if err != nil {
-			items[i].err = h.notTaken(err)
+			items[i].err = h.explainRejection(err)
 			break
 		}
 		receipts = append(receipts, r)
 	}
 	for i, r := range receipts {
 		items[i].pos, items[i].err = r.Wait(ctx)
-		items[i].settle(h)
+		items[i].recordOutcome(h)
 	}
 	for i := range items {
 		if items[i].err != nil {
@@ -44,16 +44,16 @@ func (h *Handler) publish(ctx context.Context, items []item) error {
 	return nil
 }
 
-func (h *Handler) notTaken(err error) error {
+func (h *Handler) explainRejection(err error) error {
 	if permanent := h.permanent(err); permanent != nil {
 		return permanent
 	}
 	return fmt.Errorf("%w: %w", errNotKept, err)
 }
 
-// settle says what the outcome of waiting means. An error that does not blame the
+// recordOutcome says what the outcome of waiting means. An error that does not blame the
 // event leaves open whether it was sent before.
-func (it *item) settle(h *Handler) {
+func (it *item) recordOutcome(h *Handler) {
 	switch {
 	case it.err == nil && it.pos.IsZero():
 		it.kept = keptSpool

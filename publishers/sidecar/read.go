@@ -109,7 +109,7 @@ func (h *Handler) item(parse parser, ids http.Header) item {
 		return item{id: ce.ID(), err: err}
 	}
 	it := item{id: ce.ID()}
-	e, dropped, err := h.fill(ce, ids)
+	e, dropped, err := h.complete(ce, ids)
 	if err != nil {
 		it.err = err
 		return it
@@ -118,7 +118,7 @@ func (h *Handler) item(parse parser, ids http.Header) item {
 	if it.data, err = events.Encode(e); err != nil {
 		it.err = withoutPrefix(err)
 	} else if size := len(it.data) + len(it.key); size > h.cfg.MaxEventBytes {
-		it.err = fmt.Errorf("%w: it has %d bytes with its envelope and its key, and the stream takes %d", errTooLarge, size, h.cfg.MaxEventBytes)
+		it.err = fmt.Errorf("%w: it has %d bytes with its envelope and its key, and the limit of the stream is %d", errTooLarge, size, h.cfg.MaxEventBytes)
 	} else {
 		it.err = h.checkPayload(e)
 	}

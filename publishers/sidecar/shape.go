@@ -19,7 +19,7 @@ func malformed(attribute, why string, args ...any) error {
 	return fmt.Errorf("%w: %.40s: %s", events.ErrMalformed, attribute, fmt.Sprintf(why, args...))
 }
 
-// checkJSON tells whether b is one JSON value that begins with a character.
+// checkJSON reports whether b is one JSON value that begins with a character.
 func checkJSON(b []byte, first byte, want string) error {
 	if !utf8.Valid(b) {
 		return fmt.Errorf("%w: not UTF-8", events.ErrMalformed)

@@ -108,7 +108,7 @@ func drainInto(ctx context.Context, s *spool.Spool, endpoint string, working *sy
 	return nil
 }
 
-// produce keeps up to 20 events of a key on their way. An event that is refused
+// produce keeps up to 20 events of a key in flight. An event that is refused
 // is tried again, with those behind it.
 func produce(ctx context.Context, s *spool.Spool, key string, refused bool) {
 	type sent struct {

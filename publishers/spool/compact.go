@@ -14,7 +14,7 @@ const (
 	compactPart = 4        // when less than one part in so many is in use
 )
 
-// wasteful tells whether a file is much larger than what is in it. bbolt uses
+// wasteful reports whether a file is much larger than what is in it. bbolt uses
 // free pages again, but never gives them back.
 func (x *examination) wasteful() bool {
 	used := int64(x.state.Bytes + x.state.RefusedB)

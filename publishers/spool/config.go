@@ -1,24 +1,23 @@
 package spool
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// Sync says when an event counts as kept, see the package comment.
+// Sync says when an event is acknowledged, see the package comment.
 type Sync int
 
 const (
-	// SyncAlways tells of an event when it is on the disk: it survives a power
-	// cut.
+	// SyncAlways acknowledges an event when it is on the disk: it survives a power cut.
 	SyncAlways Sync = iota
-	// SyncInterval tells of an event when the operating system has it, and brings
+	// SyncInterval acknowledges an event when the operating system has it, and syncs
 	// all to the disk every Config.SyncEvery: it survives a killed process, and a
 	// power cut if it is older than that.
 	SyncInterval
@@ -48,7 +47,7 @@ func (s *Sync) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("publishers/spool: sync policy %.40q is not always, interval or never", text)
+	return fmt.Errorf("publishers/spool: invalid sync policy %.40q: must be always, interval or never", text)
 }
 
 // Config of a spool. Path is needed; the zero value of everything else is a
@@ -57,16 +56,16 @@ type Config struct {
 	// Path is the file, on a local disk. Its directory must exist; the spool puts
 	// other files beside it, whose names begin with this one.
 	Path string
-	// LockTimeout is how long Open waits for another process to let go of the
+	// LockTimeout is how long Open waits for another process to release the
 	// file. 0 means 5 s, negative not at all.
 	LockTimeout time.Duration
 
 	// Check reports whether an event keeps the promise of its type, such as
 	// [events.Registry.Check]; Enqueue refuses one that does not. Events that come
-	// encoded were checked by who encoded them. nil: only envelopes are checked.
+	// encoded were checked before they were encoded. nil: only envelopes are checked.
 	Check func(events.Event) error
 
-	// Sync is when an event counts as kept. The default is SyncAlways.
+	// Sync is when an event is acknowledged. The default is SyncAlways.
 	Sync Sync
 	// SyncEvery is the interval of SyncInterval. 0 means 1 s.
 	SyncEvery time.Duration
@@ -80,34 +79,34 @@ type Config struct {
 	// RefuseWhenFull makes Enqueue fail with ErrFull at those limits, and the
 	// receipts of what a full disk has no space for, instead of waiting.
 	RefuseWhenFull bool
-	// MaxEventBytes bounds one event with its partition key, so that who publishes
-	// learns at once what the stream would never take. 0 means 1 MiB, the limit of
+	// MaxEventBytes bounds one event with its partition key, so that a caller
+	// learns at once what the stream would never accept. 0 means 1 MiB, the limit of
 	// a stream unless it was raised; 10 MiB at most.
 	MaxEventBytes int
-	// MaxPendingBytes bounds the events that were taken in and are not on disk
-	// yet, in memory. Whoever is beyond it waits for the disk. 0 means 8 MiB, at
+	// MaxPendingBytes bounds the events in memory that are enqueued and not on disk
+	// yet. Callers beyond it wait for the disk. 0 means 8 MiB, at
 	// least MaxEventBytes.
 	MaxPendingBytes int
 
-	// Window is how many events a drain may have on their way to the destination.
+	// Window is how many events a drain may have in flight to the destination.
 	// 0 means 1,000.
 	Window int
 	// PerKey is how many of these may be of one partition key. 0 means as many as
 	// Window. See Drain for when it should be 1.
 	PerKey int
-	// Permanent tells whether an error of the destination means that it will never
-	// take that event. Nil means those that are events.ErrMalformed.
+	// Permanent reports whether an error of the destination means that it will never
+	// accept that event. Nil means those that are events.ErrMalformed.
 	Permanent func(error) bool
 	// BackoffMin and BackoffMax bound the pause after a failure of the destination
 	// or of the disk, which doubles with each and is then cut by up to a half at
 	// random. 0 means 100 ms and 5 s.
 	BackoffMin, BackoffMax time.Duration
-	// SettleTimeout is how long a drain whose context has ended waits for what is
-	// on its way, so that it need not be sent again. 0 means 5 s, negative not at
+	// AckTimeout is how long a drain whose context has ended waits for the events in
+	// flight to be acknowledged, so that they need not be sent again. 0 means 5 s, negative not at
 	// all.
-	SettleTimeout time.Duration
+	AckTimeout time.Duration
 
-	// Log is told of damage, and of failures when they begin and end. Nil means
+	// Log gets damage, and failures when they begin and end. Nil means
 	// slog.Default.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -118,12 +117,12 @@ type Config struct {
 }
 
 const (
-	mostEvent  = events.MaxSize + 4*events.MaxPartitionKey
-	mostRecord = mostEvent + recordHeader + mostReason + 10
-	leastSpool = 64 << 10
+	maxEvent  = events.MaxSize + 4*events.MaxPartitionKey
+	maxRecord = maxEvent + recordHeader + maxReason + 10
+	minSpool  = 64 << 10
 )
 
-// Validate tells what is wrong with c, nil if nothing.
+// Validate returns an error that says what is wrong with c, nil if nothing.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
@@ -133,15 +132,15 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Path != "", "Path is missing: name a file on a local disk")
-	check(c.Sync >= SyncAlways && c.Sync <= SyncNever, "Sync %d is no policy", c.Sync)
+	check(c.Sync >= SyncAlways && c.Sync <= SyncNever, "invalid Sync %d: must be SyncAlways, SyncInterval or SyncNever", c.Sync)
 	check(c.SyncEvery > 0, "SyncEvery %v is negative", c.SyncEvery)
-	check(c.MaxBytes >= leastSpool, "MaxBytes %d is less than %d", c.MaxBytes, leastSpool)
+	check(c.MaxBytes >= minSpool, "MaxBytes %d is less than %d", c.MaxBytes, minSpool)
 	check(c.MaxEvents >= 0, "MaxEvents %d is negative", c.MaxEvents)
 	check(c.MaxEventBytes > 0 && c.MaxEventBytes <= events.MaxSize, "MaxEventBytes %d is not between 1 and 10 MiB", c.MaxEventBytes)
 	check(int64(c.MaxEventBytes)+recordHeader <= c.MaxBytes,
-		"MaxBytes %d is less than MaxEventBytes %d, so a large event could never be taken in", c.MaxBytes, c.MaxEventBytes)
+		"MaxBytes %d is less than MaxEventBytes %d, so a large event could never be enqueued", c.MaxBytes, c.MaxEventBytes)
 	check(c.MaxPendingBytes >= c.MaxEventBytes,
-		"MaxPendingBytes %d is less than MaxEventBytes %d, so a large event could never be taken in", c.MaxPendingBytes, c.MaxEventBytes)
+		"MaxPendingBytes %d is less than MaxEventBytes %d, so a large event could never be enqueued", c.MaxPendingBytes, c.MaxEventBytes)
 	check(c.Window > 0 && c.PerKey >= 0, "Window %d or PerKey %d is negative", c.Window, c.PerKey)
 	check(c.BackoffMin > 0 && c.BackoffMin <= c.BackoffMax,
 		"BackoffMin %v and BackoffMax %v are not positive and in order", c.BackoffMin, c.BackoffMax)
@@ -152,53 +151,26 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.LockTimeout, 5*time.Second)
-	orDefault(&c.SyncEvery, time.Second)
-	orDefault(&c.MaxBytes, 1<<30)
-	orDefault(&c.MaxEventBytes, int(min(1<<20, max(c.MaxBytes-recordHeader, 1))))
-	orDefault(&c.MaxPendingBytes, max(8<<20, c.MaxEventBytes))
-	orDefault(&c.Window, 1000)
-	orDefault(&c.BackoffMin, 100*time.Millisecond)
-	orDefault(&c.BackoffMax, max(5*time.Second, c.BackoffMin))
-	orDefault(&c.SettleTimeout, 5*time.Second)
+	c.LockTimeout = cmp.Or(c.LockTimeout, 5*time.Second)
+	c.SyncEvery = cmp.Or(c.SyncEvery, time.Second)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 1<<30)
+	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, int(min(1<<20, max(c.MaxBytes-recordHeader, 1))))
+	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, max(8<<20, c.MaxEventBytes))
+	c.Window = cmp.Or(c.Window, 1000)
+	c.BackoffMin = cmp.Or(c.BackoffMin, 100*time.Millisecond)
+	c.BackoffMax = cmp.Or(c.BackoffMax, max(5*time.Second, c.BackoffMin))
+	c.AckTimeout = cmp.Or(c.AckTimeout, 5*time.Second)
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Permanent == nil {
 		c.Permanent = func(err error) bool { return errors.Is(err, events.ErrMalformed) }
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Random == nil {
-		c.Random = rand.Float64
-	}
 	return c
 }
 
-func orDefault[T int | int64 | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
-// backoff is how long to wait after so many failures in a row, from 1.
-func (c *Config) backoff(failures int) time.Duration {
-	d := c.BackoffMin << min(failures-1, 20)
-	if d > c.BackoffMax || d <= 0 {
-		d = c.BackoffMax
-	}
-	return d - time.Duration(c.Random()*float64(d)/2)
-}
-
-// sleep returns false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// retryDelays are the pauses between attempts.
+func (c *Config) retryDelays() backoff.Backoff {
+	return backoff.Backoff{Min: c.BackoffMin, Max: c.BackoffMax, Random: c.Random}
 }

@@ -75,7 +75,7 @@ func newSubject(t *testing.T, o publisherstest.Options, sync spool.Sync) publish
 				onDisk[last] = publisherstest.Record{PartitionKey: e.PartitionKey, Data: bytes.Clone(data)}
 				return nil
 			})
-			kept = to.records() // what was passed on meanwhile is in both
+			kept = to.records() // what was forwarded meanwhile is in both
 			for n := uint64(len(kept)) + 1; n <= last; n++ {
 				kept = append(kept, onDisk[n])
 			}

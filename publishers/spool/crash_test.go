@@ -313,13 +313,13 @@ func TestADamagedRootLosesNothing(t *testing.T) {
 func TestSalvageBringsNothingBack(t *testing.T) {
 	path := filepath.Join(memoryDirectory(t), "s")
 	fill(t, path, 300, 0)
-	s := open(t, spool.Config{Path: path, SettleTimeout: -1})
+	s := open(t, spool.Config{Path: path, AckTimeout: -1})
 	to := &memory{}
 	drainSome(t, s, to, 100)
 	_ = s.Close(context.Background())
 	b := contents(t, path)
 	if !bytes.Contains(b, []byte("k3#2#")) {
-		t.Fatal("what was passed on is nowhere any more, so that this proves nothing")
+		t.Fatal("what was forwarded is nowhere any more, so that this proves nothing")
 	}
 	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("k3#29#"), []byte("k3?29?")), 0o600); err != nil {
 		t.Fatal(err)
@@ -327,11 +327,11 @@ func TestSalvageBringsNothingBack(t *testing.T) {
 	s = open(t, spool.Config{Path: path})
 	passed := len(to.records())
 	if st := s.Status(); len(st.Salvages) != 1 || int(st.Events) != 299-passed || st.Salvages[0].LostEvents != 1 {
-		t.Errorf("%d were passed on: %+v", passed, st)
+		t.Errorf("%d were forwarded: %+v", passed, st)
 	}
 	for key, numbers := range onDisk(t, path) {
 		if before := numbersOf(t, to.records())[key]; numbers[0] != len(before) {
-			t.Errorf("%s: %d were passed on, and %v are there", key, len(before), numbers[:3])
+			t.Errorf("%s: %d were forwarded, and %v are there", key, len(before), numbers[:3])
 		}
 	}
 }

@@ -6,14 +6,14 @@
 //
 //   - An event that the spool has acknowledged is on this machine's disk and
 //     nowhere else. A lost disk loses it.
-//   - Events come to the destination at least once. What was on its way when the
+//   - Events come to the destination at least once. What was in flight when the
 //     process was killed is sent again, with all that follows it.
 //   - The file must be on a local disk: locks and syncs of network file systems
 //     promise less.
 //   - A sync policy other than SyncAlways weakens what an acknowledgement means,
 //     see below.
 //   - One process at a time has the file. Look into it at any time by [Inspect].
-//   - The file never shrinks while it is open. Pages of events that were passed on
+//   - The file never shrinks while it is open. Pages of events that were forwarded
 //     are used again; Open makes a smaller file of one that is mostly empty.
 //   - Events may hold personal data, in clear. The file is for its owner alone
 //     (mode 0600), as is every file beside it, damaged ones included.
@@ -21,7 +21,7 @@
 // # What is promised
 //
 // Every event goes through the file, also while the destination can be reached,
-// so there is one order: that in which events were taken in. [Spool.Drain] passes
+// so there is one order: that in which events were enqueued. [Spool.Drain] passes
 // them on in that order and deletes only from the front, what was acknowledged.
 // After a crash it begins with the first event that it does not know to be
 // acknowledged, and sends all after it again. So of one partition key the first
@@ -45,7 +45,7 @@
 // power cut leaves may then be no database any more, but each event that was
 // synced is still in its place, and Open finds it by its record. Of the events
 // after that, it finds what the disk got, which may be some without those before
-// them; one of these that had been passed on comes again, perhaps behind its
+// them; one of these that had been forwarded comes again, perhaps behind its
 // successors. SyncAlways has no such events.
 //
 // # Damage
@@ -63,14 +63,14 @@
 //
 // At Config.MaxBytes or MaxEvents, callers wait with their context, first come,
 // first served, or are refused with [ErrFull], as configured. A full disk is the
-// same: what was taken in and has no space stays in memory, its receipts open,
+// same: what was enqueued and has no space stays in memory, its receipts open,
 // and is written when there is space, in its order; or it is refused. Draining
 // makes space. Any other failure of the disk ends the spool with [ErrBroken],
 // because after a failed sync nobody knows what is on the disk: open it again.
 //
 // # What is refused
 //
-// An event that the destination will never take is set aside with the reason and
+// An event that the destination will never accept is kept apart with the reason and
 // the time, so that the others go on. It counts towards the limits until
 // [Spool.Redrive] or [Spool.RemoveRefused].
 package spool

@@ -9,6 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/publishers"
 )
 
@@ -31,7 +32,7 @@ func (d *draining) stop() <-chan struct{} {
 	return d.done
 }
 
-func (d *draining) breakOff() {
+func (d *draining) abort() {
 	if d.cancel != nil {
 		d.cancel(ErrBroken)
 	}
@@ -46,11 +47,11 @@ func (d *draining) check(s *Spool) {
 
 // Drain passes events on to a publisher, in the order in which they were taken
 // in, and deletes each when it and all before it are acknowledged. It goes on
-// until ctx ends, for which the error is nil; what is on its way then gets
-// Config.SettleTimeout to be acknowledged.
+// until ctx ends, for which the error is nil; what is in flight then gets
+// Config.AckTimeout to be acknowledged.
 //
 // Where the publisher fails, hangs or is full, Drain waits, and tries again with
-// a pause that grows. What Config.Permanent says will never be taken is set aside
+// a pause that grows. What Config.Permanent says will never be accepted is kept
 // as refused, and does not hold up the rest.
 //
 // After a failure that passes, everything from that event on is sent again. So
@@ -155,27 +156,27 @@ func (d *drain) run(ctx context.Context) {
 			continue
 		}
 		d.failures++
-		d.s.failed("pass events on", err)
-		sleep(ctx, d.s.cfg.backoff(d.failures))
+		d.s.noteFailure("pass events on", err)
+		_ = d.s.cfg.retryDelays().Wait(ctx, d.failures-1) // an end of ctx ends the loop
 	}
 }
 
-// graceOf is a context that ends SettleTimeout after ctx.
-func (s *Spool) graceOf(ctx context.Context) (context.Context, context.CancelFunc) {
+// graceAfter is a context that ends AckTimeout after ctx.
+func (s *Spool) graceAfter(ctx context.Context) (context.Context, context.CancelFunc) {
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		if s.cfg.SettleTimeout > 0 {
-			sleep(grace, s.cfg.SettleTimeout)
+		if s.cfg.AckTimeout > 0 {
+			_ = backoff.Sleep(grace, s.cfg.AckTimeout)
 		}
 		cancel()
 	})
 	return grace, func() { stop(); cancel() }
 }
 
-// done notes that an event is passed on, or refused for a reason.
-func (d *drain) done(number uint64, reason string) {
+// noteDone notes that an event is forwarded, or refused for a reason.
+func (d *drain) noteDone(number uint64, reason string) {
 	d.next, d.failures = number+1, 0
-	d.s.worked()
+	d.s.noteSuccess()
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
 	o := &d.s.outcome

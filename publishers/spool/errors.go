@@ -8,13 +8,13 @@ import (
 
 var (
 	// ErrFull is returned by a spool with Config.RefuseWhenFull that holds as much
-	// as it may, or whose disk is full. Nothing was taken in.
+	// as it may, or whose disk is full. Nothing was enqueued.
 	ErrFull = errors.New("spool is full")
 	// ErrClosed is returned for an event that was given to a closed spool, and by
 	// those that Close had no time to write.
 	ErrClosed = errors.New("spool is closed")
 	// ErrTooLarge is returned for an event beyond Config.MaxEventBytes. Nothing
-	// was taken in.
+	// was enqueued.
 	ErrTooLarge = errors.New("event too large")
 	// ErrLocked is returned by Open when another process has the file.
 	ErrLocked = errors.New("spool is in use")
@@ -32,7 +32,7 @@ var (
 	errDamaged = errors.New("damaged")
 )
 
-// noSpace tells whether a write failed for lack of space, which passes. bbolt
+// noSpace reports whether a write failed for lack of space, which passes. bbolt
 // drops the number of some errors and keeps their text.
 func noSpace(err error) bool {
 	for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {

@@ -18,7 +18,7 @@ type examination struct {
 	id         uint64
 	generation uint64
 	state      state
-	oldest     time.Time // when the first event that waits was taken in
+	oldest     time.Time // when the first event that waits was enqueued
 	reports    []Salvage
 	damage     error // why bbolt must not open it, nil if it may
 	stateFound bool
@@ -62,7 +62,7 @@ func examine(path string) (*examination, error) {
 }
 
 // lookForNewer finds out whether the root that is not whole was the newer one, of
-// a transaction that somebody may have been told of.
+// a transaction that a caller may have been acknowledged for.
 func (x *examination) lookForNewer(f *os.File) error {
 	last, found, err := findState(f)
 	if err == nil && found && last.file == x.id && last.generation > x.generation {

@@ -15,7 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
-// A program whose facts are kept at once, and passed on when that can be done.
+// A program whose facts are kept at once, and forwarded when that can be done.
 // Its destination is a Kinesis publisher in earnest.
 func Example() {
 	directory, err := os.MkdirTemp("", "example")
@@ -49,9 +49,9 @@ func Example() {
 	if err := s.DrainAll(ctx, stream); err != nil { // or Drain, for as long as the program runs
 		log.Fatal(err)
 	}
-	fmt.Println(len(stream.records()), "passed on,", s.Status().Events, "left")
+	fmt.Println(len(stream.records()), "forwarded,", s.Status().Events, "left")
 	if err := s.Close(ctx); err != nil {
 		log.Fatal(err)
 	}
-	// Output: 1 passed on, 0 left
+	// Output: 1 forwarded, 0 left
 }

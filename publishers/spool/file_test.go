@@ -98,7 +98,8 @@ func TestOtherFilesAreLeftAlone(t *testing.T) {
 			t.Errorf("%s was changed: %v", name, err)
 		}
 	}
-	if _, err := spool.Open(context.Background(), spool.Config{Path: filepath.Join(directory, "no", "such", "s")}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "create the directory") {
+	if _, err := spool.Open(context.Background(), spool.Config{Path: filepath.Join(directory, "no", "such", "s")}); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), "create the directory") {
 		t.Errorf("without its directory: %v", err)
 	}
 	if _, err := spool.Open(context.Background(), spool.Config{Path: directory}); err == nil {
@@ -204,7 +205,8 @@ func TestDamageIsToldEverywhere(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	report := st.Salvages[0]
-	if report.Events != 199 || report.LostEvents != 1 || !report.Exact || fmt.Sprint(report.Lost) != "[[174 174]]" || !strings.Contains(report.Damage, "checksum") {
+	if report.Events != 199 || report.LostEvents != 1 || !report.Exact ||
+		fmt.Sprint(report.Lost) != "[[174 174]]" || !strings.Contains(report.Damage, "checksum") {
 		t.Errorf("%+v", report)
 	}
 	if !strings.Contains(log.String(), "saved 199 events") || !strings.Contains(log.String(), "lost 1 and 0 (numbers [[174 174]])") {
@@ -243,7 +245,7 @@ func TestAnEmptyFileGetsSmall(t *testing.T) {
 		t.Errorf("%d bytes, and then %d", large, st.FileBytes)
 	}
 	if int(st.Events) != 4000-len(to.records()) || st.TakenIn != 4000 || int(st.Forwarded) != len(to.records()) {
-		t.Errorf("%d were passed on: %+v", len(to.records()), st)
+		t.Errorf("%d were forwarded: %+v", len(to.records()), st)
 	}
 	if err := s.DrainAll(context.Background(), to); err != nil {
 		t.Error(err)
@@ -312,7 +314,7 @@ func TestInspectWhileItIsWritten(t *testing.T) {
 			t.Fatalf("%+v, %v", in, err)
 		}
 		if in.TakenIn < last {
-			t.Fatalf("%d were taken in, and before %d", in.TakenIn, last)
+			t.Fatalf("%d were enqueued, and before %d", in.TakenIn, last)
 		}
 		last = in.TakenIn
 		if uint64(len(in.Entries)) > 5 || in.Events+in.Forwarded != in.TakenIn {

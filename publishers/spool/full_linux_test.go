@@ -38,7 +38,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 			raiseLimit(t, c.cmd.Process.Pid)
 			for limit := time.Now().Add(20 * time.Second); takenIn(t, path) < full+100; time.Sleep(time.Millisecond) {
 				if time.Now().After(limit) {
-					t.Fatalf("nothing was taken in after there was space again: %s", c.err.String())
+					t.Fatalf("nothing was enqueued after there was space again: %s", c.err.String())
 				}
 			}
 			acknowledged := c.killFull(t)
@@ -148,7 +148,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 	if err := publisherstest.CheckOrder("k", numbers["k"], events); err != nil {
 		t.Error(err)
 	}
-	t.Logf("full with %d events; %d were passed on", st.Events, len(to.records()))
+	t.Logf("full with %d events; %d were forwarded", st.Events, len(to.records()))
 	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
 	}

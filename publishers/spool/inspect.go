@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/publishers/spool/internal/pages"
 )
 
@@ -24,7 +25,7 @@ type InspectOptions struct {
 
 func (o *InspectOptions) setDefaults() {
 	for _, n := range []*int{&o.Entries, &o.Refused, &o.Keys} {
-		orDefault(n, 20)
+		*n = cmp.Or(*n, 20)
 	}
 }
 
@@ -44,7 +45,7 @@ type Inspection struct {
 
 	Events       uint64        `json:"events"` // that wait
 	Bytes        uint64        `json:"bytes"`
-	Oldest       time.Time     `json:"oldest,omitzero"` // when the first was taken in
+	Oldest       time.Time     `json:"oldest,omitzero"` // when the first was enqueued
 	OldestAge    time.Duration `json:"oldestAge"`
 	Refused      uint64        `json:"refused"`
 	RefusedBytes uint64        `json:"refusedBytes"`
@@ -74,7 +75,7 @@ const mostKeys = 100_000
 // Inspect looks into the spool file at path, whether a process has it open or
 // not. It changes nothing, takes no lock, and holds nobody up. The counts are of
 // one instant. The lists are too, unless the file changed while they were read,
-// which Moving tells; then events may be missing that were passed on meanwhile.
+// which Moving tells; then events may be missing that were forwarded meanwhile.
 func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, error) {
 	o.setDefaults()
 	in := Inspection{Path: path}
@@ -94,34 +95,6 @@ func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, er
 }
 
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) || isDamage(err) }
-
-// Read gives visit every event that waits in the spool file at path, in order,
-// with its data, until visit returns an error, which Read returns. As Inspect, it
-// may be used while a process has the file; then it gives the events that waited
-// when it began, but for some that are passed on meanwhile.
-func Read(ctx context.Context, path string, visit func(e Entry, data []byte) error) error {
-	var own error
-	err := withLook(ctx, path, func(l *look) error {
-		now, err := l.state()
-		if err != nil {
-			return err
-		}
-		return l.events(now.state.Next, func(r *record) error {
-			own = visit(entryOf(r, r.data), r.data)
-			if own != nil {
-				return pages.Stop
-			}
-			return nil
-		})
-	})
-	if own != nil {
-		return own
-	}
-	if err != nil {
-		return fmt.Errorf("publishers/spool: read %s: %w", path, err)
-	}
-	return nil
-}
 
 // look is the file as somebody sees it who has no lock: it may change at any
 // time.
@@ -166,7 +139,7 @@ func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err 
 		case idle == mostPasses:
 			return err
 		}
-		sleep(l.ctx, passPause)
+		_ = backoff.Sleep(l.ctx, passPause)
 	}
 }
 

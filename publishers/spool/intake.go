@@ -11,11 +11,10 @@ import (
 
 var _ publishers.Publisher = (*Spool)(nil)
 
-// Enqueue takes e in and returns at once, or when there is place for it; the
-// receipt settles when e is kept by the Sync policy, with the zero position.
-// Errors are ErrFull, ErrClosed, ErrTooLarge, ErrBroken, events.ErrMalformed, or
-// that ctx ended while there was no place. An error means that e was not taken
-// in.
+// Enqueue enqueues e and returns at once, or as soon as the spool is not full; the
+// receipt completes when e is kept by the Sync policy, with the zero position. Errors
+// are ErrFull, ErrClosed, ErrTooLarge, ErrBroken, events.ErrMalformed, or that ctx ended
+// while the spool was full. An error means that e was not enqueued.
 func (s *Spool) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
 	if s.cfg.Check != nil {
 		if err := s.cfg.Check(e); err != nil {
@@ -34,26 +33,26 @@ func (s *Spool) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt
 }
 
 // EnqueueEncoded is Enqueue for an event that events.Encode has written, and
-// which has that partition key. The spool keeps data until the receipt settles;
+// which has that partition key. The spool keeps data until the receipt completes;
 // until then it must not be changed.
 func (s *Spool) EnqueueEncoded(ctx context.Context, partitionKey string, data []byte) (publishers.Receipt, error) {
-	if err := s.admissible(partitionKey, data); err != nil {
+	if err := s.checkEvent(partitionKey, data); err != nil {
 		return nil, err
 	}
 	e := entry{key: partitionKey, data: data, taken: s.cfg.Now().UnixNano()}
-	b, w, err := s.take(e)
+	b, w, err := s.admitOrQueue(e)
 	if err != nil {
 		return nil, err
 	}
 	if b == nil {
-		if b, err = s.await(ctx, w); err != nil {
+		if b, err = s.awaitAdmission(ctx, w); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
 }
 
-func (s *Spool) admissible(partitionKey string, data []byte) error {
+func (s *Spool) checkEvent(partitionKey string, data []byte) error {
 	if n := utf8.RuneCountInString(partitionKey); n < 1 || n > events.MaxPartitionKey || !utf8.ValidString(partitionKey) {
 		return fmt.Errorf("%w: partitionkey: %q is not 1 to %d characters of UTF-8",
 			events.ErrMalformed, partitionKey[:min(len(partitionKey), 80)], events.MaxPartitionKey)
@@ -67,8 +66,8 @@ func (s *Spool) admissible(partitionKey string, data []byte) error {
 	return nil
 }
 
-// take gives e a place, or puts it into the row of those who wait for one.
-func (s *Spool) take(e entry) (*batch, *waiter, error) {
+// admitOrQueue puts e into a batch, or makes it wait while the spool is full.
+func (s *Spool) admitOrQueue(e entry) (*batch, *waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -76,40 +75,40 @@ func (s *Spool) take(e entry) (*batch, *waiter, error) {
 		return nil, nil, s.broken
 	case s.closed:
 		return nil, nil, s.errClosed()
-	case len(s.queue.waiting) == 0 && s.fits(e):
+	case len(s.queue.waiting) == 0 && s.fitsLocked(e):
 		return s.queue.add(e), nil, nil
-	case s.cfg.RefuseWhenFull && !s.hasPlace(e):
-		return nil, nil, fmt.Errorf("not taken in: %w: %s", ErrFull, s.fillText())
+	case s.cfg.RefuseWhenFull && !s.hasCapacityLocked(e):
+		return nil, nil, fmt.Errorf("not enqueued: %w: %s", ErrFull, s.usageTextLocked())
 	}
 	w := &waiter{e, make(chan admission, 1)}
 	s.queue.waiting = append(s.queue.waiting, w)
-	s.wake() // what was passed on makes place as soon as it is deleted
+	s.wake() // forwarded events free capacity once they are deleted
 	return nil, w, nil
 }
 
-// fits needs mu: whether e may go in now.
-func (s *Spool) fits(e entry) bool {
-	return s.hasPlace(e) && (s.queue.bytes == 0 || s.queue.bytes+e.size() <= s.cfg.MaxPendingBytes)
+// fitsLocked reports whether e may be admitted now.
+func (s *Spool) fitsLocked(e entry) bool {
+	return s.hasCapacityLocked(e) && (s.queue.bytes == 0 || s.queue.bytes+e.size() <= s.cfg.MaxPendingBytes)
 }
 
-// hasPlace needs mu: whether the limits of the spool allow for e.
-func (s *Spool) hasPlace(e entry) bool {
-	events, bytes := s.used()
+// hasCapacityLocked reports whether the limits of the spool allow for e.
+func (s *Spool) hasCapacityLocked(e entry) bool {
+	events, bytes := s.usedLocked()
 	return (s.cfg.MaxEvents == 0 || events < s.cfg.MaxEvents) && bytes+int64(e.size()) <= s.cfg.MaxBytes
 }
 
-// used needs mu: what counts towards the limits.
-func (s *Spool) used() (events, bytes int64) {
+// usedLocked is what counts towards the limits.
+func (s *Spool) usedLocked() (events, bytes int64) {
 	return int64(s.kept.Events+s.kept.Refused) + int64(s.queue.events), int64(s.kept.Bytes+s.kept.RefusedB) + int64(s.queue.bytes)
 }
 
-func (s *Spool) fillText() string {
-	events, bytes := s.used()
+func (s *Spool) usageTextLocked() string {
+	events, bytes := s.usedLocked()
 	return fmt.Sprintf("%d events with %d bytes at %s, %d of them refused ones", events, bytes, s.cfg.Path, s.kept.Refused)
 }
 
-// await waits for a place.
-func (s *Spool) await(ctx context.Context, w *waiter) (*batch, error) {
+// awaitAdmission waits until w is admitted or rejected, or ctx ends.
+func (s *Spool) awaitAdmission(ctx context.Context, w *waiter) (*batch, error) {
 	select {
 	case a := <-w.outcome:
 		return a.batch, a.err
@@ -122,27 +121,27 @@ func (s *Spool) await(ctx context.Context, w *waiter) (*batch, error) {
 		return a.batch, a.err
 	default:
 	}
-	s.queue.leave(w)
-	s.admit()
+	s.queue.removeWaiter(w)
+	s.admitLocked()
 	text := ""
 	if s.trouble.lasts {
 		text = "; last failure: " + s.trouble.err.Error()
 	}
-	return nil, fmt.Errorf("not taken in: no place: %s: %w%s", s.fillText(), ctx.Err(), text)
+	return nil, fmt.Errorf("not enqueued: the spool is full: %s: %w%s", s.usageTextLocked(), ctx.Err(), text)
 }
 
-// admit needs mu. It lets in who waits, first come, first served, so that small
-// events do not starve a large one.
-func (s *Spool) admit() {
+// admitLocked admits waiting events, first come, first served, so that small events do
+// not starve a large one.
+func (s *Spool) admitLocked() {
 	q := &s.queue
-	for len(q.waiting) > 0 && s.fits(q.waiting[0].entry) {
+	for len(q.waiting) > 0 && s.fitsLocked(q.waiting[0].entry) {
 		w := q.waiting[0]
 		q.waiting = q.waiting[1:]
 		w.outcome <- admission{batch: q.add(w.entry)}
 	}
 }
 
-// entry is an event that was taken in.
+// entry is an event that was enqueued.
 type entry struct {
 	key   string
 	data  []byte
@@ -151,7 +150,7 @@ type entry struct {
 
 func (e *entry) size() int { return recordHeader + len(e.key) + len(e.data) }
 
-// waiter is somebody who has no place yet.
+// waiter is an event that is not admitted yet.
 type waiter struct {
 	entry   entry
 	outcome chan admission // buffered, gets one
@@ -162,7 +161,7 @@ type admission struct {
 	err   error
 }
 
-// intake is what was taken in and is not kept yet. Spool.mu guards it.
+// intake is what was enqueued and is not kept yet. Spool.mu guards it.
 type intake struct {
 	s       *Spool
 	batches []*batch // in order; only the last takes more in
@@ -189,8 +188,8 @@ func (q *intake) add(e entry) *batch {
 	return b
 }
 
-// settle takes the first batch out and tells those who wait for it.
-func (q *intake) settle(err error) {
+// completeFirst removes the first batch and completes its receipts.
+func (q *intake) completeFirst(err error) {
 	b := q.batches[0]
 	q.batches = q.batches[1:]
 	q.events -= len(b.entries)
@@ -199,23 +198,23 @@ func (q *intake) settle(err error) {
 	close(b.done)
 }
 
-// abandon settles everything with an error.
-func (q *intake) abandon(err error) (events int) {
+// failAll completes everything with an error.
+func (q *intake) failAll(err error) (events int) {
 	events = q.events
 	for len(q.batches) > 0 {
-		q.settle(err)
+		q.completeFirst(err)
 	}
 	return events
 }
 
-func (q *intake) refuseWaiting(err error) {
+func (q *intake) rejectWaiters(err error) {
 	for _, w := range q.waiting {
 		w.outcome <- admission{err: err}
 	}
 	q.waiting = nil
 }
 
-func (q *intake) leave(w *waiter) {
+func (q *intake) removeWaiter(w *waiter) {
 	for i, other := range q.waiting {
 		if other == w {
 			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
@@ -239,7 +238,7 @@ type batch struct {
 func (b *batch) Done() <-chan struct{} { return b.done }
 
 // Wait returns the zero position when the event is kept, or why it is not. When
-// ctx ends before that is known, the event stays taken in and is still written.
+// ctx ends before that is known, the event stays enqueued and is still written.
 func (b *batch) Wait(ctx context.Context) (events.Position, error) {
 	select {
 	case <-b.done:
@@ -251,6 +250,6 @@ func (b *batch) Wait(ctx context.Context) (events.Position, error) {
 		return events.Position{}, b.err
 	case <-ctx.Done():
 	}
-	return events.Position{}, fmt.Errorf("publishers/spool: the event is taken in and not yet on disk at %s: %w%s",
-		b.s.cfg.Path, ctx.Err(), b.s.lastTrouble())
+	return events.Position{}, fmt.Errorf("publishers/spool: the event is enqueued and not yet on disk at %s: %w%s",
+		b.s.cfg.Path, ctx.Err(), b.s.lastFailureText())
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // lock is the file beside the spool that only one process can hold, and which
@@ -31,9 +33,9 @@ func takeLock(ctx context.Context, path string, patience time.Duration) (*lock, 
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
-		if time.Now().After(deadline) || !sleep(ctx, 20*time.Millisecond) {
+		if time.Now().After(deadline) || backoff.Sleep(ctx, 20*time.Millisecond) != nil {
 			defer f.Close()
-			return nil, fmt.Errorf("%w by %s: end that process, or give this one a file of its own; to look into it, inspect works at any time", ErrLocked, readHolder(f))
+			return nil, fmt.Errorf("%w by %s: end that process, or give this one a file of its own (inspect works at any time)", ErrLocked, readHolder(f))
 		}
 	}
 }

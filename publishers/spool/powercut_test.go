@@ -139,17 +139,17 @@ func numbersOf(t *testing.T, records []publisherstest.Record) map[string][]int {
 	return numbers
 }
 
-// holdsSynced checks one key: what was synced and not passed on is there, and
+// holdsSynced checks one key: what was synced and not forwarded is there, and
 // all that is there is in order.
 func holdsSynced(t *testing.T, key string, forwarded, there []int, synced int) {
 	t.Helper()
 	next := len(forwarded)
 	for i, n := range there {
 		if i > 0 && n <= there[i-1] || n < synced && i > 0 && n != there[i-1]+1 || n < synced && i == 0 && n > next {
-			t.Fatalf("%s: %d were passed on, %d synced, there are %v", key, len(forwarded), synced, there)
+			t.Fatalf("%s: %d were forwarded, %d synced, there are %v", key, len(forwarded), synced, there)
 		}
 	}
 	if next < synced && (len(there) == 0 || there[len(there)-1] < synced-1) {
-		t.Fatalf("%s: %d were passed on, %d synced, there are %v", key, len(forwarded), synced, there)
+		t.Fatalf("%s: %d were forwarded, %d synced, there are %v", key, len(forwarded), synced, there)
 	}
 }

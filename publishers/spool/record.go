@@ -16,7 +16,7 @@ import (
 //	 8  8  the file's id, random
 //	16  8  generation: the number of the transaction that wrote it
 //	24  8  number: of the event in the order of taking in, the key in its bucket
-//	32  8  time it was taken in, nanoseconds since 1970
+//	32  8  time it was enqueued, nanoseconds since 1970
 //	40  1  kind
 //	41  1  zero
 //	42  2  length of the partition key
@@ -76,7 +76,7 @@ func recordLength(b []byte) (int, bool) {
 		return 0, false
 	}
 	n := uint64(recordHeader) + uint64(binary.LittleEndian.Uint16(b[42:])) + uint64(binary.LittleEndian.Uint32(b[44:]))
-	return int(n), n <= mostRecord
+	return int(n), n <= maxRecord
 }
 
 // parseRecord reads the record that b is, to its last byte.
@@ -113,7 +113,7 @@ func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 // what it counts.
 type state struct {
 	Format    uint64
-	Head      uint64 // every event below was passed on, refused or removed
+	Head      uint64 // every event below was forwarded, refused or removed
 	Next      uint64 // number of the next event
 	Events    uint64 // that wait
 	Bytes     uint64 // of their records
@@ -160,13 +160,13 @@ type refusal struct {
 }
 
 func (r refusal) encode() []byte {
-	reason := r.reason[:min(len(r.reason), mostReason)]
+	reason := r.reason[:min(len(r.reason), maxReason)]
 	b := binary.LittleEndian.AppendUint64(nil, uint64(r.at))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(reason)))
 	return append(append(b, reason...), r.data...)
 }
 
-const mostReason = 2048 // bytes
+const maxReason = 2048 // bytes
 
 func parseRefusal(b []byte) (refusal, error) {
 	if len(b) < 10 || len(b) < 10+int(binary.LittleEndian.Uint16(b[8:])) {

@@ -55,7 +55,7 @@ func refusedOf(r *record) (Refused, refusal, error) {
 // Redrive puts refused events for which match is true behind everything that
 // waits, in the order of their numbers, under new ones, and returns how many. A
 // nil match is true for all. So they come after events of their key that were
-// taken in later.
+// enqueued later.
 //
 // Match is called while the spool writes; it must be quick and must not call the
 // spool. When ctx ends before, some may have been put back.
@@ -85,7 +85,7 @@ type takeRefused func(tx *bolt.Tx, next *state, r *record, why refusal) error
 func (s *Spool) eachRefused(ctx context.Context, match func(Refused) bool, do takeRefused) (total int, err error) {
 	through := uint64(0)
 	for more := true; more && err == nil; {
-		err = s.ask(ctx, func() error {
+		err = s.runInWriter(ctx, func() error {
 			n := 0
 			err := s.store.update(8<<20, func(tx *bolt.Tx, next *state) (err error) {
 				n, through, more, err = s.someRefused(tx, next, through, match, do)
@@ -102,13 +102,13 @@ func (s *Spool) eachRefused(ctx context.Context, match func(Refused) bool, do ta
 	return total, err
 }
 
-// callError is for who asked the writer; a failure that does not pass ends the
+// callError is what a caller of the writer gets. Any failure but a full disk breaks the
 // spool.
 func (s *Spool) callError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, errDamaged) && !s.passes(err) {
+	if !errors.Is(err, errDamaged) && !s.isDiskFull(err) {
 		s.breakDown(err)
 	}
 	return fmt.Errorf("publishers/spool: refused events of %s: %w", s.cfg.Path, err)
@@ -151,7 +151,7 @@ func (s *Spool) someRefused(tx *bolt.Tx, next *state, behind uint64, match func(
 	return len(taken), through, key != nil, nil
 }
 
-// oldestNow is the writer's: when the first event that waits was taken in.
+// oldestNow is the writer's: when the first event that waits was enqueued.
 func (s *Spool) oldestNow() (taken int64) {
 	_ = s.store.db.View(func(tx *bolt.Tx) error {
 		if key, value := tx.Bucket(bucketEvents).Cursor().First(); key != nil {

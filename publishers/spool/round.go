@@ -8,7 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// flight is an event on its way, or one that will never be.
+// flight is an event in flight, or one that will never be.
 type flight struct {
 	number  uint64
 	key     string
@@ -16,20 +16,20 @@ type flight struct {
 	refused error // instead of a receipt
 }
 
-// round sends events from d.next on, with so many on their way. It returns the
-// first failure, after everything on its way is settled; nil when ctx ended, or
+// round sends events from d.next on, with so many in flight. It returns the
+// first failure, after everything in flight is completed; nil when ctx ended, or
 // when the one event of a window of 1 was taken.
 func (d *drain) round(ctx context.Context, window int) error {
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
-	// One more is with who settles, and one with who sends.
+	// One more is with awaitReceipts, and one with send.
 	r := &round{drain: d, window: window, next: d.next, flights: make(chan flight, max(window-2, 0)), keys: newKeys(d.s.cfg.PerKey)}
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		defer close(r.flights)
 		r.sendErr = r.send(sending)
 	})
-	err := r.settle(ctx, stop)
+	err := r.awaitReceipts(ctx, stop)
 	sender.Wait()
 	if err == nil && !errors.Is(r.sendErr, context.Canceled) {
 		err = r.sendErr
@@ -74,7 +74,7 @@ func (r *round) send(ctx context.Context) error {
 }
 
 // sendOne returns an error when the event is to be sent again. What the publisher
-// has taken in always gets to who settles.
+// has enqueued always reaches awaitReceipts.
 func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	if rec.err != nil {
 		r.drain.s.inFlight.Add(1)
@@ -100,10 +100,10 @@ func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	return nil
 }
 
-// settle waits for receipts in order. After the first failure the others only
-// have to be over: they are sent again.
-func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure error) {
-	grace, release := r.drain.s.graceOf(ctx)
+// awaitReceipts waits for receipts in order. After the first failure the others only
+// have to complete: their events are sent again.
+func (r *round) awaitReceipts(ctx context.Context, stop context.CancelFunc) (failure error) {
+	grace, release := r.drain.s.graceAfter(ctx)
 	defer release()
 	for f := range r.flights {
 		err := f.refused
@@ -114,7 +114,7 @@ func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure er
 		if failure != nil {
 			continue
 		}
-		if failure = r.drain.judge(f, err, grace); failure != nil {
+		if failure = r.drain.recordOutcome(f, err, grace); failure != nil {
 			stop()
 			continue
 		}
@@ -125,20 +125,20 @@ func (r *round) settle(ctx context.Context, stop context.CancelFunc) (failure er
 	return failure
 }
 
-// judge notes what became of an event, or returns why it has to be sent again.
-func (d *drain) judge(f flight, err error, grace context.Context) error {
+// recordOutcome notes what became of an event, or returns why it has to be sent again.
+func (d *drain) recordOutcome(f flight, err error, grace context.Context) error {
 	switch {
 	case err == nil:
-		d.done(f.number, "")
+		d.noteDone(f.number, "")
 	case f.refused != nil, grace.Err() == nil && d.s.cfg.Permanent(err):
-		d.done(f.number, err.Error())
+		d.noteDone(f.number, err.Error())
 	default:
 		return err
 	}
 	return nil
 }
 
-// keys bounds how many events of one key are on their way.
+// keys bounds how many events of one key are in flight.
 type keys struct {
 	most int
 	mu   sync.Mutex

@@ -29,9 +29,9 @@ type Salvage struct {
 	// Lost are the first ranges of the numbers of events that are missing, with
 	// both ends. Events that were refused or removed before are missing too.
 	Lost [][2]uint64 `json:"lost,omitempty"`
-	// Exact tells whether what the file said last of itself was readable. If not,
+	// Exact reports whether what the file said last of itself was readable. If not,
 	// more may be lost, of the last transactions, and events may come again that
-	// were passed on already.
+	// were forwarded already.
 	Exact bool `json:"exact"`
 }
 
@@ -93,7 +93,7 @@ func copyReadable(from, to string, report *Salvage, x *examination) error {
 	return errors.Join(err, st.db.Sync(), st.db.Close())
 }
 
-// isLast tells whether a transaction was the last one of the file.
+// isLast reports whether a transaction was the last one of the file.
 func (x *examination) isLast(txid uint64) bool {
 	return x.bothRoots && txid >= x.meta.Txid || x.meta.Root != 0 && txid > x.meta.Txid
 }
@@ -129,7 +129,7 @@ func (s *salvager) run(f *os.File, earlier []Salvage) error {
 	return s.finish(earlier)
 }
 
-// wanted leaves out what was passed on, and what a transaction wrote that was
+// wanted leaves out what was forwarded, and what a transaction wrote that was
 // taken back.
 func (s *salvager) wanted(r *record) bool {
 	if r.file != s.old.file || r.kind != kindEvent && r.kind != kindRefused {

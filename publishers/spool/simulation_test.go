@@ -29,7 +29,7 @@ func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
 	var ledger publisherstest.Ledger
 	const rounds = 6
 	for round := range rounds {
-		s := open(t, spool.Config{Path: path, Sync: []spool.Sync{spool.SyncAlways, spool.SyncInterval}[round%2], SettleTimeout: -1, Permanent: permanent})
+		s := open(t, spool.Config{Path: path, Sync: []spool.Sync{spool.SyncAlways, spool.SyncInterval}[round%2], AckTimeout: -1, Permanent: permanent})
 		p := w.publisher(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		var working sync.WaitGroup
@@ -53,7 +53,7 @@ func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
 		}
 		producing.Wait()
 		time.Sleep(time.Duration(rnd.IntN(100)) * time.Millisecond)
-		cancel() // with a window of events on their way
+		cancel() // with a window of events in flight
 		working.Wait()
 		_ = p.Close(ended())
 		if err := s.Close(context.Background()); err != nil {

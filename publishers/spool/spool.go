@@ -21,7 +21,7 @@ type Spool struct {
 	work    chan struct{} // holds a token when the writer should look
 	arrived chan struct{} // holds a token when there is more to drain
 
-	inFlight atomic.Int64 // passed on, not yet acknowledged
+	inFlight atomic.Int64 // forwarded, not yet acknowledged
 
 	closeOnce sync.Once
 	closeErr  error
@@ -101,7 +101,7 @@ func prepare(cfg *Config) (*store, *examination, error) {
 		return nil, nil, err
 	}
 	if found.damage != nil {
-		if found, err = mend(cfg, found); err != nil {
+		if found, err = replaceDamaged(cfg, found); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -114,7 +114,7 @@ func prepare(cfg *Config) (*store, *examination, error) {
 	return st, found, err
 }
 
-func mend(cfg *Config, damaged *examination) (*examination, error) {
+func replaceDamaged(cfg *Config, damaged *examination) (*examination, error) {
 	report, err := salvage(cfg.Path, damaged, cfg.Now())
 	if err != nil {
 		return nil, err
@@ -127,24 +127,24 @@ func mend(cfg *Config, damaged *examination) (*examination, error) {
 	return found, err
 }
 
-// Close ends a drain, writes what was taken in, and lets go of the file. Nothing
-// is taken in any more, and who waits for a place gets [ErrClosed]. When ctx ends
+// Close ends a drain, writes what was enqueued, and releases the file. Nothing
+// is enqueued any more, and who waits for a place gets [ErrClosed]. When ctx ends
 // first, the receipts of what is not written are ErrClosed, and Close says how
 // many. A disk that does not answer holds it up beyond ctx. A second Close waits
 // for the first and returns the same.
 func (s *Spool) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() {
-		if err := s.shutDown(ctx); err != nil {
+		if err := s.shutdown(ctx); err != nil {
 			s.closeErr = fmt.Errorf("publishers/spool: close %s: %w", s.cfg.Path, err)
 		}
 	})
 	return s.closeErr
 }
 
-func (s *Spool) shutDown(ctx context.Context) error {
+func (s *Spool) shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	s.queue.refuseWaiting(s.errClosed())
+	s.queue.rejectWaiters(s.errClosed())
 	drained := s.drain.stop()
 	s.mu.Unlock()
 	select {
@@ -160,20 +160,20 @@ func (s *Spool) shutDown(ctx context.Context) error {
 	s.writing.Wait()
 	s.cancel()
 	s.mu.Lock()
-	left := s.queue.abandon(s.errClosed())
-	s.failCalls(ErrClosed)
+	left := s.queue.failAll(s.errClosed())
+	s.failCallsLocked(ErrClosed)
 	s.mu.Unlock()
 	err := s.store.close()
 	s.lock.release()
 	if left > 0 {
-		return fmt.Errorf("%d events were taken in and not written, and their receipts say so: %w%s", left, errors.Join(ctx.Err(), err), s.lastTrouble())
+		return fmt.Errorf("%d events were enqueued and not written, and their receipts say so: %w%s", left, errors.Join(ctx.Err(), err), s.lastFailureText())
 	}
 	return err
 }
 
 // errClosed needs no lock.
 func (s *Spool) errClosed() error {
-	return fmt.Errorf("not taken in: the spool at %s: %w", s.cfg.Path, ErrClosed)
+	return fmt.Errorf("not enqueued: the spool at %s: %w", s.cfg.Path, ErrClosed)
 }
 
 // wake makes the writer look.
@@ -193,8 +193,8 @@ type trouble struct {
 	lasts bool // nothing has worked since
 }
 
-// failed notes a failure and logs the first of a row. It takes mu.
-func (s *Spool) failed(what string, err error) {
+// noteFailure notes a failure and logs the first of a series. It locks mu.
+func (s *Spool) noteFailure(what string, err error) {
 	s.mu.Lock()
 	first := !s.trouble.lasts
 	s.trouble = trouble{fmt.Errorf("%s: %w", what, err), s.cfg.Now(), true}
@@ -204,8 +204,8 @@ func (s *Spool) failed(what string, err error) {
 	}
 }
 
-// worked ends a row of failures.
-func (s *Spool) worked() {
+// noteSuccess ends a series of failures.
+func (s *Spool) noteSuccess() {
 	s.mu.Lock()
 	after := s.trouble.lasts
 	s.trouble.lasts = false
@@ -215,8 +215,8 @@ func (s *Spool) worked() {
 	}
 }
 
-// lastTrouble is for messages that tell of waiting. It takes mu.
-func (s *Spool) lastTrouble() string {
+// lastFailureText says why nothing moves, for messages about waiting. It locks mu.
+func (s *Spool) lastFailureText() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.trouble.lasts {

@@ -14,9 +14,9 @@ type Status struct {
 	Bytes  uint64        `json:"bytes"`               // of these on disk, without the overhead of the file
 	// OldestAge is for how long the first of these has been in the spool.
 	OldestAge time.Duration `json:"oldestAge"`
-	Pending   int           `json:"pending"`  // taken in, not yet kept
+	Pending   int           `json:"pending"`  // enqueued, not yet kept
 	Waiting   int           `json:"waiting"`  // callers who wait for a place
-	InFlight  int           `json:"inFlight"` // passed on, not yet acknowledged
+	InFlight  int           `json:"inFlight"` // forwarded, not yet acknowledged
 	Draining  bool          `json:"draining"`
 	Refused   uint64        `json:"refused"` // set aside, and still there
 	// TakenIn and Forwarded count since the file was made; what was sent again

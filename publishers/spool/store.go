@@ -119,7 +119,7 @@ func openStore(path string, found *examination, cfg *Config) (*store, error) {
 	if err := guarded(func() (err error) { st.db, err = bolt.Open(path, 0o600, options); return err }); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := st.bring(); err != nil {
+	if err := st.syncAndPin(); err != nil {
 		_ = st.close()
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (st *store) makeRoom(bytes int) error {
 		return nil
 	}
 	// A page may carry four large values, of which each change writes all again.
-	need := st.size() + 4*int64(bytes) + 4*mostRecord + 1<<20
+	need := st.size() + 4*int64(bytes) + 4*maxRecord + 1<<20
 	if need <= st.mapped {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (st *store) size() (n int64) {
 	return n
 }
 
-// inEffect tells whether the last attempt is in the file, although it ended with
+// inEffect reports whether the last attempt is in the file, although it ended with
 // an error.
 func (st *store) inEffect() bool {
 	applied := true
@@ -221,10 +221,10 @@ func (st *store) inEffect() bool {
 	return applied
 }
 
-// bring makes sure that all is on the disk. From then on, with SyncInterval, no
+// syncAndPin makes sure that all is on the disk. From then on, with SyncInterval, no
 // page of that state is overwritten before the next call: whatever part of later
 // writes a power cut leaves, each event of now can still be found.
-func (st *store) bring() error {
+func (st *store) syncAndPin() error {
 	if st.sync == SyncAlways {
 		return nil
 	}
@@ -237,7 +237,7 @@ func (st *store) bring() error {
 	}
 	st.unpin()
 	st.mapped = max(st.mapped, mapSize(st.size()))
-	if st.size()+4*mostRecord+1<<20 > st.mapped {
+	if st.size()+4*maxRecord+1<<20 > st.mapped {
 		return nil // the next transaction may have to map anew
 	}
 	pin, err := st.db.Begin(false)

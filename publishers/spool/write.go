@@ -8,14 +8,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// outcomeDelay is how long what was passed on may wait for company before it is
+// outcomeDelay is how long what was forwarded may wait for more before it is
 // deleted: the transaction of the next events does it for nothing.
 const outcomeDelay = 50 * time.Millisecond
 
 // outcome is what a drain has got done, in the order of numbers.
 type outcome struct {
 	through  uint64 // every event up to this one is done with
-	events   uint64 // of these, passed on
+	events   uint64 // of these, forwarded
 	refused  []refusedNow
 	deadline time.Time // when it has to be written at the latest
 }
@@ -33,7 +33,7 @@ func (o outcome) before(later outcome) outcome {
 	return outcome{max(o.through, later.through), o.events + later.events, append(o.refused, later.refused...), o.deadline}
 }
 
-// call is something that the writer does for somebody who waits for it.
+// call is a function for the writer to run, which its caller waits for.
 type call struct {
 	do   func() error
 	err  error
@@ -62,18 +62,18 @@ func (s *Spool) write() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		j := s.nextJob(&plan, timer)
+		j := s.awaitJob(&plan, timer)
 		if j.over {
 			return
 		}
-		s.carryOut(&j, &plan)
+		s.execute(&j, &plan)
 	}
 }
 
-// nextJob waits until there is something to do.
-func (s *Spool) nextJob(plan *schedule, timer *time.Timer) job {
+// awaitJob waits until there is something to do.
+func (s *Spool) awaitJob(plan *schedule, timer *time.Timer) job {
 	for {
-		j, due := s.look(plan)
+		j, due := s.nextJob(plan)
 		if j != nil {
 			return *j
 		}
@@ -89,8 +89,8 @@ func (s *Spool) nextJob(plan *schedule, timer *time.Timer) job {
 	}
 }
 
-// look takes what is to be done now, or says when there will be something.
-func (s *Spool) look(plan *schedule) (*job, time.Time) {
+// nextJob returns what is to be done now, or when there will be something.
+func (s *Spool) nextJob(plan *schedule) (*job, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -101,7 +101,7 @@ func (s *Spool) look(plan *schedule) (*job, time.Time) {
 	if now.Before(plan.retry) && !s.ending {
 		due = earliest(due, plan.retry)
 	} else {
-		s.fill(j, now)
+		s.fillLocked(j, now)
 		due = earliest(due, s.outcome.deadline)
 	}
 	if j.batch == nil && j.outcome.isEmpty() && len(j.calls) == 0 && !j.sync {
@@ -113,8 +113,8 @@ func (s *Spool) look(plan *schedule) (*job, time.Time) {
 	return j, due
 }
 
-// fill needs mu.
-func (s *Spool) fill(j *job, now time.Time) {
+// fillLocked adds what is to be written to j.
+func (s *Spool) fillLocked(j *job, now time.Time) {
 	if len(s.queue.batches) > 0 {
 		j.batch = s.queue.batches[0]
 		j.batch.sealed = true
@@ -133,7 +133,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-func (s *Spool) carryOut(j *job, plan *schedule) {
+func (s *Spool) execute(j *job, plan *schedule) {
 	for _, c := range j.calls {
 		c.err = c.do()
 		close(c.done)
@@ -157,7 +157,7 @@ func (s *Spool) commit(j *job, plan *schedule) {
 		plan.failures, plan.retry = 0, time.Time{}
 		return
 	}
-	if !s.passes(err) {
+	if !s.isDiskFull(err) {
 		s.breakDown(err)
 		return
 	}
@@ -166,20 +166,20 @@ func (s *Spool) commit(j *job, plan *schedule) {
 		again := s.transact(&job{outcome: j.outcome})
 		if again == nil {
 			j.outcome, plan.failures = outcome{}, 1
-		} else if !s.passes(again) {
+		} else if !s.isDiskFull(again) {
 			s.breakDown(again)
 			return
 		}
 	}
-	plan.retry = time.Now().Add(s.cfg.backoff(plan.failures))
+	plan.retry = time.Now().Add(s.cfg.retryDelays().Delay(plan.failures - 1))
 	s.diskFull(j, err)
 }
 
-// passes tells whether a transaction failed for lack of space and left nothing
+// isDiskFull reports whether a transaction failed for lack of space and left nothing
 // behind. Any other failure leaves unknown what is on the disk.
-func (s *Spool) passes(err error) bool { return noSpace(err) && !s.store.inEffect() }
+func (s *Spool) isDiskFull(err error) bool { return noSpace(err) && !s.store.inEffect() }
 
-// transact writes j in one transaction and tells everybody.
+// transact writes j in one transaction and completes its receipts.
 func (s *Spool) transact(j *job) error {
 	var oldest int64
 	err := s.store.update(j.size(), func(tx *bolt.Tx, next *state) (err error) {
@@ -200,7 +200,7 @@ func (s *Spool) transact(j *job) error {
 	if err != nil {
 		return err
 	}
-	s.worked()
+	s.noteSuccess()
 	s.committed(j, oldest)
 	return nil
 }
@@ -211,10 +211,10 @@ func (j *job) size() int {
 	if j.batch != nil {
 		n += j.batch.bytes
 	}
-	return n + len(j.outcome.refused)*mostReason
+	return n + len(j.outcome.refused)*maxReason
 }
 
-// committed tells everybody of a transaction.
+// committed publishes the state after a transaction and completes its receipts.
 func (s *Spool) committed(j *job, oldest int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,10 +225,10 @@ func (s *Spool) committed(j *job, oldest int64) {
 		s.unsynced = 0
 	}
 	if j.batch != nil {
-		s.queue.settle(nil)
+		s.queue.completeFirst(nil)
 		signal(s.arrived)
 	}
-	s.admit()
+	s.admitLocked()
 	s.drain.check(s)
 }
 
@@ -261,7 +261,7 @@ func (st *store) add(tx *bolt.Tx, next *state, entries []entry) error {
 }
 
 // remove deletes what the drain is done with, and returns when the first event
-// that is left was taken in.
+// that is left was enqueued.
 func (st *store) remove(tx *bolt.Tx, next *state, o *outcome) (oldest int64, err error) {
 	c := tx.Bucket(bucketEvents).Cursor()
 	key, value := c.First()
@@ -313,33 +313,33 @@ func (st *store) refuse(tx *bolt.Tx, next *state, refused []refusedNow) error {
 }
 
 // diskFull keeps what there was no space for until there is, or refuses it. All
-// that was taken in shares that, so that no event is kept before its predecessor.
+// that was enqueued shares that, so that no event is kept before its predecessor.
 func (s *Spool) diskFull(j *job, err error) {
-	s.failed("the disk is full", err)
+	s.noteFailure("the disk is full", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outcome = j.outcome.before(s.outcome)
 	if s.cfg.RefuseWhenFull {
-		s.queue.abandon(fmt.Errorf("publishers/spool: not kept at %s: %w: %w", s.cfg.Path, ErrFull, err))
+		s.queue.failAll(fmt.Errorf("publishers/spool: not kept at %s: %w: %w", s.cfg.Path, ErrFull, err))
 	}
 }
 
 // breakDown ends the spool's work but for Close.
 func (s *Spool) breakDown(err error) {
-	s.failed("the spool is broken", err)
+	s.noteFailure("the spool is broken", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken = fmt.Errorf("publishers/spool: %w: %s: %w: open it again, which checks all of it", ErrBroken, s.cfg.Path, err)
-	s.queue.abandon(s.broken)
-	s.queue.refuseWaiting(s.broken)
-	s.failCalls(s.broken)
+	s.queue.failAll(s.broken)
+	s.queue.rejectWaiters(s.broken)
+	s.failCallsLocked(s.broken)
 	s.outcome = outcome{}
-	s.drain.breakOff()
+	s.drain.abort()
 }
 
 // syncNow brings everything to the disk.
 func (s *Spool) syncNow() {
-	if err := s.store.bring(); err != nil {
+	if err := s.store.syncAndPin(); err != nil {
 		s.breakDown(err)
 		return
 	}
@@ -348,8 +348,8 @@ func (s *Spool) syncNow() {
 	s.unsynced = 0
 }
 
-// ask lets the writer do something, and waits for it.
-func (s *Spool) ask(ctx context.Context, do func() error) error {
+// runInWriter runs do in the goroutine of the writer, and waits for it.
+func (s *Spool) runInWriter(ctx context.Context, do func() error) error {
 	c := &call{do: do, done: make(chan struct{})}
 	s.mu.Lock()
 	switch {
@@ -367,12 +367,12 @@ func (s *Spool) ask(ctx context.Context, do func() error) error {
 	case <-c.done:
 		return c.err
 	case <-ctx.Done():
-		return fmt.Errorf("publishers/spool: %s: asked for, and not known to be done: %w", s.cfg.Path, ctx.Err())
+		return fmt.Errorf("publishers/spool: %s: requested, and not known to be done: %w", s.cfg.Path, ctx.Err())
 	}
 }
 
-// failCalls needs mu.
-func (s *Spool) failCalls(err error) {
+// failCallsLocked ends the calls that wait for the writer.
+func (s *Spool) failCallsLocked(err error) {
 	for _, c := range s.calls {
 		c.err = err
 		close(c.done)

@@ -29,7 +29,7 @@ func (f *spoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config 
 	return spool.Config{
 		Path: f.Spool, Sync: f.SpoolSync, SyncEvery: f.SpoolSyncEvery,
 		MaxBytes: f.SpoolMaxBytes, MaxEvents: f.SpoolMaxEvents, RefuseWhenFull: f.SpoolWhenFull == "refuse",
-		MaxEventBytes: stream.MaxRecordBytes, Permanent: permanent, SettleTimeout: time.Second, Log: log,
+		MaxEventBytes: stream.MaxRecordBytes, Permanent: permanent, AckTimeout: time.Second, Log: log,
 	}
 }
 

@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		"timeout":              {args: "serve --timeout 1h", code: serving.ExitUsage, says: "--timeout must be more than 0 and at most 5m0s, not 1h0m0s"},
 		"drain timeout":        {args: "serve --drain-timeout=-1s", code: serving.ExitUsage, says: "--drain-timeout -1s is negative"},
 		"no stream":            {args: "serve --stream=", code: serving.ExitUsage, says: "--stream is empty"},
-		"sync":                 {args: "serve --spool-sync sometimes", code: serving.ExitUsage, says: "not always, interval or never"},
+		"sync":                 {args: "serve --spool-sync sometimes", code: serving.ExitUsage, says: "must be always, interval or never"},
 		"when full":            {args: "serve --spool-when-full panic", code: serving.ExitUsage, says: "wait"},
 		"publisher's limits":   {args: "serve --aggregate-bytes 2000000", code: serving.ExitUsage, says: "AggregateBytes 2000000"},
 		"spool's limits":       {args: "serve --spool x --spool-max-bytes 5", code: serving.ExitUsage, says: "MaxBytes 5"},

@@ -110,7 +110,7 @@ func (f *File) metaAt(at int64) ([]byte, bool) {
 		order.Uint64(b[metaSize-8:]) == h.Sum64() && pageSize >= 512 && pageSize&(pageSize-1) == 0
 }
 
-// IsBolt tells whether the file begins like a bbolt database, be it a damaged
+// IsBolt reports whether the file begins like a bbolt database, be it a damaged
 // one.
 func (f *File) IsBolt() bool {
 	var b [4]byte

@@ -144,7 +144,7 @@ func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc
 	return nil
 }
 
-// inOrder tells whether entry i of a page may have that key: greater than the
+// inOrder reports whether entry i of a page may have that key: greater than the
 // one before it, or not less than what the parent says of the first.
 func inOrder(p *page, i int, key, least, below []byte) error {
 	c := bytes.Compare(key, least)
