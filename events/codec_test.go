@@ -58,8 +58,11 @@ func TestEncodeIsDeterministic(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	for name, e := range map[string]events.Event{
-		"whole":           sample(),
-		"least":           {ID: "1", Source: "s", Type: "t", Version: 1, Time: time.Unix(0, 0).UTC(), PartitionKey: "k", Sequence: strings.Repeat("0", 20), Data: json.RawMessage("null")},
+		"whole": sample(),
+		"least": {
+			ID: "1", Source: "s", Type: "t", Version: 1, Time: time.Unix(0, 0).UTC(), PartitionKey: "k",
+			Sequence: strings.Repeat("0", 20), Data: json.RawMessage("null"),
+		},
 		"quotes":          change(func(e *events.Event) { e.Subject, e.ID = `a"b\c`, `\\""` }),
 		"unicode":         change(func(e *events.Event) { e.PartitionKey, e.Subject = strings.Repeat("ё", 256), "榕树 🌳" }),
 		"source uri":      change(func(e *events.Event) { e.Source = "https://example.org/a?b=c#d" }),
@@ -233,7 +236,10 @@ func TestDecodeSharesNothingWithItsInput(t *testing.T) {
 func TestScannerAgreesWithEncodingJSON(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	alphabet := []string{"{", "}", "[", "]", ",", ":", `"`, `"a"`, `\`, `\n`, `\u00e9`, "0", "1", "-", ".", "e", "+", "true", "false", "null", " ", "\n", "é", "\x01", "\xff"}
+	alphabet := []string{
+		"{", "}", "[", "]", ",", ":", `"`, `"a"`, `\`, `\n`, `\u00e9`, "0", "1", "-", ".", "e", "+",
+		"true", "false", "null", " ", "\n", "é", "\x01", "\xff",
+	}
 	valid := 0
 	for range 200_000 {
 		var text string

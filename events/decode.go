@@ -14,7 +14,7 @@ var (
 	errTooDeep = fmt.Errorf("nested deeper than %d", MaxDepth)
 )
 
-// Decode reads one event in structured CloudEvents JSON, whoever wrote it. It
+// Decode reads one event in structured CloudEvents JSON, of any producer. It
 // accepts at most [MaxSize] bytes and [MaxDepth] levels, demands every required
 // attribute in its right form (see the package comment), and skips extensions
 // that it does not know. It does not ask whether a registry has the type:
@@ -51,11 +51,11 @@ type decoder struct {
 
 func (d *decoder) event() error {
 	d.space()
-	if !d.take('{') {
+	if !d.accept('{') {
 		return malformed("event", "%v", d.fail("an object"))
 	}
 	d.space()
-	if !d.take('}') {
+	if !d.accept('}') {
 		if err := d.members(); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (d *decoder) time() error {
 	return nil
 }
 
-// version takes a text as well as a number: other languages' libraries write
+// version accepts a text as well as a number: other languages' libraries write
 // every extension as a string.
 func (d *decoder) version() error {
 	start := d.i

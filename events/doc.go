@@ -1,12 +1,24 @@
-// Package events holds the facts that Banyan's parts tell each other: the
-// envelope, the catalogue of types, and the codec.
+// Package events has what flows on the stream: the envelope of an event, the
+// registry of its types, and the codec.
 //
-// # Caveats first
+// # Types of your own
+//
+// A payload is a struct with the methods of [Payload]. [Define] describes one by an
+// example and what its partition key is; [NewRegistry] makes a registry of several.
+// [New] makes an event of a payload, [Registry.Decode] a payload of an event, in the
+// newest version of its type: [DefineOld] keeps an older one and lifts it.
+// [Registry.Check] says whether an event keeps the promise of its type; publishers,
+// relays and consumers are configured with it. See the examples, and the
+// README beside this file.
+//
+// An event whose type a registry does not have is intact and passes through.
+//
+// # Caveats
 //
 //   - The order of two events is the order on the stream, that is their
 //     [Position], and only for one partition key. Neither Time nor Sequence
-//     says anything about two different processes: both come from the clock of
-//     the machine that made the event.
+//     says anything about two processes: both come from the clock of the machine
+//     that made the event.
 //   - Every event may be delivered more than once. ID is what repeats, Position
 //     is what a guard compares.
 //   - No secret, no e-mail address and no password hash belongs into an event:
@@ -27,7 +39,7 @@
 //   - Partition key: the PartitionKey of the (sub-)record equals the extension
 //     "partitionkey" (CloudEvents Partitioning extension), 1 to 256 characters.
 //   - Explicit hash key: belongs to the record that carries an aggregate and is
-//     chosen by the publisher. It is no property of an event.
+//     chosen by the publisher. It is not a property of an event.
 //   - Data: a JSON value under "data", with "datacontenttype"
 //     "application/json" (or absent, which means the same). "data_base64" is
 //     refused.

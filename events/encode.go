@@ -16,7 +16,7 @@ func Encode(e Event) ([]byte, error) {
 	return encode(nil, &e)
 }
 
-// AppendEncode is Encode onto dst, for who keeps a buffer. On error dst is
+// AppendEncode is Encode onto dst, for callers that keep a buffer. On error dst is
 // returned as it was.
 func AppendEncode(dst []byte, e Event) ([]byte, error) {
 	return encode(dst, &e)
@@ -39,7 +39,7 @@ func encode(dst []byte, e *Event) ([]byte, error) {
 	return b, nil
 }
 
-// envelopeSize is what the names and the punctuation of a whole event take, its
+// envelopeSize is the size of the names and the punctuation of a whole event, its
 // time, and a version below ten.
 const envelopeSize = len(`{"specversion":"1.0","id":"","source":"","type":"","dataversion":1,"subject":"",` +
 	`"time":"2006-01-02T15:04:05.999999999Z","partitionkey":"","sequence":"","traceparent":"","correlationid":"",` +
@@ -51,7 +51,7 @@ func (e *Event) sizeHint() int {
 		len(e.Sequence) + len(e.TraceParent) + len(e.CorrelationID) + len(e.CausationID) + len(e.Data)
 }
 
-// append leaves empty attributes out: in CloudEvents there is no such.
+// append leaves empty attributes out: CloudEvents has no empty attributes.
 func (e *Event) append(b []byte, plain bool) []byte {
 	b = append(b, `{"specversion":"1.0","id":"`...)
 	b = appendText(b, e.ID, plain)

@@ -1,12 +1,12 @@
 package events
 
-// chunkSize is the memory that an Encoder takes at once. Events beyond a quarter
+// chunkSize is the memory that an Encoder allocates at once. Events beyond a quarter
 // of it have memory of their own, so that little is left over.
 const chunkSize = 32 << 10
 
-// Encoder is Encode for who encodes many events that are dropped at about the
-// same time: several share one piece of memory, which costs a fraction of an
-// allocation each. Who keeps one of the results keeps all of that piece, 32 KiB.
+// Encoder is Encode for callers that drop many events at about the same time:
+// several share one piece of memory, which costs a fraction of an allocation each.
+// Keeping one of the results keeps all of that piece, 32 KiB.
 // The zero value is ready. Not safe for concurrent use.
 type Encoder struct {
 	free []byte // the rest of the present piece, with no length

@@ -24,7 +24,7 @@ const HeaderReadAfter = "Banyan-Read-After"
 type Event struct {
 	// ID is unique for each fact (a UUIDv7) and the same for each delivery of it.
 	ID string
-	// Source says who tells it, a URI-reference such as "/services/users".
+	// Source is what published it, a URI-reference such as "/services/users".
 	Source string
 	// Type names the kind of fact, for instance "user.joined". See [Registry].
 	Type string
@@ -59,7 +59,7 @@ type Factory struct {
 	NewID func() (string, error) // nil: a UUIDv7
 }
 
-// New makes the event that tells p, with a new id, the present time, the next
+// New makes the event of payload p, with a new id, the present time, the next
 // sequence, and the correlation that ctx carries. An event made outside of any
 // correlation starts one: its correlation id is its own id.
 //

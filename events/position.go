@@ -29,7 +29,7 @@ type Position struct {
 	Sub int
 }
 
-// IsZero tells whether p is the position before every event.
+// IsZero reports whether p is the position before every event.
 func (p Position) IsZero() bool { return p.Sequence == "" }
 
 // String is p in a form whose text order is the order of positions: the
@@ -79,7 +79,7 @@ func ParsePosition(s string) (Position, error) {
 	return Position{Sequence: trimZeros(s[:positionDigits]), Sub: sub}, nil
 }
 
-// Before tells whether p is earlier than q.
+// Before reports whether p is earlier than q.
 func (p Position) Before(q Position) bool {
 	if p.IsZero() || q.IsZero() {
 		return p.IsZero() && !q.IsZero()

@@ -76,26 +76,26 @@ func isNull(value json.RawMessage) bool { return string(value) == "null" }
 func (t *Type) read(e *Event) (p Payload, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, t.breach(e, "data", fmt.Errorf("a method of %s panicked: %v", t.goType, r))
+			p, err = nil, t.breach(e, fmt.Errorf("a method of %s panicked: %v", t.goType, r))
 		}
 	}()
 	if p, err = t.decode(e.Data); err != nil {
-		return nil, t.breach(e, "data", err)
+		return nil, t.breach(e, err)
 	}
 	if path := missingMember(e.Data, t.required); path != "" {
-		return nil, t.breach(e, "data", fmt.Errorf("required member %q is missing or null", shorten(path)))
+		return nil, t.breach(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
 	}
 	if err := validatePayload(p); err != nil {
-		return nil, t.breach(e, "data", err)
+		return nil, t.breach(e, err)
 	}
 	switch key := p.PartitionKey(); key {
 	case e.PartitionKey:
 		return p, nil
 	case "":
-		return nil, t.breach(e, "data", fmt.Errorf("the partition key (%s) is empty", t.PartitionKey))
+		return nil, t.breach(e, fmt.Errorf("the partition key (%s) is empty", t.PartitionKey))
 	default:
-		return nil, t.breach(e, "partitionkey", fmt.Errorf("the envelope has %q, and the payload names %q (%s)",
-			shorten(e.PartitionKey), shorten(key), t.PartitionKey))
+		return nil, payloadError(e, malformed("partitionkey", "the envelope has %q, and %s version %d names %q (%s)",
+			shorten(e.PartitionKey), t.Name, t.Version, shorten(key), t.PartitionKey))
 	}
 }
 
@@ -112,8 +112,8 @@ func (t *Type) liftFrom(p Payload) (lifted Payload, err error) {
 	return lifted, validatePayload(lifted)
 }
 
-func (t *Type) breach(e *Event, attribute string, err error) error {
-	return payloadError(e, fmt.Errorf("%w: %s: does not fit %s version %d: %w", ErrMalformed, attribute, t.Name, t.Version, err))
+func (t *Type) breach(e *Event, err error) error {
+	return payloadError(e, fmt.Errorf("%w: data: does not fit %s version %d: %w", ErrMalformed, t.Name, t.Version, err))
 }
 
 func payloadError(e *Event, err error) error {

@@ -116,7 +116,7 @@ func TestPromises(t *testing.T) {
 		{`"at":"2016-11-21T12:00:00Z",`, ``, `required member "at" is missing`},
 		{`"country"`, `"land"`, `required member "carrier.country" is missing`},
 		{`"customer":"ada"`, `"customer":""`, `the partition key (the customer's id) is empty`},
-		{`"customer":"ada"`, `"customer":"bob"`, `partitionkey: does not fit order.shipped version 1: the envelope has "ada", and the payload names "bob"`},
+		{`"customer":"ada"`, `"customer":"bob"`, `partitionkey: the envelope has "ada", and order.shipped version 1 names "bob"`},
 		{`"customer":"ada"`, `"Customer":"ada"`, `required member "customer" is missing`},
 		{`"customer":"ada"`, `"customer":"ada","customer":"bob"`, `names "bob"`},
 		{`"18446744073709551615"`, `"18446744073709551616"`, `order.shipped version 1: json:`},

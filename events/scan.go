@@ -15,7 +15,7 @@ type scanner struct {
 	i int
 }
 
-// validJSON tells whether text is one JSON value in UTF-8, nested no deeper
+// validJSON reports whether text is one JSON value in UTF-8, nested no deeper
 // than an event's data may be.
 func validJSON(text []byte) error {
 	// The string lives no longer than this call, during which nobody writes.
@@ -65,7 +65,7 @@ func (c *scanner) peek() byte {
 	return 0
 }
 
-func (c *scanner) take(b byte) bool {
+func (c *scanner) accept(b byte) bool {
 	if c.peek() != b || c.i >= len(c.s) {
 		return false
 	}
@@ -107,7 +107,7 @@ func (c *scanner) object(depth int) error {
 	}
 	c.i++
 	c.space()
-	if c.take('}') {
+	if c.accept('}') {
 		return nil
 	}
 	for {
@@ -132,7 +132,7 @@ func (c *scanner) array(depth int) error {
 	}
 	c.i++
 	c.space()
-	if c.take(']') {
+	if c.accept(']') {
 		return nil
 	}
 	for {
@@ -155,7 +155,7 @@ func (c *scanner) name() (text string, escaped bool, err error) {
 
 func (c *scanner) colon() error {
 	c.space()
-	if !c.take(':') {
+	if !c.accept(':') {
 		return c.fail("a colon")
 	}
 	c.space()
@@ -166,9 +166,9 @@ func (c *scanner) colon() error {
 func (c *scanner) more(end byte) (bool, error) {
 	c.space()
 	switch {
-	case c.take(end):
+	case c.accept(end):
 		return false, nil
-	case c.take(','):
+	case c.accept(','):
 		c.space()
 		return true, nil
 	}
@@ -187,7 +187,7 @@ func (c *scanner) span() (text string, escaped bool, err error) {
 
 // quoted skips a string.
 func (c *scanner) quoted() error {
-	if !c.take('"') {
+	if !c.accept('"') {
 		return c.fail("a string")
 	}
 	for {
@@ -232,16 +232,16 @@ func isHex(b byte) bool {
 }
 
 func (c *scanner) number() error {
-	c.take('-')
-	if !c.take('0') && !c.digits() {
+	c.accept('-')
+	if !c.accept('0') && !c.digits() {
 		return c.fail("a value")
 	}
-	if c.take('.') && !c.digits() {
+	if c.accept('.') && !c.digits() {
 		return c.fail("a digit")
 	}
-	if c.take('e') || c.take('E') {
-		if !c.take('+') {
-			c.take('-')
+	if c.accept('e') || c.accept('E') {
+		if !c.accept('+') {
+			c.accept('-')
 		}
 		if !c.digits() {
 			return c.fail("a digit")

@@ -9,8 +9,8 @@ import (
 
 const (
 	// MaxSize bounds an encoded event in bytes: the largest record of a Kinesis
-	// stream whose limit was raised. What a given stream takes is for the
-	// publisher to know.
+	// stream whose limit was raised. Which limit a given stream has, its
+	// publisher knows.
 	MaxSize = 10 << 20
 	// MaxDepth bounds how deep arrays and objects may nest in an encoded event.
 	MaxDepth = 64
@@ -34,11 +34,11 @@ func malformed(attribute, why string, args ...any) error {
 	return fmt.Errorf("%w: %s: %s", ErrMalformed, attribute, fmt.Sprintf(why, args...))
 }
 
-// Validate tells whether e can be published: it returns nil or [ErrMalformed]
+// Validate reports whether e can be published: it returns nil or [ErrMalformed]
 // with the name of the first attribute that is wrong.
 func (e Event) Validate() error { return e.validate(e.isPlain()) }
 
-// isPlain tells whether all attributes are, and those that must be there are:
+// isPlain reports whether all attributes are, and those that must be there are:
 // what nearly every event is, found out fast.
 func (e *Event) isPlain() bool {
 	return e.ID != "" && e.Source != "" && e.Type != "" && e.PartitionKey != "" &&
@@ -59,7 +59,7 @@ func (e *Event) validate(plain bool) error {
 	return nil
 }
 
-// validateAttributes is Validate without the payload, for who has just parsed it.
+// validateAttributes is Validate without the payload, for callers that have just parsed it.
 func (e *Event) validateAttributes(plain bool) error {
 	if !plain {
 		if err := e.checkStrings(); err != nil {
@@ -148,7 +148,7 @@ func checkUnicode(name, s string) error {
 	return nil
 }
 
-// isURIReference takes the plain path that nearly every source is without
+// isURIReference accepts the plain path that nearly every source is without
 // asking the parser.
 func isURIReference(s string) bool {
 	for i := range len(s) {

@@ -3,7 +3,7 @@ package events
 import "math/bits"
 
 // Text is looked at eight bytes at a time, as one number in which each byte is
-// told from the others by its own highest bit. What the arithmetic carries over
+// marked by its own highest bit. What the arithmetic carries over
 // from one byte to the next can only be wrong behind a byte that is found, never
 // before it, so the first find is right.
 // See https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord.
@@ -20,7 +20,7 @@ func word(s string, i int) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// isPlain tells whether s is printable ASCII without quotes and backslashes:
+// isPlain reports whether s is printable ASCII without quotes and backslashes:
 // right as an attribute, and the same in JSON. The empty text is.
 func isPlain(s string) bool {
 	n := len(s) - wordSize

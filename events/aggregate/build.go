@@ -96,20 +96,20 @@ func messageSize(r pending) int {
 // Add appends r; its index in the aggregate is the Len before. The data is not
 // copied: it must stay as it is until the aggregate is written and the builder
 // reset.
-func (b *Builder) Add(r Record) { b.put(r, b.place(r)) }
+func (b *Builder) Add(r Record) { b.addAt(r, b.place(r)) }
 
-// AddWithin adds r if the aggregate has at most so many bytes then, and tells
+// AddWithin adds r if the aggregate has at most so many bytes then, and reports
 // whether it did.
 func (b *Builder) AddWithin(r Record, most int) bool {
 	p := b.place(r)
 	if b.Size()+p.cost() > most {
 		return false
 	}
-	b.put(r, p)
+	b.addAt(r, p)
 	return true
 }
 
-func (b *Builder) put(r Record, p place) {
+func (b *Builder) addAt(r Record, p place) {
 	if p.keyCost > 0 {
 		b.keys.add(fieldPartitionKeys, r.PartitionKey, p.key)
 	}

@@ -11,7 +11,7 @@ import (
 // ErrTooMany is returned for a sound aggregate of more than [MaxRecords].
 var ErrTooMany = fmt.Errorf("more than %d records in one aggregate", MaxRecords)
 
-// IsAggregate tells whether data begins with the magic bytes and ends with the
+// IsAggregate reports whether data begins with the magic bytes and ends with the
 // right digest. It computes that digest over all of data.
 func IsAggregate(data []byte) bool {
 	_, ok := message(data)

@@ -12,7 +12,7 @@ type Load struct {
 	// Rate is events a second, at the peak that is to be carried; it is also what
 	// a month is charged with.
 	Rate float64 `json:"rate"`
-	// Size is the bytes of an encoded event. 0: 500, which the catalogue's have at
+	// Size is the bytes of an encoded event. 0: 500, which the example's have at
 	// most.
 	Size int `json:"size"`
 	// Key is the bytes of a partition key. 0: 24, an ObjectId in hex.

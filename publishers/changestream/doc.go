@@ -61,8 +61,8 @@
 // text, UUIDs as such, other binaries in base64. Integers beyond ±2^53 and
 // numbers that JSON lacks (NaN) are refused, unless "as" says how: text, number
 // (all digits as they are), integer, bool, time (of dates, RFC 3339 texts and
-// milliseconds since 1970). Where the catalogue of events knows the type, data
-// that does not fit it is refused.
+// milliseconds since 1970). What does not fit a type that Config.Check knows is
+// refused.
 //
 // Mistakes in the file are told with line and column. The same can be had as a
 // Go function, [Func].

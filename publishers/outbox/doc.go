@@ -107,7 +107,7 @@
 //	              hex, UUIDs in their usual form, other bytes in base64, Decimal128
 //	              as text. Integers beyond ±2^53 and numbers that JSON lacks (NaN)
 //	              are refused: store them as texts. So is what does not fit a type
-//	              that the catalogue of events knows
+//	              that Config.Check knows
 //	traceparent, correlationid, causationid
 //	              where all three are left out, those of the document's
 //	              sub-document "_correlation" right after the write; where that is

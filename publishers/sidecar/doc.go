@@ -46,7 +46,7 @@
 // its events are found good.
 //
 //	400  it is not an event, or a malformed one; the detail names the attribute.
-//	     Data has to fit where the catalogue of events knows the type and version
+//	     Data has to fit where Config.Check knows the type and version
 //	403  it comes from a browser
 //	404, 405  only POST /events exists
 //	408  the body arrived too slowly

@@ -98,7 +98,12 @@ func rounds() {
 // word is which one of a block a step of each round adds, and shift by how much
 // it rotates.
 var (
-	word  = [4]func(i int) int{func(i int) int { return i }, func(i int) int { return 5*i + 1 }, func(i int) int { return 3*i + 5 }, func(i int) int { return 7 * i }}
+	word = [4]func(i int) int{
+		func(i int) int { return i },
+		func(i int) int { return 5*i + 1 },
+		func(i int) int { return 3*i + 5 },
+		func(i int) int { return 7 * i },
+	}
 	shift = [4][4]int{{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}}
 )
 
