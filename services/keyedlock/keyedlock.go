@@ -1,9 +1,14 @@
 // Package keyedlock serializes operations on the same key within one process. A
-// write and the event that tells of it run under one lock, so that the events of
-// a key are published in the order of its writes.
+// service writes and publishes the event of the write under one lock, so that the
+// events of a key are published in the order of its writes:
 //
-// The lock does not reach beyond the process: two instances of a service do not
-// exclude each other.
+//	release, err := locks.Acquire(ctx, order.CustomerID)
+//	if err != nil {
+//		return err
+//	}
+//	defer release()
+//
+// The lock ends at the process: two instances of a service do not exclude each other.
 package keyedlock
 
 import (
@@ -30,13 +35,14 @@ func New() *Lock {
 	return l
 }
 
-// Acquire locks key, waiting for it until ctx ends. Call release exactly once.
+// Acquire locks key, waiting until ctx ends at most. Call release exactly once. A
+// goroutine must not acquire a second key while it holds one: the two may share a slot.
 func (l *Lock) Acquire(ctx context.Context, key string) (release func(), err error) {
 	slot := l.slots[maphash.String(l.seed, key)%slotCount]
 	select {
 	case slot <- struct{}{}:
 		return func() { <-slot }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("lock %s behind an earlier write: %w", key, ctx.Err())
+		return nil, fmt.Errorf("wait for the lock of key %q: %w", key, ctx.Err())
 	}
 }

@@ -5,44 +5,43 @@
 //	...
 //	lambda.Start(handler)
 //
-// What the handler sees and may do is as in net/http's server, so that one service
-// is the same as a server and as a function.
+// The handler sees the requests, and its answers follow the rules, of net/http's
+// server: one service behaves the same as a server and as a function.
 //
-// Caveats first:
+// # Caveats
 //
-//   - HTTP APIs hand the path on percent-decoded, and cut it off at a decoded "?"
+//   - HTTP APIs pass the path on percent-decoded, and cut it off at a decoded "?"
 //     (seen at the real ones: https://github.com/middleapi/standard-server/pull/93).
 //     "%2F" in a segment cannot be told from "/". Function URLs have the same format
 //     with an encoded path, REST APIs and load balancers have others: those are not
 //     served.
 //   - The name of a stage other than $default is part of the event's path, also
 //     behind a custom domain (https://github.com/CodeGenieApp/serverless-express/issues/465).
-//     It is taken off; the handler has its own paths on every stage.
+//     It is removed; the handler has the same paths on every stage.
 //   - Values of a header that was sent several times arrive in one line, separated
 //     by commas. They are never split: dates, entity tags and JSON have commas too.
-//   - Answers are whole, at most [MaxAnswer] bytes as the function's JSON; there is
-//     no streaming, hijacking, trailer or upgrade. A larger one becomes a 500 with
-//     /problems/response-too-large.
-//   - A panic of the handler becomes a 500 and is logged; one in a goroutine of its
-//     own ends the process, as it does everywhere.
+//   - An answer is sent whole when the handler returns, at most [MaxAnswer] bytes as
+//     the function's JSON; a larger one becomes a 500 with
+//     /problems/response-too-large. Flush is accepted and has no effect. Hijacking,
+//     trailers and upgrades are not supported.
+//   - A panic of the handler becomes a 500 and is logged; one in another goroutine
+//     ends the process, as it does everywhere.
 //
-// The request's context ends a little before Lambda would kill the function, so
-// that a handler that heeds it still answers.
+// The request's context ends a little before Lambda would stop the function, so that
+// a handler that observes it can still answer.
 //
-// Pings of package warm are answered in front of the handler, unseen by it and by
-// the metrics.
+// Pings of package warm are answered before the handler and are not counted.
 //
 // # Correlation
 //
 // The headers of package correlation arrive as they were sent. Where the client
-// sent no correlation id, the id that API Gateway gave the request is put there,
-// which its access log has too.
+// sent no correlation id, it is the id that API Gateway gave the request, which its
+// access log has too.
 //
 // # Metrics
 //
 // One line a request, in the embedded format, in the namespace [Namespace] with the
 // dimension Service: Requests, Latency in milliseconds, and one of Status2xx,
-// Status3xx, Status4xx and Status5xx, each of which is 1. Events that are no
-// requests are not counted there but fail the function, which the platform's metric
-// Errors counts.
+// Status3xx, Status4xx and Status5xx, each of which is 1. Events that are
+// not requests fail the function instead, which Lambda's own metric Errors counts.
 package lambdahttp

@@ -18,8 +18,8 @@ import (
 	"github.com/banyan-fig/banyan/events/correlation"
 )
 
-// ErrEvent is returned for an event that is no request of an HTTP API. It fails the
-// invocation: whoever sent the event has to be told, and clients cannot send one.
+// ErrEvent is returned for an event that is not a request of an HTTP API. It fails the
+// invocation, so that the sender gets an error; clients cannot send such an event.
 var ErrEvent = errors.New("not an event of an HTTP API with payload format version 2.0")
 
 // event is what is read of one. The format is in the developer guide of API
@@ -51,8 +51,8 @@ func parse(ctx context.Context, payload []byte) (*http.Request, error) {
 		return nil, fmt.Errorf("%w: %w", ErrEvent, err)
 	}
 	if e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
-		return nil, fmt.Errorf("%w: its version is %.20q and its method %.20q; set payload_format_version = \"2.0\" of the integration, and call the function by its HTTP API only",
-			ErrEvent, e.Version, e.RequestContext.HTTP.Method)
+		return nil, fmt.Errorf("%w: its version is %.20q and its method %.20q; set payload_format_version = \"2.0\" of the integration, "+
+			"and call the function by its HTTP API only", ErrEvent, e.Version, e.RequestContext.HTTP.Method)
 	}
 	body, err := e.body()
 	if err != nil {
@@ -86,7 +86,7 @@ func (e *event) body() ([]byte, error) {
 	}
 	body, err := base64.StdEncoding.DecodeString(e.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: its body is not the base64 that it claims to be: %w", ErrEvent, err)
+		return nil, fmt.Errorf("%w: invalid base64 in its body: %w", ErrEvent, err)
 	}
 	return body, nil
 }
@@ -100,7 +100,7 @@ func (e *event) url() (*url.URL, error) {
 	}
 	path = cmp.Or(path, "/")
 	if path[0] != '/' {
-		return nil, fmt.Errorf("%w: its path %.100q does not begin with a slash", ErrEvent, path)
+		return nil, fmt.Errorf("%w: invalid path %.100q: it must begin with a slash", ErrEvent, path)
 	}
 	return &url.URL{Path: path, RawQuery: e.RawQueryString}, nil
 }
@@ -110,7 +110,7 @@ func (e *event) header(body int) (http.Header, error) {
 	h := http.Header{}
 	for name, value := range e.Headers {
 		if name == "" || strings.ContainsAny(name, " \t\r\n:\x00") || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, fmt.Errorf("%w: no client can send its header %.100q with that value", ErrEvent, name)
+			return nil, fmt.Errorf("%w: invalid header %.100q", ErrEvent, name)
 		}
 		h.Add(name, value)
 	}

@@ -36,8 +36,12 @@ func request(change ...func(*awsevents.APIGatewayV2HTTPRequest)) awsevents.APIGa
 		},
 		QueryStringParameters: map[string]string{"limit": "3", "q": "a b,c"},
 	}
-	e.RequestContext.Stage, e.RequestContext.RequestID, e.RequestContext.DomainName = "$default", "JKJaXmPLvHcESHA=", "abc123.execute-api.eu-west-1.amazonaws.com"
-	e.RequestContext.HTTP = awsevents.APIGatewayV2HTTPRequestContextHTTPDescription{Method: "GET", Path: "/v1/things/7", Protocol: "HTTP/1.1", SourceIP: "203.0.113.7"}
+	e.RequestContext = awsevents.APIGatewayV2HTTPRequestContext{
+		Stage: "$default", RequestID: "JKJaXmPLvHcESHA=", DomainName: "abc123.execute-api.eu-west-1.amazonaws.com",
+		HTTP: awsevents.APIGatewayV2HTTPRequestContextHTTPDescription{
+			Method: "GET", Path: "/v1/things/7", Protocol: "HTTP/1.1", SourceIP: "203.0.113.7",
+		},
+	}
 	for _, do := range change {
 		do(&e)
 	}
@@ -190,7 +194,8 @@ func TestBodies(t *testing.T) {
 func TestCorrelation(t *testing.T) {
 	r, _ := seen(t, request())
 	ids := correlation.From(r.Context())
-	if ids.CorrelationID != "JKJaXmPLvHcESHA=" || r.Header.Get(correlation.HeaderCorrelation) != ids.CorrelationID || ids.TraceParent == "" || r.Header.Get(correlation.HeaderTraceParent) != ids.TraceParent {
+	if ids.CorrelationID != "JKJaXmPLvHcESHA=" || r.Header.Get(correlation.HeaderCorrelation) != ids.CorrelationID ||
+		ids.TraceParent == "" || r.Header.Get(correlation.HeaderTraceParent) != ids.TraceParent {
 		t.Errorf("%+v, %v", ids, r.Header)
 	}
 	r, _ = seen(t, request(func(e *awsevents.APIGatewayV2HTTPRequest) { e.Headers["x-correlation-id"] = "mine" }))
@@ -250,7 +255,8 @@ func nothing(http.ResponseWriter, *http.Request) {}
 // can read.
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"GET"}}}`))
-	f.Add([]byte(`{"version":"2.0","rawPath":"/s/%zz?","rawQueryString":"%","cookies":["a"],"headers":{"Content-Length":"-1"},"body":"AA==","isBase64Encoded":true,"requestContext":{"stage":"s","http":{"method":"PUT","sourceIp":"::1","protocol":"HTTP/9.9"}}}`))
+	f.Add([]byte(`{"version":"2.0","rawPath":"/s/%zz?","rawQueryString":"%","cookies":["a"],"headers":{"Content-Length":"-1"},` +
+		`"body":"AA==","isBase64Encoded":true,"requestContext":{"stage":"s","http":{"method":"PUT","sourceIp":"::1","protocol":"HTTP/9.9"}}}`))
 	f.Add([]byte(`{"banyan-warm":{"holdMs":1}}`))
 	h := function(f, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

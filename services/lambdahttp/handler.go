@@ -1,6 +1,7 @@
 package lambdahttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,15 +18,15 @@ import (
 	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
-// Config says what is around a handler.
+// Config configures New. The zero value works.
 type Config struct {
 	// Service is the value of the metrics' dimension, best the function's name,
 	// which tells stages apart. Required with Metrics.
 	Service string
-	// Metrics gets a line a request; nil: none is written.
+	// Metrics gets one line for each request; nil: none is written.
 	Metrics *emf.Writer
-	// Logger gets panics, events that are no requests, and answers that are too
-	// large; nil: slog.Default().
+	// Logger gets panics, invalid events, and answers that are too large; nil:
+	// slog.Default().
 	Logger *slog.Logger
 	// Now is the clock of the metrics. Default time.Now.
 	Now func() time.Time
@@ -38,11 +39,9 @@ func New(handler http.Handler, cfg Config) (lambda.Handler, error) {
 		return nil, errors.New("lambdahttp: the handler is nil")
 	}
 	if cfg.Metrics != nil && cfg.Service == "" {
-		return nil, errors.New("lambdahttp: config: Metrics without a Service to name in them")
+		return nil, errors.New("lambdahttp: config: Metrics needs a Service")
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -57,18 +56,20 @@ type function struct {
 // Invoke implements lambda.Handler.
 func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	begin := f.cfg.Now()
-	ctx, cancel := early(ctx)
+	ctx, cancel := withMargin(ctx)
 	defer cancel()
 	r, err := parse(ctx, payload)
 	if err != nil {
-		f.cfg.Logger.ErrorContext(ctx, "an event is no request", "error", err.Error(), "bytes", len(payload))
+		f.cfg.Logger.ErrorContext(ctx, "invalid event", "error", err.Error(), "bytes", len(payload))
 		return nil, err
 	}
 	w := f.serve(r)
 	text, err := w.encode()
 	if err != nil {
-		f.log(r, "the answer cannot be sent", "error", err.Error())
-		w = refusal(httpjson.Problem{Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError})
+		f.log(r, "the answer is too large to be sent", "error", err.Error())
+		w = problemResponse(httpjson.Problem{
+			Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError,
+		})
 		if text, err = w.encode(); err != nil {
 			return nil, err
 		}
@@ -77,11 +78,11 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return text, nil
 }
 
-// margin is how long before the function's end a request ends.
+// margin is how long before the function's deadline a request's context ends.
 const margin = 250 * time.Millisecond
 
-// early leaves time to send an answer about time.
-func early(ctx context.Context) (context.Context, context.CancelFunc) {
+// withMargin ends ctx early enough to send an answer about the timeout.
+func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
@@ -97,7 +98,7 @@ func (f *function) serve(r *http.Request) (w *response) {
 			return
 		}
 		f.log(r, "panic in the handler", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		w = refusal(httpjson.Problems{}.Of(errPanic))
+		w = problemResponse(httpjson.Problems{}.Of(errPanic))
 	}()
 	f.handler.ServeHTTP(w, r)
 	return w
@@ -105,8 +106,8 @@ func (f *function) serve(r *http.Request) (w *response) {
 
 var errPanic = errors.New("panic")
 
-// refusal is the answer when the handler's own cannot be sent.
-func refusal(p httpjson.Problem) *response {
+// problemResponse is the answer when the handler's own cannot be sent.
+func problemResponse(p httpjson.Problem) *response {
 	w := newResponse(http.MethodGet)
 	httpjson.WriteProblem(w, p)
 	return w

@@ -29,8 +29,21 @@ func TestAnswersAreAServers(t *testing.T) {
 		header map[string]string
 		body   string
 	}{
-		"nothing at all":  {handle: nothing, status: 200},
-		"a body alone":    {handle: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<p>hi") }, status: 200, header: map[string]string{"Content-Type": "text/html; charset=utf-8"}, body: "<p>hi"},
+		"nothing at all": {handle: nothing, status: 200},
+		"a body alone":   {handle: write("<p>hi"), status: 200, header: map[string]string{"Content-Type": "text/html; charset=utf-8"}, body: "<p>hi"},
+		"flushed": {handle: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for range 2 {
+				_, _ = io.WriteString(w, "data: x\n\n")
+				w.(http.Flusher).Flush()
+				w.Header().Set("Late", "header")
+			}
+		}, status: 200, header: map[string]string{"Content-Type": "text/event-stream"}, body: "data: x\n\ndata: x\n\n"},
+		"hijacked": {handle: func(w http.ResponseWriter, _ *http.Request) {
+			if _, _, err := http.NewResponseController(w).Hijack(); errors.Is(err, http.ErrNotSupported) {
+				w.WriteHeader(http.StatusUpgradeRequired)
+			}
+		}, status: http.StatusUpgradeRequired},
 		"first status":    {handle: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); w.WriteHeader(200) }, status: 404},
 		"too late header": {handle: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); w.Header().Set("X", "y") }, status: 201},
 		"informational":   {handle: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(202) }, status: 202},
@@ -40,9 +53,13 @@ func TestAnswersAreAServers(t *testing.T) {
 				panic(err)
 			}
 		}, status: 204},
-		"HEAD":            {method: "HEAD", handle: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, status: 200, header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}},
-		"several values":  {handle: func(w http.ResponseWriter, _ *http.Request) { w.Header()["Vary"] = []string{"A", "B"} }, status: 200, header: map[string]string{"Vary": "A, B"}},
-		"a line too much": {handle: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", "a\r\nb: c") }, status: 200, header: map[string]string{"X": "a  b: c"}},
+		"HEAD": {method: "HEAD", handle: write("x"), status: 200, header: map[string]string{"Content-Type": "text/plain; charset=utf-8"}},
+		"several values": {handle: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Vary"] = []string{"A", "B"}
+		}, status: 200, header: map[string]string{"Vary": "A, B"}},
+		"a line too much": {handle: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", "a\r\nb: c")
+		}, status: 200, header: map[string]string{"X": "a  b: c"}},
 		"compressed": {handle: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "br")
 			_, _ = io.WriteString(w, "abc")
@@ -59,6 +76,10 @@ func TestAnswersAreAServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func write(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 }
 
 func TestCookiesAreSetOneByOne(t *testing.T) {
@@ -154,7 +175,8 @@ func TestPanics(t *testing.T) {
 			continue
 		}
 		var p httpjson.Problem
-		if err := json.Unmarshal([]byte(out.Body), &p); err != nil || p.Type != "/problems/internal" || out.Headers["Content-Type"] != "application/problem+json" || out.Headers["X-Half"] != "" {
+		err = json.Unmarshal([]byte(out.Body), &p)
+		if err != nil || p.Type != "/problems/internal" || out.Headers["Content-Type"] != "application/problem+json" || out.Headers["X-Half"] != "" {
 			t.Errorf("%s: %+v", path, out)
 		}
 		for _, want := range []string{`"panic":"`, "handler_test.go", `"correlation_id":"JKJaXmPLvHcESHA="`, path} {
@@ -183,7 +205,10 @@ func TestMetrics(t *testing.T) {
 		event any
 		want  string
 	}{
-		{request(), `{"Latency":25,"Method":"GET","Requests":1,"Service":"timeline","Status":418,"Status4xx":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Service"]],"Metrics":[{"Name":"Requests","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"},{"Name":"Status4xx","Unit":"Count"}],"Namespace":"Banyan/Services"}],"Timestamp":1700000000025}}` + "\n"},
+		{request(), `{"Latency":25,"Method":"GET","Requests":1,"Service":"timeline","Status":418,"Status4xx":1,` +
+			`"_aws":{"CloudWatchMetrics":[{"Dimensions":[["Service"]],"Metrics":[{"Name":"Requests","Unit":"Count"},` +
+			`{"Name":"Latency","Unit":"Milliseconds"},{"Name":"Status4xx","Unit":"Count"}],"Namespace":"Banyan/Services"}],` +
+			`"Timestamp":1700000000025}}` + "\n"},
 		{request(func(e *awsevents.APIGatewayV2HTTPRequest) { e.RawPath = "/panic" }), `"Status5xx":1`},
 		{map[string]any{"banyan-warm": map[string]any{"holdMs": 1}}, ""},
 		{map[string]any{"version": "1.0"}, ""},

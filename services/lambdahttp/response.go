@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// MaxAnswer is the most bytes that a function may answer with, its JSON and base64
-// counted (Lambda developer guide, "Lambda quotas": 6 MB).
+// MaxAnswer is the maximum size of a function's answer in bytes, JSON and base64
+// included (Lambda developer guide, "Lambda quotas": 6 MB).
 const MaxAnswer = 6 << 20
 
-var errTooLarge = fmt.Errorf("the answer has more than %d bytes, which is the most that Lambda takes", MaxAnswer)
+var errTooLarge = fmt.Errorf("the answer exceeds Lambda's limit of %d bytes", MaxAnswer)
 
-// response gathers an answer, by the rules of net/http's server.
+// response collects an answer, by the rules of net/http's server.
 type response struct {
 	header http.Header // the handler's
 	sent   http.Header // as it was at WriteHeader; nil before
 	status int
-	head   bool // the body is not wanted
+	head   bool // the body is dropped
 	body   bytes.Buffer
 	err    error
 }
@@ -33,8 +33,8 @@ func newResponse(method string) *response {
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter: the first one counts, and what is
-// only informational goes nowhere.
+// WriteHeader implements http.ResponseWriter: the first one counts, and informational
+// ones (1xx) are dropped.
 func (w *response) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %d", status))
@@ -64,6 +64,10 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
+// Flush implements http.Flusher for handlers that need one. The answer is sent whole
+// in the end.
+func (w *response) Flush() { w.WriteHeader(http.StatusOK) }
+
 // answer is the function's, in payload format version 2.0.
 type answer struct {
 	StatusCode      int               `json:"statusCode"`
@@ -75,7 +79,7 @@ type answer struct {
 
 // encode is the function's answer.
 func (w *response) encode() ([]byte, error) {
-	w.WriteHeader(http.StatusOK) // who writes nothing is content
+	w.WriteHeader(http.StatusOK) // if the handler wrote nothing
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -94,7 +98,7 @@ func (w *response) encode() ([]byte, error) {
 	}
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // six bytes for each "<" count
+	e.SetEscapeHTML(false) // escaping costs six bytes for each "<"
 	if err := e.Encode(a); err != nil {
 		return nil, err
 	}
