@@ -16,11 +16,11 @@ import (
 	"github.com/banyan-fig/banyan/events/social"
 )
 
-// patience is how long the consumers may take to drain the stream when the
+// drainTimeout is how long the consumers may take to drain the stream when the
 // traffic has ended; what is missing after it counts as lost.
-const patience = 90 * time.Second
+const drainTimeout = 90 * time.Second
 
-// ledger is what the stream tells, read by the audit itself.
+// ledger is what the events on the stream say, read by the audit itself.
 type ledger struct {
 	fold    *socialtest.Fold
 	ids     map[string]bool // of events
@@ -42,7 +42,7 @@ func newLedger() *ledger {
 	}
 }
 
-func (l *ledger) take(m consumers.Message) {
+func (l *ledger) record(m consumers.Message) {
 	if l.ids[m.Event.ID] {
 		l.repeats++
 	}
@@ -77,7 +77,7 @@ func (l *ledger) follow(a, b string, f follow) {
 // legacy side acknowledged, and the read models with the stream.
 func (w *World) audit(ctx context.Context, t *traffic, r *Report) error {
 	l := newLedger()
-	if err := w.readStream(ctx, l.take); err != nil {
+	if err := w.readStream(ctx, l.record); err != nil {
 		return err
 	}
 	if len(l.broken) > 0 {
@@ -107,7 +107,7 @@ func (w *World) audit(ctx context.Context, t *traffic, r *Report) error {
 // still differs from its fold.
 func (w *World) readModels(ctx context.Context, l *ledger) (all []socialtest.Difference, err error) {
 	wantTimelines, wantProfiles := l.fold.Timelines(0), l.fold.Profiles()
-	err = settle(ctx, patience, func() (bool, error) {
+	err = pollUntil(ctx, drainTimeout, func() (bool, error) {
 		timelines, err := socialtest.SnapshotTimelines(ctx, w.aws.dynamodb, timelineTable, 0)
 		if err != nil {
 			return false, err
@@ -117,7 +117,7 @@ func (w *World) readModels(ctx context.Context, l *ledger) (all []socialtest.Dif
 			return false, err
 		}
 		all = append(socialtest.DiffTimelines(wantTimelines, timelines), socialtest.DiffProfiles(wantProfiles, profiles)...)
-		w.screen.now("comparing the read models with the stream: %s differences left", number(int64(len(all))))
+		w.screen.progress("comparing the read models with the stream: %s differences left", number(int64(len(all))))
 		return len(all) == 0, nil
 	})
 	return all, err

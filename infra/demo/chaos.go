@@ -21,18 +21,18 @@ mongodb.*               timeout-before=0.001 timeout-after=0.001
 
 // killer decides when a migrating process is killed.
 type killer struct {
-	r     *rand.Rand
-	lives int
+	r    *rand.Rand
+	runs int
 }
 
 func newKiller(seed uint64) *killer { return &killer{r: rand.New(rand.NewPCG(seed, 0xC1A05))} }
 
-// next is how long the process may live this time. The first lives are short,
-// to end in the middle of the work; then some are long enough to wait for the
-// lease of a killed predecessor.
-func (k *killer) next() time.Duration {
-	k.lives++
-	if k.lives <= 2 {
+// lifetime is how long the process may run this time. The first times are short, to
+// end in the middle of the work; some later ones are long enough to wait for the lease
+// of a killed predecessor.
+func (k *killer) lifetime() time.Duration {
+	k.runs++
+	if k.runs <= 2 {
 		return 30*time.Millisecond + time.Duration(k.r.IntN(600))*time.Millisecond
 	}
 	return 100*time.Millisecond + time.Duration(k.r.ExpFloat64()*float64(3*time.Second))

@@ -92,9 +92,9 @@ func (w *World) provision(ctx context.Context) error {
 	return w.run(ctx, "init", nil, "banyan-migrate", "init", "--plan", w.path("users.yaml"))
 }
 
-// deploy uploads the consumers' binaries as functions and maps the stream to
+// deployConsumers uploads the consumers' binaries as functions and maps the stream to
 // them, as a deployment to AWS does.
-func (w *World) deploy(ctx context.Context) error {
+func (w *World) deployConsumers(ctx context.Context) error {
 	stream, err := w.aws.kinesis.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(streamName)})
 	if err != nil {
 		return fmt.Errorf("describe the stream: %w", err)
@@ -137,8 +137,8 @@ func (w *World) deployFunction(ctx context.Context, name string, stream *string,
 		Wait(ctx, &lambda.GetFunctionInput{FunctionName: aws.String("banyan-" + name)}, time.Minute); err != nil {
 		return err
 	}
-	// Retried until it works: the consumer itself parks what it cannot handle, so
-	// what fails here is the world around it, and giving up would lose events.
+	// Retried without end: the consumer itself writes dead letters for what it cannot
+	// handle, so what fails here is its environment, and to give up would lose events.
 	_, err = w.aws.lambda.CreateEventSourceMapping(ctx, &lambda.CreateEventSourceMappingInput{
 		FunctionName: aws.String("banyan-" + name), EventSourceArn: stream,
 		StartingPosition: lambdatypes.EventSourcePositionTrimHorizon,

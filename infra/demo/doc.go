@@ -1,20 +1,28 @@
-// Package demo strangles a monolith before a person's eyes, and proves that
-// nobody was harmed.
+// Package demo migrates a sample monolith while simulated mobile apps use it, and
+// then checks that no app noticed and nothing was lost.
 //
-// It starts the whole world as separate processes (world.go, process.go):
-// the sandbox or the user's own servers, the monolith with its data, the
-// users service, the timeline API, the proxy, and the consumers as Lambda
-// functions. Simulated mobile clients (client.go, traffic.go) keep hitting
-// the proxy with the old API and check what they read against what they
-// wrote, while the story goes on (story.go): the timeline route is shifted
-// to the read model, and the entity users is migrated and switched
-// (migration.go), if asked for under injected faults and SIGKILLs
-// (chaos.go). In the end the stream is read and folded, and the read models
-// and tables are compared with what they must be (audit.go). Every number of
-// the summary (report.go) is measured; an invariant that broke makes the
-// command exit non-zero.
+// [Run] does, in order (run.go):
 //
-// What is not real here: AWS and MongoDB are the embedded sandbox unless
-// AWS_ENDPOINT_URL or MONGODB_URI say otherwise; the clients are simulated;
-// all of it runs on one machine.
+//  1. Start everything as separate processes (world.go, process.go): the sandbox, or
+//     the servers that the environment names; the monolith with generated or imported
+//     data; the users service, the timeline API, the proxy; the two consumers as Lambda
+//     functions (deploy.go). One malformed record goes on the stream (deadletters.go).
+//  2. Start the traffic (traffic.go, mobile.go): apps that know only the old API send
+//     requests to the proxy until the end, and check each answer against what they
+//     wrote before.
+//  3. Move the timeline route to the read model, for 10, 50 and 100 % of the users.
+//  4. Migrate the entity users: plan, copy, verify, cut over (migration.go). With chaos,
+//     faults are injected into the services' calls and banyan-migrate is killed again
+//     and again, all by the seed (chaos.go).
+//  5. Stop the traffic and check the outcome (audit.go): every acknowledged write is on
+//     the stream; both read models equal the fold of the stream; every user is in
+//     DynamoDB as MongoDB had it; each consumer has one dead letter.
+//  6. Print the summary (report.go), of measured numbers only. Run returns an error if
+//     an invariant was broken; the screen then has the warnings logged just before the
+//     first failure, and the command that reproduces it (failurelog.go).
+//
+// [Up] does the first step and leaves it running, with a list of what to try.
+//
+// What is not real: AWS and MongoDB are the embedded sandbox unless AWS_ENDPOINT_URL or
+// MONGODB_URI say otherwise; the apps are simulated; all of it runs on one machine.
 package demo

@@ -58,8 +58,8 @@ func (m *meter) behind(n int64) int64 {
 	return n - least
 }
 
-// forget starts the lags anew.
-func (m *meter) forget() {
+// resetLags starts the lags anew.
+func (m *meter) resetLags() {
 	for i := range m.lags.buckets {
 		m.lags.buckets[i].Store(0)
 	}

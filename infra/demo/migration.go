@@ -20,7 +20,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
-// Patience with the migration.
+// How often and how long the migration is tried.
 const (
 	attempts     = 60 // commands run again after they were killed or undid themselves
 	calmAttempts = 3  // the same without chaos: a busy machine may need a second try
@@ -28,24 +28,25 @@ const (
 )
 
 // migrate moves the entity users while the apps keep writing it.
-func (w *World) migrate(ctx context.Context, r *Report) error {
-	w.screen.act("III. The users leave MongoDB")
-	if err := w.verb(ctx, "plan"); err != nil {
+func (w *World) migrateUsers(ctx context.Context, r *Report) error {
+	w.screen.heading("III. The users move from MongoDB to DynamoDB")
+	if err := w.runVerb(ctx, "plan"); err != nil {
 		return err
 	}
-	w.screen.step("planned: every document was tried, and fits")
+	w.screen.step("plan: every document fits")
 	copying := make(chan error, 1)
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { copying <- w.follow(following, r) }()
+	go func() { copying <- w.keepMigrateRunning(following, r) }()
 
 	began := time.Now()
 	s, err := w.awaitShadowing(ctx, copying)
 	if err != nil {
 		return err
 	}
-	w.screen.step("%s documents copied in %.1f s, and their changes are followed%s", number(s.Copied.Documents), time.Since(began).Seconds(), w.kills(r))
-	if err := w.insist(ctx, r, "verify"); err != nil {
+	w.screen.step("copied %s documents in %.1f s; their changes are applied as they happen%s", number(s.Copied.Documents),
+		time.Since(began).Seconds(), w.killsSoFar(r))
+	if err := w.runUntilDone(ctx, r, "verify"); err != nil {
 		return err
 	}
 	if s, err = w.migration(ctx); err != nil {
@@ -55,8 +56,8 @@ func (w *World) migrate(ctx context.Context, r *Report) error {
 		return errors.New("the verification left no record")
 	}
 	r.Documents, r.Compared, r.Mismatches = s.Copied.Documents, s.Verification.Documents, s.Verification.Mismatches
-	w.screen.step("verified: %s documents compared on both sides, %s mismatches", number(r.Compared), number(r.Mismatches))
-	if err := w.insist(ctx, r, "cutover"); err != nil {
+	w.screen.step("verified: %s documents compared, %s mismatches", number(r.Compared), number(r.Mismatches))
+	if err := w.runUntilDone(ctx, r, "cutover"); err != nil {
 		return err
 	}
 	if s, err = w.migration(ctx); err != nil {
@@ -68,7 +69,7 @@ func (w *World) migrate(ctx context.Context, r *Report) error {
 	if s.Owner != ownership.DynamoDB {
 		return fmt.Errorf("after the cut-over the owner is %s", s.Owner)
 	}
-	w.screen.step("switched: DynamoDB owns the users since epoch %d, and MongoDB refuses writes of them%s", s.Epoch, w.kills(r))
+	w.screen.step("cut over: DynamoDB owns the users (epoch %d), and MongoDB refuses writes to them%s", s.Epoch, w.killsSoFar(r))
 	select {
 	case err := <-copying:
 		return err
@@ -77,7 +78,7 @@ func (w *World) migrate(ctx context.Context, r *Report) error {
 	}
 }
 
-func (w *World) kills(r *Report) string {
+func (w *World) killsSoFar(r *Report) string {
 	if !w.cfg.Chaos {
 		return ""
 	}
@@ -86,7 +87,7 @@ func (w *World) kills(r *Report) string {
 	return fmt.Sprintf(" (%d SIGKILLs so far)", r.MigrateKills)
 }
 
-func (w *World) verb(ctx context.Context, verb string) error {
+func (w *World) runVerb(ctx context.Context, verb string) error {
 	return w.run(ctx, verb, nil, "banyan-migrate", verb, "--plan", w.path("users.yaml"))
 }
 
@@ -101,29 +102,29 @@ func (w *World) migration(ctx context.Context) (s migrate.Status, err error) {
 	return s, err
 }
 
-// follow keeps `banyan-migrate run` running until it ends by itself, which it
+// keepMigrateRunning keeps `banyan-migrate run` running until it ends by itself, which it
 // does when the owner has changed. Under chaos it is killed again and again.
-func (w *World) follow(ctx context.Context, r *Report) error {
+func (w *World) keepMigrateRunning(ctx context.Context, r *Report) error {
 	k := newKiller(w.cfg.Seed)
 	for ctx.Err() == nil {
 		p, err := w.start("run", nil, "banyan-migrate", "run", "--plan", w.path("users.yaml"), "--json")
 		if err != nil {
 			return err
 		}
-		killed := w.attend(ctx, p, k, r)
+		killed := w.waitOrKill(ctx, p, k, r)
 		if !killed {
-			return p.exit()
+			return p.exitError()
 		}
 	}
 	return ctx.Err()
 }
 
-// attend waits for a process, watching its memory; under chaos it kills it at
-// a random moment.
-func (w *World) attend(ctx context.Context, p *process, k *killer, r *Report) (killed bool) {
-	var doom <-chan time.Time
+// waitOrKill waits for a process and measures its memory; under chaos it kills it at a
+// random time.
+func (w *World) waitOrKill(ctx context.Context, p *process, k *killer, r *Report) (killed bool) {
+	var killAt <-chan time.Time
 	if w.cfg.Chaos {
-		doom = time.After(k.next())
+		killAt = time.After(k.lifetime())
 	}
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -138,7 +139,7 @@ func (w *World) attend(ctx context.Context, p *process, k *killer, r *Report) (k
 		case <-ctx.Done():
 			p.kill()
 			return true
-		case <-doom:
+		case <-killAt:
 			p.kill()
 			w.mu.Lock()
 			r.MigrateKills++
@@ -148,10 +149,10 @@ func (w *World) attend(ctx context.Context, p *process, k *killer, r *Report) (k
 	}
 }
 
-// insist runs a verb until it succeeds: under chaos it is killed at random
-// moments, and a switch that could not be made in its budget undoes itself.
-// The last attempts are left alone.
-func (w *World) insist(ctx context.Context, r *Report, verb string) error {
+// runUntilDone runs a verb until it succeeds: under chaos it is killed at random times,
+// and a cut-over that exceeds its budget undoes itself. The last attempts are not
+// killed.
+func (w *World) runUntilDone(ctx context.Context, r *Report, verb string) error {
 	k := newKiller(w.cfg.Seed + uint64(len(verb)))
 	var err error
 	for i := range attempts {
@@ -160,13 +161,13 @@ func (w *World) insist(ctx context.Context, r *Report, verb string) error {
 			return err
 		}
 		if w.cfg.Chaos && i < attempts/6 {
-			if w.attend(ctx, p, k, r) {
+			if w.waitOrKill(ctx, p, k, r) {
 				continue
 			}
 		} else {
 			<-p.done
 		}
-		if err = p.exit(); err == nil || ctx.Err() != nil || (!w.cfg.Chaos && i >= calmAttempts) {
+		if err = p.exitError(); err == nil || ctx.Err() != nil || (!w.cfg.Chaos && i >= calmAttempts) {
 			return err
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -185,7 +186,7 @@ func (w *World) awaitShadowing(ctx context.Context, copying <-chan error) (migra
 		if s.Phase == ownership.Shadowing {
 			return s, nil
 		}
-		w.screen.now("%s of about %s documents copied", number(s.Copied.Documents), number(s.Copied.Of))
+		w.screen.progress("%s of about %s documents copied", number(s.Copied.Documents), number(s.Copied.Of))
 		select {
 		case err := <-copying:
 			return s, fmt.Errorf("the copying process ended early: %w", errors.Join(err, ctx.Err()))
@@ -215,7 +216,7 @@ func (w *World) sampleUsers(ctx context.Context, n int) (ids []string, err error
 
 // compareUsers is the audit's own comparison, after the switch: what MongoDB
 // had when it was fenced is in DynamoDB, byte for byte where the service has
-// not written since, and every user who was told that it exists does.
+// not written since, and every user who was published that it exists does.
 func (w *World) compareUsers(ctx context.Context, t *traffic, r *Report) error {
 	entity, err := plan.Parse("users.yaml", usersPlan())
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // mobile is one installed app: it knows the old API and the proxy's address,
 // and nothing of what happens behind it. It does one thing at a time and
-// remembers what it was told was done, so that it can tell when a later read
+// remembers what it was published was done, so that it can tell when a later read
 // does not show it.
 type mobile struct {
 	http *http.Client
@@ -85,7 +85,7 @@ func (m *mobile) logIn(ctx context.Context) error {
 		return err
 	}
 	m.token = got.Token
-	return m.sees(got)
+	return m.checkAccount(got)
 }
 
 // readSelf reads the app's own page.
@@ -94,10 +94,10 @@ func (m *mobile) readSelf(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.sees(got)
+	return m.checkAccount(got)
 }
 
-func (m *mobile) sees(got account) error {
+func (m *mobile) checkAccount(got account) error {
 	if got.User.UserID != m.id || got.User.DisplayName != m.name {
 		return violation{fmt.Sprintf("user %s renamed itself %q and reads %q (%s)", m.id, m.name, got.User.DisplayName, got.User.UserID)}
 	}

@@ -54,12 +54,12 @@ func (w *World) command(ctx context.Context, env []string, args ...string) *exec
 	return cmd
 }
 
-// stop asks a process to end, and makes it after the grace time.
+// stop ends a process by SIGTERM, and by SIGKILL after the grace time.
 func (p *process) stop(grace time.Duration) error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-		return p.exit()
+		return p.exitError()
 	case <-time.After(grace):
 		p.kill()
 		return fmt.Errorf("%s did not end within %s of SIGTERM (its log: %s)", p.name, grace, p.log)
@@ -71,22 +71,22 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// exit is the process's error with the last words of its log.
-func (p *process) exit() error {
+// exitError is the process's error with the last lines of its log.
+func (p *process) exitError() error {
 	if p.err == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: %w: %s", p.name, p.err, lastLines(p.log, 3))
 }
 
-// alive returns nil while the process runs.
-func (p *process) alive() error {
+// checkAlive returns nil while the process runs.
+func (p *process) checkAlive() error {
 	select {
 	case <-p.done:
 		if p.err == nil {
 			return fmt.Errorf("%s ended by itself: %s", p.name, lastLines(p.log, 3))
 		}
-		return p.exit()
+		return p.exitError()
 	default:
 		return nil
 	}
@@ -101,12 +101,12 @@ func lastLines(path string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], " | ")
 }
 
-// ready waits until url answers 200, as long as the process lives.
-func (p *process) ready(ctx context.Context, url string) error {
+// awaitReady waits until url answers 200, as long as the process runs.
+func (p *process) awaitReady(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for {
-		if err := p.alive(); err != nil {
+		if err := p.checkAlive(); err != nil {
 			return err
 		}
 		if status(ctx, url) == http.StatusOK {
@@ -134,7 +134,7 @@ func status(ctx context.Context, url string) int {
 	return resp.StatusCode
 }
 
-// freeAddress finds a loopback port that nobody listens on at this moment.
+// freeAddress finds a loopback port that is free now.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -39,15 +39,15 @@ type Report struct {
 	Broken           []string `json:"broken"`            // invariants that did not hold, in words
 	Details          []string `json:"details,omitempty"` // the first of what failed or differed
 
-	judged bool
+	checked bool
 }
 
 // writeHoldLimit is the longest that writes may be held by a switch.
 const writeHoldLimit = time.Second
 
-// judge lists what broke.
-func (r *Report) judge() {
-	r.judged = true
+// checkInvariants lists what broke.
+func (r *Report) checkInvariants() {
+	r.checked = true
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			r.Broken = append(r.Broken, fmt.Sprintf(format, args...))
@@ -58,9 +58,9 @@ func (r *Report) judge() {
 	check(r.Documents > 0, "no document was migrated")
 	check(r.FailedRequests == 0, "%d requests failed", r.FailedRequests)
 	check(r.EventsLost == 0, "%d events were lost", r.EventsLost)
-	check(r.EventsAppliedTwice == 0, "%d effects stand in a read model that no event accounts for", r.EventsAppliedTwice)
-	check(r.DeadLetters == r.DeadLettersWanted, "%d dead letters, there must be %d", r.DeadLetters, r.DeadLettersWanted)
-	check(r.ReadYourWritesViolation == 0, "%d reads did not see the client's own write", r.ReadYourWritesViolation)
+	check(r.EventsAppliedTwice == 0, "%d effects in a read model come from no event", r.EventsAppliedTwice)
+	check(r.DeadLetters == r.DeadLettersWanted, "%d dead letters, want %d", r.DeadLetters, r.DeadLettersWanted)
+	check(r.ReadYourWritesViolation == 0, "%d reads did not show the client's own write", r.ReadYourWritesViolation)
 	check(r.Mismatches == 0, "%d documents differ between MongoDB and DynamoDB", r.Mismatches)
 	check(r.WriteHoldMS > 0 && r.WriteHoldMS < ms(writeHoldLimit),
 		"the longest write hold was %.0f ms, it must be above 0 and under %.0f", r.WriteHoldMS, ms(writeHoldLimit))
@@ -78,8 +78,8 @@ func (r *Report) save(path string) error {
 	return nil
 }
 
-// show prints the summary for a person.
-func (r *Report) show(s *screen) {
+// print prints the summary.
+func (r *Report) print(s *screen) {
 	var b strings.Builder
 	row := func(good bool, label, value, note string) {
 		mark := s.style("32", "ok")
@@ -90,35 +90,35 @@ func (r *Report) show(s *screen) {
 	}
 	zero := func(label string, n int64, note string) { row(n == 0, label, number(n), note) }
 
-	s.act("What the mobile clients noticed")
+	s.heading("What the mobile apps saw")
 	row(r.Requests > 0, "requests", number(r.Requests), fmt.Sprintf("in %.0f s, all to one address", r.Seconds))
 	zero("failed", r.FailedRequests, "")
-	zero("own writes not read back", r.ReadYourWritesViolation, "")
+	zero("reads without the app's own write", r.ReadYourWritesViolation, "")
 	row(true, "latency p50 / p99", fmt.Sprintf("%.1f / %.0f ms", r.P50MS, r.P99MS), fmt.Sprintf("slowest %.0f ms", r.MaxMS))
 	s.print(b.String())
 	b.Reset()
 
-	s.act("What happened behind their back")
+	s.heading("What happened behind the proxy")
 	row(r.EventsPublished > 0, "events published", number(r.EventsPublished), fmt.Sprintf("%s of them more than once", number(r.Redelivered)))
-	row(r.EventsApplied == r.EventsPublished, "events in effect", number(r.EventsApplied), "in both read models")
+	row(r.EventsApplied == r.EventsPublished, "events applied", number(r.EventsApplied), "in both read models")
 	zero("events lost", r.EventsLost, "")
 	zero("effects applied twice", r.EventsAppliedTwice, "")
-	row(r.DeadLetters == r.DeadLettersWanted, "dead letters", number(r.DeadLetters), "for a record that was no event, one for each consumer")
-	row(true, "lag p99", fmt.Sprintf("%.0f ms", r.LagP99MS), "from arrival on the stream to a consumer's handling")
+	row(r.DeadLetters == r.DeadLettersWanted, "dead letters", number(r.DeadLetters), "one for each consumer, of the malformed record that the demo publishes")
+	row(true, "consumer lag p99", fmt.Sprintf("%.0f ms", r.LagP99MS), "from arrival on the stream to the end of the handler")
 	row(r.Documents > 0, "documents moved to DynamoDB", number(r.Documents), fmt.Sprintf("%s compared", number(r.Compared)))
 	zero("mismatches", r.Mismatches, "")
-	row(r.WriteHoldMS < ms(writeHoldLimit), "longest write hold", fmt.Sprintf("%.0f ms", r.WriteHoldMS), "while the owner changed")
-	row(true, "memory of the migrating process", fmt.Sprintf("%d MB", r.MigratePeakBytes>>20), "at its peak")
+	row(r.WriteHoldMS < ms(writeHoldLimit), "longest write hold", fmt.Sprintf("%.0f ms", r.WriteHoldMS), "during the cut-over")
+	row(true, "peak memory of banyan-migrate", fmt.Sprintf("%d MB", r.MigratePeakBytes>>20), "")
 	if r.Chaos {
 		row(true, "faults injected / SIGKILLs", fmt.Sprintf("%s / %d", number(r.FaultsInjected), r.MigrateKills), fmt.Sprintf("seed %d", r.Seed))
 	}
 	s.print(b.String())
 
-	if !r.judged {
-		r.Broken = append(r.Broken, "the story did not come to its end, so nothing was checked")
+	if !r.checked {
+		r.Broken = append(r.Broken, "the run did not reach its end, so nothing was checked")
 	}
 	if len(r.Broken) == 0 {
-		s.print("\n" + s.style("1;32", "The monolith lost its timeline and its users, and nobody noticed.") + "\n")
+		s.print("\n" + s.style("1;32", "The timeline and the users have left the monolith, and no app noticed.") + "\n")
 		return
 	}
 	s.print("\n" + s.style("1;31", "Broken:") + "\n")

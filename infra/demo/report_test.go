@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// Each number that must hold is judged: a report with one of them wrong names
-// it, and says so to a person.
-func TestEachBrokenPromiseIsNamed(t *testing.T) {
+// Each number that must hold is checked: a report with one of them wrong names
+// prints it.
+func TestEachBrokenInvariantIsNamed(t *testing.T) {
 	good := Report{Requests: 1, EventsPublished: 1, Documents: 1, WriteHoldMS: 200, DeadLetters: 2, DeadLettersWanted: 2}
 	ok := good
-	if ok.judge(); len(ok.Broken) != 0 {
-		t.Fatalf("a good report is judged %v", ok.Broken)
+	if ok.checkInvariants(); len(ok.Broken) != 0 {
+		t.Fatalf("a good report is checked %v", ok.Broken)
 	}
 	for want, spoil := range map[string]func(*Report){
 		"no request":               func(r *Report) { r.Requests = 0 },
@@ -32,19 +32,19 @@ func TestEachBrokenPromiseIsNamed(t *testing.T) {
 	} {
 		r := good
 		spoil(&r)
-		r.judge()
+		r.checkInvariants()
 		if len(r.Broken) != 1 || !strings.Contains(r.Broken[0], want) {
 			t.Errorf("want one complaint with %q, got %q", want, r.Broken)
 		}
 		var out bytes.Buffer
-		if r.show(newScreen(&out)); !strings.Contains(out.String(), r.Broken[0]) {
+		if r.print(newScreen(&out)); !strings.Contains(out.String(), r.Broken[0]) {
 			t.Errorf("%q is not shown", want)
 		}
 	}
 	var out bytes.Buffer
-	unjudged := good
-	if unjudged.show(newScreen(&out)); strings.Contains(out.String(), "nobody noticed") {
-		t.Error("a story that did not end is praised")
+	unchecked := good
+	if unchecked.print(newScreen(&out)); strings.Contains(out.String(), "no app noticed") {
+		t.Error("a run that did not end is praised")
 	}
 }
 

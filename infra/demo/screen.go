@@ -35,8 +35,8 @@ func (s *screen) style(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// act opens a chapter.
-func (s *screen) act(format string, args ...any) {
+// heading begins a part.
+func (s *screen) heading(format string, args ...any) {
 	s.print("\n" + s.style("1;32", fmt.Sprintf(format, args...)) + "\n")
 }
 
@@ -46,8 +46,8 @@ func (s *screen) step(format string, args ...any) {
 	s.print(s.style("2", at) + fmt.Sprintf(format, args...) + "\n")
 }
 
-// now shows a passing line on a terminal, nothing elsewhere.
-func (s *screen) now(format string, args ...any) {
+// progress shows a line that the next one replaces, on a terminal only.
+func (s *screen) progress(format string, args ...any) {
 	if !s.tty {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/aggregate"
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // readStream reads all that the stream holds, by itself and beside the
@@ -62,7 +63,7 @@ func eachEvent(shard string, r types.Record, do func(consumers.Message)) error {
 	for i, sub := range records {
 		e, err := events.Decode(sub.Data)
 		if err != nil {
-			continue // a poison record is the dead letters' business
+			continue // the malformed record is a dead letter
 		}
 		do(consumers.Message{
 			Event: e, Position: events.Position{Sequence: *r.SequenceNumber, Sub: i}, Shard: shard,
@@ -72,21 +73,18 @@ func eachEvent(shard string, r types.Record, do func(consumers.Message)) error {
 	return nil
 }
 
-// settle calls same until it reports true or the time is over, and returns
-// its last answer.
-func settle(ctx context.Context, patience time.Duration, same func() (bool, error)) error {
-	deadline := time.Now().Add(patience)
-	pause := 200 * time.Millisecond
-	for {
-		ok, err := same()
+// pollUntil calls done until it reports true, fails, or the timeout is over, which is
+// no error: what done found last counts.
+func pollUntil(ctx context.Context, timeout time.Duration, done func() (bool, error)) error {
+	deadline := time.Now().Add(timeout)
+	pauses := backoff.Backoff{Min: 200 * time.Millisecond, Max: 2 * time.Second}
+	for attempt := 0; ; attempt++ {
+		ok, err := done()
 		if err != nil || ok || time.Now().After(deadline) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-			pause = min(pause*3/2, 2*time.Second)
+		if err := pauses.Wait(ctx, attempt); err != nil {
+			return err
 		}
 	}
 }

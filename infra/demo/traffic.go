@@ -57,25 +57,25 @@ func newTraffic(base string, seed uint64, others []string) *traffic {
 	}
 }
 
-// begin signs the apps up and starts the load at rate requests a second.
-func (t *traffic) begin(ctx context.Context, rate int) error {
+// start signs the apps up and starts the load at rate requests a second.
+func (t *traffic) start(ctx context.Context, rate int) error {
 	ctx, t.stop = context.WithCancel(ctx)
 	for range mobiles {
 		m := t.newMobile()
-		if err := t.timed(ctx, time.Now(), m.signUp); err != nil {
+		if err := t.request(ctx, time.Now(), m.signUp); err != nil {
 			return fmt.Errorf("sign up the first apps: %w", err)
 		}
 		t.signed = append(t.signed, m)
 	}
 	for i, m := range t.signed {
-		t.wg.Go(func() { t.live(ctx, m, rand.New(rand.NewPCG(t.seed, uint64(i)))) })
+		t.wg.Go(func() { t.runApp(ctx, m, rand.New(rand.NewPCG(t.seed, uint64(i)))) })
 	}
 	t.wg.Go(func() { t.pace(ctx, rate) })
 	return nil
 }
 
-// end stops the load and waits for what is under way.
-func (t *traffic) end() {
+// stopAndWait stops the load and waits for what is in flight.
+func (t *traffic) stopAndWait() {
 	t.stop()
 	t.wg.Wait()
 	t.http.CloseIdleConnections()
@@ -91,7 +91,7 @@ func (t *traffic) pace(ctx context.Context, rate int) {
 		select {
 		case t.due <- next:
 		default:
-			t.note(fmt.Errorf("the load is %d requests behind: the world is far too slow", cap(t.due)), &t.failed)
+			t.recordError(fmt.Errorf("the apps are %d requests behind: this machine is too slow for the rate", cap(t.due)), &t.failed)
 			return
 		}
 	}
@@ -105,25 +105,25 @@ func (t *traffic) newMobile() *mobile {
 	return &mobile{http: t.http, base: t.base, name: name, mail: fmt.Sprintf("mobile-%d-%d@example.com", t.seed, t.newer), password: "correct horse"}
 }
 
-// live is one app's life: whenever a request is due, one thing that a person
+// runApp runs one app: whenever a request is due, it does one thing that a person
 // would do.
-func (t *traffic) live(ctx context.Context, m *mobile, r *rand.Rand) {
+func (t *traffic) runApp(ctx context.Context, m *mobile, r *rand.Rand) {
 	for due := range t.due {
 		if ctx.Err() != nil {
 			continue // what is due but was not begun is not made
 		}
 		// A request under way when the load ends is still finished and counted.
 		ctx := context.WithoutCancel(ctx)
-		do, refresh := t.act(m, r)
-		if t.timed(ctx, due, do) == nil && refresh != nil {
-			_ = t.timed(ctx, time.Now(), refresh)
+		do, refresh := t.chooseAction(m, r)
+		if t.request(ctx, due, do) == nil && refresh != nil {
+			_ = t.request(ctx, time.Now(), refresh)
 		}
 	}
 }
 
-// act picks what to do next: mostly reading, as people do. After a write the
+// chooseAction picks what to do next: mostly reading, as people do. After a write the
 // app shows the page that the write changed, at once.
-func (t *traffic) act(m *mobile, r *rand.Rand) (do, refresh func(context.Context) error) {
+func (t *traffic) chooseAction(m *mobile, r *rand.Rand) (do, refresh func(context.Context) error) {
 	switch p := r.IntN(100); {
 	case p < 45:
 		return m.readTimeline, nil
@@ -148,12 +148,12 @@ func (t *traffic) toggleFollow(ctx context.Context, m *mobile, r *rand.Rand) err
 			return m.follow(ctx, id, false)
 		}
 	}
-	return m.follow(ctx, t.someone(m, r), true)
+	return m.follow(ctx, t.pickUser(m, r), true)
 }
 
-// someone is another app half of the time, so that posts cross; else one of
+// pickUser picks another app half of the time, so that posts cross; else one of
 // the users who were there before.
-func (t *traffic) someone(m *mobile, r *rand.Rand) string {
+func (t *traffic) pickUser(m *mobile, r *rand.Rand) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other := t.signed[r.IntN(mobiles)]; other.id != m.id && r.IntN(2) == 0 {
@@ -162,7 +162,7 @@ func (t *traffic) someone(m *mobile, r *rand.Rand) string {
 	return t.others[r.IntN(len(t.others))]
 }
 
-// joinAnother is a new user signing up.
+// joinAnother signs a new user up.
 func (t *traffic) joinAnother(ctx context.Context) error {
 	m := t.newMobile()
 	if err := m.signUp(ctx); err != nil {
@@ -174,8 +174,8 @@ func (t *traffic) joinAnother(ctx context.Context) error {
 	return nil
 }
 
-// timed makes one request and counts it.
-func (t *traffic) timed(ctx context.Context, due time.Time, do func(context.Context) error) error {
+// request makes one request and counts it.
+func (t *traffic) request(ctx context.Context, due time.Time, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := do(ctx)
@@ -184,14 +184,14 @@ func (t *traffic) timed(ctx context.Context, due time.Time, do func(context.Cont
 	var v violation
 	switch {
 	case errors.As(err, &v):
-		t.note(err, &t.violations)
+		t.recordError(err, &t.violations)
 	case err != nil:
-		t.note(err, &t.failed)
+		t.recordError(err, &t.failed)
 	}
 	return err
 }
 
-func (t *traffic) note(err error, counter *atomic.Int64) {
+func (t *traffic) recordError(err error, counter *atomic.Int64) {
 	if counter.Add(1) > shownErrors {
 		return
 	}
@@ -212,7 +212,7 @@ func (t *traffic) readBack(ctx context.Context) {
 	for range 8 {
 		wg.Go(func() {
 			for m := range apps {
-				_ = t.timed(ctx, time.Now(), m.readSelf)
+				_ = t.request(ctx, time.Now(), m.readSelf)
 			}
 		})
 	}

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Up starts the world and leaves it running until ctx ends.
+// Up starts everything that a migration needs and leaves it running until ctx ends.
 func Up(ctx context.Context, cfg Config) error {
 	w, err := newWorld(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { w.Close(cfg.Keep) }()
-	if err := w.legacy(ctx); err != nil {
+	if err := w.startMonolith(ctx); err != nil {
 		return err
 	}
 	guest := &mobile{http: newTraffic("", 0, nil).http, base: "http://" + w.addresses.proxy, name: "Guest", mail: "guest@example.com", password: "correct horse"}
@@ -22,7 +22,7 @@ func Up(ctx context.Context, cfg Config) error {
 	if err := guest.signUp(ctx); err != nil {
 		return fmt.Errorf("sign up a guest: %w", err)
 	}
-	w.screen.act("The world is up. Ctrl-C ends it.")
+	w.screen.heading("Everything is running. Ctrl-C ends it.")
 	w.screen.print(w.directions(guest))
 	for {
 		select {
@@ -30,7 +30,7 @@ func Up(ctx context.Context, cfg Config) error {
 			w.screen.step("ending")
 			return nil
 		case <-time.After(time.Second):
-			if err := w.healthy(); err != nil {
+			if err := w.checkProcesses(); err != nil {
 				return err
 			}
 		}

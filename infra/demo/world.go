@@ -30,17 +30,17 @@ type Config struct {
 	Report string    // where to write the summary as JSON, "" for nowhere
 	Chaos  bool      // inject faults and kill the migrating process
 	Bin    string    // folder of the binaries; default that of this program
-	Out    io.Writer // what a person sees; default os.Stdout
+	Out    io.Writer // for the screen; default os.Stdout
 	Keep   bool      // leave the work folder with the logs, also when all went well
 }
 
 // Validate reports the first setting that makes no sense.
 func (c Config) Validate() error {
 	if c.Size < 100 || c.Size > 10_000_000 {
-		return fmt.Errorf("size %d: give between 100 and 10,000,000 users", c.Size)
+		return fmt.Errorf("invalid size %d: must be from 100 to 10,000,000 users", c.Size)
 	}
 	if c.Rate < 1 || c.Rate > 10_000 {
-		return fmt.Errorf("rate %d: give between 1 and 10,000 requests a second", c.Rate)
+		return fmt.Errorf("invalid rate %d: must be from 1 to 10,000 requests a second", c.Rate)
 	}
 	if c.Data != "" {
 		if _, err := os.Stat(c.Data); err != nil {
@@ -50,7 +50,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-func (c *Config) fill() error {
+func (c *Config) applyDefaults() error {
 	if c.Out == nil {
 		c.Out = os.Stdout
 	}
@@ -91,7 +91,7 @@ type World struct {
 // newWorld starts the sandbox, or finds the user's own servers, and makes
 // what the parts need in it.
 func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
-	if err := cfg.fill(); err != nil {
+	if err := cfg.applyDefaults(); err != nil {
 		return nil, err
 	}
 	w = &World{cfg: cfg, screen: newScreen(cfg.Out), metrics: &meter{}}
@@ -145,7 +145,7 @@ func (w *World) path(name string) string { return filepath.Join(w.dir, name) }
 // Close ends everything. With keep the work folder stays and is named.
 func (w *World) Close(keep bool) {
 	for i := len(w.processes) - 1; i >= 0; i-- {
-		if p := w.processes[i]; p.alive() == nil {
+		if p := w.processes[i]; p.checkAlive() == nil {
 			_ = p.stop(5 * time.Second)
 		}
 	}
@@ -156,7 +156,7 @@ func (w *World) Close(keep bool) {
 		_ = w.functionLog.Close()
 	}
 	if keep {
-		w.screen.step("the logs are in %s", w.dir)
+		w.screen.step("every program's log is in %s", w.dir)
 		return
 	}
 	_ = os.RemoveAll(w.dir)
@@ -183,8 +183,8 @@ func (w *World) run(ctx context.Context, name string, out io.Writer, args ...str
 	return nil
 }
 
-// serve starts the services and waits until each is ready.
-func (w *World) serve(ctx context.Context) error {
+// startServices starts the services and waits until each is ready.
+func (w *World) startServices(ctx context.Context) error {
 	a := &w.addresses
 	for _, p := range []*string{&a.monolith, &a.monolithAdmin, &a.users, &a.usersAdmin, &a.timeline, &a.proxy, &a.proxyAdmin} {
 		var err error
@@ -193,7 +193,7 @@ func (w *World) serve(ctx context.Context) error {
 		}
 	}
 	urls := []string{"MONOLITH_URL=http://" + a.monolith, "USERS_URL=http://" + a.users, "TIMELINE_URL=http://" + a.timeline}
-	if err := w.setShare(0); err != nil {
+	if err := w.setTimelinePercent(0); err != nil {
 		return err
 	}
 	for _, s := range []struct {
@@ -210,16 +210,16 @@ func (w *World) serve(ctx context.Context) error {
 			return err
 		}
 		w.processes = append(w.processes, p)
-		if err := p.ready(ctx, s.ready+"/readyz"); err != nil {
+		if err := p.awaitReady(ctx, s.ready+"/readyz"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// setShare writes the route file with the timeline route's percentage, as an
+// setTimelinePercent writes the route file with the timeline route's percentage, as an
 // operator does; the proxy notices by itself.
-func (w *World) setShare(percent int) error {
+func (w *World) setTimelinePercent(percent int) error {
 	text := strings.Replace(string(social.Routes), "percent: 0", fmt.Sprintf("percent: %d", percent), 1)
 	tmp := w.path("routes.yaml.new")
 	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
@@ -228,11 +228,11 @@ func (w *World) setShare(percent int) error {
 	return os.Rename(tmp, w.path("routes.yaml"))
 }
 
-// healthy reports a process that ended by itself.
-func (w *World) healthy() error {
+// checkProcesses reports a process that ended by itself.
+func (w *World) checkProcesses() error {
 	var errs []error
 	for _, p := range w.processes {
-		errs = append(errs, p.alive())
+		errs = append(errs, p.checkAlive())
 	}
 	return errors.Join(errs...)
 }

@@ -1,5 +1,5 @@
-// Command banyan-demo strangles a sample monolith before your eyes (run), or
-// leaves the world it does that in running to play with (up).
+// Command banyan-demo migrates a sample monolith while simulated apps use it and checks
+// every invariant (run), or starts the same environment and leaves it running (up).
 package main
 
 import (
@@ -15,13 +15,13 @@ import (
 )
 
 type world struct {
-	Size   int    `help:"Users that the monolith has at the beginning." default:"10000" env:"SIZE"`
+	Size   int    `help:"Users that the monolith starts with." default:"10000" env:"SIZE"`
 	Rate   int    `help:"Requests a second." default:"200" env:"RATE"`
-	Seed   uint64 `help:"Of the generated data, the traffic and the faults." default:"1" env:"SEED"`
-	Data   string `help:"A mongoexport file of users (extended JSON) instead of generated ones." env:"DATA" type:"path"`
-	Report string `help:"Write the summary there as JSON." env:"REPORT" type:"path"`
+	Seed   uint64 `help:"Seed of the generated data, the traffic and the faults." default:"1" env:"SEED"`
+	Data   string `help:"mongoexport file of users (extended JSON) instead of generated ones." env:"DATA" type:"path"`
+	Report string `help:"File for the summary as JSON." env:"REPORT" type:"path"`
 	Bin    string `help:"Folder of the binaries; default: this program's." type:"path"`
-	Keep   bool   `help:"Keep the work folder with every program's log."`
+	Keep   bool   `help:"Keep the work folder with every program's log, also after success."`
 }
 
 func (f world) config() demo.Config {
@@ -35,7 +35,7 @@ type flags struct {
 	} `cmd:"" default:"withargs" help:"Run the whole demo, then check every invariant."`
 	Up struct {
 		world
-	} `cmd:"" help:"Start the world, print its addresses, and leave it running until SIGINT or SIGTERM."`
+	} `cmd:"" help:"Start everything, print the addresses and what to try, and run until SIGINT or SIGTERM."`
 }
 
 func main() { newCommand().Main() }
@@ -43,9 +43,9 @@ func main() { newCommand().Main() }
 func newCommand() serving.Command {
 	var f flags
 	return serving.Command{
-		Name: "banyan-demo", Description: "Strangles a sample monolith while traffic runs, and checks every invariant.", Grammar: &f,
+		Name: "banyan-demo", Description: "Migrates a sample monolith while simulated apps use it, and checks every invariant.", Grammar: &f,
 		Exits: []serving.Exit{
-			{Code: serving.ExitFailure, Meaning: "an invariant was broken, or it could not go on"},
+			{Code: serving.ExitFailure, Meaning: "an invariant was broken, or a part failed"},
 			{Code: exitStopped, Meaning: "stopped before the end"},
 		},
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {

@@ -18,7 +18,7 @@ import (
 // catchUp is how long the read models may take for what there was before.
 const catchUp = 10 * time.Minute
 
-// Run tells the whole story and judges it. Its error says what broke; the
+// Run runs the whole demo and checks every invariant. Its error says what broke; the
 // summary was printed, and written if asked for, before it returns.
 func Run(ctx context.Context, cfg Config) (err error) {
 	w, err := newWorld(ctx, cfg)
@@ -27,110 +27,110 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() {
 		if err != nil && ctx.Err() == nil {
-			w.lament()
+			w.explainFailure()
 		}
 		w.Close(err != nil || cfg.Keep)
 	}()
 	began := time.Now()
 	r := &Report{Seed: w.cfg.Seed, Size: w.cfg.Size, Chaos: w.cfg.Chaos}
 
-	if err := w.legacy(ctx); err != nil {
+	if err := w.startMonolith(ctx); err != nil {
 		return err
 	}
-	t, err := w.open(ctx)
+	t, err := w.startTraffic(ctx)
 	if err != nil {
 		return err
 	}
-	for _, chapter := range []func(context.Context, *Report) error{w.shift, w.migrate, w.after} {
-		if err := chapter(ctx, r); err != nil {
-			t.end()
+	for _, part := range []func(context.Context, *Report) error{w.moveTimeline, w.migrateUsers, w.keepRunning} {
+		if err := part(ctx, r); err != nil {
+			t.stopAndWait()
 			r.collect(w, t, began)
-			r.show(w.screen)
+			r.print(w.screen)
 			return err
 		}
 	}
-	t.end()
-	w.calm()
-	if err := w.reckon(ctx, t, r); err != nil {
+	t.stopAndWait()
+	w.stopFaults()
+	if err := w.checkOutcome(ctx, t, r); err != nil {
 		return err
 	}
 	r.collect(w, t, began)
-	r.judge()
-	r.show(w.screen)
+	r.checkInvariants()
+	r.print(w.screen)
 	if cfg.Report != "" {
 		if err := r.save(cfg.Report); err != nil {
 			return err
 		}
 	}
 	if len(r.Broken) > 0 {
-		return fmt.Errorf("%d invariants broke (seed %d)", len(r.Broken), r.Seed)
+		return fmt.Errorf("%d invariants broken (seed %d)", len(r.Broken), r.Seed)
 	}
 	return nil
 }
 
-// legacy is the world before: a monolith with its data in MongoDB, and what
-// it tells from now on.
-func (w *World) legacy(ctx context.Context) error {
-	w.screen.act("I. A monolith, its MongoDB, and something to grow around it")
+// startMonolith starts what there is before a migration: a monolith with its data in
+// MongoDB, which publishes its events, and the consumers of these.
+func (w *World) startMonolith(ctx context.Context) error {
+	w.screen.heading("I. A monolith, its MongoDB, and read models beside it")
 	if err := w.provision(ctx); err != nil {
 		return err
 	}
-	w.screen.step("%s", w.whereabouts())
-	if err := w.load(ctx); err != nil {
+	w.screen.step("%s", w.describeServices())
+	if err := w.loadMonolith(ctx); err != nil {
 		return err
 	}
-	if err := w.deploy(ctx); err != nil {
+	if err := w.deployConsumers(ctx); err != nil {
 		return err
 	}
-	w.screen.step("two consumers run as Lambda functions and keep read models in DynamoDB")
-	var told struct{ Events int64 }
-	if err := w.runJSON(ctx, "snapshot", &told, "banyan-monolith", "snapshot", "--json"); err != nil {
+	w.screen.step("two consumers run as Lambda functions and keep their read models in DynamoDB")
+	var published struct{ Events int64 }
+	if err := w.runJSON(ctx, "snapshot", &published, "banyan-monolith", "snapshot", "--json"); err != nil {
 		return err
 	}
-	w.screen.step("the monolith told what it knew so far: %s events on the stream", number(told.Events))
-	if err := w.putPoison(ctx); err != nil {
+	w.screen.step("the monolith published its data so far as %s events", number(published.Events))
+	if err := w.putMalformedRecord(ctx); err != nil {
 		return err
 	}
-	told.Events++ // the poison is to be handled as well
-	if err := w.serve(ctx); err != nil {
+	published.Events++ // the malformed record is handled as well
+	if err := w.startServices(ctx); err != nil {
 		return err
 	}
-	return w.caughtUp(ctx, told.Events)
+	return w.awaitReadModels(ctx, published.Events)
 }
 
-// caughtUp waits until the consumers have handled what was told so far. With
-// functions that run elsewhere there is nothing to be seen here: they catch up
-// while the traffic runs.
-func (w *World) caughtUp(ctx context.Context, told int64) error {
+// awaitReadModels waits until the consumers have handled what was published so far.
+// The metrics of functions that run elsewhere are out of reach: these catch up while
+// the traffic runs.
+func (w *World) awaitReadModels(ctx context.Context, published int64) error {
 	if !slices.Contains(w.sandbox.Embedded(), sandbox.Lambda) {
 		return nil
 	}
 	began := time.Now()
 	for {
-		left := w.metrics.behind(told)
+		left := w.metrics.behind(published)
 		if left == 0 {
 			break
 		}
 		if time.Since(began) > catchUp {
 			return fmt.Errorf("the read models are still %d events behind after %s", left, catchUp)
 		}
-		w.screen.now("%s events to go", number(left))
+		w.screen.progress("%s events left to consume", number(left))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	w.metrics.forget()
-	w.screen.step("the read models have caught up")
-	return w.healthy()
+	w.metrics.resetLags()
+	w.screen.step("the consumers have applied all of them")
+	return w.checkProcesses()
 }
 
-func (w *World) whereabouts() string {
+func (w *World) describeServices() string {
 	if at := w.sandbox.Embedded(); len(at) > 0 {
-		return fmt.Sprintf("embedded here, over the wire: %s", list(at))
+		return fmt.Sprintf("the sandbox stands in for %s", list(at))
 	}
-	return "nothing is embedded: all services are yours"
+	return "no sandbox: your environment names a server for every service"
 }
 
 func list(words []string) string {
@@ -147,8 +147,8 @@ func list(words []string) string {
 	return b.String()
 }
 
-// load gives the monolith its data.
-func (w *World) load(ctx context.Context) error {
+// loadMonolith gives the monolith its data.
+func (w *World) loadMonolith(ctx context.Context) error {
 	if w.cfg.Data != "" {
 		if err := w.run(ctx, "import", nil, "banyan-monolith", "import", "--users", w.cfg.Data); err != nil {
 			return err
@@ -164,8 +164,8 @@ func (w *World) load(ctx context.Context) error {
 	return nil
 }
 
-// open lets the mobile clients in.
-func (w *World) open(ctx context.Context) (*traffic, error) {
+// startTraffic starts the mobile apps, and with chaos the faults.
+func (w *World) startTraffic(ctx context.Context) (*traffic, error) {
 	others, err := w.sampleUsers(ctx, 300)
 	if err != nil {
 		return nil, err
@@ -179,48 +179,48 @@ func (w *World) open(ctx context.Context) (*traffic, error) {
 			return nil, err
 		}
 		w.sandbox.Faults().Switch(true)
-		w.screen.step("from here on throttles, time-outs, partial failures and duplicates come by seed %d", w.cfg.Seed)
+		w.screen.step("chaos: throttles, time-outs, partial failures and duplicates are injected from here on (seed %d)", w.cfg.Seed)
 	}
 	t := newTraffic("http://"+w.addresses.proxy, w.cfg.Seed, others)
-	if err := t.begin(ctx, w.cfg.Rate); err != nil {
-		t.end()
+	if err := t.start(ctx, w.cfg.Rate); err != nil {
+		t.stopAndWait()
 		return nil, err
 	}
 	w.traffic = t
-	w.screen.step("%d mobile apps make %d requests a second to http://%s, and will until the end", mobiles, w.cfg.Rate, w.addresses.proxy)
-	return t, w.watch(ctx, 3*time.Second)
+	w.screen.step("%d simulated mobile apps send %d requests a second to the proxy at http://%s until the end", mobiles, w.cfg.Rate, w.addresses.proxy)
+	return t, w.showTraffic(ctx, 3*time.Second)
 }
 
-// watch lets time pass, showing the traffic.
-func (w *World) watch(ctx context.Context, d time.Duration) error {
+// showTraffic lets time pass and shows the traffic.
+func (w *World) showTraffic(ctx context.Context, d time.Duration) error {
 	until := time.Now().Add(d)
 	for time.Now().Before(until) {
 		t := w.traffic
-		w.screen.now("%s requests, %d failed, p99 %.0f ms", number(t.requests.Load()), t.failed.Load(), ms(t.latencies.quantile(0.99)))
+		w.screen.progress("%s requests, %d failed, p99 %.0f ms", number(t.requests.Load()), t.failed.Load(), ms(t.latencies.quantile(0.99)))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(min(200*time.Millisecond, time.Until(until))):
 		}
 	}
-	return w.healthy()
+	return w.checkProcesses()
 }
 
-// shift moves the timeline route to the read model, more subjects at a time.
-func (w *World) shift(ctx context.Context, _ *Report) error {
-	w.screen.act("II. The timeline leaves the monolith")
+// moveTimeline moves the timeline route to the read model, for more users at a time.
+func (w *World) moveTimeline(ctx context.Context, _ *Report) error {
+	w.screen.heading("II. The proxy moves the timeline to its read model")
 	for _, percent := range []int{10, 50, 100} {
-		if err := w.setShare(percent); err != nil {
+		if err := w.setTimelinePercent(percent); err != nil {
 			return err
 		}
-		if err := w.watch(ctx, 2*time.Second); err != nil {
+		if err := w.showTraffic(ctx, 2*time.Second); err != nil {
 			return err
 		}
 		stats, err := w.timelineRoute(ctx)
 		if err != nil {
 			return err
 		}
-		w.screen.step("%3d %% of subjects read the new timeline: %s answered there, %s went back to the monolith to see their own write",
+		w.screen.step("%3d %% of the users: %s timelines from the read model, %s from the monolith because the user's own write was not in it yet",
 			percent, number(stats.Forwarded), number(stats.FellBack))
 	}
 	return nil
@@ -250,27 +250,27 @@ func (w *World) timelineRoute(ctx context.Context) (routeStats, error) {
 	return routeStats{}, errors.New("the proxy knows no route named timeline")
 }
 
-// after lets the new world run for a while.
-func (w *World) after(ctx context.Context, _ *Report) error {
-	w.screen.act("IV. Life goes on")
-	if err := w.watch(ctx, 3*time.Second); err != nil {
+// keepRunning runs the traffic on the new owner for a while.
+func (w *World) keepRunning(ctx context.Context, _ *Report) error {
+	w.screen.heading("IV. The traffic goes on")
+	if err := w.showTraffic(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	w.screen.step("the apps still hit the same address")
+	w.screen.step("the apps still use the old API at the same address")
 	return nil
 }
 
-// calm ends the injected faults, so that what is wrong in the end cannot be
-// blamed on the last of them.
-func (w *World) calm() {
+// stopFaults ends the injected faults, so that none of them is the reason for what is
+// wrong in the end.
+func (w *World) stopFaults() {
 	if w.cfg.Chaos {
 		w.sandbox.Faults().Switch(false)
 	}
 }
 
-// reckon checks everything that was promised.
-func (w *World) reckon(ctx context.Context, t *traffic, r *Report) error {
-	w.screen.step("the traffic has ended; now everything is counted")
+// checkOutcome compares what was acknowledged with what is there.
+func (w *World) checkOutcome(ctx context.Context, t *traffic, r *Report) error {
+	w.screen.step("the traffic has ended; comparing what was acknowledged with what is there")
 	t.readBack(ctx)
 	if err := w.compareUsers(ctx, t, r); err != nil {
 		return err
@@ -278,7 +278,7 @@ func (w *World) reckon(ctx context.Context, t *traffic, r *Report) error {
 	if err := w.audit(ctx, t, r); err != nil {
 		return err
 	}
-	if err := w.deadLetters(ctx, r); err != nil {
+	if err := w.checkDeadLetters(ctx, r); err != nil {
 		return err
 	}
 	var m struct {
@@ -287,13 +287,13 @@ func (w *World) reckon(ctx context.Context, t *traffic, r *Report) error {
 	if err := getJSON(ctx, "http://"+w.addresses.usersAdmin+"/metrics.json", &m); err != nil {
 		return err
 	}
-	// What the service's clients felt, or if none of them wrote in that moment
-	// what the cut-over itself counted.
+	// The longest that the service held a write, or if there was none during the
+	// cut-over, what the cut-over itself measured.
 	r.WriteHoldMS = max(r.WriteHoldMS, m.LongestWriteHoldMS)
-	return w.healthy()
+	return w.checkProcesses()
 }
 
-// collect takes over what the traffic and the sandbox counted.
+// collect adds what the traffic and the sandbox counted.
 func (r *Report) collect(w *World, t *traffic, began time.Time) {
 	r.Requests, r.FailedRequests, r.ReadYourWritesViolation = t.requests.Load(), t.failed.Load(), t.violations.Load()
 	r.P50MS, r.P99MS, r.MaxMS = ms(t.latencies.quantile(0.5)), ms(t.latencies.quantile(0.99)), ms(t.latencies.quantile(1))

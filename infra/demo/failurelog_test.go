@@ -9,45 +9,45 @@ import (
 	"time"
 )
 
-// TestWordsAroundAFailure: of all logs, what was complained of shortly before.
-func TestWordsAroundAFailure(t *testing.T) {
-	dir, moment := t.TempDir(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+// TestWarningsBeforeAFailure: the last warnings of each log, in their order.
+func TestWarningsBeforeAFailure(t *testing.T) {
+	dir, at := t.TempDir(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	line := func(before time.Duration, level, msg string) string {
-		return fmt.Sprintf("{\"time\":%q,\"level\":%q,\"msg\":%q}\n", moment.Add(-before).Format(time.RFC3339Nano), level, msg)
+		return fmt.Sprintf("{\"time\":%q,\"level\":%q,\"msg\":%q}\n", at.Add(-before).Format(time.RFC3339Nano), level, msg)
 	}
 	for name, text := range map[string]string{
 		"users.log": line(time.Hour, "ERROR", "long ago") + "panic: no JSON\n" + line(time.Second, "ERROR", "second") + line(-time.Second, "ERROR", "later"),
 		"functions.log": "timeline: " + line(1500*time.Millisecond, "WARN", "first") + line(time.Second, "INFO", "fine") +
-			"timeline: " + line(0, "WARN", strings.Repeat("x", 2*longestWord)),
+			"timeline: " + line(0, "WARN", strings.Repeat("x", 2*maxLineBytes)),
 		"users.yaml": line(time.Second, "ERROR", "no log"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := words(dir, moment)
+	got := warningsBefore(dir, at)
 	for i, want := range []string{"functions.log: timeline: {", "users.log: {"} {
 		if len(got) != 3 || !strings.HasPrefix(got[i], want) || !strings.Contains(got[i], []string{"first", "second"}[i]) {
-			t.Fatalf("word %d of %q", i, got)
+			t.Fatalf("line %d of %q", i, got)
 		}
 	}
-	if n := len(got[2]); n > longestWord+40 {
-		t.Errorf("a word of %d bytes", n)
+	if n := len(got[2]); n > maxLineBytes+40 {
+		t.Errorf("a line of %d bytes", n)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "many.log"), []byte(strings.Repeat(line(0, "WARN", "again"), 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := words(dir, moment); len(got) != 3+mostWords {
-		t.Errorf("%d words", len(got))
+	if got := warningsBefore(dir, at); len(got) != 3+maxLinesPerLog {
+		t.Errorf("%d lines", len(got))
 	}
-	if words(filepath.Join(dir, "absent"), moment) != nil {
-		t.Error("there are words in no folder")
+	if warningsBefore(filepath.Join(dir, "absent"), at) != nil {
+		t.Error("there are lines in no folder")
 	}
 }
 
-func TestAgain(t *testing.T) {
+func TestReproduceCommand(t *testing.T) {
 	if got, want := (Config{Chaos: true, Seed: 7, Size: 500, Rate: 20,
-		Data: "it's.json"}).again(), `make chaos SEED=7 SIZE=500 RATE=20 DATA='it'\''s.json'`; got != want {
+		Data: "it's.json"}).reproduceCommand(), `make chaos SEED=7 SIZE=500 RATE=20 DATA='it'\''s.json'`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
