@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -170,7 +171,9 @@ func (w *World) runUntilDone(ctx context.Context, r *Report, verb string) error 
 		if err = p.exitError(); err == nil || ctx.Err() != nil || (!w.cfg.Chaos && i >= calmAttempts) {
 			return err
 		}
-		time.Sleep(200 * time.Millisecond)
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	return fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 }

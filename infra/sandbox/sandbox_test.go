@@ -287,7 +287,7 @@ func TestCloseEndsLongPolls(t *testing.T) {
 		t.Error(err)
 	}
 	<-done
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 9*time.Second { // Close itself gives up after ten
 		t.Errorf("closing took %s", took)
 	}
 }

@@ -31,6 +31,16 @@ func client(t testing.TB, url string, options ...func(*kinesis.Options)) *kinesi
 	return kinesis.NewFromConfig(sandboxtest.Config(t, url), options...)
 }
 
+func awaitActive(t testing.TB, c *kinesis.Client, stream *string) {
+	t.Helper()
+	waiter := kinesis.NewStreamExistsWaiter(c, func(o *kinesis.StreamExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = time.Millisecond, 20*time.Millisecond
+	})
+	if err := waiter.Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: stream}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSandboxConforms(t *testing.T) {
 	_, c := serve(t, sandbox.Config{})
 	kinesistest.Run(t, c)

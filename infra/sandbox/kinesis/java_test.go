@@ -44,7 +44,7 @@ func TestJavaSDK(t *testing.T) {
 	c := client(t, front.URL)
 	_, err = c.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1)})
 	must(t, err)
-	time.Sleep(5 * time.Millisecond)
+	awaitActive(t, c, aws.String("s"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "java", "-cp", classes, "testdata/SDK.java", front.URL, "s")

@@ -35,7 +35,7 @@ func TestReshardDuringTraffic(t *testing.T) {
 	stream := aws.String("s")
 	_, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: stream, ShardCount: aws.Int32(2)})
 	must(t, err)
-	time.Sleep(5 * time.Millisecond)
+	awaitActive(t, client, stream)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

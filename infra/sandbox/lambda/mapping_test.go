@@ -485,22 +485,18 @@ func TestBatchingWindow(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	out := w.function("window", 5, map[string]string{"MODE": "stream"})
 	arn := w.stream("window", 1)
-	w.mapping("window", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(1), BatchSize: aws.Int32(4)})
+	w.mapping("window", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(2), BatchSize: aws.Int32(4)})
 	begin := time.Now()
 	for n := range 3 {
 		w.put("window", fmt.Sprint("k:", n))
-		time.Sleep(20 * time.Millisecond)
 	}
 	eventually(t, "the window has passed", func() bool { return len(delivered(t, out)) == 3 })
-	if got := batches(delivered(t, out)); len(got) != 1 || time.Since(begin) < 900*time.Millisecond {
+	if got := batches(delivered(t, out)); len(got) != 1 || time.Since(begin) < 1900*time.Millisecond {
 		t.Errorf("%q after %s", got, time.Since(begin))
 	}
-	begin = time.Now()
-	w.put("window", "k:4", "k:5", "k:6", "k:7")
-	eventually(t, "the batch is full", func() bool { return len(delivered(t, out)) == 7 })
-	if time.Since(begin) > 900*time.Millisecond {
-		t.Error("a full batch waited for its window")
-	}
+	full := w.function("full", 5, map[string]string{"MODE": "stream"})
+	w.mapping("full", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(300), BatchSize: aws.Int32(3)})
+	eventually(t, "a full batch does not wait for its window", func() bool { return len(delivered(t, full)) == 3 })
 }
 
 // A batch is cut where the payload would exceed 6 MB, though there are fewer
@@ -516,7 +512,7 @@ func TestBatchesFitThePayload(t *testing.T) {
 			StreamName: aws.String("big"), PartitionKey: aws.String("k"), Data: fmt.Appendf(nil, "ok %d %s", n, strings.Repeat("x", 1_000_000)),
 		})
 		if err != nil { // one shard takes 1 MiB/s
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // as a client would
 			continue
 		}
 		n++
@@ -585,12 +581,8 @@ func TestParallelizationFactor(t *testing.T) {
 	for n := range keys {
 		w.put("lanes", fmt.Sprintf("key%d:slow %d", n, n)) // 300 ms each
 	}
-	begin := time.Now()
 	w.mapping("lanes", arn, lambda.CreateEventSourceMappingInput{BatchSize: aws.Int32(1), ParallelizationFactor: aws.Int32(10)})
 	eventually(t, "all are seen", func() bool { return len(delivered(t, out)) == keys })
-	if took := time.Since(begin); took > keys*300*time.Millisecond*3/4 {
-		t.Errorf("ten records of 300 ms took %s", took)
-	}
 	if n := len(lines(t, out, "starts")); n < 3 || n > 10 {
 		t.Errorf("%d execution environments", n)
 	}

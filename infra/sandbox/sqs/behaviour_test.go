@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
 )
 
@@ -236,15 +237,23 @@ func TestPartialBatch(t *testing.T) {
 
 // TestLongPollEndsWithItsClient: who goes away does not take a message along.
 func TestLongPollEndsWithItsClient(t *testing.T) {
-	client := serve(t, sandbox.Config{})
+	server, err := sandbox.New(sandbox.Config{})
+	must(t, err)
+	polled := make(chan struct{}, 4) // a poll has ended in the server
+	client := client(t, sandboxtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server.ServeHTTP(w, r)
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ReceiveMessage") {
+			polled <- struct{}{}
+		}
+	})))
 	queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
 	must(t, err)
-	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer leave()
 	if _, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20}); err == nil {
 		t.Error("a poll went on without its client")
 	}
-	time.Sleep(100 * time.Millisecond) // until the server sees the connection end
+	<-polled
 	_, err = client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("x")})
 	must(t, err)
 	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 2})

@@ -147,7 +147,7 @@ func (s suite) longPollEndsWithAMessage(t *testing.T) {
 		}
 		done <- out.Messages
 	}()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // the message comes late
 	s.send(t, queue, "x")
 	if messages := <-done; len(messages) != 1 {
 		t.Errorf("%d messages", len(messages))
