@@ -152,24 +152,6 @@ func parseRule(words []string) (Rule, error) {
 	return r, r.validate()
 }
 
-// String writes the plan so that [Parse] reads it back.
-func (p Plan) String() string {
-	var b strings.Builder
-	if p.Delay != 0 {
-		fmt.Fprintf(&b, "delay %s\n", p.Delay)
-	}
-	for _, r := range p.Rules {
-		fmt.Fprintf(&b, "%s.%s", r.Service, r.Operation)
-		for k := Throttle; int(k) < len(kindNames); k++ {
-			if odds, ok := r.Odds[k]; ok {
-				fmt.Fprintf(&b, " %s=%s", k, strconv.FormatFloat(odds, 'g', -1, 64))
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
 func ruleKey(service, operation string) string {
 	return strings.ToLower(service + "." + operation)
 }
