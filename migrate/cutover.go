@@ -154,8 +154,8 @@ func (e *Engine) obstacles(ctx context.Context, rec ownership.Record) (*Verifica
 	} else if row.Worker != "" && lag > b.Lag {
 		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
 	}
-	if age := now.Sub(row.Foreign.LastAt); row.Foreign.Writes > 0 && age < b.ForeignQuiet {
-		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed", row.Foreign.LastID, age.Round(time.Second), b.ForeignQuiet)
+	if age := now.Sub(row.Foreign.LastAt); row.Foreign.Writes > 0 && age < b.OutOfBandQuiet {
+		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed", row.Foreign.LastID, age.Round(time.Second), b.OutOfBandQuiet)
 	}
 	switch {
 	case v == nil || v.Generation != j.Generation:

@@ -189,7 +189,7 @@ func (f *follower) checkDDL(ctx context.Context, c mongostream.Change) error {
 
 func (f *follower) noteForeign(c *change) {
 	old := c.at <= f.row.Start // from before the migration: the stream begins with the last one
-	if f.e.Plan.Stamp == "" || old || setsField(&c.Change, f.e.Plan.Stamp) {
+	if f.e.Plan.VersionField == "" || old || setsField(&c.Change, f.e.Plan.VersionField) {
 		return
 	}
 	f.mu.Lock()
