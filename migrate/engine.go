@@ -131,13 +131,17 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Init creates the control table, unless it is there.
-func (e *Engine) Init(ctx context.Context) error {
-	if err := e.owners.Ensure(ctx); err != nil {
+// Init creates the control table, unless it exists; "" stands for
+// ownership.DefaultTable.
+func Init(ctx context.Context, client ownership.DynamoDBAPI, table string) error {
+	if err := ownership.NewTable(client, table).Ensure(ctx); err != nil {
 		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
 	}
 	return nil
 }
+
+// Init creates the control table, unless it exists.
+func (e *Engine) Init(ctx context.Context) error { return Init(ctx, e.DynamoDB, e.ControlTable) }
 
 // record loads who owns the entity.
 func (e *Engine) record(ctx context.Context) (ownership.Record, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,8 @@ import (
 
 // settings are the flags of every verb.
 type settings struct {
-	Plan     string `help:"The entity plan (YAML)." env:"BANYAN_PLAN" default:"users.yaml" placeholder:"FILE"`
-	MongoURI string `help:"The source, with the database in its path, or a reference to its URI (ssm:/name, secret:name), which is read at the start: after a rotation, run the command again, and it goes on where it was." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
+	Plan     string `help:"The entity plan (YAML). init and schema need none." env:"BANYAN_PLAN" default:"plan.yaml" placeholder:"FILE"`
+	MongoURI string `help:"The source, with the database in its path, or a reference to its URI (ssm:/name, secret:name), which is read at the start: after a rotation, run the command again, and it resumes." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
 	Control  string `help:"The control table." env:"BANYAN_CONTROL_TABLE" default:"banyan-control"`
 	JSON     bool   `help:"Results and progress as JSON, one object a line." env:"BANYAN_JSON"`
 	Throttle int    `help:"Documents a second that this process copies at most; 0 is unlimited." default:"0"`
@@ -42,6 +43,14 @@ func (s *settings) mongoURI(ctx context.Context) (string, error) {
 	return uri.Reveal(), err
 }
 
+func dynamoDB(ctx context.Context) (*dynamodb.Client, error) {
+	sdk, err := awssdk.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamodb.NewFromConfig(sdk), nil
+}
+
 // with connects to both stores, runs fn, and disconnects.
 func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
 	entity, err := plan.Read(s.Plan)
@@ -54,10 +63,10 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 	}
 	uri, err := connstring.ParseAndValidate(address)
 	if err != nil && address != s.MongoURI {
-		return errors.New("the value to which MONGODB_URI refers cannot be understood; it looks like mongodb://host:port/database") // it is a secret
+		return errors.New("the value to which MONGODB_URI refers is invalid; it must look like mongodb://host:port/database") // it is a secret
 	}
 	if err != nil {
-		return fmt.Errorf("MONGODB_URI cannot be understood; it looks like mongodb://host:port/database: %w", err)
+		return fmt.Errorf("invalid MONGODB_URI: it must look like mongodb://host:port/database: %w", err)
 	}
 	client, err := mongo.Connect(options.Client().ApplyURI(address).SetServerSelectionTimeout(5 * time.Second).SetConnectTimeout(5 * time.Second))
 	if err != nil {
@@ -68,16 +77,15 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 		defer cancel()
 		_ = client.Disconnect(out) // the process ends
 	}()
-	sdk, err := awssdk.Load(ctx)
+	db, err := dynamoDB(ctx)
 	if err != nil {
 		return err
 	}
-	database := uri.Database
-	if database == "" {
-		database = defaultDatabase
-	}
-	engine, err := migrate.New(migrate.Config{Plan: entity, Mongo: client, Database: database, DynamoDB: dynamodb.NewFromConfig(sdk), ControlTable: s.Control,
-		Throttle: s.Throttle, Progress: out.progress, Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	engine, err := migrate.New(migrate.Config{
+		Plan: entity, Mongo: client, Database: cmp.Or(uri.Database, defaultDatabase), DynamoDB: db, ControlTable: s.Control,
+		Throttle: s.Throttle, Progress: out.progress,
+		Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
 	if err != nil {
 		return err
 	}

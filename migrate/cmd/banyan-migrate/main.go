@@ -1,9 +1,10 @@
-// Command banyan-migrate moves one entity from MongoDB to DynamoDB, a verb at a
-// time: plan, run, verify, cutover; status shows where it is.
+// Command banyan-migrate moves one entity from MongoDB to DynamoDB, one verb after
+// another: init, plan, run, verify, cutover; status shows the state of the migration.
+// migrate/README.md is its quick start, migrate/RUNBOOK.md a runbook for a cut-over.
 //
 // It reads MONGODB_URI (the database in its path) and the variables every AWS
-// SDK reads. It exits with 0 when the verb did what it says, 1 when it did not,
-// and 2 when it was not understood.
+// SDK reads. It exits with 0 when the verb succeeded, 1 when it failed or found
+// something, and 2 for a wrong command line.
 package main
 
 import (
@@ -27,7 +28,7 @@ func newCommand() serving.Command {
 			defer out.end()
 			parsed.BindTo(ctx, (*context.Context)(nil))
 			err := parsed.Run(&cli.settings, out)
-			if _, shown := errors.AsType[toldError](err); shown {
+			if _, shown := errors.AsType[shownError](err); shown {
 				return &serving.ExitError{Code: serving.ExitFailure}
 			}
 			return err

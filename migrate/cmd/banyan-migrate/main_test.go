@@ -121,7 +121,7 @@ func TestTheVerbsInTheirOrder(t *testing.T) {
 		says string
 	}{
 		{"status", 1, "banyan-control"},
-		{"init", 0, "is there"},
+		{"init", 0, "exists"},
 		{"plan", 0, "500"},
 		{"verify", 1, "phase"},
 		{"cutover", 1, "not shadowing"},
@@ -142,6 +142,20 @@ func TestTheVerbsInTheirOrder(t *testing.T) {
 		if code != step.code || !strings.Contains(stdout+stderr, step.says) {
 			t.Fatalf("%s: exit %d\n%s%s", step.args, code, stdout, stderr)
 		}
+	}
+}
+
+func TestInitAndSchemaNeedNoPlan(t *testing.T) {
+	start(t)
+	t.Setenv("BANYAN_PLAN", filepath.Join(t.TempDir(), "absent.yaml"))
+	t.Setenv("MONGODB_URI", "mongodb://127.0.0.1:1/nothing")
+	for range 2 {
+		if code, stdout, stderr := command(t, "init"); code != 0 || !strings.Contains(stdout, "banyan-control exists") {
+			t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		}
+	}
+	if code, stdout, stderr := command(t, "schema"); code != 0 || !json.Valid([]byte(stdout)) {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 }
 

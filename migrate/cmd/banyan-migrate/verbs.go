@@ -4,41 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
+	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/plan"
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
 // commands is the command line.
 type commands struct {
 	settings
-	Init     initVerb     `cmd:"" help:"Create the control table."`
-	Plan     planVerb     `cmd:"" name:"plan" help:"Say what will happen, and check every document; nothing is written."`
-	Run      runVerb      `cmd:"" help:"Copy, and follow the changes until the owner has switched."`
+	Init     initVerb     `cmd:"" help:"Create the control table, once for each account and region."`
+	Schema   schemaVerb   `cmd:"" help:"Print the JSON Schema of a plan, for editors."`
+	Plan     planVerb     `cmd:"" name:"plan" help:"Predict size, time and cost, and check every document; writes nothing."`
+	Run      runVerb      `cmd:"" help:"Copy, and follow the changes until the owner has switched. Run it again to resume."`
 	Verify   verifyVerb   `cmd:"" help:"Compare both stores, each way."`
 	Cutover  cutoverVerb  `cmd:"" help:"Make DynamoDB the owner."`
-	Status   statusVerb   `cmd:"" help:"Show where the migration is."`
-	Pause    pauseVerb    `cmd:"" help:"Stop copying, in all processes; changes are still followed."`
-	Resume   resumeVerb   `cmd:"" help:"Go on copying."`
-	Throttle throttleVerb `cmd:"" name:"throttle" help:"Limit the copying of each process, while it runs."`
+	Status   statusVerb   `cmd:"" help:"Show the state of the migration, and what a cut-over would be refused for."`
+	Pause    pauseVerb    `cmd:"" help:"Stop copying in all processes; changes are still followed."`
+	Resume   resumeVerb   `cmd:"" help:"Resume copying."`
+	Throttle throttleVerb `cmd:"" name:"throttle" help:"Limit the copying of each process while it runs."`
 }
 
-// toldError was shown to the user already.
-type toldError struct{ error }
+// shownError is an error whose findings were printed already.
+type shownError struct{ error }
 
-func (e toldError) Unwrap() error { return e.error }
+func (e shownError) Unwrap() error { return e.error }
 
 type initVerb struct{}
 
 // Run creates the control table.
 func (initVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
-		if err := e.Init(ctx); err != nil {
-			return err
-		}
-		return out.result(map[string]string{"controlTable": s.Control}, "The control table "+s.Control+" is there.")
-	})
+	db, err := dynamoDB(ctx)
+	if err != nil {
+		return err
+	}
+	if err := migrate.Init(ctx, db, s.Control); err != nil {
+		return err
+	}
+	return out.result(map[string]string{"controlTable": s.Control}, "The control table "+s.Control+" exists.")
+}
+
+type schemaVerb struct{}
+
+// Run prints the schema.
+func (schemaVerb) Run(out *output) error {
+	_, err := out.stdout.Write(plan.Schema)
+	return err
 }
 
 type planVerb struct{}
@@ -54,21 +66,21 @@ func (planVerb) Run(ctx context.Context, s *settings, out *output) error {
 			return resultErr
 		}
 		if err != nil && !out.json {
-			fmt.Fprintln(out.stdout, "Nothing was copied. Repair what is listed above and plan again.")
+			fmt.Fprintln(out.stdout, "Nothing was copied. Correct what is listed above, then run plan again.")
 		}
 		if err != nil {
-			return toldError{err}
+			return shownError{err}
 		}
 		return nil
 	})
 }
 
 type runVerb struct {
-	Until     string `help:"Stop when this phase is reached (shadowing)." enum:"shadowing,switched" default:"switched"`
+	Until     string `help:"Stop at this phase: shadowing (all is copied and changes are applied) or switched." enum:"shadowing,switched" default:"switched"`
 	FromStart bool   `help:"Copy everything afresh, from a new position in the change stream."`
 }
 
-// Run copies and follows.
+// Run copies and follows the changes.
 func (v runVerb) Run(ctx context.Context, s *settings, out *output) error {
 	return s.with(ctx, out, func(e *migrate.Engine) error {
 		if err := e.Init(ctx); err != nil {
@@ -76,7 +88,7 @@ func (v runVerb) Run(ctx context.Context, s *settings, out *output) error {
 		}
 		err := e.Run(ctx, migrate.RunOptions{UntilShadowing: v.Until == "shadowing", FromStart: v.FromStart})
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return errors.New("interrupted; run it again, it goes on where it was")
+			return errors.New("interrupted; run the command again to resume")
 		}
 		if err != nil {
 			return err
@@ -91,7 +103,7 @@ func (v runVerb) Run(ctx context.Context, s *settings, out *output) error {
 }
 
 type verifyVerb struct {
-	Repair bool `help:"Bring what differs to DynamoDB again."`
+	Repair bool `help:"Write what differs to DynamoDB again, from MongoDB."`
 }
 
 // Run compares.
@@ -105,14 +117,14 @@ func (v verifyVerb) Run(ctx context.Context, s *settings, out *output) error {
 			return err
 		}
 		if r.Mismatches > 0 {
-			return toldError{fmt.Errorf("%d mismatches", r.Mismatches)}
+			return shownError{fmt.Errorf("%d mismatches", r.Mismatches)}
 		}
 		return nil
 	})
 }
 
 type cutoverVerb struct {
-	DryRun bool `help:"Only say whether it would be possible; touches nothing."`
+	DryRun bool `help:"Only check whether a cut-over would be accepted; changes nothing."`
 }
 
 // Run switches the owner.
@@ -163,24 +175,23 @@ func (resumeVerb) Run(ctx context.Context, s *settings, out *output) error {
 		if err := e.Resume(ctx); err != nil {
 			return err
 		}
-		return out.result(map[string]bool{"paused": false}, "Copying goes on within a second.")
+		return out.result(map[string]bool{"paused": false}, "Copying resumes within a second.")
 	})
 }
 
 type throttleVerb struct {
-	PerSecond int `arg:"" help:"Documents a second for each process; 0 takes the limit away."`
+	PerSecond int `arg:"" help:"Documents a second for each process; 0 removes the limit."`
 }
 
 // Run throttles.
 func (v throttleVerb) Run(ctx context.Context, s *settings, out *output) error {
 	if v.PerSecond < 0 {
-		fmt.Fprintln(out.stderr, "banyan-migrate: the rate must not be negative")
-		return toldError{os.ErrInvalid}
+		return fmt.Errorf("%w: invalid rate %d: it must not be negative", serving.ErrUsage, v.PerSecond)
 	}
 	return s.with(ctx, out, func(e *migrate.Engine) error {
 		if err := e.SetThrottle(ctx, v.PerSecond); err != nil {
 			return err
 		}
-		return out.result(map[string]int{"documentsPerSecond": v.PerSecond}, fmt.Sprintf("Each process copies %d documents a second (0: unlimited) within a second.", v.PerSecond))
+		return out.result(map[string]int{"documentsPerSecond": v.PerSecond}, fmt.Sprintf("Within a second, each process copies at most %d documents a second (0: unlimited).", v.PerSecond))
 	})
 }
