@@ -19,21 +19,21 @@ import (
 // backfill copies ranges until none is left, together with all other processes
 // that do the same.
 type backfill struct {
-	e      *Engine
-	pulse  *pulse
-	vitals *vitals
-	limit  *rate.Limiter
-	fresh  bool
-	mu     sync.Mutex
-	busy   map[int]bool
-	paused bool
+	e         *Engine
+	heartbeat *heartbeat
+	liveness  *liveness
+	limit     *rate.Limiter
+	fresh     bool
+	mu        sync.Mutex
+	busy      map[int]bool
+	paused    bool
 }
 
-// errPulse: this process was silent for too long and may no longer write.
-var errPulse = errors.New("this process lost its lease, for it could not reach the control table in time; run it again")
+// errLeaseLost: this process was silent for too long and may no longer write.
+var errLeaseLost = errors.New("this process lost its lease, for it could not reach the control table in time; run it again")
 
-func (e *Engine) newBackfill(p *pulse, v *vitals) *backfill {
-	return &backfill{e: e, pulse: p, vitals: v, limit: rate.NewLimiter(rate.Inf, e.ChunkSize), busy: map[int]bool{}}
+func (e *Engine) newBackfill(p *heartbeat, v *liveness) *backfill {
+	return &backfill{e: e, heartbeat: p, liveness: v, limit: rate.NewLimiter(rate.Inf, e.ChunkSize), busy: map[int]bool{}}
 }
 
 // run returns when every range is copied.
@@ -43,12 +43,12 @@ func (b *backfill) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	stop := make(chan struct{})
-	g.Go(func() error { return b.obey(ctx, stop) })
+	g.Go(func() error { return b.watchSettings(ctx, stop) })
 	g.Go(func() error {
 		defer close(stop)
 		workers, ctx := errgroup.WithContext(ctx)
 		for range b.e.Workers {
-			workers.Go(func() error { return b.work(ctx) })
+			workers.Go(func() error { return b.copyRanges(ctx) })
 		}
 		return workers.Wait()
 	})
@@ -72,7 +72,7 @@ func (b *backfill) awaitPlan(ctx context.Context) error {
 			return err
 		}
 		if b.fresh = j.Generation > 1; j.Planned {
-			b.heed(j)
+			b.applySettings(j)
 			return nil
 		}
 		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
@@ -81,8 +81,8 @@ func (b *backfill) awaitPlan(ctx context.Context) error {
 	}
 }
 
-// obey follows pause and throttle as they are changed in the control table.
-func (b *backfill) obey(ctx context.Context, stop <-chan struct{}) error {
+// watchSettings applies pause and throttle as they change in the control table.
+func (b *backfill) watchSettings(ctx context.Context, stop <-chan struct{}) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -96,12 +96,12 @@ func (b *backfill) obey(ctx context.Context, stop <-chan struct{}) error {
 			if _, err := b.e.state.Load(ctx, jobKey, j); err != nil {
 				return err
 			}
-			b.heed(j)
+			b.applySettings(j)
 		}
 	}
 }
 
-func (b *backfill) heed(j *job) {
+func (b *backfill) applySettings(j *job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paused = j.Paused
@@ -122,9 +122,9 @@ func (b *backfill) isPaused() bool {
 	return b.paused
 }
 
-func (b *backfill) work(ctx context.Context) error {
+func (b *backfill) copyRanges(ctx context.Context) error {
 	for {
-		r, done, err := b.claim(ctx)
+		r, done, err := b.claimRange(ctx)
 		if err != nil || done {
 			return err
 		}
@@ -144,20 +144,20 @@ func (b *backfill) work(ctx context.Context) error {
 	}
 }
 
-// claim takes a range under the lock, so that two workers of one process do not
-// take the same.
-func (b *backfill) claim(ctx context.Context) (*rangeRow, bool, error) {
+// claimRange claims a range under the lock, so that two workers of one process do not
+// claim the same.
+func (b *backfill) claimRange(ctx context.Context) (*rangeRow, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r, done, err := b.e.claimRange(ctx, b.vitals, func(n int) bool { return b.busy[n] })
+	r, done, err := b.e.claimRange(ctx, b.liveness, func(n int) bool { return b.busy[n] })
 	if r != nil {
 		b.busy[r.N] = true
 	}
 	return r, done, err
 }
 
-// piece is a chunk that was read, or why it could not be.
-type piece struct {
+// readResult is a chunk that was read, or why it could not be.
+type readResult struct {
 	source.Chunk
 	err error
 }
@@ -166,7 +166,7 @@ type piece struct {
 // cursor moves only past what is in the target.
 func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
 	ctx, cancel := context.WithCancel(ctx)
-	ahead := make(chan piece, 1)
+	ahead := make(chan readResult, 1)
 	var reader sync.WaitGroup
 	reader.Go(func() { b.readAhead(ctx, unpackID(r.After), unpackID(r.To), ahead) })
 	defer reader.Wait()
@@ -194,12 +194,12 @@ func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
 }
 
 // readAhead sends the range's chunks in order; an empty one is the last.
-func (b *backfill) readAhead(ctx context.Context, after, to bson.RawValue, out chan<- piece) {
+func (b *backfill) readAhead(ctx context.Context, after, to bson.RawValue, out chan<- readResult) {
 	defer close(out)
 	for {
-		c, err := b.next(ctx, after, to)
+		c, err := b.readChunk(ctx, after, to)
 		select {
-		case out <- piece{c, err}:
+		case out <- readResult{c, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -210,7 +210,7 @@ func (b *backfill) readAhead(ctx context.Context, after, to bson.RawValue, out c
 	}
 }
 
-func (b *backfill) next(ctx context.Context, after, to bson.RawValue) (source.Chunk, error) {
+func (b *backfill) readChunk(ctx context.Context, after, to bson.RawValue) (source.Chunk, error) {
 	for b.isPaused() {
 		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return source.Chunk{}, err
@@ -239,8 +239,8 @@ func (b *backfill) write(ctx context.Context, r *rangeRow, c source.Chunk) error
 	g.SetLimit(b.e.Writers)
 	for _, batch := range b.e.target.Batches(entries) {
 		g.Go(func() error {
-			if !b.pulse.alive() {
-				return errPulse
+			if !b.heartbeat.holdsLease() {
+				return errLeaseLost
 			}
 			return b.e.target.PutAbsent(ctx, batch, c.At, b.fresh)
 		})

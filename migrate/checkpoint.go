@@ -17,8 +17,8 @@ import (
 // collections to follow are others.
 var errEpochMoved = errors.New("the ownership record has another epoch")
 
-// Acquire implements mongostream.Checkpoint: the changes are free unless a worker
-// that is alive has them.
+// Acquire implements mongostream.Checkpoint: the changes are free unless a live worker holds
+// them.
 func (f *follower) Acquire(ctx context.Context) (mongostream.Position, bool, error) {
 	acquired, err := f.acquire(ctx)
 	if err != nil {
@@ -35,15 +35,15 @@ func (f *follower) Acquire(ctx context.Context) (mongostream.Position, bool, err
 }
 
 func (f *follower) acquire(ctx context.Context) (bool, error) {
-	if !f.pulse.alive() {
-		return false, errPulse
+	if !f.heartbeat.holdsLease() {
+		return false, errLeaseLost
 	}
 	row := changesRow{}
 	if _, err := f.e.state.Load(ctx, changesKey, &row); err != nil {
 		return false, err
 	}
 	if row.Worker != f.e.worker {
-		if dead, err := f.vitals.dead(ctx, row.Worker); err != nil || !dead {
+		if dead, err := f.liveness.isDead(ctx, row.Worker); err != nil || !dead {
 			return false, err
 		}
 	}
@@ -80,7 +80,7 @@ func (f *follower) begin(row changesRow) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.markers, f.foreign = row.Markers, row.Foreign
+	f.barriers, f.outOfBand = row.Barriers, row.OutOfBand
 }
 
 // Save implements mongostream.Checkpoint.
@@ -95,7 +95,7 @@ func (f *follower) Save(ctx context.Context, p mongostream.Position) error {
 	f.row.Applied = max(f.row.Applied, stamp.ClusterTimeOf(p.At))
 	f.row.CaughtUp, f.row.Events = p.CaughtUp, p.Changes
 	f.mu.Lock()
-	f.row.Markers, f.row.Foreign = slices.Clone(f.markers), f.foreign
+	f.row.Barriers, f.row.OutOfBand = slices.Clone(f.barriers), f.outOfBand
 	f.mu.Unlock()
 	return f.saveRow(ctx)
 }
@@ -122,7 +122,7 @@ func (f *follower) Release(ctx context.Context, cause error) error {
 }
 
 // Held implements mongostream.Checkpoint.
-func (f *follower) Held() bool { return f.pulse.alive() }
+func (f *follower) Held() bool { return f.heartbeat.holdsLease() }
 
 // Holder implements mongostream.Checkpoint. The state's revision, and not a number
 // of the holder, is what saves are conditional on.

@@ -132,7 +132,7 @@ func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
 }
 
 // A fence that was undone brings the documents of strays home.
-func TestUndoBringsStraysHome(t *testing.T) {
+func TestUndoBringsRecreatedHome(t *testing.T) {
 	w := shadowing(t, 40)
 	w.plan.Budgets.Hold = afterACrash
 	if _, err := w.engine(crashOnce("fence step", 1)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {

@@ -26,13 +26,13 @@ type Switch struct {
 	HeldAt     time.Time `dynamodbav:"heldAt" json:"heldAt,omitzero"`
 	ReleasedAt time.Time `dynamodbav:"releasedAt" json:"releasedAt,omitzero"`
 	// Held is for how long writes were held, in milliseconds.
-	Held     int64    `dynamodbav:"heldMs" json:"heldMs"`
-	Compared int64    `dynamodbav:"compared" json:"comparedBefore"`    // changed since the verification, compared before the hold
-	TailKeys int64    `dynamodbav:"tailKeys" json:"comparedWhileHeld"` // compared while writes were held
-	Strays   int      `dynamodbav:"strays" json:"strays"`
-	Problems []string `dynamodbav:"problems" json:"problems,omitempty"` // why it was refused or undone
-	DryRun   bool     `dynamodbav:"-" json:"dryRun,omitempty"`
-	Verified string   `dynamodbav:"verified" json:"verification"`
+	Held      int64    `dynamodbav:"heldMs" json:"heldMs"`
+	Compared  int64    `dynamodbav:"compared" json:"comparedBefore"`    // changed since the verification, compared before the hold
+	TailKeys  int64    `dynamodbav:"tailKeys" json:"comparedWhileHeld"` // compared while writes were held
+	Recreated int      `dynamodbav:"recreated" json:"recreated"`
+	Problems  []string `dynamodbav:"problems" json:"problems,omitempty"` // why it was refused or undone
+	DryRun    bool     `dynamodbav:"-" json:"dryRun,omitempty"`
+	Verified  string   `dynamodbav:"verified" json:"verification"`
 }
 
 // Steps of a cut-over, as Switch.Step and status show them.
@@ -88,7 +88,7 @@ func (e *Engine) Cutover(ctx context.Context, opts CutoverOptions) (Switch, erro
 			return c.sum, err
 		}
 	}
-	v, problems, err := e.obstacles(ctx, rec)
+	v, problems, err := e.unmetPreconditions(ctx, rec)
 	if err != nil {
 		return c.sum, err
 	}
@@ -129,8 +129,8 @@ func (c *cutover) resume(ctx context.Context, e *Engine, rec ownership.Record) (
 	return c.sum, c.release(ctx, rec)
 }
 
-// obstacles lists what stands in the way of a cut-over and what to do about it.
-func (e *Engine) obstacles(ctx context.Context, rec ownership.Record) (*Verification, []string, error) {
+// unmetPreconditions lists why a cut-over would be refused, and what to do about it.
+func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (*Verification, []string, error) {
 	var problems []string
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	j := &job{}
@@ -154,8 +154,8 @@ func (e *Engine) obstacles(ctx context.Context, rec ownership.Record) (*Verifica
 	} else if row.Worker != "" && lag > b.Lag {
 		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
 	}
-	if age := now.Sub(row.Foreign.LastAt); row.Foreign.Writes > 0 && age < b.OutOfBandQuiet {
-		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed", row.Foreign.LastID, age.Round(time.Second), b.OutOfBandQuiet)
+	if age := now.Sub(row.OutOfBand.LastAt); row.OutOfBand.Writes > 0 && age < b.OutOfBandQuiet {
+		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed", row.OutOfBand.LastID, age.Round(time.Second), b.OutOfBandQuiet)
 	}
 	switch {
 	case v == nil || v.Generation != j.Generation:
@@ -326,7 +326,7 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 func (c *cutover) fence(ctx context.Context, held ownership.Record) error {
 	f := c.e.newFence(held)
 	err := f.raise(ctx)
-	c.sum.Strays = f.strays
+	c.sum.Recreated = f.recreated
 	return err
 }
 
@@ -338,7 +338,7 @@ func (c *cutover) drain(ctx context.Context, held ownership.Record) error {
 func (c *cutover) stillFenced(ctx context.Context, held ownership.Record) error {
 	at, err := c.e.newFence(held).look(ctx)
 	if err == nil && (!at.fenced || at.own != "view") {
-		return fmt.Errorf("the fence of %s was taken away by someone else", c.e.source.Name)
+		return fmt.Errorf("the fence of %s was removed from outside", c.e.source.Name)
 	}
 	return err
 }
@@ -380,7 +380,7 @@ func (c *cutover) release(ctx context.Context, rec ownership.Record) error {
 	if err := c.e.owners.AwaitAck(ctx, c.e.Plan.Entity, rec.Revision); err != nil {
 		return fmt.Errorf("the owner has switched, but not every instance has acknowledged it; run `banyan-migrate cutover` again to finish: %w", err)
 	}
-	if err := c.letGo(ctx, rec); err != nil {
+	if err := c.endHold(ctx, rec); err != nil {
 		return fmt.Errorf("the owner has switched, but writes are still held; run `banyan-migrate cutover` again to finish: %w", err)
 	}
 	if err := c.e.crash("released"); err != nil {
@@ -391,9 +391,9 @@ func (c *cutover) release(ctx context.Context, rec ownership.Record) error {
 	return nil
 }
 
-// letGo ends the hold, unless another cut-over has done so at the same time, or
+// endHold ends the hold, unless another cut-over has done so at the same time, or
 // the record tells of something else by now.
-func (c *cutover) letGo(ctx context.Context, rec ownership.Record) error {
+func (c *cutover) endHold(ctx context.Context, rec ownership.Record) error {
 	for mine := rec; rec.Hold && rec.Epoch == mine.Epoch && rec.Phase == mine.Phase; {
 		_, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Hold = false })
 		if !errors.Is(err, ownership.ErrConflict) {

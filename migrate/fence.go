@@ -16,34 +16,34 @@ import (
 	"github.com/banyan-fig/banyan/migrate/source"
 )
 
-// fence is what makes MongoDB itself refuse writes to the collection: it takes
-// the fenced name, and a read-only view takes its own. A writer that slips in
-// between makes a stray collection, whose documents are acknowledged writes; it
-// is set aside under a name that the changes follow too. There are as many tries
-// as the context has time for, each of two commands only.
+// fence makes MongoDB itself refuse writes to the collection: the collection is renamed
+// to the fenced name, and a read-only view takes its own name. A writer that slips in
+// between recreates the collection; its documents are acknowledged writes, so that
+// collection is set aside under a name that the changes follow too. There are as many
+// attempts as the context has time for, each of two commands only.
 //
-// MongoDB's commands name a collection, not what the sender believes it to be.
-// So who fences or unfences does it in his turn only: for as long as the plan's
-// hold, counted from before he put himself into the ownership record, while
-// everyone else waits until the record has stood still for longer than that.
-// The driver passes the end of the turn on to the server.
+// MongoDB's commands name a collection, not what the sender believes it to be. So a
+// process fences or unfences within a lease only: for as long as the plan's hold,
+// counted from before it wrote itself into the ownership record, while all others wait
+// until the record was unchanged for longer than that. The driver passes the end of the
+// lease on to the server.
 type fence struct {
-	e       *Engine
-	epoch   int64
-	turn    int64 // revision of the record; makes the names of strays unique
-	strays  int   // set aside so far
-	clashed map[string]bool
+	e         *Engine
+	epoch     int64
+	lease     int64 // revision of the record; makes the names of recreated collections unique
+	recreated int   // set aside so far
+	clashed   map[string]bool
 }
 
 func (e *Engine) newFence(rec ownership.Record) *fence {
-	return &fence{e: e, epoch: rec.Epoch, turn: rec.Revision, clashed: map[string]bool{}}
+	return &fence{e: e, epoch: rec.Epoch, lease: rec.Revision, clashed: map[string]bool{}}
 }
 
 // standing is what there is of a fence.
 type standing struct {
-	fenced bool   // the collection has its fenced name
-	own    string // what has its own name: "collection", "view", or "" for nothing
-	strays []string
+	fenced    bool   // the collection has its fenced name
+	own       string // what has its own name: "collection", "view", or "" for nothing
+	recreated []string
 }
 
 func (f *fence) look(ctx context.Context) (standing, error) {
@@ -60,7 +60,7 @@ func (f *fence) raise(ctx context.Context) error {
 		switch {
 		case err != nil:
 		case at.own == "view" && at.fenced:
-			f.strays = len(at.strays)
+			f.recreated = len(at.recreated)
 			return nil
 		case at.own == "view" || at.own == "" && !at.fenced:
 			return fmt.Errorf("fence %s: there is no collection to fence", s.Name)
@@ -71,14 +71,14 @@ func (f *fence) raise(ctx context.Context) error {
 		default:
 			err = f.close(ctx)
 		}
-		if err := again(ctx, err); err != nil {
+		if err := retryable(ctx, err); err != nil {
 			return fmt.Errorf("fence %s: %w", s.Name, err)
 		}
 	}
 }
 
 // close puts the view in the place of the collection that has gone. It does not
-// look in between: whoever writes there now gets a stray of his own.
+// look in between: a writer that comes now recreates the collection.
 func (f *fence) close(ctx context.Context) error {
 	s := f.e.source
 	for {
@@ -92,8 +92,8 @@ func (f *fence) close(ctx context.Context) error {
 		if !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
 			return err
 		}
-		f.strays++
-		made, err := f.setAside(ctx, s.RecreatedName(f.turn, f.strays))
+		f.recreated++
+		made, err := f.setAside(ctx, s.RecreatedName(f.lease, f.recreated))
 		if err != nil || made {
 			return err
 		}
@@ -103,16 +103,16 @@ func (f *fence) close(ctx context.Context) error {
 // fillers is how many connections wait to take a name as soon as it is free.
 const fillers = 3
 
-// setAside renames a stray while others already try to put the view in its place.
-func (f *fence) setAside(ctx context.Context, stray string) (made bool, err error) {
+// setAside renames a recreated collection while others already try to create the view.
+func (f *fence) setAside(ctx context.Context, name string) (made bool, err error) {
 	s := f.e.source
-	return swap(ctx, func(ctx context.Context) error { return s.Rename(ctx, s.Name, stray) },
+	return swap(ctx, func(ctx context.Context) error { return s.Rename(ctx, s.Name, name) },
 		func(ctx context.Context) error { return s.CreateReadOnlyView(ctx, f.epoch) })
 }
 
-// swap frees a name while others already try to fill it: against a writer who
-// hammers, one who asks afterwards mostly comes late. None of them is under way
-// any more when it returns.
+// swap frees a name while other connections already try to fill it: after the fact,
+// a writer that writes all the time would mostly win. None of them is in flight any
+// more when it returns.
 func swap(ctx context.Context, free, fill func(context.Context) error) (filled bool, err error) {
 	var done, gone atomic.Bool
 	var g errgroup.Group // without a context: what one meets must not interrupt the freeing of another
@@ -138,9 +138,9 @@ func swap(ctx context.Context, free, fill func(context.Context) error) (filled b
 	return done.Load(), err
 }
 
-// take takes the fence away again, from whatever step it stands at. The
-// documents of strays are brought home before, while nobody can write.
-func (f *fence) take(ctx context.Context) error {
+// lower removes the fence, from whatever step it stands at. The documents of recreated
+// collections are copied back first, while no one can write.
+func (f *fence) lower(ctx context.Context) error {
 	s := f.e.source
 	for {
 		at, err := f.look(ctx)
@@ -148,10 +148,10 @@ func (f *fence) take(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = f.takeStep(ctx, at)
+			err = f.lowerStep(ctx, at)
 		}
-		if err := again(ctx, err); err != nil {
-			return fmt.Errorf("take the fence of %s away: %w", s.Name, err)
+		if err := retryable(ctx, err); err != nil {
+			return fmt.Errorf("remove the fence of %s: %w", s.Name, err)
 		}
 		if err := f.e.crash("unfence step"); err != nil {
 			return err
@@ -159,27 +159,27 @@ func (f *fence) take(ctx context.Context) error {
 	}
 }
 
-func (f *fence) takeStep(ctx context.Context, at standing) error {
+func (f *fence) lowerStep(ctx context.Context, at standing) error {
 	s := f.e.source
-	if at.own == "collection" { // a stray: the fence is to stand until it is home
+	if at.own == "collection" { // recreated: the fence is needed until it is copied back
 		return f.close(ctx)
 	}
-	for _, name := range at.strays {
+	for _, name := range at.recreated {
 		if !f.clashed[name] {
-			return f.mergeStray(ctx, name)
+			return f.mergeRecreated(ctx, name)
 		}
 	}
-	home := func(ctx context.Context) error { return s.Rename(ctx, s.FencedName(f.epoch), s.Name) }
+	restore := func(ctx context.Context) error { return s.Rename(ctx, s.FencedName(f.epoch), s.Name) }
 	if at.own == "" {
-		return home(ctx)
+		return restore(ctx)
 	}
 	// Sent once, and not again without having looked: it could hit the collection.
-	_, err := swap(ctx, func(ctx context.Context) error { return s.DB.Collection(s.Name).Drop(ctx) }, home)
+	_, err := swap(ctx, func(ctx context.Context) error { return s.DB.Collection(s.Name).Drop(ctx) }, restore)
 	return err
 }
 
-// again returns nil when looking again will help.
-func again(ctx context.Context, err error) error {
+// retryable returns nil where another look may help.
+func retryable(ctx context.Context, err error) error {
 	switch {
 	case err == nil || mongoerr.HasCode(err, mongoerr.NamespaceNotFound, mongoerr.NamespaceExists, mongoerr.CommandNotSupportedOnView):
 		return ctx.Err()
@@ -191,10 +191,10 @@ func again(ctx context.Context, err error) error {
 	return retry.Wait(ctx, 0)
 }
 
-// mergeStray puts the documents of a stray, which are the newer, into the fenced
-// collection, and drops the stray. One with a document that clashes with
-// another's unique value stays as it is, and is named.
-func (f *fence) mergeStray(ctx context.Context, name string) error {
+// mergeRecreated copies the documents of a recreated collection, which are the newer,
+// into the fenced collection and drops the former. One with a document that clashes
+// with another's unique value is kept, and logged.
+func (f *fence) mergeRecreated(ctx context.Context, name string) error {
 	s := f.e.source
 	var clash error
 	for after := (bson.RawValue{}); ; {
@@ -205,7 +205,7 @@ func (f *fence) mergeStray(ctx context.Context, name string) error {
 		if len(docs) == 0 {
 			break
 		}
-		if err := f.bringHome(ctx, docs); mongo.IsDuplicateKeyError(err) {
+		if err := f.copyBack(ctx, docs); mongo.IsDuplicateKeyError(err) {
 			clash = err
 		} else if err != nil {
 			return err
@@ -214,19 +214,19 @@ func (f *fence) mergeStray(ctx context.Context, name string) error {
 	}
 	if clash != nil {
 		f.clashed[name] = true
-		f.e.Log.Error("a write that slipped past the fence clashes with another document; it stays where it is", "collection", name, "error", clash)
+		f.e.Log.Error("a write that slipped past the fence clashes with another document; its collection is kept", "collection", name, "error", clash)
 		return nil
 	}
 	return retry.Do(ctx, "drop "+name, func(ctx context.Context) error { return s.DB.Collection(name).Drop(ctx) })
 }
 
-// mergeBatch is how many documents of a stray are brought home at once.
+// mergeBatch is how many documents are copied back at once.
 const mergeBatch = 500
 
-// bringHome puts documents into the fenced collection; those that are there
-// already are left alone, for a turn may be too short and the next begins anew.
+// copyBack puts documents into the fenced collection; those that are there
+// already are not written, since a lease may be too short and the next begins anew.
 // It goes on past a clash, and returns the last one.
-func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
+func (f *fence) copyBack(ctx context.Context, docs []bson.Raw) (clash error) {
 	s, there := f.e.source, map[string]bson.Raw{}
 	ids := make([]bson.RawValue, 0, len(docs))
 	for _, doc := range docs {
@@ -248,7 +248,7 @@ func (f *fence) bringHome(ctx context.Context, docs []bson.Raw) (clash error) {
 		return err
 	}
 	for _, doc := range missing { // some replace what is there, or clash with it
-		err := retry.Do(ctx, "bring a document home to "+s.Name, func(ctx context.Context) error { return s.Upsert(ctx, s.FencedName(f.epoch), doc) })
+		err := retry.Do(ctx, "copy a document back to "+s.Name, func(ctx context.Context) error { return s.Upsert(ctx, s.FencedName(f.epoch), doc) })
 		if mongo.IsDuplicateKeyError(err) {
 			clash = err
 		} else if err != nil {

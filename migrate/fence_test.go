@@ -85,7 +85,7 @@ func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
 	}
 	w.verified()
 	w.mustBeEqual("users")
-	t.Logf("%d acknowledged, %d refused, %d strays", len(kept), z.refused.Load(), sum.Strays)
+	t.Logf("%d acknowledged, %d refused, %d strays", len(kept), z.refused.Load(), sum.Recreated)
 }
 
 func (w *world) mustHome(ids map[string]bool) {

@@ -31,21 +31,21 @@ const (
 // follower applies the change stream, parallel across documents and serial for
 // each. It is also the checkpoint of the mongostream.Follower that reads it.
 type follower struct {
-	e      *Engine
-	pulse  *pulse
-	vitals *vitals
-	epoch  int64 // of the ownership record: it names the fenced collection
-	stream *mongostream.Follower
-	row    changesRow // while held
+	e         *Engine
+	heartbeat *heartbeat
+	liveness  *liveness
+	epoch     int64 // of the ownership record: it names the fenced collection
+	stream    *mongostream.Follower
+	row       changesRow // while held
 
 	// Made anew with each acquisition.
 	queues  []chan *change // one for each applier
 	stopped chan struct{}  // closed when the appliers have ended, with failure set
 	failure error
 
-	mu      sync.Mutex
-	markers []string // the last ones passed
-	foreign foreign
+	mu        sync.Mutex
+	barriers  []string // the last ones passed
+	outOfBand OutOfBandWrites
 }
 
 // change is one change on its way to the target.
@@ -58,7 +58,7 @@ type change struct {
 
 // follow contends for the changes and follows them while it holds them. It ends
 // with ctx, or when something is wrong for good, which it writes into their state.
-func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
+func (e *Engine) follow(ctx context.Context, p *heartbeat, v *liveness) error {
 	for {
 		f, err := e.newFollower(ctx, p, v)
 		if err == nil {
@@ -73,18 +73,18 @@ func (e *Engine) follow(ctx context.Context, p *pulse, v *vitals) error {
 	}
 }
 
-func (e *Engine) newFollower(ctx context.Context, p *pulse, v *vitals) (*follower, error) {
+func (e *Engine) newFollower(ctx context.Context, p *heartbeat, v *liveness) (*follower, error) {
 	rec, err := e.record(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{e: e, pulse: p, vitals: v, epoch: rec.Epoch}
+	f := &follower{e: e, heartbeat: p, liveness: v, epoch: rec.Epoch}
 	f.stream, err = mongostream.New(mongostream.Config{
 		Name:       changesKey,
 		Source:     e.changes(rec.Epoch, options.UpdateLookup),
 		Checkpoint: f,
 		Handle:     f.enqueue,
-		Done:       f.passMarker,
+		Done:       f.passBarrier,
 		DDL:        f.checkDDL,
 		WhileHeld:  f.applyWhileHeld,
 		Transient:  f.isTransient,
@@ -105,13 +105,13 @@ func (e *Engine) changes(epoch int64, documents options.FullDocument) mongostrea
 }
 
 func (f *follower) isTransient(err error) bool {
-	return !retry.IsPermanent(err) && !errors.Is(err, errPulse) && !errors.Is(err, errDropped)
+	return !retry.IsPermanent(err) && !errors.Is(err, errLeaseLost) && !errors.Is(err, errDropped)
 }
 
 // explain adds to the error that ends Run what it is about and what to do.
 func (f *follower) explain(err error) error {
 	switch {
-	case err == nil || errors.Is(err, errEpochMoved) || errors.Is(err, errCrash) || errors.Is(err, errPulse):
+	case err == nil || errors.Is(err, errEpochMoved) || errors.Is(err, errCrash) || errors.Is(err, errLeaseLost):
 		return err
 	case errors.Is(err, mongostream.ErrHistoryLost):
 		return fmt.Errorf("follow the changes of %s: %w (%w)", f.e.source.Name, ErrHistoryLost, err)
@@ -125,7 +125,7 @@ func (f *follower) enqueue(ctx context.Context, c mongostream.Change) (mongostre
 		return nil, nil
 	}
 	on := &change{Change: c, id: c.ID(), at: stamp.ClusterTimeOf(c.ClusterTime), applied: make(chan struct{})}
-	f.noteForeign(on)
+	f.countOutOfBand(on)
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(source.IDKey(on.id)))
 	select {
@@ -146,8 +146,8 @@ func (f *follower) enqueue(ctx context.Context, c mongostream.Change) (mongostre
 	}, nil
 }
 
-// passMarker notes a marker before which everything is applied, and has that stored.
-func (f *follower) passMarker(_ context.Context, c mongostream.Change) error {
+// passBarrier records a barrier before which everything is applied, and has that stored.
+func (f *follower) passBarrier(_ context.Context, c mongostream.Change) error {
 	id, ok := c.ID().StringValueOK()
 	if c.Collection != source.Barriers || c.Operation != "insert" || !ok {
 		return nil
@@ -156,15 +156,15 @@ func (f *follower) passMarker(_ context.Context, c mongostream.Change) error {
 		return nil
 	}
 	f.mu.Lock()
-	f.markers = append(f.markers, id)
-	f.markers = f.markers[max(0, len(f.markers)-keptMarkers):]
+	f.barriers = append(f.barriers, id)
+	f.barriers = f.barriers[max(0, len(f.barriers)-keptBarriers):]
 	f.mu.Unlock()
 	f.stream.SaveNow()
 	return nil
 }
 
-// errDropped: the collection went away by someone else's hand.
-var errDropped = errors.New("the collection was dropped or renamed by someone else; restore it, or end the migration")
+// errDropped: the collection was dropped or renamed, and not by the fence.
+var errDropped = errors.New("the collection was dropped or renamed from outside; restore it under its name, then run again")
 
 // checkDDL looks at renames and drops: the fence's own are expected.
 func (f *follower) checkDDL(ctx context.Context, c mongostream.Change) error {
@@ -187,19 +187,19 @@ func (f *follower) checkDDL(ctx context.Context, c mongostream.Change) error {
 	return fmt.Errorf("%w (%s of %s)", errDropped, c.Operation, c.Collection)
 }
 
-func (f *follower) noteForeign(c *change) {
+func (f *follower) countOutOfBand(c *change) {
 	old := c.at <= f.row.Start // from before the migration: the stream begins with the last one
 	if f.e.Plan.VersionField == "" || old || setsField(&c.Change, f.e.Plan.VersionField) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.foreign.Writes++
-	f.foreign.LastID, f.foreign.LastAt = codec.Show(c.id), time.Now().UTC()
+	f.outOfBand.Writes++
+	f.outOfBand.LastID, f.outOfBand.LastAt = codec.Show(c.id), time.Now().UTC()
 }
 
 // setsField reports whether a change sets a field, as the owning service does with
-// its stamp. Of a delete, and of a document that is not known, nobody can say.
+// its version field. A delete, and a change without its document, count as the service's.
 func setsField(c *mongostream.Change, field string) bool {
 	switch c.Operation {
 	case "insert", "replace":
@@ -210,7 +210,7 @@ func setsField(c *mongostream.Change, field string) bool {
 	return true
 }
 
-// applyWhileHeld runs the appliers, and plans the ranges to copy if nobody has.
+// applyWhileHeld runs the appliers, and plans the ranges to copy unless that was done.
 func (f *follower) applyWhileHeld(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.e.planRanges(ctx) })
@@ -239,11 +239,11 @@ func (f *follower) applyQueue(ctx context.Context, queue <-chan *change) error {
 	}
 }
 
-// applyUntilDone tries again as long as the stores are merely unwell.
+// applyUntilDone retries while the stores fail for a time.
 func (f *follower) applyUntilDone(ctx context.Context, c *change) error {
 	for i := 0; ; i++ {
-		if !f.pulse.alive() {
-			return errPulse
+		if !f.heartbeat.holdsLease() {
+			return errLeaseLost
 		}
 		err := f.applyChange(ctx, c)
 		if err == nil || retry.IsPermanent(err) || ctx.Err() != nil {

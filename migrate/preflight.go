@@ -88,7 +88,7 @@ func (e *Engine) tablesFit(ctx context.Context, misfit func(Misfit)) error {
 		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
 	}
 	for _, c := range conflicts {
-		misfit(Misfit{ID: c.Table, Why: fmt.Sprintf("the table exists with another key, %s, than the plan wants, %s", c.Have, c.Want), WayOut: "remove the table, or correct the plan"})
+		misfit(Misfit{ID: c.Table, Why: fmt.Sprintf("the table exists with another key: it has %s, the plan needs %s", c.Have, c.Want), WayOut: "remove the table, or correct the plan"})
 	}
 	return nil
 }

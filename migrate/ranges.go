@@ -47,10 +47,10 @@ func unpackID(b []byte) bson.RawValue {
 	return bson.RawValue{Type: bson.Type(b[0]), Value: b[1:]}
 }
 
-// bounds divides the collection into ranges of about size documents and calls
+// divide divides the collection into ranges of about size documents and calls
 // each with its ends. The first is open below and the last above.
-func (e *Engine) bounds(ctx context.Context, size int, each func(n int, from, to bson.RawValue) error) (int, error) {
-	if err := e.oneKind(ctx); err != nil {
+func (e *Engine) divide(ctx context.Context, size int, each func(n int, from, to bson.RawValue) error) (int, error) {
+	if err := e.checkIDTypes(ctx); err != nil {
 		return 0, err
 	}
 	var from bson.RawValue
@@ -69,10 +69,10 @@ func (e *Engine) bounds(ctx context.Context, size int, each func(n int, from, to
 	}
 }
 
-// oneKind makes sure that all _ids are of the key's type: MongoDB compares only
-// within a type, so a range would pass over any other without a word. Documents
+// checkIDTypes makes sure that all _ids are of the key's type: MongoDB compares only
+// within a type, so a range would silently skip any other. Documents
 // sort by type first, so looking at both ends is enough.
-func (e *Engine) oneKind(ctx context.Context) error {
+func (e *Engine) checkIDTypes(ctx context.Context) error {
 	least, most, err := e.source.Extremes(ctx)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (e *Engine) planRanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := e.bounds(ctx, e.rangeSize(estimated), func(n int, from, to bson.RawValue) error {
+	n, err := e.divide(ctx, e.rangeSize(estimated), func(n int, from, to bson.RawValue) error {
 		if err := e.crash("ranges"); err != nil {
 			return err
 		}
@@ -150,9 +150,9 @@ func (e *Engine) dropRanges(ctx context.Context, from int) error {
 	return nil
 }
 
-// claimRange takes a range that nobody alive works on; nil when there is none
-// at the moment, and done when all are copied.
-func (e *Engine) claimRange(ctx context.Context, v *vitals, busy func(n int) bool) (r *rangeRow, done bool, err error) {
+// claimRange claims a range that no live worker copies; nil when there is none at the
+// moment, and done when all are copied.
+func (e *Engine) claimRange(ctx context.Context, v *liveness, busy func(n int) bool) (r *rangeRow, done bool, err error) {
 	rows, err := state.List[rangeRow](ctx, e.state, rangePrefix)
 	if err != nil {
 		return nil, false, err
@@ -164,7 +164,7 @@ func (e *Engine) claimRange(ctx context.Context, v *vitals, busy func(n int) boo
 			continue
 		}
 		done = false
-		if free, err := e.free(ctx, v, c, busy); err != nil {
+		if free, err := e.isFree(ctx, v, c, busy); err != nil {
 			return nil, false, err
 		} else if !free {
 			continue
@@ -181,11 +181,11 @@ func (e *Engine) claimRange(ctx context.Context, v *vitals, busy func(n int) boo
 	return nil, done, nil
 }
 
-func (e *Engine) free(ctx context.Context, v *vitals, r *rangeRow, busy func(n int) bool) (bool, error) {
+func (e *Engine) isFree(ctx context.Context, v *liveness, r *rangeRow, busy func(n int) bool) (bool, error) {
 	if r.Worker == e.worker {
 		return !busy(r.N), nil
 	}
-	return v.dead(ctx, r.Worker)
+	return v.isDead(ctx, r.Worker)
 }
 
 // Copied sums up how far the backfill is.

@@ -44,22 +44,22 @@ func (e *Engine) Run(ctx context.Context, opts RunOptions) error {
 			return nil
 		case ctx.Err() != nil && !e.crashed.Load():
 			return fmt.Errorf("run of %s interrupted: %w", e.Plan.Entity, ctx.Err())
-		case !errors.Is(err, errPulse):
+		case !errors.Is(err, errLeaseLost):
 			return err
 		}
-		e.Log.Warn("lease lost, beginning again", "worker", e.worker)
+		e.Log.Warn("lease lost, restarting", "worker", e.worker)
 		e.worker = uuid.NewString()
 	}
 }
 
-// prepare makes sure of what a run needs before it changes anything.
+// prepare checks what a run needs, and creates the tables and the job.
 func (e *Engine) prepare(ctx context.Context, opts RunOptions) (ownership.Record, error) {
 	rec, err := e.record(ctx)
 	if err != nil {
 		return rec, err
 	}
 	if rec.Owner == ownership.DynamoDB {
-		e.Progress(Progress{At: time.Now(), Phase: rec.Phase, Message: "the owner has switched already; there is nothing to do"})
+		e.Progress(Progress{At: time.Now(), Phase: rec.Phase, Message: "the owner has switched already; nothing to do"})
 		return rec, nil
 	}
 	if err := e.source.MustExist(ctx, rec.Epoch); err != nil {
@@ -100,14 +100,14 @@ func (e *Engine) movePhase(ctx context.Context, from, to ownership.Phase) (owner
 	}
 }
 
-// reset forgets the ranges and the position; the next run copies afresh.
+// reset deletes the position and the verifications; the ranges are planned anew.
 func (e *Engine) reset(ctx context.Context) error {
 	rec, err := e.record(ctx)
 	if err != nil {
 		return err
 	}
 	if rec.Phase == ownership.Switching {
-		return fmt.Errorf("a cut-over of %s is going on; let it end, or run `banyan-migrate cutover` again, first", e.Plan.Entity)
+		return fmt.Errorf("a cut-over of %s is under way; let it end, or run `banyan-migrate cutover` again, first", e.Plan.Entity)
 	}
 	start, err := e.sourceTime(ctx)
 	if err != nil {
@@ -130,15 +130,15 @@ func (e *Engine) reset(ctx context.Context) error {
 	return err
 }
 
-// restartChanges takes the position away from whoever follows; he notices at
-// his next save.
+// restartChanges resets the position. The process that follows the changes notices at
+// its next save.
 func (e *Engine) restartChanges(ctx context.Context, start stamp.ClusterTime) error {
 	for {
 		row := &changesRow{}
 		if _, err := e.state.Load(ctx, changesKey, row); err != nil {
 			return err
 		}
-		*row = changesRow{Row: row.Row, Start: start, Foreign: row.Foreign}
+		*row = changesRow{Row: row.Row, Start: start, OutOfBand: row.OutOfBand}
 		if err := e.state.Save(ctx, row); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
@@ -146,23 +146,23 @@ func (e *Engine) restartChanges(ctx context.Context, start stamp.ClusterTime) er
 }
 
 func (e *Engine) runOnce(ctx context.Context, opts RunOptions) error {
-	p, lost, stop, err := e.beat(ctx)
+	h, lost, stop, err := e.startHeartbeat(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	v := e.watchWorkers()
+	l := e.newLiveness()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {
 		case <-lost:
-			return errPulse
+			return errLeaseLost
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	})
-	g.Go(func() error { return e.follow(ctx, p, v) })
-	g.Go(func() error { return e.copyThenShadow(ctx, p, v) })
+	g.Go(func() error { return e.follow(ctx, h, l) })
+	g.Go(func() error { return e.copyThenShadow(ctx, h, l) })
 	g.Go(func() error { return e.watchOwner(ctx, opts) })
 	g.Go(func() error { return e.report(ctx) })
 	return g.Wait()
@@ -170,15 +170,15 @@ func (e *Engine) runOnce(ctx context.Context, opts RunOptions) error {
 
 // copyThenShadow copies what is left to copy, waits until the changes have
 // caught up with that, and says so in the phase.
-func (e *Engine) copyThenShadow(ctx context.Context, p *pulse, v *vitals) error {
-	if err := e.newBackfill(p, v).run(ctx); err != nil {
+func (e *Engine) copyThenShadow(ctx context.Context, h *heartbeat, l *liveness) error {
+	if err := e.newBackfill(h, l).run(ctx); err != nil {
 		return err
 	}
 	rec, err := e.record(ctx)
 	if err != nil || rec.Phase != ownership.Copying {
 		return err
 	}
-	if _, err := e.awaitMarker(ctx, rec.Epoch, 50*time.Millisecond); err != nil {
+	if _, err := e.awaitBarrier(ctx, rec.Epoch, 50*time.Millisecond); err != nil {
 		return err
 	}
 	if err := e.crash("shadowing"); err != nil {
@@ -206,7 +206,7 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 				return err
 			}
 			if err != nil && !errors.Is(err, errForward) {
-				e.Log.Warn("a cut-over that nobody finished could not be undone yet", "error", err)
+				e.Log.Warn("an unfinished cut-over could not be undone yet", "error", err)
 			}
 		}
 		if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {

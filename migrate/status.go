@@ -26,10 +26,10 @@ type Status struct {
 	// VerifiedUntil is when the verification expires; zero without a clean one.
 	VerifiedUntil time.Time `json:"verifiedUntil,omitzero"`
 	Cutover       *Switch   `json:"cutover"`
-	// Obstacles are what a cut-over would be refused for now.
-	Obstacles []string `json:"obstacles"`
-	Workers   []Worker `json:"workers"`
-	Members   []Member `json:"members"`
+	// Problems are why a cut-over would be refused now, each with what to do.
+	Problems []string `json:"problems"`
+	Workers  []Worker `json:"workers"`
+	Members  []Member `json:"members"`
 }
 
 // Worker is a process that takes part in the migration.
@@ -66,11 +66,11 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	if s.Copied, err = e.copied(ctx); err != nil {
 		return s, err
 	}
-	if s.Verification, s.Obstacles, err = e.obstacles(ctx, rec); err != nil {
+	if s.Verification, s.Problems, err = e.unmetPreconditions(ctx, rec); err != nil {
 		return s, err
 	}
 	if rec.Owner == ownership.DynamoDB {
-		s.Obstacles = nil
+		s.Problems = nil
 	}
 	if v := s.Verification; v != nil && v.Mismatches == 0 {
 		s.VerifiedUntil = v.FinishedAt.Add(e.Plan.Budgets.Verification)

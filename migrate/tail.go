@@ -26,14 +26,14 @@ const tailAwait = 150 * time.Millisecond
 // tail collects the keys that changed since a verification, from a change
 // stream of its own: a cut-over that is killed has nothing to remember.
 type tail struct {
-	e       *Engine
-	mu      sync.Mutex
-	keys    map[string]bson.RawValue
-	markers map[string]bool
+	e        *Engine
+	mu       sync.Mutex
+	keys     map[string]bson.RawValue
+	barriers map[string]bool
 }
 
 func (e *Engine) newTail() *tail {
-	return &tail{e: e, keys: map[string]bson.RawValue{}, markers: map[string]bool{}}
+	return &tail{e: e, keys: map[string]bson.RawValue{}, barriers: map[string]bool{}}
 }
 
 // follow collects until ctx ends, from the place where v stood.
@@ -85,7 +85,7 @@ func (t *tail) note(c *mongostream.Change) error {
 	switch {
 	case c.Collection == source.Barriers:
 		if id, ok := c.ID().StringValueOK(); ok && c.Operation == "insert" {
-			t.markers[id] = true
+			t.barriers[id] = true
 		}
 	case c.IsOfDocument():
 		t.keys[source.IDKey(c.ID())] = c.ID()
@@ -108,11 +108,11 @@ func (t *tail) take() []bson.RawValue {
 	return ids
 }
 
-func (t *tail) saw(marker string) bool {
+func (t *tail) saw(barrier string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.markers[marker] {
-		delete(t.markers, marker)
+	if t.barriers[barrier] {
+		delete(t.barriers, barrier)
 		return true
 	}
 	return false
@@ -121,13 +121,13 @@ func (t *tail) saw(marker string) bool {
 // sync returns when both the target and this tail have everything that was
 // acknowledged before the call.
 func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error {
-	return t.e.marked(ctx, epoch, func(id string) error {
-		if _, err := t.e.awaitPassed(ctx, id, poll); err != nil {
+	return t.e.withBarrier(ctx, epoch, func(id string) error {
+		if _, err := t.e.awaitBarrierPassed(ctx, id, poll); err != nil {
 			return err
 		}
 		for !t.saw(id) {
 			if err := backoff.Sleep(ctx, poll); err != nil {
-				return fmt.Errorf("wait until the tail has passed a marker: %w", err)
+				return fmt.Errorf("wait until the tail has passed a barrier: %w", err)
 			}
 		}
 		return nil

@@ -15,16 +15,16 @@ import (
 const (
 	// undoTimeout bounds one undoing; writes wait while it lasts.
 	undoTimeout = 30 * time.Second
-	// turnSlack is for how long after its turn a process may go on before others
-	// begin: it wants to undo its own work first.
-	turnSlack = 400 * time.Millisecond
+	// leaseSlack is how long after its lease a process may still undo its own work before
+	// others begin.
+	leaseSlack = 400 * time.Millisecond
 )
 
 // undo brings an entity back from switching to shadowing, and takes away a fence
 // that a process which slept left behind in shadowing. It first changes the
 // record, so that a switch that is still under way, or whose answer was lost, can
 // no longer take effect; if it has, errForward. Any number of processes may call
-// it at once; each waits for its turn, unless the record is at revision mine,
+// it at once; each waits for the lease of the one before, unless the record is at revision mine,
 // which the caller wrote.
 func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
@@ -43,10 +43,10 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 		case rec.Owner == ownership.DynamoDB:
 			return rec, errForward
 		case rec.Phase != ownership.Switching:
-			if stands, err := e.strayFence(ctx, rec); err != nil || !stands {
+			if stands, err := e.leftFence(ctx, rec); err != nil || !stands {
 				return rec, err
 			}
-		case rec.Revision != mine && time.Since(since) < e.turnOf(rec):
+		case rec.Revision != mine && time.Since(since) < e.leaseOf(rec):
 			if err := backoff.Sleep(ctx, 20*time.Millisecond); err != nil {
 				return rec, fmt.Errorf("wait for another process's cut-over: %w", err)
 			}
@@ -56,23 +56,23 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 		if err == nil || ctx.Err() != nil || !errors.Is(err, ownership.ErrConflict) && !errors.Is(err, context.DeadlineExceeded) {
 			return rec, err
 		}
-		mine = rec.Revision // the turn was too short, or someone else's
+		mine = rec.Revision // the lease was too short, or another process's
 		if err := retry.Wait(ctx, 1); err != nil {
 			return rec, err
 		}
 	}
 }
 
-// turnOf is how long a record must stand still before others may act on it.
-func (e *Engine) turnOf(rec ownership.Record) time.Duration {
+// leaseOf is how long a record must be unchanged before others may act on it.
+func (e *Engine) leaseOf(rec ownership.Record) time.Duration {
 	if process.Ended(rec.By) {
 		return process.Grace
 	}
-	return e.Plan.Budgets.Hold + turnSlack
+	return e.Plan.Budgets.Hold + leaseSlack
 }
 
-// strayFence reports whether a fence stands that no cut-over is responsible for.
-func (e *Engine) strayFence(ctx context.Context, rec ownership.Record) (bool, error) {
+// leftFence reports whether a fence is left that no cut-over is responsible for.
+func (e *Engine) leftFence(ctx context.Context, rec ownership.Record) (bool, error) {
 	if rec.Phase != ownership.Shadowing {
 		return false, nil
 	}
@@ -80,9 +80,9 @@ func (e *Engine) strayFence(ctx context.Context, rec ownership.Record) (bool, er
 	return at.fenced, err
 }
 
-// undoOnce takes a turn. The record returned is the last one written.
+// undoOnce makes one attempt, within one lease. The record returned is the last one written.
 func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
-	turn, cancel := context.WithTimeout(ctx, e.Plan.Budgets.Hold)
+	lease, cancel := context.WithTimeout(ctx, e.Plan.Budgets.Hold)
 	defer cancel()
 	claimed, err := e.owners.Update(ctx, rec, func(r *ownership.Record) {
 		r.Hold, r.Phase, r.HoldUntil, r.By = true, ownership.Switching, time.Now().Add(e.Plan.Budgets.Hold), process.Self()
@@ -93,14 +93,14 @@ func (e *Engine) undoOnce(ctx context.Context, rec ownership.Record) (ownership.
 	if err := e.crash("undo claimed"); err != nil {
 		return claimed, err
 	}
-	if err := e.newFence(claimed).take(turn); err != nil {
+	if err := e.newFence(claimed).lower(lease); err != nil {
 		return claimed, err
 	}
 	next, err := e.owners.Update(ctx, claimed, func(r *ownership.Record) {
 		r.Hold, r.HoldUntil, r.Phase, r.By = false, time.Time{}, ownership.Shadowing, ""
 	})
 	if err != nil {
-		return claimed, fmt.Errorf("give writes back to MongoDB: %w", err)
+		return claimed, fmt.Errorf("release writes in MongoDB: %w", err)
 	}
 	return next, nil
 }

@@ -52,8 +52,11 @@ type VerifyOptions struct {
 // ErrNotCopied is returned for verbs that need a complete copy.
 var ErrNotCopied = errors.New("the copy is not complete; let `banyan-migrate run` go on until the phase is shadowing")
 
+// ErrSwitched is returned for verbs that end with the switch.
+var ErrSwitched = errors.New("the owner has switched to DynamoDB; MongoDB no longer has the newest documents")
+
 // Verify compares the whole of both stores, each way, and the unique tables each
-// way. What differs is looked at again after the changes have passed a marker,
+// way. What differs is looked at again after the changes have passed a barrier,
 // so that what is merely on its way does not count. The result is stored, and
 // counts for a cut-over until it expires.
 func (e *Engine) Verify(ctx context.Context, opts VerifyOptions) (Verification, error) {
@@ -64,6 +67,9 @@ func (e *Engine) Verify(ctx context.Context, opts VerifyOptions) (Verification, 
 	j := &job{}
 	if _, err := e.state.Load(ctx, jobKey, j); err != nil {
 		return Verification{}, err
+	}
+	if rec.Owner == ownership.DynamoDB {
+		return Verification{}, fmt.Errorf("verify %s: %w", e.Plan.Entity, ErrSwitched)
 	}
 	if rec.Phase != ownership.Shadowing || !j.Copied {
 		return Verification{}, fmt.Errorf("verify %s in phase %s: %w", e.Plan.Entity, rec.Phase, ErrNotCopied)
@@ -92,7 +98,7 @@ const verifyWorkers = 4
 
 func (v *verifier) run(ctx context.Context) error {
 	v.result.ID, v.result.StartedAt, v.result.Covered = newestLast(), time.Now().UTC(), "whole"
-	from, err := v.e.awaitMarker(ctx, v.epoch, 20*time.Millisecond)
+	from, err := v.e.awaitBarrier(ctx, v.epoch, 20*time.Millisecond)
 	if err != nil {
 		return err
 	}

@@ -72,13 +72,13 @@ func (v *verifier) judgeBatch(ctx context.Context, batch []target.Mismatch) erro
 const recheckRounds = 10
 
 // recheck looks at suspects until each is clearly right or wrong: after the
-// changes passed a marker, on both sides, and again where the source moved
+// changes passed a barrier, on both sides, and again where the source moved
 // meanwhile. (migration tools that compare once report what is on its way.)
 func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch int64) ([]target.Mismatch, error) {
 	ids, entries := suspectIDs(suspects), leftoverEntries(suspects)
 	var wrong []target.Mismatch
 	for round := range recheckRounds {
-		if _, err := e.awaitMarker(ctx, epoch, 10*time.Millisecond); err != nil {
+		if _, err := e.awaitBarrier(ctx, epoch, 10*time.Millisecond); err != nil {
 			return nil, err
 		}
 		bad, unstable, err := e.checkNow(ctx, ids, epoch)
@@ -89,7 +89,7 @@ func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch 
 		if err != nil {
 			return nil, err
 		}
-		// A difference counts when it is still there after a second marker.
+		// A difference counts when it is still there after a second barrier.
 		if wrong = append(bad, left...); round > 0 && len(unstable) == 0 || len(wrong)+len(unstable) == 0 {
 			return wrong, nil
 		}

@@ -28,7 +28,7 @@ func (v *verifier) forward(ctx context.Context) error {
 	ranges := make(chan idRange)
 	g.Go(func() error {
 		defer close(ranges)
-		_, err := v.e.bounds(ctx, v.e.rangeSize(n), func(_ int, from, to bson.RawValue) error {
+		_, err := v.e.divide(ctx, v.e.rangeSize(n), func(_ int, from, to bson.RawValue) error {
 			select {
 			case ranges <- idRange{from, to}:
 				return nil

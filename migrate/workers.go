@@ -12,8 +12,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/internal/state"
 )
 
-// workerRow is one process that takes part in a migration. Its beat grows while
-// it lives; who sees the same beat for a whole lease takes it for dead, so no
+// workerRow is one process that takes part in a migration. Its beat grows with each
+// renewal; a process whose beat did not grow for a whole lease counts as dead. So no
 // two machines' clocks are ever compared.
 type workerRow struct {
 	state.Row
@@ -31,34 +31,35 @@ type workerRow struct {
 
 const workerPrefix = "worker#"
 
-// pulse keeps this process alive in the eyes of the others, and knows until
-// when it may believe so: two thirds of the lease, counted from before the beat
-// was sent.
-type pulse struct {
+// heartbeat renews the lease of this process. The process believes in it for two
+// thirds of its time, counted from before the renewal was sent; others wait for all
+// of it.
+type heartbeat struct {
 	e     *Engine
 	mu    sync.Mutex
 	until time.Time
 	row   workerRow
 }
 
-// beat starts a pulse; stop ends it and takes the process off the list.
-func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop func(), err error) {
+// startHeartbeat registers this process; lost is closed when its lease has run out, and
+// stop ends the heartbeat and removes the registration.
+func (e *Engine) startHeartbeat(ctx context.Context) (p *heartbeat, lost <-chan struct{}, stop func(), err error) {
 	host, _ := os.Hostname() // for people only
-	p = &pulse{e: e}
+	p = &heartbeat{e: e}
 	if _, err := e.state.Load(ctx, workerPrefix+e.worker, &p.row); err != nil {
 		return nil, nil, nil, err
 	}
 	p.row.ID, p.row.Host, p.row.PID, p.row.Process, p.row.Lease = e.worker, host, os.Getpid(), process.Self(), e.Lease
-	if err := p.once(ctx); err != nil {
+	if err := p.beat(ctx); err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	done, gone := make(chan struct{}), make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		p.keep(ctx, gone)
+		p.keepBeating(ctx, ended)
 	}()
-	return p, gone, func() {
+	return p, ended, func() {
 		cancel()
 		<-done
 		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -69,14 +70,14 @@ func (e *Engine) beat(ctx context.Context) (p *pulse, lost <-chan struct{}, stop
 	}, nil
 }
 
-func (p *pulse) once(ctx context.Context) error {
+func (p *heartbeat) beat(ctx context.Context) error {
 	sent := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.e.Lease)
 	defer cancel()
 	p.row.Beat++
 	p.row.At = sent.UTC()
 	if err := p.e.state.Save(ctx, &p.row); err != nil {
-		return fmt.Errorf("beat of worker %s: %w", p.e.worker, err)
+		return fmt.Errorf("renew the lease of worker %s: %w", p.e.worker, err)
 	}
 	p.mu.Lock()
 	p.until = sent.Add(p.e.Lease * 2 / 3)
@@ -84,24 +85,24 @@ func (p *pulse) once(ctx context.Context) error {
 	return nil
 }
 
-func (p *pulse) keep(ctx context.Context, gone chan<- struct{}) {
+func (p *heartbeat) keepBeating(ctx context.Context, lost chan<- struct{}) {
 	for backoff.Sleep(ctx, p.e.Lease/6) == nil {
-		if err := p.once(ctx); err != nil && ctx.Err() == nil && !p.alive() {
-			close(gone)
+		if err := p.beat(ctx); err != nil && ctx.Err() == nil && !p.holdsLease() {
+			close(lost)
 			return
 		}
 	}
 }
 
-// alive reports whether this process may still believe in its leases.
-func (p *pulse) alive() bool {
+// holdsLease reports whether this process may still write.
+func (p *heartbeat) holdsLease() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return time.Now().Before(p.until)
 }
 
-// vitals watches the beats of other workers.
-type vitals struct {
+// liveness observes the heartbeats of the other workers.
+type liveness struct {
 	e    *Engine
 	mu   sync.Mutex
 	seen map[string]sighting
@@ -115,10 +116,10 @@ type sighting struct {
 	process string
 }
 
-func (e *Engine) watchWorkers() *vitals { return &vitals{e: e, seen: map[string]sighting{}} }
+func (e *Engine) newLiveness() *liveness { return &liveness{e: e, seen: map[string]sighting{}} }
 
-// dead reports whether a worker is gone: off the list, or silent for a lease.
-func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
+// isDead reports whether a worker has ended: off the list, or silent for a lease.
+func (v *liveness) isDead(ctx context.Context, worker string) (bool, error) {
 	if worker == "" {
 		return true, nil
 	}
@@ -127,15 +128,15 @@ func (v *vitals) dead(ctx context.Context, worker string) (bool, error) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err := v.look(ctx); err != nil {
+	if err := v.refreshLocked(ctx); err != nil {
 		return false, err
 	}
 	s, known := v.seen[worker]
 	return !known || time.Since(s.since) > s.lease || process.Ended(s.process) && time.Since(s.since) > process.Grace, nil
 }
 
-// look reads the list of workers at most five times a second.
-func (v *vitals) look(ctx context.Context) error {
+// refreshLocked reads the list of workers at most five times a second.
+func (v *liveness) refreshLocked(ctx context.Context) error {
 	if time.Since(v.read) < 200*time.Millisecond {
 		return nil
 	}

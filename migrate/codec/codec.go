@@ -215,12 +215,20 @@ func (c *Codec) naturalOrder(item Item) []string {
 	return order
 }
 
+// keyWayOut says what to do about an identifier of a type.
+func (c *Codec) keyWayOut(code string) string {
+	another := "give those documents another " + c.key.From
+	if keyTypes[code] && code != c.key.Type {
+		return "set target.key.type to " + code + " if all documents have that, or " + another
+	}
+	return another + ", of a type that can be a key: " + names(keyTypes)
+}
+
 // Key encodes an identifier as the item's partition key.
 func (c *Codec) Key(id bson.RawValue) (types.AttributeValue, error) {
 	av, code, err := encodeScalar(id)
 	fail := func(reason error) error {
-		return &FitError{ID: Show(id), Field: c.key.From, Reason: reason,
-			WayOut: "declare the key's type in the plan as what the documents have, or give those documents another " + c.key.From}
+		return &FitError{ID: Show(id), Field: c.key.From, Reason: reason, WayOut: c.keyWayOut(code)}
 	}
 	if err != nil || code != c.key.Type {
 		return nil, fail(fmt.Errorf("%w: it is %s, the plan says %s", ErrKeyType, TypeName(id.Type), c.key.Type))

@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
-// Barriers is the collection whose inserts are barriers in the change stream: who has
-// read one has read everything that was acknowledged before it was inserted.
+// Barriers is the collection whose inserts are barriers in the change stream: a reader
+// that has read one has read everything that was acknowledged before its insert.
 const Barriers = "banyan_barriers"
 
 // Collection is the collection that a migration moves, under whichever name it has.
@@ -32,9 +32,10 @@ func (s *Collection) FencedName(epoch int64) string {
 	return fmt.Sprintf("%s__banyan_e%d", s.Name, epoch)
 }
 
-// RecreatedName names the nth collection that was recreated in one lease of the fence. Its text order is the order in time.
-func (s *Collection) RecreatedName(turn int64, n int) string {
-	return fmt.Sprintf("%s%010d_%06d", s.recreatedPrefix(), turn, n)
+// RecreatedName names the nth collection that a late writer recreated during one lease
+// of the fence. Their text order is their order in time.
+func (s *Collection) RecreatedName(lease int64, n int) string {
+	return fmt.Sprintf("%s%010d_%06d", s.recreatedPrefix(), lease, n)
 }
 
 func (s *Collection) recreatedPrefix() string { return s.Name + "__banyan_recreated_" }
@@ -79,7 +80,7 @@ func (s *Collection) Kinds(ctx context.Context) (map[string]string, error) {
 	return kinds, err
 }
 
-// ping asks once, so that a wrong address is told at once.
+// ping asks once, so that a wrong address is reported at once.
 func (s *Collection) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, retry.AttemptTimeout)
 	defer cancel()
@@ -205,7 +206,7 @@ func (s *Collection) Now(ctx context.Context) (stamp.ClusterTime, error) {
 	if t, i, ok := reply.Lookup("$clusterTime", "clusterTime").TimestampOK(); ok {
 		return stamp.ClusterTimeOf(bson.Timestamp{T: t, I: i}), nil
 	}
-	return 0, errors.New("the server tells no cluster time; a migration needs a replica set or a sharded cluster")
+	return 0, errors.New("the server reports no cluster time; a migration needs a replica set or a sharded cluster")
 }
 
 func firstBatch(reply bson.Raw) ([]bson.Raw, error) {

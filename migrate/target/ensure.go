@@ -43,13 +43,13 @@ func (t *Tables) Ensure(ctx context.Context) error {
 // KeyConflict is a table that exists with another key than the plan's.
 type KeyConflict struct {
 	Table string
-	Want  string // the plan's key, such as "id (S)"
+	Want  string // the key by the plan, such as "id (S)"
 	Have  string // that of the table
 }
 
 // Error says what to do.
 func (c *KeyConflict) Error() string {
-	return fmt.Sprintf("the table %s exists with another key, %s, than the plan wants, %s; remove the table, or correct target.key or the table's name in the plan",
+	return fmt.Sprintf("the table %s exists with another key: it has %s, the plan needs %s; remove the table, or correct target.key or the table's name in the plan",
 		c.Table, c.Have, c.Want)
 }
 

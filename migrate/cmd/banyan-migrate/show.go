@@ -114,6 +114,13 @@ func showLag(lag time.Duration) string {
 	return "lag " + lag.Round(10*time.Millisecond).String()
 }
 
+func showFollowed(followed bool) string {
+	if followed {
+		return "followed"
+	}
+	return "not followed by any process"
+}
+
 func showMisfit(m migrate.Misfit) string {
 	field := ""
 	if m.Field != "" {
@@ -138,9 +145,12 @@ func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 func showPreflight(p migrate.Preflight) string {
 	lines := []string{
 		fmt.Sprintf("%s: %s -> %s", p.Entity, p.Source, strings.Join(p.Tables, ", ")),
-		fmt.Sprintf("  documents      %d (%s in MongoDB, %s in DynamoDB, largest item %d bytes: %s)", p.Documents, megabytes(p.SourceBytes), megabytes(p.TargetBytes), p.Largest, p.LargestID),
+		fmt.Sprintf("  documents      %d (%s in MongoDB, %s in DynamoDB)", p.Documents, megabytes(p.SourceBytes), megabytes(p.TargetBytes)),
 		fmt.Sprintf("  predicted      %d write units, %.2f USD, %s at the plan's write rate", p.WriteUnits, p.Cost, p.Time.Round(time.Second)),
 		fmt.Sprintf("  does not fit   %d", p.Misfits),
+	}
+	if p.Largest > 0 {
+		lines = append(lines, fmt.Sprintf("  largest item   %d bytes: %s", p.Largest, p.LargestID))
 	}
 	for _, w := range p.Warnings {
 		lines = append(lines, "  warning        "+w)
@@ -165,28 +175,28 @@ func showStatus(s migrate.Status) string {
 	lines := []string{
 		fmt.Sprintf("%s: phase %s, owner %s, epoch %d", s.Entity, s.Phase, s.Owner, s.Epoch),
 		fmt.Sprintf("  copied         %d of about %d documents, %d of %d ranges", s.Copied.Documents, max(s.Copied.Of, s.Copied.Documents), s.Copied.Done, s.Copied.Ranges),
-		fmt.Sprintf("  changes        %d applied, %s, followed by a process: %t", s.Changes.Events, showLag(s.Changes.Lag), s.Changes.Followed),
+		fmt.Sprintf("  changes        %d applied, %s, %s", s.Changes.Events, showLag(s.Changes.Lag), showFollowed(s.Changes.Followed)),
 	}
 	if s.Changes.Error != "" {
 		lines = append(lines, "  stopped        "+s.Changes.Error)
 	}
-	if s.Changes.Foreign.Writes > 0 {
-		lines = append(lines, fmt.Sprintf("  foreign writes %d, the last to %s at %s", s.Changes.Foreign.Writes, s.Changes.Foreign.LastID, s.Changes.Foreign.LastAt.Format(time.RFC3339)))
+	if s.Changes.OutOfBand.Writes > 0 {
+		lines = append(lines, fmt.Sprintf("  out of band    %d writes past the service, the last to %s at %s", s.Changes.OutOfBand.Writes, s.Changes.OutOfBand.LastID, s.Changes.OutOfBand.LastAt.Format(time.RFC3339)))
 	}
 	if v := s.Verification; v != nil {
 		lines = append(lines, fmt.Sprintf("  verified       %s: %d documents, %d mismatches", v.FinishedAt.Format(time.RFC3339), v.Documents, v.Mismatches))
 	}
 	if s.Paused || s.Throttle > 0 {
-		lines = append(lines, fmt.Sprintf("  paused         %t, throttled to %d a second (0: not)", s.Paused, s.Throttle))
+		lines = append(lines, fmt.Sprintf("  copying        paused: %t, at most %d documents a second (0: unlimited)", s.Paused, s.Throttle))
 	}
 	if s.WritesHeld {
-		lines = append(lines, "  writes         are held")
+		lines = append(lines, "  writes         held for the cut-over")
 	}
 	if c := s.Cutover; c != nil {
 		lines = append(lines, fmt.Sprintf("  cut-over       %s; writes were held for %d ms", c.Step, c.Held))
 	}
-	for _, o := range s.Obstacles {
-		lines = append(lines, "  cut-over needs "+o)
+	for _, o := range s.Problems {
+		lines = append(lines, "  cut-over       refused now: "+o)
 	}
 	for _, w := range s.Workers {
 		lines = append(lines, fmt.Sprintf("  worker         %s pid %d on %s, seen %s ago", w.ID, w.PID, w.Host, s.At.Sub(w.SeenAt).Round(100*time.Millisecond)))
