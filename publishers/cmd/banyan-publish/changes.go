@@ -28,6 +28,7 @@ type mappingFlags struct {
 	Mapping string `help:"YAML file that says which events are made of which changes." env:"BANYAN_PUBLISH_MAPPING" required:"" placeholder:"FILE"`
 	Source  string `help:"Source of events for which the mapping names none. Default /changes/DATABASE." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
 	Cluster string `help:"Part of the ids, where two clusters publish collections of one name." env:"BANYAN_PUBLISH_CLUSTER"`
+	schemaFlags
 }
 
 func (f *mappingFlags) read() (*changestream.Mapping, error) {
@@ -42,8 +43,11 @@ func (f *mappingFlags) read() (*changestream.Mapping, error) {
 	return mapping, nil
 }
 
-func (f *mappingFlags) config(db *mongo.Database, to outlet, mapping *changestream.Mapping, log *slog.Logger) changestream.Config {
-	return changestream.Config{Name: f.Name, Database: db, Mapping: mapping, To: to, Permanent: permanent, Source: f.Source, Cluster: f.Cluster, Log: log}
+func (f *mappingFlags) config(db *mongo.Database, to outlet, mapping *changestream.Mapping, log *slog.Logger) (changestream.Config, error) {
+	check, err := f.check()
+	return changestream.Config{
+		Name: f.Name, Database: db, Mapping: mapping, Check: check, To: to, Permanent: permanent, Source: f.Source, Cluster: f.Cluster, Log: log,
+	}, err
 }
 
 // changesRunCommand publishes document changes.
@@ -70,7 +74,10 @@ func (c *changesRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 }
 
 func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, mapping *changestream.Mapping, log *slog.Logger) (worker, error) {
-	cfg := c.config(db, out, mapping, log)
+	cfg, err := c.config(db, out, mapping, log)
+	if err != nil {
+		return worker{}, err
+	}
 	cfg.Snapshot, cfg.SnapshotChunk, cfg.EnsureImages, cfg.NoImages, cfg.FollowOn = c.Snapshot, c.SnapshotChunk, c.EnsureImages, c.NoImages, c.FollowOn
 	cfg.Window, cfg.Lease = c.Follow.Window, c.Follow.Lease
 	p, err := changestream.New(cfg)

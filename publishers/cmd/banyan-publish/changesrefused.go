@@ -93,7 +93,11 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 		defer closeNow(to) // each was waited for
 		var done changestream.Redriven
 		err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			p, err := changestream.New(c.config(db, &direct{to, patience}, mapping, log))
+			cfg, err := c.config(db, &direct{to, patience}, mapping, log)
+			if err != nil {
+				return err
+			}
+			p, err := changestream.New(cfg)
 			if err != nil {
 				return fmt.Errorf("%w: %w", serving.ErrUsage, err)
 			}

@@ -30,7 +30,8 @@ type relayRunCommand struct {
 	Source           string        `help:"Source of events that name none; without it they are refused." env:"BANYAN_PUBLISH_SOURCE" placeholder:"/legacy/..."`
 	SweepEvery       time.Duration `help:"How often to search for events that the change stream missed." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
 	AdminListen      string        `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8092" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
-	Follow           followFlags   `embed:""`
+	schemaFlags
+	Follow followFlags `embed:""`
 }
 
 // Validate is called by kong.
@@ -43,11 +44,15 @@ func (c *relayRunCommand) Validate() error {
 
 // Run relays until ctx ends.
 func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
+	check, err := c.check()
+	if err != nil {
+		return err
+	}
 	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
 		r, err := outbox.New(outbox.Config{
 			Name: c.Name, Database: db, Documents: c.Documents, Outboxes: c.Outboxes, Field: outbox.Field(c.Field), Correlation: c.CorrelationField,
 			Source: c.Source, Refused: c.Refused, SweepEvery: c.SweepEvery, Window: c.Follow.Window, Lease: c.Follow.Lease,
-			Publisher: out, Permanent: permanent, Log: log,
+			Check: check, Publisher: out, Permanent: permanent, Log: log,
 		})
 		if err != nil {
 			return worker{}, err

@@ -35,6 +35,7 @@ type serveCommand struct {
 	MaxBatch     int           `help:"Most events of a batch." default:"500" env:"BANYAN_PUBLISH_MAX_BATCH"`
 	MaxRequests  int           `help:"Most requests at once." default:"1024" env:"BANYAN_PUBLISH_MAX_REQUESTS"`
 
+	schemaFlags
 	Stream streamFlags `embed:""`
 	Spool  spoolFlags  `embed:""`
 }
@@ -113,8 +114,12 @@ func (c *serveCommand) open(ctx context.Context, log *slog.Logger) (outlet, erro
 }
 
 func (c *serveCommand) handler(out outlet, log *slog.Logger) (*sidecar.Handler, error) {
+	check, err := c.check()
+	if err != nil {
+		return nil, err
+	}
 	h, err := sidecar.New(sidecar.Config{
-		Publisher: out, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, MaxBodyBytes: c.MaxBodyBytes,
+		Check: check, Publisher: out, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, MaxBodyBytes: c.MaxBodyBytes,
 		MaxEvents: c.MaxBatch, MaxEventBytes: c.Stream.MaxRecordBytes, MaxRequests: c.MaxRequests, Log: log,
 		TooLarge: func(err error) bool { return errors.Is(err, kinesis.ErrTooLarge) || errors.Is(err, spool.ErrTooLarge) },
 	})
