@@ -1,5 +1,5 @@
-// Package logs is how the logs of an account come to OpenSearch or
-// Elasticsearch: functions write to their standard error and CloudWatch Logs
+// Package logs is how the logs of an account come to OpenSearch, or anything with its
+// _bulk API: functions write to their standard error and CloudWatch Logs
 // keeps that; a subscription of each log group brings it to a Kinesis stream;
 // one function, log-shipper, puts it from there into indexes. No business
 // function ships anything itself, so none waits for, or fails by, its logs.
@@ -117,11 +117,11 @@
 //
 //	OPENSEARCH_URL           https://... of the domain, required
 //	OPENSEARCH_AUTH          iam (default), basic or none
-//	OPENSEARCH_SERVICE       what iam signs for: es (default) or aoss (search collections only: the others refuse ids)
 //	OPENSEARCH_USER          for basic: itself or a reference as of package config
 //	OPENSEARCH_PASSWORD      for basic: a reference such as secret:banyan/prod/opensearch#password
-//	OPENSEARCH_DIALECT       opensearch (default, 2.7 or later) or elasticsearch (7.11 or later)
-//	OPENSEARCH_TEMPLATE      true (default): put the index template at a cold start
+//	OPENSEARCH_TEMPLATE      true (default): put the index template at a cold start, which
+//	                         needs OpenSearch 2.7 or later; false for Elasticsearch, or a
+//	                         template of your own
 //	LOG_INDEX                prefix of the indexes, default logs
 //	LOG_DEAD_LETTER_URL      URL of the queue for dead letters, required
 //	LOG_BULK_BYTES           bound of a _bulk request, default 5242880
@@ -141,8 +141,6 @@
 //	es:ESHttpPut                     arn:aws:es:REGION:ACCOUNT:domain/NAME/_index_template/LOG_INDEX-banyan
 //	secretsmanager:GetSecretValue    the secret, for basic only (ssm:GetParameters, for a parameter)
 //	kms:Decrypt                      the keys of stream and secret; with kms:GenerateDataKey that of the queue, where they are the customer's own
-//
-// For aoss: aoss:APIAccessAll on the collection and a data access policy.
 //
 // Metrics of the shipper, in the namespace Banyan/Operations with the dimension
 // Function, which is its name as it is deployed: LogRecords, LogEvents, LogCreated, LogDoubled, LogRefused, LogDropped,

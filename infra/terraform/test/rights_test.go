@@ -26,14 +26,14 @@ var operations = []struct {
 	{
 		module: "log-shipping", doc: "logs", code: []string{"logs/ship", "logs/subscribe"}, ownsItsStream: true,
 		modulesAlone: "kinesis:PutRecord kinesis:PutRecords", // of CloudWatch Logs' role
-		docsAlone:    "secretsmanager:GetSecretValue ssm:GetParameters aoss:APIAccessAll",
+		docsAlone:    "secretsmanager:GetSecretValue ssm:GetParameters",
 		usedByOthers: "kinesis:PutRecord kinesis:PutRecords es:ESHttpPost es:ESHttpPut iam:PassRole iam:PassedToService " +
 			"kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards",
 	},
 }
 
 var (
-	action   = regexp.MustCompile(`\b(?:aoss|cloudwatch|dynamodb|es|iam|kinesis|lambda|logs|secretsmanager|sqs|ssm):[A-Z]+[a-z]\w+\b`)
+	action   = regexp.MustCompile(`\b(?:cloudwatch|dynamodb|es|iam|kinesis|lambda|logs|secretsmanager|sqs|ssm):[A-Z]+[a-z]\w+\b`)
 	section  = regexp.MustCompile(`(?s)// IAM, besides.*?\n//\n// [A-Z#]`)
 	requests = regexp.MustCompile(`\b(cloudwatch|cloudwatchlogs|dynamodb|kinesis|lambda|sqs)\.(\w+)Input\{`)
 	within   = regexp.MustCompile(`\b(?:types|dynamotypes|ddbtypes)\.(Put|Update|Delete|ConditionCheck)\{`)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -43,8 +42,6 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Jitter is a number from 0 to 1 that spreads pauses; nil means a random one.
-	Jitter func() float64
 }
 
 const (
@@ -91,18 +88,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Jitter == nil {
-		c.Jitter = randomJitter
-	}
 	return c
 }
 
 func (c Config) limits() line.Limits {
 	return line.Limits{Fields: c.MaxFields, Depth: c.MaxDepth, Value: c.MaxValue}
-}
-
-// Template is the index template for a prefix of indexes, in a dialect.
-func Template(dialect, prefix string) (name string, text []byte, err error) {
-	text, err = opensearch.Template(dialect, prefix)
-	return prefix + "-banyan", text, err
 }

@@ -63,8 +63,8 @@ func (x *entry) letter(why string) letter {
 	}}
 }
 
-// bury keeps the dead letters. Those that were not kept stay.
-func (b *batch) bury() error {
+// writeDeadLetters writes the dead letters. Those that were not written stay.
+func (b *batch) writeDeadLetters() error {
 	if len(b.letters) == 0 {
 		return nil
 	}

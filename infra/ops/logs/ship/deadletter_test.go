@@ -99,9 +99,9 @@ func TestTemplateIsPutOnce(t *testing.T) {
 
 // TestLoadNamesWhatIsWrong in the environment, all of it at once.
 func TestLoadNamesWhatIsWrong(t *testing.T) {
-	env := map[string]string{"OPENSEARCH_URL": "admin:geheim@search", "OPENSEARCH_AUTH": "magic", "LOG_MAX_DEPTH": "0", "OPENSEARCH_DIALECT": "solr", "LOG_PLATFORM_METRICS": "perhaps"}
+	env := map[string]string{"OPENSEARCH_URL": "admin:geheim@search", "OPENSEARCH_AUTH": "magic", "LOG_MAX_DEPTH": "0", "LOG_PLATFORM_METRICS": "perhaps"}
 	_, err := ship.Load(function.Parts{Getenv: func(name string) string { return env[name] }})
-	for _, name := range []string{"OPENSEARCH_AUTH", "LOG_MAX_DEPTH", "solr", "LOG_PLATFORM_METRICS", "OPENSEARCH_URL", "LOG_DEAD_LETTER_URL"} {
+	for _, name := range []string{"OPENSEARCH_AUTH", "LOG_MAX_DEPTH", "LOG_PLATFORM_METRICS", "OPENSEARCH_URL", "LOG_DEAD_LETTER_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named: %v", name, err)
 		}

@@ -15,7 +15,7 @@
 // # Order
 //
 // One _bulk request is under way at a time, and the next one begins when every
-// item of the last is settled: created, doubled, or kept as a dead letter. Items
+// item of the last is done: created, doubled, or kept as a dead letter. Items
 // that OpenSearch put off are sent again alone, so inside one request a later line
 // may be there before an earlier one. log.offset, the place in the stream, sorts
 // them: by @timestamp and log.offset a log stream reads as it was written.
@@ -27,7 +27,7 @@
 // line ("stripped" has the reason), and a dead letter if that is refused too. All
 // that is not the document's fault (429, 5xx, a full disk, missing rights, too
 // many shards) is tried again until the function's time is nearly up; the batch
-// then reports the first record that is not settled, and Lambda brings it and all
+// then reports the first record that is not done, and Lambda brings it and all
 // after it again.
 //
 // A dead letter is a message of SQS: JSON with the reason, the place in the stream

@@ -57,8 +57,8 @@ type environment struct {
 	errs   []error
 }
 
-func (e *environment) wrong(name, wanted string) {
-	e.errs = append(e.errs, fmt.Errorf("%s is %q: %s is wanted", name, e.getenv(name), wanted))
+func (e *environment) invalid(name, wanted string) {
+	e.errs = append(e.errs, fmt.Errorf("invalid %s %q: must be %s", name, e.getenv(name), wanted))
 }
 
 func (e *environment) required(name string) string {
@@ -75,7 +75,7 @@ func (e *environment) number(name string) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		e.wrong(name, "a number from 1 on")
+		e.invalid(name, "a number of at least 1")
 	}
 	return n
 }
@@ -83,7 +83,7 @@ func (e *environment) number(name string) int {
 func (e *environment) flag(name string) bool {
 	on, err := strconv.ParseBool(cmp.Or(e.getenv(name), "true"))
 	if err != nil {
-		e.wrong(name, "true or false")
+		e.invalid(name, "true or false")
 	}
 	return on
 }
@@ -95,14 +95,10 @@ func (e *environment) bulk(p function.Parts, prefix string) Bulk {
 	if err != nil {
 		e.errs = append(e.errs, errors.New("OPENSEARCH_URL must be the http or https URL of the domain")) // which may hold a password
 	}
-	name, template, err := Template(cmp.Or(e.getenv("OPENSEARCH_DIALECT"), opensearch.OpenSearch), prefix)
-	if err != nil {
-		e.errs = append(e.errs, err)
-	}
 	if !e.flag("OPENSEARCH_TEMPLATE") {
 		return client
 	}
-	return &prepared{client: client, name: name, template: template}
+	return &prepared{client: client, name: prefix + "-banyan", template: opensearch.Template(prefix)}
 }
 
 type signer = func(context.Context, *http.Request, []byte) error
@@ -110,12 +106,12 @@ type signer = func(context.Context, *http.Request, []byte) error
 func (e *environment) sign(p function.Parts) signer {
 	switch e.getenv("OPENSEARCH_AUTH") {
 	case "", "iam":
-		return opensearch.SigV4(p.AWS.Credentials, p.AWS.Region, cmp.Or(e.getenv("OPENSEARCH_SERVICE"), "es"), time.Now)
+		return opensearch.SigV4(p.AWS.Credentials, p.AWS.Region, time.Now)
 	case "basic":
 		return e.basic()
 	case "none":
 	default:
-		e.wrong("OPENSEARCH_AUTH", "iam, basic or none")
+		e.invalid("OPENSEARCH_AUTH", "iam, basic or none")
 	}
 	return nil
 }

@@ -47,8 +47,8 @@ func (r *Report) note(x *entry) {
 // function's own log: what is written would come back as the next one.
 const quiet = time.Minute
 
-// tell writes the figures of a batch, and what a person should know.
-func (s *Shipper) tell(ctx context.Context, b *batch, err error) {
+// report writes the metrics of a batch, and logs what a person should know.
+func (s *Shipper) report(ctx context.Context, b *batch, err error) {
 	r := &b.report
 	r.Pending += len(b.waiting)
 	for _, l := range b.letters {

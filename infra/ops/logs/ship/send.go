@@ -1,21 +1,20 @@
 package ship
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 )
 
-// send settles the first n entries that wait, or leaves those that it could not.
+// send sends the first n entries that wait, and keeps those that it could not.
 func (b *batch) send(n int) error {
 	now, later := b.waiting[:n:n], b.waiting[n:]
-	left, err := b.settle(now)
+	left, err := b.sendUntilDone(now)
 	for _, x := range now {
 		b.bytes -= x.item.Size()
 	}
@@ -24,16 +23,16 @@ func (b *batch) send(n int) error {
 	}
 	b.waiting = slices.Concat(left, later)
 	for _, x := range now {
-		b.settled(x)
+		b.recordOutcome(x)
 	}
 	if err == nil && len(b.letters) >= maxLetters {
-		return b.bury()
+		return b.writeDeadLetters()
 	}
 	return err
 }
 
-// settled notes what a line tells, in the order of the lines.
-func (b *batch) settled(x *entry) {
+// recordOutcome records gaps and reports, in the order of the lines.
+func (b *batch) recordOutcome(x *entry) {
 	if x.state == pending {
 		return
 	}
@@ -44,10 +43,10 @@ func (b *batch) settled(x *entry) {
 	}
 }
 
-// settle sends entries until none is left, or time is up.
-func (b *batch) settle(entries []*entry) (left []*entry, err error) {
-	pause := b.cfg.Pause
-	for len(entries) > 0 {
+// sendUntilDone sends entries until none is left, or time is up.
+func (b *batch) sendUntilDone(entries []*entry) (left []*entry, err error) {
+	delays := backoff.Backoff{Min: b.cfg.Pause, Max: b.cfg.MaxPause}
+	for attempt := 0; len(entries) > 0; attempt++ {
 		if err := b.ctx.Err(); err != nil {
 			return entries, errors.Join(err, b.report.last)
 		}
@@ -56,7 +55,7 @@ func (b *batch) settle(entries []*entry) (left []*entry, err error) {
 		if entries, wait, err = b.attempt(entries); err != nil {
 			b.report.last = err
 			if isTooLarge(err) {
-				return b.divide(entries, err)
+				return b.sendHalves(entries, err)
 			}
 		}
 		if len(entries) == 0 {
@@ -64,12 +63,11 @@ func (b *batch) settle(entries []*entry) (left []*entry, err error) {
 		}
 		b.report.Retries++
 		if err == nil && len(entries) < before {
-			pause = b.cfg.Pause // there is progress
+			attempt = 0 // there is progress
 		}
-		if !sleep(b.ctx, max(wait, time.Duration((0.5+b.cfg.Jitter()/2)*float64(pause)))) {
+		if backoff.Sleep(b.ctx, max(wait, delays.Delay(attempt))) != nil {
 			return entries, errors.Join(b.ctx.Err(), b.report.last)
 		}
-		pause = min(2*pause, b.cfg.MaxPause)
 	}
 	return nil, nil
 }
@@ -90,15 +88,15 @@ func (b *batch) attempt(entries []*entry) (again []*entry, wait time.Duration, e
 		return entries, wait, err
 	}
 	for i, x := range entries {
-		if b.outcome(x, statuses[i]) {
+		if b.applyStatus(x, statuses[i]) {
 			again = append(again, x)
 		}
 	}
 	return again, 0, nil
 }
 
-// outcome settles an entry, or says that it is to be sent again.
-func (b *batch) outcome(x *entry, s opensearch.Status) (again bool) {
+// applyStatus records the status of an entry, and reports whether to send it again.
+func (b *batch) applyStatus(x *entry, s opensearch.Status) (again bool) {
 	switch {
 	case s.Code >= 200 && s.Code < 300:
 		b.report.Created++
@@ -112,11 +110,11 @@ func (b *batch) outcome(x *entry, s opensearch.Status) (again bool) {
 		b.report.last = fmt.Errorf("%s: status %d: %s: %s", x.item.Index, s.Code, s.Type, s.Reason)
 		return true
 	}
-	return b.refused(x, fmt.Sprintf("status %d: %s: %s", s.Code, s.Type, s.Reason))
+	return b.refuse(x, fmt.Sprintf("status %d: %s: %s", s.Code, s.Type, s.Reason))
 }
 
-// refused takes the fields away, or makes a dead letter.
-func (b *batch) refused(x *entry, why string) (again bool) {
+// refuse removes the fields of an entry to send it again, or makes it a dead letter.
+func (b *batch) refuse(x *entry, why string) (again bool) {
 	if x.fields {
 		x.strip(why)
 		b.report.Stripped++
@@ -127,47 +125,33 @@ func (b *batch) refused(x *entry, why string) (again bool) {
 	return false
 }
 
-// notItsFault are errors with the status 400 that any document would meet.
-var notItsFault = []string{"validation_exception", "index_closed_exception", "invalid_index_name_exception", "action_request_validation_exception"}
+// requestFaults are errors with the status 400 that any document would meet.
+var requestFaults = []string{"validation_exception", "index_closed_exception", "invalid_index_name_exception", "action_request_validation_exception"}
 
-// isRefusal says whether it is the document that OpenSearch does not take.
+// isRefusal reports whether OpenSearch does not accept the document itself.
 func isRefusal(s opensearch.Status) bool {
-	return s.Code == http.StatusRequestEntityTooLarge || s.Code == http.StatusBadRequest && !slices.Contains(notItsFault, s.Type)
+	return s.Code == http.StatusRequestEntityTooLarge || s.Code == http.StatusBadRequest && !slices.Contains(requestFaults, s.Type)
 }
 
-// isTooLarge says whether a request as a whole was refused for its size. Any other
+// isTooLarge reports whether a request as a whole was refused for its size. Any other
 // refusal of a whole request, 400 too, is not for the documents in it.
 func isTooLarge(err error) bool {
 	e, ok := errors.AsType[*opensearch.Error](err)
 	return ok && e.Status == http.StatusRequestEntityTooLarge
 }
 
-// divide settles the halves of a request that was refused one after the other,
-// down to the one document that is to blame.
-func (b *batch) divide(entries []*entry, why error) (left []*entry, err error) {
+// sendHalves sends the halves of a request that was refused one after the other,
+// down to the one document that is too large.
+func (b *batch) sendHalves(entries []*entry, why error) (left []*entry, err error) {
 	if len(entries) == 1 {
-		if b.refused(entries[0], why.Error()) {
-			return b.settle(entries)
+		if b.refuse(entries[0], why.Error()) {
+			return b.sendUntilDone(entries)
 		}
 		return nil, nil
 	}
 	half := len(entries) / 2
-	if left, err = b.settle(entries[:half]); err != nil {
+	if left, err = b.sendUntilDone(entries[:half]); err != nil {
 		return slices.Concat(left, entries[half:]), err
 	}
-	return b.settle(entries[half:])
+	return b.sendUntilDone(entries[half:])
 }
-
-// sleep is false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func randomJitter() float64 { return rand.Float64() }

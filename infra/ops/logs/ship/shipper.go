@@ -42,7 +42,7 @@ func New(cfg Config) (*Shipper, error) {
 const maxSequence = 64
 
 // HandleKinesis ships one batch of an event source mapping that has
-// ReportBatchItemFailures, and names the first record that is not settled. An
+// ReportBatchItemFailures, and names the first record that is not done. An
 // error means the whole batch: a record has no sequence number to be named by.
 func (s *Shipper) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (awsevents.KinesisEventResponse, error) {
 	none := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
@@ -55,13 +55,13 @@ func (s *Shipper) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (
 	defer cancel()
 	b := &batch{Shipper: s, ctx: work, ids: map[string]bool{}}
 	b.report.Records = len(e.Records)
-	unsettled, err := b.ship(e.Records)
-	s.tell(ctx, b, err)
-	if unsettled < 0 {
+	undone, err := b.ship(e.Records)
+	s.report(ctx, b, err)
+	if undone < 0 {
 		return none, nil
 	}
 	none.BatchItemFailures = append(none.BatchItemFailures,
-		awsevents.KinesisBatchItemFailure{ItemIdentifier: e.Records[unsettled].Kinesis.SequenceNumber})
+		awsevents.KinesisBatchItemFailure{ItemIdentifier: e.Records[undone].Kinesis.SequenceNumber})
 	return none, nil
 }
 
@@ -88,8 +88,8 @@ type batch struct {
 }
 
 // ship goes through the records in order and returns the index of the first that
-// is not settled, -1 if all are, and why.
-func (b *batch) ship(records []awsevents.KinesisEventRecord) (unsettled int, err error) {
+// is not done, -1 if all are, and why.
+func (b *batch) ship(records []awsevents.KinesisEventRecord) (undone int, err error) {
 	for i, r := range records {
 		if err := b.record(i, r); err != nil {
 			b.report.LeftRecords = len(records) - i
@@ -172,10 +172,10 @@ func (b *batch) add(x *entry) error {
 // maxLetters bounds the dead letters that are held.
 const maxLetters = 50
 
-// flush settles all that waits.
+// flush sends all that waits, and writes the dead letters.
 func (b *batch) flush() error {
 	if err := b.send(len(b.waiting)); err != nil {
 		return err
 	}
-	return b.bury()
+	return b.writeDeadLetters()
 }

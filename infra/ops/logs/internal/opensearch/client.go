@@ -1,8 +1,8 @@
-// Package opensearch writes documents by the _bulk API of OpenSearch or
-// Elasticsearch, over plain HTTP.
+// Package opensearch writes documents by the _bulk API that OpenSearch and
+// Elasticsearch have in common, over plain HTTP.
 //
-// Caveats first. It was written from the documentation: no OpenSearch was at hand
-// to try it on; its tests run against a server that behaves as documented.
+// It was written from the documentation: no OpenSearch was at hand to try it on. Its
+// tests run against a server that behaves as documented.
 //
 // Documents are created, never replaced: one that is there already answers with
 // the status 409, which is how a repeated delivery is told.
@@ -192,8 +192,8 @@ func after(header string) time.Duration {
 
 func cut(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "") }
 
-// SigV4 signs for a service of AWS: es for a domain, aoss for a collection.
-func SigV4(credentials aws.CredentialsProvider, region, service string, now func() time.Time) func(context.Context, *http.Request, []byte) error {
+// SigV4 signs for a domain of the Amazon OpenSearch Service.
+func SigV4(credentials aws.CredentialsProvider, region string, now func() time.Time) func(context.Context, *http.Request, []byte) error {
 	signer := v4.NewSigner()
 	return func(ctx context.Context, r *http.Request, body []byte) error {
 		c, err := credentials.Retrieve(ctx)
@@ -202,8 +202,8 @@ func SigV4(credentials aws.CredentialsProvider, region, service string, now func
 		}
 		sum := sha256.Sum256(body)
 		hash := hex.EncodeToString(sum[:])
-		r.Header.Set("X-Amz-Content-Sha256", hash) // which aoss demands
-		return signer.SignHTTP(ctx, c, r, hash, service, region, now())
+		r.Header.Set("X-Amz-Content-Sha256", hash)
+		return signer.SignHTTP(ctx, c, r, hash, "es", region, now())
 	}
 }
 

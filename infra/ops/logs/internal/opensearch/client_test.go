@@ -112,7 +112,7 @@ func TestAHungServerIsGivenUp(t *testing.T) {
 func TestSigning(t *testing.T) {
 	s := bulktest.Start(t, bulktest.Faults{})
 	at := time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC)
-	sign := opensearch.SigV4(credentials.NewStaticCredentialsProvider("AKID", "secret", "token"), "eu-west-1", "es", func() time.Time { return at })
+	sign := opensearch.SigV4(credentials.NewStaticCredentialsProvider("AKID", "secret", "token"), "eu-west-1", func() time.Time { return at })
 	if _, err := client(t, s.URL, sign).Bulk(t.Context(), items("{}")); err != nil {
 		t.Fatal(err)
 	}
@@ -136,34 +136,26 @@ func TestSigning(t *testing.T) {
 
 // TestTemplateBoundsTheMapping: nothing that is logged can add a field.
 func TestTemplateBoundsTheMapping(t *testing.T) {
-	for dialect, kind := range map[string]string{opensearch.OpenSearch: "flat_object", opensearch.Elasticsearch: "flattened"} {
-		text, err := opensearch.Template(dialect, "logs")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got struct {
-			IndexPatterns []string `json:"index_patterns"`
-			Template      struct {
-				Mappings struct {
-					Dynamic    any
-					Properties map[string]struct{ Type string }
-				}
+	text := opensearch.Template("logs")
+	var got struct {
+		IndexPatterns []string `json:"index_patterns"`
+		Template      struct {
+			Mappings struct {
+				Dynamic    any
+				Properties map[string]struct{ Type string }
 			}
 		}
-		if err := json.Unmarshal(text, &got); err != nil {
-			t.Fatal(err)
-		}
-		m := got.Template.Mappings
-		if m.Dynamic != false || m.Properties["fields"].Type != kind || m.Properties["correlation_id"].Type != "keyword" || got.IndexPatterns[0] != "logs-*" {
-			t.Errorf("%s: %s", dialect, text)
-		}
-		s := bulktest.Start(t, bulktest.Faults{})
-		if err := client(t, s.URL, nil).PutTemplate(t.Context(), "logs-banyan", text); err != nil || s.Template("logs-banyan") != string(text) {
-			t.Errorf("%v", err)
-		}
 	}
-	if _, err := opensearch.Template("solr", "logs"); err == nil {
-		t.Error("any dialect is taken")
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	m := got.Template.Mappings
+	if m.Dynamic != false || m.Properties["fields"].Type != "flat_object" || m.Properties["correlation_id"].Type != "keyword" || got.IndexPatterns[0] != "logs-*" {
+		t.Errorf("%s", text)
+	}
+	s := bulktest.Start(t, bulktest.Faults{})
+	if err := client(t, s.URL, nil).PutTemplate(t.Context(), "logs-banyan", text); err != nil || s.Template("logs-banyan") != string(text) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -5,24 +5,10 @@ import (
 	"fmt"
 )
 
-// Dialects differ in the type of a field that holds any object.
-const (
-	OpenSearch    = "opensearch"
-	Elasticsearch = "elasticsearch"
-)
-
 // Template is the index template of log documents. Nothing that an application
 // logs adds a field to the mapping: what has a field is listed here, all else is
 // inside "fields", which is one field to the index.
-func Template(dialect, prefix string) ([]byte, error) {
-	object := map[string]any{"type": "flat_object"}
-	switch dialect {
-	case OpenSearch:
-	case Elasticsearch:
-		object = map[string]any{"type": "flattened", "ignore_above": 8191}
-	default:
-		return nil, fmt.Errorf("opensearch: dialect %q: %s or %s is wanted", dialect, OpenSearch, Elasticsearch)
-	}
+func Template(prefix string) []byte {
 	keyword := map[string]any{"type": "keyword", "ignore_above": 8191}
 	double := map[string]any{"type": "double"}
 	properties := map[string]any{
@@ -31,7 +17,7 @@ func Template(dialect, prefix string) ([]byte, error) {
 		"msg":        map[string]any{"type": "text"},
 		"truncated":  map[string]any{"type": "boolean"},
 		"stripped":   keyword,
-		"fields":     object,
+		"fields":     map[string]any{"type": "flat_object"},
 		"log":        map[string]any{"properties": all(keyword, "id", "group", "stream", "offset")},
 		"platform":   map[string]any{"properties": all(keyword, "kind", "version", "status", "error_type")},
 	}
@@ -42,11 +28,15 @@ func Template(dialect, prefix string) ([]byte, error) {
 	for name, kind := range all(keyword, "account", "function", "level", "error", "request_id", "trace_id", "traceparent", "correlation_id", "causation_id", "event_id", "event_type") {
 		properties[name] = kind
 	}
-	return json.Marshal(map[string]any{
+	text, err := json.Marshal(map[string]any{
 		"index_patterns": []string{prefix + "-*"},
 		"priority":       200,
 		"template":       map[string]any{"mappings": map[string]any{"dynamic": false, "properties": properties}},
 	})
+	if err != nil {
+		panic(fmt.Sprintf("opensearch: encode the index template: %v", err)) // maps of texts and numbers always can be
+	}
+	return text
 }
 
 func all(kind any, names ...string) map[string]any {
