@@ -54,7 +54,8 @@
 //	        kind: {value: legacy}      # always the same
 //
 // Every rule that is about a change makes an event, in the order of the file.
-// Fields are dotted paths, numbers go into arrays. Of a delete, a rule reads the
+// Fields are dotted paths, numbers go into arrays; a dot in the name of a field is
+// written \. (size\.cm). Of a delete, a rule reads the
 // document before it, or only the key. Two braces in a template stand for one.
 //
 // Values are written as JSON: ObjectIds as hex, dates in RFC 3339, Decimal128 as

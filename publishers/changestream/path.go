@@ -7,15 +7,34 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A path is a dotted way to a field, through documents and, by number, arrays.
-// A field whose name has a dot in it cannot be named.
+// A path is a dotted way to a field, through documents and, by number, arrays. A
+// dot in the name of a field is written \. in a mapping file.
 type path []string
 
-func newPath(s string) path { return strings.Split(s, ".") }
+const escapedDot = `\.`
 
-func (p path) String() string { return strings.Join(p, ".") }
+func newPath(s string) path {
+	const placeholder = "\x00" // which no name of a field has
+	names := strings.Split(strings.ReplaceAll(s, escapedDot, placeholder), ".")
+	for i := range names {
+		names[i] = strings.ReplaceAll(names[i], placeholder, ".")
+	}
+	return names
+}
 
-// in finds the value in a document; false where there is none, or null.
+func (p path) String() string {
+	names := make([]string, len(p))
+	for i, name := range p {
+		names[i] = strings.ReplaceAll(name, ".", escapedDot)
+	}
+	return strings.Join(names, ".")
+}
+
+// asUpdated is the path as the server writes it in the description of an update,
+// where a dot in a name looks like one between names.
+func (p path) asUpdated() path { return strings.Split(strings.Join(p, "."), ".") }
+
+// in finds the value in a document; false where there is none, or it is null.
 func (p path) in(doc bson.Raw) (bson.RawValue, bool) {
 	if len(doc) == 0 {
 		return bson.RawValue{}, false
@@ -27,7 +46,7 @@ func (p path) in(doc bson.Raw) (bson.RawValue, bool) {
 	return v, true
 }
 
-// within tells what is left of p behind prefix.
+// within returns what is left of p behind prefix.
 func (p path) within(prefix path) (rest path, ok bool) {
 	if len(prefix) > len(p) {
 		return nil, false
@@ -59,22 +78,24 @@ func (p path) updatedBy(c *Change) bool {
 	if err != nil && len(c.Updated) > 0 {
 		return true
 	}
+	ours := p.asUpdated()
+	ambiguous := len(ours) > len(p)
 	for _, e := range elements {
-		set := newPath(e.Key())
-		if _, below := set.within(p); below {
+		set := path(strings.Split(e.Key(), "."))
+		if _, below := set.within(ours); below {
 			return true
 		}
-		if rest, above := p.within(set); above && p.differsFrom(c.Before, rest, e.Value()) {
+		if rest, above := ours.within(set); above && (ambiguous || p.differsFrom(c.Before, rest, e.Value())) {
 			return true
 		}
 	}
 	for _, removed := range c.Removed {
-		if p.overlaps(newPath(removed)) {
+		if ours.overlaps(strings.Split(removed, ".")) {
 			return true
 		}
 	}
 	for _, cut := range c.Truncated {
-		if p.overlaps(newPath(cut.Field)) {
+		if ours.overlaps(strings.Split(cut.Field, ".")) {
 			return true
 		}
 	}

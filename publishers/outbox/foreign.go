@@ -82,10 +82,25 @@ func (o *origin) complete(e *events.Event, doc bson.Raw, id bson.RawValue) (err 
 		e.Source = o.source
 	}
 	if e.PartitionKey == "" && !o.outbox {
-		e.PartitionKey, _ = text(o.document.Lookup("_id"))
+		if e.PartitionKey, err = keyOf(o.document.Lookup("_id")); err != nil {
+			return err
+		}
 	}
 	o.correlate(e)
 	return nil
+}
+
+// keyOf is the partition key of a document's events: its _id as an id is in an event,
+// and of other types, such as sub-documents, as data is.
+func keyOf(id bson.RawValue) (string, error) {
+	if s, ok := text(id); ok {
+		return s, nil
+	}
+	s, err := bsonjson.Text(id)
+	if err != nil {
+		return "", refuse("partitionkey: the _id of the document: %w", err)
+	}
+	return s, nil
 }
 
 func dataOf(v bson.RawValue) (json.RawMessage, error) {

@@ -102,6 +102,35 @@ func TestEntriesOfOtherLanguages(t *testing.T) {
 	}
 }
 
+// The partition key that an entry leaves out is the document's _id, of any type.
+func TestKeysOfDocuments(t *testing.T) {
+	t.Parallel()
+	decimal, err := bson.ParseDecimal128("1.50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typ, entry, err := bson.MarshalValue(least())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, id := range map[string]any{
+		`{"shop":7,"sku":"a.b"}`:               bson.D{{Key: "shop", Value: 7}, {Key: "sku", Value: "a.b"}},
+		"30313233-3435-3637-3839-616263646566": bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("0123456789abcdef")},
+		"1.50":                                 decimal,
+		"4611686018427387905":                  int64(1)<<62 + 1,
+		"1912-06-23T01:02:03Z":                 time.Date(1912, 6, 23, 1, 2, 3, 0, time.UTC),
+		"true":                                 true,
+	} {
+		document, err := bson.Marshal(bson.D{{Key: "_id", Value: id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, key, _, err := outbox.Parse(bson.RawValue{Type: typ, Value: entry}, document, writing); key != want || err != nil {
+			t.Errorf("%q, %v; want %q", key, err, want)
+		}
+	}
+}
+
 func TestDataOfOtherLanguages(t *testing.T) {
 	t.Parallel()
 	decimal, err := bson.ParseDecimal128("1.50")
