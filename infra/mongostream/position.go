@@ -96,7 +96,7 @@ func (p *progress) count() int64 {
 	return p.acknowledged
 }
 
-// toSave is the position, which then counts as stored; markUnsaved takes that back.
+// toSave is the position, which then counts as stored; markUnsaved reverts that.
 func (p *progress) toSave() Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -44,7 +44,7 @@ func (s *session) readUntilStopped(ctx context.Context) error {
 	}
 }
 
-// callbackError tells errors of callbacks from those of the stream.
+// callbackError distinguishes errors of callbacks from those of the stream.
 type callbackError struct{ error }
 
 func (e callbackError) Unwrap() error { return e.error }

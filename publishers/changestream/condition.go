@@ -53,10 +53,10 @@ func (w *condition) holds(d *document) (bool, error) {
 			return false, nil
 		}
 	}
-	return w.wasSo(d.c)
+	return w.heldBefore(d.c)
 }
 
-func (w *condition) wasSo(c *Change) (bool, error) {
+func (w *condition) heldBefore(c *Change) (bool, error) {
 	if len(w.was) == 0 {
 		return true, nil
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	Check func(events.Event) error
 	// To is where the events go: the stream, or the spool.
 	To publishers.Publisher
-	// Permanent tells which errors of To never go away for that event, so that the
+	// Permanent reports which errors of To never go away for that event, so that the
 	// change becomes a dead letter. Others stop the publisher. nil means
 	// events.ErrMalformed.
 	Permanent func(error) bool
@@ -68,17 +68,17 @@ type Config struct {
 	Checkpoints *mongo.Collection
 	// StartAt is where to start without a position; nil means now.
 	StartAt *bson.Timestamp
-	// FollowOn goes on when a collection was dropped or renamed, instead of
+	// FollowOn resumes when a collection was dropped or renamed, instead of
 	// stopping once with mongostream.ErrInvalidated.
 	FollowOn bool
 	// Window and Lease are those of mongostream.Config.
 	Window int
 	Lease  time.Duration
-	// Log gets what passes; nil means nobody.
+	// Log gets transient errors; nil discards them.
 	Log *slog.Logger
 }
 
-// Validate tells what is wrong with c, nil if nothing.
+// Validate reports everything that is wrong with c.
 func (c Config) Validate() error {
 	if c.Database == nil {
 		return errors.New("changestream: config: Database is missing")

@@ -58,7 +58,7 @@ func (f form) appendValue(b []byte, v bson.RawValue) ([]byte, error) {
 	return appendNumber(b, v)
 }
 
-// appendNumber takes texts of digits too.
+// appendNumber accepts texts of digits too.
 func appendNumber(b []byte, v bson.RawValue) ([]byte, error) {
 	if s, ok := v.StringValueOK(); ok && isNumber(s) {
 		return append(b, s...), nil
@@ -66,7 +66,7 @@ func appendNumber(b []byte, v bson.RawValue) ([]byte, error) {
 	return bsonjson.AppendNumber(b, v)
 }
 
-// isNumber says whether s is a number as JSON writes them.
+// isNumber reports whether s is a number as JSON writes them.
 func isNumber(s string) bool {
 	var n json.Number
 	return s != "" && s[0] != '"' && json.Unmarshal([]byte(s), &n) == nil && string(n) == s

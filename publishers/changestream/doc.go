@@ -4,15 +4,15 @@
 //
 // # Caveats first
 //
-//   - A change says what became of a document, not why. An event that tells more
+//   - A change shows what a document became, not why. An event that says more
 //     than "this is how it is now" needs a mapping that can read the reason from
 //     the fields; where it cannot, let the legacy code write an outbox.
 //   - Events are published at least once. After a crash, what was published and
 //     not noted is published again, with the same id, sequence and data (but see
 //     the next point), and in the same order.
 //   - Without post-images the document of an update is looked up when the change
-//     is read: it may be newer than the change, so that two events tell the same
-//     and a repeat tells something newer under the old id; or it is gone, and the
+//     is read: it may be newer than the change, so that two events say the same
+//     and a repeat says something newer under the old id; or it is gone, and the
 //     rule skips or refuses. Let Config.EnsureImages turn images on if the server
 //     is MongoDB 6.0 or newer and can spare the space.
 //   - Without before-images a delete has nothing but the key; "changed" is taken
@@ -65,7 +65,7 @@
 // milliseconds since 1970). What does not fit a type that Config.Check knows is
 // refused.
 //
-// Mistakes in the file are told with line and column. The same can be had as a
+// Mistakes in the file are reported with line and column. The same can be had as a
 // Go function, [Func].
 //
 // # Identity and order
@@ -74,7 +74,7 @@
 // cluster time and the place in the transaction, the type of the event, and the
 // how many-th of that type it is. The sequence is the cluster time in
 // nanoseconds as the clock of events counts, so that it compares as text, and a
-// service that takes over goes on from it. Events of one document are in the
+// service that takes the entity over continues from it. Events of one document are in the
 // order of its changes as long as their partition key is made from fields that
 // never change; {_id} is.
 //
@@ -82,17 +82,17 @@
 //
 // A collection that is older than the publisher, or whose changes were missed,
 // is read whole: Config.Snapshot, by rules that are on: snapshot and state what
-// is. The start of the stream is taken and stored first. Then the collection is
+// is. The start of the stream is stored first. Then the collection is
 // read in the order of _id, chunk by chunk, each as of one cluster time, which
-// the server tells; and the chunk's events are published at just that place in
+// the server reports; and the chunk's events are published at just that place in
 // the stream, behind all changes up to that time and before the later ones. So
-// an event never tells an older state of a document than an event before it,
+// an event never has an older state of a document than an event before it,
 // nothing has to be kept to compare with, the stream is followed all the while
 // (it cannot fall off the oplog over a long snapshot), and sequences agree with
 // the order. How far it is is stored with the position, in one document: killed
-// at any point, it goes on.
+// at any point, it resumes.
 //
-// What a snapshot cannot tell is a document that was deleted while changes were
+// What a snapshot cannot show is a document that was deleted while changes were
 // missed. Its events have the id of the snapshot as correlation id (unless the
 // mapping takes another): a read model that must forget such documents is
 // rebuilt, or drops what the snapshot did not mention.

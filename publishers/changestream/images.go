@@ -9,6 +9,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
 // names are the collections of the mapping, sorted.
@@ -21,16 +23,16 @@ func (m *Mapping) names() []string {
 	return all
 }
 
-// images asks which collections store the images of their changes, after turning
+// chooseImages asks which collections store the images of their changes, after turning
 // them on where that is wanted.
-func (p *Publisher) images(ctx context.Context) (after, before options.FullDocument, err error) {
+func (p *Publisher) chooseImages(ctx context.Context) (after, before options.FullDocument, err error) {
 	if p.cfg.NoImages {
 		return "", "", nil
 	}
-	on, err := p.withImages(ctx)
+	on, err := p.collectionsWithImages(ctx)
 	if err == nil && p.cfg.EnsureImages {
 		if err = p.ensureImages(ctx, on); err == nil {
-			on, err = p.withImages(ctx)
+			on, err = p.collectionsWithImages(ctx)
 		}
 	}
 	if err != nil {
@@ -51,8 +53,8 @@ func (p *Publisher) images(ctx context.Context) (after, before options.FullDocum
 	return options.UpdateLookup, options.WhenAvailable, nil
 }
 
-// withImages has the collections that exist, views left out.
-func (p *Publisher) withImages(ctx context.Context) (map[string]bool, error) {
+// collectionsWithImages has the collections that exist, views left out.
+func (p *Publisher) collectionsWithImages(ctx context.Context) (map[string]bool, error) {
 	ours := bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}}, {Key: "type", Value: "collection"}}
 	cur, err := p.cfg.Database.ListCollections(ctx, ours)
 	if err != nil {
@@ -86,23 +88,17 @@ func (p *Publisher) ensureImages(ctx context.Context, on map[string]bool) error 
 			command = "create"
 		}
 		err := p.cfg.Database.RunCommand(ctx, bson.D{{Key: command, Value: name}, {Key: "changeStreamPreAndPostImages", Value: images}}).Err()
-		if err != nil && !alreadyThere(err) {
+		if err != nil && !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
 			return fmt.Errorf("turn on images for %s (MongoDB 6.0 or newer, and the right to collMod): %w", name, err)
 		}
 	}
 	return nil
 }
 
-func alreadyThere(err error) bool {
-	const namespaceExists = 48
-	var server mongo.ServerError
-	return errors.As(err, &server) && server.HasErrorCode(namespaceExists)
-}
-
-// errCollectionGone refuses an update that cannot be told any more.
+// errCollectionGone refuses an update whose document cannot be read any more.
 var errCollectionGone = errors.New("the document cannot be looked up for the update: its collection was dropped or renamed meanwhile; post-images keep it")
 
-// lookUp reads the document of an update for which the server told none: one
+// lookUp reads the document of an update for which the server sent none: one
 // whose image has expired or was not kept yet, or was not asked for, or one that
 // was gone already. That it is gone is true only while its collection is there.
 func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
@@ -114,7 +110,7 @@ func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
 		c.Full = doc
 		return err
 	}
-	there, err := p.withImages(ctx)
+	there, err := p.collectionsWithImages(ctx)
 	if _, exists := there[c.Collection]; err == nil && !exists {
 		return errCollectionGone
 	}

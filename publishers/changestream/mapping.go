@@ -24,7 +24,7 @@ var ErrSkip = errors.New("skipped")
 // correlation. The partition key must be the same for all changes of a
 // document, or their order is lost.
 //
-// No event and no error means that the change is nobody's concern. With an
+// No event and no error means that the change is to be ignored. With an
 // error, the events returned beside it are published all the same; the change
 // becomes a dead letter, unless the error is [ErrSkip].
 type Func func(c Change) ([]events.Event, error)
@@ -37,7 +37,7 @@ type Mapping struct {
 	Snapshots []string
 }
 
-// Validate tells what is wrong with m, nil if nothing.
+// Validate reports everything that is wrong with m.
 func (m *Mapping) Validate() error {
 	if m == nil || len(m.Collections) == 0 {
 		return errors.New("changestream: the mapping names no collection")

@@ -50,7 +50,7 @@ type file struct {
 	errs []error
 }
 
-// maxErrors is how many mistakes are told at once.
+// maxErrors is how many mistakes are reported at once.
 const maxErrors = 20
 
 func (f *file) fail(n ast.Node, format string, args ...any) {
@@ -247,6 +247,6 @@ func (f *file) plain(n ast.Node, what string, depth int) (any, bool) {
 		}
 		return members, true
 	}
-	f.fail(n, "%s must be a plain value; anchors, aliases and tags are not taken", what)
+	f.fail(n, "%s must be a plain value; anchors, aliases and tags are not supported", what)
 	return nil, false
 }

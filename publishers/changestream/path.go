@@ -59,9 +59,9 @@ func (p path) within(prefix path) (rest path, ok bool) {
 	return p[len(prefix):], true
 }
 
-// changedBy says whether a change changed the field, as far as can be known. Of
-// an update, the server tells what was set and removed. Of a replacement only a
-// before-image tells; without one, every field counts as changed. Of the others,
+// changedBy reports whether a change changed the field, as far as can be known. Of
+// an update, the server reports what was set and removed. Of a replacement only a
+// before-image shows it; without one, every field counts as changed. Of the others,
 // every field is new or gone.
 func (p path) changedBy(c *Change) bool {
 	switch c.Operation {

@@ -99,7 +99,7 @@ func (p *Publisher) runOnce(ctx context.Context) error {
 
 // newFollower asks first which images there are.
 func (p *Publisher) newFollower(ctx context.Context) (*mongostream.Follower, error) {
-	after, before, err := p.foundImages(ctx)
+	after, before, err := p.awaitImages(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -204,11 +204,11 @@ func (p *Publisher) publishAs(ctx context.Context, c *Change, id *identity, snap
 			}
 		}
 	}
-	return receipts, p.conclude(ctx, c, id, snapshot, len(made), refusal)
+	return receipts, p.countOutcome(ctx, c, id, snapshot, len(made), refusal)
 }
 
-// conclude counts a change without events, or puts it aside.
-func (p *Publisher) conclude(ctx context.Context, c *Change, id *identity, snapshot string, made int, refusal error) error {
+// countOutcome counts a change without events, or puts it aside.
+func (p *Publisher) countOutcome(ctx context.Context, c *Change, id *identity, snapshot string, made int, refusal error) error {
 	switch {
 	case errors.Is(refusal, ErrSkip):
 		p.counted(func(s *Status) { s.Skipped++ })
@@ -242,11 +242,11 @@ func (p *Publisher) mapSafely(c Change) (made []event, err error) {
 // retryDelay is waited before the server is asked again.
 var retryDelay = backoff.Backoff{Min: 300 * time.Millisecond}
 
-// foundImages asks about images, as often as it takes until the server answers.
-func (p *Publisher) foundImages(ctx context.Context) (after, before options.FullDocument, err error) {
+// awaitImages asks about images, as often as it takes until the server answers.
+func (p *Publisher) awaitImages(ctx context.Context) (after, before options.FullDocument, err error) {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
-		after, before, err = p.images(attempt)
+		after, before, err = p.chooseImages(attempt)
 		cancel()
 		if err == nil || refusedByServer(err) || ctx.Err() != nil {
 			return after, before, err
@@ -256,7 +256,7 @@ func (p *Publisher) foundImages(ctx context.Context) (after, before options.Full
 	}
 }
 
-// refusedByServer says whether it answered, and will answer the same again.
+// refusedByServer reports whether it answered, and will answer the same again.
 func refusedByServer(err error) bool {
 	var server mongo.ServerError
 	return errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(mongoerr.NotWritablePrimary)

@@ -8,62 +8,47 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/publishers/internal/refused"
 )
 
 // ErrGone is returned by [Discard] when there is no dead letter of that id.
-var ErrGone = errors.New("there is none")
+var ErrGone = refused.ErrGone
 
 // EachRefused calls do with the dead letters in a collection (Config.Refused),
 // those of the oldest changes first, until it fails.
-func EachRefused(ctx context.Context, refused *mongo.Collection, do func(Refused) error) error {
+func EachRefused(ctx context.Context, collection *mongo.Collection, do func(Refused) error) error {
 	oldest := bson.D{{Key: "change.clusterTime", Value: 1}, {Key: "change.n", Value: 1}}
-	cur, err := refused.Find(ctx, bson.D{}, options.Find().SetSort(oldest).SetAllowDiskUse(true))
+	return withPackage(refused.Each(ctx, collection, oldest, do))
+}
+
+// withPackage names the package in errors; those of do keep their identity.
+func withPackage(err error) error {
 	if err != nil {
-		return fmt.Errorf("changestream: read the dead letters in %s: %w", refused.Name(), err)
-	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	for cur.Next(ctx) {
-		var letter Refused
-		if err := cur.Decode(&letter); err != nil {
-			return fmt.Errorf("changestream: read a dead letter in %s: %w", refused.Name(), err)
-		}
-		if err := do(letter); err != nil {
-			return err
-		}
-	}
-	if err := cur.Err(); err != nil {
-		return fmt.Errorf("changestream: read the dead letters in %s: %w", refused.Name(), err)
+		return fmt.Errorf("changestream: %w", err)
 	}
 	return nil
 }
 
-// Discard deletes a dead letter for good.
-func Discard(ctx context.Context, refused *mongo.Collection, id string) error {
-	out, err := refused.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
-	if err == nil && out.DeletedCount == 0 {
-		err = fmt.Errorf("in %s: %w", refused.Name(), ErrGone)
-	}
-	if err != nil {
-		return fmt.Errorf("changestream: delete dead letter %s: %w", id, err)
-	}
-	return nil
+// Discard deletes a dead letter for good; [ErrGone] if there is none of that id.
+func Discard(ctx context.Context, collection *mongo.Collection, id string) error {
+	return withPackage(refused.Discard(ctx, collection, id))
 }
 
-// Redriven says what became of dead letters.
+// Redriven counts the outcomes of redriven dead letters.
 type Redriven struct {
 	Published int // made into events, or into none, and removed
 	Refused   int // refused again, and kept with the new reason
 }
 
 // Redrive maps each dead letter for which match is true (nil: each) again and
-// publishes what comes of it, those of the oldest changes first: after the
-// mapping, or the limits of the stream, were mended. It may run beside Run.
+// publishes its events, those of the oldest changes first: after the mapping, or the
+// limits of the stream, were corrected. It may run concurrently with Run.
 //
 // The events have the ids and sequences that they would have had in time; but on
 // the stream they come behind newer ones of their document. A consumer that
-// keeps the newest by sequence ignores them rightly, and one that does not may go
-// back. A letter of which a part was left out is only refused again.
+// keeps the newest by sequence ignores them rightly, one that does not may overwrite
+// newer values. A letter of which a part was left out is only refused again.
 func (p *Publisher) Redrive(ctx context.Context, match func(*Refused) bool) (all Redriven, err error) {
 	err = EachRefused(ctx, p.cfg.Refused, func(letter Refused) error {
 		if match != nil && !match(&letter) {
@@ -72,7 +57,7 @@ func (p *Publisher) Redrive(ctx context.Context, match func(*Refused) bool) (all
 		again, err := p.redrive(ctx, &letter)
 		switch {
 		case err != nil:
-			return fmt.Errorf("changestream: redrive dead letter %s: %w", letter.ID, err)
+			return fmt.Errorf("redrive dead letter %s: %w", letter.ID, err)
 		case again:
 			all.Refused++
 		default:

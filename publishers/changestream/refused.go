@@ -24,13 +24,13 @@ type Refused struct {
 	At     time.Time `bson:"at"`
 	// Event is the one that was not published, nil when it was not made.
 	Event  bson.RawValue `bson:"event,omitempty"`
-	Change Kept          `bson:"change"`
+	Change RefusedChange `bson:"change"`
 	// Left says what of the change did not fit into a document.
 	Left []string `bson:"left,omitempty"`
 }
 
-// Kept is a change as a dead letter has it, under the server's names.
-type Kept struct {
+// RefusedChange is a change as a dead letter has it, under the server's names.
+type RefusedChange struct {
 	Operation   string                   `bson:"operationType"`
 	Database    string                   `bson:"database"`
 	Collection  string                   `bson:"collection"`
@@ -46,19 +46,19 @@ type Kept struct {
 	Snapshot    string                   `bson:"snapshot,omitempty"`
 }
 
-func keep(c *Change, snapshot string) Kept {
-	return Kept{c.Operation, c.Database, c.Collection, c.Key, c.Full, c.Before, c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
+func changeOf(c *Change, snapshot string) RefusedChange {
+	return RefusedChange{c.Operation, c.Database, c.Collection, c.Key, c.Full, c.Before, c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
 }
 
-// change is the inverse of keep.
-func (k *Kept) change() *Change {
+// change is the inverse of changeOf.
+func (k *RefusedChange) change() *Change {
 	return &Change{Operation: k.Operation, Database: k.Database, Collection: k.Collection, Key: k.Key, Full: k.Full, Before: k.Before,
 		Updated: k.Updated, Removed: k.Removed, Truncated: k.Truncated, ClusterTime: k.ClusterTime, Index: k.Index, Wall: k.Wall.UTC()}
 }
 
 // refuse stores a dead letter. e is nil when no event was made.
 func (p *Publisher) refuse(ctx context.Context, c *Change, id *identity, snapshot string, e *events.Event, reason error) error {
-	letter := Refused{ID: nameBased(id.digest[:]), Reason: reason.Error(), At: time.Now().UTC(), Change: keep(c, snapshot)}
+	letter := Refused{ID: nameBased(id.digest[:]), Reason: reason.Error(), At: time.Now().UTC(), Change: changeOf(c, snapshot)}
 	if e != nil {
 		letter.ID = e.ID
 		letter.Event = eventValue(e)

@@ -172,7 +172,7 @@ func (m *member) fill(d *document) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %s", errMissing, m.path)
 }
 
-// correlate takes the ids that the document carries. They come from outside:
+// correlate copies the ids that the document carries. They come from outside:
 // what is no id counts as none.
 func (r *rule) correlate(e *events.Event, d *document) {
 	given := http.Header{}
@@ -189,15 +189,16 @@ func (r *rule) correlate(e *events.Event, d *document) {
 	if len(given) == 0 {
 		return
 	}
-	taken := correlation.FromHeader(given)
-	if taken.CorrelationID == given.Get(correlation.HeaderCorrelation) {
-		e.CorrelationID = taken.CorrelationID
+	parsed := correlation.FromHeader(given)
+	if parsed.CorrelationID == given.Get(correlation.HeaderCorrelation) {
+		e.CorrelationID = parsed.CorrelationID
 	}
-	if taken.CausationID == given.Get(correlation.HeaderCausation) {
-		e.CausationID = taken.CausationID
+	if parsed.CausationID == given.Get(correlation.HeaderCausation) {
+		e.CausationID = parsed.CausationID
 	}
-	// What is not taken is replaced by random ids, which equal nothing given.
-	if t := given.Get(correlation.HeaderTraceParent); len(t) > 2 && len(taken.TraceParent) > 2 && len(t) >= len(taken.TraceParent) && t[2:len(taken.TraceParent)] == taken.TraceParent[2:] {
-		e.TraceParent = taken.TraceParent
+	// An invalid one was replaced by random ids, which equal nothing given.
+	t, n := given.Get(correlation.HeaderTraceParent), len(parsed.TraceParent)
+	if n > 2 && len(t) >= n && t[2:n] == parsed.TraceParent[2:] {
+		e.TraceParent = parsed.TraceParent
 	}
 }

@@ -40,8 +40,8 @@ type snapshotState struct {
 var brackets = [][]string{{"minKey"}, {"null"}, {"number"}, {"string", "symbol"}, {"object"}, {"binData"}, {"objectId"},
 	{"bool"}, {"date"}, {"timestamp"}, {"dbPointer", "javascript", "javascriptWithScope"}, {"maxKey"}}
 
-// Begin starts a snapshot where there is no position to go on from, and goes on
-// with one that was interrupted.
+// Begin starts a snapshot where there is no position to resume from, and resumes
+// one that was interrupted.
 func (s *snapshot) Begin(_ context.Context, state bson.Raw, fresh bool) (bson.Raw, error) {
 	s.state = nil
 	switch {
@@ -168,7 +168,8 @@ func (s *snapshot) read(ctx context.Context) ([]bson.Raw, bson.Timestamp, error)
 	return docs, bson.Timestamp{T: t, I: i}, err
 }
 
-var errNoSnapshots = errors.New("the server cannot read as of one cluster time, which a snapshot needs to find its place among the changes: it takes MongoDB 5.0 or newer")
+var errNoSnapshots = errors.New("the server cannot read as of one cluster time, which a snapshot needs to find its place among the changes: " +
+	"MongoDB 5.0 or newer can")
 
 func explain(err error) error {
 	if mongoerr.HasCode(err, mongoerr.BadValue, mongoerr.FailedToParse, mongoerr.InvalidOptions, 123) {

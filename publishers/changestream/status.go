@@ -9,7 +9,7 @@ type event = events.Event
 
 // Status is how a publisher is doing. The counts are those of this process.
 type Status struct {
-	// Follower tells position, lag, what is in flight, and the last error.
+	// Follower has position, lag, what is in flight, and the last error.
 	Follower mongostream.Status
 	// Published counts events that are kept by the stream or the spool.
 	Published int64
@@ -23,7 +23,7 @@ type Status struct {
 	// HistoryLost counts how often the position was no longer in the oplog and a
 	// new snapshot began.
 	HistoryLost int64
-	// Snapshot tells of the one that is running, or was the last.
+	// Snapshot is the one that is running, or was the last.
 	Snapshot SnapshotStatus
 }
 
@@ -35,7 +35,7 @@ type SnapshotStatus struct {
 	Documents  int64  // handed out so far, over all restarts
 }
 
-// Status tells how the publisher is doing now.
+// Status returns how the publisher is doing now.
 func (p *Publisher) Status() Status {
 	p.mu.Lock()
 	st, f := p.status, p.follower

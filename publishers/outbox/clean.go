@@ -9,6 +9,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
 // Bounds of one clean-up.
@@ -17,9 +19,9 @@ const (
 	attemptTimeout = 15 * time.Second
 )
 
-// clean takes batches in their order, waits until each is published, moves aside
-// what was refused, and removes all of it from where it waited.
-func (r *Relay) clean(ctx context.Context) {
+// runCleanUp dequeues batches in their order, waits until each is published, moves
+// aside what was refused, and removes all of it from where it waited.
+func (r *Relay) runCleanUp(ctx context.Context) {
 	var next *batch
 	for {
 		first := next
@@ -30,38 +32,38 @@ func (r *Relay) clean(ctx context.Context) {
 				return
 			}
 		}
-		r.counts.head(first)
+		r.counts.setOldest(first)
 		var group []*batch
-		group, next = r.gather(ctx, first)
+		group, next = r.gatherPublished(ctx, first)
 		err := r.cleanUp(ctx, group)
 		for _, b := range group {
-			r.settle(b, err)
+			r.finish(b, err)
 		}
 		if next == nil && len(r.queue) == 0 {
-			r.counts.head(nil)
+			r.counts.setOldest(nil)
 		}
 	}
 }
 
-func (r *Relay) settle(b *batch, err error) {
+func (r *Relay) finish(b *batch, err error) {
 	if err != nil {
 		r.lost.Store(true)
 		if b.sweep != nil {
 			b.sweep.failed = true
 		}
 	}
-	r.counts.leave(b)
-	b.settle(err)
+	r.counts.removeWaiting(b)
+	b.complete(err)
 }
 
-// gather waits for the first batch and takes those behind it that are published
-// as well. It returns the one that is not, and settles those that failed.
-func (r *Relay) gather(ctx context.Context, first *batch) (group []*batch, next *batch) {
+// gatherPublished waits for the first batch and dequeues those behind it that are
+// published as well. It returns the one that is not, and finishes those that failed.
+func (r *Relay) gatherPublished(ctx context.Context, first *batch) (group []*batch, next *batch) {
 	for b := first; b != nil; {
-		if err := r.published(ctx, b); err == nil {
+		if err := r.awaitPublished(ctx, b); err == nil {
 			group = append(group, b)
 		} else if len(group) == 0 {
-			r.settle(b, err)
+			r.finish(b, err)
 		} else {
 			return group, b // in its turn
 		}
@@ -80,7 +82,7 @@ func (r *Relay) gather(ctx context.Context, first *batch) (group []*batch, next 
 	return group, nil
 }
 
-// isPublished says whether waiting for it would not wait.
+// isPublished reports whether waiting for it would not wait.
 func (b *batch) isPublished() bool {
 	for _, p := range b.entries {
 		if p.receipt == nil {
@@ -95,22 +97,22 @@ func (b *batch) isPublished() bool {
 	return true
 }
 
-// cleanUp removes what is published or refused, however often that takes. What the
-// stream told is read again from the position if this is cut short, so it may go in
+// cleanUp removes what is published or refused, however many attempts it needs. What the
+// stream had is read again from the position if this is cut short, so it may go in
 // any order. What a sweep found is only found again where it is left: it goes in the
 // order in which it was published, so that what is left has all of its successors.
 func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
 	if err := r.moveAll(ctx, group); err != nil {
 		return err
 	}
-	var told []*batch
+	var streamed []*batch
 	for _, b := range group {
 		if b.origin != nil && b.sweep == nil {
-			told = append(told, b)
+			streamed = append(streamed, b)
 		}
 	}
 	for name := range r.collections {
-		if err := r.removeFrom(ctx, name, of(told, name)); err != nil {
+		if err := r.removeFrom(ctx, name, ofCollection(streamed, name)); err != nil {
 			return err
 		}
 	}
@@ -129,19 +131,19 @@ func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
 	return nil
 }
 
-func of(group []*batch, collection string) []*batch {
+func ofCollection(group []*batch, collection string) []*batch {
 	return slices.DeleteFunc(slices.Clone(group), func(b *batch) bool { return b.origin.collection != collection })
 }
 
-// sameCollection says whether two batches of one sweep are of one collection.
+// sameCollection reports whether two batches of one sweep are of one collection.
 func (b *batch) sameCollection(other *batch) bool {
 	return b.sweep != nil && b.sweep == other.sweep && b.origin.collection == other.origin.collection
 }
 
-// removeFrom takes batches of one collection out of it.
+// removeFrom removes the entries of batches from their collection.
 func (r *Relay) removeFrom(ctx context.Context, name string, group []*batch) error {
 	var models []mongo.WriteModel
-	for _, l := range leftovers(group) {
+	for _, l := range removals(group) {
 		if r.isOutbox(name) {
 			models = append(models, mongo.NewDeleteOneModel().SetFilter(elementsOf(l.document)))
 		} else {
@@ -151,8 +153,8 @@ func (r *Relay) removeFrom(ctx context.Context, name string, group []*batch) err
 	return r.write(ctx, r.collections[name], models)
 }
 
-// untilDone repeats what failed and may not fail again.
-func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) error {
+// retryTransient retries transient errors for as long as ctx lives.
+func (r *Relay) retryTransient(ctx context.Context, do func(context.Context) error) error {
 	for attempt := 0; ; attempt++ {
 		once, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := do(once)
@@ -160,7 +162,7 @@ func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) e
 		if err == nil {
 			return nil
 		}
-		if err = again(err); ctx.Err() != nil || !errors.Is(err, errAgain) {
+		if err = transient(err); ctx.Err() != nil || !errors.Is(err, errTransient) {
 			return err
 		}
 		r.cfg.Log.Warn("clean-up is late", "relay", r.cfg.Name, "error", err)
@@ -170,16 +172,16 @@ func (r *Relay) untilDone(ctx context.Context, do func(context.Context) error) e
 	}
 }
 
-// leftover is what to take out of one document.
-type leftover struct {
+// removal is what to remove from one document.
+type removal struct {
 	document bson.Raw
 	ids      bson.A // of events, each once
 	values   bson.A // whole, for what has no id or is no event
 }
 
-// leftovers sorts a group by document. Of what a sweep found, the events of one key
+// removals sorts a group by document. Of what a sweep found, the events of one key
 // stay in their order, so a document may come more than once.
-func leftovers(group []*batch) (all []*leftover) {
+func removals(group []*batch) (all []*removal) {
 	of := make(map[string]int)   // the last of a document
 	upTo := make(map[string]int) // the last with a key
 	for _, b := range group {
@@ -190,7 +192,7 @@ func leftovers(group []*batch) (all []*leftover) {
 			i, there := of[string(b.origin.document)]
 			if !there || b.sweep != nil && i < upTo[p.key] {
 				i = len(all)
-				all = append(all, &leftover{document: b.origin.document})
+				all = append(all, &removal{document: b.origin.document})
 				of[string(b.origin.document)] = i
 			}
 			upTo[p.key] = max(upTo[p.key], i)
@@ -200,8 +202,8 @@ func leftovers(group []*batch) (all []*leftover) {
 	return all
 }
 
-func (l *leftover) add(p *passage) {
-	if !p.named() {
+func (l *removal) add(p *flight) {
+	if !p.hasID() {
 		l.values = append(l.values, p.raw)
 		return
 	}
@@ -213,10 +215,10 @@ func (l *leftover) add(p *passage) {
 	l.ids = append(l.ids, p.id)
 }
 
-// updates take out what is left over. Where nothing else waits, the field goes,
+// updates remove published entries. Where nothing else waits, the field is unset,
 // which leaves no trace and shows nothing in the change stream. Else the rest of
-// the array shows there as if it was new; the mark tells that it is not.
-func (f Field) updates(l *leftover) (models []mongo.WriteModel) {
+// the array shows there as if it was new; the mark says that it is not.
+func (f Field) updates(l *removal) (models []mongo.WriteModel) {
 	update := func(condition bson.D, change bson.D) {
 		filter := append(elementsOf(l.document), condition...)
 		models = append(models, mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(change))
@@ -258,9 +260,9 @@ func elementsOf(doc bson.Raw) bson.D {
 func (r *Relay) write(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) error {
 	for len(models) > 0 {
 		var refused mongo.WriteError
-		err := r.untilDone(ctx, func(ctx context.Context) error {
+		err := r.retryTransient(ctx, func(ctx context.Context) error {
 			_, err := c.BulkWrite(ctx, models)
-			if e, ok := unwritable(err); ok {
+			if e, ok := refusedWrite(err); ok {
 				refused, err = e, errUnwritable
 			}
 			return err
@@ -278,17 +280,17 @@ func (r *Relay) write(ctx context.Context, c *mongo.Collection, models []mongo.W
 // errUnwritable ends the repetition.
 var errUnwritable = errors.New("a document cannot be changed")
 
-// unwritable finds an error that belongs to one document and will not pass: its
+// refusedWrite finds an error that belongs to one document and will not pass: its
 // validation, for instance. With the server's codes for a bad value, a path that
 // cannot be, a failed validation, a view and a document that is too large.
-func unwritable(err error) (mongo.WriteError, bool) {
+func refusedWrite(err error) (mongo.WriteError, bool) {
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || len(bulk.WriteErrors) == 0 {
 		return mongo.WriteError{}, false
 	}
 	first := bulk.WriteErrors[0].WriteError
 	switch first.Code {
-	case 2, 28, 121, 166, 10334, 17280:
+	case mongoerr.BadValue, 28, mongoerr.DocumentValidationFailure, mongoerr.CommandNotSupportedOnView, mongoerr.BSONObjectTooLarge, 17280:
 		return first, true
 	}
 	return mongo.WriteError{}, false

@@ -19,9 +19,9 @@ func TestTheOrderOfTheCleanUp(t *testing.T) {
 		entries [][3]string
 		want    [][]string
 	}{
-		"what the stream told":   {false, oneKey, [][]string{{"a", "0", "2"}, {"b", "1", "3", "4"}}},
-		"one key that was swept": {true, oneKey, [][]string{{"a", "0"}, {"b", "1"}, {"a", "2"}, {"b", "3", "4"}}},
-		"two keys, swept":        {true, twoKeys, [][]string{{"a", "0", "1"}, {"b", "0'", "1'", "2"}, {"a", "3"}}},
+		"what the stream published": {false, oneKey, [][]string{{"a", "0", "2"}, {"b", "1", "3", "4"}}},
+		"one key that was swept":    {true, oneKey, [][]string{{"a", "0"}, {"b", "1"}, {"a", "2"}, {"b", "3", "4"}}},
+		"two keys, swept":           {true, twoKeys, [][]string{{"a", "0", "1"}, {"b", "0'", "1'", "2"}, {"a", "3"}}},
 	} {
 		if diff := cmp.Diff(tc.want, outbox.Leftovers(tc.swept, tc.entries...)); diff != "" {
 			t.Errorf("%s: %s", name, diff)

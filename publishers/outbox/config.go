@@ -32,7 +32,7 @@ const (
 // the zero value of everything else is a sensible default.
 type Config struct {
 	// Name of the relay, under which its position is stored; "" means "outbox".
-	// Relays of one name take turns, one at a time.
+	// One of the relays of a name works at a time.
 	Name string
 	// Database of the collections.
 	Database *mongo.Database
@@ -55,7 +55,7 @@ type Config struct {
 	Check func(events.Event) error
 	// Publisher is where the events go. It stays the caller's, to close after Run.
 	Publisher publishers.Publisher
-	// Permanent tells which errors of the publisher will never go away for an
+	// Permanent reports which errors of the publisher will never go away for an
 	// event; it is then moved aside, and the next ones go on. nil means
 	// events.ErrMalformed. For Kinesis, kinesis.ErrTooLarge belongs to them.
 	Permanent func(error) bool
@@ -67,7 +67,7 @@ type Config struct {
 	// banyan_relays of Database.
 	Checkpoints *mongo.Collection
 	// SweepEvery is how often the collections are searched for events that the
-	// change stream did not tell of; 0 means a minute. It is done at the start as
+	// change stream did not have; 0 means a minute. It is done at the start as
 	// well. There is no age at which an entry counts as missed: what the stream has
 	// passed by is known from the cluster time, whatever clocks say.
 	SweepEvery time.Duration
@@ -81,16 +81,16 @@ type Config struct {
 	// means 5 s.
 	Grace time.Duration
 	// Remember is how many ids of published events are kept in memory, so that an
-	// array that somebody wrote as a whole is not published again; 0 means 65,536.
+	// array that was written as a whole is not published again; 0 means 65,536.
 	Remember int
 	// StartAt is where a relay without a position starts; nil means now. What was
 	// written before is found by the first sweep.
 	StartAt *bson.Timestamp
-	// Log gets what passes and what was refused; nil means nobody.
+	// Log gets transient errors and refusals; nil discards them.
 	Log *slog.Logger
 }
 
-// Validate tells what is wrong with c, nil if nothing.
+// Validate reports everything that is wrong with c.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error

@@ -92,14 +92,14 @@ func TestRelaysThatAreKilledLoseNothing(t *testing.T) {
 	w := newWorld(t)
 	w.faults.set(0, 0.1)
 	stop := make(chan struct{})
-	told := w.write(3, stop)
+	published := w.write(3, stop)
 	for range 4 {
 		relay := w.spawn()
 		time.Sleep(20*time.Millisecond + rand.N(200*time.Millisecond))
 		w.kill(relay)
 	}
 	close(stop)
-	numbers := told()
+	numbers := published()
 	last := w.spawn()
 	w.awaitEmpty()
 	w.kill(last)
@@ -112,10 +112,10 @@ func TestRelaysThatAreKilledLoseNothing(t *testing.T) {
 
 // write starts writers, each of one key, that alternate between two documents and
 // the outbox collection, until stop is closed. The function waits for them and
-// returns how many events of each key were told.
+// returns how many events of each key were published.
 func (w *world) write(writers int, stop <-chan struct{}) func() map[string]int {
 	var mu sync.Mutex
-	told := make(map[string]int)
+	published := make(map[string]int)
 	var writing sync.WaitGroup
 	for i := range writers {
 		key := fmt.Sprintf("key%d", i)
@@ -123,12 +123,12 @@ func (w *world) write(writers int, stop <-chan struct{}) func() map[string]int {
 			n := w.tell(key, stop)
 			mu.Lock()
 			defer mu.Unlock()
-			told[key] = n
+			published[key] = n
 		})
 	}
 	return func() map[string]int {
 		writing.Wait()
-		return told
+		return published
 	}
 }
 

@@ -1,22 +1,22 @@
 // Package outbox keeps events in MongoDB in the same step as the change that
-// they tell about, and relays them to a publisher.
+// they are about, and relays them to a publisher.
 //
 // There are two forms. In the first, a document carries its events in an array,
 // "_outbox": [Push] adds them to an update and [Embed] to an insert, so one atomic
-// write of one document is all it takes. In the second, events are documents of a
+// write of one document is enough. In the second, events are documents of a
 // collection of their own, which [Insert] adds in the transaction ([InTransaction])
 // that makes the change. A [Relay] follows the change stream, publishes what it
-// tells in its order, and takes out of the database what is published.
+// shows in its order, and removes from the database what is published.
 //
 // # Caveats first
 //
 //   - Events are published at least once. The id of an event is made where it is
 //     written and never changes, so consumers that know an event again by its id
 //     or its sequence have each effect once.
-//   - A document that is deleted takes its waiting events along. The change stream
-//     still tells of them, as long as the oplog reaches back to the write; but the
-//     sweep, which makes up for a lost history, finds only what is there. To tell
-//     of a deletion as such, write the event in the collection form in the
+//   - A document that is deleted has its waiting events deleted with it. The change
+//     stream still has them, as long as the oplog reaches back to the write; but the
+//     sweep, which compensates for a lost history, finds only what exists. To publish
+//     a deletion, write the event in the collection form in the
 //     transaction that deletes, or mark the document as deleted with [Push] and
 //     delete it later. The same goes for replacements: [Replace] makes an update
 //     of one, which leaves waiting events alone.
@@ -25,10 +25,10 @@
 //     look at the lease and the request to the publisher, may repeat old events
 //     behind newer ones when it wakes. Nothing in Kinesis could refuse them.
 //   - The promise about first occurrences below needs a publisher that does not
-//     give up on an event and then take its successor. That of Kinesis is one with
+//     give up on an event and then publish its successor. That of Kinesis is one with
 //     kinesis.Config.RetryRefused, which banyan-publish relay sets.
 //   - The sweep keeps the order of the events of each document. In which order
-//     different documents were written it takes from the sequence of the events,
+//     different documents were written it reads from the sequence of the events,
 //     for 10,000 at a time: it is right for those of one process.
 //   - It needs MongoDB 5.0 or newer (snapshot reads), as a replica set or a sharded
 //     cluster, and the right to read, update and index the collections. A validator
@@ -52,7 +52,7 @@
 // it wrote them, at the time of its commit. On a sharded cluster the stream waits
 // for the slowest shard, up to ten seconds for one without writes.
 //
-// A position is stored when all events before it are published and taken out. An
+// A position is stored when all events before it are published and removed. An
 // event that waits in the database and that the stream has passed by (it was
 // written before there was a relay, or the position fell off the oplog) is found
 // by the sweep: see [Config].SweepEvery. So a lost history is no reason to stop.
@@ -93,7 +93,7 @@
 //	})
 //
 // Of those, id and type are required, and what is left out is filled up, the same
-// each time the stream tells of the write:
+// each time the stream shows the write:
 //
 //	id            text, ObjectId, UUID or whole number; in an outbox collection _id
 //	              will do
@@ -118,5 +118,5 @@
 // When nothing else waits in a document, the array is removed, and the document is
 // what it was. Else the published events are pulled out of it, and the field
 // "_outbox_cleared" gets a new value: the change stream shows the rest of the array
-// as if it was new, and that value tells the relay that it is not.
+// as if it was new, and that value shows the relay that it is not.
 package outbox

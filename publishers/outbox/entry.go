@@ -30,7 +30,7 @@ type entry struct {
 	raw   bson.RawValue // all of it
 	id    bson.RawValue // how the database names it, zero when it has no name
 	known string        // how the relay knows the event again
-	when  string        // it was told, in digits that compare as text
+	when  string        // it was made, in digits that compare as text
 	key   string
 	data  []byte // for the publisher
 }
@@ -53,41 +53,41 @@ func parse(raw bson.RawValue, o *origin) (entry, error) {
 	if e.id = doc.Lookup("id"); absent(e.id) && o.outbox {
 		e.id = doc.Lookup("_id")
 	}
-	told, err := e.event(doc, o)
+	ev, err := e.event(doc, o)
 	if err != nil {
 		return e, err
 	}
-	if name, ok := text(e.id); ok && name != told.ID {
-		return e, refuse("its id %q is not the %q of its event", name, told.ID)
+	if name, ok := text(e.id); ok && name != ev.ID {
+		return e, refuse("its id %q is not the %q of its event", name, ev.ID)
 	}
-	e.known, e.key, e.when = told.Source+"\x00"+told.ID, told.PartitionKey, told.Sequence
+	e.known, e.key, e.when = ev.Source+"\x00"+ev.ID, ev.PartitionKey, ev.Sequence
 	if absent(doc.Lookup("event")) && absent(doc.Lookup("sequence")) {
-		e.when = fmt.Sprintf("%0*d", sequenceDigits, max(told.Time.UnixNano(), 0)) // which a sequence is as well
+		e.when = fmt.Sprintf("%0*d", sequenceDigits, max(ev.Time.UnixNano(), 0)) // which a sequence is as well
 	}
 	return e, nil
 }
 
 // event reads the encoded event, or makes it of the fields.
-func (e *entry) event(doc bson.Raw, o *origin) (told events.Event, err error) {
+func (e *entry) event(doc bson.Raw, o *origin) (ev events.Event, err error) {
 	v := doc.Lookup("event")
 	if v.IsZero() {
-		if told, err = o.foreign(doc, e.id); err != nil {
-			return told, err
+		if ev, err = o.fromFields(doc, e.id); err != nil {
+			return ev, err
 		}
-		e.data, err = events.Encode(told)
+		e.data, err = events.Encode(ev)
 	} else {
 		if e.data, err = encoded(v); err != nil {
-			return told, err
+			return ev, err
 		}
-		told, err = events.Decode(e.data)
+		ev, err = events.Decode(e.data)
 	}
 	if err == nil && o.check != nil {
-		err = o.check(told)
+		err = o.check(ev)
 	}
 	if err != nil {
-		return told, fmt.Errorf("%w: %w", errEntry, err)
+		return ev, fmt.Errorf("%w: %w", errEntry, err)
 	}
-	return told, nil
+	return ev, nil
 }
 
 // encoded are the bytes of an event, which other languages may write as text.

@@ -46,7 +46,7 @@ func ExamplePush() {
 	}
 }
 
-// A deletion leaves no document that could carry the event: it is told in the same
+// A deletion leaves no document that could carry the event: it is published in the same
 // transaction.
 func ExampleInTransaction() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -19,7 +19,7 @@ func Parse(raw bson.RawValue, document bson.Raw, at bson.Timestamp) (id, key str
 func Leftovers(swept bool, entries ...[3]string) (all [][]string) {
 	var group []*batch
 	for _, e := range entries {
-		b := &batch{origin: &origin{document: bson.Raw(e[0])}, entries: []*passage{{entry: entry{
+		b := &batch{origin: &origin{document: bson.Raw(e[0])}, entries: []*flight{{entry: entry{
 			known: e[2], key: e[1], id: bson.RawValue{Type: bson.TypeString, Value: []byte(e[2])},
 		}}}}
 		if swept {
@@ -27,7 +27,7 @@ func Leftovers(swept bool, entries ...[3]string) (all [][]string) {
 		}
 		group = append(group, b)
 	}
-	for _, l := range leftovers(group) {
+	for _, l := range removals(group) {
 		request := []string{string(l.document)}
 		for _, id := range l.ids {
 			request = append(request, string(id.(bson.RawValue).Value))

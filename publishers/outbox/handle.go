@@ -13,7 +13,7 @@ import (
 
 // handle publishes the events that a change brought.
 func (r *Relay) handle(ctx context.Context, c mongostream.Change) (mongostream.Ack, error) {
-	found, err := r.found(ctx, &c)
+	found, err := r.entriesIn(ctx, &c)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -31,8 +31,8 @@ func (r *Relay) origin(collection string, document bson.Raw) *origin {
 	return &origin{collection: collection, document: document, outbox: r.isOutbox(collection), source: r.cfg.Source, check: r.cfg.Check}
 }
 
-// found are the entries that a change brought, and maybe others.
-func (r *Relay) found(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
+// entriesIn are the entries that a change brought, and maybe others.
+func (r *Relay) entriesIn(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	if r.isOutbox(c.Collection) {
 		if c.Operation != "insert" || c.Full == nil {
 			return nil, nil
@@ -42,7 +42,7 @@ func (r *Relay) found(ctx context.Context, c *mongostream.Change) ([]bson.RawVal
 	if c.Operation != "update" {
 		return elements(c.Full.Lookup(string(r.cfg.Field))), nil
 	}
-	news := r.cfg.Field.newIn(c.Updated)
+	news := r.cfg.Field.addedIn(c.Updated)
 	if news.unclear {
 		return r.arrayAt(ctx, c)
 	}
@@ -68,12 +68,12 @@ type brought struct {
 	unclear bool // something inside of entries changed: read the document
 }
 
-// newIn reads the updated fields. What is appended comes as one field for each
+// addedIn reads the updated fields. What is appended comes as one field for each
 // element, "_outbox.3", in their order; a first event, and whatever else is done to the array,
 // comes as the whole of it. After the relay's own clean-up it is the whole of
-// what is left, all of which the stream told of before: the mark says so, and
+// what is left, all of which the stream showed before: the mark says so, and
 // without it those events would come a second time, behind their successors.
-func (f Field) newIn(updated bson.Raw) (b brought) {
+func (f Field) addedIn(updated bson.Raw) (b brought) {
 	fields, _ := updated.Elements()
 	for _, field := range fields {
 		name := field.Key()
@@ -103,7 +103,7 @@ func (r *Relay) arrayAt(ctx context.Context, c *mongostream.Change) ([]bson.RawV
 }
 
 // idsAt are the ids of the document as the change left them; none, rather than
-// those of a later write, where that cannot be told any more.
+// those of a later write, where the document of that time cannot be read any more.
 func (r *Relay) idsAt(ctx context.Context, c *mongostream.Change) ids {
 	for _, doc := range []bson.Raw{c.Full, c.Updated} {
 		if v := doc.Lookup(r.cfg.Correlation); !absent(v) {
@@ -127,7 +127,7 @@ func (r *Relay) documentAt(ctx context.Context, c *mongostream.Change) (bson.Raw
 		return nil, nil
 	}
 	if err != nil {
-		return nil, again(err)
+		return nil, transient(err)
 	}
 	return docs[0], nil
 }

@@ -6,36 +6,29 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// errAgain marks errors that another attempt may not see.
-var errAgain = errors.New("will be tried again")
+// errTransient marks errors that another attempt may not see.
+var errTransient = errors.New("will be tried again")
 
-// Error codes of the server that another attempt does not change: bad values,
-// missing rights, unknown commands.
-var final = []int{2, 9, 13, 14, 18, 59, 72}
-
-// again marks err unless it will not pass.
-func again(err error) error {
-	var server mongo.ServerError
-	if err == nil || errors.Is(err, errAgain) || errors.Is(err, errUnwritable) {
+// transient marks err as one to retry, unless the server refuses the operation for
+// bad values, missing rights or unknown commands.
+func transient(err error) error {
+	if err == nil || errors.Is(err, errTransient) || errors.Is(err, errUnwritable) {
 		return err
 	}
-	if errors.As(err, &server) {
-		for _, code := range final {
-			if server.HasErrorCode(code) {
-				return err
-			}
-		}
+	if mongoerr.HasCode(err, mongoerr.BadValue, mongoerr.FailedToParse, mongoerr.Unauthorized, mongoerr.TypeMismatch,
+		mongoerr.AuthenticationFailed, mongoerr.CommandNotFound, mongoerr.InvalidOptions) {
+		return err
 	}
-	return fmt.Errorf("%w: %w", errAgain, err)
+	return fmt.Errorf("%w: %w", errTransient, err)
 }
 
 // errBehind is why an event stays that a sweep has published.
-var errBehind = fmt.Errorf("%w: an event before it was not published, and both will be again, in order", errAgain)
+var errBehind = fmt.Errorf("%w: an event before it was not published, and both will be again, in order", errTransient)
 
 // sweepRun is what the entries of one sweep have in common; the cleaner's own.
 type sweepRun struct{ failed bool }
@@ -44,18 +37,18 @@ type sweepRun struct{ failed bool }
 // position waits for it.
 type batch struct {
 	origin  *origin
-	entries []*passage
-	broken  error // it was not taken in whole
+	entries []*flight
+	broken  error // not all of it was enqueued
 	err     error
 	done    chan struct{} // closed when err is final
 
-	sweep   *sweepRun // nil for what the stream told
-	judged  bool      // outcome is known
+	sweep   *sweepRun // nil for what the stream had
+	decided bool      // outcome is known
 	outcome error
 }
 
-// passage is one entry on its way.
-type passage struct {
+// flight is one entry on its way.
+type flight struct {
 	entry
 	receipt  publishers.Receipt // nil for what was refused at once
 	repeated bool               // the receipt is that of an earlier one of the same event
@@ -73,8 +66,8 @@ func (b *batch) wait(ctx context.Context) error {
 	}
 }
 
-// news counts what was not known before.
-func (b *batch) news() (n int64) {
+// countNew counts what was not known before.
+func (b *batch) countNew() (n int64) {
 	for _, p := range b.entries {
 		if !p.repeated {
 			n++
@@ -83,22 +76,22 @@ func (b *batch) news() (n int64) {
 	return n
 }
 
-func (b *batch) settle(err error) {
+func (b *batch) complete(err error) {
 	b.err = err
 	close(b.done)
 }
 
 // publish hands entries on. One that is known already has the fate of the earlier
-// one: it is taken out of the database when that is published. The batch is nil if
+// one: it is removed from the database when that is published. The batch is nil if
 // there is nothing.
 func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, sweep *sweepRun) (*batch, error) {
 	b := &batch{origin: o, sweep: sweep, done: make(chan struct{})}
 	first := o.number
 	for i, raw := range found {
 		o.number = first + i
-		p := &passage{}
+		p := &flight{}
 		if p.entry, p.refusal = parse(raw, o); p.refusal == nil {
-			if b.broken = r.pass(ctx, p); b.broken != nil {
+			if b.broken = r.publishEntry(ctx, p); b.broken != nil {
 				break
 			}
 		}
@@ -107,14 +100,14 @@ func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, s
 	if len(b.entries) == 0 {
 		return nil, b.broken
 	}
-	if err := r.push(ctx, b); err != nil {
+	if err := r.enqueueCleanUp(ctx, b); err != nil {
 		return nil, err
 	}
 	return b, b.broken
 }
 
-// pass gives an event its receipt, or a refusal.
-func (r *Relay) pass(ctx context.Context, p *passage) (err error) {
+// publishEntry sets the receipt or the refusal of an event.
+func (r *Relay) publishEntry(ctx context.Context, p *flight) (err error) {
 	if p.receipt, p.repeated = r.known.Get(p.known); p.repeated {
 		r.counts.repeated.Add(1)
 		return nil
@@ -125,9 +118,9 @@ func (r *Relay) pass(ctx context.Context, p *passage) (err error) {
 	return err
 }
 
-// enqueue waits for a publisher that cannot take anything in now; nothing else is
-// handed on meanwhile, so the order stays. An event that it never takes is refused.
-func (r *Relay) enqueue(ctx context.Context, p *passage) (publishers.Receipt, error) {
+// enqueue retries while the publisher admits nothing; nothing else is published
+// meanwhile, so the order stays. An event that it never admits is refused.
+func (r *Relay) enqueue(ctx context.Context, p *flight) (publishers.Receipt, error) {
 	for attempt := 0; ; attempt++ {
 		receipt, err := r.cfg.Publisher.EnqueueEncoded(ctx, p.key, p.data)
 		switch {
@@ -140,18 +133,18 @@ func (r *Relay) enqueue(ctx context.Context, p *passage) (publishers.Receipt, er
 			return nil, context.Cause(ctx)
 		}
 		r.counts.held.Add(1)
-		r.cfg.Log.Warn("the publisher takes no events in", "relay", r.cfg.Name, "error", err)
+		r.cfg.Log.Warn("the publisher admits no events", "relay", r.cfg.Name, "error", err)
 		if err := retryDelay.Wait(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// push hands a batch to the clean-up.
-func (r *Relay) push(ctx context.Context, b *batch) error {
+// enqueueCleanUp waits while the window is full.
+func (r *Relay) enqueueCleanUp(ctx context.Context, b *batch) error {
 	select {
 	case r.queue <- b:
-		r.counts.enter(b)
+		r.counts.addWaiting(b)
 		return nil
 	case <-ctx.Done():
 		r.lost.Store(true)
@@ -159,11 +152,11 @@ func (r *Relay) push(ctx context.Context, b *batch) error {
 	}
 }
 
-// published waits for all of a batch and sorts out what was refused. The first
+// awaitPublished waits for all of a batch and sorts out what was refused. The first
 // error that passes is returned: then none of the batch is cleaned up.
-func (r *Relay) published(ctx context.Context, b *batch) error {
-	if !b.judged {
-		b.outcome, b.judged = r.judge(ctx, b), true
+func (r *Relay) awaitPublished(ctx context.Context, b *batch) error {
+	if !b.decided {
+		b.outcome, b.decided = r.outcomeOf(ctx, b), true
 	}
 	if b.outcome == nil && b.sweep != nil && b.sweep.failed {
 		b.outcome = errBehind
@@ -171,7 +164,7 @@ func (r *Relay) published(ctx context.Context, b *batch) error {
 	return b.outcome
 }
 
-func (r *Relay) judge(ctx context.Context, b *batch) error {
+func (r *Relay) outcomeOf(ctx context.Context, b *batch) error {
 	failure := b.broken
 	for _, p := range b.entries {
 		if p.receipt == nil {
@@ -187,7 +180,7 @@ func (r *Relay) judge(ctx context.Context, b *batch) error {
 			p.refusal = err
 			r.known.Remove(p.known) // it may be put back
 		case failure == nil:
-			failure = fmt.Errorf("%w: %w", errAgain, err)
+			failure = fmt.Errorf("%w: %w", errTransient, err)
 		}
 	}
 	return failure

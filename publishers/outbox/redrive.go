@@ -8,12 +8,13 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/publishers/internal/refused"
 )
 
 // ErrGone is returned by [Redrive] and [Discard] when there is nothing of that id,
 // or no document any more to put it back into.
-var ErrGone = errors.New("there is none")
+var ErrGone = refused.ErrGone
 
 // Refused is an event that was moved aside, whole and with the reason.
 type Refused struct {
@@ -29,44 +30,34 @@ type Refused struct {
 
 // EachRefused calls do with the events in a collection of refused ones
 // (Config.Refused), oldest first, until it fails.
-func EachRefused(ctx context.Context, refused *mongo.Collection, do func(Refused) error) error {
-	oldest := options.Find().SetSort(bson.D{{Key: "at", Value: 1}, {Key: "_id", Value: 1}}).SetAllowDiskUse(true)
-	cur, err := refused.Find(ctx, bson.D{}, oldest)
+func EachRefused(ctx context.Context, collection *mongo.Collection, do func(Refused) error) error {
+	oldest := bson.D{{Key: "at", Value: 1}, {Key: "_id", Value: 1}}
+	return withPackage(refused.Each(ctx, collection, oldest, do))
+}
+
+// withPackage names the package in errors; those of do keep their identity.
+func withPackage(err error) error {
 	if err != nil {
-		return fmt.Errorf("publishers/outbox: read the refused events in %s: %w", refused.Name(), err)
-	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	for cur.Next(ctx) {
-		var one Refused
-		if err := cur.Decode(&one); err != nil {
-			return fmt.Errorf("publishers/outbox: read a refused event in %s: %w", refused.Name(), err)
-		}
-		if err := do(one); err != nil {
-			return err
-		}
-	}
-	if err := cur.Err(); err != nil {
-		return fmt.Errorf("publishers/outbox: read the refused events in %s: %w", refused.Name(), err)
+		return fmt.Errorf("publishers/outbox: %w", err)
 	}
 	return nil
 }
 
-// Redrive puts an event that was moved aside back where it waited, by the id that
-// it has in the collection of refused ones, and takes it out of that, in one
-// transaction. Whatever relay is at work then tries it again, behind what was
-// published meanwhile; if it is refused again, it is moved aside again. Where the
-// document is gone it fails with [ErrGone].
-func Redrive(ctx context.Context, refused *mongo.Collection, id string) error {
-	err := InTransaction(ctx, refused.Database().Client(), func(ctx context.Context) error {
+// Redrive moves a refused event back to where it waited, by the id that it has in the
+// collection of refused ones, in one transaction. The relay then tries it again,
+// behind what was published meanwhile; if it is refused again, it is moved aside
+// again. Where the document was deleted it fails with [ErrGone].
+func Redrive(ctx context.Context, collection *mongo.Collection, id string) error {
+	err := InTransaction(ctx, collection.Database().Client(), func(ctx context.Context) error {
 		var one Refused
-		err := refused.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&one)
+		err := collection.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&one)
 		if errors.Is(err, mongo.ErrNoDocuments) {
-			return fmt.Errorf("in %s: %w", refused.Name(), ErrGone)
+			return fmt.Errorf("in %s: %w", collection.Name(), ErrGone)
 		}
 		if err != nil {
 			return err
 		}
-		return one.putBack(ctx, refused.Database().Collection(one.Collection))
+		return one.putBack(ctx, collection.Database().Collection(one.Collection))
 	})
 	if err != nil {
 		return fmt.Errorf("publishers/outbox: put the refused event %s back: %w", id, err)
@@ -88,13 +79,6 @@ func (r *Refused) putBack(ctx context.Context, c *mongo.Collection) error {
 }
 
 // Discard deletes a refused event for good; [ErrGone] if there is none of that id.
-func Discard(ctx context.Context, refused *mongo.Collection, id string) error {
-	out, err := refused.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
-	if err == nil && out.DeletedCount == 0 {
-		err = fmt.Errorf("in %s: %w", refused.Name(), ErrGone)
-	}
-	if err != nil {
-		return fmt.Errorf("publishers/outbox: delete the refused event %s: %w", id, err)
-	}
-	return nil
+func Discard(ctx context.Context, collection *mongo.Collection, id string) error {
+	return withPackage(refused.Discard(ctx, collection, id))
 }

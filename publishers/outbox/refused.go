@@ -19,17 +19,17 @@ const (
 	maxReason  = 1000
 )
 
-// movable says whether a refused entry can be kept elsewhere and taken out of
-// where it is. One that cannot stays: so it is not lost, and holds up nobody.
-func (p *passage) movable(o *origin) bool {
-	if !o.outbox && !p.named() && len(p.raw.Value) > maxByValue {
+// movable reports whether a refused entry can be moved to the collection of refused
+// ones. One that cannot stays where it is: it is not lost, and does not block others.
+func (p *flight) movable(o *origin) bool {
+	if !o.outbox && !p.hasID() && len(p.raw.Value) > maxByValue {
 		return false
 	}
 	return len(p.raw.Value)+len(o.document) <= maxMoved
 }
 
-// named says whether the entry can be told from others of the array by its id.
-func (p *passage) named() bool { return p.known != "" && !absent(p.id) }
+// hasID reports whether the entry can be found among others of the array by its id.
+func (p *flight) hasID() bool { return p.known != "" && !absent(p.id) }
 
 // moveAll moves aside what was refused.
 func (r *Relay) moveAll(ctx context.Context, group []*batch) error {
@@ -44,7 +44,7 @@ func (r *Relay) moveAll(ctx context.Context, group []*batch) error {
 					"document", b.origin.document.Lookup("_id").String(), "reason", reasonOf(p))
 				continue
 			}
-			if err := r.untilDone(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
+			if err := r.retryTransient(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
 				return err
 			}
 		}
@@ -53,7 +53,7 @@ func (r *Relay) moveAll(ctx context.Context, group []*batch) error {
 }
 
 // reasonOf is the refusal, cut to a length: it may quote what was refused.
-func reasonOf(p *passage) string {
+func reasonOf(p *flight) string {
 	reason := p.refusal.Error()
 	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 }
@@ -61,7 +61,7 @@ func reasonOf(p *passage) string {
 // moveAside keeps an entry that cannot be published, whole and with the reason,
 // in the collection of refused ones, as [Refused]. It is the same document however often the
 // same entry is refused.
-func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
+func (r *Relay) moveAside(ctx context.Context, o *origin, p *flight) error {
 	id := refusalID(o, p)
 	first := bson.D{
 		{Key: "at", Value: time.Now()},
@@ -85,7 +85,7 @@ func (r *Relay) moveAside(ctx context.Context, o *origin, p *passage) error {
 }
 
 // refusalID is made of what was refused and where.
-func refusalID(o *origin, p *passage) string {
+func refusalID(o *origin, p *flight) string {
 	whole := sha256.New()
 	for _, part := range [][]byte{[]byte(o.collection), o.document, {byte(p.raw.Type)}, p.raw.Value} {
 		hash := sha256.Sum256(part) // of one length each, so that the parts cannot run together

@@ -58,7 +58,7 @@ func New(cfg Config) (*Relay, error) {
 	return r, nil
 }
 
-// isOutbox says whether the documents of a collection are events.
+// isOutbox reports whether the documents of a collection are events.
 func (r *Relay) isOutbox(collection string) bool { return slices.Contains(r.cfg.Outboxes, collection) }
 
 func (r *Relay) following() mongostream.Config {
@@ -70,7 +70,7 @@ func (r *Relay) following() mongostream.Config {
 		Sweep:      r.sweep,
 		SweepEvery: r.cfg.SweepEvery,
 		Interleave: reopening{r},
-		Transient:  func(err error) bool { return errors.Is(err, errAgain) },
+		Transient:  func(err error) bool { return errors.Is(err, errTransient) },
 		Window:     r.cfg.Window,
 		Lease:      r.cfg.Lease,
 		Grace:      r.cfg.Grace,
@@ -117,7 +117,8 @@ func (r *Relay) Ready() <-chan struct{} { return r.follower.Ready() }
 // Run relays until ctx ends, which is no error, or something is wrong that will
 // not pass: no change streams, or missing rights. While MongoDB or the publisher
 // cannot be reached it waits. Where the position fell off the oplog, or the next
-// change is too large to be told, it takes a new one and searches the collections for what it missed.
+// change is too large for an event, it starts at a new one and sweeps the collections
+// for what it missed.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.Ensure(ctx); err != nil && ctx.Err() == nil {
 		r.cfg.Log.Warn("the sweep will read whole collections: no index", "relay", r.cfg.Name, "error", err)
@@ -126,7 +127,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	cleaned := make(chan struct{})
 	go func() {
 		defer close(cleaned)
-		r.clean(cleaning)
+		r.runCleanUp(cleaning)
 	}()
 	err := r.follow(ctx)
 	stop()
@@ -146,19 +147,19 @@ func (r *Relay) follow(ctx context.Context) error {
 		if !errors.Is(err, mongostream.ErrHistoryLost) && !errors.Is(err, mongostream.ErrEventTooLarge) {
 			return err
 		}
-		if err := r.recover(ctx, err); err != nil {
+		if err := r.recoverPosition(ctx, err); err != nil {
 			return err
 		}
 	}
 }
 
-// recover forgets a position that the server no longer has, or cannot go on from. The next one is taken
-// before the collections are searched, and the search comes before the first
+// recoverPosition removes a position that the server no longer has, or cannot resume
+// from. The next one is stored before the collections are searched, and the search comes before the first
 // change that is read from there. So what was written before is found where it
 // waits, since an event leaves the database only when it is published, and what
-// is written after is told by the stream. (A publisher of the changes themselves
-// cannot do so: nothing in a document tells which changes made it.)
-func (r *Relay) recover(ctx context.Context, lost error) error {
+// is written after is in the stream. (A publisher of the changes themselves
+// cannot do so: nothing in a document shows which changes made it.)
+func (r *Relay) recoverPosition(ctx context.Context, lost error) error {
 	r.counts.recovered.Add(1)
 	r.cfg.Log.Warn("the change stream cannot go on from its position; the collections are searched for events that wait", "relay", r.cfg.Name, "error", lost)
 	err := mongostream.Forget(ctx, r.cfg.Checkpoints, r.cfg.Name)
@@ -167,13 +168,13 @@ func (r *Relay) recover(ctx context.Context, lost error) error {
 		return nil
 	case ctx.Err() != nil:
 		return nil
-	case !errors.Is(again(err), errAgain):
+	case !errors.Is(transient(err), errTransient):
 		return err
 	}
 	return retryDelay.Wait(ctx, 0)
 }
 
-// reopening is told whenever the stream is opened anew.
+// reopening is called whenever the stream is opened anew.
 type reopening struct{ r *Relay }
 
 // Begin waits until nothing is in flight, so that what is read again comes behind
@@ -182,7 +183,7 @@ type reopening struct{ r *Relay }
 // successors have to be.
 func (o reopening) Begin(ctx context.Context, state bson.Raw, _ bool) (bson.Raw, error) {
 	b := &batch{done: make(chan struct{})}
-	if err := o.r.push(ctx, b); err != nil {
+	if err := o.r.enqueueCleanUp(ctx, b); err != nil {
 		return nil, err
 	}
 	if err := b.wait(ctx); err != nil {

@@ -30,11 +30,11 @@ func TestEventsAreRelayedInOrderAndLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r, stop := w.relay()
-	told := make(map[string]int)
+	published := make(map[string]int)
 	var writing sync.WaitGroup
 	for i := range 4 {
 		key := fmt.Sprintf("key%d", i)
-		told[key] = 50
+		published[key] = 50
 		writing.Go(func() {
 			for n := range 50 {
 				if err := w.push(w.ctx, fmt.Sprintf("doc%d", n%3), key, n); err != nil {
@@ -46,7 +46,7 @@ func TestEventsAreRelayedInOrderAndLeaveNoTrace(t *testing.T) {
 	writing.Wait()
 	w.awaitEmpty()
 	w.stop(stop)
-	if n := w.check(told); n > 0 {
+	if n := w.check(published); n > 0 {
 		t.Errorf("%d events came again without a need", n)
 	}
 	cursor, err := w.users.Find(t.Context(), bson.D{})
@@ -162,20 +162,20 @@ func TestEventsOfDeletedDocumentsAreRelayed(t *testing.T) {
 }
 
 // Where the history is lost and the document deleted, the event is gone: no sweep
-// can find it. A deletion that is told in the collection form is found.
+// can find it. A deletion that is published in the collection form is found.
 func TestDeletionsAreToldThroughTheCollection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *mongodb.Config) { c.OplogEntries = 50 })
 	_, stop := w.relay()
-	w.must(w.push(w.ctx, "doc", "told", 0))
+	w.must(w.push(w.ctx, "doc", "published", 0))
 	w.awaitEmpty()
 	w.stop(stop)
-	w.must(w.push(w.ctx, "doc", "untold", 0))
+	w.must(w.push(w.ctx, "doc", "unpublished", 0))
 	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
 		if _, err := w.users.DeleteOne(ctx, bson.D{{Key: "_id", Value: "doc"}}); err != nil {
 			return err
 		}
-		return outbox.Insert(ctx, w.outbox, event("told", 1))
+		return outbox.Insert(ctx, w.outbox, event("published", 1))
 	}))
 	for n := range 100 {
 		_, err := w.db.Collection("posts").InsertOne(w.ctx, bson.D{{Key: "_id", Value: n}})
@@ -184,38 +184,38 @@ func TestDeletionsAreToldThroughTheCollection(t *testing.T) {
 	_, stop = w.relay()
 	w.awaitEmpty()
 	w.stop(stop)
-	w.check(map[string]int{"told": 2})
+	w.check(map[string]int{"published": 2})
 }
 
-// What was told before there was a relay is found by its first sweep, and comes
-// before what is told afterwards.
+// What was published before there was a relay is found by its first sweep, and comes
+// before what is published afterwards.
 func TestTheFirstSweepFindsWhatWasThereBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	told := map[string]int{}
+	published := map[string]int{}
 	var docs []bson.D
 	for d := range 450 { // more than a page
 		key := fmt.Sprintf("key%d", d)
 		doc, err := outbox.Embed(bson.D{{Key: "_id", Value: key}}, event(key, 0), event(key, 1))
 		w.must(err)
 		docs = append(docs, doc)
-		told[key] = 2
+		published[key] = 2
 	}
 	_, err := w.users.InsertMany(w.ctx, docs)
 	w.must(err)
 	w.must(outbox.InTransaction(w.ctx, w.client, func(ctx context.Context) error {
 		return outbox.Insert(ctx, w.outbox, event("other", 0), event("other", 1))
 	}))
-	told["other"] = 2
+	published["other"] = 2
 	r, stop := w.relay()
 	for d := range 20 {
 		key := fmt.Sprintf("key%d", d)
 		w.must(w.push(w.ctx, key, key, 2))
-		told[key] = 3
+		published[key] = 3
 	}
 	w.awaitEmpty()
 	w.stop(stop)
-	if n := w.check(told); n > 0 {
+	if n := w.check(published); n > 0 {
 		t.Errorf("%d events came again", n)
 	}
 	if n := r.Status().Swept; n < 882 {
@@ -232,22 +232,22 @@ func TestALostHistoryIsMadeUpForByASweep(t *testing.T) {
 	w.must(w.push(w.ctx, "doc0", "key0", 0))
 	w.awaitEmpty()
 	w.stop(stop)
-	told := map[string]int{"key0": 1}
+	published := map[string]int{"key0": 1}
 	for i := range 100 {
 		doc := fmt.Sprintf("%d", i%10)
-		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, told["key"+doc]))
-		told["key"+doc]++
+		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, published["key"+doc]))
+		published["key"+doc]++
 	}
 	r, stop := w.start(func(c *outbox.Config) { c.SweepEvery = time.Hour })
 	w.await("the recovery", func() bool { return r.Status().Recovered > 0 })
 	for i := range 10 {
 		doc := fmt.Sprintf("%d", i%10)
-		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, told["key"+doc]))
-		told["key"+doc]++
+		w.must(w.push(w.ctx, "doc"+doc, "key"+doc, published["key"+doc]))
+		published["key"+doc]++
 	}
 	w.awaitEmpty()
 	w.stop(stop)
-	w.check(told)
+	w.check(published)
 	if s := r.Status(); s.Swept < 100 || s.Recovered < 1 {
 		t.Errorf("status %+v", s)
 	}
@@ -681,7 +681,7 @@ func TestArraysWrittenAsAWhole(t *testing.T) {
 	set("_outbox", entries[:3])
 	_, err = w.users.ReplaceOne(w.ctx, byID, bson.D{{Key: "_outbox", Value: entries[:4]}})
 	w.must(err)
-	set("_outbox.3", entries[4]) // in place of the event before: the stream has told of that
+	set("_outbox.3", entries[4]) // in place of the event before: the stream has published of that
 	set("_outbox.3.note", "a change inside of an entry")
 	close(held)
 	w.awaitEmpty()

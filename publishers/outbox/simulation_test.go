@@ -18,7 +18,7 @@ func TestSimulation(t *testing.T) {
 		c.Lease, c.SweepEvery, c.Remember = 5*time.Second, 50*time.Millisecond, 2000
 	}
 	stop := make(chan struct{})
-	told := w.write(4, stop)
+	published := w.write(4, stop)
 	w.faults.set(0.03, 0.2)
 	_, first := w.start(quick)
 	for range 6 {
@@ -28,7 +28,7 @@ func TestSimulation(t *testing.T) {
 		first = second
 	}
 	close(stop)
-	numbers := told()
+	numbers := published()
 	w.faults.set(0, 0.2)
 	w.awaitEmpty()
 	w.stop(first)

@@ -15,19 +15,19 @@ type Status struct {
 	// Published counts events that the publisher has kept, Bytes how large they
 	// were.
 	Published, Bytes int64
-	// Swept counts those of them that the change stream had not told of.
+	// Swept counts those of them that the change stream had not shown.
 	Swept int64
 	// Refused counts events that were moved aside.
 	Refused int64
 	// Repeated counts entries that were published already when they were found, and
-	// only taken out of the database.
+	// only removed from the database.
 	Repeated int64
 	// Stuck counts refusals of documents to be cleaned up.
 	Stuck int64
-	// Held counts attempts to hand on an event that the publisher did not take.
+	// Held counts attempts to publish an event that the publisher did not admit.
 	Held int64
 	// Sweeps counts whole sweeps, Postponed those for which the stream was too far
-	// behind, and Recovered how often a new position had to be taken.
+	// behind, and Recovered how often a new position was needed.
 	Sweeps, Postponed, Recovered int64
 	// Waiting is how many events are read and not yet published and cleaned up.
 	Waiting int64
@@ -42,12 +42,12 @@ type counts struct {
 	oldest                                                  atomic.Int64 // UnixNano, 0 for none
 }
 
-func (c *counts) enter(b *batch) { c.waiting.Add(int64(len(b.entries))) }
+func (c *counts) addWaiting(b *batch) { c.waiting.Add(int64(len(b.entries))) }
 
-func (c *counts) leave(b *batch) { c.waiting.Add(-int64(len(b.entries))) }
+func (c *counts) removeWaiting(b *batch) { c.waiting.Add(-int64(len(b.entries))) }
 
-// head notes which batch is waited for.
-func (c *counts) head(b *batch) {
+// setOldest notes the batch that is waited for.
+func (c *counts) setOldest(b *batch) {
 	if b == nil || b.origin == nil {
 		c.oldest.Store(0)
 		return
@@ -55,7 +55,7 @@ func (c *counts) head(b *batch) {
 	c.oldest.Store(b.origin.wall.UnixNano())
 }
 
-// Status tells how the relay is doing now.
+// Status returns how the relay is doing now.
 func (r *Relay) Status() Status {
 	c := &r.counts
 	s := Status{

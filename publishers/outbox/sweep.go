@@ -16,7 +16,7 @@ import (
 )
 
 // How many documents are looked at together, how many entries are held to be put
-// in order, and how large either may be in all before no further one is taken.
+// in order, and how large either may be in all before no further one is read.
 const (
 	sweepPage  = 200
 	sweepHeld  = 10_000
@@ -45,14 +45,14 @@ func (r *Relay) Ensure(ctx context.Context) error {
 // runs between two changes, and what was there at a time up to which all changes
 // were handled, is still there and is not on its way, was missed. That time is the
 // database's own, so no clock decides, and nothing overtakes an event that the
-// stream is still to tell of.
+// stream has yet to show.
 //
 // When the stream is further behind than the server's snapshots reach, that cannot
-// be told: the sweep is left to the next time.
+// be known: the sweep is left to the next time.
 func (r *Relay) sweep(ctx context.Context) error {
-	at, err := r.passed(ctx)
+	at, err := r.handledUpTo(ctx)
 	if err != nil || at == (bson.Timestamp{}) {
-		return again(err)
+		return transient(err)
 	}
 	s := &sweeping{r: r, at: at}
 	for _, name := range slices.Concat(r.cfg.Documents, r.cfg.Outboxes) {
@@ -71,11 +71,11 @@ func (r *Relay) sweep(ctx context.Context) error {
 		r.counts.postponed.Add(1)
 		return nil
 	}
-	return again(err)
+	return transient(err)
 }
 
-// passed is a time up to which all changes were handled, zero if none is known.
-func (r *Relay) passed(ctx context.Context) (bson.Timestamp, error) {
+// handledUpTo is a time up to which all changes were handled, zero if none is known.
+func (r *Relay) handledUpTo(ctx context.Context) (bson.Timestamp, error) {
 	at := r.follower.Status().Position
 	if at != (bson.Timestamp{}) {
 		return before(at), nil // of a transaction's changes, some may be left
@@ -109,7 +109,7 @@ type sweeping struct {
 type missed struct {
 	origin *origin
 	raw    bson.RawValue
-	when   string // it was told, by the clock of who told it
+	when   string // it was made, by the clock of its writer
 }
 
 // collection reads what waits now, and asks for each page of it what of that waited
@@ -123,7 +123,7 @@ func (s *sweeping) collection(ctx context.Context, name string) error {
 	var page []bson.Raw
 	size := 0
 	for next(ctx, cursor) {
-		if doc := cursor.Current; s.r.hasNews(name, doc) {
+		if doc := cursor.Current; s.r.hasUnknown(name, doc) {
 			page, size = append(page, bytes.Clone(doc)), size+len(doc)
 		}
 		if len(page) == sweepPage || size > sweepBytes {
@@ -145,14 +145,14 @@ func next(ctx context.Context, cursor *mongo.Cursor) bool {
 	return cursor.Next(ctx)
 }
 
-// page takes what waits in each document now and did so then.
+// page collects what waits in each document now and did so then.
 func (s *sweeping) page(ctx context.Context, name string, page []bson.Raw) error {
-	then, err := s.r.then(ctx, name, s.at, page)
+	then, err := s.r.readAsOf(ctx, name, s.at, page)
 	if err != nil {
 		return err
 	}
 	for _, doc := range page {
-		s.take(name, doc, then[idText(doc)])
+		s.collect(name, doc, then[idText(doc)])
 	}
 	if len(s.held) < sweepHeld && s.size < sweepBytes {
 		return nil
@@ -160,9 +160,9 @@ func (s *sweeping) page(ctx context.Context, name string, page []bson.Raw) error
 	return s.publish(ctx)
 }
 
-// take holds the entries of a document. None counts as earlier than the one before
+// collect holds the entries of a document. None counts as earlier than the one before
 // it in the array.
-func (s *sweeping) take(name string, now, then bson.Raw) {
+func (s *sweeping) collect(name string, now, then bson.Raw) {
 	had := make(map[string]bool)
 	for _, raw := range s.r.entriesOf(name, then) {
 		had[valueText(raw)] = true
@@ -180,8 +180,8 @@ func (s *sweeping) take(name string, now, then bson.Raw) {
 	}
 }
 
-// publish publishes what is held, in the order in which it was told as far as the
-// clocks of those who told it say so, and waits until that is done. The order of
+// publish publishes what is held, in the order in which it was made as far as the
+// clocks of its writers say, and waits until that is done. The order of
 // each document stays in any case.
 func (s *sweeping) publish(ctx context.Context) error {
 	slices.SortStableFunc(s.held, func(a, b missed) int { return cmp.Compare(a.when, b.when) })
@@ -193,7 +193,7 @@ func (s *sweeping) publish(ctx context.Context) error {
 			return err
 		}
 		batches = append(batches, b)
-		s.r.counts.swept.Add(b.news())
+		s.r.counts.swept.Add(b.countNew())
 	}
 	s.held, s.size = nil, 0
 	for _, b := range batches {
@@ -225,8 +225,8 @@ func (r *Relay) entriesOf(name string, doc bson.Raw) []bson.RawValue {
 	return elements(doc.Lookup(string(r.cfg.Field)))
 }
 
-// hasNews says whether a document has entries that are not on their way.
-func (r *Relay) hasNews(name string, doc bson.Raw) bool {
+// hasUnknown reports whether a document has entries that are not on their way.
+func (r *Relay) hasUnknown(name string, doc bson.Raw) bool {
 	o := r.origin(name, doc)
 	return slices.ContainsFunc(r.entriesOf(name, doc), func(raw bson.RawValue) bool {
 		e, err := parse(raw, o)
@@ -234,8 +234,8 @@ func (r *Relay) hasNews(name string, doc bson.Raw) bool {
 	})
 }
 
-// then reads the documents of a page as they were.
-func (r *Relay) then(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) (map[string]bson.Raw, error) {
+// readAsOf reads the documents of a page as they were.
+func (r *Relay) readAsOf(ctx context.Context, name string, at bson.Timestamp, page []bson.Raw) (map[string]bson.Raw, error) {
 	ids := make([]bson.RawValue, len(page))
 	for i, doc := range page {
 		ids[i] = doc.Lookup("_id")

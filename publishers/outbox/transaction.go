@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoTransaction is returned by [Insert] outside of a transaction, where the
-// events would be kept or lost apart from the documents that they tell about.
+// events would be kept or lost apart from the documents that they are about.
 var ErrNoTransaction = errors.New("not in a transaction: call it from within InTransaction, with the context given there")
 
 // Insert keeps events in a collection of events, in the order given, as part of
@@ -25,12 +25,12 @@ var ErrNoTransaction = errors.New("not in a transaction: call it from within InT
 //
 // Errors must end the transaction: return them from the function given to
 // [InTransaction].
-func Insert(ctx context.Context, outbox *mongo.Collection, told ...events.Event) error {
+func Insert(ctx context.Context, outbox *mongo.Collection, es ...events.Event) error {
 	if !inTransaction(ctx) {
-		return fmt.Errorf("publishers/outbox: keep %d events in %s: %w", len(told), outbox.Name(), ErrNoTransaction)
+		return fmt.Errorf("publishers/outbox: keep %d events in %s: %w", len(es), outbox.Name(), ErrNoTransaction)
 	}
-	docs := make([]any, 0, len(told))
-	for _, e := range told {
+	docs := make([]any, 0, len(es))
+	for _, e := range es {
 		entry, err := stored(e)
 		if err != nil {
 			return fmt.Errorf("publishers/outbox: keep in %s: %w", outbox.Name(), err)

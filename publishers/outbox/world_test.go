@@ -299,9 +299,9 @@ func (w *world) read() []events.Event {
 	return all
 }
 
-// check holds the stream against how many events each key has told, and returns
+// check holds the stream against how many events each key has published, and returns
 // how many came again.
-func (w *world) check(told map[string]int) (repeats int) {
+func (w *world) check(published map[string]int) (repeats int) {
 	w.t.Helper()
 	numbers := make(map[string][]int)
 	all := w.read()
@@ -314,7 +314,7 @@ func (w *world) check(told map[string]int) (repeats int) {
 		numbers[key] = append(numbers[key], number)
 	}
 	total := 0
-	for key, n := range told {
+	for key, n := range published {
 		total += n
 		if err := publisherstest.CheckOrder(key, numbers[key], n); err != nil {
 			w.t.Error(err)
@@ -322,7 +322,7 @@ func (w *world) check(told map[string]int) (repeats int) {
 		delete(numbers, key)
 	}
 	for key := range numbers {
-		w.t.Errorf("key %s was never told", key)
+		w.t.Errorf("key %s was never published", key)
 	}
 	return len(all) - total
 }
@@ -330,13 +330,13 @@ func (w *world) check(told map[string]int) (repeats int) {
 // checkConverged is check for a publisher that gives up on events and goes on with
 // their successors: where each event is last, they are in order, and none is
 // missing.
-func (w *world) checkConverged(told map[string]int) {
+func (w *world) checkConverged(published map[string]int) {
 	w.t.Helper()
 	last := make(map[string]int)
 	for i, e := range w.read() {
 		last[e.ID] = i
 	}
-	for key, n := range told {
+	for key, n := range published {
 		before := -1
 		for number := range n {
 			at, there := last[event(key, number).ID]

@@ -31,23 +31,23 @@ func (f Field) validate() error {
 
 // Push puts events into an update, such that the server makes the change and
 // keeps the events in one step. It is Field.Push of the default field.
-func Push(update bson.D, told ...events.Event) (bson.D, error) {
-	return DefaultField.Push(update, told...)
+func Push(update bson.D, es ...events.Event) (bson.D, error) {
+	return DefaultField.Push(update, es...)
 }
 
 // Embed puts events into a document that is to be inserted. It is Field.Embed
 // of the default field.
-func Embed(doc bson.D, told ...events.Event) (bson.D, error) {
-	return DefaultField.Embed(doc, told...)
+func Embed(doc bson.D, es ...events.Event) (bson.D, error) {
+	return DefaultField.Embed(doc, es...)
 }
 
 // Replace makes the update that turns one document into another and keeps the
 // events. It is Field.Replace of the default field.
-func Replace(before, after bson.D, told ...events.Event) (bson.D, error) {
-	return DefaultField.Replace(before, after, told...)
+func Replace(before, after bson.D, es ...events.Event) (bson.D, error) {
+	return DefaultField.Replace(before, after, es...)
 }
 
-// Push returns update with told at the end of its $push. An upsert may use it as
+// Push returns update with es at the end of its $push. An upsert may use it as
 // well. An update that pushes to other fields keeps that; calling Push on its own
 // result appends.
 //
@@ -55,11 +55,11 @@ func Replace(before, after bson.D, told ...events.Event) (bson.D, error) {
 // changes the field, and with events.ErrMalformed for an event that cannot be
 // published. An update pipeline is of another type: use Push with the operators,
 // or the collection form.
-func (f Field) Push(update bson.D, told ...events.Event) (bson.D, error) {
+func (f Field) Push(update bson.D, es ...events.Event) (bson.D, error) {
 	if err := f.updatable(update); err != nil {
 		return nil, err
 	}
-	entries, err := Entries(told...)
+	entries, err := Entries(es...)
 	if err != nil || len(entries) == 0 {
 		return slices.Clone(update), err
 	}
@@ -77,11 +77,12 @@ func (f Field) each(entries bson.A) bson.E {
 	return bson.E{Key: string(f), Value: bson.D{{Key: "$each", Value: entries}}}
 }
 
-// updatable tells what is wrong with an update apart from its $push.
+// updatable reports what is wrong with an update apart from its $push.
 func (f Field) updatable(update bson.D) error {
 	for _, operator := range update {
 		if !strings.HasPrefix(operator.Key, "$") {
-			return fmt.Errorf("publishers/outbox: %w: %q is no update operator; a replacement would take events away that still wait in the document: use Replace, which makes an update of it", ErrWrite, operator.Key)
+			return fmt.Errorf("publishers/outbox: %w: %q is no update operator; a replacement would remove events that still wait in the document: "+
+				"use Replace, which makes an update of it", ErrWrite, operator.Key)
 		}
 		fields, err := document(operator.Value)
 		if err != nil {
@@ -96,7 +97,7 @@ func (f Field) updatable(update bson.D) error {
 	return nil
 }
 
-// owns says whether a path is the array, in it, or the relay's mark.
+// owns reports whether a path is the array, in it, or the relay's mark.
 func (f Field) owns(path string) bool {
 	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.cleared()
 }
@@ -134,25 +135,26 @@ func ownPush(v any) (bson.A, bool) {
 	return entries, ok
 }
 
-// Embed returns doc with told in its array, for an insert.
+// Embed returns doc with es in its array, for an insert.
 //
 // It fails with [ErrWrite] when doc has the array already: a document that was
 // read with its waiting events would write them back after they were published.
-// For the same reason, and since it would take away events that still wait, a
+// For the same reason, and since it would remove events that still wait, a
 // document that may exist is not to be replaced: [Field.Replace] makes an update
-// of it. (A replacement loses no event that the change stream can still tell; but
+// of it. (A replacement loses no event that the change stream still has; but
 // should the relay have been away for longer than the oplog reaches, only what is
 // in the document can be found.)
-func (f Field) Embed(doc bson.D, told ...events.Event) (bson.D, error) {
+func (f Field) Embed(doc bson.D, es ...events.Event) (bson.D, error) {
 	for _, field := range doc {
 		if f.owns(field.Key) {
-			return nil, fmt.Errorf("publishers/outbox: %w: the document has %q already: if it was read from the database use Replace, else leave that out", ErrWrite, field.Key)
+			return nil, fmt.Errorf("publishers/outbox: %w: the document has %q already: "+
+				"if it was read from the database use Replace, else leave that out", ErrWrite, field.Key)
 		}
 		if strings.HasPrefix(field.Key, "$") {
 			return nil, fmt.Errorf("publishers/outbox: %w: %q is an update operator: use Push", ErrWrite, field.Key)
 		}
 	}
-	entries, err := Entries(told...)
+	entries, err := Entries(es...)
 	if err != nil || len(entries) == 0 {
 		return slices.Clone(doc), err
 	}
@@ -160,19 +162,20 @@ func (f Field) Embed(doc bson.D, told ...events.Event) (bson.D, error) {
 }
 
 // Replace returns the update that turns before, a document as it was read, into
-// after, and keeps told in the same step: a replacement that touches neither the
-// events that wait in the document nor fields that somebody else has added
+// after, and keeps es in the same step: a replacement that touches neither the
+// events that wait in the document nor fields that another writer has added
 // meanwhile. Both may have the array, which is passed over, and after may leave
 // the _id out. Filter by a version of the document to be sure that it still is
 // what was read.
 //
 // It fails with [ErrWrite] for names of fields that no update can set, such as
 // those with a dot.
-func (f Field) Replace(before, after bson.D, told ...events.Event) (bson.D, error) {
+func (f Field) Replace(before, after bson.D, es ...events.Event) (bson.D, error) {
 	var set, unset bson.D
 	for _, field := range after {
 		if field.Key == "" || strings.ContainsAny(field.Key, ".$") {
-			return nil, fmt.Errorf("publishers/outbox: %w: no update can set the field %q: use the collection form, where a replacement does no harm", ErrWrite, field.Key)
+			return nil, fmt.Errorf("publishers/outbox: %w: no update can set the field %q: "+
+				"use the collection form, where a replacement does no harm", ErrWrite, field.Key)
 		}
 		if field.Key != "_id" && !f.owns(field.Key) {
 			set = append(set, field)
@@ -191,7 +194,7 @@ func (f Field) Replace(before, after bson.D, told ...events.Event) (bson.D, erro
 	if len(unset) > 0 {
 		update = append(update, bson.E{Key: "$unset", Value: unset})
 	}
-	return f.Push(update, told...)
+	return f.Push(update, es...)
 }
 
 // document reads what an operator is given, whatever Go type it has.
@@ -209,9 +212,9 @@ func document(v any) (bson.D, error) {
 
 // Entries are events as they are stored, for a write that no other function
 // here makes, such as one of several pipelines. It fails with events.ErrMalformed.
-func Entries(told ...events.Event) (bson.A, error) {
-	entries := make(bson.A, 0, len(told))
-	for _, e := range told {
+func Entries(es ...events.Event) (bson.A, error) {
+	entries := make(bson.A, 0, len(es))
+	for _, e := range es {
 		entry, err := stored(e)
 		if err != nil {
 			return nil, fmt.Errorf("publishers/outbox: %w", err)

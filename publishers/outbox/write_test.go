@@ -65,11 +65,11 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		update bson.D
-		told   []events.Event
-		want   string
+		update    bson.D
+		published []events.Event
+		want      string
 	}{
-		"nothing told":        {set, nil, `{"$set":{"name":"Ada"}}`},
+		"nothing published":   {set, nil, `{"$set":{"name":"Ada"}}`},
 		"no update":           {nil, []events.Event{event("k", 0)}, `{"$push":{"_outbox":{"$each":["k/0"]}}}`},
 		"a set":               {set, []events.Event{event("k", 0), event("k", 1)}, `{"$set":{"name":"Ada"},"$push":{"_outbox":{"$each":["k/0","k/1"]}}}`},
 		"a push elsewhere":    {tags, []events.Event{event("k", 0)}, `{"$push":{"tags":"x","_outbox":{"$each":["k/0"]}},"$set":{"a":1}}`},
@@ -78,7 +78,7 @@ func TestPush(t *testing.T) {
 		"a neighbour by name": {bson.D{{Key: "$set", Value: bson.D{{Key: "_outboxes", Value: 1}}}}, []events.Event{event("k", 0)}, `{"$set":{"_outboxes":1},"$push":{"_outbox":{"$each":["k/0"]}}}`},
 	} {
 		before := shown(t, tc.update)
-		got, err := outbox.Push(tc.update, tc.told...)
+		got, err := outbox.Push(tc.update, tc.published...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

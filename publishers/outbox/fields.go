@@ -16,13 +16,13 @@ import (
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
-// foreign makes an event of an entry that has the attributes of a CloudEvent as
+// fromFields makes an event of an entry that has the attributes of a CloudEvent as
 // fields. What it lacks comes from the write that brought it, so that the same
-// entry gives the same event however often the stream tells of it.
-func (o *origin) foreign(doc bson.Raw, id bson.RawValue) (events.Event, error) {
+// entry gives the same event however often the stream shows it.
+func (o *origin) fromFields(doc bson.Raw, id bson.RawValue) (events.Event, error) {
 	var e events.Event
 	var err error
-	take := func(into *string, name string) {
+	read := func(into *string, name string) {
 		v := doc.Lookup(name)
 		if name == "id" {
 			v = id
@@ -42,7 +42,7 @@ func (o *origin) foreign(doc bson.Raw, id bson.RawValue) (events.Event, error) {
 		"subject": &e.Subject, "partitionkey": &e.PartitionKey, "sequence": &e.Sequence,
 		"traceparent": &e.TraceParent, "correlationid": &e.CorrelationID, "causationid": &e.CausationID,
 	} {
-		take(into, name)
+		read(into, name)
 	}
 	switch {
 	case err != nil:
@@ -141,7 +141,7 @@ func version(v bson.RawValue) (int, error) {
 // time is the entry's, else that in its id, else that of the write.
 func (o *origin) time(v, id bson.RawValue) (time.Time, error) {
 	if absent(v) {
-		if t := minted(id); !t.IsZero() {
+		if t := idTime(id); !t.IsZero() {
 			return t, nil
 		}
 		return o.wall.UTC(), nil
@@ -157,8 +157,8 @@ func (o *origin) time(v, id bson.RawValue) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// minted is when an id was made, where it tells that.
-func minted(v bson.RawValue) time.Time {
+// idTime is when an id was made, where the id has its time.
+func idTime(v bson.RawValue) time.Time {
 	if id, ok := v.ObjectIDOK(); ok {
 		return id.Timestamp().UTC()
 	}
@@ -192,7 +192,7 @@ type ids struct {
 	TraceParent, CorrelationID, CausationID string
 }
 
-// correlate takes the ids of the document where the entry has none at all.
+// correlate copies the ids of the document where the entry has none at all.
 func (o *origin) correlate(e *events.Event) {
 	if e.TraceParent == "" && e.CorrelationID == "" && e.CausationID == "" && o.ids != nil {
 		from := o.ids()
@@ -204,7 +204,7 @@ func (o *origin) correlate(e *events.Event) {
 }
 
 // idsOf reads the sub-document of ids. Ids that would spoil a log line or an
-// event are passed over: what is told matters more than what it came from.
+// event are left out: the fact matters more than its cause.
 func idsOf(v bson.RawValue) ids {
 	doc, ok := v.DocumentOK()
 	if !ok {
