@@ -97,8 +97,11 @@ func (t target) explain(attempt string, err error) error {
 func advice(err error) string {
 	switch awserr.Code(err) {
 	case "":
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		switch {
+		case errors.Is(err, context.Canceled):
 			return ""
+		case errors.Is(err, context.DeadlineExceeded):
+			return ": no answer in time: check that the endpoint can be reached (AWS_ENDPOINT_URL, AWS_REGION), or raise AttemptTimeout"
 		}
 		return ": check that the endpoint, region and credentials are right " +
 			"(AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID) and that it can be reached"

@@ -181,8 +181,8 @@ func (s *spooled) close(ctx context.Context) error {
 	st := s.Status()
 	err := closeIn(s.Close)
 	if st.Events > 0 {
-		err = errors.Join(fmt.Errorf("%d events with %d bytes stay in the spool %s: they are sent after the next start, or by banyan-publish spool drain%s",
-			st.Events, st.Bytes, st.Path, why), err)
+		err = errors.Join(fmt.Errorf("%s with %d bytes stay in the spool %s, to be sent after the next start or by banyan-publish spool drain%s",
+			count(st.Events), st.Bytes, st.Path, why), err)
 	}
 	return err
 }
