@@ -112,8 +112,8 @@ type Decision struct {
 	// Left is how many scalings the day has left.
 	Left int
 	// AtLimit says that more shards are needed than the policy allows, HotKey that
-	// no number of shards would help, Blind that figures are missing.
-	AtLimit, HotKey, Blind bool
+	// no number of shards would help, MetricsMissing that figures are missing.
+	AtLimit, HotKey, MetricsMissing bool
 }
 
 // Decide says what to do with a stream now. It depends on nothing but its
@@ -169,7 +169,7 @@ func (d decider) decide(recent []Minute) Decision {
 		return d.shrinkToLimit()
 	case d.stale(recent):
 		out := nothing("there are no figures of the last %d minutes: metrics are late, or nobody writes to the stream and nobody reads it", staleMinutes)
-		out.Blind = true
+		out.MetricsMissing = true
 		return out
 	case len(recent) < d.p.UpMinutes:
 		return nothing("figures are known of %d minutes since the last change; %d are needed", len(recent), d.p.UpMinutes)

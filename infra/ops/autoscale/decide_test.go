@@ -119,9 +119,9 @@ func TestDecide(t *testing.T) {
 		{name: "throttled of late", o: observe(even(8), throttled(calm(35, repeat(8, 0.1)...), 0, 1)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "throttled in the last"},
 		{name: "scalings are kept for growth", o: observe(even(8), calm(35, repeat(8, 0.26)...)), s: autoscale.State{Version: 1, Scalings: scaled(6, time.Hour)}, want: autoscale.Decision{Action: autoscale.Nothing}},
 		{name: "cold neighbours beside a hot range", o: observe(even(4), calm(35, 0.7, 0.7, 0.1, 0.2)), want: autoscale.Decision{Action: autoscale.Merge, Shard: "shard-2", Adjacent: "shard-3"}},
-		{name: "nothing is known", o: observe(even(4), nil), want: autoscale.Decision{Action: autoscale.Nothing, Blind: true}, reason: "no figures of the last 10 minutes"},
+		{name: "nothing is known", o: observe(even(4), nil), want: autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true}, reason: "no figures of the last 10 minutes"},
 		{name: "figures may be late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 9*time.Minute), want: autoscale.Decision{Action: autoscale.Up, Target: 6}},
-		{name: "figures are too late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 10*time.Minute), want: autoscale.Decision{Action: autoscale.Nothing, Blind: true}},
+		{name: "figures are too late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 10*time.Minute), want: autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true}},
 		{name: "nothing is known yet", o: observe(even(4), nil), s: autoscale.State{Version: 1, Settled: noon.Add(-10 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "known of 0 minutes"},
 		{name: "cooling down", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "cooling down after: up"},
 		{name: "minutes before a change do not count", o: observe(even(4), calm(35, repeat(4, 0.1)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "20 are known"},
@@ -141,7 +141,7 @@ func TestDecide(t *testing.T) {
 			}
 			got := autoscale.Decide(policy, test.o, test.s)
 			w := test.want
-			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit || got.HotKey != w.HotKey || got.Blind != w.Blind {
+			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit || got.HotKey != w.HotKey || got.MetricsMissing != w.MetricsMissing {
 				t.Errorf("got %+v, want %+v", got, w)
 			}
 			if got.Reason == "" || !strings.Contains(got.Reason, test.reason) {

@@ -21,7 +21,7 @@
 // in which nothing did, so such a minute counts only if GetRecords looked in it and
 // found nothing; any other is unknown. Nothing shrinks by unknown minutes, nor while
 // the figures of shards do not add up to the stream's, and ten minutes after the
-// last figure nothing is decided any more: that is reported (Blind). So a stream
+// last figure nothing is decided any more: that is reported (MetricsMissing). So a stream
 // that nobody reads, or only by enhanced fan-out, keeps its shards while nobody
 // writes to it.
 //
@@ -73,7 +73,7 @@
 // monitoring of the three metrics on the stream (aws_kinesis_stream
 // shard_level_metrics) is paid by shard, and so is reading them: three metrics of
 // GetMetricData a shard and minute, some 130,000 a month. Terraform must ignore the shard_count of
-// these streams (lifecycle ignore_changes). Alarm on AtLimit, HotKey, Blind and Failures.
+// these streams (lifecycle ignore_changes). Alarm on AtLimit, HotKey, MetricsMissing and Failures.
 //
 // Environment:
 //
@@ -97,6 +97,6 @@
 // Metrics, in the namespace Banyan/Operations with the dimension Stream: Shards,
 // Utilisation (of the hottest shard, percent), Throttled (records in the last
 // minute), ScalingsLeft (of the day's ten), and 0 or 1 each: ScaledUp, ScaledDown,
-// Split, Merged, AtLimit (more is needed than max), HotKey, Blind (figures are
+// Split, Merged, AtLimit (more is needed than max), HotKey, MetricsMissing (figures are
 // missing), Failures.
 package autoscale

@@ -25,10 +25,10 @@ func (w *world) reads(stream string, minutes int, found float64) {
 // back; that readers find nothing is.
 func TestNothingIsKnown(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		before func(*world)
-		want   autoscale.Action
-		blind  bool
+		name    string
+		before  func(*world)
+		want    autoscale.Action
+		missing bool
 	}{
 		{"silence", func(w *world) { w.pass(300) }, autoscale.Nothing, true},
 		{"silence after a load", func(w *world) { w.load("events", 40, all(0.1)); w.pass(12) }, autoscale.Nothing, true},
@@ -50,7 +50,7 @@ func TestNothingIsKnown(t *testing.T) {
 			w := newWorld(t)
 			w.stream("events", 8)
 			test.before(w)
-			if out := w.run(w.scaler()); out.Action != test.want || out.Blind != test.blind || out.Err != nil {
+			if out := w.run(w.scaler()); out.Action != test.want || out.MetricsMissing != test.missing || out.Err != nil {
 				t.Errorf("%+v", out)
 			}
 		})

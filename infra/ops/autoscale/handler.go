@@ -58,7 +58,7 @@ func (o Outcome) log(ctx context.Context, logger *slog.Logger) {
 	switch {
 	case o.Err != nil:
 		logger.ErrorContext(ctx, "could not look after a stream", "stream", o.Stream, "action", o.Action, "reason", o.Reason, "error", o.Err.Error())
-	case o.AtLimit || o.HotKey || o.Blind:
+	case o.AtLimit || o.HotKey || o.MetricsMissing:
 		logger.WarnContext(ctx, "a stream needs help", "stream", o.Stream, "shards", o.Shards, "reason", o.Reason)
 	default:
 		logger.InfoContext(ctx, o.said(), "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
@@ -103,7 +103,7 @@ func (o Outcome) line(a *Autoscaler) emf.Line {
 	flag("Merged", o.Done && o.Action == Merge)
 	flag("AtLimit", o.AtLimit)
 	flag("HotKey", o.HotKey)
-	flag("Blind", o.Blind)
+	flag("MetricsMissing", o.MetricsMissing)
 	flag("Failures", o.Err != nil)
 	return l
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // Table is what is asked of DynamoDB. A *dynamodb.Client is one.
@@ -39,7 +40,7 @@ type states struct {
 func (t states) load(ctx context.Context, stream string) (State, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &t.table, ConsistentRead: aws.Bool(true),
-		Key: map[string]types.AttributeValue{"stream": text(stream)},
+		Key: map[string]types.AttributeValue{"stream": dynamo.String(stream)},
 	})
 	if err != nil {
 		return State{}, fmt.Errorf("read the state of %s from table %s: %w", stream, t.table, err)
@@ -58,7 +59,7 @@ func (t states) replace(ctx context.Context, stream string, s State) (State, err
 	}
 	if before > 0 {
 		in.ConditionExpression = aws.String("version = :before")
-		in.ExpressionAttributeValues = map[string]types.AttributeValue{":before": number(before)}
+		in.ExpressionAttributeValues = map[string]types.AttributeValue{":before": dynamo.Int(before)}
 	}
 	_, err := t.client.PutItem(ctx, in)
 	var refused *types.ConditionalCheckFailedException
@@ -77,66 +78,47 @@ func (t states) replace(ctx context.Context, stream string, s State) (State, err
 func (s State) item(stream string) map[string]types.AttributeValue {
 	scalings := make([]types.AttributeValue, len(s.Scalings))
 	for i, t := range s.Scalings {
-		scalings[i] = number(t.UnixMilli())
+		scalings[i] = dynamo.Int(t.UnixMilli())
 	}
 	return map[string]types.AttributeValue{
-		"stream": text(stream), "version": number(s.Version), "scalings": &types.AttributeValueMemberL{Value: scalings},
-		"pending": &types.AttributeValueMemberBOOL{Value: s.Pending}, "claim": text(s.Claim), "last": text(s.Last),
+		"stream": dynamo.String(stream), "version": dynamo.Int(s.Version), "scalings": &types.AttributeValueMemberL{Value: scalings},
+		"pending": dynamo.Bool(s.Pending), "claim": dynamo.String(s.Claim), "last": dynamo.String(s.Last),
 		"changed": moment(s.Changed), "settled": moment(s.Settled), "blockedUntil": moment(s.BlockedUntil),
 	}
 }
 
 func parseState(item map[string]types.AttributeValue) State {
 	s := State{
-		Version: int64Of(item["version"]), Changed: timeOf(item["changed"]), Settled: timeOf(item["settled"]),
-		BlockedUntil: timeOf(item["blockedUntil"]), Last: stringOf(item["last"]), Claim: stringOf(item["claim"]),
+		Version: int64Of(item, "version"), Changed: timeOf(item, "changed"), Settled: timeOf(item, "settled"),
+		BlockedUntil: timeOf(item, "blockedUntil"), Last: dynamo.StringOf(item, "last"), Claim: dynamo.StringOf(item, "claim"),
 	}
-	if b, ok := item["pending"].(*types.AttributeValueMemberBOOL); ok {
-		s.Pending = b.Value
-	}
+	s.Pending = dynamo.BoolOf(item, "pending")
 	if l, ok := item["scalings"].(*types.AttributeValueMemberL); ok {
 		for _, v := range l.Value {
-			s.Scalings = append(s.Scalings, timeOf(v))
+			s.Scalings = append(s.Scalings, timeOf(dynamo.Item{"at": v}, "at"))
 		}
 	}
 	return s
 }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
 // moment is 0 for the zero time.
 func moment(t time.Time) types.AttributeValue {
 	if t.IsZero() {
-		return number(0)
+		return dynamo.Int(0)
 	}
-	return number(t.UnixMilli())
+	return dynamo.Int(t.UnixMilli())
 }
 
-func timeOf(v types.AttributeValue) time.Time {
-	n := int64Of(v)
+func timeOf(item dynamo.Item, name string) time.Time {
+	n := int64Of(item, name)
 	if n == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(n).UTC()
 }
 
-func int64Of(v types.AttributeValue) int64 {
-	n, ok := v.(*types.AttributeValueMemberN)
-	if !ok {
-		return 0
-	}
-	value, _ := strconv.ParseInt(n.Value, 10, 64) // written by us; anything else is as nothing
-	return value
-}
-
-func stringOf(v types.AttributeValue) string {
-	s, ok := v.(*types.AttributeValueMemberS)
-	if !ok {
-		return ""
-	}
-	return s.Value
+// int64Of reads what this package wrote; anything else counts as 0.
+func int64Of(item dynamo.Item, name string) int64 {
+	n, _ := dynamo.IntOf(item, name)
+	return n
 }

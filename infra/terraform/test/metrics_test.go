@@ -47,7 +47,7 @@ var counting = map[string]struct {
 	"timeline":          {events: delivered, told: "DeadLetters"},
 	"outbox-relay":      {events: just(inserted), told: "DeadLetters"},
 	"janitor":           {events: just(`{"dryRun":true}`), told: "Failures Looked"},
-	"stream-autoscaler": {events: just(`{}`), told: "AtLimit HotKey Blind Failures"},
+	"stream-autoscaler": {events: just(`{}`), told: "AtLimit HotKey MetricsMissing Failures"},
 	"keep-warm":         {events: just(`{}`), told: "Misunderstood"},
 	"log-subscriber":    {events: just(`{}`), told: "Failures LogGroupsFull"},
 	"log-shipper":       {events: delivered, told: "LogRefused LogUndecodable LogGaps LogDropped"},

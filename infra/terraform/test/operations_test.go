@@ -208,7 +208,7 @@ func TestPeerMadePeoplesAlarms(t *testing.T) {
 	for _, name := range []string{
 		"sqsloop-work-oldest", "sqsloop-work-dead-letters", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
 		"log-subscriber-failures", "log-subscriber-full", "log-shipper-LogRefused", "log-shipper-LogGaps", "log-shipper-refused-age", "log-shipper-iterator-age",
-		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "stream-autoscaler-audit-blind", "janitor-failures", "janitor-idle",
+		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "stream-autoscaler-audit-metrics-missing", "janitor-failures", "janitor-idle",
 	} {
 		if !slices.Contains(people, environment+"-"+name) {
 			t.Errorf("there is no alarm %s", name)
@@ -222,9 +222,9 @@ func TestPeerMadePeoplesAlarms(t *testing.T) {
 	idle := all[environment+"-janitor-idle"]
 	want(t, "a janitor that is not heard of", aws.ToString(idle.TreatMissingData)+" "+string(idle.ComparisonOperator), "breaching LessThanThreshold")
 	want(t, "its time", *idle.Period**idle.EvaluationPeriods, 86400)
-	blind := all[environment+"-stream-autoscaler-audit-blind"]
-	want(t, "figures that are missing", aws.ToString(blind.TreatMissingData)+" "+string(blind.Statistic), "notBreaching Minimum")
-	want(t, "their time", *blind.Period**blind.EvaluationPeriods, 900)
+	missing := all[environment+"-stream-autoscaler-audit-metrics-missing"]
+	want(t, "figures that are missing", aws.ToString(missing.TreatMissingData)+" "+string(missing.Statistic), "notBreaching Minimum")
+	want(t, "their time", *missing.Period**missing.EvaluationPeriods, 900)
 }
 
 // TestPeerMadeShipping: the shipper's alias reads the stream of logs.

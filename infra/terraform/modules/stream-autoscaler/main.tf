@@ -55,9 +55,9 @@ module "operation" {
   ], [for key in var.function.kms_key_arn[*] : { sid = "Encrypted", actions = ["kms:Decrypt"], resources = [key] }])
 
   metric_alarms = merge([for key, stream in var.streams : {
-    "${key}-at-limit" = { metric = "AtLimit", dimensions = { Stream = stream.name }, why = "The load needs more shards than max." }
-    "${key}-hot-key"  = { metric = "HotKey", dimensions = { Stream = stream.name }, why = "One key takes more than a shard: no number of shards helps." }
-    "${key}-blind"    = { metric = "Blind", dimensions = { Stream = stream.name }, statistic = "Minimum", periods = 3, why = "The stream's figures are missing for a quarter of an hour: it is not scaled." }
-    "${key}-failures" = { metric = "Failures", dimensions = { Stream = stream.name }, threshold = 3, why = "Scaling fails." }
+    "${key}-at-limit"        = { metric = "AtLimit", dimensions = { Stream = stream.name }, why = "The load needs more shards than max." }
+    "${key}-hot-key"         = { metric = "HotKey", dimensions = { Stream = stream.name }, why = "One key takes more than a shard: no number of shards helps." }
+    "${key}-metrics-missing" = { metric = "MetricsMissing", dimensions = { Stream = stream.name }, statistic = "Minimum", periods = 3, why = "The stream's figures are missing for a quarter of an hour: it is not scaled." }
+    "${key}-failures"        = { metric = "Failures", dimensions = { Stream = stream.name }, threshold = 3, why = "Scaling fails." }
   }]...)
 }
