@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // validator is the optional part of a [Payload].
@@ -47,25 +48,53 @@ func membersOf(data json.RawMessage) (all []member) {
 }
 
 // missingMember returns the path of the first of the members that the object lacks,
-// "" when it has all.
-func missingMember(data json.RawMessage, members []member) string {
-	if len(members) == 0 {
+// "" when it has all, or is not an object: its Go type reads something else, too.
+// The text is JSON.
+func missingMember(text string, members []member) (path string) {
+	if len(members) == 0 || !strings.HasPrefix(text, "{") {
 		return ""
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal(data, &object) != nil {
-		return "" // not an object: its Go type reads something else, too
-	}
-	for _, m := range members {
-		value, ok := object[m.name]
-		if !ok || isNull(value) && !m.nullable {
-			return m.name
+	there := make([]bool, len(members))
+	eachMember(text, func(name, value string) {
+		i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+		if i < 0 {
+			return
 		}
-		if path := missingMember(value, m.members); path != "" {
-			return m.name + "." + path
+		there[i] = members[i].nullable || value != "null"
+		if inner := missingMember(value, members[i].members); inner != "" && path == "" {
+			path = name + "." + inner
+		}
+	})
+	if i := slices.Index(there, false); i >= 0 {
+		return members[i].name
+	}
+	return path
+}
+
+// eachMember calls do for each member of an object, until the text is not JSON.
+func eachMember(text string, do func(name, value string)) {
+	c := scanner{s: text, i: 1}
+	c.space()
+	if c.accept('}') {
+		return
+	}
+	for more := true; more; {
+		name, escaped, err := c.name()
+		if err != nil {
+			return
+		}
+		if escaped && json.Unmarshal([]byte(`"`+name+`"`), &name) != nil {
+			return
+		}
+		start := c.i
+		if c.value(1) != nil {
+			return
+		}
+		do(name, text[start:c.i])
+		if more, err = c.more('}'); err != nil {
+			return
 		}
 	}
-	return ""
 }
 
 func isNull(value json.RawMessage) bool { return string(value) == "null" }
@@ -82,7 +111,7 @@ func (t *Type) read(e *Event) (p Payload, err error) {
 	if p, err = t.decode(e.Data); err != nil {
 		return nil, t.breach(e, err)
 	}
-	if path := missingMember(e.Data, t.required); path != "" {
+	if path := missingMember(strings.TrimLeft(string(e.Data), " \t\r\n"), t.required); path != "" {
 		return nil, t.breach(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
 	}
 	if err := validatePayload(p); err != nil {

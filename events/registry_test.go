@@ -222,3 +222,14 @@ func TestRegistryIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkRegistryDecode(b *testing.B) {
+	r := events.MustRegistry(shopTypes()...)
+	e := orderEvent("order.placed", 3, "ada", `{"order":"59b99db4cfa9a34dcd7885b6","customer":"ada","cents":501}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Decode(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
