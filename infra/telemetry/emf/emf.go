@@ -40,8 +40,8 @@ type Metric struct {
 type Line struct {
 	// At is the instant that the figures are of.
 	At time.Time
-	// Dimensions are one set, by name; at most 30. Every set of values is a
-	// metric of its own, and paid for.
+	// Dimensions are one set, by name; none to 30. Every set of values is a metric of
+	// its own, and paid for.
 	Dimensions map[string]string
 	// Metrics are at most 100.
 	Metrics []Metric
@@ -63,7 +63,7 @@ func New(w io.Writer, namespace string) *Writer { return &Writer{namespace: name
 func (w *Writer) Write(l Line) {
 	text, err := json.Marshal(w.document(l))
 	if err != nil {
-		return // a figure that JSON has no number for
+		return // a figure, such as NaN, that JSON cannot have
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,11 +89,13 @@ func (w *Writer) document(l Line) map[string]any {
 		}
 		metrics = append(metrics, definition{m.Name, m.Unit})
 	}
+	dimensions := slices.AppendSeq([]string{}, maps.Keys(l.Dimensions)) // none is [], not null
+	slices.Sort(dimensions)
 	doc["_aws"] = map[string]any{
 		"Timestamp": l.At.UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
 			"Namespace":  w.namespace,
-			"Dimensions": [][]string{slices.Sorted(maps.Keys(l.Dimensions))},
+			"Dimensions": [][]string{dimensions},
 			"Metrics":    metrics,
 		}},
 	}

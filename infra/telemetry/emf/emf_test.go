@@ -25,11 +25,25 @@ func line() emf.Line {
 }
 
 func ExampleWriter() {
-	emf.New(os.Stdout, "Banyan/Operations").Write(line())
-	// Output: {"Account":"a","Freed":1.5,"Reason":"calm","Shards":4,"Stream":"events","_aws":{"CloudWatchMetrics":[{"Dimensions":[["Account","Stream"]],"Metrics":[{"Name":"Shards","Unit":"Count"},{"Name":"Freed","Unit":"Bytes"}],"Namespace":"Banyan/Operations"}],"Timestamp":1700000000123}}
+	emf.New(os.Stdout, "Shop").Write(emf.Line{
+		At:      time.UnixMilli(1000),
+		Metrics: []emf.Metric{{Name: "Sales", Unit: emf.Count, Value: 4}},
+	})
+	// Output: {"Sales":4,"_aws":{"CloudWatchMetrics":[{"Dimensions":[[]],"Metrics":[{"Name":"Sales","Unit":"Count"}],"Namespace":"Shop"}],"Timestamp":1000}}
 }
 
-func TestNothingHalfIsWritten(t *testing.T) {
+func TestDocumentIsTheFormat(t *testing.T) {
+	var out bytes.Buffer
+	emf.New(&out, "Banyan/Operations").Write(line())
+	want := `{"Account":"a","Freed":1.5,"Reason":"calm","Shards":4,"Stream":"events","_aws":{"CloudWatchMetrics":[{` +
+		`"Dimensions":[["Account","Stream"]],"Metrics":[{"Name":"Shards","Unit":"Count"},{"Name":"Freed","Unit":"Bytes"}],` +
+		`"Namespace":"Banyan/Operations"}],"Timestamp":1700000000123}}` + "\n"
+	if out.String() != want {
+		t.Errorf("wrote %swant  %s", &out, want)
+	}
+}
+
+func TestLinesAreWholeOrAbsent(t *testing.T) {
 	var out bytes.Buffer
 	w := emf.New(&out, "N")
 	l := line()
