@@ -12,10 +12,10 @@ import (
 
 // Defaults of [Config].
 const (
-	DefaultAttempts    = 5
-	DefaultConcurrency = 32
-	DefaultTimeout     = 30 * time.Second
-	DefaultMargin      = 2 * time.Second
+	defaultAttempts    = 5
+	defaultConcurrency = 32
+	defaultTimeout     = 30 * time.Second
+	defaultMargin      = 2 * time.Second
 )
 
 // Config configures a consumer. Name and Handler are required, and DeadLetters unless
@@ -77,10 +77,10 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	c.Attempts = cmp.Or(c.Attempts, DefaultAttempts)
-	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
-	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
-	c.Margin = cmp.Or(c.Margin, DefaultMargin)
+	c.Attempts = cmp.Or(c.Attempts, defaultAttempts)
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Margin = cmp.Or(c.Margin, defaultMargin)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

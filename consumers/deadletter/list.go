@@ -18,8 +18,8 @@ var ErrCursor = errors.New("invalid cursor of a list of dead letters")
 
 // Limits of a page.
 const (
-	DefaultLimit = 50
-	MaxLimit     = 1000
+	defaultLimit = 50
+	maxLimit     = 1000
 )
 
 // ListOptions select what List returns. The zero value is the first page of
@@ -70,7 +70,7 @@ func (s *Store) List(ctx context.Context, consumer string, o ListOptions) (Page,
 }
 
 func (s *Store) query(consumer string, o ListOptions) (*dynamodb.QueryInput, int, error) {
-	limit := min(max(cmp.Or(o.Limit, DefaultLimit), 1), MaxLimit)
+	limit := min(max(cmp.Or(o.Limit, defaultLimit), 1), maxLimit)
 	in := &dynamodb.QueryInput{
 		TableName:                 &s.table,
 		ConsistentRead:            aws.Bool(true),

@@ -107,7 +107,7 @@ func (s *Store) Redrive(ctx context.Context, consumer string, p events.Position,
 		return err
 	}
 	if err := handle(ctx, l.DeadLetter); err != nil {
-		return fmt.Errorf("deadletter: redrive %s of %s: %w", p, consumer, err)
+		return fmt.Errorf("deadletter: %w", err)
 	}
 	_, err = s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &s.table,

@@ -28,9 +28,9 @@ const (
 
 // Defaults of [Config].
 const (
-	DefaultWriters  = 4
-	DefaultAttempts = 12
-	DefaultTimeout  = 8 * time.Second
+	defaultWriters  = 4
+	defaultAttempts = 12
+	defaultTimeout  = 8 * time.Second
 )
 
 // Config configures a Writer. Client and Table are required.
@@ -67,9 +67,9 @@ type pending struct {
 
 // NewWriter makes a writer.
 func NewWriter(cfg Config) *Writer {
-	cfg.Writers = cmp.Or(cfg.Writers, DefaultWriters)
-	cfg.Attempts = cmp.Or(cfg.Attempts, DefaultAttempts)
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
+	cfg.Writers = cmp.Or(cfg.Writers, defaultWriters)
+	cfg.Attempts = cmp.Or(cfg.Attempts, defaultAttempts)
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
 	if cfg.Delays.Min == 0 {
 		cfg.Delays = backoff.Backoff{Min: 20 * time.Millisecond, Max: time.Second, Random: cfg.Delays.Random}
 	}

@@ -114,36 +114,32 @@ func TestManyFollowOneAtOnce(t *testing.T) {
 	if err := g.Wait(); err != nil && !errors.Is(err, consumers.ErrStale) {
 		t.Fatal(err)
 	}
-	p, err := profile.NewReader(db.Client(nil), table).Get(t.Context(), ada)
-	if err != nil || p.Followers != fans {
-		t.Errorf("%d followers, want %d (%v)", p.Followers, fans, err)
+	all, err := socialtest.SnapshotProfiles(t.Context(), db.Client(nil), table)
+	if err != nil || all[ada].Followers != fans {
+		t.Errorf("%d followers, want %d (%v)", all[ada].Followers, fans, err)
 	}
 	if faults.Sent() > fans {
 		t.Errorf("%d requests for %d events: additions were not put together", faults.Sent(), fans)
 	}
 }
 
-func TestReader(t *testing.T) {
+func TestProfile(t *testing.T) {
 	db := streamtest.NewDynamoDB(t)
 	table := db.CreateTable(profile.TableInput)
-	m, reader := newModel(t, profile.Config{Client: db.Client(nil), Table: table}), profile.NewReader(db.Client(nil), table)
-	if _, err := reader.Get(t.Context(), ada); !errors.Is(err, profile.ErrNotFound) {
-		t.Errorf("a user unheard of: %v", err)
-	}
+	m := newModel(t, profile.Config{Client: db.Client(nil), Table: table})
+	joined := streamtest.Start.Add(time.Nanosecond)
 	for i, p := range []events.Payload{
-		social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start.Add(time.Nanosecond)},
-		updated(1, "Ada L."), followed(ada, bob), social.PostPublished{PostID: "p", AuthorID: ada},
+		social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: joined},
+		updated(1, "Ada L."), followed(ada, bob), social.PostPublished{PostID: "p", AuthorID: ada, PublishedAt: joined},
 	} {
 		if err := m.Handle(t.Context(), streamtest.Message(t, i+1, p)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := profile.Profile{UserID: ada, Name: "Ada L.", Bio: "bAda L.", Joined: streamtest.Start.Add(time.Nanosecond), Following: 1, Posts: 1}
-	if got, err := reader.Get(t.Context(), ada); err != nil || got != want {
+	all, err := socialtest.SnapshotProfiles(t.Context(), db.Client(nil), table)
+	want := profile.Profile{UserID: ada, Name: "Ada L.", Bio: "bAda L.", Joined: joined, Following: 1, Posts: 1}
+	if got := all[ada]; err != nil || got.Profile != want || got.Applied.Sequence != streamtest.Sequence(4) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if p, err := reader.Applied(t.Context(), ada); err != nil || p.Sequence != streamtest.Sequence(4) {
-		t.Errorf("watermark %v, %v", p, err)
 	}
 }
 

@@ -19,6 +19,7 @@ module "function" {
   environment = merge(
     { for variable, table in var.tables : variable => table.name },
     { for table in var.dead_letters[*] : "DEAD_LETTER_TABLE" => table.name },
+    { for policy in var.dead_letters == null ? ["halt"] : [] : "ON_FAILURE" => policy },
     var.environment,
   )
 
