@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -69,7 +68,7 @@ func TestChunksHaveTheirPlace(t *testing.T) {
 	_, stop = w.follower(cfg)
 	w.insert(4)
 	waitFor(t, "to go on", func() bool { return slices.Equal(seen.get(), append(want, inserted(4))) })
-	time.Sleep(20 * time.Millisecond)
+	w.awaitPosition()
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -206,7 +206,7 @@ func TestDoneInOrder(t *testing.T) {
 	pendings := map[int64]*pending{}
 	var mu sync.Mutex
 	var done log
-	_, stop := w.follower(mongostream.Config{
+	f, stop := w.follower(mongostream.Config{
 		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -223,7 +223,7 @@ func TestDoneInOrder(t *testing.T) {
 	w.insert(1, 2, 3)
 	settle(3)
 	settle(2)
-	time.Sleep(20 * time.Millisecond)
+	waitFor(t, "all to be in flight", func() bool { return f.Status().InFlight == 3 })
 	if len(done.get()) > 0 {
 		t.Errorf("%v before the first is settled", done.get())
 	}

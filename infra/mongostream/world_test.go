@@ -182,6 +182,24 @@ func (w *world) position() bson.Raw {
 	return doc
 }
 
+// awaitPosition waits until the stored position covers everything written so far.
+func (w *world) awaitPosition() {
+	w.t.Helper()
+	now := w.now()
+	waitFor(w.t, "the position to be stored", func() bool {
+		t, i, _ := w.position().Lookup("clusterTime").TimestampOK()
+		return !bson.Timestamp{T: t, I: i + 1}.Before(*now)
+	})
+}
+
+// awaitSaves waits until the position was stored n times more under one owner.
+func (w *world) awaitSaves(n int64, between func()) {
+	w.t.Helper()
+	saves := func() int64 { return w.position().Lookup("rev").AsInt64() }
+	first := saves()
+	waitFor(w.t, "saves of the position", func() bool { between(); return saves() >= first+n })
+}
+
 // log keeps what a handler saw.
 type log struct {
 	mu  sync.Mutex
@@ -230,10 +248,10 @@ func (p *pending) wait(ctx context.Context) error {
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("in vain waited for: %s", what)
+	t.Fatalf("timed out waiting for %s", what)
 }

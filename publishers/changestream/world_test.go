@@ -266,10 +266,10 @@ func parse(t testing.TB, src string) *changestream.Mapping {
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("in vain waited for: %s", what)
+	t.Fatalf("timed out waiting for %s", what)
 }

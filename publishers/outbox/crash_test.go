@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -93,9 +92,10 @@ func TestRelaysThatAreKilledLoseNothing(t *testing.T) {
 	w.faults.set(0, 0.1)
 	stop := make(chan struct{})
 	published := w.write(3, stop)
+	random := seeded(t)
 	for range 4 {
 		relay := w.spawn()
-		time.Sleep(20*time.Millisecond + rand.N(200*time.Millisecond))
+		time.Sleep(time.Duration(20+random.IntN(200)) * time.Millisecond) // its life
 		w.kill(relay)
 	}
 	close(stop)

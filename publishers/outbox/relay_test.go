@@ -594,16 +594,18 @@ func TestNothingIsPassedBeforeItIsCleanedUp(t *testing.T) {
 	for n := range 5 {
 		w.must(w.push(w.ctx, "doc", "key", n))
 	}
-	token := func() string {
+	row := func() bson.Raw {
 		row, err := w.db.Collection("banyan_relays").FindOne(w.ctx, bson.D{{Key: "_id", Value: "outbox"}}).Raw()
 		w.must(err)
-		return row.Lookup("token").String()
+		return row
 	}
+	token := func() string { return row().Lookup("token").String() }
 	before := token()
 	sick.Store(true)
 	r, stop := w.relay()
 	w.await("the events", func() bool { return r.Status().Published == 5 })
-	time.Sleep(700 * time.Millisecond) // in which a position would be stored twice
+	saves := row().Lookup("rev").AsInt64()
+	w.await("the position to be stored twice", func() bool { return row().Lookup("rev").AsInt64() >= saves+2 })
 	if now := token(); now != before {
 		t.Errorf("the position moved from %s to %s", before, now)
 	}
@@ -626,6 +628,7 @@ func TestWhatIsInFlightIsWaitedForBeforeItIsReadAgain(t *testing.T) {
 	p := w.publisher()
 	var mu sync.Mutex
 	seen := make(map[string]bool)
+	slow := &later{done: make(chan struct{})}
 	late := &held{p, func(data []byte) (publishers.Receipt, bool) {
 		e, err := events.Decode(data)
 		mu.Lock()
@@ -638,14 +641,13 @@ func TestWhatIsInFlightIsWaitedForBeforeItIsReadAgain(t *testing.T) {
 		case event("key", 1).ID:
 			return failed{errors.New("once")}, true
 		case event("key", 2).ID:
-			l := &later{done: make(chan struct{})}
 			time.AfterFunc(300*time.Millisecond, func() {
-				defer close(l.done)
+				defer close(slow.done)
 				if r, err := p.EnqueueEncoded(w.ctx, e.PartitionKey, data); err == nil {
-					_, l.err = r.Wait(w.ctx)
+					_, slow.err = r.Wait(w.ctx)
 				}
 			})
-			return l, true
+			return slow, true
 		}
 		return nil, false
 	}}
@@ -654,7 +656,7 @@ func TestWhatIsInFlightIsWaitedForBeforeItIsReadAgain(t *testing.T) {
 		w.must(w.push(w.ctx, "doc", "key", n))
 	}
 	w.awaitEmpty()
-	time.Sleep(300 * time.Millisecond) // for one that nobody waited for
+	<-slow.done // in case the relay did not wait for it
 	w.stop(stop)
 	w.checkConverged(map[string]int{"key": 5})
 }

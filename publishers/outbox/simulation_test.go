@@ -20,10 +20,11 @@ func TestSimulation(t *testing.T) {
 	stop := make(chan struct{})
 	published := w.write(4, stop)
 	w.faults.set(0.03, 0.2)
+	random := seeded(t)
 	_, first := w.start(quick)
 	for range 6 {
 		_, second := w.start(quick)
-		time.Sleep(200*time.Millisecond + rand.N(600*time.Millisecond))
+		time.Sleep(time.Duration(200+random.IntN(600)) * time.Millisecond) // their life
 		w.stop(first)
 		first = second
 	}
@@ -41,6 +42,13 @@ func TestSimulation(t *testing.T) {
 	if total < 100 || w.faults.hit == 0 {
 		t.Error("that was no test")
 	}
+}
+
+// seeded logs the seed of what it returns.
+func seeded(t *testing.T) *rand.Rand {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // Two relays of one name at once: one works, the other takes over when it ends.

@@ -57,9 +57,7 @@ func TestSimulation(t *testing.T) {
 	relays.Wait()
 	w.faults("")
 	last := w.relay(outboxtable.Config{})
-	for deadline := time.Now().Add(5 * time.Second); w.sweepFails(last) && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
+	waitFor(t, "a sweep that finds no claim", func() bool { return !w.sweepFails(last) })
 	if n := w.items(); n != 0 {
 		t.Errorf("%d items are left", n)
 	}

@@ -73,11 +73,10 @@ func TestClaimsKeepRelaysApart(t *testing.T) {
 		_, err := slow.Sweep(t.Context(), 0)
 		done <- err
 	}()
-	for !w.claimed("k") {
-		time.Sleep(5 * time.Millisecond)
-	}
+	waitFor(t, "the claim", func() bool { return w.claimedUntil("k") != "" })
 	quick := w.relay(outboxtable.Config{ID: "quick"})
-	for range 10 { // for twice the claim, which is renewed
+	renewals, until := 0, w.claimedUntil("k")
+	waitFor(t, "the claim to be renewed", func() bool {
 		rep, err := quick.Sweep(t.Context(), 0)
 		if err != nil || rep.Busy != 1 || rep.Published != 0 {
 			t.Fatalf("beside another sweep: %+v, %v", rep, err)
@@ -86,8 +85,11 @@ func TestClaimsKeepRelaysApart(t *testing.T) {
 		if err != nil || failed(out) != "s1" {
 			t.Fatalf("beside a sweep: %v, %v", out, err)
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		if now := w.claimedUntil("k"); now != until {
+			renewals, until = renewals+1, now
+		}
+		return renewals == 4
+	})
 	w.faults("")
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -100,8 +102,9 @@ func TestClaimsKeepRelaysApart(t *testing.T) {
 	}
 }
 
-// claimed tells whether a relay is at a key, and fails if the key is empty.
-func (w *world) claimed(key string) bool {
+// claimedUntil is until when a relay has claimed a key, "" for none. It fails if the
+// key is empty.
+func (w *world) claimedUntil(key string) string {
 	w.Helper()
 	out, err := w.dynamo.GetItem(w.Context(), &dynamodb.GetItemInput{
 		TableName: aws.String(table), ConsistentRead: aws.Bool(true),
@@ -112,7 +115,11 @@ func (w *world) claimed(key string) bool {
 	if err != nil {
 		w.Fatal(err)
 	}
-	return out.Item["relay"] != nil
+	until, ok := out.Item["until"].(*types.AttributeValueMemberN)
+	if !ok {
+		return ""
+	}
+	return until.Value
 }
 
 // Faults of the tables, one after the other, at every request of a relay.
@@ -135,9 +142,7 @@ func TestSweepThroughFaults(t *testing.T) {
 			}
 			w.faults("delay 10ms\n" + plan)
 			r := w.relay(outboxtable.Config{Claim: 50 * time.Millisecond})
-			for deadline := time.Now().Add(10 * time.Second); w.sweepFails(r) && time.Now().Before(deadline); {
-				time.Sleep(10 * time.Millisecond)
-			}
+			waitFor(t, "a sweep without faults", func() bool { return !w.sweepFails(r) })
 			w.faults("")
 			if n := w.items(); n != 0 {
 				t.Errorf("%d items are left", n)
@@ -155,7 +160,7 @@ func TestSweepThroughFaults(t *testing.T) {
 	}
 }
 
-// sweepFails sweeps and tells whether it has to be tried again.
+// sweepFails sweeps and reports whether it has to be tried again.
 func (w *world) sweepFails(r *outboxtable.Relay) bool {
 	rep, err := r.Sweep(w.Context(), 0)
 	return err != nil || rep.Busy > 0 || rep.Published > 0

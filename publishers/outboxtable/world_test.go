@@ -271,3 +271,13 @@ func mustBe(t testing.TB, err, want error) {
 		t.Errorf("error = %v, want %v", err, want)
 	}
 }
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("timed out waiting for %s", what)
+}

@@ -120,7 +120,7 @@ func TestTheFunctionIsNeverFrozenInFlight(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		w.write("k", n)
 	}
-	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(w.log.String(), "ending the process"); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(w.log.String(), "ending the process"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the process did not end; it says:\n%s", w.log.tail())
 		}
@@ -166,7 +166,7 @@ func TestDeadLettersAndFigures(t *testing.T) {
 		t.Error("bytes that are no event were redriven")
 	}
 	var log string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if log = w.log.String(); strings.Contains(log, `"DeadLetters":1`) {
 			break
 		}
