@@ -35,6 +35,7 @@ const (
 	ChangeStreamFatalError    = 280
 	ChangeStreamHistoryLost   = 286
 	BSONObjectTooLarge        = 10334
+	DuplicateKey              = 11000
 	NoReplicaSet              = 40573 // change streams need one
 	NotWritablePrimary        = 10107
 )

@@ -60,7 +60,8 @@ func (r run) register(api acceptance.Target, who string) account {
 }
 
 func (r run) login(api acceptance.Target, who, password string) acceptance.Reply {
-	return r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/login", Body: acceptance.JSON(map[string]any{"mail": r.Email(who), "password": password})})
+	body := acceptance.JSON(map[string]any{"mail": r.Email(who), "password": password})
+	return r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/login", Body: body})
 }
 
 // follow makes a follow b until the end of the test. It returns where the event is.
@@ -80,7 +81,8 @@ func (r run) follow(api acceptance.Target, a, b account) string {
 // post returns the id of a post. A repeated one would be a second post.
 func (r run) post(api acceptance.Target, by account, text string) string {
 	r.T.Helper()
-	got := r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/posts", Token: by.token, Body: acceptance.JSON(map[string]any{"text": text + ", " + r.Mark()})})
+	made := acceptance.JSON(map[string]any{"text": text + ", " + r.Mark()})
+	got := r.Send(api, acceptance.Request{Method: "POST", Path: "/api/v1/posts", Token: by.token, Body: made})
 	r.Expect("post", got, http.StatusCreated, text)
 	var body struct {
 		Data struct {

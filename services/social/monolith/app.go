@@ -79,7 +79,7 @@ func (c Config) Validate() error {
 // App is the application behind the API. It is safe for concurrent use.
 type App struct {
 	cfg   Config
-	order *keyedlock.Lock
+	locks *keyedlock.Lock
 }
 
 // New makes an App. It sends nothing; see EnsureIndexes.
@@ -90,7 +90,7 @@ func New(cfg Config) (*App, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &App{cfg: cfg, order: keyedlock.New()}, nil
+	return &App{cfg: cfg, locks: keyedlock.New()}, nil
 }
 
 // EnsureIndexes makes the indexes of follows and posts.
@@ -117,8 +117,8 @@ func index(ctx context.Context, db Database, collection string, model mongo.Inde
 	return nil
 }
 
-// write changes a collection, in a way that bears being repeated, so that what was
-// acknowledged survives a fail-over.
+// write changes a collection with write concern majority, so that acknowledged writes
+// survive a fail-over. op may run twice.
 func (a *App) write(ctx context.Context, collection string, op func(context.Context, *mongo.Collection) error) error {
 	return a.cfg.Database.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		return op(ctx, db.Collection(collection, options.Collection().SetWriteConcern(writeconcern.Majority())))
@@ -137,7 +137,7 @@ func find[D any](ctx context.Context, db Database, collection string, filter bso
 	return docs, err
 }
 
-// publish tells a fact after it was written.
+// publish publishes a fact after it was written.
 func (a *App) publish(ctx context.Context, fact events.Payload) (events.Position, error) {
 	e, err := events.New(ctx, Source, fact)
 	if err != nil {

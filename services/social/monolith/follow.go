@@ -23,8 +23,8 @@ type followDoc struct {
 
 func followID(follower, followee string) string { return follower + ":" + followee }
 
-// Follow makes follower follow followee. Doing it again tells the same fact again,
-// since nobody knows whether the first time got as far as telling it.
+// Follow makes follower follow followee. Repeating it publishes the event again,
+// since the first attempt may have ended before it was published.
 func (a *App) Follow(ctx context.Context, follower, followee string) (events.Position, error) {
 	if follower == followee {
 		return events.Position{}, fmt.Errorf("%w: nobody can follow themselves", httpjson.ErrInvalid)
@@ -32,7 +32,7 @@ func (a *App) Follow(ctx context.Context, follower, followee string) (events.Pos
 	if _, err := a.cfg.Users.Get(ctx, followee); err != nil {
 		return events.Position{}, err
 	}
-	release, err := a.order.Acquire(ctx, follower)
+	release, err := a.locks.Acquire(ctx, follower)
 	if err != nil {
 		return events.Position{}, err
 	}
@@ -51,12 +51,12 @@ func (a *App) Follow(ctx context.Context, follower, followee string) (events.Pos
 	return a.publish(ctx, social.RelationshipFollowed{FollowerID: follower, FolloweeID: followee, At: doc.At.UTC()})
 }
 
-// Unfollow ends it, and tells so also when there was nothing to end.
+// Unfollow ends it. It publishes the event also if there was nothing to end.
 func (a *App) Unfollow(ctx context.Context, follower, followee string) (events.Position, error) {
 	if !isObjectID(followee) {
-		return events.Position{}, fmt.Errorf("%w: %.40q is not the id of a user", errNotFound, followee)
+		return events.Position{}, fmt.Errorf("%w: invalid user id %.40q", errNotFound, followee)
 	}
-	release, err := a.order.Acquire(ctx, follower)
+	release, err := a.locks.Acquire(ctx, follower)
 	if err != nil {
 		return events.Position{}, err
 	}

@@ -11,6 +11,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
 // GeneratedPassword is the password of every generated user, and generatedHash its
@@ -122,7 +124,7 @@ func generateChunkOf(ctx context.Context, db Database, cfg GenerateConfig, n int
 func insertNew(ctx context.Context, db Database, collection string, docs []any) error {
 	refused, err := insertAll(ctx, db, collection, docs)
 	for _, why := range refused {
-		if why.Code != duplicateKey {
+		if why.Code != mongoerr.DuplicateKey {
 			return fmt.Errorf("insert into %s: %s", collection, why.Message)
 		}
 	}
@@ -195,8 +197,12 @@ func generatedPosts(rng *rand.Rand, cfg GenerateConfig, i int) []any {
 }
 
 var (
-	firstNames = []string{"Ada", "Bela", "Chidi", "Dana", "Emre", "Fatou", "Goro", "Hana", "Ilse", "Jun", "Kofi", "Lena", "Mira", "Nils", "Olga", "Pia", "Quim", "Rosa", "Sven", "Tala"}
-	lastNames  = []string{"Abara", "Berg", "Castro", "Dubois", "Eze", "Fischer", "Garcia", "Haddad", "Ito", "Jansen", "Kaya", "Lund", "Mensah", "Novak", "Okafor", "Petrov", "Rossi", "Sato", "Turan", "Weiss", "Yilmaz"}
-	subjects   = []string{"The fig tree", "My old bicycle", "This city", "The neighbour's cat", "A cup of tea", "The night train"}
-	verbs      = []string{"surprises me again", "is better than it looks", "kept me awake", "deserves a song", "changed since last year"}
+	firstNames = []string{"Ada", "Bela", "Chidi", "Dana", "Emre", "Fatou", "Goro", "Hana",
+		"Ilse", "Jun", "Kofi", "Lena", "Mira", "Nils",
+		"Olga", "Pia", "Quim", "Rosa", "Sven", "Tala"}
+	lastNames = []string{"Abara", "Berg", "Castro", "Dubois", "Eze", "Fischer", "Garcia",
+		"Haddad", "Ito", "Jansen", "Kaya", "Lund", "Mensah", "Novak", "Okafor",
+		"Petrov", "Rossi", "Sato", "Turan", "Weiss", "Yilmaz"}
+	subjects = []string{"The fig tree", "My old bicycle", "This city", "The neighbour's cat", "A cup of tea", "The night train"}
+	verbs    = []string{"surprises me again", "is better than it looks", "kept me awake", "deserves a song", "changed since last year"}
 )

@@ -12,6 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
 // importBatch is how many documents are inserted at once.
@@ -117,7 +119,7 @@ func (i *importer) flush(ctx context.Context) error {
 
 // explain tells a document that was imported before from one that clashes.
 func (i *importer) explain(ctx context.Context, n int, why mongo.WriteError) error {
-	if why.Code != duplicateKey {
+	if why.Code != mongoerr.DuplicateKey {
 		i.refuse(i.lines[n], errors.New(why.Message))
 		return nil
 	}

@@ -10,9 +10,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// duplicateKey is the server error of a unique index.
-const duplicateKey = 11000
-
 // insertAll inserts what it can of docs and returns the refusals by index. Other
 // failures end it. Where it is repeated, what the first time inserted is refused for
 // a duplicate.
@@ -38,8 +35,8 @@ func insertAll(ctx context.Context, db Database, collection string, docs []any) 
 	return refused, nil
 }
 
-// makeEmailsUnique is what the users service does too; whoever loads data first
-// must not bring in what the service could not live with.
+// makeEmailsUnique is what the users service does too; data that is loaded before
+// the service runs must obey it too.
 func makeEmailsUnique(ctx context.Context, db Database) error {
 	unique := mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}
 	if err := index(ctx, db, usersCollection, unique); err != nil {

@@ -17,7 +17,8 @@ import (
 )
 
 func TestImport(t *testing.T) {
-	const good = `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b6"},"name":"Ned","email":"n@x.y","password":"h","age":{"$numberInt":"3"},"since":{"$date":{"$numberLong":"-5"}}}`
+	const good = `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b6"},"name":"Ned","email":"n@x.y","password":"h",` +
+		`"age":{"$numberInt":"3"},"since":{"$date":{"$numberLong":"-5"}}}`
 	const second = `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b7"},"name":"Robb","email":"r@x.y","password":"h","since":{"$date":"2020-01-01T00:00:00Z"}}`
 	for _, c := range []struct {
 		name, text string
@@ -44,7 +45,8 @@ func TestImport(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			db := userstest.Mongo(t)
 			var bad []string
-			sum, err := monolith.Import(t.Context(), mongoclient.Of(db), "f.json", strings.NewReader(c.text), func(b *monolith.BadDocument) { bad = append(bad, b.Error()) })
+			collect := func(b *monolith.BadDocument) { bad = append(bad, b.Error()) }
+			sum, err := monolith.Import(t.Context(), mongoclient.Of(db), "f.json", strings.NewReader(c.text), collect)
 			if !errors.Is(err, c.err) || sum.Imported != c.imported || len(bad) != len(c.bad) || sum.Bad != int64(len(bad)) {
 				t.Fatalf("Import = %+v, %v, bad %q", sum, err, bad)
 			}
@@ -63,7 +65,8 @@ func TestImport(t *testing.T) {
 
 func TestImportKeepsTypes(t *testing.T) {
 	db := userstest.Mongo(t)
-	text := `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b6"},"name":"Ned","email":"n@x.y","password":"h","a":{"$numberInt":"3"},"b":{"$numberDecimal":"1.10"},"c":{"$date":{"$numberLong":"-5"}}}`
+	text := `{"_id":{"$oid":"59b99db4cfa9a34dcd7885b6"},"name":"Ned","email":"n@x.y","password":"h",` +
+		`"a":{"$numberInt":"3"},"b":{"$numberDecimal":"1.10"},"c":{"$date":{"$numberLong":"-5"}}}`
 	for range 2 {
 		sum, err := monolith.Import(t.Context(), mongoclient.Of(db), "f", strings.NewReader(text), func(b *monolith.BadDocument) { t.Error(b) })
 		if err != nil || sum.Imported+sum.AlreadyThere != 1 {

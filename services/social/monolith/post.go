@@ -39,7 +39,7 @@ type Post struct {
 	AuthorName string
 }
 
-// Publish keeps a post of the author.
+// Publish stores a post of the author.
 func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Position, error) {
 	if n := utf8.RuneCountInString(text); strings.TrimSpace(text) == "" || n > maxPost || !utf8.ValidString(text) {
 		return Post{}, events.Position{}, fmt.Errorf("%w: text must have 1 to %d characters", httpjson.ErrInvalid, maxPost)
@@ -48,22 +48,22 @@ func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Po
 	if err != nil {
 		return Post{}, events.Position{}, err
 	}
-	release, err := a.order.Acquire(ctx, author)
+	release, err := a.locks.Acquire(ctx, author)
 	if err != nil {
 		return Post{}, events.Position{}, err
 	}
 	defer release()
 	at := a.now()
 	doc := postDoc{ID: bson.NewObjectIDFromTimestamp(at), Author: author, Text: text, At: at}
-	if err := a.keep(ctx, doc); err != nil {
-		return Post{}, events.Position{}, fmt.Errorf("keep a post of %s: %w", author, err)
+	if err := a.insertPost(ctx, doc); err != nil {
+		return Post{}, events.Position{}, fmt.Errorf("store a post of %s: %w", author, err)
 	}
 	position, err := a.publish(ctx, social.PostPublished{PostID: doc.ID.Hex(), AuthorID: author, Text: text, PublishedAt: at})
 	return Post{postDoc: doc, AuthorName: u.Name}, position, err
 }
 
-// keep inserts a post. Where that is repeated, the id is there by the first time.
-func (a *App) keep(ctx context.Context, doc postDoc) error {
+// insertPost inserts a post. On a repeated attempt the id may exist from the first.
+func (a *App) insertPost(ctx context.Context, doc postDoc) error {
 	tries := 0
 	return a.write(ctx, postsCollection, func(ctx context.Context, posts *mongo.Collection) error {
 		tries++
@@ -101,7 +101,7 @@ func (a *App) Timeline(ctx context.Context, userID, before string, count int) ([
 		docs = docs[:count]
 		next = docs[count-1].ID.Hex()
 	}
-	posts, err := a.named(ctx, docs)
+	posts, err := a.withAuthorNames(ctx, docs)
 	return posts, next, err
 }
 
@@ -118,8 +118,8 @@ func (a *App) authorsFor(ctx context.Context, userID string) ([]string, error) {
 	return append(authors, userID), nil
 }
 
-// named adds the authors' names.
-func (a *App) named(ctx context.Context, docs []postDoc) ([]Post, error) {
+// withAuthorNames adds the authors' names.
+func (a *App) withAuthorNames(ctx context.Context, docs []postDoc) ([]Post, error) {
 	seen := map[string]bool{}
 	var ids []string
 	for _, d := range docs {

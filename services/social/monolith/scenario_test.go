@@ -33,9 +33,9 @@ func TestOwnerChangesUnderTraffic(t *testing.T) {
 	for i := range final {
 		people.Go(func() { final[i] = w.mobile(i, done, &requests) })
 	}
-	time.Sleep(300 * time.Millisecond)
+	awaitRequests(t, &requests, 100)
 	w.switchByHand()
-	time.Sleep(300 * time.Millisecond)
+	awaitRequests(t, &requests, 100)
 	close(done)
 	people.Wait()
 
@@ -50,9 +50,21 @@ func TestOwnerChangesUnderTraffic(t *testing.T) {
 	}
 	for n, i := range w.instances {
 		s := i.Member.Stats()
-		t.Logf("instance %d: owner %s, epoch %d, %d writes held, the longest %s; %d requests in all", n, s.Owner, s.Epoch, s.WritesHeld, s.LongestHold, requests.Load())
+		t.Logf("instance %d: owner %s, epoch %d, %d writes held, the longest %s; %d requests in all",
+			n, s.Owner, s.Epoch, s.WritesHeld, s.LongestHold, requests.Load())
 		if s.Owner != ownership.DynamoDB || s.Epoch != 2 {
 			t.Errorf("instance %d ends with owner %s in epoch %d", n, s.Owner, s.Epoch)
+		}
+	}
+}
+
+// awaitRequests waits until there were n more requests.
+func awaitRequests(t *testing.T, requests *atomic.Int64, n int64) {
+	t.Helper()
+	until := requests.Load() + n
+	for deadline := time.Now().Add(time.Minute); requests.Load() < until; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d requests are missing", until-requests.Load())
 		}
 	}
 }

@@ -17,11 +17,11 @@ import (
 
 const (
 	snapshotPage   = 500  // users read at once
-	snapshotWindow = 4096 // events that are on their way at once
+	snapshotWindow = 4096 // events in flight
 )
 
-// Enqueue hands an event to a publisher and returns how to wait until it is kept.
-// It blocks while the publisher has too much to do.
+// Enqueue passes an event to a publisher and returns how to wait until it is kept.
+// It blocks while the publisher is full.
 type Enqueue func(ctx context.Context, e events.Event) (wait func(context.Context) error, err error)
 
 // Lister pages through all users. *client.Client is one.
@@ -39,8 +39,8 @@ type SnapshotConfig struct {
 	Progress func(users, events int64)
 }
 
-// Told is what Snapshot published.
-type Told struct {
+// Published counts what Snapshot published.
+type Published struct {
 	Users   int64   `json:"users"`
 	Follows int64   `json:"follows"`
 	Posts   int64   `json:"posts"`
@@ -48,20 +48,20 @@ type Told struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Snapshot tells everything that is there already, for read models that begin
+// Snapshot publishes everything that exists already, for read models that begin
 // empty: for each user, in this order, that they joined, their profile if it has
 // more than a name, whom they follow, and what they posted. It returns when all
-// events are kept. It can be repeated; what changes while it runs is told by the
-// writes themselves, and may be told twice or, by a snapshot that is late, again
+// events are kept. It can be repeated. What changes while it runs is published by the
+// writes themselves, and may be published twice or, if the snapshot is late, again
 // after it was undone. So run it before writes begin, or without unfollows.
-func Snapshot(ctx context.Context, cfg SnapshotConfig) (Told, error) {
+func Snapshot(ctx context.Context, cfg SnapshotConfig) (Published, error) {
 	began := time.Now()
 	waits := make(chan func(context.Context) error, snapshotWindow)
 	work, ctx := errgroup.WithContext(ctx)
-	t := &teller{cfg: cfg, waits: waits}
+	s := &snapshotter{cfg: cfg, waits: waits}
 	work.Go(func() error {
 		defer close(waits)
-		return t.tellAll(ctx)
+		return s.publishAll(ctx)
 	})
 	work.Go(func() error {
 		for wait := range waits {
@@ -72,55 +72,55 @@ func Snapshot(ctx context.Context, cfg SnapshotConfig) (Told, error) {
 		return nil
 	})
 	err := work.Wait()
-	t.told.Seconds = time.Since(began).Seconds()
-	return t.told, err
+	s.counts.Seconds = time.Since(began).Seconds()
+	return s.counts, err
 }
 
-type teller struct {
-	cfg   SnapshotConfig
-	waits chan<- func(context.Context) error
-	told  Told
+type snapshotter struct {
+	cfg    SnapshotConfig
+	waits  chan<- func(context.Context) error
+	counts Published
 }
 
-func (t *teller) tellAll(ctx context.Context) error {
+func (s *snapshotter) publishAll(ctx context.Context) error {
 	for cursor, more := "", true; more; {
-		page, err := t.cfg.Users.List(ctx, cursor, snapshotPage)
+		page, err := s.cfg.Users.List(ctx, cursor, snapshotPage)
 		if err != nil {
 			return err
 		}
-		if err := t.tellPage(ctx, page.Users); err != nil {
+		if err := s.publishPage(ctx, page.Users); err != nil {
 			return err
 		}
 		cursor, more = page.Next, page.Next != ""
-		if t.cfg.Progress != nil {
-			t.cfg.Progress(t.told.Users, t.told.Events)
+		if s.cfg.Progress != nil {
+			s.cfg.Progress(s.counts.Users, s.counts.Events)
 		}
 	}
 	return nil
 }
 
-func (t *teller) tellPage(ctx context.Context, page []client.User) error {
+func (s *snapshotter) publishPage(ctx context.Context, page []client.User) error {
 	ids := make([]string, len(page))
 	for i, u := range page {
 		ids[i] = u.ID
 	}
-	follows, err := grouped(ctx, t.cfg.Database, followsCollection, "follower", ids, func(d followDoc) string { return d.Follower })
+	follows, err := grouped(ctx, s.cfg.Database, followsCollection, "follower", ids, func(d followDoc) string { return d.Follower })
 	if err != nil {
 		return err
 	}
-	posts, err := grouped(ctx, t.cfg.Database, postsCollection, "author", ids, func(d postDoc) string { return d.Author })
+	posts, err := grouped(ctx, s.cfg.Database, postsCollection, "author", ids, func(d postDoc) string { return d.Author })
 	if err != nil {
 		return err
 	}
 	for _, u := range page {
-		if err := t.tellUser(ctx, u, follows[u.ID], posts[u.ID]); err != nil {
+		if err := s.publishUser(ctx, u, follows[u.ID], posts[u.ID]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *teller) tellUser(ctx context.Context, u client.User, follows []followDoc, posts []postDoc) error {
+func (s *snapshotter) publishUser(ctx context.Context, u client.User, follows []followDoc, posts []postDoc) error {
 	facts := []events.Payload{social.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}}
 	if u.Bio != "" {
 		facts = append(facts, social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version})
@@ -132,28 +132,28 @@ func (t *teller) tellUser(ctx context.Context, u client.User, follows []followDo
 		facts = append(facts, social.PostPublished{PostID: p.ID.Hex(), AuthorID: p.Author, Text: p.Text, PublishedAt: p.At.UTC()})
 	}
 	for _, fact := range facts {
-		if err := t.tell(ctx, fact); err != nil {
+		if err := s.publish(ctx, fact); err != nil {
 			return err
 		}
 	}
-	t.told.Users++
-	t.told.Follows += int64(len(follows))
-	t.told.Posts += int64(len(posts))
+	s.counts.Users++
+	s.counts.Follows += int64(len(follows))
+	s.counts.Posts += int64(len(posts))
 	return nil
 }
 
-func (t *teller) tell(ctx context.Context, fact events.Payload) error {
+func (s *snapshotter) publish(ctx context.Context, fact events.Payload) error {
 	e, err := events.New(ctx, Source, fact)
 	if err != nil {
-		return fmt.Errorf("tell %s of %s: %w", fact.EventType(), fact.Subject(), err)
+		return fmt.Errorf("publish %s of %s: %w", fact.EventType(), fact.Subject(), err)
 	}
-	wait, err := t.cfg.Enqueue(ctx, e)
+	wait, err := s.cfg.Enqueue(ctx, e)
 	if err != nil {
-		return fmt.Errorf("tell %s of %s: %w", fact.EventType(), fact.Subject(), err)
+		return fmt.Errorf("publish %s of %s: %w", fact.EventType(), fact.Subject(), err)
 	}
-	t.told.Events++
+	s.counts.Events++
 	select {
-	case t.waits <- wait:
+	case s.waits <- wait:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -65,6 +65,21 @@ type request struct {
 	header             map[string]string
 }
 
+func put(id, body string) request { return request{method: "PUT", path: "/v1/users/" + id, body: body} }
+
+func patch(id, body, ifMatch string) request {
+	return request{method: "PATCH", path: "/v1/users/" + id, body: body, header: map[string]string{"If-Match": ifMatch}}
+}
+
+func authenticate(body string) request {
+	return request{method: "POST", path: "/v1/users/authenticate", body: body}
+}
+
+func plainText(r request) request {
+	r.header = map[string]string{"Content-Type": "text/plain"}
+	return r
+}
+
 func (a *api) do(r request) (*http.Response, string) {
 	a.t.Helper()
 	req, err := http.NewRequest(r.method, a.at.URL+r.path, strings.NewReader(r.body))
@@ -100,32 +115,32 @@ func TestStatusCodes(t *testing.T) {
 		has    string // in the body
 		header [2]string
 	}{
-		{"create", request{method: "PUT", path: "/v1/users/" + ned, body: nedBody}, 201,
+		{"create", put(ned, nedBody), 201,
 			`{"id":"` + ned + `","name":"Ned","email":"ned@x.y","bio":"","version":1,"createdAt":"2020-01-02T03:04:05.006Z"}`, [2]string{"ETag", `"1"`}},
-		{"create again", request{method: "PUT", path: "/v1/users/" + ned, body: nedBody}, 200, `"version":1`, [2]string{}},
-		{"id taken", request{method: "PUT", path: "/v1/users/" + ned, body: `{"name":"N","email":"else@x.y","password":"p"}`}, 409, "/problems/id-taken", [2]string{}},
-		{"e-mail taken", request{method: "PUT", path: "/v1/users/" + robb, body: nedBody}, 409, "/problems/email-taken", [2]string{}},
-		{"create another", request{method: "PUT", path: "/v1/users/" + robb, body: `{"name":"Robb","email":"robb@x.y","password":"p","bio":"King"}`}, 201, `"bio":"King"`, [2]string{}},
+		{"create again", put(ned, nedBody), 200, `"version":1`, [2]string{}},
+		{"id taken", put(ned, `{"name":"N","email":"else@x.y","password":"p"}`), 409, "/problems/id-taken", [2]string{}},
+		{"e-mail taken", put(robb, nedBody), 409, "/problems/email-taken", [2]string{}},
+		{"create another", put(robb, `{"name":"Robb","email":"robb@x.y","password":"p","bio":"King"}`), 201, `"bio":"King"`, [2]string{}},
 		{"bad id", request{method: "PUT", path: "/v1/users/123", body: nedBody}, 400, "24 lower-case hex digits", [2]string{}},
-		{"no password", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"N","email":"a@b"}`}, 400, "password", [2]string{}},
-		{"long password", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"N","email":"a@b","password":"` + strings.Repeat("x", 73) + `"}`}, 400, "72 bytes", [2]string{}},
-		{"bad e-mail", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"N","email":"a b","password":"p"}`}, 400, "email", [2]string{}},
-		{"unknown field", request{method: "PUT", path: "/v1/users/" + other, body: `{"nam":"N"}`}, 400, "nam", [2]string{}},
-		{"not JSON", request{method: "PUT", path: "/v1/users/" + other, body: `{`}, 400, "/problems/invalid", [2]string{}},
+		{"no password", put(other, `{"name":"N","email":"a@b"}`), 400, "password", [2]string{}},
+		{"long password", put(other, `{"name":"N","email":"a@b","password":"`+strings.Repeat("x", 73)+`"}`), 400, "72 bytes", [2]string{}},
+		{"bad e-mail", put(other, `{"name":"N","email":"a b","password":"p"}`), 400, "email", [2]string{}},
+		{"unknown field", put(other, `{"nam":"N"}`), 400, "nam", [2]string{}},
+		{"not JSON", put(other, `{`), 400, "/problems/invalid", [2]string{}},
 		{"cut off", request{method: "PUT", path: "/v1/users/" + other, body: nedBody[:20]}, 400, "ends in the middle", [2]string{}},
-		{"no object", request{method: "PUT", path: "/v1/users/" + other, body: `null`}, 400, "one JSON object", [2]string{}},
-		{"wrong type", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":["N"]}`}, 400, "name cannot be a JSON array", [2]string{}},
+		{"no object", put(other, `null`), 400, "one JSON object", [2]string{}},
+		{"wrong type", put(other, `{"name":["N"]}`), 400, "name cannot be a JSON array", [2]string{}},
 		{"deep", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":` + strings.Repeat("[", 30000) + `}`}, 400, "depth", [2]string{}},
-		{"not UTF-8", request{method: "PUT", path: "/v1/users/" + other, body: "{\"name\":\"\xff\",\"email\":\"a@b\",\"password\":\"p\"}"}, 400, "not UTF-8", [2]string{}},
-		{"NUL", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"a\u0000","email":"a@b","password":"p"}`}, 400, "without NUL", [2]string{}},
-		{"year 10000", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"N","email":"a@b","password":"p","createdAt":"9999-12-31T23:59:59-23:59"}`}, 400, "createdAt must be between", [2]string{}},
-		{"year 1969", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"N","email":"a@b","password":"p","createdAt":"1970-01-01T00:00:00+00:01"}`}, 400, "createdAt must be between", [2]string{}},
+		{"not UTF-8", put(other, "{\"name\":\"\xff\",\"email\":\"a@b\",\"password\":\"p\"}"), 400, "not UTF-8", [2]string{}},
+		{"NUL", put(other, `{"name":"a\u0000","email":"a@b","password":"p"}`), 400, "without NUL", [2]string{}},
+		{"year 10000", put(other, `{"name":"N","email":"a@b","password":"p","createdAt":"9999-12-31T23:59:59-23:59"}`), 400, "createdAt must be", [2]string{}},
+		{"year 1969", put(other, `{"name":"N","email":"a@b","password":"p","createdAt":"1970-01-01T00:00:00+00:01"}`), 400, "createdAt must be", [2]string{}},
 		{"upper-case id", request{method: "PUT", path: "/v1/users/" + strings.ToUpper(ned), body: nedBody}, 400, "lower-case", [2]string{}},
 		{"id of NULs", request{method: "GET", path: "/v1/users/%00%2e%2e"}, 400, "lower-case", [2]string{}},
 		{"broken query", request{method: "GET", path: "/v1/users?ids=%zz"}, 400, "query", [2]string{}},
 		{"two objects", request{method: "PUT", path: "/v1/users/" + other, body: nedBody + nedBody}, 400, "after the object", [2]string{}},
-		{"too large", request{method: "PUT", path: "/v1/users/" + other, body: `{"name":"` + strings.Repeat("x", 70000) + `"}`}, 413, "65536 bytes", [2]string{}},
-		{"media type", request{method: "PUT", path: "/v1/users/" + other, body: nedBody, header: map[string]string{"Content-Type": "text/plain"}}, 415, "application/json", [2]string{}},
+		{"too large", put(other, `{"name":"`+strings.Repeat("x", 70000)+`"}`), 413, "65536 bytes", [2]string{}},
+		{"media type", plainText(put(other, nedBody)), 415, "application/json", [2]string{}},
 		{"get", request{method: "GET", path: "/v1/users/" + ned}, 200, `"name":"Ned"`, [2]string{"ETag", `"1"`}},
 		{"get unchanged", request{method: "GET", path: "/v1/users/" + ned, header: map[string]string{"If-None-Match": `"1"`}}, 304, "", [2]string{}},
 		{"get nobody", request{method: "GET", path: "/v1/users/" + other}, 404, "/problems/not-found", [2]string{"Content-Type", "application/problem+json"}},
@@ -135,15 +150,15 @@ func TestStatusCodes(t *testing.T) {
 		{"list", request{method: "GET", path: "/v1/users?limit=1"}, 200, `"nextCursor":`, [2]string{}},
 		{"list limit", request{method: "GET", path: "/v1/users?limit=501"}, 400, "limit", [2]string{}},
 		{"list cursor", request{method: "GET", path: "/v1/users?cursor=nonsense"}, 400, "/problems/cursor", [2]string{}},
-		{"patch", request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"Hand"}`, header: map[string]string{"If-Match": `"1"`}}, 200, `"bio":"Hand","version":2`, [2]string{"ETag", `"2"`}},
-		{"patch again", request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"Hand"}`, header: map[string]string{"If-Match": `"1"`}}, 200, `"version":2`, [2]string{}},
-		{"patch stale", request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"X"}`, header: map[string]string{"If-Match": `"1"`}}, 412, "/problems/version", [2]string{}},
-		{"patch weak", request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"X"}`, header: map[string]string{"If-Match": `W/"2"`}}, 400, "If-Match", [2]string{}},
+		{"patch", patch(ned, `{"bio":"Hand"}`, `"1"`), 200, `"bio":"Hand","version":2`, [2]string{"ETag", `"2"`}},
+		{"patch again", patch(ned, `{"bio":"Hand"}`, `"1"`), 200, `"version":2`, [2]string{}},
+		{"patch stale", patch(ned, `{"bio":"X"}`, `"1"`), 412, "/problems/version", [2]string{}},
+		{"patch weak", patch(ned, `{"bio":"X"}`, `W/"2"`), 400, "If-Match", [2]string{}},
 		{"patch nothing", request{method: "PATCH", path: "/v1/users/" + ned, body: `{}`}, 400, "nothing to change", [2]string{}},
 		{"patch nobody", request{method: "PATCH", path: "/v1/users/" + other, body: `{"bio":"X"}`}, 404, "/problems/not-found", [2]string{}},
-		{"authenticate", request{method: "POST", path: "/v1/users/authenticate", body: `{"email":"ned@x.y","password":"winter"}`}, 200, ned, [2]string{}},
-		{"wrong password", request{method: "POST", path: "/v1/users/authenticate", body: `{"email":"ned@x.y","password":"summer"}`}, 401, "/problems/credentials", [2]string{}},
-		{"unknown e-mail", request{method: "POST", path: "/v1/users/authenticate", body: `{"email":"no@x.y","password":"winter"}`}, 401, "/problems/credentials", [2]string{}},
+		{"authenticate", authenticate(`{"email":"ned@x.y","password":"winter"}`), 200, ned, [2]string{}},
+		{"wrong password", authenticate(`{"email":"ned@x.y","password":"summer"}`), 401, "/problems/credentials", [2]string{}},
+		{"unknown e-mail", authenticate(`{"email":"no@x.y","password":"winter"}`), 401, "/problems/credentials", [2]string{}},
 		{"method", request{method: "DELETE", path: "/v1/users/" + ned}, 405, "/problems/method", [2]string{"Allow", "GET, HEAD, PATCH, PUT"}},
 		{"path", request{method: "GET", path: "/v2/users"}, 404, "/problems/no-route", [2]string{}},
 	}
@@ -195,7 +210,7 @@ func (a *api) checkEvents() {
 
 func TestHeldWriteWaitsAndReadsGoOn(t *testing.T) {
 	a := newAPI(t, ownership.MongoDB)
-	a.do(request{method: "PUT", path: "/v1/users/" + ned, body: nedBody})
+	a.do(put(ned, nedBody))
 	r, err := a.at.Control.Load(t.Context(), "users")
 	if err != nil {
 		t.Fatal(err)

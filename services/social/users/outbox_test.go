@@ -48,7 +48,8 @@ func TestWhatWasNotPublishedIsKept(t *testing.T) {
 		t.Errorf("create without a stream: %d %s", res.StatusCode, body)
 	}
 	publisher.refuse.Store(false)
-	if res, body := a.do(request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"second"}`}); res.StatusCode != http.StatusOK || res.Header.Get(events.HeaderWritten) == "" {
+	res, body := a.do(request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"second"}`})
+	if res.StatusCode != http.StatusOK || res.Header.Get(events.HeaderWritten) == "" {
 		t.Errorf("change: %d %s", res.StatusCode, body)
 	}
 	waitForItems(t, tables, 1) // of the create

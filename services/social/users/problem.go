@@ -18,6 +18,6 @@ var problems = httpjson.Problems{
 	httpjson.WithoutDetail(ErrCredentials, "credentials", "Wrong e-mail or password", http.StatusUnauthorized),
 	httpjson.WithoutDetail(ErrNotPublished, "not-published", "Stored but not published; send the request again", http.StatusServiceUnavailable),
 	httpjson.WithoutDetail(ownership.ErrHeld, "held", "Writes are held for a change of owner; try again", http.StatusServiceUnavailable),
-	httpjson.WithoutDetail(ownership.ErrNoLease, "no-lease", "This instance does not know the present owner of the users; try again", http.StatusServiceUnavailable),
+	httpjson.WithoutDetail(ownership.ErrNoLease, "no-lease", "The present owner of the users is not known here; try again", http.StatusServiceUnavailable),
 	httpjson.WithoutDetail(ownership.ErrLeft, "shutting-down", "This instance is shutting down; try again", http.StatusServiceUnavailable),
 }

@@ -107,6 +107,10 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
+func writing(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+}
+
 func cutOff(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -122,8 +126,8 @@ func TestRetries(t *testing.T) {
 		{"unavailable, failing, cut off", []http.HandlerFunc{status(503), status(500), cutOff, status(429)}, 5, nil},
 		{"hanging", []http.HandlerFunc{hang}, 2, nil},
 		{"not found is an answer", []http.HandlerFunc{status(404)}, 1, client.ErrNotFound},
-		{"no JSON is an answer", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }}, 1, client.ErrAnswer},
-		{"too much is an answer", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat(" ", 2000)) }}, 1, client.ErrAnswer},
+		{"no JSON is an answer", []http.HandlerFunc{writing("<html>")}, 1, client.ErrAnswer},
+		{"too much is an answer", []http.HandlerFunc{writing(strings.Repeat(" ", 2000))}, 1, client.ErrAnswer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url, n := flaky(t, c.how...)
@@ -154,7 +158,9 @@ func TestBreaker(t *testing.T) {
 		how = append(how, status(500))
 	}
 	url, n := flaky(t, how...)
-	people := newClient(t, client.Config{BaseURL: url, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, BreakAfter: 3, BreakFor: 300 * time.Millisecond})
+	people := newClient(t, client.Config{
+		BaseURL: url, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, BreakAfter: 3, BreakFor: 300 * time.Millisecond,
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 	defer cancel()
 	if _, err := people.Get(ctx, "59b99db4cfa9a34dcd7885b6"); !errors.Is(err, client.ErrUnavailable) || n.Load() != 3 {

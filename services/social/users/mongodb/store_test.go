@@ -88,7 +88,10 @@ func TestOldDocuments(t *testing.T) {
 		"other types": {{Key: "version", Value: int32(0)}, {Key: "bio", Value: 3}, {Key: "createdAt", Value: "yesterday"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc = append(bson.D{{Key: "_id", Value: id}, {Key: "name", Value: "Ned"}, {Key: "email", Value: "n@x.y"}, {Key: "password", Value: "h"}, {Key: "age", Value: int32(3)}}, doc...)
+			doc = append(bson.D{
+				{Key: "_id", Value: id}, {Key: "name", Value: "Ned"}, {Key: "email", Value: "n@x.y"},
+				{Key: "password", Value: "h"}, {Key: "age", Value: int32(3)},
+			}, doc...)
 			if _, err := db.Collection("users").ReplaceOne(t.Context(), bson.D{{Key: "_id", Value: id}}, doc); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +123,8 @@ func TestOldDocuments(t *testing.T) {
 func fence(t *testing.T, db *mongo.Database, steps int) {
 	t.Helper()
 	admin := db.Client().Database("admin")
-	if err := admin.RunCommand(t.Context(), bson.D{{Key: "renameCollection", Value: "legacy.users"}, {Key: "to", Value: "legacy.users__banyan_e1"}}).Err(); err != nil {
+	rename := bson.D{{Key: "renameCollection", Value: "legacy.users"}, {Key: "to", Value: "legacy.users__banyan_e1"}}
+	if err := admin.RunCommand(t.Context(), rename).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if steps > 1 {

@@ -77,7 +77,7 @@ func (c *generate) Run(ctx context.Context, e *env) error {
 }
 
 type snapshotting struct {
-	UsersURL     string `name:"users-url" help:"The users service; without it the users are read from the monolith's own collection, which is out of date once they were switched." env:"USERS_URL"`
+	UsersURL     string `name:"users-url" help:"The users service. Default: the monolith's own collection, out of date after a switch." env:"USERS_URL"`
 	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
 	JSON         bool   `name:"json" help:"Has no effect: the summary is JSON already." hidden:""`
 }
@@ -98,7 +98,7 @@ func (c *snapshotting) Run(ctx context.Context, e *env) (err error) {
 		defer users.Close()
 		people = users
 	}
-	told, err := monolith.Snapshot(ctx, monolith.SnapshotConfig{
+	published, err := monolith.Snapshot(ctx, monolith.SnapshotConfig{
 		Database: e.db, Users: people,
 		Enqueue: func(ctx context.Context, ev events.Event) (func(context.Context) error, error) {
 			kept, err := publisher.Enqueue(ctx, ev)
@@ -113,5 +113,5 @@ func (c *snapshotting) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	return e.print(told)
+	return e.print(published)
 }

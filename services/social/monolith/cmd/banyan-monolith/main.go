@@ -26,7 +26,7 @@ import (
 
 // commands is the command line.
 type commands struct {
-	MongodbURI string `name:"mongodb-uri" help:"The legacy database, or a reference to its URI (ssm:/name, secret:name), whose changes are followed." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI string `help:"Legacy database: URI or reference, ssm:/name, secret:name." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 
 	Serve    serve        `cmd:"" help:"Answer the old mobile API."`
 	Import   importUsers  `cmd:"" help:"Load users from a mongoexport file in extended JSON: one a line, or an array."`

@@ -22,7 +22,7 @@ type serve struct {
 	AdminListen  string `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
 	UsersURL     string `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
 	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	JwtSecret    string `help:"Token secret of at least 32 bytes, or a reference to it: ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	JwtSecret    string `help:"Token secret, at least 32 bytes; or ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 
 	TokenLifetime time.Duration `name:"token-life" help:"How long a token is valid." default:"24h"`
 }

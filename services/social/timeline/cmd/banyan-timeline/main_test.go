@@ -93,12 +93,14 @@ func TestServesUntilItIsStopped(t *testing.T) {
 		code <- newCommand().Execute(ctx, []string{"--listen", "127.0.0.1:0", "--table", "timelines"}, &stdout, &stderr)
 	}()
 	address := await(t, &stderr)
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "ada", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}).SignedString([]byte(secret))
+	claims := jwt.RegisteredClaims{Subject: "ada", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for after, want := range map[string]string{
-		"":                                       `{"items":[{"postId":"p1","authorId":"ada","authorName":"","text":"hello","publishedAt":"2016-11-21T09:00:00Z"}],"nextCursor":""}`,
+		"": `{"items":[{"postId":"p1","authorId":"ada","authorName":"","text":"hello",` +
+			`"publishedAt":"2016-11-21T09:00:00Z"}],"nextCursor":""}`,
 		at.String():                              `"postId":"p1"`,
 		events.Position{Sequence: "43"}.String(): `/problems/read-model-behind`,
 	} {
@@ -110,7 +112,8 @@ func TestServesUntilItIsStopped(t *testing.T) {
 		t.Errorf("readyz: %s", got)
 	}
 	var busy output
-	if c := newCommand().Execute(t.Context(), []string{"--listen", address, "--table", "timelines"}, io.Discard, &busy); c != 1 || !sentence(busy.String(), "cannot listen on "+address) {
+	c := newCommand().Execute(t.Context(), []string{"--listen", address, "--table", "timelines"}, io.Discard, &busy)
+	if c != 1 || !sentence(busy.String(), "cannot listen on "+address) {
 		t.Errorf("port in use: %d, %s", c, busy.String())
 	}
 	stop()
@@ -128,11 +131,10 @@ var listening = regexp.MustCompile(`"address":"([^"]+)"`)
 
 func await(t *testing.T, stderr *output) string {
 	t.Helper()
-	for range 1000 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if m := listening.FindStringSubmatch(stderr.String()); m != nil {
 			return m[1]
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("does not serve: %s", stderr.String())
 	return ""
@@ -180,9 +182,15 @@ func TestRefusals(t *testing.T) {
 		code int
 		says string
 	}{
-		"missing table":      {args: []string{"--table", "nowhere"}, code: 1, says: `there is no table "nowhere"`},
-		"wrong endpoint":     {args: []string{"--table", "timelines"}, env: map[string]string{"AWS_ENDPOINT_URL": "http://" + nobody}, code: 1, says: "DynamoDB does not answer"},
-		"short secret":       {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"}, code: 2, says: "BANYAN_JWT_SECRET: the token secret must have at least 32 bytes, not 5"},
+		"missing table": {args: []string{"--table", "nowhere"}, code: 1, says: `there is no table "nowhere"`},
+		"wrong endpoint": {
+			args: []string{"--table", "timelines"}, env: map[string]string{"AWS_ENDPOINT_URL": "http://" + nobody},
+			code: 1, says: "DynamoDB does not answer",
+		},
+		"short secret": {
+			args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"},
+			code: 2, says: "BANYAN_JWT_SECRET: the token secret must have at least 32 bytes, not 5",
+		},
 		"no secret":          {args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": ""}, code: 2, says: "BANYAN_JWT_SECRET"},
 		"an argument":        {args: []string{"timelines"}, code: 2, says: "unexpected argument timelines"},
 		"unknown flag":       {args: []string{"--loud"}, code: 2, says: "unknown flag --loud"},

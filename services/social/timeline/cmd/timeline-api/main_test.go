@@ -84,7 +84,9 @@ func TestKeptWarm(t *testing.T) {
 	w := newWorld(t, map[string]string{"TIMELINE_TABLE": table, "BANYAN_JWT_SECRET": oldKey})
 	w.deploy("ill", map[string]string{"TIMELINE_TABLE": "nowhere", "BANYAN_JWT_SECRET": oldKey})
 	const n = 3
-	pinger, err := warm.New(lambda.NewFromConfig(w.cfg, warm.Options), warm.Config{Hold: time.Second, Targets: []warm.Target{{Function: "timeline-api", Environments: n}, {Function: "ill"}}})
+	pinger, err := warm.New(lambda.NewFromConfig(w.cfg, warm.Options), warm.Config{Hold: time.Second, Targets: []warm.Target{
+		{Function: "timeline-api", Environments: n}, {Function: "ill"},
+	}})
 	must(t, err)
 	for _, cold := range []int{n, 0} {
 		reports := pinger.Ping(t.Context())
@@ -130,9 +132,13 @@ func TestWrongSettingsAreSaid(t *testing.T) {
 		"no AWS region is known":                                       "AWS_REGION= AWS_DEFAULT_REGION=",
 	} {
 		cmd := exec.Command(path)
-		cmd.Env = append([]string{"AWS_ENDPOINT_URL=" + *w.cfg.BaseEndpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_CONFIG_FILE=/dev/null", "TIMELINE_TABLE=" + table}, strings.Fields(env)...)
+		cmd.Env = append([]string{
+			"AWS_ENDPOINT_URL=" + *w.cfg.BaseEndpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=a",
+			"AWS_SECRET_ACCESS_KEY=b", "AWS_CONFIG_FILE=/dev/null", "TIMELINE_TABLE=" + table,
+		}, strings.Fields(env)...)
 		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != 1 || !strings.HasPrefix(string(out), "timeline-api: cannot start: "+want) || strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), oldKey) {
+		if cmd.ProcessState.ExitCode() != 1 || !strings.HasPrefix(string(out), "timeline-api: cannot start: "+want) ||
+			strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), oldKey) {
 			t.Errorf("%s: %v, %s", want, err, out)
 		}
 	}

@@ -48,7 +48,7 @@ func TestSecretOfASleeper(t *testing.T) {
 		}
 		must(t, syscall.Kill(pids[0], syscall.SIGSTOP))
 		w.put(to)
-		time.Sleep(1200 * time.Millisecond)
+		time.Sleep(1200 * time.Millisecond) // longer than config's gap between two reads of a setting
 		answered := make(chan int)
 		go func() { status, _ := w.get(issue(t, to)); answered <- status }()
 		time.Sleep(20 * time.Millisecond) // the request waits for the process

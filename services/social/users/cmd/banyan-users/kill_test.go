@@ -111,7 +111,10 @@ func newKillWorld(t *testing.T) *killWorld {
 	w := &killWorld{T: t, sandbox: sandbox, url: "http://" + api, admin: "http://" + admin}
 	w.env = append(os.Environ(), append(sandbox.Env(), "USERS_LISTEN="+api, "USERS_ADMIN_LISTEN="+admin,
 		"USERS_BCRYPT_COST=4", "USERS_SWEEP_EVERY=100ms", "USERS_SWEEP_AGE=700ms")...)
-	base := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: transport}, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	base := aws.Config{
+		Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	}
 	for _, kv := range sandbox.Env() {
 		if name, value, _ := strings.Cut(kv, "="); name == "AWS_ENDPOINT_URL" {
 			base.BaseEndpoint = &value
@@ -193,7 +196,7 @@ func (w *killWorld) start() *exec.Cmd {
 }
 
 // write changes so many users over and over, each by a client of its own, and
-// returns how to end that; which tells the last version that each was told of.
+// returns how to end that; which returns the last version that each got acknowledged.
 func (w *killWorld) write(n int) (stop func() map[string]int64) {
 	var mu sync.Mutex
 	acknowledged := map[string]int64{}

@@ -11,17 +11,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/services/social/internal/scripttest"
 )
-
-// quickExit spares commands built with the race detector their second of sleep.
-const quickExit = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"banyan-users": main})
@@ -34,59 +30,39 @@ func TestScripts(t *testing.T) {
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await},
 		Setup: func(e *testscript.Env) error {
-			sandbox, err := sandbox.Start(context.Background(), sandbox.Config{})
-			if err != nil {
+			if err := scripttest.Prepare(e); err != nil {
 				return err
 			}
-			e.Defer(func() { _ = sandbox.Close() })
-			e.Vars = append(e.Vars, sandbox.Env()...)
-			taken, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			e.Defer(func() { _ = taken.Close() })
 			free, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
 			}
-			e.Vars = append(e.Vars, "TAKEN="+taken.Addr().String(), "ADMIN="+free.Addr().String(), quickExit)
-			if err := free.Close(); err != nil {
+			e.Vars = append(e.Vars, "ADMIN="+free.Addr().String())
+			if err := free.Close(); err != nil || !strings.HasPrefix(filepath.Base(e.WorkDir), "script-ready") {
 				return err
 			}
-			return prepareSandbox(e, strings.HasPrefix(filepath.Base(e.WorkDir), "script-ready"))
+			tables := awsdynamodb.New(awsdynamodb.Options{
+				Region: "us-east-1", BaseEndpoint: aws.String(e.Getenv("AWS_ENDPOINT_URL")),
+				Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+			})
+			return ownership.NewTable(tables, "").Ensure(context.Background())
 		},
 	})
 }
 
 // await waits until a URL answers with 200, and shows the answer as stdout.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	for range 100 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		res, err := http.Get(args[0])
-		if err == nil {
-			text, _ := io.ReadAll(res.Body)
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				ts.Logf("%s", text)
-				return
-			}
+		if err != nil {
+			continue
 		}
-		time.Sleep(50 * time.Millisecond)
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			ts.Logf("%s", text)
+			return
+		}
 	}
 	ts.Fatalf("%s is not ready", args[0])
-}
-
-func prepareSandbox(e *testscript.Env, withControl bool) error {
-	ctx := context.Background()
-	sdk, err := config.LoadDefaultConfig(ctx, config.WithRegion("us-east-1"), config.WithBaseEndpoint(e.Getenv("AWS_ENDPOINT_URL")),
-		config.WithCredentialsProvider(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})))
-	if err != nil {
-		return err
-	}
-	_, err = awskinesis.NewFromConfig(sdk).CreateStream(ctx, &awskinesis.CreateStreamInput{StreamName: aws.String("banyan-events"), ShardCount: aws.Int32(1)})
-	if err == nil && withControl {
-		err = ownership.NewTable(awsdynamodb.NewFromConfig(sdk), "").Ensure(ctx)
-	}
-	return err
 }

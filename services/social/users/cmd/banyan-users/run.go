@@ -33,12 +33,12 @@ const leaveTimeout = 10 * time.Second
 type command struct {
 	Listen       string `help:"Address of the API." default:"127.0.0.1:8081" env:"USERS_LISTEN"`
 	AdminListen  string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8082" env:"USERS_ADMIN_LISTEN"`
-	MongodbURI   string `name:"mongodb-uri" help:"The database shared with the monolith, or a reference to its URI (ssm:/name, secret:name), whose changes are followed." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI   string `help:"Legacy database: URI or reference, ssm:/name, secret:name." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 	ControlTable string `help:"DynamoDB table with the ownership records." default:"banyan-control" env:"BANYAN_CONTROL_TABLE"`
 	Table        string `help:"DynamoDB table of the users." default:"users" env:"USERS_TABLE"`
 	UniqueTable  string `help:"DynamoDB table of the e-mails in use." default:"users-unique" env:"USERS_UNIQUE_TABLE"`
 	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	OutboxTable  string `help:"DynamoDB table that keeps events until they are published; it is made if it is missing." default:"users-outbox" env:"USERS_OUTBOX_TABLE"`
+	OutboxTable  string `help:"DynamoDB table that keeps events until they are published; created if missing." default:"users-outbox" env:"USERS_OUTBOX_TABLE"`
 	BcryptCost   int    `help:"Cost of new password hashes, 4 to 31." default:"10" env:"USERS_BCRYPT_COST"`
 
 	SweepEvery time.Duration `help:"How often the outbox is searched for what was not published." default:"5s" env:"USERS_SWEEP_EVERY"`

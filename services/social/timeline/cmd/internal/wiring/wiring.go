@@ -29,7 +29,7 @@ const (
 // Settings are flags of a command line, with variables that give them too.
 type Settings struct {
 	Table     string `help:"DynamoDB table of the read model." default:"banyan-timeline" env:"TIMELINE_TABLE"`
-	JwtSecret string `help:"Token secret of at least 32 bytes, or a reference to it: ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	JwtSecret string `help:"Token secret, at least 32 bytes; or ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 }
 
 // FromEnvironment reads what has no command line.
