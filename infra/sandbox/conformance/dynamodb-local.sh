@@ -17,7 +17,7 @@ version=${BANYAN_DYNAMODB_LOCAL_VERSION:-$version}
 install() { maven "com.amazonaws:DynamoDBLocal:$version"; }
 
 start() {
-	exec java -Djava.library.path=lib -cp 'lib/*' com.amazonaws.services.dynamodbv2.local.main.ServerRunner -inMemory -port "$port"
+	exec java -Djava.library.path=lib -cp 'lib/*' "$here/Loopback.java" -inMemory -port "$port"
 }
 
 need java mvn

@@ -17,7 +17,7 @@ install() { timeout 300 npm install --loglevel=error --no-audit --no-fund --pref
 
 start() {
 	cd node_modules/kinesis-local
-	KINESIS_MOCK_PLAIN_PORT=$port KINESIS_MOCK_TLS_PORT=$((port + 1)) LOG_LEVEL=ERROR exec node main.js
+	KINESIS_MOCK_PLAIN_PORT=$port KINESIS_MOCK_TLS_PORT=$((port + 1)) LOG_LEVEL=ERROR exec node --require "$here/loopback.cjs" main.js
 }
 
 need node npm

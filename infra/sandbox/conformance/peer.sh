@@ -3,6 +3,7 @@
 
 [ $# -gt 0 ] || { echo "usage: $0 command [argument...]" >&2; exit 2; }
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 cache=${BANYAN_CACHE:-$root/.cache}
 case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
