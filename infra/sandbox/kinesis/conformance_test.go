@@ -63,6 +63,5 @@ var peerDiffers = []sandboxtest.Skip{
 	{Test: "CallOf501Records", Why: "kinesis-local takes more than the documented 500 records"},
 	{Test: "CallOver10MiB", Why: "kinesis-local takes more than the documented 10 MiB"},
 	{Test: "RecordLimitCountsTheKey", Why: "kinesis-local leaves the key out of the documented 1 MiB"},
-	{Test: "ShardFiltersOfThePast", Why: "kinesis-local returns shards of other times too for AT_TRIM_HORIZON, AT_TIMESTAMP and FROM_TIMESTAMP"},
 	{Test: "ShardCountIsRequired", Why: "kinesis-local creates a provisioned stream without a shard count"},
 }

@@ -53,8 +53,6 @@ func Run(t *testing.T, client *kinesis.Client, skips ...sandboxtest.Skip) {
 		{Name: "Split", Run: s.split},
 		{Name: "Merge", Run: s.merge},
 		{Name: "UpdateShardCount", Run: s.updateShardCount},
-		{Name: "ShardFilters", Run: s.shardFilters},
-		{Name: "ShardFiltersOfThePast", Run: s.shardFiltersOfThePast},
 		{Name: "ByARN", Run: s.byARN},
 		{Name: "OnDemand", Run: s.onDemand},
 		{Name: "ShardCountIsRequired", Run: s.shardCountIsRequired},

@@ -4,7 +4,6 @@ import (
 	"math/big"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -136,40 +135,4 @@ func (s suite) updateShardCount(t *testing.T) {
 		ScalingType: types.ScalingTypeUniformScaling},
 		func(o *kinesis.Options) { o.RetryMaxAttempts = 1 }) // the client would take it for throttling
 	wantRefused(t, err, "more than double")
-}
-
-func (s suite) countShards(t *testing.T, name string, filter types.ShardFilter, want int) {
-	t.Helper()
-	if got := s.shards(t, name, &filter); len(got) != want {
-		t.Errorf("%s: %d shards, want %d", filter.Type, len(got), want)
-	}
-}
-
-// halvedStream is a stream whose only shard was split after a moment.
-func (s suite) halvedStream(t *testing.T) (name string, parent types.Shard, before time.Time) {
-	t.Helper()
-	name = s.stream(t, 1)
-	parent = s.openShards(t, name)[0]
-	time.Sleep(30 * time.Millisecond)
-	before = time.Now()
-	time.Sleep(30 * time.Millisecond)
-	s.halve(t, name, parent)
-	time.Sleep(30 * time.Millisecond)
-	return name, parent, before
-}
-
-func (s suite) shardFilters(t *testing.T) {
-	name, parent, before := s.halvedStream(t)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeFromTrimHorizon}, 3)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeAtLatest}, 2)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeAfterShardId, ShardId: parent.ShardId}, 2)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: &before}, 3)
-}
-
-func (s suite) shardFiltersOfThePast(t *testing.T) {
-	name, _, before := s.halvedStream(t)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeAtTrimHorizon}, 1)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeAtTimestamp, Timestamp: &before}, 1)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeAtTimestamp, Timestamp: aws.Time(time.Now())}, 2)
-	s.countShards(t, name, types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: aws.Time(time.Now())}, 2)
 }
