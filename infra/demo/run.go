@@ -87,7 +87,7 @@ func (w *World) startMonolith(ctx context.Context) error {
 	if err := w.runJSON(ctx, "snapshot", &published, "banyan-monolith", "snapshot", "--json"); err != nil {
 		return err
 	}
-	w.screen.step("the monolith published its data so far as %s events", number(published.Events))
+	w.screen.step("the monolith published the data it has as %s events", number(published.Events))
 	if err := w.putMalformedRecord(ctx); err != nil {
 		return err
 	}
