@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -210,11 +209,10 @@ func TestRegistriesMerge(t *testing.T) {
 func TestRegistryIsSafeForConcurrentUse(t *testing.T) {
 	r := newRegistry(t, shopTypes()...)
 	e := orderEvent("order.placed", 1, "ada", `{"order":1,"customer":"ada","euros":5}`)
-	deadline := time.Now().Add(20 * time.Millisecond)
 	for range 4 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			for time.Now().Before(deadline) {
+			for range 200 {
 				if _, err := r.Decode(e); err != nil || r.Check(e) != nil || len(r.Types()) != 4 {
 					t.Fatal(err)
 				}

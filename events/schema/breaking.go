@@ -38,18 +38,27 @@ func keyText(v any) string {
 // document is a schema that may refer to its own definitions.
 type document struct{ root map[string]any }
 
+// maxReferences bounds how many references lead from one to the next: in a circle, a
+// schema says nothing.
+const maxReferences = 100
+
 // resolve follows references, and reports whether null is allowed besides.
 func (d document) resolve(node any) (s map[string]any, orNull bool) {
-	s, _ = node.(map[string]any)
-	if options, ok := s["anyOf"].([]any); ok && len(options) == 2 && reflect.DeepEqual(options[1], map[string]any{"type": "null"}) {
-		s, _ = d.resolve(options[0])
-		return s, true
+	for range maxReferences {
+		s, _ = node.(map[string]any)
+		options, _ := s["anyOf"].([]any)
+		ref, refers := s["$ref"].(string)
+		switch {
+		case len(options) == 2 && reflect.DeepEqual(options[1], map[string]any{"type": "null"}):
+			node, orNull = options[0], true
+		case refers:
+			definitions, _ := d.root["$defs"].(map[string]any)
+			node = definitions[strings.TrimPrefix(ref, "#/$defs/")]
+		default:
+			return s, orNull
+		}
 	}
-	if ref, ok := s["$ref"].(string); ok {
-		definitions, _ := d.root["$defs"].(map[string]any)
-		return d.resolve(definitions[strings.TrimPrefix(ref, "#/$defs/")])
-	}
-	return s, false
+	return nil, orNull
 }
 
 type comparison struct {
