@@ -9,7 +9,7 @@ import (
 
 var (
 	// ErrUnknownType is returned for an event whose type the registry does not
-	// have. The event is intact: it belongs to somebody else.
+	// have. The event is intact: another program knows its type.
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrUnknownVersion is returned for an event whose type the registry has, in
 	// other versions only. The event is intact, and its reader too old for it.

@@ -18,7 +18,7 @@ type scanner struct {
 // validJSON reports whether text is one JSON value in UTF-8, nested no deeper
 // than an event's data may be.
 func validJSON(text []byte) error {
-	// The string lives no longer than this call, during which nobody writes.
+	// The string lives no longer than this call, during which the bytes do not change.
 	c := scanner{s: unsafe.String(unsafe.SliceData(text), len(text))}
 	if !utf8.ValidString(c.s) {
 		return errNotUTF8

@@ -8,7 +8,7 @@
 //     hash to that shard; nothing in the format checks it.
 //   - What looks like an aggregate and is not one (wrong digest, broken
 //     protobuf) is one plain record, as the official de-aggregators have it:
-//     somebody's data may well start with the magic bytes.
+//     a plain payload may start with the magic bytes.
 //   - Tags, which no official library writes, are skipped.
 //
 // # The format

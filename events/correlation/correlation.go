@@ -1,8 +1,8 @@
 // Package correlation carries the ids that tie requests and events together,
 // through contexts and HTTP headers.
 //
-// The ids come from whoever calls, so they prove nothing: never decide on
-// access by one. What is too long or has other than printable ASCII characters
+// The ids come from the caller, so they prove nothing: never decide on access by
+// one. What is too long or has other than printable ASCII characters
 // is replaced, so that no id can break a log line or a header.
 package correlation
 
@@ -35,7 +35,7 @@ type IDs struct {
 	CorrelationID string
 	// CausationID is the id of the event or request right before.
 	CausationID string
-	// Debug asks everyone on the way to log in detail.
+	// Debug asks every service on the way to log in detail.
 	Debug bool
 }
 

@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// Breaking compares two schemas that [Of] wrote of one version, and says of each
-// change whom it breaks: readers of the committed schema, who meet new events, or
-// readers of the new one, who meet old events. A new member that is optional
-// breaks nobody.
+// Breaking compares two schemas that [Of] wrote of one version, and lists what
+// breaks: readers of the committed schema that get new events, or readers of the
+// new one that get old events. A new optional member breaks neither.
 func Breaking(committed, now []byte) ([]string, error) {
 	var old, new document
 	for into, raw := range map[*document][]byte{&old: committed, &new: now} {

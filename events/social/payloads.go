@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// UserJoined says that somebody opened an account.
+// UserJoined says that a user opened an account.
 type UserJoined struct {
 	UserID   string    `json:"userId"`
 	Name     string    `json:"name"`
@@ -63,7 +63,7 @@ func (RelationshipFollowed) EventVersion() int { return 1 }
 // Subject is the relationship, follower first.
 func (p RelationshipFollowed) Subject() string { return relationship(p.FollowerID, p.FolloweeID) }
 
-// PartitionKey is the follower's id: the one who acts.
+// PartitionKey is the follower's id: the acting user's.
 func (p RelationshipFollowed) PartitionKey() string { return p.FollowerID }
 
 // Validate requires the followee's id.
@@ -85,7 +85,7 @@ func (RelationshipUnfollowed) EventVersion() int { return 1 }
 // Subject is the relationship, follower first.
 func (p RelationshipUnfollowed) Subject() string { return relationship(p.FollowerID, p.FolloweeID) }
 
-// PartitionKey is the follower's id: the one who acts.
+// PartitionKey is the follower's id: the acting user's.
 func (p RelationshipUnfollowed) PartitionKey() string { return p.FollowerID }
 
 // Validate requires the followee's id.
