@@ -18,7 +18,8 @@ import (
 
 // ErrHistoryLost says that the position in the change stream is no longer in the
 // source's oplog.
-var ErrHistoryLost error = retry.Permanent("the position in the change stream is gone from the source's oplog, so deletes may have been missed; copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
+var ErrHistoryLost error = retry.Permanent("the position in the change stream is no longer in the source's oplog, so deletes may have been missed; " +
+	"copy afresh with `banyan-migrate run --from-start`, then `banyan-migrate verify --repair`")
 
 // changesRow is the state of the changes: which worker follows them, and from where.
 type changesRow struct {

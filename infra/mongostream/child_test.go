@@ -29,7 +29,8 @@ func child() {
 		fmt.Println("error", err)
 		return
 	}
-	f, err := mongostream.New(mongostream.Config{Name: "test", Source: mongostream.Source{Database: client.Database("legacy"), Collection: "things"}, Lease: childLease,
+	f, err := mongostream.New(mongostream.Config{
+		Name: "test", Source: mongostream.Source{Database: client.Database("legacy"), Collection: "things"}, Lease: childLease,
 		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			fmt.Println("handled", c.ID().AsInt64())
 			return nil, nil

@@ -95,7 +95,10 @@ func TestDropsAndRenames(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 1)
 				positions := w.client.Database("relays").Collection("positions")
-				cfg := mongostream.Config{Name: "test", Source: mongostream.Source{Database: w.db, Collection: scope}, Checkpoint: mongostream.NewCheckpoint(positions, "test", 10*time.Second)}
+				cfg := mongostream.Config{
+					Name: "test", Source: mongostream.Source{Database: w.db, Collection: scope},
+					Checkpoint: mongostream.NewCheckpoint(positions, "test", 10*time.Second),
+				}
 				stopsOnce(t, w, cfg, func() error { return away(w) })
 				goesOn(t, w, cfg, func() error { return away(w) })
 			})

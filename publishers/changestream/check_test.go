@@ -11,7 +11,8 @@ import (
 // than the payload does, and a document that lacks what the type requires.
 func TestABrokenPromiseBecomesADeadLetter(t *testing.T) {
 	w := newWorld(t, 1)
-	mapping := strings.Replace(usersMapping, "      subject: user/{_id}\n      correlation", "      key: \"{name}\"\n      subject: user/{_id}\n      correlation", 1)
+	mapping := strings.Replace(usersMapping, "      subject: user/{_id}\n      correlation",
+		"      key: \"{name}\"\n      subject: user/{_id}\n      correlation", 1)
 	cfg := w.config(parse(t, mapping))
 	cfg.Check = social.Registry().Check
 	p, stop := w.publisher(cfg)

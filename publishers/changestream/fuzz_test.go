@@ -66,7 +66,10 @@ func FuzzMap(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, operation string, key, full, before, updated []byte, removed string) {
-		c := changestream.Change{Operation: operation, Collection: "users", ClusterTime: bson.Timestamp{T: 1, I: 1}, Wall: time.Unix(1, 0), Removed: strings.Split(removed, "\n")}
+		c := changestream.Change{
+			Operation: operation, Collection: "users", ClusterTime: bson.Timestamp{T: 1, I: 1}, Wall: time.Unix(1, 0),
+			Removed: strings.Split(removed, "\n"),
+		}
 		for _, one := range []struct {
 			from []byte
 			into *bson.Raw

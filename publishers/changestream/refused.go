@@ -47,7 +47,8 @@ type RefusedChange struct {
 }
 
 func changeOf(c *Change, snapshot string) RefusedChange {
-	return RefusedChange{c.Operation, c.Database, c.Collection, c.Key, c.Full, c.Before, c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
+	return RefusedChange{c.Operation, c.Database, c.Collection, c.Key, c.Full, c.Before,
+		c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
 }
 
 // change is the inverse of changeOf.

@@ -88,10 +88,12 @@ func TestEntriesOfOtherLanguages(t *testing.T) {
 			e.ID, e.Time = "0158864a-9a00-7000-8000-000000000001", time.UnixMilli(0x0158864a9a00).UTC()
 			e.CorrelationID = e.ID
 		})},
-		"a number counted by a script": {least(bson.E{Key: "id", Value: 1.7e12}, bson.E{Key: "dataversion", Value: 3.0}, bson.E{Key: "sequence", Value: 12}), want(func(e *events.Event) {
+		"a number counted by a script": {least(bson.E{Key: "id", Value: 1.7e12},
+			bson.E{Key: "dataversion", Value: 3.0}, bson.E{Key: "sequence", Value: 12}), want(func(e *events.Event) {
 			e.ID, e.CorrelationID, e.Version, e.Sequence = "1700000000000", "1700000000000", 3, "00000000000000000012"
 		})},
-		"texts and nulls": {least(bson.E{Key: "time", Value: "2016-11-21T13:00:00.123+01:00"}, bson.E{Key: "dataversion", Value: "2"}, bson.E{Key: "subject", Value: nil}), want(func(e *events.Event) {
+		"texts and nulls": {least(bson.E{Key: "time", Value: "2016-11-21T13:00:00.123+01:00"},
+			bson.E{Key: "dataversion", Value: "2"}, bson.E{Key: "subject", Value: nil}), want(func(e *events.Event) {
 			e.Time, e.Version = noon, 2
 		})},
 	} {
@@ -138,7 +140,8 @@ func TestDataOfOtherLanguages(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := bson.D{
-		{Key: "text", Value: "é\n\"<"}, {Key: "int", Value: int32(-1)}, {Key: "long", Value: int64(1) << 50}, {Key: "double", Value: 1.5}, {Key: "whole", Value: 2.0},
+		{Key: "text", Value: "é\n\"<"}, {Key: "int", Value: int32(-1)}, {Key: "long", Value: int64(1) << 50},
+		{Key: "double", Value: 1.5}, {Key: "whole", Value: 2.0},
 		{Key: "yes", Value: true}, {Key: "null", Value: nil}, {Key: "oid", Value: oid}, {Key: "date", Value: noon},
 		{Key: "uuid", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}}, {Key: "bytes", Value: []byte{1, 2}}, {Key: "decimal", Value: decimal},
 		{Key: "list", Value: bson.A{1, bson.D{{Key: "z", Value: 1}, {Key: "a", Value: bson.A{}}}}}, {Key: "", Value: bson.D{}},
@@ -197,7 +200,8 @@ func TestCorrelationComesFromTheDocument(t *testing.T) {
 	_, stop := w.relay()
 	ctx := t.Context()
 	correlation := func(id string) bson.E {
-		return bson.E{Key: "_correlation", Value: bson.D{{Key: "traceparent", Value: "tp-" + id}, {Key: "correlationid", Value: id}, {Key: "causationid", Value: "of-" + id}}}
+		return bson.E{Key: "_correlation", Value: bson.D{
+			{Key: "traceparent", Value: "tp-" + id}, {Key: "correlationid", Value: id}, {Key: "causationid", Value: "of-" + id}}}
 	}
 	entry := func(id string, more ...bson.E) bson.D { return least(append(more, bson.E{Key: "id", Value: id})...) }
 	update := func(id string, more ...bson.E) {
@@ -211,7 +215,8 @@ func TestCorrelationComesFromTheDocument(t *testing.T) {
 	update("changed")   // the ids are in the change
 	update("unchanged") // the ids are in the document only
 	update("own", bson.E{Key: "correlationid", Value: "mine"})
-	_, err = w.users.UpdateOne(ctx, bson.D{}, bson.D{{Key: "$push", Value: bson.D{{Key: "_outbox", Value: entry("none")}}}, {Key: "$unset", Value: bson.D{{Key: "_correlation", Value: ""}}}})
+	_, err = w.users.UpdateOne(ctx, bson.D{}, bson.D{
+		{Key: "$push", Value: bson.D{{Key: "_outbox", Value: entry("none")}}}, {Key: "$unset", Value: bson.D{{Key: "_correlation", Value: ""}}}})
 	w.must(err)
 	_, err = w.users.UpdateOne(ctx, bson.D{}, bson.D{{Key: "$push", Value: bson.D{{Key: "_outbox", Value: entry("bad")}}},
 		{Key: "$set", Value: bson.D{{Key: "_correlation", Value: bson.D{{Key: "correlationid", Value: "two lines\n"}, {Key: "causationid", Value: "cause"}}}}}})

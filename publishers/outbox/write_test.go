@@ -69,13 +69,15 @@ func TestPush(t *testing.T) {
 		published []events.Event
 		want      string
 	}{
-		"nothing published":   {set, nil, `{"$set":{"name":"Ada"}}`},
-		"no update":           {nil, []events.Event{event("k", 0)}, `{"$push":{"_outbox":{"$each":["k/0"]}}}`},
-		"a set":               {set, []events.Event{event("k", 0), event("k", 1)}, `{"$set":{"name":"Ada"},"$push":{"_outbox":{"$each":["k/0","k/1"]}}}`},
-		"a push elsewhere":    {tags, []events.Event{event("k", 0)}, `{"$push":{"tags":"x","_outbox":{"$each":["k/0"]}},"$set":{"a":1}}`},
-		"its own result":      {once, []events.Event{event("k", 1)}, `{"$set":{"name":"Ada"},"$push":{"_outbox":{"$each":["k/0","k/1"]}}}`},
-		"a push by a map":     {bson.D{{Key: "$push", Value: bson.M{"tags": "x"}}}, []events.Event{event("k", 0)}, `{"$push":{"tags":"x","_outbox":{"$each":["k/0"]}}}`},
-		"a neighbour by name": {bson.D{{Key: "$set", Value: bson.D{{Key: "_outboxes", Value: 1}}}}, []events.Event{event("k", 0)}, `{"$set":{"_outboxes":1},"$push":{"_outbox":{"$each":["k/0"]}}}`},
+		"nothing published": {set, nil, `{"$set":{"name":"Ada"}}`},
+		"no update":         {nil, []events.Event{event("k", 0)}, `{"$push":{"_outbox":{"$each":["k/0"]}}}`},
+		"a set":             {set, []events.Event{event("k", 0), event("k", 1)}, `{"$set":{"name":"Ada"},"$push":{"_outbox":{"$each":["k/0","k/1"]}}}`},
+		"a push elsewhere":  {tags, []events.Event{event("k", 0)}, `{"$push":{"tags":"x","_outbox":{"$each":["k/0"]}},"$set":{"a":1}}`},
+		"its own result":    {once, []events.Event{event("k", 1)}, `{"$set":{"name":"Ada"},"$push":{"_outbox":{"$each":["k/0","k/1"]}}}`},
+		"a push by a map": {bson.D{{Key: "$push", Value: bson.M{"tags": "x"}}}, []events.Event{event("k", 0)},
+			`{"$push":{"tags":"x","_outbox":{"$each":["k/0"]}}}`},
+		"a neighbour by name": {bson.D{{Key: "$set", Value: bson.D{{Key: "_outboxes", Value: 1}}}}, []events.Event{event("k", 0)},
+			`{"$set":{"_outboxes":1},"$push":{"_outbox":{"$each":["k/0"]}}}`},
 	} {
 		before := shown(t, tc.update)
 		got, err := outbox.Push(tc.update, tc.published...)

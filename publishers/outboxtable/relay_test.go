@@ -259,7 +259,8 @@ func TestADeadLetterThatCannotBeKept(t *testing.T) {
 	w.write(event("k", 3))
 	w.write(event("l", 1))
 	kept := &letters{fail: errors.New("full")}
-	out, err := w.relay(outboxtable.Config{DeadLetters: kept}).Handle(t.Context(), batch(change("INSERT", "l", 1), change("INSERT", "k", 2), change("INSERT", "k", 3)))
+	out, err := w.relay(outboxtable.Config{DeadLetters: kept}).Handle(t.Context(),
+		batch(change("INSERT", "l", 1), change("INSERT", "k", 2), change("INSERT", "k", 3)))
 	if err != nil || failed(out) != "s2" {
 		t.Errorf("Handle = %v, %v; want the first record of k", out, err)
 	}

@@ -65,10 +65,7 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 	if err := s.CheckTables(ctx, tables); err != nil {
 		return nil, err
 	}
-	stream := getenv("EVENTS_STREAM")
-	if stream == "" {
-		stream = "banyan-events"
-	}
+	stream := cmp.Or(getenv("EVENTS_STREAM"), "banyan-events")
 	publisher, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: stream, RetryRefused: true})
 	if err != nil {
 		return nil, err
