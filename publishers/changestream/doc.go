@@ -108,6 +108,7 @@
 // whose event the stream refuses for good, is stored whole with the reason in
 // the collection <Name>_refused, before anything after it is published, and
 // counted; it holds up nothing. [Publisher.Redrive] (banyan-publish
-// changes redrive) publishes them when the cause is mended. Changes that no rule is about are counted as ignored, those
+// changes redrive) publishes them when the cause is corrected. Changes that no rule is
+// about are counted as ignored, those
 // that a rule skips as skipped.
 package changestream

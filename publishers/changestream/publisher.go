@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/infra/mongostream"
@@ -222,7 +223,7 @@ func (p *Publisher) countOutcome(ctx context.Context, c *Change, id *identity, s
 
 // mapSafely keeps one document that a mapping did not expect from ending the
 // publisher, which would meet it again at each start.
-func (p *Publisher) mapSafely(c Change) (made []event, err error) {
+func (p *Publisher) mapSafely(c Change) (made []events.Event, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			made, err = nil, fmt.Errorf("the mapping panicked: %v", r)

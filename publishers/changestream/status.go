@@ -1,11 +1,8 @@
 package changestream
 
 import (
-	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 )
-
-type event = events.Event
 
 // Status is how a publisher is doing. The counts are those of this process.
 type Status struct {

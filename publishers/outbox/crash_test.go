@@ -120,7 +120,7 @@ func (w *world) write(writers int, stop <-chan struct{}) func() map[string]int {
 	for i := range writers {
 		key := fmt.Sprintf("key%d", i)
 		writing.Go(func() {
-			n := w.tell(key, stop)
+			n := w.writeKey(key, stop)
 			mu.Lock()
 			defer mu.Unlock()
 			published[key] = n
@@ -132,16 +132,16 @@ func (w *world) write(writers int, stop <-chan struct{}) func() map[string]int {
 	}
 }
 
-func (w *world) tell(key string, stop <-chan struct{}) (n int) {
+func (w *world) writeKey(key string, stop <-chan struct{}) (n int) {
 	for {
 		select {
 		case <-stop:
 			return n
 		default:
 		}
-		ok := w.tellInOutbox
+		ok := w.writeInOutbox
 		if n%3 > 0 {
-			ok = w.tellInDocument
+			ok = w.writeInDocument
 		}
 		for attempt := 0; !ok(key, n); attempt++ {
 			if attempt > 200 {
@@ -154,9 +154,9 @@ func (w *world) tell(key string, stop <-chan struct{}) (n int) {
 	}
 }
 
-// tellInDocument writes an event once, however often it has to be tried: the
+// writeInDocument writes an event once, however often it has to be tried: the
 // document knows how far it is.
-func (w *world) tellInDocument(key string, n int) bool {
+func (w *world) writeInDocument(key string, n int) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	id := fmt.Sprintf("%s/%d", key, n%3)
@@ -181,8 +181,8 @@ func (w *world) tellInDocument(key string, n int) bool {
 	return err == nil && doc.Last == n
 }
 
-// tellInOutbox writes a document and its event in one transaction.
-func (w *world) tellInOutbox(key string, n int) bool {
+// writeInOutbox writes a document and its event in one transaction.
+func (w *world) writeInOutbox(key string, n int) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := outbox.InTransaction(ctx, w.client, func(ctx context.Context) error {

@@ -3,10 +3,25 @@
 //
 // There are two forms. In the first, a document carries its events in an array,
 // "_outbox": [Push] adds them to an update and [Embed] to an insert, so one atomic
-// write of one document is enough. In the second, events are documents of a
-// collection of their own, which [Insert] adds in the transaction ([InTransaction])
-// that makes the change. A [Relay] follows the change stream, publishes what it
-// shows in its order, and removes from the database what is published.
+// write of one document is enough:
+//
+//	update, err := outbox.Push(bson.D{{"$set", bson.D{{"name", "Ada"}}}}, renamed)
+//	...
+//	_, err = users.UpdateByID(ctx, id, update)
+//
+// In the second, events are documents of a collection of their own, which [Insert]
+// adds in the transaction that makes the change:
+//
+//	err := outbox.InTransaction(ctx, client, func(ctx context.Context) error {
+//		if _, err := users.DeleteOne(ctx, bson.D{{"_id", id}}); err != nil {
+//			return err
+//		}
+//		return outbox.Insert(ctx, db.Collection("outbox"), left)
+//	})
+//
+// Programs in other languages write the same with plain fields, see below. A [Relay]
+// (banyan-publish relay) follows the change stream, publishes the events in its order,
+// and removes from the database what is published.
 //
 // # Caveats first
 //

@@ -244,7 +244,7 @@ func await(t testing.TB, what string, ok func() bool) {
 			return
 		}
 	}
-	t.Fatalf("in vain waited for %s", what)
+	t.Fatalf("timed out waiting for %s", what)
 }
 
 // awaitEmpty waits until no document has events, the outbox none either.
