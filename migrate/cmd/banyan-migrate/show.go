@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
@@ -114,6 +115,17 @@ func showLag(lag time.Duration) string {
 	return "lag " + lag.Round(10*time.Millisecond).String()
 }
 
+// showStep tells a cut-over that is under way from one whose process ended meanwhile.
+func showStep(phase ownership.Phase, c *migrate.Switch) string {
+	switch {
+	case c.Held > 0:
+		return fmt.Sprintf("%s; writes were held for %d ms", c.Step, c.Held)
+	case phase == ownership.Shadowing && c.Step != migrate.StepUndone && c.Step != migrate.StepPreTail:
+		return "was interrupted while " + c.Step + ", and undone"
+	}
+	return c.Step
+}
+
 func showFollowed(followed bool) string {
 	if followed {
 		return "followed"
@@ -193,7 +205,7 @@ func showStatus(s migrate.Status) string {
 		lines = append(lines, "  writes         held for the cut-over")
 	}
 	if c := s.Cutover; c != nil {
-		lines = append(lines, fmt.Sprintf("  cut-over       %s; writes were held for %d ms", c.Step, c.Held))
+		lines = append(lines, "  cut-over       "+showStep(s.Phase, c))
 	}
 	for _, o := range s.Problems {
 		lines = append(lines, "  cut-over       refused now: "+o)
