@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Read runs fn with a grant for the store that owns the entity. It waits, until
@@ -23,7 +25,7 @@ func (m *Member) Read(ctx context.Context, fn func(context.Context, Grant) error
 		}
 		err = m.run(ctx, a, fn)
 		if errors.Is(err, ErrFenced) {
-			if waitErr := m.awaitNews(ctx, a); waitErr != nil {
+			if waitErr := m.awaitChange(ctx, a); waitErr != nil {
 				return waitErr
 			}
 			continue
@@ -61,7 +63,7 @@ func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) erro
 			return err
 		}
 		refused := m.cfg.Clock.Now()
-		err = m.awaitNews(ctx, a)
+		err = m.awaitChange(ctx, a)
 		held += m.cfg.Clock.Now().Sub(refused)
 		if err != nil {
 			return err
@@ -90,10 +92,10 @@ func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
 	for asked := false; ; {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
-		until, reason := m.obstacle(now, write)
+		until, reason := m.waitReasonLocked(now, write)
 		changed := m.changed
 		if reason == nil {
-			a := m.countIn(write)
+			a := m.admitLocked(write)
 			m.mu.Unlock()
 			if !heldSince.IsZero() {
 				a.held = now.Sub(heldSince)
@@ -129,31 +131,30 @@ func (m *Member) refuse(reason, cause error) error {
 	return fmt.Errorf("use %s: %w: %w", m.cfg.Entity, reason, cause)
 }
 
-// obstacle says why an operation cannot be admitted now, and how long to wait
-// before looking again without news. Callers hold mu.
-func (m *Member) obstacle(now time.Time, write bool) (time.Duration, error) {
+// waitReasonLocked says why an operation cannot be admitted now, and how long to wait
+// before another look.
+func (m *Member) waitReasonLocked(now time.Time, write bool) (time.Duration, error) {
 	if m.left {
 		return 0, ErrLeft
 	}
-	if !m.leased(now) {
+	if !m.leasedLocked(now) {
 		return m.cfg.Lease, errors.Join(ErrNoLease, m.trying)
 	}
 	if !write || !m.rec.Hold {
 		return 0, nil
 	}
-	left := m.holdLeft(now)
+	left := m.holdLeftLocked(now)
 	if left <= 0 {
 		return 0, nil
 	}
 	return left, ErrHeld
 }
 
-// holdLeft is how long the hold binds if nothing more is heard. Before the switch
+// holdLeftLocked is how long the hold binds if nothing more is heard. Before the switch
 // it ends with HoldUntil: the fence refuses what must not be. After the switch it
 // keeps writes back while another member may still answer reads from the old
 // store, so it ends when no member can believe in the old owner any longer.
-// Callers hold mu.
-func (m *Member) holdLeft(now time.Time) time.Duration {
+func (m *Member) holdLeftLocked(now time.Time) time.Duration {
 	until := m.rec.HoldUntil.Sub(now.Round(0))
 	if !m.rec.beforeSwitch() {
 		return max(until, MaxLease+MaxLease/20-now.Sub(m.heldSince))
@@ -175,8 +176,8 @@ func (m *Member) await(ctx context.Context, changed <-chan struct{}, d time.Dura
 	return nil
 }
 
-// countIn notes that an operation runs. Callers hold mu.
-func (m *Member) countIn(write bool) admission {
+// admitLocked counts an operation in and grants it the store of the record.
+func (m *Member) admitLocked(write bool) admission {
 	if write {
 		m.writes[m.rec.Revision]++
 	} else {
@@ -191,11 +192,12 @@ func (m *Member) countIn(write bool) admission {
 
 // run calls fn and counts the operation out, also when fn panics.
 func (m *Member) run(ctx context.Context, a admission, fn func(context.Context, Grant) error) error {
-	defer m.countOut(a)
+	defer m.release(a)
 	return fn(ctx, a.grant)
 }
 
-func (m *Member) countOut(a admission) {
+// release counts an operation out.
+func (m *Member) release(a admission) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a.write {
@@ -203,11 +205,11 @@ func (m *Member) countOut(a admission) {
 	} else {
 		decrement(m.reads, a.grant.Epoch)
 	}
-	if m.ackable() > m.acked {
+	if m.ackableLocked() > m.acked {
 		kick(m.renews)
 	}
 	if m.left {
-		m.broadcast()
+		m.broadcastLocked()
 	}
 }
 
@@ -217,11 +219,11 @@ func decrement(m map[int64]int, key int64) {
 	}
 }
 
-// awaitNews waits, after a refusal by the store, for a record that was asked for
+// awaitChange waits, after a refusal by the store, for a record that was asked for
 // since, and if it says nothing new for a poll more.
-func (m *Member) awaitNews(ctx context.Context, a admission) error {
+func (m *Member) awaitChange(ctx context.Context, a admission) error {
 	kick(m.polls)
-	if err := m.await(ctx, nil, jitter(m.cfg.PollSwitching)); err != nil {
+	if err := m.await(ctx, nil, backoff.Backoff{Min: m.cfg.PollSwitching}.Delay(0)); err != nil {
 		return m.refuse(errors.Join(ErrHeld, ErrFenced), err)
 	}
 	_, err := m.freshRecord(ctx)
@@ -236,7 +238,7 @@ func (m *Member) awaitNews(ctx context.Context, a admission) error {
 func (m *Member) stillCurrent(ctx context.Context, a admission) (bool, error) {
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
-	rec, leased := m.rec, m.leased(now)
+	rec, leased := m.rec, m.leasedLocked(now)
 	m.mu.Unlock()
 	if !leased {
 		var err error
@@ -254,7 +256,7 @@ func (m *Member) freshRecord(ctx context.Context) (Record, error) {
 	for {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
-		rec, fresh, changed := m.rec, m.leased(now) && m.recSent.After(called), m.changed
+		rec, fresh, changed := m.rec, m.leasedLocked(now) && m.recSent.After(called), m.changed
 		reason := m.trying
 		m.mu.Unlock()
 		if fresh {

@@ -10,6 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // awaitInterval is how often AwaitAck looks at the members.
@@ -53,7 +56,7 @@ func (t *Table) membersOnce(ctx context.Context, entity string) ([]MemberState, 
 		KeyConditionExpression:   aws.String("#pk = :pk AND begins_with(#sk, :member)"),
 		ExpressionAttributeNames: map[string]string{"#pk": "pk", "#sk": "sk"},
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":pk": text(partition(entity)), ":member": text(memberPrefix),
+			":pk": dynamo.String(partition(entity)), ":member": dynamo.String(memberPrefix),
 		},
 	}
 	for {
@@ -96,7 +99,7 @@ func (t *Table) AwaitAck(ctx context.Context, entity string, revision int64) err
 		if err != nil && !retryable(err) {
 			return err
 		}
-		if waitErr := sleep(ctx, awaitInterval); waitErr != nil {
+		if waitErr := backoff.Sleep(ctx, awaitInterval); waitErr != nil {
 			return notAcked(entity, revision, behind, errors.Join(waitErr, err))
 		}
 	}
@@ -126,7 +129,7 @@ func (t *Table) Sweep(ctx context.Context, entity string) error {
 		if err != nil || len(still) == 0 {
 			return err
 		}
-		if err := sleep(ctx, 10*awaitInterval); err != nil {
+		if err := backoff.Sleep(ctx, 10*awaitInterval); err != nil {
 			return fmt.Errorf("remove the dead members of %s: %w", entity, err)
 		}
 	}
@@ -171,9 +174,9 @@ func (t *Table) evictOnce(ctx context.Context, entity string, s MemberState) err
 		Key:                       key(entity, memberPrefix+s.ID),
 		ConditionExpression:       aws.String("#beat = :beat"),
 		ExpressionAttributeNames:  map[string]string{"#beat": "beat"},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":beat": number(s.Beat)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":beat": dynamo.Int(s.Beat)},
 	})
-	if conditionFailed(err) {
+	if dynamo.IsConditionFailed(err) {
 		return errEvicted
 	}
 	return t.explain(err, "remove the dead member "+s.ID+" of "+entity)

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -42,23 +43,14 @@ type MemberConfig struct {
 }
 
 func (c MemberConfig) withDefaults() MemberConfig {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.Lease, 2*time.Second)
-	def(&c.Renew, c.Lease/4)
-	def(&c.Poll, min(250*time.Millisecond, c.Lease/4))
-	def(&c.PollSwitching, min(50*time.Millisecond, c.Poll))
-	def(&c.AttemptTimeout, c.Lease/4)
-	def(&c.MaxWait, 10*time.Second)
-	if c.Service == "" {
-		c.Service = c.Entity
-	}
-	if c.ID == "" {
-		c.ID = c.Service
-	}
+	c.Lease = cmp.Or(c.Lease, 2*time.Second)
+	c.Renew = cmp.Or(c.Renew, c.Lease/4)
+	c.Poll = cmp.Or(c.Poll, min(250*time.Millisecond, c.Lease/4))
+	c.PollSwitching = cmp.Or(c.PollSwitching, min(50*time.Millisecond, c.Poll))
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, c.Lease/4)
+	c.MaxWait = cmp.Or(c.MaxWait, 10*time.Second)
+	c.Service = cmp.Or(c.Service, c.Entity)
+	c.ID = cmp.Or(c.ID, c.Service)
 	if c.Clock == nil {
 		c.Clock = systemClock{}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 const (
@@ -19,34 +21,26 @@ var errMalformed = errors.New("malformed item")
 
 func partition(entity string) string { return "entity#" + entity }
 
-func key(entity, sk string) map[string]types.AttributeValue {
-	return map[string]types.AttributeValue{"pk": text(partition(entity)), "sk": text(sk)}
-}
+func key(entity, sk string) dynamo.Item { return dynamo.Key(partition(entity), sk) }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
-func encodeRecord(r Record, token string) map[string]types.AttributeValue {
+func encodeRecord(r Record, token string) dynamo.Item {
 	item := key(r.Entity, ownerKey)
-	item["owner"] = text(string(r.Owner))
-	item["epoch"] = number(r.Epoch)
-	item["phase"] = text(string(r.Phase))
-	item["hold"] = &types.AttributeValueMemberBOOL{Value: r.Hold}
-	item["revision"] = number(r.Revision)
-	item["token"] = text(token)
+	item["owner"] = dynamo.String(string(r.Owner))
+	item["epoch"] = dynamo.Int(r.Epoch)
+	item["phase"] = dynamo.String(string(r.Phase))
+	item["hold"] = dynamo.Bool(r.Hold)
+	item["revision"] = dynamo.Int(r.Revision)
+	item["token"] = dynamo.String(token)
 	if r.By != "" {
-		item["by"] = text(r.By)
+		item["by"] = dynamo.String(r.By)
 	}
 	if !r.HoldUntil.IsZero() {
-		item["holdUntil"] = text(r.HoldUntil.UTC().Format(time.RFC3339Nano))
+		item["holdUntil"] = dynamo.String(r.HoldUntil.UTC().Format(time.RFC3339Nano))
 	}
 	return item
 }
 
-func decodeRecord(entity string, item map[string]types.AttributeValue) (Record, string, error) {
+func decodeRecord(entity string, item dynamo.Item) (Record, string, error) {
 	d := decoder{item: item}
 	r := Record{
 		Entity:    entity,
@@ -61,17 +55,17 @@ func decodeRecord(entity string, item map[string]types.AttributeValue) (Record, 
 	return r, d.text("token"), d.err
 }
 
-func encodeMember(entity string, s MemberState) map[string]types.AttributeValue {
+func encodeMember(entity string, s MemberState) dynamo.Item {
 	item := key(entity, memberPrefix+s.ID)
-	item["service"] = text(s.Service)
-	item["acked"] = number(s.Acked)
-	item["beat"] = number(s.Beat)
-	item["leaseMs"] = number(s.Lease.Milliseconds())
-	item["inflight"] = number(int64(s.Inflight))
+	item["service"] = dynamo.String(s.Service)
+	item["acked"] = dynamo.Int(s.Acked)
+	item["beat"] = dynamo.Int(s.Beat)
+	item["leaseMs"] = dynamo.Int(s.Lease.Milliseconds())
+	item["inflight"] = dynamo.Int(int64(s.Inflight))
 	return item
 }
 
-func decodeMember(item map[string]types.AttributeValue) (MemberState, error) {
+func decodeMember(item dynamo.Item) (MemberState, error) {
 	d := decoder{item: item}
 	return MemberState{
 		ID:       strings.TrimPrefix(d.text("sk"), memberPrefix),
@@ -85,7 +79,7 @@ func decodeMember(item map[string]types.AttributeValue) (MemberState, error) {
 
 // decoder reads attributes and keeps the first error.
 type decoder struct {
-	item map[string]types.AttributeValue
+	item dynamo.Item
 	err  error
 }
 

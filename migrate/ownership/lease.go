@@ -8,6 +8,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // errRegressed says that the control table was set back, for instance restored
@@ -15,12 +18,12 @@ import (
 var errRegressed = errors.New("the ownership record went back to an older revision; restart the service once the control table is right")
 
 // retryPause is the time before a failed renewal or read is tried again.
-const retryPause = 30 * time.Millisecond
+var retryPause = backoff.Backoff{Min: 30 * time.Millisecond}
 
-// leased reports whether operations may be admitted: the row was renewed, and the
+// leasedLocked reports whether operations may be admitted: the row was renewed, and the
 // record read after the row was there, less than a lease ago, both counted from
-// before the request. Callers hold mu.
-func (m *Member) leased(now time.Time) bool {
+// before the request.
+func (m *Member) leasedLocked(now time.Time) bool {
 	return !m.registered.IsZero() && !m.recSent.IsZero() &&
 		elapsed(m.beatSent, now) < m.cfg.Lease && elapsed(m.recSent, now) < m.cfg.Lease
 }
@@ -30,7 +33,7 @@ func (m *Member) keepPolling(ctx context.Context) {
 	for {
 		wait := m.pollInterval()
 		if err := m.poll(ctx); err != nil {
-			wait = jitter(retryPause)
+			wait = retryPause.Delay(0)
 		}
 		if !m.pause(ctx, wait, m.polls) {
 			return
@@ -76,8 +79,8 @@ func (m *Member) learn(sent time.Time, r Record) error {
 		m.heldSince = now
 	}
 	m.rec, m.recSent = r, sent
-	m.broadcast()
-	if m.ackable() > m.acked {
+	m.broadcastLocked()
+	if m.ackableLocked() > m.acked {
 		kick(m.renews)
 	}
 	return nil
@@ -90,7 +93,7 @@ func (m *Member) keepRenewing(ctx context.Context) {
 			return
 		}
 		for m.renew(ctx) != nil {
-			if !m.pause(ctx, jitter(retryPause), nil) {
+			if !m.pause(ctx, retryPause.Delay(0), nil) {
 				return
 			}
 		}
@@ -101,7 +104,7 @@ func (m *Member) renew(ctx context.Context) error {
 	sent := m.cfg.Clock.Now()
 	m.mu.Lock()
 	m.beat++
-	row := m.row()
+	row := m.rowLocked()
 	m.mu.Unlock()
 
 	err := m.attempt(ctx, func(ctx context.Context) error {
@@ -128,8 +131,8 @@ func (m *Member) renewed(sent time.Time, row MemberState) {
 		kick(m.polls)
 	}
 	m.beatSent, m.acked = sent, max(m.acked, row.Acked)
-	m.broadcast()
-	if m.ackable() > m.acked {
+	m.broadcastLocked()
+	if m.ackableLocked() > m.acked {
 		kick(m.renews)
 	}
 }
@@ -199,7 +202,7 @@ func (t *Table) renewOnce(ctx context.Context, entity string, s MemberState) err
 		TableName: &t.name, Item: encodeMember(entity, s),
 		ConditionExpression: aws.String("attribute_exists(pk)"),
 	})
-	if conditionFailed(err) {
+	if dynamo.IsConditionFailed(err) {
 		return errEvicted
 	}
 	return t.explain(err, "renew the lease of "+s.ID+" for "+entity)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
 // Member is one instance of the service that owns an entity. It is safe for
@@ -63,6 +65,9 @@ func Join(ctx context.Context, cfg MemberConfig) (*Member, error) {
 	return m, nil
 }
 
+// enterPause is the delay between attempts to join.
+var enterPause = backoff.Backoff{Min: 100 * time.Millisecond}
+
 // enter registers and reads the record, trying again until ctx ends.
 func (m *Member) enter(ctx context.Context) error {
 	for {
@@ -73,7 +78,7 @@ func (m *Member) enter(ctx context.Context) error {
 		if err == nil || !retryable(err) {
 			return err
 		}
-		if sleep(ctx, jitter(100*time.Millisecond)) != nil {
+		if enterPause.Wait(ctx, 0) != nil {
 			return err
 		}
 	}
@@ -92,7 +97,7 @@ func (m *Member) start(ctx context.Context) {
 func (m *Member) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	m.left = true
-	m.broadcast()
+	m.broadcastLocked()
 	m.mu.Unlock()
 	drained := m.drain(ctx)
 	m.stop()
@@ -113,7 +118,7 @@ func (m *Member) Leave(ctx context.Context) error {
 func (m *Member) drain(ctx context.Context) error {
 	for {
 		m.mu.Lock()
-		running, changed := m.inflight(), m.changed
+		running, changed := m.inflightLocked(), m.changed
 		m.mu.Unlock()
 		if running == 0 {
 			return nil
@@ -133,8 +138,8 @@ func (m *Member) register(ctx context.Context) error {
 	m.id = m.cfg.ID + "-" + uuid.NewString()[:13]
 	m.registered, m.beatSent, m.recSent = time.Time{}, time.Time{}, time.Time{}
 	m.beat++
-	m.broadcast()
-	row := m.row()
+	m.broadcastLocked()
+	row := m.rowLocked()
 	m.mu.Unlock()
 
 	err := m.attempt(ctx, func(ctx context.Context) error {
@@ -150,11 +155,11 @@ func (m *Member) register(ctx context.Context) error {
 	return nil
 }
 
-// row is what the request sent next writes. Callers hold mu.
-func (m *Member) row() MemberState {
+// rowLocked is what the request sent next writes.
+func (m *Member) rowLocked() MemberState {
 	return MemberState{
-		ID: m.id, Service: m.cfg.Service, Acked: m.ackable(), Beat: m.beat, Lease: m.cfg.Lease,
-		Inflight: m.inflight(),
+		ID: m.id, Service: m.cfg.Service, Acked: m.ackableLocked(), Beat: m.beat, Lease: m.cfg.Lease,
+		Inflight: m.inflightLocked(),
 	}
 }
 
@@ -164,8 +169,8 @@ func (m *Member) attempt(ctx context.Context, send func(context.Context) error) 
 	return send(ctx)
 }
 
-// inflight counts what runs. Callers hold mu.
-func (m *Member) inflight() int {
+// inflightLocked counts what runs.
+func (m *Member) inflightLocked() int {
 	n := 0
 	for _, running := range m.reads {
 		n += running
@@ -176,9 +181,9 @@ func (m *Member) inflight() int {
 	return n
 }
 
-// ackable is the highest revision under whose rules everything running was
-// admitted. It never falls, because what it says stays true. Callers hold mu.
-func (m *Member) ackable() int64 {
+// ackableLocked is the highest revision under whose rules everything running was
+// admitted. It never falls, because what it says stays true.
+func (m *Member) ackableLocked() int64 {
 	for revision := range m.writes {
 		if revision < m.rec.Revision {
 			return m.acked
@@ -192,8 +197,8 @@ func (m *Member) ackable() int64 {
 	return max(m.acked, m.rec.Revision)
 }
 
-// broadcast wakes everyone who waits for a change. Callers hold mu.
-func (m *Member) broadcast() {
+// broadcastLocked wakes everyone who waits for a change.
+func (m *Member) broadcastLocked() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
@@ -220,7 +225,7 @@ func (m *Member) Ready() error {
 	if m.left {
 		return ErrLeft
 	}
-	if !m.leased(now) {
+	if !m.leasedLocked(now) {
 		return errors.Join(ErrNoLease, m.trying)
 	}
 	return nil

@@ -27,7 +27,7 @@ func (m *Member) Stats() Stats {
 	defer m.mu.Unlock()
 	s := m.stats
 	s.Owner, s.Epoch, s.Phase, s.Revision = m.rec.Owner, m.rec.Epoch, m.rec.Phase, m.rec.Revision
-	s.Acked, s.Inflight = m.acked, m.inflight()
+	s.Acked, s.Inflight = m.acked, m.inflightLocked()
 	return s
 }
 

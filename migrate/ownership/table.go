@@ -1,16 +1,19 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // DefaultTable is the name of the control table where none is configured.
@@ -18,8 +21,7 @@ const DefaultTable = "banyan-control"
 
 // DynamoDBAPI is what this package needs of *dynamodb.Client.
 type DynamoDBAPI interface {
-	CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
-	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+	dynamo.TableAPI
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
@@ -42,50 +44,21 @@ const (
 
 // NewTable uses the table called name; empty means DefaultTable. It sends nothing.
 func NewTable(client DynamoDBAPI, name string) *Table {
-	if name == "" {
-		name = DefaultTable
-	}
-	return &Table{client: client, name: name}
+	return &Table{client: client, name: cmp.Or(name, DefaultTable)}
 }
 
 // Name returns the name of the table.
 func (t *Table) Name() string { return t.name }
 
-// Ensure creates the control table unless it is there, and waits, at most as long
+// Ensure creates the control table unless it exists, and waits, at most as long
 // as ctx and a minute, until it can be used.
 func (t *Table) Ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	_, err := t.client.CreateTable(ctx, TableInput(t.name))
-	var exists *types.ResourceInUseException
-	if err != nil && !errors.As(err, &exists) {
-		return fmt.Errorf("create the control table %q: %w", t.name, err)
+	if err := dynamo.EnsureTable(ctx, t.client, dynamo.CompositeTable(t.name)); err != nil {
+		return fmt.Errorf("create the control table: %w", err)
 	}
-	for {
-		out, err := t.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
-		if err == nil && out.Table != nil && out.Table.TableStatus == types.TableStatusActive {
-			return nil
-		}
-		if waitErr := sleep(ctx, 100*time.Millisecond); waitErr != nil {
-			return fmt.Errorf("wait for the control table %q to become active: %w", t.name, errors.Join(waitErr, err))
-		}
-	}
-}
-
-// TableInput is the definition of the control table.
-func TableInput(name string) *dynamodb.CreateTableInput {
-	return &dynamodb.CreateTableInput{
-		TableName:   aws.String(name),
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-		},
-	}
+	return nil
 }
 
 // Load reads the record consistently. An entity without a record belongs to
@@ -143,10 +116,10 @@ func (t *Table) replaceOnce(ctx context.Context, old, next Record, token string)
 	} else {
 		in.ConditionExpression = aws.String("#revision = :old")
 		in.ExpressionAttributeNames = map[string]string{"#revision": "revision"}
-		in.ExpressionAttributeValues = map[string]types.AttributeValue{":old": number(old.Revision)}
+		in.ExpressionAttributeValues = map[string]types.AttributeValue{":old": dynamo.Int(old.Revision)}
 	}
 	_, err := t.client.PutItem(ctx, in)
-	if !conditionFailed(err) {
+	if !dynamo.IsConditionFailed(err) {
 		return t.explain(err, "change the ownership record of "+old.Entity)
 	}
 	now, stored, loadErr := t.loadOnce(ctx, old.Entity)
@@ -160,6 +133,9 @@ func (t *Table) replaceOnce(ctx context.Context, old, next Record, token string)
 		old.Entity, old.Revision, now.Revision, ErrConflict)
 }
 
+// delays are those between the attempts of one request.
+var delays = backoff.Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
+
 // try sends a request again when it was slow, throttled or failed in the server.
 func (t *Table) try(ctx context.Context, send func(context.Context) error) error {
 	var err error
@@ -170,7 +146,7 @@ func (t *Table) try(ctx context.Context, send func(context.Context) error) error
 		if err == nil || !retryable(err) || ctx.Err() != nil {
 			return err
 		}
-		if sleep(ctx, jitter(20*time.Millisecond<<i)) != nil {
+		if delays.Wait(ctx, i) != nil {
 			return err
 		}
 	}
@@ -192,22 +168,4 @@ func (t *Table) explain(err error, what string) error {
 		return fmt.Errorf("%s: %w: there is no table %q; run \"banyan-migrate init\" to create it", what, ErrNoTable, t.name)
 	}
 	return fmt.Errorf("%s in %q: %w", what, t.name, err)
-}
-
-func conditionFailed(err error) bool {
-	var failed *types.ConditionalCheckFailedException
-	return errors.As(err, &failed)
-}
-
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
