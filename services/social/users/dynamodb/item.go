@@ -10,28 +10,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/infra/dynamo"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 	"github.com/banyan-fig/banyan/services/social/users"
 )
 
-// reserved is the map attribute that Banyan keeps for itself on every item.
-const reserved = "_banyan"
-
 func emailKey(email string) string { return "email#" + email }
-
-func mark(epoch int64) types.AttributeValue {
-	return &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"e": dynamo.Int(epoch)}}
-}
 
 // item is what a new user looks like.
 func item(u users.User, epoch int64) map[string]types.AttributeValue {
 	out := map[string]types.AttributeValue{
-		"id":        dynamo.String(u.ID),
-		"name":      dynamo.String(u.Name),
-		"email":     dynamo.String(u.Email),
-		"password":  dynamo.String(u.PasswordHash),
-		"version":   dynamo.Int(u.Version),
-		"createdAt": dynamo.String(users.FormatTime(u.CreatedAt)),
-		reserved:    mark(epoch),
+		"id":            dynamo.String(u.ID),
+		"name":          dynamo.String(u.Name),
+		"email":         dynamo.String(u.Email),
+		"password":      dynamo.String(u.PasswordHash),
+		"version":       dynamo.Int(u.Version),
+		"createdAt":     dynamo.String(users.FormatTime(u.CreatedAt)),
+		stamp.Attribute: stamp.OfEpoch(epoch),
 	}
 	if u.Bio != "" {
 		out["bio"] = dynamo.String(u.Bio)
@@ -41,7 +35,7 @@ func item(u users.User, epoch int64) map[string]types.AttributeValue {
 
 func uniqueItem(u users.User, epoch int64) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{
-		"value": dynamo.String(emailKey(u.Email)), "owner": dynamo.String(u.ID), reserved: mark(epoch),
+		"value": dynamo.String(emailKey(u.Email)), "owner": dynamo.String(u.ID), stamp.Attribute: stamp.OfEpoch(epoch),
 	}
 }
 
@@ -56,14 +50,14 @@ func update(table string, raw map[string]types.AttributeValue, u users.User, epo
 		b.set("bio", dynamo.String(*c.Bio))
 	}
 	b.unchanged("version", raw["version"])
-	b.names["#banyan"] = reserved
-	if marks, ok := raw[reserved].(*types.AttributeValueMemberM); ok {
-		b.names["#e"] = "e"
+	b.names["#banyan"] = stamp.Attribute
+	if stamps, ok := raw[stamp.Attribute].(*types.AttributeValueMemberM); ok {
+		b.names["#e"] = stamp.Epoch
 		b.values[":epoch"] = dynamo.Int(epoch)
 		b.sets = append(b.sets, "#banyan.#e = :epoch")
-		b.unchangedAt("#banyan.#e", ":e_was", marks.Value["e"])
+		b.unchangedAt("#banyan.#e", ":e_was", stamps.Value[stamp.Epoch])
 	} else {
-		b.values[":epoch"] = mark(epoch)
+		b.values[":epoch"] = stamp.OfEpoch(epoch)
 		b.sets = append(b.sets, "#banyan = :epoch")
 		b.conditions = append(b.conditions, "attribute_not_exists(#banyan)")
 	}
@@ -129,22 +123,11 @@ func decode(raw map[string]types.AttributeValue) users.User {
 
 // present reports whether there is an item that is no tombstone.
 func present(raw map[string]types.AttributeValue) bool {
-	if len(raw) == 0 {
-		return false
-	}
-	dead, _ := marks(raw)["d"].(*types.AttributeValueMemberBOOL)
-	return dead == nil || !dead.Value
+	return len(raw) > 0 && !stamp.Of(raw).Tombstone
 }
 
 // epochOf is the epoch of the service's last write, 0 if there was none.
-func epochOf(raw map[string]types.AttributeValue) int64 { return integer(marks(raw)["e"]) }
-
-func marks(raw map[string]types.AttributeValue) map[string]types.AttributeValue {
-	if m, ok := raw[reserved].(*types.AttributeValueMemberM); ok {
-		return m.Value
-	}
-	return nil
-}
+func epochOf(raw map[string]types.AttributeValue) int64 { return stamp.Of(raw).Epoch }
 
 func integer(v types.AttributeValue) int64 {
 	n, ok := v.(*types.AttributeValueMemberN)

@@ -14,6 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/dynamo"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 	"github.com/banyan-fig/banyan/services/social/users"
 )
 
@@ -95,7 +96,7 @@ func put(table, key string, item map[string]types.AttributeValue, epoch int64) *
 		Item:      item,
 		ConditionExpression: aws.String(
 			"attribute_not_exists(#key) OR (#b.#d = :true AND (attribute_not_exists(#b.#e) OR #b.#e <= :epoch))"),
-		ExpressionAttributeNames:  map[string]string{"#key": key, "#b": reserved, "#d": "d", "#e": "e"},
+		ExpressionAttributeNames:  map[string]string{"#key": key, "#b": stamp.Attribute, "#d": stamp.Tombstone, "#e": stamp.Epoch},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":true": dynamo.Bool(true), ":epoch": dynamo.Int(epoch)},
 	}
 }
