@@ -2,27 +2,30 @@ package mongoclient
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// longest is for how long Do repeats what fails, from its first failure on: as long
-// as the driver looks for a server unless it is told otherwise.
-const longest = 30 * time.Second
+// retryFor is how long Do retries, from the first failure on: as long as the driver
+// selects a server by default.
+const retryFor = 30 * time.Second
+
+var delays = backoff.Backoff{Min: 5 * time.Millisecond, Max: 320 * time.Millisecond}
 
 // Do runs an operation, which must end soon and bear being run more than once: it is
-// run again while its error is one that passes, or once there are new credentials
-// in place of refused ones, within ctx and 30 s from its first failure. What it
-// sets, it must set anew each time. The error is that of the last time.
+// retried while its error is transient, or once there are new credentials in place of
+// refused ones, within ctx and 30 s from its first failure. What it sets, it must set
+// anew each time. The error is that of the last attempt.
 //
 // The driver repeats what it can for as long as ctx allows if ctx has a deadline,
 // else once.
 func (d *Database) Do(ctx context.Context, op func(context.Context, *mongo.Database) error) error {
 	var began time.Time
 	for attempt := 0; ; attempt++ {
-		g, err := d.enter()
+		g, err := d.acquire()
 		if err != nil {
 			return err
 		}
@@ -33,29 +36,29 @@ func (d *Database) Do(ctx context.Context, op func(context.Context, *mongo.Datab
 		if began.IsZero() {
 			began = time.Now()
 		}
-		if !d.again(ctx, g, err) || time.Since(began) > longest || !pause(ctx, attempt) {
+		if !d.canRetry(ctx, g, err) || time.Since(began) > retryFor || delays.Wait(ctx, attempt) != nil {
 			return err
 		}
 	}
 }
 
-// again tells whether an operation that failed on g may fare better now.
-func (d *Database) again(ctx context.Context, g *generation, err error) bool {
+// canRetry reports whether an operation that failed on g may succeed now.
+func (d *Database) canRetry(ctx context.Context, g *generation, err error) bool {
 	switch {
 	case g.ended.Err() != nil: // it was ended because there is a next one
 		return true
-	case refused(err):
-		return d.renewed(ctx, g)
+	case isUnauthorized(err):
+		return d.awaitCredentials(ctx, g)
 	}
-	return passes(err)
+	return isTransient(err)
 }
 
-// renewed waits for other credentials than those of g.
-func (d *Database) renewed(ctx context.Context, g *generation) bool {
+// awaitCredentials waits for other credentials than those of g.
+func (d *Database) awaitCredentials(ctx context.Context, g *generation) bool {
 	if d.follow == nil {
 		return false
 	}
-	g.hurry()
+	g.requestCredentials()
 	patience := time.NewTimer(d.follow.cfg.Patience)
 	defer patience.Stop()
 	select {
@@ -67,12 +70,13 @@ func (d *Database) renewed(ctx context.Context, g *generation) bool {
 	return false
 }
 
-// Run runs what goes on for long. When the URI changed its context ends; it must then
-// return, within Drain, and is run anew, whatever it returned. So it is where its
-// credentials were refused, once there are others. Else its end is that of Run.
+// Run runs a loop that lasts. When the URI changed, the loop's context ends; it must
+// return within Drain, and is started again, whatever it returned. It is also started
+// again where its credentials were refused, once there are others. Otherwise Run returns
+// what the loop returned.
 func (d *Database) Run(ctx context.Context, loop func(context.Context, *mongo.Database) error) error {
 	for {
-		g, err := d.enter()
+		g, err := d.acquire()
 		if err != nil {
 			return err
 		}
@@ -81,22 +85,8 @@ func (d *Database) Run(ctx context.Context, loop func(context.Context, *mongo.Da
 		case ctx.Err() != nil:
 			return err
 		case g.over.Err() != nil:
-		case !refused(err) || !d.renewed(ctx, g):
+		case !isUnauthorized(err) || !d.awaitCredentials(ctx, g):
 			return err
 		}
-	}
-}
-
-// pause waits before the next attempt: 5 ms, doubled with each up to 320 ms, less a
-// half at random.
-func pause(ctx context.Context, attempt int) bool {
-	d := 5 * time.Millisecond << min(attempt, 6)
-	timer := time.NewTimer(d/2 + rand.N(d/2))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -4,60 +4,49 @@ import (
 	"errors"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
-// Labels of errors that pass, by the driver specifications on retryable reads and
+// transientLabels are the labels of transient errors, by the driver specifications on retryable reads and
 // writes, transactions, and overload. The driver gives the first to every operation
 // that met a cleared pool, be it in a transaction or not.
-var passingLabels = []string{"TransientTransactionError", "RetryableWriteError", "NetworkError", "RetryableError"}
+var transientLabels = []string{"TransientTransactionError", "RetryableWriteError", "NetworkError", "RetryableError"}
 
 // Codes of a server that is not, or no longer, the primary, or going down. Labels are
 // only given to those that a write met.
 var notPrimary = []int{91, 189, 10107, 11600, 11602, 13435, 13436}
 
-// passes tells whether an operation may succeed when it is run again. An error of the
+// isTransient reports whether an operation may succeed when it is run again. An error of the
 // pool is one without a label where the repetition failed at a log-in; it is known by
 // its method.
-func passes(err error) bool {
+func isTransient(err error) bool {
 	var pool interface{ Retryable() bool }
 	if errors.As(err, &pool) && pool.Retryable() {
 		return true
 	}
 	var labeled mongo.LabeledError
 	if errors.As(err, &labeled) {
-		for _, label := range passingLabels {
+		for _, label := range transientLabels {
 			if labeled.HasErrorLabel(label) {
 				return true
 			}
 		}
 	}
-	return hasCode(err, notPrimary)
+	return mongoerr.HasCode(err, notPrimary...)
 }
 
 // Codes of the server: Unauthorized, AuthenticationFailed, and AtlasError.
-var unauthorized = []int{13, 18, 8000}
+var unauthorized = []int{mongoerr.Unauthorized, mongoerr.AuthenticationFailed, 8000}
 
-// refused tells whether the server refused the credentials: at a log-in, or a command
+// isUnauthorized reports whether the server refused the credentials: at a log-in, or a command
 // on a connection whose user was dropped or lost a role since.
-func refused(err error) bool { return hasCode(err, unauthorized) }
+func isUnauthorized(err error) bool { return mongoerr.HasCode(err, unauthorized...) }
 
-// logInRefused is refused for the driver's own errors, as a monitor sees them: an
+// logInRefused is isUnauthorized for the driver's own errors, as a monitor sees them: an
 // operation that repeated itself may return what it had met before. An error at a
 // log-in is known by its method.
 func logInRefused(err error) bool {
 	var logIn interface{ Inner() error }
 	return errors.As(err, &logIn) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err)
-}
-
-func hasCode(err error, codes []int) bool {
-	var server mongo.ServerError
-	if !errors.As(err, &server) {
-		return false
-	}
-	for _, code := range codes {
-		if server.HasErrorCode(code) {
-			return true
-		}
-	}
-	return false
 }

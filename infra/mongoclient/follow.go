@@ -1,6 +1,7 @@
 package mongoclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,10 @@ import (
 	"github.com/banyan-fig/banyan/infra/config"
 )
 
-// URI is where the address comes from and how its changes are learnt, normally a
+// URI is where the address comes from, and how its changes are noticed; normally a
 // *config.Setting.
 type URI interface {
-	// Fixed tells that it never changes.
+	// Fixed reports that it never changes.
 	Fixed() bool
 	// Get returns the URI in force.
 	Get(ctx context.Context) (config.Secret, error)
@@ -38,18 +39,10 @@ type FollowConfig struct {
 }
 
 func (c FollowConfig) withDefaults() FollowConfig {
-	if c.Drain <= 0 {
-		c.Drain = 30 * time.Second
-	}
-	if c.Patience <= 0 {
-		c.Patience = 5 * time.Second
-	}
-	if c.Retry <= 0 {
-		c.Retry = 2 * time.Second
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.Drain = cmp.Or(max(c.Drain, 0), 30*time.Second)
+	c.Patience = cmp.Or(max(c.Patience, 0), 5*time.Second)
+	c.Retry = cmp.Or(max(c.Retry, 0), 2*time.Second)
+	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
 }
 
@@ -115,7 +108,7 @@ func (f *follower) run() {
 			err = f.renew(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			f.cfg.Log.WarnContext(ctx, "the new URI of MongoDB is not used (yet), the one before stays in force", "error", err.Error())
+			f.cfg.Log.WarnContext(ctx, "the new MongoDB URI does not work yet; the former one stays in use", "error", err.Error())
 			retry.Reset(f.cfg.Retry)
 		}
 	}
@@ -125,7 +118,7 @@ func (f *follower) run() {
 func (f *follower) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Patience)
 	defer cancel()
-	f.cfg.Log.WarnContext(ctx, "MongoDB refuses the credentials; they are read anew")
+	f.cfg.Log.WarnContext(ctx, "MongoDB refuses the credentials; reading them again")
 	for {
 		changed, err := f.adopt(ctx, f.uri.Refresh)
 		if changed {
@@ -134,7 +127,7 @@ func (f *follower) renew(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			if err == nil {
-				err = errors.New("MongoDB refuses the credentials, and there are no others; correct the value of MONGODB_URI, or the user's password or roles")
+				err = errors.New("MongoDB refuses the credentials, and there are no new ones; correct the value of MONGODB_URI, or the user's password or roles")
 			}
 			return err
 		case <-time.After(min(f.cfg.Retry, f.cfg.Patience/10)):
@@ -165,7 +158,7 @@ func (f *follower) adopt(ctx context.Context, read func(context.Context) (config
 		return false, next.disconnect(ctx)
 	}
 	f.running.Go(func() { f.retire(old) })
-	f.cfg.Log.InfoContext(ctx, "the URI of MongoDB changed: new operations use it", "hosts", to.options.Hosts, "old_ones_end_in", f.cfg.Drain.String())
+	f.cfg.Log.InfoContext(ctx, "the MongoDB URI changed: new operations use it", "hosts", to.options.Hosts, "drain", f.cfg.Drain.String())
 	return true, nil
 }
 

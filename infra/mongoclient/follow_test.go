@@ -291,7 +291,7 @@ func TestNoOtherCredentials(t *testing.T) {
 	}
 	w.eventually("the URI is read anew", func() bool { return s.refreshes.Load() > 0 })
 	w.eventually("it is logged", func() bool {
-		return strings.Contains(w.log.String(), "there are no others; correct the value of MONGODB_URI")
+		return strings.Contains(w.log.String(), "there are no new ones; correct the value of MONGODB_URI")
 	})
 	w.gate.Let("u", "pw1")
 	if err := has(t.Context(), db, 1); !errors.Is(err, mongo.ErrNoDocuments) {

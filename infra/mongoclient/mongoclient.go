@@ -9,7 +9,7 @@
 //     to work, and runs it again when a broken connection, a fail-over or refused
 //     credentials kept it from its end. An operation must bear being run twice,
 //     also when nobody knows what became of it the first time: an insert with an
-//     _id of its own, say, that takes its own document for done.
+//     _id of its own, say, for which its own document counts as success.
 //   - The driver repeats most operations by itself, and more safely, since the server
 //     knows a repeated write by its session. It leaves out two cases, which every
 //     broken connection can make: an operation that chose its server just before
@@ -19,9 +19,9 @@
 //     by its context when the URI changed, and begun anew on the next client.
 //   - A cursor or a session belongs to the client, and so to the run, that it came
 //     with. So do *mongo.Database and *mongo.Collection: keep none of them.
-//   - The client of the URI before ends when nobody uses it any more, at the latest
-//     after FollowConfig.Drain, or at once if it does not answer within a second; what
-//     still runs then is run again on the next one.
+//   - The former client ends when it is idle, at the latest after FollowConfig.Drain, or
+//     at once if it does not answer within a second; what still runs then is run again on
+//     the next one.
 //   - Everything comes from the new URI, but the name of the database, which must
 //     stay the same.
 //   - A user should be dropped only when all programs have gone on to the next one:
@@ -91,8 +91,8 @@ func (d *Database) Close(ctx context.Context) error {
 	return g.disconnect(ctx)
 }
 
-// enter gives the generation in force, whose busy is to be told when it was used.
-func (d *Database) enter() (*generation, error) {
+// acquire returns the generation in force, in use until its busy is done.
+func (d *Database) acquire() (*generation, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -118,7 +118,7 @@ func (d *Database) swap(next *generation) (old *generation, ok bool) {
 type generation struct {
 	db         *mongo.Database
 	disconnect func(context.Context) error
-	busy       sync.WaitGroup // who uses it
+	busy       sync.WaitGroup // operations that use it
 	refused    chan struct{}  // the server refused the credentials
 
 	over    context.Context // ends when there is a next one
@@ -134,8 +134,8 @@ func newGeneration() *generation {
 	return g
 }
 
-// hurry asks for other credentials, now.
-func (g *generation) hurry() {
+// requestCredentials has the URI read again, at once.
+func (g *generation) requestCredentials() {
 	select {
 	case g.refused <- struct{}{}:
 	default:
@@ -151,28 +151,28 @@ func (g *generation) run(ctx, until context.Context, op func(context.Context, *m
 	return op(ctx, g.db)
 }
 
-// goodbye bounds the end of connections that nobody should need any more.
-const goodbye = time.Second
+// disconnectTimeout bounds the end of connections that are no longer in use.
+const disconnectTimeout = time.Second
 
-// retire ends a generation when nobody uses it, or grace ends.
+// retire ends a generation when it is idle, or grace ends.
 func (g *generation) retire(grace context.Context) {
 	idle, cancel := context.WithCancel(grace)
 	go func() { defer cancel(); g.busy.Wait() }()
-	if !g.alive(idle) {
-		g.end() // who waits for a server or a connection here finds one on the next
+	if !g.isAlive(idle) {
+		g.end() // what waits for a server or a connection here is run on the next generation
 	}
 	<-idle.Done()
 	g.end()
-	out, done := context.WithTimeout(context.Background(), goodbye)
+	out, done := context.WithTimeout(context.Background(), disconnectTimeout)
 	defer done()
 	_ = g.disconnect(out)
 	g.busy.Wait()
 }
 
-// alive tells whether a server answers and lets us in, or nobody wants to know any
-// more.
-func (g *generation) alive(wanted context.Context) bool {
-	ctx, cancel := context.WithTimeout(wanted, goodbye)
+// isAlive reports whether a server answers and accepts the credentials; also true where
+// the generation is no longer used.
+func (g *generation) isAlive(wanted context.Context) bool {
+	ctx, cancel := context.WithTimeout(wanted, disconnectTimeout)
 	defer cancel()
 	return g.db.Client().Ping(ctx, nil) == nil || wanted.Err() != nil
 }

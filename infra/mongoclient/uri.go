@@ -24,9 +24,9 @@ const DefaultName = "legacy"
 const answerTimeout = 5 * time.Second
 
 // ErrURI is returned for a URI that cannot be used.
-var ErrURI = errors.New("MONGODB_URI cannot be understood")
+var ErrURI = errors.New("invalid MONGODB_URI")
 
-// address is a URI that was understood.
+// address is a parsed URI.
 type address struct {
 	options  *options.ClientOptions
 	database string
@@ -50,7 +50,7 @@ func parse(uri string) (*address, error) {
 	case errors.As(err, &file):
 		return nil, fmt.Errorf("read a file that MONGODB_URI names: %w", file)
 	case strings.Contains(uri, "@"):
-		return nil, fmt.Errorf("%w, and is not shown because of its password; in that and the user name, the characters : / ? # [ ] @ %% are written as %%3A and so on", ErrURI)
+		return nil, fmt.Errorf("%w: it is not shown because of its password; in that and the user name, write the characters : / ? # [ ] @ %% as %%3A and so on", ErrURI)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrURI, err)
 }
@@ -69,7 +69,7 @@ func databaseOf(uri string) string {
 	return DefaultName
 }
 
-// dial connects, and returns when the primary has answered and let us in.
+// dial connects, and returns when the primary has accepted the credentials.
 func (a *address) dial(ctx context.Context) (*generation, error) {
 	var last atomic.Pointer[error]
 	a.options.SetServerMonitor(&event.ServerMonitor{
@@ -78,7 +78,7 @@ func (a *address) dial(ctx context.Context) (*generation, error) {
 	g := newGeneration()
 	a.options.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
 		if logInRefused(e.Error) {
-			g.hurry()
+			g.requestCredentials()
 		}
 	}})
 	client, err := mongo.Connect(a.options)
@@ -95,13 +95,13 @@ func (a *address) dial(ctx context.Context) (*generation, error) {
 	if why := last.Load(); why != nil && mongo.IsTimeout(err) {
 		err = *why // without the driver's picture of the topology
 	}
-	out, done := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	out, done := context.WithTimeout(context.WithoutCancel(ctx), disconnectTimeout)
 	defer done()
 	_ = client.Disconnect(out)
 	g.end()
 	g.replace()
 	what := "does not answer"
-	if refused(err) {
+	if isUnauthorized(err) {
 		what = "refuses the credentials"
 	}
 	return nil, fmt.Errorf("MongoDB at %s %s: %w; check MONGODB_URI", strings.Join(a.options.Hosts, ","), what, err)
