@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
@@ -172,6 +176,15 @@ func TestClassify(t *testing.T) {
 	}
 	if err := put("nowhere", once.KeyOf("x", "x")); !consumers.IsUnavailable(err) {
 		t.Errorf("a missing table: %v", err)
+	}
+	other := f.db.CreateTable(func(name string) *dynamodb.CreateTableInput {
+		in := dynamo.CompositeTable(name)
+		in.KeySchema, in.AttributeDefinitions = in.KeySchema[:1], in.AttributeDefinitions[:1]
+		in.KeySchema[0].AttributeName, in.AttributeDefinitions[0].AttributeName = aws.String("id"), aws.String("id")
+		return in
+	})
+	if err := put(other, once.KeyOf("x", "x")); !consumers.IsUnavailable(err) || !strings.Contains(err.Error(), "pk and sk") {
+		t.Errorf("a table with other keys: %v", err)
 	}
 	mine := consumers.Permanent(errors.New("mine"))
 	if err := once.Classify(mine); !consumers.IsPermanent(err) || consumers.IsUnavailable(err) {
