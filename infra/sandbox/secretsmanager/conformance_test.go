@@ -55,19 +55,15 @@ func (s suite) create(t *testing.T, text string) *secretsmanager.CreateSecretOut
 	return out
 }
 
-func (s suite) get(t *testing.T, id *string, stage string) (*secretsmanager.GetSecretValueOutput, error) {
+func (s suite) get(t *testing.T, id *string) (*secretsmanager.GetSecretValueOutput, error) {
 	t.Helper()
-	in := &secretsmanager.GetSecretValueInput{SecretId: id}
-	if stage != "" {
-		in.VersionStage = &stage
-	}
-	return s.client.GetSecretValue(t.Context(), in)
+	return s.client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: id})
 }
 
 func (s suite) values(t *testing.T) {
 	made := s.create(t, "héllo ☃")
 	for _, id := range []*string{made.Name, made.ARN} {
-		got, err := s.get(t, id, "")
+		got, err := s.get(t, id)
 		if err != nil || aws.ToString(got.SecretString) != "héllo ☃" || *got.Name != *made.Name || *got.ARN != *made.ARN ||
 			*got.VersionId != *made.VersionId || !slices.Contains(got.VersionStages, "AWSCURRENT") || got.CreatedDate == nil {
 			t.Errorf("%s: %+v, %v", *id, got, err)
@@ -80,7 +76,7 @@ func (s suite) values(t *testing.T) {
 	if _, err := s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretBinary: []byte{0, 1, 255}}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.get(t, &name, ""); err != nil || got.SecretString != nil || !slices.Equal(got.SecretBinary, []byte{0, 1, 255}) {
+	if got, err := s.get(t, &name); err != nil || got.SecretString != nil || !slices.Equal(got.SecretBinary, []byte{0, 1, 255}) {
 		t.Errorf("bytes: %+v, %v", got, err)
 	}
 }
@@ -91,14 +87,8 @@ func (s suite) rotation(t *testing.T) {
 	if err != nil || *put.VersionId == *made.VersionId {
 		t.Fatal(put, err)
 	}
-	for stage, want := range map[string]string{"": "two", "AWSCURRENT": "two", "AWSPREVIOUS": "one"} {
-		if got, err := s.get(t, made.Name, stage); err != nil || aws.ToString(got.SecretString) != want {
-			t.Errorf("%q: %+v, %v", stage, got, err)
-		}
-	}
-	got, err := s.client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: made.Name, VersionId: made.VersionId})
-	if err != nil || *got.SecretString != "one" {
-		t.Errorf("the version before: %+v, %v", got, err)
+	if got, err := s.get(t, made.Name); err != nil || aws.ToString(got.SecretString) != "two" || *got.VersionId != *put.VersionId {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
@@ -107,7 +97,7 @@ func (s suite) deletion(t *testing.T) {
 	if _, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: made.Name}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.get(t, made.Name, "")
+	_, err := s.get(t, made.Name)
 	if e := new(types.InvalidRequestException); !errors.As(err, &e) {
 		t.Errorf("a deleted secret: %v", err)
 	}
@@ -116,14 +106,14 @@ func (s suite) deletion(t *testing.T) {
 		ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.get(t, made.Name, "")
+	_, err = s.get(t, made.Name)
 	if e := new(types.ResourceNotFoundException); !errors.As(err, &e) {
 		t.Errorf("a secret that is gone: %v", err)
 	}
 }
 
 func (s suite) errors(t *testing.T) {
-	_, err := s.get(t, aws.String("banyan/none"), "")
+	_, err := s.get(t, aws.String("banyan/none"))
 	if e := new(types.ResourceNotFoundException); !errors.As(err, &e) {
 		t.Errorf("a secret that is not: %v", err)
 	}
@@ -132,15 +122,11 @@ func (s suite) errors(t *testing.T) {
 	if e := new(types.ResourceExistsException); !errors.As(err, &e) {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	_, err = s.get(t, made.Name, "AWSPREVIOUS")
-	if e := new(types.ResourceNotFoundException); !errors.As(err, &e) {
-		t.Errorf("a stage that is not: %v", err)
-	}
 	name := "banyan/" + uuid.NewString()
 	if _, err := s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.get(t, &name, "")
+	_, err = s.get(t, &name)
 	if e := new(types.ResourceNotFoundException); !errors.As(err, &e) {
 		t.Errorf("a secret without a value: %v", err)
 	}

@@ -25,7 +25,6 @@ const (
 	maxValue  = 64 << 10
 	recovery  = 30 * 24 * time.Hour
 	current   = "AWSCURRENT"
-	previous  = "AWSPREVIOUS"
 	tokenLess = 32 // characters of a ClientRequestToken
 )
 
@@ -55,9 +54,9 @@ type Server struct {
 }
 
 type secret struct {
-	name, arn         string
-	current, previous *version // current is nil for a secret without a value
-	deleted           time.Time
+	name, arn string
+	current   *version // nil for a secret without a value
+	deleted   time.Time
 }
 
 type version struct {
@@ -129,7 +128,7 @@ type (
 		ARN, Name string
 		VersionId string `json:",omitempty"`
 	}
-	getInput  struct{ SecretId, VersionId, VersionStage string }
+	getInput  struct{ SecretId string }
 	getOutput struct {
 		ARN, Name, VersionId string
 		SecretString         *string `json:",omitempty"`
@@ -141,7 +140,6 @@ type (
 		SecretId, ClientRequestToken string
 		SecretString                 *string
 		SecretBinary                 []byte
-		VersionStages                []string
 	}
 	putOutput struct {
 		ARN, Name, VersionId string
@@ -220,26 +218,17 @@ func (s *Server) getSecretValue(_ context.Context, in *getInput) (*getOutput, er
 	if err != nil {
 		return nil, err
 	}
-	v, stage := found.current, current
-	switch {
-	case in.VersionStage == previous, found.previous != nil && in.VersionId == found.previous.id:
-		v, stage = found.previous, previous
-	case in.VersionStage != "" && in.VersionStage != current, in.VersionId != "" && (v == nil || in.VersionId != v.id):
-		v = nil
-	}
+	v := found.current
 	if v == nil {
-		return nil, awsjson.Errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", stage)
+		return nil, awsjson.Errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", current)
 	}
 	return &getOutput{
 		ARN: found.arn, Name: found.name, VersionId: v.id, SecretString: v.text, SecretBinary: v.binary,
-		VersionStages: []string{stage}, CreatedDate: awsjson.At(v.at),
+		VersionStages: []string{current}, CreatedDate: awsjson.At(v.at),
 	}, nil
 }
 
 func (s *Server) putSecretValue(_ context.Context, in *putInput) (*putOutput, error) {
-	if len(in.VersionStages) > 1 || len(in.VersionStages) == 1 && in.VersionStages[0] != current {
-		return nil, awsjson.NotImplemented("other stages than " + current)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, err := s.alive(in.SecretId)
@@ -250,7 +239,7 @@ func (s *Server) putSecretValue(_ context.Context, in *putInput) (*putOutput, er
 	if err != nil {
 		return nil, err
 	}
-	found.previous, found.current = found.current, v
+	found.current = v
 	return &putOutput{ARN: found.arn, Name: found.name, VersionId: v.id, VersionStages: []string{current}}, nil
 }
 
