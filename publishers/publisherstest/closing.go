@@ -114,7 +114,11 @@ func publishingAndClosingRace(s *subject) {
 			}
 		})
 	}
-	time.Sleep(moment)
+	s.eventually("an event of each key is acknowledged", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acknowledged) == 6
+	})
 	s.close()
 	s.join(&publishing)
 	numbers := s.numbers()

@@ -11,7 +11,7 @@ import (
 const (
 	// mostSmall is by how many events a small publisher is full.
 	mostSmall = 1000
-	// moment is how long a call has to hang to be taken for waiting.
+	// moment is how long a call has to hang to count as waiting.
 	moment = 50 * time.Millisecond
 )
 
@@ -84,20 +84,20 @@ func fullRefuses(s *subject) {
 	s.check(map[string]int{"key": n + 1})
 }
 
-// enqueueSoon tries until there is a place again: what was kept may take a
-// moment to be passed on.
+// enqueueSoon tries until there is capacity again: what was kept may take a moment to
+// be forwarded.
 func (s *subject) enqueueSoon(key string, number int) publishers.Receipt {
 	s.Helper()
 	ctx, cancel := limited()
 	defer cancel()
-	for {
-		r, err := s.Publisher.EnqueueEncoded(ctx, key, encoded(key, number))
-		if err == nil {
-			return r
+	var r publishers.Receipt
+	s.eventually("there is capacity again", func() (accepted bool) {
+		var err error
+		r, err = s.Publisher.EnqueueEncoded(ctx, key, encoded(key, number))
+		if err != nil && !errors.Is(err, s.harness.Full) {
+			s.Fatalf("there must be capacity again: %v", err)
 		}
-		if !errors.Is(err, s.harness.Full) || ctx.Err() != nil {
-			s.Fatalf("there must be place again: %v", err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return err == nil
+	})
+	return r
 }

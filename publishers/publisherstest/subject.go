@@ -207,3 +207,16 @@ func (s *subject) inTime(done <-chan struct{}, what string) {
 		s.Fatalf("%s: nothing for %v", what, patience)
 	}
 }
+
+// eventually waits until a condition holds.
+func (s *subject) eventually(what string, holds func() bool) {
+	s.Helper()
+	ctx, cancel := limited()
+	defer cancel()
+	for !holds() {
+		if ctx.Err() != nil {
+			s.Fatalf("never so: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -55,9 +55,7 @@ func BenchmarkThrough(b *testing.B) {
 			for i := range b.N {
 				take(b, s, benchKey(i))
 			}
-			for s.Status().Forwarded < uint64(b.N) {
-				time.Sleep(time.Millisecond)
-			}
+			eventually(b, "all forwarded", func() bool { return s.Status().Forwarded >= uint64(b.N) })
 			perSecond(b)
 			cancel()
 			draining.Wait()

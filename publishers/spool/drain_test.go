@@ -164,9 +164,7 @@ func TestDrainingIntoAMoodyPublisher(t *testing.T) {
 						publish(t, s, key, []byte("poison"))
 					}
 				}
-				for limit := time.Now().Add(5 * time.Second); s.Status().Events > 20 && time.Now().Before(limit); {
-					time.Sleep(time.Millisecond)
-				}
+				eventually(t, "nearly drained", func() bool { return s.Status().Events <= 20 })
 				cancel()
 				draining.Wait()
 				if err := s.Close(context.Background()); err != nil {
@@ -245,16 +243,7 @@ func TestAStuckDestination(t *testing.T) {
 			<-publish(t, s, fmt.Sprint("k", i/50), []byte("x")).Done()
 		}
 		want := map[int]int{0: 10, 1: 1, 3: 3}[perKey]
-		for limit := time.Now().Add(5 * time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
-			if total, _ := to.counts(); total == want {
-				break
-			}
-		}
-		time.Sleep(20 * time.Millisecond)
-		total, most := to.counts()
-		if total != want || most != want {
-			t.Errorf("per key %d: %d in flight, %d of one key, want %d", perKey, total, most, want)
-		}
+		eventually(t, "the window is full", func() bool { return s.Status().InFlight >= want })
 		if st := s.Status(); st.Events != 100 || !st.Draining || st.InFlight != want || st.Failing {
 			t.Errorf("%+v", st)
 		}
@@ -264,6 +253,9 @@ func TestAStuckDestination(t *testing.T) {
 		brief, stop := context.WithTimeout(context.Background(), 5*time.Second)
 		cancel()
 		draining.Wait()
+		if total, most := to.counts(); total != want || most != want { // nothing was ever acknowledged
+			t.Errorf("per key %d: %d in flight, %d of one key, want %d", perKey, total, most, want)
+		}
 		if err := s.Close(brief); err != nil {
 			t.Error(err)
 		}
@@ -309,9 +301,7 @@ func TestCloseEndsADrain(t *testing.T) {
 	for i := range 200 {
 		publish(t, s, "k", publisherstest.Body("k", i))
 	}
-	for len(to.records()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the first event forwarded", func() bool { return len(to.records()) > 0 })
 	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
 	}

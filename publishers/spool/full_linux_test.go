@@ -36,11 +36,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 			c := start(t, orders{Path: path, Producers: 4, FileLimit: 400 << 10, Refuse: refuse})
 			full := awaitFull(t, c, path)
 			raiseLimit(t, c.cmd.Process.Pid)
-			for limit := time.Now().Add(20 * time.Second); takenIn(t, path) < full+100; time.Sleep(time.Millisecond) {
-				if time.Now().After(limit) {
-					t.Fatalf("nothing was enqueued after there was space again: %s", c.err.String())
-				}
-			}
+			eventually(t, "enqueued again after there was space", func() bool { return takenIn(t, path) >= full+100 })
 			acknowledged := c.killFull(t)
 			s := open(t, spool.Config{Path: path})
 			if salvages := s.Status().Salvages; len(salvages) > 0 {
@@ -80,12 +76,7 @@ func takenIn(t *testing.T, path string) uint64 {
 // awaitFull waits until the child says that its disk is full.
 func awaitFull(t *testing.T, c *child, path string) uint64 {
 	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !strings.Contains(c.err.String(), "the disk is full"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("the file never gets full")
-		}
-	}
-	time.Sleep(50 * time.Millisecond)
+	eventually(t, "the file full", func() bool { return strings.Contains(c.err.String(), "the disk is full") })
 	return takenIn(t, path)
 }
 
@@ -113,9 +104,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 			}
 		}
 	})
-	for !s.Status().Failing {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the disk full", func() bool { return s.Status().Failing })
 	st := s.Status()
 	if !strings.Contains(st.LastError, syscall.ENOSPC.Error()) {
 		t.Errorf("the last error is %q", st.LastError)
@@ -137,11 +126,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 		}
 	})
 	producing.Wait()
-	for st := s.Status(); st.Events > 0 || st.Pending > 0; st = s.Status() {
-		if time.Sleep(time.Millisecond); ctx.Err() != nil {
-			t.Fatalf("%+v", st)
-		}
-	}
+	eventually(t, "all drained", func() bool { st := s.Status(); return st.Events == 0 && st.Pending == 0 })
 	cancel()
 	draining.Wait()
 	numbers := numbersOf(t, to.records())

@@ -27,9 +27,7 @@ func TestAPowerCutLosesNothingThatWasSynced(t *testing.T) {
 		to := &memory{}
 		synced := busy(t, s, rnd, nil, 300)
 		drainSome(t, s, to, rnd.IntN(200))
-		for s.Status().Unsynced > 0 {
-			time.Sleep(time.Millisecond)
-		}
+		eventually(t, "all synced", func() bool { return s.Status().Unsynced == 0 })
 		before := contents(t, path)
 		busy(t, s, rnd, synced, 200)
 		drainSome(t, s, to, rnd.IntN(300))
@@ -97,9 +95,7 @@ func drainSome(t *testing.T, s *spool.Spool, to *memory, n int) {
 	if err := s.DrainAll(ctx, to); err != nil && ctx.Err() == nil {
 		t.Fatal(err)
 	}
-	for s.Status().Forwarded < uint64(len(to.records())) {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "all known to be forwarded", func() bool { return s.Status().Forwarded >= uint64(len(to.records())) })
 }
 
 func contents(t *testing.T, path string) []byte {
