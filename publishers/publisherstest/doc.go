@@ -3,7 +3,7 @@
 // itself: [Run]. The [Ledger] is for longer simulations with faults: it numbers
 // events and later holds what was kept against that.
 //
-// # Caveats first
+// # Caveats
 //
 // The suite knows nothing of what is below a publisher, so faults of that are
 // for each implementation to test, with a Ledger. An event may be kept more than

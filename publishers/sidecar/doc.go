@@ -3,7 +3,7 @@
 // of the CloudEvents HTTP binding (parsed by the CloudEvents SDK), hands them to a
 // publisher, and answers when they are kept.
 //
-// # Caveats first
+// # Caveats
 //
 //   - There is no authentication. It is meant for a loopback address or a unix
 //     socket, and refuses what comes from a browser (a request with an Origin).

@@ -1,8 +1,11 @@
 // Package spool keeps events on disk until they are on the stream: a durable,
 // bounded, ordered queue in one file, for a legacy app that must not wait for a
-// Kinesis that cannot be reached.
+// Kinesis that cannot be reached. [Open] opens the file, [Spool.Enqueue] returns a
+// receipt that completes once the event is on disk, [Spool.Drain] forwards events to a
+// publisher for as long as the program runs, and [Spool.Close] ends it. [Inspect] looks
+// into a file at any time.
 //
-// # Caveats first
+// # Caveats
 //
 //   - An event that the spool has acknowledged is on this machine's disk and
 //     nowhere else. A lost disk loses it.
@@ -21,14 +24,14 @@
 // # What is promised
 //
 // Every event goes through the file, also while the destination can be reached,
-// so there is one order: that in which events were enqueued. [Spool.Drain] passes
-// them on in that order and deletes only from the front, what was acknowledged.
+// so there is one order: that in which events were enqueued. [Spool.Drain] forwards
+// them in that order, and deletes from the front what was acknowledged.
 // After a crash it begins with the first event that it does not know to be
 // acknowledged, and sends all after it again. So of one partition key the first
 // occurrences on the stream are in order, and where an event occurs again, its
 // successors do too.
 //
-// # When an event is kept
+// # When an event is acknowledged
 //
 //	SyncAlways    its transaction is on the disk (fdatasync, twice: data, then
 //	              root). Many events share one. The default.
@@ -51,7 +54,7 @@
 // # Damage
 //
 // Open reads the whole file with plain reads before bbolt maps it, because on a
-// damaged file bbolt panics where nobody can catch it: every page, the order of
+// damaged file bbolt panics where it cannot be caught: every page, the order of
 // keys, every record with its CRC-32C, and the counts. Where anything is wrong,
 // the file is set aside as a whole under a name with ".damaged-" and the time, and
 // each record in it that is whole, wherever it is, goes into a new file, in order.
@@ -66,7 +69,7 @@
 // same: what was enqueued and has no space stays in memory, its receipts open,
 // and is written when there is space, in its order; or it is refused. Draining
 // makes space. Any other failure of the disk ends the spool with [ErrBroken],
-// because after a failed sync nobody knows what is on the disk: open it again.
+// because after a failed sync it is unknown what is on the disk: open it again.
 //
 // # What is refused
 //

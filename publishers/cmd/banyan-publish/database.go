@@ -11,7 +11,7 @@ import (
 
 // databaseFlags name the database of a command that looks into it.
 type databaseFlags struct {
-	MongodbURI string `name:"mongodb-uri" help:"URI with database, or a reference to it (ssm:/name, secret:id)." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
+	MongodbURI string `help:"URI that names the database, or a reference to it (ssm:/name, secret:id)." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 }
 
 // open opens the database; end leaves it.

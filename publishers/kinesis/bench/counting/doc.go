@@ -1,7 +1,7 @@
 // Package counting is a Kinesis that keeps nothing and counts: the other side of
 // a benchmark.
 //
-// # Caveats first
+// # Caveats
 //
 //   - Nothing can be read back, no signature is checked, and the only calls are
 //     ListShards (JSON) and PutRecords (JSON and CBOR).

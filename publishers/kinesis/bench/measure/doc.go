@@ -1,7 +1,7 @@
 // Package measure finds out what publishing an event costs, against a
 // counting.Server in another process.
 //
-// # Caveats first
+// # Caveats
 //
 //   - CPU is what this process used, user and system, by getrusage. The process
 //     must have a core of its own and GOMAXPROCS 1, or the figures mean little.

@@ -2,7 +2,7 @@
 // through the client of the AWS SDK, at a fraction of the CPU that the client
 // needs by itself.
 //
-// # Caveats first
+// # Caveats
 //
 //   - What is replaced is the SDK's serializer and deserializer of this one
 //     call, through the option Protocol that the client offers for it. Endpoint,

@@ -22,16 +22,16 @@ const (
 	target   = "Kinesis_20131202.PutRecords"
 	jsonType = "application/x-amz-json-1.1"
 	cborType = "application/x-amz-cbor-1.1"
-	// mostAnswer bounds what is read of an answer. 500 results have less than
+	// maxAnswer bounds what is read of an answer. 500 results have less than
 	// 100 KB, with error messages of usual length less than a megabyte.
-	mostAnswer = 16 << 20
+	maxAnswer = 16 << 20
 )
 
 var awsJSON = smithy.ShapeID{Namespace: "aws.protocols", Name: "awsJson1_1"}
 
-// speaksJSON is false for a client whose user has set another protocol; that is
+// usesJSON is false for a client whose user has set another protocol; that is
 // kept then.
-func speaksJSON(c *awskinesis.Client) bool {
+func usesJSON(c *awskinesis.Client) bool {
 	p := c.Options().Protocol
 	return p != nil && p.ID() == awsJSON
 }
@@ -94,11 +94,11 @@ func (c *call) DeserializeResponse(
 	buffer := answerBuffers.Get().(*bytes.Buffer)
 	defer answerBuffers.Put(buffer)
 	buffer.Reset()
-	if _, err := buffer.ReadFrom(io.LimitReader(resp.Body, mostAnswer+1)); err != nil {
+	if _, err := buffer.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
-	if buffer.Len() > mostAnswer {
-		return &smithy.DeserializationError{Err: fmt.Errorf("an answer of more than %d bytes", mostAnswer)}
+	if buffer.Len() > maxAnswer {
+		return &smithy.DeserializationError{Err: fmt.Errorf("answer has more than %d bytes", maxAnswer)}
 	}
 	if resp.StatusCode < 200 || resp.StatusCode >= 300 {
 		return c.deserializeError(ctx, schema, registry, resp, out, buffer.Bytes())

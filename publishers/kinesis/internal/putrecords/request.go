@@ -29,7 +29,7 @@ const (
 
 // ErrShortAnswer is returned for an answer that does not have one result for
 // each record. Each of them may be in the stream.
-var ErrShortAnswer = errors.New("the answer does not have one result for each record")
+var ErrShortAnswer = errors.New("answer does not have one result for each record")
 
 // Request is one PutRecords. It is meant to be used again for the next, and then
 // allocates little. The zero value is one in JSON, for no stream yet. Not safe
@@ -99,7 +99,7 @@ func (r *Request) AddAggregate(partitionKey, explicitHashKey string, b *aggregat
 // to 499, is such a refusal: it says that nothing was stored. When the outcome
 // is unknown (no answer, or a status of 500 and above) nothing is sent again.
 func (r *Request) Send(ctx context.Context, client API, options ...func(*awskinesis.Options)) ([]Answer, error) {
-	r.meet(client)
+	r.detectProtocol(client)
 	if !r.sdk {
 		return r.sendPlain(ctx, options)
 	}
@@ -115,14 +115,14 @@ func (r *Request) Send(ctx context.Context, client API, options ...func(*awskine
 	return answers, err
 }
 
-// meet finds out what can be done with a client that is new here.
-func (r *Request) meet(client API) {
+// detectProtocol finds out how to send through a client that is new here.
+func (r *Request) detectProtocol(client API) {
 	if r.client == client {
 		return
 	}
 	r.client, r.jsonOnly = client, false
 	c, ok := client.(*awskinesis.Client)
-	r.sdk = ok && speaksJSON(c)
+	r.sdk = ok && usesJSON(c)
 }
 
 func (r *Request) send(ctx context.Context, encoding Encoding, options []func(*awskinesis.Options)) ([]Answer, error) {

@@ -32,14 +32,14 @@ func (w *writer) write(r *Request, encoding Encoding) {
 	}
 }
 
-// perRecord is more than what an encoding adds to a record beside its strings.
-const perRecord = 80
+// overheadPerRecord is more than what an encoding adds to a record beside its strings.
+const overheadPerRecord = 80
 
 // writeJSON writes what the SDK would, byte for byte where no key has characters
 // that JSON escapes.
 func (w *writer) writeJSON(r *Request) {
 	w.gather(r)
-	w.body = slices.Grow(w.body[:0], base64.StdEncoding.EncodedLen(r.bytes)+(len(r.entries)+1)*perRecord)
+	w.body = slices.Grow(w.body[:0], base64.StdEncoding.EncodedLen(r.bytes)+(len(r.entries)+1)*overheadPerRecord)
 	b := append(w.body, `{"Records":[`...)
 	next := 0
 	for i := range r.entries {
@@ -135,7 +135,7 @@ const (
 // writeCBOR writes what Amazon's SDK for Java does: maps and arrays of no stated
 // length, in the same order.
 func (w *writer) writeCBOR(r *Request) {
-	w.body = slices.Grow(w.body[:0], r.bytes+(len(r.entries)+1)*perRecord)
+	w.body = slices.Grow(w.body[:0], r.bytes+(len(r.entries)+1)*overheadPerRecord)
 	w.ends = w.ends[:0]
 	b := append(w.body, cborMap|cborIndefinite)
 	b = appendText(b, "Records")
