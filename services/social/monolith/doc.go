@@ -5,7 +5,7 @@
 //
 //   - It writes twice: first to MongoDB, then to the stream, before it answers. A
 //     crash between the two loses the event unless the client repeats the request.
-//     Repeating a follow or unfollow tells the fact again, and does no harm. A post
+//     Repeating a follow or unfollow publishes the event again, which does no harm. A post
 //     has no id from the client, so a repeated one is a second post, and the event
 //     of the first stays missing. An outbox is what removes this.
 //   - Events of one user are published in the order of the writes by one process.

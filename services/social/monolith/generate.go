@@ -32,7 +32,7 @@ type GenerateConfig struct {
 	FollowsPerUser, PostsPerUser float64
 	// Seed makes the same data again.
 	Seed uint64
-	// Progress is told, now and then, how many of how many users are done.
+	// Progress is called now and then with how many of how many users are done.
 	Progress func(done, of int)
 }
 

@@ -66,7 +66,7 @@ func (h *Handler) open(pattern string, serve func(http.ResponseWriter, *http.Req
 	})
 }
 
-// private routes an endpoint that is told whose token the request carries.
+// private routes an endpoint that gets the user of the request's token.
 func (h *Handler) private(pattern string, serve func(http.ResponseWriter, *http.Request, string) error) {
 	h.open(pattern, func(w http.ResponseWriter, r *http.Request) error {
 		me, err := h.app.cfg.Tokens.Subject(r)

@@ -46,7 +46,7 @@ var ErrFile = errors.New("not a mongoexport file")
 
 // Import loads users from a mongoexport file in extended JSON, canonical or
 // relaxed: one document a line, or an array. It streams, so memory does not grow
-// with the file. Fields that nobody knows are kept.
+// with the file. Unknown fields are kept.
 //
 // A document that cannot be a user is given to bad, with its line, and nothing of
 // it is imported; the others are. Importing a file again finds its users already
@@ -107,7 +107,7 @@ func (i *importer) flush(ctx context.Context) error {
 	i.sum.Imported += int64(len(i.docs) - len(refused))
 	for n := range i.docs {
 		if why, ok := refused[n]; ok {
-			if err := i.explain(ctx, n, why); err != nil {
+			if err := i.explainRefusal(ctx, n, why); err != nil {
 				i.failed = err
 				return err
 			}
@@ -117,8 +117,8 @@ func (i *importer) flush(ctx context.Context) error {
 	return nil
 }
 
-// explain tells a document that was imported before from one that clashes.
-func (i *importer) explain(ctx context.Context, n int, why mongo.WriteError) error {
+// explainRefusal distinguishes a document that was imported before from a conflicting one.
+func (i *importer) explainRefusal(ctx context.Context, n int, why mongo.WriteError) error {
 	if why.Code != mongoerr.DuplicateKey {
 		i.refuse(i.lines[n], errors.New(why.Message))
 		return nil
@@ -196,7 +196,7 @@ func checkFields(doc bson.Raw) error {
 	return nil
 }
 
-// CheckExport reads an export as Import does and keeps nothing: bad is told every
+// CheckExport reads an export as Import does and stores nothing: bad is called with every
 // document that could not be a user. Clashes between documents are not looked for.
 func CheckExport(name string, r io.Reader, bad func(*BadDocument)) error {
 	err := readExport(r, func(e exported) error {

@@ -5,7 +5,7 @@
 //
 //   - A write is stored first and published second. Between the two the process
 //     can die. The DynamoDB store keeps the event in the transaction of the write
-//     (see [EventKeeper]) until it is published, so whoever sweeps its outbox publishes
+//     (see [EventKeeper]) until it is published, so the next sweep of its outbox publishes
 //     it some seconds later. The MongoDB store does not: the document is what the
 //     migration copies, and has no place for it. There the event is missing until
 //     the client repeats its write, which it does, because it got no answer. Every

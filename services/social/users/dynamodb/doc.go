@@ -17,7 +17,7 @@
 // transaction, so none can be lost, whenever the process dies; with the outbox, a
 // change costs a transaction instead of a single write. The service publishes
 // right after it, as without an outbox, and then has the entry deleted. What it
-// did not get to is published some seconds later by whoever sweeps the outbox,
+// did not get to is published some seconds later by the next sweep of the outbox,
 // and then comes behind what was written since. That does no harm to readers that
 // keep the greatest version of user.profile-updated and count user.joined as
 // older than any, as the read models profile and timeline do.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ import (
 const slowStream = "delay 60ms\nkinesis.PutRecords timeout-before=0.6"
 
 // TestNoEventIsLostWithTheProcess: banyan-users is killed again and again under
-// writes, with DynamoDB for the owner. In the end the stream tells of every
+// writes, with DynamoDB for the owner. In the end the stream has every
 // version that was committed, answered or not, and the read model is the table.
 func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	w := newKillWorld(t)
@@ -47,15 +48,16 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w.faults(slowStream)
 	process := w.start()
-	stop := w.write(6)
+	awaitWrites, stop := w.write(6)
 	swept := int64(0)
 	for range 3 {
-		time.Sleep(150*time.Millisecond + time.Duration(r.IntN(250))*time.Millisecond)
+		awaitWrites(int64(3 + r.IntN(9)))
 		swept += w.swept()
 		_ = process.Process.Kill()
 		_ = process.Wait()
 		process = w.start()
 	}
+	awaitWrites(6) // by the last process, too
 	acknowledged := stop()
 	w.faults("")
 	w.outboxEmpties()
@@ -64,7 +66,7 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 	if err := process.Wait(); err != nil {
 		t.Errorf("banyan-users ended with %v", err)
 	}
-	fold, told := w.stream()
+	fold, published := w.stream()
 	if len(acknowledged) != 6 || swept == 0 {
 		t.Errorf("%d users were acknowledged, %d events swept: this tested nothing", len(acknowledged), swept)
 	}
@@ -78,8 +80,8 @@ func TestNoEventIsLostWithTheProcess(t *testing.T) {
 			t.Errorf("user %s: the read model says %+v, the table %+v", id, got, u)
 		}
 		for v := int64(0); v <= u.Version; v++ {
-			if !told[id][v] {
-				t.Errorf("user %s: of %d versions, number %d was never told (0 is joined)", id, u.Version, v)
+			if !published[id][v] {
+				t.Errorf("user %s: of %d versions, number %d was never published (0 is joined)", id, u.Version, v)
 			}
 		}
 	}
@@ -196,9 +198,10 @@ func (w *killWorld) start() *exec.Cmd {
 }
 
 // write changes so many users over and over, each by a client of its own, and
-// returns how to end that; which returns the last version that each got acknowledged.
-func (w *killWorld) write(n int) (stop func() map[string]int64) {
+// returns how to wait for more acknowledged writes, and how to end that; which returns the last version that each got acknowledged.
+func (w *killWorld) write(n int) (awaitWrites func(more int64), stop func() map[string]int64) {
 	var mu sync.Mutex
+	var count atomic.Int64
 	acknowledged := map[string]int64{}
 	ended := make(chan struct{})
 	var people sync.WaitGroup
@@ -210,6 +213,7 @@ func (w *killWorld) write(n int) (stop func() map[string]int64) {
 			for k := 0; ; k++ {
 				version := w.request(method, id, body)
 				if version > 0 {
+					count.Add(1)
 					mu.Lock()
 					acknowledged[id] = version
 					mu.Unlock()
@@ -226,8 +230,16 @@ func (w *killWorld) write(n int) (stop func() map[string]int64) {
 			}
 		})
 	}
-	return func() map[string]int64 {
-		time.Sleep(300 * time.Millisecond) // the last life writes, too
+	awaitWrites = func(more int64) {
+		w.Helper()
+		until := count.Load() + more
+		for deadline := time.Now().Add(time.Minute); count.Load() < until; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				w.Fatalf("%d of %d writes were not acknowledged in time", until-count.Load(), more)
+			}
+		}
+	}
+	return awaitWrites, func() map[string]int64 {
 		close(ended)
 		people.Wait()
 		return acknowledged
