@@ -59,7 +59,8 @@ func TestConnectionsAreKept(t *testing.T) {
 	item := map[string]types.AttributeValue{"text": &types.AttributeValueMemberS{Value: strings.Repeat("x", 100<<10)}}
 	write := types.WriteRequest{PutRequest: &types.PutRequest{Item: item}}
 	for i := range 100 {
-		_, err := client.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"things": {write, write, write}}})
+		_, err := client.BatchWriteItem(t.Context(),
+			&dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"things": {write, write, write}}})
 		if err != nil {
 			t.Fatalf("call %d: %v", i, err)
 		}

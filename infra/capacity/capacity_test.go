@@ -67,7 +67,8 @@ func TestMoreIsNeverCheaper(t *testing.T) {
 			for _, w := range []capacity.Way{a, b} {
 				s := w.Stream
 				n := float64(s.Shards)
-				if s.Bytes/n > 0.7001*(1<<20) || s.Records/n > 700.1 || s.Requests > s.Records*1.001 || math.IsNaN(w.Monthly.Most) || w.Monthly.Most < w.Monthly.Least {
+				if s.Bytes/n > 0.7001*(1<<20) || s.Records/n > 700.1 || s.Requests > s.Records*1.001 || math.IsNaN(w.Monthly.Most) ||
+					w.Monthly.Most < w.Monthly.Least {
 					t.Errorf("%g events of %d bytes: %+v", rate, size, w)
 				}
 			}
@@ -148,7 +149,8 @@ func TestQuotas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := most.With.Stream; s.Bytes*100/float64(s.Shards) > 0.7001*(2<<20) || !strings.Contains(strings.Join(most.Warnings, "\n"), "beyond the 20000 that an account in us-east-1") {
+	if s := most.With.Stream; s.Bytes*100/float64(s.Shards) > 0.7001*(2<<20) ||
+		!strings.Contains(strings.Join(most.Warnings, "\n"), "beyond the 20000 that an account in us-east-1") {
 		t.Errorf("%+v %q", s, most.Warnings)
 	}
 }
@@ -228,7 +230,8 @@ func TestWritten(t *testing.T) {
 	if err := e.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s", "the stream provisioned, the tables provisioned", "Prices of sources from 20"} {
+	for _, want := range []string{"1,000,000 events/s", "shards (provisioned)", "+ fan-out, on demand", "queue of 100 messages/s",
+		"the stream provisioned, the tables provisioned", "Prices of sources from 20"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}

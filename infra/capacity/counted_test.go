@@ -183,10 +183,12 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 func created(t *testing.T, shards int, at func(*kinesis.Options)) *kinesis.Client {
 	t.Helper()
 	client := kinesis.NewFromConfig(sdk(t), at)
-	if _, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String(streamName), ShardCount: aws.Int32(int32(shards))}); err != nil {
+	in := &kinesis.CreateStreamInput{StreamName: aws.String(streamName), ShardCount: aws.Int32(int32(shards))}
+	if _, err := client.CreateStream(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	if err := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = 2 * time.Millisecond }).Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String(streamName)}, time.Minute); err != nil {
+	exists := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = 2 * time.Millisecond })
+	if err := exists.Wait(t.Context(), &kinesis.DescribeStreamInput{StreamName: aws.String(streamName)}, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return client

@@ -107,11 +107,14 @@ func (l Load) Validate() error {
 	check(l.Size >= 1 && l.Size+l.Key <= 1<<20, "Size %d with its key is not between 1 byte and 1 MiB", l.Size)
 	check(l.Use > 0 && l.Use <= 1, "Use %g is not between 0 and 1", l.Use)
 	check(l.Publishers >= 1 && l.Publishers <= 1e6, "Publishers %d is not between 1 and 1,000,000", l.Publishers)
-	check(l.Linger > 0 && l.Linger <= time.Hour && l.RoundTrip > 0 && l.RoundTrip <= time.Hour, "Linger %v and RoundTrip %v are not between 0 and an hour", l.Linger, l.RoundTrip)
+	check(l.Linger > 0 && l.Linger <= time.Hour && l.RoundTrip > 0 && l.RoundTrip <= time.Hour,
+		"Linger %v and RoundTrip %v are not between 0 and an hour", l.Linger, l.RoundTrip)
 	check(l.AggregateBytes >= 1 && l.AggregateBytes <= 1<<20, "AggregateBytes %d is not between 1 and 1 MiB", l.AggregateBytes)
 	check(l.ReadModels >= 1 && l.ReadModels <= 100, "ReadModels %d is not between 1 and 100", l.ReadModels)
-	check(l.Items > 0 && l.Items <= 1e6 && l.FanOut >= 0 && l.FanOut <= 1e9, "Items %g and FanOut %g are not between 0 and 1,000,000 and 1,000,000,000", l.Items, l.FanOut)
-	check(l.Messages >= 0 && l.Messages <= 1e7 && l.Loops >= 0 && l.Loops <= 1e6, "Messages %g and Loops %d are not between 0 and 10,000,000 and 1,000,000", l.Messages, l.Loops)
+	check(l.Items > 0 && l.Items <= 1e6 && l.FanOut >= 0 && l.FanOut <= 1e9,
+		"Items %g and FanOut %g are not between 0 and 1,000,000 and 1,000,000,000", l.Items, l.FanOut)
+	check(l.Messages >= 0 && l.Messages <= 1e7 && l.Loops >= 0 && l.Loops <= 1e6,
+		"Messages %g and Loops %d are not between 0 and 10,000,000 and 1,000,000", l.Messages, l.Loops)
 	check(l.ItemBytes >= 1 && l.ItemBytes <= 400<<10, "ItemBytes %d is not between 1 and 400 KB", l.ItemBytes)
 	check(l.Batch >= 1 && l.Batch <= 10_000, "Batch %d is not between 1 and 10,000", l.Batch)
 	check(l.Window >= 0 && l.Window <= 300*time.Second, "Window %v is not between 0 and 300 s", l.Window)

@@ -22,7 +22,8 @@ type Parameters interface {
 
 // Secrets is what is needed of Secrets Manager. *secretsmanager.Client is one.
 type Secrets interface {
-	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput,
+		opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
 // Config configures New. Parameters and Secrets are required, for the rest the zero

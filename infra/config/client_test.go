@@ -72,7 +72,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		case strings.HasSuffix(name, "denied"):
 			return awsjson.Errorf("AccessDeniedException", "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: ssm:GetParameters")
 		case strings.HasSuffix(name, "nokey"):
-			return awsjson.Errorf("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
+			return awsjson.Errorf("AccessDeniedException",
+				"The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
 		case strings.HasSuffix(name, "disabled"):
 			return awsjson.Errorf("InvalidKeyId", "key is disabled")
 		case strings.HasSuffix(name, "undecryptable"):
@@ -106,7 +107,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	broken := func(string) fault.Fault { return fault.Fault{Kind: fault.Internal} }
 	w.fault.Store(&broken)
 	for _, ref := range []string{"ssm:/banyan/other", "secret:banyan/other"} {
-		if _, err := c.Secret(t.Context(), reference(t, ref)); !errors.Is(err, config.ErrUnavailable) || !strings.Contains(err.Error(), "read again later; check the network") {
+		if _, err := c.Secret(t.Context(), reference(t, ref)); !errors.Is(err, config.ErrUnavailable) ||
+			!strings.Contains(err.Error(), "read again later; check the network") {
 			t.Errorf("%s of a broken service: %v", ref, err)
 		}
 	}
@@ -321,7 +323,10 @@ func TestRotation(t *testing.T) {
 		if operation != "GetSecretValue" {
 			return fault.Fault{}
 		}
-		return fault.Fault{Kind: []fault.Kind{fault.None, fault.None, fault.Throttle, fault.Internal, fault.TimeoutBefore, fault.TimeoutAfter}[rng.IntN(6)], Delay: 5 * time.Millisecond}
+		return fault.Fault{
+			Kind:  []fault.Kind{fault.None, fault.None, fault.Throttle, fault.Internal, fault.TimeoutBefore, fault.TimeoutAfter}[rng.IntN(6)],
+			Delay: 5 * time.Millisecond,
+		}
 	}
 	w.fault.Store(&trouble)
 	done := make(chan struct{})

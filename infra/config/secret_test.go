@@ -30,7 +30,8 @@ func TestSecretsDoNotShow(t *testing.T) {
 		fmt.Fprintf(&out, verb+" "+verb+" "+verb+"\n", s, &s, []config.Secret{s})
 		fmt.Fprintf(&out, verb+" "+verb+"\n", h, &h)
 	}
-	fmt.Fprintln(&out, s, h.private, s.String(), map[string]config.Secret{"k": s}, errors.New("x: "+fmt.Sprint(s)), fmt.Errorf("y: %w %v", errors.ErrUnsupported, s))
+	fmt.Fprintln(&out, s, h.private, s.String(), map[string]config.Secret{"k": s}, errors.New("x: "+fmt.Sprint(s)),
+		fmt.Errorf("y: %w %v", errors.ErrUnsupported, s))
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(handler).With("with", s).WithGroup("g").Info("m", "secret", s, "pointer", &s, "holder", h, "any", slog.AnyValue(s), "list", []config.Secret{s})
 	}

@@ -32,7 +32,8 @@ func TestSameNamesEverywhere(t *testing.T) {
 			func() (config.Secret, error) { return s.Get(t.Context()) },
 			func() (config.Secret, error) { return s.Refresh(t.Context()) },
 		} {
-			if got, err := read(); err != nil || got.Reveal() != want || s.Name() != "MONGODB_URI" || s.Fixed() != (value == want) || s.Age() < 0 || s.Age() > time.Minute {
+			if got, err := read(); err != nil || got.Reveal() != want || s.Name() != "MONGODB_URI" || s.Fixed() != (value == want) || s.Age() < 0 ||
+				s.Age() > time.Minute {
 				t.Errorf("%s: %q, %v, %s", value, got.Reveal(), err, s.Age())
 			}
 		}
@@ -49,7 +50,8 @@ func TestSameNamesEverywhere(t *testing.T) {
 			t.Error("nothing was told of the change")
 		}
 	}
-	if _, err := settings.Secret(t.Context(), "MONGODB_URI", "secret:none"); !errors.Is(err, config.ErrNotFound) || !strings.HasPrefix(err.Error(), "MONGODB_URI refers to secret:none: ") {
+	if _, err := settings.Secret(t.Context(), "MONGODB_URI", "secret:none"); !errors.Is(err, config.ErrNotFound) ||
+		!strings.HasPrefix(err.Error(), "MONGODB_URI refers to secret:none: ") {
 		t.Errorf("a reference to nothing: %v", err)
 	}
 	if _, err := settings.Secret(t.Context(), "MONGODB_URI", "ssm: x"); !errors.Is(err, config.ErrReference) {

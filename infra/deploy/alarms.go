@@ -62,7 +62,13 @@ func (l *alarmWatcher) readWatched(ctx context.Context) (watched []alarm, left [
 	if len(left) > 0 {
 		others = ", but those of other functions: " + listAlarms(left)
 	}
-	return nil, nil, fmt.Errorf("%w: no alarm would turn this deployment back: there is none whose name begins with %q%s; name some (--alarm, --alarm-prefix), or say that there are none (--no-alarms)", ErrRefused, w.Prefix, others)
+	return nil, nil, fmt.Errorf(
+		"%w: no alarm would turn this deployment back: there is none whose name begins with %q%s; "+
+			"name some (--alarm, --alarm-prefix), or say that there are none (--no-alarms)",
+		ErrRefused,
+		w.Prefix,
+		others,
+	)
 }
 
 // readNamed returns the alarms of these names, or an error that says which are missing.

@@ -22,7 +22,8 @@ func (w *world) beside(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		_, err := w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
-			FunctionName: &name, Role: &w.role, Runtime: types.RuntimeProvidedal2023, Handler: aws.String("bootstrap"), Code: &types.FunctionCode{ZipFile: other(w.t, name).Zip},
+			FunctionName: &name, Role: &w.role, Runtime: types.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
+			Code: &types.FunctionCode{ZipFile: other(w.t, name).Zip},
 		})
 		if err != nil {
 			w.t.Fatal(err)
@@ -37,7 +38,16 @@ func dimension(name, value string) []cwtypes.Dimension {
 // raised makes an alarm that is raised, of a metric.
 func (w *world) raised(name string, dimensions ...cwtypes.Dimension) {
 	w.t.Helper()
-	w.put(name, &cloudwatch.PutMetricAlarmInput{MetricName: aws.String("Errors"), Namespace: aws.String("AWS/Some"), Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), Dimensions: dimensions})
+	w.put(
+		name,
+		&cloudwatch.PutMetricAlarmInput{
+			MetricName: aws.String("Errors"),
+			Namespace:  aws.String("AWS/Some"),
+			Statistic:  cwtypes.StatisticSum,
+			Period:     aws.Int32(60),
+			Dimensions: dimensions,
+		},
+	)
 }
 
 // raisedMath makes one that adds up a metric of each of these functions.
@@ -45,16 +55,25 @@ func (w *world) raisedMath(name string, functions ...string) {
 	w.t.Helper()
 	queries := []cwtypes.MetricDataQuery{{Id: aws.String("all"), Expression: aws.String("SUM(METRICS())"), ReturnData: aws.Bool(true)}}
 	for i, f := range functions {
-		queries = append(queries, cwtypes.MetricDataQuery{Id: aws.String("m" + string(rune('0'+i))), ReturnData: aws.Bool(false), MetricStat: &cwtypes.MetricStat{
-			Metric: &cwtypes.Metric{Namespace: aws.String("AWS/Lambda"), MetricName: aws.String("Errors"), Dimensions: dimension("FunctionName", f)}, Period: aws.Int32(60), Stat: aws.String("Sum"),
-		}})
+		queries = append(
+			queries,
+			cwtypes.MetricDataQuery{Id: aws.String("m" + string(rune('0'+i))), ReturnData: aws.Bool(false), MetricStat: &cwtypes.MetricStat{
+				Metric: &cwtypes.Metric{
+					Namespace:  aws.String("AWS/Lambda"),
+					MetricName: aws.String("Errors"),
+					Dimensions: dimension("FunctionName", f),
+				}, Period: aws.Int32(60), Stat: aws.String("Sum"),
+			}},
+		)
 	}
 	w.put(name, &cloudwatch.PutMetricAlarmInput{Metrics: queries})
 }
 
 func (w *world) put(name string, in *cloudwatch.PutMetricAlarmInput) {
 	w.t.Helper()
-	in.AlarmName, in.EvaluationPeriods, in.Threshold, in.ComparisonOperator = &name, aws.Int32(1), aws.Float64(1), cwtypes.ComparisonOperatorGreaterThanThreshold
+	in.AlarmName, in.EvaluationPeriods, in.Threshold, in.ComparisonOperator = &name, aws.Int32(1), aws.Float64(
+		1,
+	), cwtypes.ComparisonOperatorGreaterThanThreshold
 	_, err := w.metrics.PutMetricAlarm(w.t.Context(), in)
 	if err == nil {
 		err = w.raise(name)
@@ -65,7 +84,8 @@ func (w *world) put(name string, in *cloudwatch.PutMetricAlarmInput) {
 }
 
 func (w *world) raise(name string) error {
-	_, err := w.metrics.SetAlarmState(w.t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: &name, StateValue: cwtypes.StateValueAlarm, StateReason: aws.String("the test says so")})
+	_, err := w.metrics.SetAlarmState(w.t.Context(),
+		&cloudwatch.SetAlarmStateInput{AlarmName: &name, StateValue: cwtypes.StateValueAlarm, StateReason: aws.String("the test says so")})
 	return err
 }
 
@@ -147,7 +167,8 @@ func TestOnlyItsOwnAlarms(t *testing.T) {
 			return err
 		}
 		err := look(deploy.Watch{})
-		if own := test.owner == ""; errors.Is(err, deploy.ErrAlarm) != own || err != nil != own || slices.Contains(told.Alarms, test.alarm) != own || !slices.Contains(told.Alarms, alarm) {
+		if own := test.owner == ""; errors.Is(err, deploy.ErrAlarm) != own || err != nil != own || slices.Contains(told.Alarms, test.alarm) != own ||
+			!slices.Contains(told.Alarms, alarm) {
 			t.Errorf("%s: %v; told was %q", name, err, told.Alarms)
 		}
 		if said := test.alarm + " (of " + test.owner + ")"; test.owner != "" && !strings.Contains(told.Text, said) {
@@ -190,11 +211,13 @@ func TestOthersAlarmDuringTheSteps(t *testing.T) {
 	}
 	// Its own alarm goes on to count beside those.
 	w.set(cwtypes.StateValueAlarm)
-	if _, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || !strings.Contains(err.Error(), alarm) {
+	if _, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) ||
+		!strings.Contains(err.Error(), alarm) {
 		t.Errorf("its own alarm: %v", err)
 	}
 	w.lower(alarm)
-	if _, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) || !strings.Contains(err.Error(), function+"-api-5xx (of "+function+"-api)") {
+	if _, err := w.deployer(nil).Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) ||
+		!strings.Contains(err.Error(), function+"-api-5xx (of "+function+"-api)") {
 		t.Errorf("with alarms of others alone: %v", err)
 	}
 }

@@ -115,7 +115,8 @@ func (d *Deployer) noSuchAlias(ctx context.Context, t Target, remedy string) err
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: there is no alias %s; the function's aliases are: %s%s", ErrRefused, t, cmp.Or(strings.Join(names, ", "), "none, deploy first"), remedy)
+	return fmt.Errorf("%w: there is no alias %s; the function's aliases are: %s%s", ErrRefused, t,
+		cmp.Or(strings.Join(names, ", "), "none, deploy first"), remedy)
 }
 
 // aliases are the names of a function's aliases.
@@ -161,7 +162,9 @@ func (d *Deployer) configuration(ctx context.Context, t Target, version string) 
 	case isNotFound(err) && version != "":
 		return nil, fmt.Errorf("%w: there is no version %s of the function %s", ErrRefused, version, t.Function)
 	case isNotFound(err):
-		return nil, fmt.Errorf("%w: there is no function %s in this account and region. Look for it with list; Terraform makes functions, deployments change their code", ErrRefused, t.Function)
+		return nil, fmt.Errorf(
+			"%w: there is no function %s in this account and region. Look for it with list; Terraform makes functions, deployments change their code",
+			ErrRefused, t.Function)
 	case err != nil:
 		return nil, fmt.Errorf("read the function %s: %w", strings.TrimSpace(t.Function+" "+version), err)
 	}
@@ -185,7 +188,8 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to AliasState) (Ali
 	now, readErr := d.readAliasWithRetries(ctx, t)
 	switch {
 	case readErr != nil:
-		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback", ErrUnknown, from, to, err, readErr)
+		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback",
+			ErrUnknown, from, to, err, readErr)
 	case now.same(to):
 		return now, nil
 	case now.revision == from.revision:

@@ -32,7 +32,8 @@ func TestAMisspeltAliasIsNotMade(t *testing.T) {
 		"to one":   func() error { _, err := d.Rollback(ctx, typo, "1"); return err },
 		"status":   func() error { _, err := d.Status(ctx, typo); return err },
 	} {
-		if err := do(); !errors.Is(err, deploy.ErrRefused) || !strings.Contains(err.Error(), "no alias "+typo.String()) || !strings.Contains(err.Error(), "aliases are: live") {
+		if err := do(); !errors.Is(err, deploy.ErrRefused) || !strings.Contains(err.Error(), "no alias "+typo.String()) ||
+			!strings.Contains(err.Error(), "aliases are: live") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -41,7 +41,12 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 			"beta/main.go":  "package main\n\nfunc main() { println(\"beta\") }\n",
 		})
 		var done []deploy.Artifact
-		m, err := deploy.Build{Dir: root, Packages: []string{"./alpha", "./beta"}, Commit: "abc", Done: func(a deploy.Artifact) { done = append(done, a) }}.Run(t.Context())
+		m, err := deploy.Build{
+			Dir:      root,
+			Packages: []string{"./alpha", "./beta"},
+			Commit:   "abc",
+			Done:     func(a deploy.Artifact) { done = append(done, a) },
+		}.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +64,8 @@ func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if p, err := deploy.Load(dist, "prod-alpha", "", deploy.ARM64); err != nil || p.Architecture != deploy.ARM64 || p.Commit != "abc" || !bytes.Equal(p.Zip, all["arm64/alpha.zip"]) {
+		if p, err := deploy.Load(dist, "prod-alpha", "", deploy.ARM64); err != nil || p.Architecture != deploy.ARM64 || p.Commit != "abc" ||
+			!bytes.Equal(p.Zip, all["arm64/alpha.zip"]) {
 			t.Errorf("load: %v", err)
 		}
 		if _, err := deploy.Load(dist, "prod-gamma", "", deploy.ARM64); err == nil || !strings.Contains(err.Error(), "alpha, beta") {

@@ -101,7 +101,8 @@ func TestManyAtOnce(t *testing.T) {
 	if s.Version == "1" {
 		t.Skip("all of them were in each other's way, which is allowed")
 	}
-	out, err := w.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(function), Qualifier: aws.String("live")})
+	out, err := w.lambda.GetFunctionConfiguration(t.Context(),
+		&lambda.GetFunctionConfigurationInput{FunctionName: aws.String(function), Qualifier: aws.String("live")})
 	if err != nil || *out.CodeSha256 != codes[s.Version] {
 		t.Errorf("the alias runs other code than was deployed: %v", err)
 	}
@@ -201,7 +202,8 @@ type either struct {
 	broken deploy.Alarms
 }
 
-func (e either) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput, opts ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error) {
+func (e either) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput,
+	opts ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error) {
 	if e.out.Load() {
 		return e.broken.DescribeAlarms(ctx, in, opts...)
 	}
@@ -274,7 +276,8 @@ func TestThrottledAndRepeated(t *testing.T) {
 		if err != nil || !r.To.Stable() || r.To.Version != r.Version {
 			t.Fatalf("%s: %+v, %v", text, r, err)
 		}
-		out, err := w.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: aws.String(function), Qualifier: aws.String("live")})
+		out, err := w.lambda.GetFunctionConfiguration(t.Context(),
+			&lambda.GetFunctionConfigurationInput{FunctionName: aws.String(function), Qualifier: aws.String("live")})
 		if err != nil || *out.CodeSha256 != r.Code {
 			t.Fatalf("%s: the alias runs other code: %v", text, err)
 		}

@@ -87,7 +87,8 @@ func (d *Deployer) prepare(ctx context.Context, l *alarmWatcher, p Package, r *R
 
 func (p Package) validate() error {
 	if len(p.Zip) == 0 || len(p.Zip) > maxUpload {
-		return fmt.Errorf("the package has %d bytes: Lambda takes archives of up to %d MiB directly, and this knows no other way: make it smaller", len(p.Zip), maxUpload>>20)
+		return fmt.Errorf("the package has %d bytes: Lambda takes archives of up to %d MiB directly, and this knows no other way: make it smaller",
+			len(p.Zip), maxUpload>>20)
 	}
 	if p.Architecture != ARM64 && p.Architecture != X8664 {
 		return fmt.Errorf("architecture %q is neither %s nor %s", p.Architecture, ARM64, X8664)
@@ -201,7 +202,8 @@ func (d *Deployer) waitUntilReady(ctx context.Context, t Target, version string)
 		case err != nil:
 			return nil, err
 		case out.State == types.StateFailed || out.LastUpdateStatus == types.LastUpdateStatusFailed:
-			return nil, fmt.Errorf("the function %s %s is not usable: %s %s", t.Function, version, aws.ToString(out.StateReason), aws.ToString(out.LastUpdateStatusReason))
+			return nil, fmt.Errorf("the function %s %s is not usable: %s %s", t.Function, version, aws.ToString(out.StateReason),
+				aws.ToString(out.LastUpdateStatusReason))
 		case out.State != types.StatePending && out.LastUpdateStatus != types.LastUpdateStatusInProgress:
 			return out, nil
 		}

@@ -140,7 +140,8 @@ func TestAgainIsNothing(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	// What Terraform changed comes into use with the next deployment.
-	if _, err := w.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String(function), MemorySize: aws.Int32(256)}); err != nil {
+	larger := &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String(function), MemorySize: aws.Int32(256)}
+	if _, err := w.lambda.UpdateFunctionConfiguration(t.Context(), larger); err != nil {
 		t.Fatal(err)
 	}
 	r, err = w.deployer(nil).Deploy(t.Context(), live, other(t, "one"), deploy.DefaultSteps)
@@ -309,7 +310,8 @@ func TestWrongPlansAreRefused(t *testing.T) {
 }
 
 func TestParseSteps(t *testing.T) {
-	for text, want := range map[string]bool{"10,50,100": true, "100": true, " 1 , 100": true, "": false, "10": false, "50,10,100": false, "0,100": false, "10,110": false, "a,100": false, "100,100": false} {
+	for text, want := range map[string]bool{"10,50,100": true, "100": true, " 1 , 100": true, "": false, "10": false,
+		"50,10,100": false, "0,100": false, "10,110": false, "a,100": false, "100,100": false} {
 		if _, err := deploy.ParseSteps(text); (err == nil) != want {
 			t.Errorf("%q: %v", text, err)
 		}

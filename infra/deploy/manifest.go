@@ -57,5 +57,6 @@ func (m Manifest) find(function, name, architecture string) (best Artifact, err 
 	if name != "" {
 		what = "the package " + name
 	}
-	return best, fmt.Errorf("%s was not built for %s (built were: %s); name another (--package), or build it (banyan-deploy build)", what, architecture, cmp.Or(there, "none"))
+	return best, fmt.Errorf("%s was not built for %s (built were: %s); name another (--package), or build it (banyan-deploy build)",
+		what, architecture, cmp.Or(there, "none"))
 }

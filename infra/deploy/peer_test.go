@@ -53,7 +53,8 @@ func TestPeerDeployment(t *testing.T) {
 			}
 		}
 	})
-	if r, err = d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" || !w.at().Stable() {
+	if r, err = d.Deploy(t.Context(), live, other(t, "three"), deploy.DefaultSteps); !errors.Is(err, deploy.ErrAlarm) || w.at().Version != "2" ||
+		!w.at().Stable() {
 		t.Errorf("with an alarm: %+v, %v; %v", r, err, w.at())
 	}
 	w.set(cwtypes.StateValueOk)
@@ -61,10 +62,12 @@ func TestPeerDeployment(t *testing.T) {
 		t.Errorf("rollback: %+v, %v", r, err)
 	}
 	prod := deploy.Target{Function: function, Alias: "prod"}
-	if r, err = w.deployer(nil).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) || !strings.Contains(err.Error(), "aliases are: live.") {
+	if r, err = w.deployer(nil).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); !errors.Is(err, deploy.ErrRefused) ||
+		!strings.Contains(err.Error(), "aliases are: live.") {
 		t.Errorf("promoted to an alias that there is not: %+v, %v", r, err)
 	}
-	if r, err = w.deployer(func(c *deploy.Config) { c.CreateAlias = true }).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); err != nil || r.To.Version != "1" {
+	if r, err = w.deployer(func(c *deploy.Config) { c.CreateAlias = true }).PromoteFrom(t.Context(), prod, "live", deploy.DefaultSteps); err != nil ||
+		r.To.Version != "1" {
 		t.Errorf("promote: %+v, %v", r, err)
 	}
 	all, err := d.List(t.Context(), function)

@@ -17,7 +17,8 @@ func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, 
 		return r, d.noSuchAlias(ctx, t, "")
 	}
 	if r.From.Stable() {
-		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to go on with. To move it to what another stage has, name that (--from)", ErrRefused, t, r.From)
+		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to go on with. To move it to what another stage has, name that (--from)",
+			ErrRefused, t, r.From)
 	}
 	r.Version = r.From.Next
 	if d.cfg.DryRun {

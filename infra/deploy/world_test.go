@@ -220,7 +220,8 @@ func (w *world) provide(p deploy.Package) {
 	}
 	_, err = w.metrics.PutMetricAlarm(w.t.Context(), &cloudwatch.PutMetricAlarmInput{
 		AlarmName: aws.String(alarm), MetricName: aws.String("Errors"), Namespace: aws.String("AWS/Lambda"), Statistic: cwtypes.StatisticSum,
-		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold,
+		Period: aws.Int32(
+			60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -230,7 +231,8 @@ func (w *world) provide(p deploy.Package) {
 
 func (w *world) set(state cwtypes.StateValue) {
 	w.t.Helper()
-	_, err := w.metrics.SetAlarmState(context.WithoutCancel(w.t.Context()), &cloudwatch.SetAlarmStateInput{AlarmName: aws.String(alarm), StateValue: state, StateReason: aws.String("the test says so")})
+	_, err := w.metrics.SetAlarmState(context.WithoutCancel(w.t.Context()),
+		&cloudwatch.SetAlarmStateInput{AlarmName: aws.String(alarm), StateValue: state, StateReason: aws.String("the test says so")})
 	if err != nil {
 		w.t.Error(err)
 	}

@@ -73,7 +73,11 @@ type Exit struct {
 
 // ExitCodes are all exit codes of the command, ascending.
 func (c Command) ExitCodes() []Exit {
-	all := map[int]string{0: "done, or stopped as asked", ExitFailure: "it failed; the reason is on the standard error", ExitUsage: "a wrong command line, environment or file"}
+	all := map[int]string{
+		0:           "done, or stopped as asked",
+		ExitFailure: "it failed; the reason is on the standard error",
+		ExitUsage:   "a wrong command line, environment or file",
+	}
 	for _, e := range c.Exits {
 		all[e.Code] = e.Meaning
 	}

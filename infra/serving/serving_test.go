@@ -136,7 +136,8 @@ func TestExitCodes(t *testing.T) {
 			Name: "thing", Description: "A thing.", Grammar: &grammar{},
 			Run: func(ctx context.Context, _ *kong.Context, log *slog.Logger) error { return c.err },
 		}.Execute(t.Context(), c.args, &stdout, &stderr)
-		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) || c.stderr == "" && stderr.Len() > 0 {
+		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) ||
+			c.stderr == "" && stderr.Len() > 0 {
 			t.Errorf("%q: %d, %q, %q", c.args, code, stdout.String(), stderr.String())
 		}
 	}

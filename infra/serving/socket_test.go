@@ -42,7 +42,8 @@ func TestSocket(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if _, err := serving.ListenUnix("--socket", path, 0o600, nil); err == nil || !strings.Contains(err.Error(), "another program listens there; remove it or choose another with --socket") {
+	if _, err := serving.ListenUnix("--socket", path, 0o600, nil); err == nil ||
+		!strings.Contains(err.Error(), "another program listens there; remove it or choose another with --socket") {
 		t.Errorf("a second one: %v", err)
 	}
 	stop()
@@ -102,7 +103,8 @@ func TestSocketKeepsOthersFiles(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(filepath.Dir(other), strings.Repeat("x", 90)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := serving.ListenUnix("--socket", filepath.Join(filepath.Dir(other), strings.Repeat("x", 90), "s"), 0o600, nil); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
+	if _, err := serving.ListenUnix("--socket", filepath.Join(filepath.Dir(other), strings.Repeat("x", 90), "s"), 0o600, nil); err == nil ||
+		!strings.Contains(err.Error(), "too long for a socket") {
 		t.Errorf("a long name: %v", err)
 	}
 	if _, err := serving.ListenUnix("--socket", filepath.Join(path, "below"), 0o600, nil); err == nil || !strings.Contains(err.Error(), "--socket") {

@@ -20,7 +20,8 @@ type metrics struct {
 	call func(context.Context, *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-func (m metrics) GetMetricData(ctx context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+func (m metrics) GetMetricData(ctx context.Context, in *cloudwatch.GetMetricDataInput,
+	_ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
 	return m.call(ctx, in)
 }
 
@@ -105,7 +106,8 @@ func TestOvertakenWhileLooking(t *testing.T) {
 		return w.metrics.GetMetricData(ctx, in)
 	}
 	out := w.run(w.scalerWith(w.kinesis, metrics{call: call}))
-	if out.Action != autoscale.Up || out.Done || out.Err != nil || !strings.Contains(out.Reason, "another run was here first") || w.called("UpdateShardCount") != 1 {
+	if out.Action != autoscale.Up || out.Done || out.Err != nil || !strings.Contains(out.Reason, "another run was here first") ||
+		w.called("UpdateShardCount") != 1 {
 		t.Errorf("%+v", out)
 	}
 }

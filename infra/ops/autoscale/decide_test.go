@@ -93,43 +93,181 @@ func TestDecide(t *testing.T) {
 		{name: "the least quarter", o: observe(even(8), calm(35, repeat(8, 0.751)...)), want: autoscale.Decision{Action: autoscale.Up, Target: 12}},
 		{name: "double at most", o: observe(even(4), calm(35, repeat(4, 5)...)), want: autoscale.Decision{Action: autoscale.Up, Target: 8}},
 		{name: "not beyond the most", o: observe(even(12), calm(35, repeat(12, 5)...)), want: autoscale.Decision{Action: autoscale.Up, Target: 16}},
-		{name: "at the most", o: observe(even(16), calm(35, repeat(16, 5)...)), want: autoscale.Decision{Action: autoscale.Nothing, AtLimit: true}, reason: "as many shards as are allowed"},
-		{name: "one of many is hot at the most", o: observe(even(16), calm(35, append(repeat(15, 0.2), 0.9)...)), want: autoscale.Decision{Action: autoscale.Nothing, AtLimit: true}},
-		{name: "one minute is all that is known", o: observe(even(4), calm(1, repeat(4, 0.9)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "known of 1 minutes"},
-		{name: "one minute is not two", o: observe(even(4), append(calm(35, repeat(4, 0.6)...)[:34], calm(1, repeat(4, 0.85)...)...)), want: autoscale.Decision{Action: autoscale.Nothing}},
-		{name: "refusals count at once", o: observe(even(4), throttled(calm(35, repeat(4, 0.6)...), 2, 600)), want: autoscale.Decision{Action: autoscale.Up, Target: 5}},
+		{
+			name:   "at the most",
+			o:      observe(even(16), calm(35, repeat(16, 5)...)),
+			want:   autoscale.Decision{Action: autoscale.Nothing, AtLimit: true},
+			reason: "as many shards as are allowed",
+		},
+		{
+			name: "one of many is hot at the most",
+			o:    observe(even(16), calm(35, append(repeat(15, 0.2), 0.9)...)),
+			want: autoscale.Decision{Action: autoscale.Nothing, AtLimit: true},
+		},
+		{
+			name:   "one minute is all that is known",
+			o:      observe(even(4), calm(1, repeat(4, 0.9)...)),
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "known of 1 minutes",
+		},
+		{
+			name: "one minute is not two",
+			o:    observe(even(4), append(calm(35, repeat(4, 0.6)...)[:34], calm(1, repeat(4, 0.85)...)...)),
+			want: autoscale.Decision{Action: autoscale.Nothing},
+		},
+		{
+			name: "refusals count at once",
+			o:    observe(even(4), throttled(calm(35, repeat(4, 0.6)...), 2, 600)),
+			want: autoscale.Decision{Action: autoscale.Up, Target: 5},
+		},
 		{name: "few refusals do not", o: observe(even(4), throttled(calm(35, repeat(4, 0.6)...), 2, 60)), want: autoscale.Decision{Action: autoscale.Nothing}},
-		{name: "one of many is hot", o: observe(even(4), calm(35, 0.2, 0.9, 0.2, 0.2)), want: autoscale.Decision{Action: autoscale.Split, Shard: "shard-1"}, reason: "split shard-1"},
+		{
+			name:   "one of many is hot",
+			o:      observe(even(4), calm(35, 0.2, 0.9, 0.2, 0.2)),
+			want:   autoscale.Decision{Action: autoscale.Split, Shard: "shard-1"},
+			reason: "split shard-1",
+		},
 		{name: "hot, and nobody knows which", o: func() autoscale.Observation {
 			o := observe(even(4), calm(35, repeat(4, 0.8)...))
 			o.ByShard = false
 			return o
 		}(), want: autoscale.Decision{Action: autoscale.Up, Target: 6}},
-		{name: "one key is hot", o: observe(few, calm(35, 0.2, 0.2, 0.9, 0.2)), want: autoscale.Decision{Action: autoscale.Nothing, HotKey: true}, reason: "one partition key"},
-		{name: "the day is used up", o: observe(even(4), calm(35, 0.8, 0.9, 0.8, 0.8)), s: autoscale.State{Version: 1, Scalings: scaled(10, 23*time.Hour)}, want: autoscale.Decision{Action: autoscale.Split, Shard: "shard-1"}, reason: "used up"},
-		{name: "a day is over", o: observe(even(4), calm(35, repeat(4, 0.76)...)), s: autoscale.State{Version: 1, Scalings: scaled(10, 25*time.Hour)}, want: autoscale.Decision{Action: autoscale.Up, Target: 6}},
-		{name: "a step more when half of the day is used", o: observe(even(4), calm(35, repeat(4, 0.76)...)), s: autoscale.State{Version: 1, Scalings: scaled(5, time.Hour)}, want: autoscale.Decision{Action: autoscale.Up, Target: 7}},
-		{name: "the API says it is used up", o: observe(even(4), calm(35, repeat(4, 0.8)...)), s: autoscale.State{Version: 1, BlockedUntil: noon.Add(time.Minute)}, want: autoscale.Decision{Action: autoscale.Split, Shard: "shard-0"}},
+		{
+			name:   "one key is hot",
+			o:      observe(few, calm(35, 0.2, 0.2, 0.9, 0.2)),
+			want:   autoscale.Decision{Action: autoscale.Nothing, HotKey: true},
+			reason: "one partition key",
+		},
+		{
+			name:   "the day is used up",
+			o:      observe(even(4), calm(35, 0.8, 0.9, 0.8, 0.8)),
+			s:      autoscale.State{Version: 1, Scalings: scaled(10, 23*time.Hour)},
+			want:   autoscale.Decision{Action: autoscale.Split, Shard: "shard-1"},
+			reason: "used up",
+		},
+		{
+			name: "a day is over",
+			o:    observe(even(4), calm(35, repeat(4, 0.76)...)),
+			s:    autoscale.State{Version: 1, Scalings: scaled(10, 25*time.Hour)},
+			want: autoscale.Decision{Action: autoscale.Up, Target: 6},
+		},
+		{
+			name: "a step more when half of the day is used",
+			o:    observe(even(4), calm(35, repeat(4, 0.76)...)),
+			s:    autoscale.State{Version: 1, Scalings: scaled(5, time.Hour)},
+			want: autoscale.Decision{Action: autoscale.Up, Target: 7},
+		},
+		{
+			name: "the API says it is used up",
+			o:    observe(even(4), calm(35, repeat(4, 0.8)...)),
+			s:    autoscale.State{Version: 1, BlockedUntil: noon.Add(time.Minute)},
+			want: autoscale.Decision{Action: autoscale.Split, Shard: "shard-0"},
+		},
 		{name: "half is enough", o: observe(even(8), calm(35, repeat(8, 0.2)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 4}},
 		{name: "three quarters are", o: observe(even(8), calm(35, repeat(8, 0.3)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 6}},
 		{name: "not below the least", o: observe(even(3), calm(35, repeat(3, 0.01)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 2}},
-		{name: "at the least", o: observe(even(2), calm(35, repeat(2, 0)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "as few shards as are allowed"},
-		{name: "a peak half an hour ago", o: observe(even(8), append(calm(30, repeat(8, 0.6)...)[:1], calm(29, repeat(8, 0.1)...)...)), want: autoscale.Decision{Action: autoscale.Nothing}},
-		{name: "too little is known", o: observe(even(8), calm(29, repeat(8, 0)...)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "29 are known"},
-		{name: "throttled of late", o: observe(even(8), throttled(calm(35, repeat(8, 0.1)...), 0, 1)), want: autoscale.Decision{Action: autoscale.Nothing}, reason: "throttled in the last"},
-		{name: "scalings are kept for growth", o: observe(even(8), calm(35, repeat(8, 0.26)...)), s: autoscale.State{Version: 1, Scalings: scaled(6, time.Hour)}, want: autoscale.Decision{Action: autoscale.Nothing}},
-		{name: "cold neighbours beside a hot range", o: observe(even(4), calm(35, 0.7, 0.7, 0.1, 0.2)), want: autoscale.Decision{Action: autoscale.Merge, Shard: "shard-2", Adjacent: "shard-3"}},
-		{name: "nothing is known", o: observe(even(4), nil), want: autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true}, reason: "no figures of the last 10 minutes"},
-		{name: "figures may be late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 9*time.Minute), want: autoscale.Decision{Action: autoscale.Up, Target: 6}},
-		{name: "figures are too late", o: at(observe(even(4), calm(35, repeat(4, 0.8)...)), 10*time.Minute), want: autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true}},
-		{name: "nothing is known yet", o: observe(even(4), nil), s: autoscale.State{Version: 1, Settled: noon.Add(-10 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "known of 0 minutes"},
-		{name: "cooling down", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "cooling down after: up"},
-		{name: "minutes before a change do not count", o: observe(even(4), calm(35, repeat(4, 0.1)...)), s: autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "20 are known"},
-		{name: "a change is through", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Last: "up"}, want: autoscale.Decision{Action: autoscale.Settle}},
-		{name: "a change is not yet seen", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-29 * time.Second), Last: "up"}, reason: "begun just now: up"},
-		{name: "a change is seen to be through", o: observe(even(4), calm(35, repeat(4, 5)...)), s: autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-30 * time.Second), Last: "up"}, want: autoscale.Decision{Action: autoscale.Settle}},
-		{name: "on-demand", o: autoscale.Observation{Now: noon, OnDemand: true, Active: true}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "on-demand"},
-		{name: "updating", o: autoscale.Observation{Now: noon}, s: autoscale.State{Pending: true}, want: autoscale.Decision{Action: autoscale.Nothing}, reason: "under way"},
+		{
+			name:   "at the least",
+			o:      observe(even(2), calm(35, repeat(2, 0)...)),
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "as few shards as are allowed",
+		},
+		{
+			name: "a peak half an hour ago",
+			o:    observe(even(8), append(calm(30, repeat(8, 0.6)...)[:1], calm(29, repeat(8, 0.1)...)...)),
+			want: autoscale.Decision{Action: autoscale.Nothing},
+		},
+		{
+			name:   "too little is known",
+			o:      observe(even(8), calm(29, repeat(8, 0)...)),
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "29 are known",
+		},
+		{
+			name:   "throttled of late",
+			o:      observe(even(8), throttled(calm(35, repeat(8, 0.1)...), 0, 1)),
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "throttled in the last",
+		},
+		{
+			name: "scalings are kept for growth",
+			o:    observe(even(8), calm(35, repeat(8, 0.26)...)),
+			s:    autoscale.State{Version: 1, Scalings: scaled(6, time.Hour)},
+			want: autoscale.Decision{Action: autoscale.Nothing},
+		},
+		{
+			name: "cold neighbours beside a hot range",
+			o:    observe(even(4), calm(35, 0.7, 0.7, 0.1, 0.2)),
+			want: autoscale.Decision{Action: autoscale.Merge, Shard: "shard-2", Adjacent: "shard-3"},
+		},
+		{
+			name:   "nothing is known",
+			o:      observe(even(4), nil),
+			want:   autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true},
+			reason: "no figures of the last 10 minutes",
+		},
+		{
+			name: "figures may be late",
+			o:    at(observe(even(4), calm(35, repeat(4, 0.8)...)), 9*time.Minute),
+			want: autoscale.Decision{Action: autoscale.Up, Target: 6},
+		},
+		{
+			name: "figures are too late",
+			o:    at(observe(even(4), calm(35, repeat(4, 0.8)...)), 10*time.Minute),
+			want: autoscale.Decision{Action: autoscale.Nothing, MetricsMissing: true},
+		},
+		{
+			name:   "nothing is known yet",
+			o:      observe(even(4), nil),
+			s:      autoscale.State{Version: 1, Settled: noon.Add(-10 * time.Minute)},
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "known of 0 minutes",
+		},
+		{
+			name:   "cooling down",
+			o:      observe(even(4), calm(35, repeat(4, 5)...)),
+			s:      autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"},
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "cooling down after: up",
+		},
+		{
+			name:   "minutes before a change do not count",
+			o:      observe(even(4), calm(35, repeat(4, 0.1)...)),
+			s:      autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)},
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "20 are known",
+		},
+		{
+			name: "a change is through",
+			o:    observe(even(4), calm(35, repeat(4, 5)...)),
+			s:    autoscale.State{Version: 1, Pending: true, Last: "up"},
+			want: autoscale.Decision{Action: autoscale.Settle},
+		},
+		{
+			name:   "a change is not yet seen",
+			o:      observe(even(4), calm(35, repeat(4, 5)...)),
+			s:      autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-29 * time.Second), Last: "up"},
+			reason: "begun just now: up",
+		},
+		{
+			name: "a change is seen to be through",
+			o:    observe(even(4), calm(35, repeat(4, 5)...)),
+			s:    autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-30 * time.Second), Last: "up"},
+			want: autoscale.Decision{Action: autoscale.Settle},
+		},
+		{
+			name:   "on-demand",
+			o:      autoscale.Observation{Now: noon, OnDemand: true, Active: true},
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "on-demand",
+		},
+		{
+			name:   "updating",
+			o:      autoscale.Observation{Now: noon},
+			s:      autoscale.State{Pending: true},
+			want:   autoscale.Decision{Action: autoscale.Nothing},
+			reason: "under way",
+		},
 		{name: "below the least", o: observe(even(1), nil), want: autoscale.Decision{Action: autoscale.Up, Target: 2}},
 		{name: "far above the most", o: observe(even(40), nil), want: autoscale.Decision{Action: autoscale.Down, Target: 20}},
 		{name: "above the most", o: observe(even(20), nil), want: autoscale.Decision{Action: autoscale.Down, Target: 16}},
@@ -141,7 +279,9 @@ func TestDecide(t *testing.T) {
 			}
 			got := autoscale.Decide(policy, test.o, test.s)
 			w := test.want
-			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit || got.HotKey != w.HotKey || got.MetricsMissing != w.MetricsMissing {
+			if got.Action != w.Action || got.Target != w.Target || got.Shard != w.Shard || got.Adjacent != w.Adjacent || got.AtLimit != w.AtLimit ||
+				got.HotKey != w.HotKey ||
+				got.MetricsMissing != w.MetricsMissing {
 				t.Errorf("got %+v, want %+v", got, w)
 			}
 			if got.Reason == "" || !strings.Contains(got.Reason, test.reason) {

@@ -67,9 +67,11 @@ func (p Policy) Validate() error {
 	case p.Up <= 0 || p.Up > 1 || p.Target <= 0 || p.Target >= p.Up:
 		return fmt.Errorf("autoscale: %s: target %g and up %g: 0 < target < up <= 1 is wanted", p.Stream, p.Target, p.Up)
 	case p.DownTo <= 0 || p.DownTo > 0.8*p.Up:
-		return fmt.Errorf("autoscale: %s: downTo %g must be above 0 and at most four fifths of up (%g), or the stream would grow again at once", p.Stream, p.DownTo, p.Up)
+		return fmt.Errorf("autoscale: %s: downTo %g must be above 0 and at most four fifths of up (%g), or the stream would grow again at once",
+			p.Stream, p.DownTo, p.Up)
 	case p.UpMinutes < 1 || p.DownMinutes < p.UpMinutes || p.DownMinutes > 180:
-		return fmt.Errorf("autoscale: %s: upMinutes %d and downMinutes %d: 1 <= upMinutes <= downMinutes <= 180 is wanted", p.Stream, p.UpMinutes, p.DownMinutes)
+		return fmt.Errorf("autoscale: %s: upMinutes %d and downMinutes %d: 1 <= upMinutes <= downMinutes <= 180 is wanted", p.Stream,
+			p.UpMinutes, p.DownMinutes)
 	case p.CooldownMinutes < 1:
 		return fmt.Errorf("autoscale: %s: cooldownMinutes %d must be at least 1", p.Stream, p.CooldownMinutes)
 	case p.ReserveUps < 0 || p.ReserveUps > ScalingsPerDay:

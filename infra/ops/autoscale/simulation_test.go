@@ -110,7 +110,14 @@ func (m *model) reshard() {
 // against the limits of the API.
 func (m *model) decide(i int) {
 	m.t.Helper()
-	o := autoscale.Observation{Now: m.now, Active: m.busy == 0, Shards: m.shards, ByShard: m.byShard, Minutes: m.seen(), Totals: m.totals[max(0, len(m.totals)-260):]}
+	o := autoscale.Observation{
+		Now:     m.now,
+		Active:  m.busy == 0,
+		Shards:  m.shards,
+		ByShard: m.byShard,
+		Minutes: m.seen(),
+		Totals:  m.totals[max(0, len(m.totals)-260):],
+	}
 	d := autoscale.Decide(m.policy, o, m.state)
 	if d.Action == autoscale.Nothing {
 		return

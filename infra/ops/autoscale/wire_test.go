@@ -126,7 +126,8 @@ func (w *world) stream(name string, shards int32) {
 	_, err := w.kinesis.CreateStream(w.t.Context(), &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards})
 	w.must(err)
 	w.pass(2)
-	_, err = w.kinesis.EnableEnhancedMonitoring(w.t.Context(), &kinesis.EnableEnhancedMonitoringInput{StreamName: &name, ShardLevelMetrics: []types.MetricsName{types.MetricsNameAll}})
+	_, err = w.kinesis.EnableEnhancedMonitoring(w.t.Context(),
+		&kinesis.EnableEnhancedMonitoringInput{StreamName: &name, ShardLevelMetrics: []types.MetricsName{types.MetricsNameAll}})
 	w.must(err)
 }
 
@@ -258,7 +259,8 @@ func TestHotShardIsSplit(t *testing.T) {
 
 func TestOnDemandIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.kinesis.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("events"), StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}})
+	_, err := w.kinesis.CreateStream(t.Context(),
+		&kinesis.CreateStreamInput{StreamName: aws.String("events"), StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}})
 	w.must(err)
 	w.pass(2)
 	if out := w.run(w.scaler()); out.Action != autoscale.Nothing || !strings.Contains(out.Reason, "on-demand") {
@@ -337,7 +339,14 @@ func TestADayIsTen(t *testing.T) {
 	w := newWorld(t)
 	w.stream("events", 4)
 	for i := range int32(10) { // by hand
-		_, err := w.kinesis.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: aws.String("events"), TargetShardCount: aws.Int32(5 - i%2), ScalingType: types.ScalingTypeUniformScaling})
+		_, err := w.kinesis.UpdateShardCount(
+			t.Context(),
+			&kinesis.UpdateShardCountInput{
+				StreamName:       aws.String("events"),
+				TargetShardCount: aws.Int32(5 - i%2),
+				ScalingType:      types.ScalingTypeUniformScaling,
+			},
+		)
 		w.must(err)
 		w.pass(2)
 	}

@@ -26,7 +26,11 @@ import (
 func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // mains are the functions that are built on this package.
-var mains = map[string]string{"janitor": "../janitor/cmd/janitor", "keep-warm": "../warm/cmd/keep-warm", "stream-autoscaler": "../autoscale/cmd/stream-autoscaler"}
+var mains = map[string]string{
+	"janitor":           "../janitor/cmd/janitor",
+	"keep-warm":         "../warm/cmd/keep-warm",
+	"stream-autoscaler": "../autoscale/cmd/stream-autoscaler",
+}
 
 // TestFunctionsRun runs the functions as deployed, on the sandbox's Lambda.
 func TestFunctionsRun(t *testing.T) {

@@ -87,14 +87,16 @@ func TestLayers(t *testing.T) {
 	arns := w.layer("lib", 6)
 	w.function("api", 0)
 	use := func(arn string) {
-		_, err := w.client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("api"), Layers: []string{arn}})
+		_, err := w.client.UpdateFunctionConfiguration(t.Context(),
+			&lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("api"), Layers: []string{arn}})
 		w.must(err)
 	}
 	use(arns[1])
 	w.publish("api", "with the second")
 	use(arns[2])
 	_, err := w.client.AddLayerVersionPermission(t.Context(), &lambda.AddLayerVersionPermissionInput{
-		LayerName: aws.String("lib"), VersionNumber: aws.Int64(4), StatementId: aws.String("s"), Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("111111111111"),
+		LayerName: aws.String(
+			"lib"), VersionNumber: aws.Int64(4), StatementId: aws.String("s"), Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("111111111111"),
 	})
 	w.must(err)
 	r := w.janitor(janitor.Config{Keep: 1}).Sweep(t.Context(), true)
@@ -114,7 +116,8 @@ func TestLayers(t *testing.T) {
 func TestUseIsReadEachRound(t *testing.T) {
 	w := newWorld(t)
 	use := func(arn string) {
-		_, err := w.client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("api"), Layers: []string{arn}})
+		_, err := w.client.UpdateFunctionConfiguration(t.Context(),
+			&lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("api"), Layers: []string{arn}})
 		w.must(err)
 	}
 	w.function("api", 0)
@@ -268,7 +271,8 @@ func TestThrottledListingGoesOn(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	w := newWorld(t)
 	w.function("api", 8)
-	j, err := janitor.New(w.client, janitor.Config{Keep: 1, Reserve: 200 * time.Millisecond, Rate: 15, Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
+	j, err := janitor.New(w.client,
+		janitor.Config{Keep: 1, Reserve: 200 * time.Millisecond, Rate: 15, Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,11 +412,13 @@ func TestHandler(t *testing.T) {
 
 func TestParseConfig(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(name string) string { return m[name] } }
-	c, err := janitor.ParseConfig(env(map[string]string{"JANITOR_KEEP": "0", "JANITOR_GRACE": "1h", "JANITOR_RATE": "2.5", "JANITOR_EXCEPT": "a-*, b", "JANITOR_DRY_RUN": "true"}))
+	c, err := janitor.ParseConfig(
+		env(map[string]string{"JANITOR_KEEP": "0", "JANITOR_GRACE": "1h", "JANITOR_RATE": "2.5", "JANITOR_EXCEPT": "a-*, b", "JANITOR_DRY_RUN": "true"}))
 	if err != nil || c.Keep != -1 || c.Grace != time.Hour || c.Rate != 2.5 || len(c.Except) != 2 || !c.DryRun {
 		t.Errorf("%+v, %v", c, err)
 	}
-	_, err = janitor.ParseConfig(env(map[string]string{"JANITOR_KEEP": "-1", "JANITOR_GRACE": "day", "JANITOR_RATE": "x", "JANITOR_EXCEPT": "[", "JANITOR_DRY_RUN": "maybe"}))
+	_, err = janitor.ParseConfig(
+		env(map[string]string{"JANITOR_KEEP": "-1", "JANITOR_GRACE": "day", "JANITOR_RATE": "x", "JANITOR_EXCEPT": "[", "JANITOR_DRY_RUN": "maybe"}))
 	for _, want := range []string{"JANITOR_KEEP", "JANITOR_GRACE", "JANITOR_RATE", "JANITOR_DRY_RUN", `Except has "["`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)

@@ -19,7 +19,8 @@ import (
 // withoutProvisioned answers the one call that moto does not know.
 type withoutProvisioned struct{ *lambda.Client }
 
-func (withoutProvisioned) ListProvisionedConcurrencyConfigs(context.Context, *lambda.ListProvisionedConcurrencyConfigsInput, ...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error) {
+func (withoutProvisioned) ListProvisionedConcurrencyConfigs(context.Context, *lambda.ListProvisionedConcurrencyConfigsInput,
+	...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error) {
 	return &lambda.ListProvisionedConcurrencyConfigsOutput{}, nil
 }
 

@@ -99,7 +99,8 @@ func TestPlaceInsideALayer(t *testing.T) {
 	_, err := w.client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("f00"), Layers: arns[1:2]})
 	w.must(err)
 	_, err = w.client.AddLayerVersionPermission(t.Context(), &lambda.AddLayerVersionPermissionInput{
-		LayerName: aws.String("lib"), VersionNumber: aws.Int64(1), StatementId: aws.String("s"), Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("111111111111"),
+		LayerName: aws.String(
+			"lib"), VersionNumber: aws.Int64(1), StatementId: aws.String("s"), Action: aws.String("lambda:GetLayerVersion"), Principal: aws.String("111111111111"),
 	})
 	w.must(err)
 	lists, policies, late := 0, 0, false

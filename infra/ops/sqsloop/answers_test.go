@@ -125,7 +125,8 @@ func (a *answers) turn(t *testing.T, queue string) string {
 	if err := json.Unmarshal([]byte(queue), &q); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{InvokedFunctionArn: "sqsloop:live"}), cmp.Or(a.within, 5*time.Minute))
+	ctx, cancel := context.WithTimeout(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{InvokedFunctionArn: "sqsloop:live"}),
+		cmp.Or(a.within, 5*time.Minute))
 	defer cancel()
 	if err := poll.(func(context.Context, sqsloop.Turn) error)(ctx, sqsloop.Turn{Queue: q.Queue, Token: "t", Loop: "l"}); err != nil {
 		t.Error(err)
@@ -185,8 +186,10 @@ func TestHidingThatHangs(t *testing.T) {
 // What SQS may leave out of its answers harms nobody, and what it says is told.
 func TestAnswersWithGaps(t *testing.T) {
 	for name, c := range map[string]struct{ operation, answer, want string }{
-		"hiding fails without a message":   {"ChangeMessageVisibilityBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`, "for longer: InternalError"},
-		"deleting fails by our own fault":  {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}`, "come again: ReceiptHandleIsInvalid"},
+		"hiding fails without a message": {"ChangeMessageVisibilityBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`,
+			"for longer: InternalError"},
+		"deleting fails by our own fault": {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}`,
+			"come again: ReceiptHandleIsInvalid"},
 		"deleting fails without a message": {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`, "come again: InternalError"},
 		"deleting says nothing":            {"DeleteMessageBatch", `{}`, "come again: the answer leaves"},
 	} {

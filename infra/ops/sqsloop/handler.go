@@ -86,7 +86,8 @@ func invoke(ctx context.Context, client Invoker, function string, payload []byte
 	patience := time.Hour // longer than any function runs; ctx ends before
 	var out *lambda.InvokeOutput
 	err = retryFor(ctx, patience, func(err error) bool { return !isTransient(err) }, func(ctx context.Context) (err error) {
-		out, err = client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload, InvocationType: types.InvocationTypeRequestResponse}, newTrace)
+		out, err = client.Invoke(ctx,
+			&lambda.InvokeInput{FunctionName: &function, Payload: payload, InvocationType: types.InvocationTypeRequestResponse}, newTrace)
 		return err
 	})
 	switch {

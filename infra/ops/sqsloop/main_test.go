@@ -129,7 +129,8 @@ func (c *cloud) deploy() {
 	env := map[string]string{"LOOP_QUEUES": string(queues), "RECURSE_AFTER": "0s"}
 	c.create("testhandler", 5, map[string]string{"OUT": c.out})
 	c.create("sqsloop", 10, env)
-	alias, err := c.lambda.CreateAlias(c.t.Context(), &lambda.CreateAliasInput{FunctionName: aws.String("sqsloop"), Name: aws.String("live"), FunctionVersion: aws.String("1")})
+	alias, err := c.lambda.CreateAlias(c.t.Context(),
+		&lambda.CreateAliasInput{FunctionName: aws.String("sqsloop"), Name: aws.String("live"), FunctionVersion: aws.String("1")})
 	if err != nil {
 		c.t.Fatal(err)
 	}

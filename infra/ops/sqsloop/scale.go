@@ -55,7 +55,8 @@ func (f *Fleet) ScaleDown(ctx context.Context, e events.SNSEvent) ([]Change, err
 	return f.each(ctx, e, Alarm.scalesDown, f.lower)
 }
 
-func (f *Fleet) each(ctx context.Context, e events.SNSEvent, wanted func(Alarm) bool, do func(context.Context, Queue, Alarm) (Change, error)) ([]Change, error) {
+func (f *Fleet) each(ctx context.Context, e events.SNSEvent, wanted func(Alarm) bool,
+	do func(context.Context, Queue, Alarm) (Change, error)) ([]Change, error) {
 	if len(e.Records) == 0 {
 		return []Change{{Action: misdirected, Why: "the event is no notification of SNS: let the alarm notify a topic, and the topic this function"}}, nil
 	}

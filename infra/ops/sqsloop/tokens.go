@@ -138,7 +138,13 @@ func number(i item, name string) int64 {
 // it. It holds for the turn that the table expects next, and for a claim whose
 // answer was lost.
 func (t *Tokens) claim(ctx context.Context, turn Turn, claim string, at time.Time) error {
-	values := item{":loop": dynamo.String(turn.Loop), ":this": dynamo.Int(turn.Iteration), ":next": dynamo.Int(turn.Iteration + 1), ":claim": dynamo.String(claim), ":now": dynamo.Int(at.UnixMilli())}
+	values := item{
+		":loop":  dynamo.String(turn.Loop),
+		":this":  dynamo.Int(turn.Iteration),
+		":next":  dynamo.Int(turn.Iteration + 1),
+		":claim": dynamo.String(claim),
+		":now":   dynamo.Int(at.UnixMilli()),
+	}
 	condition := "loop_id = :loop AND (iteration = :this"
 	for i, tried := range turn.Tried {
 		name := ":tried" + strconv.Itoa(i)
@@ -255,7 +261,14 @@ func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []to
 // read: then the loop lives, or somebody else has restarted it.
 func (t *Tokens) takeOver(ctx context.Context, k token, at time.Time) (Turn, error) {
 	next := Turn{Queue: k.queue, Token: k.id, Loop: t.newID()}
-	values := item{":old": dynamo.String(k.loop), ":seen": dynamo.Int(k.used), ":at": dynamo.Int(k.iteration), ":new": dynamo.String(next.Loop), ":zero": dynamo.Int(0), ":now": dynamo.Int(at.UnixMilli())}
+	values := item{
+		":old":  dynamo.String(k.loop),
+		":seen": dynamo.Int(k.used),
+		":at":   dynamo.Int(k.iteration),
+		":new":  dynamo.String(next.Loop),
+		":zero": dynamo.Int(0),
+		":now":  dynamo.Int(at.UnixMilli()),
+	}
 	condition := "loop_id = :old AND iteration = :at AND last_used = :seen"
 	if !k.isUsed {
 		condition = "loop_id = :old AND iteration = :at AND attribute_not_exists(last_used)"

@@ -90,8 +90,14 @@ func (f Function) Start(ctx context.Context, t Turn) error {
 	})
 	var recursive *types.RecursiveInvocationException
 	if errors.As(err, &recursive) {
-		return fmt.Errorf("sqsloop: start turn %d of %s on %s: Lambda has stopped the recursion: set the function's recursive loop detection to Allow (aws_lambda_function_recursion_config): %w",
-			t.Iteration, t.Queue, f.Name, err)
+		return fmt.Errorf(
+			"sqsloop: start turn %d of %s on %s: Lambda has stopped the recursion: "+
+				"set the function's recursive loop detection to Allow (aws_lambda_function_recursion_config): %w",
+			t.Iteration,
+			t.Queue,
+			f.Name,
+			err,
+		)
 	}
 	if err != nil {
 		return fmt.Errorf("sqsloop: start turn %d of %s on %s: %w", t.Iteration, t.Queue, f.Name, err)

@@ -109,7 +109,9 @@ const maxReceives = 4
 
 // redrive is the policy that moves messages to the queue of that name.
 func redrive(name string) map[string]string {
-	return map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:%s","maxReceiveCount":%d}`, name, maxReceives)}
+	return map[string]string{
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:%s","maxReceiveCount":%d}`, name, maxReceives),
+	}
 }
 
 type actorKey struct{}
@@ -303,7 +305,15 @@ func (r *request) accept() *http.Response {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
 	r.world.events = append(r.world.events, event{turn: turn})
-	return &http.Response{StatusCode: http.StatusAccepted, Request: r.http, Header: http.Header{}, Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	return &http.Response{
+		StatusCode: http.StatusAccepted,
+		Request:    r.http,
+		Header:     http.Header{},
+		Body:       http.NoBody,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+	}
 }
 
 // pending lists the requests at the gate that may go on, the oldest of each actor
@@ -393,7 +403,10 @@ func (w *world) setUsed(token string, at time.Time) {
 	w.t.Helper()
 	_, err := w.db().UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
 		TableName: aws.String(table), UpdateExpression: aws.String("SET last_used = :at"),
-		Key:                       map[string]types.AttributeValue{"queue": &types.AttributeValueMemberS{Value: queueURL}, "token": &types.AttributeValueMemberS{Value: token}},
+		Key: map[string]types.AttributeValue{
+			"queue": &types.AttributeValueMemberS{Value: queueURL},
+			"token": &types.AttributeValueMemberS{Value: token},
+		},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":at": &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())}},
 	})
 	if err != nil {

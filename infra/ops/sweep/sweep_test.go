@@ -58,7 +58,8 @@ func TestARoundResumes(t *testing.T) {
 	if err := visit(map[string]error{"d": throttled}); sweep.Reason(err) != sweep.Throttled || r.Remaining() != 3 {
 		t.Errorf("%v, %d left", err, r.Remaining())
 	}
-	if err := visit(map[string]error{"d": errors.New("tolerated"), "b": errors.New("too much")}); !errors.Is(err, sweep.ErrTooManyFailures) || r.Remaining() != 1 {
+	if err := visit(map[string]error{"d": errors.New("tolerated"), "b": errors.New("too much")}); !errors.Is(err, sweep.ErrTooManyFailures) ||
+		r.Remaining() != 1 {
 		t.Errorf("%v, %d left", err, r.Remaining())
 	}
 	if err := visit(nil); sweep.Reason(err) != sweep.Done || r.Remaining() != 0 {

@@ -53,7 +53,8 @@ func (c Config) Validate() error {
 		case !functionPattern.MatchString(t.Function):
 			return fmt.Errorf("warm: %q is no function: a name or an ARN is wanted, with an alias or without", t.Function)
 		case t.Environments < 0 || t.Environments > maxEnvironments:
-			return fmt.Errorf("warm: %d environments of %s: 1 to %d are wanted; provisioned concurrency is for more", t.Environments, t.Function, maxEnvironments)
+			return fmt.Errorf("warm: %d environments of %s: 1 to %d are wanted; provisioned concurrency is for more", t.Environments,
+				t.Function, maxEnvironments)
 		case seen[t.Function]:
 			return fmt.Errorf("warm: %s is named twice", t.Function)
 		}

@@ -54,7 +54,17 @@ func TestPing(t *testing.T) {
 	w.function("users", nil)
 	w.function("bare", map[string]string{"BARE": "yes"})
 	w.function("ill", map[string]string{"EXIT": "yes"})
-	p := w.pinger(warm.Config{Hold: time.Second, Targets: []warm.Target{{Function: "users", Environments: 3}, {Function: "bare", Environments: 5}, {Function: "gone"}, {Function: "ill", Environments: 2}}})
+	p := w.pinger(
+		warm.Config{
+			Hold: time.Second,
+			Targets: []warm.Target{
+				{Function: "users", Environments: 3},
+				{Function: "bare", Environments: 5},
+				{Function: "gone"},
+				{Function: "ill", Environments: 2},
+			},
+		},
+	)
 	first := p.Ping(t.Context())
 	if r := first[0]; r.Environments != 3 || r.Cold != 3 || r.Failed+r.Busy != 0 || r.Err != nil {
 		t.Errorf("cold: %+v", r)
@@ -103,10 +113,12 @@ func TestBusyIsWarm(t *testing.T) {
 	}
 	var log, metrics bytes.Buffer
 	reports, err := p.Serve(slog.New(slog.NewJSONHandler(&log, nil)), emf.New(&metrics, "Banyan/Operations"))(t.Context())
-	if text, _ := json.Marshal(reports); err != nil || len(reports) != 1 || reports[0].Failed != 1 || !strings.Contains(string(text), `"reason":"ping users: `) {
+	if text, _ := json.Marshal(reports); err != nil || len(reports) != 1 || reports[0].Failed != 1 ||
+		!strings.Contains(string(text), `"reason":"ping users: `) {
 		t.Errorf("%+v, %v", reports, err)
 	}
-	if !strings.Contains(metrics.String(), `"Failures":1`) || !strings.Contains(metrics.String(), `"Warmed":"users"`) || !strings.Contains(log.String(), "not kept warm") {
+	if !strings.Contains(metrics.String(), `"Failures":1`) || !strings.Contains(metrics.String(), `"Warmed":"users"`) ||
+		!strings.Contains(log.String(), "not kept warm") {
 		t.Errorf("metrics %s\nlog %s", &metrics, &log)
 	}
 }

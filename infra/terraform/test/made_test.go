@@ -78,7 +78,9 @@ func TestPeerMadeConsumer(t *testing.T) {
 // mapping is that of one of the environment's functions.
 func mapping(t *testing.T, cfg aws.Config, function string) types.EventSourceMappingConfiguration {
 	t.Helper()
-	list := must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{}))
+	list := must[*lambda.ListEventSourceMappingsOutput](t)(
+		lambda.NewFromConfig(cfg).ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{}),
+	)
 	at := slices.IndexFunc(list.EventSourceMappings, func(m types.EventSourceMappingConfiguration) bool {
 		return strings.HasPrefix(aws.ToString(m.FunctionArn)+":", arn+environment+"-"+function+":")
 	})
@@ -108,17 +110,24 @@ func TestPeerMadeMapping(t *testing.T) {
 	if !slices.Equal(m.FunctionResponseTypes, []types.FunctionResponseType{types.FunctionResponseTypeReportBatchItemFailures}) {
 		t.Errorf("the response types are %v", m.FunctionResponseTypes)
 	}
-	if m.DestinationConfig == nil || m.DestinationConfig.OnFailure == nil || !strings.HasSuffix(aws.ToString(m.DestinationConfig.OnFailure.Destination), ":"+name+"-given-up") {
+	if m.DestinationConfig == nil || m.DestinationConfig.OnFailure == nil ||
+		!strings.HasSuffix(aws.ToString(m.DestinationConfig.OnFailure.Destination), ":"+name+"-given-up") {
 		t.Errorf("what is given up goes to %+v", m.DestinationConfig)
 	}
 	queue := must[*sqs.GetQueueUrlOutput](t)(sqs.NewFromConfig(cfg).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(name + "-given-up")}))
-	got := must[*sqs.GetQueueAttributesOutput](t)(sqs.NewFromConfig(cfg).GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}}))
+	got := must[*sqs.GetQueueAttributesOutput](t)(
+		sqs.NewFromConfig(cfg).
+			GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl,
+				AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}}),
+	)
 	want(t, "the queue's retention", got.Attributes["MessageRetentionPeriod"], "1209600")
 }
 
 func TestPeerMadeLogsAndAlarms(t *testing.T) {
 	cfg, _ := deployed(t)
-	groups := must[*cloudwatchlogs.DescribeLogGroupsOutput](t)(cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{}))
+	groups := must[*cloudwatchlogs.DescribeLogGroupsOutput](t)(
+		cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{}),
+	)
 	names := map[string]bool{}
 	for _, g := range groups.LogGroups {
 		names[aws.ToString(g.LogGroupName)] = true
@@ -128,7 +137,8 @@ func TestPeerMadeLogsAndAlarms(t *testing.T) {
 		}
 		want(t, "the retention of "+*g.LogGroupName, aws.ToInt32(g.RetentionInDays), days)
 	}
-	for _, name := range []string{"/aws/lambda/" + environment + "-profile", "/aws/lambda/" + environment + "-janitor", "/aws/vendedlogs/http-api/" + environment + "-timeline-api", "/banyan/" + environment + "-proxy"} {
+	for _, name := range []string{"/aws/lambda/" + environment + "-profile", "/aws/lambda/" + environment + "-janitor",
+		"/aws/vendedlogs/http-api/" + environment + "-timeline-api", "/banyan/" + environment + "-proxy"} {
 		if !names[name] {
 			t.Errorf("there is no log group %s", name)
 		}
@@ -168,7 +178,9 @@ func alarms(t *testing.T, cfg aws.Config) map[string]cloudwatchtypes.MetricAlarm
 // TestPeerMadeDashboard: whoever is called at night sees all that answers.
 func TestPeerMadeDashboard(t *testing.T) {
 	cfg, endpoint := deployed(t)
-	out := must[*cloudwatch.GetDashboardOutput](t)(cloudwatch.NewFromConfig(cfg).GetDashboard(t.Context(), &cloudwatch.GetDashboardInput{DashboardName: aws.String(environment)}))
+	out := must[*cloudwatch.GetDashboardOutput](t)(
+		cloudwatch.NewFromConfig(cfg).GetDashboard(t.Context(), &cloudwatch.GetDashboardInput{DashboardName: aws.String(environment)}),
+	)
 	for _, shown := range []string{
 		`"StreamName","` + environment + `-events"`, `"FunctionName","` + environment + `-profile"`, `"TableName","` + environment + `-timeline"`,
 		`"AWS/ApiGateway","Latency","ApiId","` + theAPI(t, endpoint).ID + `"`, `"AWS/ApplicationELB","RequestCount"`,
@@ -188,7 +200,9 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 		"users": "id HASH S", "users-unique": "value HASH S", "stream-autoscaler-state": "stream HASH S",
 		"sqsloop-loops": "queue HASH S, token RANGE S",
 	} {
-		table := must[*dynamodb.DescribeTableOutput](t)(tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(environment + "-" + name)})).Table
+		table := must[*dynamodb.DescribeTableOutput](t)(
+			tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(environment + "-" + name)}),
+		).Table
 		want(t, "the key of "+name, describeKeys(table), keys)
 		if billing := table.BillingModeSummary.BillingMode; (billing == dynamotypes.BillingModeProvisioned) != (name == "timeline") {
 			t.Errorf("%s is billed %s", name, billing)
@@ -197,7 +211,9 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 			t.Errorf("%s has a stream of changes: %t", name, streams)
 		}
 	}
-	stream := must[*kinesis.DescribeStreamSummaryOutput](t)(kinesis.NewFromConfig(cfg).DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(environment + "-events")})).StreamDescriptionSummary
+	stream := must[*kinesis.DescribeStreamSummaryOutput](t)(
+		kinesis.NewFromConfig(cfg).DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(environment + "-events")}),
+	).StreamDescriptionSummary
 	want(t, "the stream's retention", aws.ToInt32(stream.RetentionPeriodHours), 168)
 	want(t, "the stream's encryption", string(stream.EncryptionType), "KMS")
 	want(t, "the stream's mode", string(stream.StreamModeDetails.StreamMode), "ON_DEMAND")
@@ -228,14 +244,16 @@ func TestPeerGone(t *testing.T) {
 	for _, f := range must[*lambda.ListFunctionsOutput](t)(lambda.NewFromConfig(cfg).ListFunctions(ctx, &lambda.ListFunctionsInput{})).Functions {
 		functions = append(functions, *f.FunctionName)
 	}
-	for _, g := range must[*cloudwatchlogs.DescribeLogGroupsOutput](t)(cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})).LogGroups {
+	found := must[*cloudwatchlogs.DescribeLogGroupsOutput](t)(cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{}))
+	for _, g := range found.LogGroups {
 		groups = append(groups, *g.LogGroupName)
 	}
 	left("functions", functions...)
 	left("log groups", groups...)
 	left("tables", must[*dynamodb.ListTablesOutput](t)(dynamodb.NewFromConfig(cfg).ListTables(ctx, &dynamodb.ListTablesInput{})).TableNames...)
 	left("streams", must[*kinesis.ListStreamsOutput](t)(kinesis.NewFromConfig(cfg).ListStreams(ctx, &kinesis.ListStreamsInput{})).StreamNames...)
-	if n := len(must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{})).EventSourceMappings); n > 0 {
+	mappings := must[*lambda.ListEventSourceMappingsOutput](t)(lambda.NewFromConfig(cfg).ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{}))
+	if n := len(mappings.EventSourceMappings); n > 0 {
 		t.Errorf("%d mappings are left", n)
 	}
 	for _, region := range []string{home, "eu-west-1"} {

@@ -135,7 +135,9 @@ func watched(a cloudwatchtypes.MetricAlarm) string {
 // shown are the metrics of Banyan's own on the dashboard.
 func shown(t *testing.T, cfg aws.Config) (all []string) {
 	t.Helper()
-	out := must[*cloudwatch.GetDashboardOutput](t)(cloudwatch.NewFromConfig(cfg).GetDashboard(t.Context(), &cloudwatch.GetDashboardInput{DashboardName: aws.String(environment)}))
+	out := must[*cloudwatch.GetDashboardOutput](t)(
+		cloudwatch.NewFromConfig(cfg).GetDashboard(t.Context(), &cloudwatch.GetDashboardInput{DashboardName: aws.String(environment)}),
+	)
 	var body struct {
 		Widgets []struct {
 			Properties struct{ Metrics [][]any }
@@ -261,8 +263,11 @@ func delivered(t *testing.T, _ aws.Config) []string {
 	data := must[[]byte](t)(events.Encode(e))
 	var records []string
 	for i, data := range [][]byte{data, []byte("no event")} {
-		records = append(records, fmt.Sprintf(`{"eventID":"shardId-000000000000:%d","kinesis":{"sequenceNumber":"%[1]d","partitionKey":"p","data":%q,"approximateArrivalTimestamp":1}}`,
-			i+1, base64.StdEncoding.EncodeToString(data)))
+		records = append(
+			records,
+			fmt.Sprintf(`{"eventID":"shardId-000000000000:%d","kinesis":{"sequenceNumber":"%[1]d","partitionKey":"p","data":%q,"approximateArrivalTimestamp":1}}`,
+				i+1, base64.StdEncoding.EncodeToString(data)),
+		)
 	}
 	return []string{`{"Records":[` + strings.Join(records, ",") + `]}`}
 }
@@ -311,5 +316,7 @@ func token(t *testing.T, cfg aws.Config, turn sqsloop.Turn, used bool) {
 	if used {
 		item["last_used"] = &dynamotypes.AttributeValueMemberN{Value: fmt.Sprint(time.Now().UnixMilli())}
 	}
-	_ = must[*dynamodb.PutItemOutput](t)(dynamodb.NewFromConfig(cfg).PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(environment + "-sqsloop-loops"), Item: item}))
+	_ = must[*dynamodb.PutItemOutput](t)(
+		dynamodb.NewFromConfig(cfg).PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(environment + "-sqsloop-loops"), Item: item}),
+	)
 }

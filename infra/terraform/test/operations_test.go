@@ -26,7 +26,9 @@ func alias(function string) string { return arn + environment + "-" + function +
 // configured is a function's configuration, with its environment as it reads it.
 func configured(t *testing.T, cfg aws.Config, function string) (types.FunctionConfiguration, func(string) string) {
 	t.Helper()
-	out := must[*lambda.GetFunctionOutput](t)(lambda.NewFromConfig(cfg).GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String(environment + "-" + function)}))
+	out := must[*lambda.GetFunctionOutput](t)(
+		lambda.NewFromConfig(cfg).GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String(environment + "-" + function)}),
+	)
 	variables := map[string]string{}
 	if out.Configuration.Environment != nil {
 		variables = out.Configuration.Environment.Variables
@@ -51,7 +53,8 @@ func TestPeerMadeSettings(t *testing.T) {
 		t.Errorf("keep-warm: %+v, %v", c, err)
 	}
 	_, env = configured(t, cfg, "log-subscriber")
-	if c, err := subscribe.ParseConfig(env); err != nil || c.Validate() != nil || !slices.Contains(c.Include, "/aws/lambda/"+environment+"-*") || !slices.Equal(c.Shippers, []string{environment + "-log-shipper"}) {
+	if c, err := subscribe.ParseConfig(env); err != nil || c.Validate() != nil || !slices.Contains(c.Include, "/aws/lambda/"+environment+"-*") ||
+		!slices.Equal(c.Shippers, []string{environment + "-log-shipper"}) {
 		t.Errorf("log-subscriber: %+v, %v", c, err)
 	}
 	for _, function := range []string{"sqsloop", "sqsloop-scale-up", "sqsloop-scale-down", "sqsloop-restart"} {
@@ -97,13 +100,20 @@ func TestPeerMadeOperations(t *testing.T) {
 		f, _ := configured(t, cfg, function)
 		want(t, function+"'s memory", *f.MemorySize, w.memory)
 		want(t, function+"'s timeout", *f.Timeout, w.timeout)
-		limit := must[*lambda.GetFunctionConcurrencyOutput](t)(client.GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: f.FunctionName}))
+		limit := must[*lambda.GetFunctionConcurrencyOutput](t)(
+			client.GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: f.FunctionName}),
+		)
 		want(t, function+"'s concurrency", aws.ToInt32(limit.ReservedConcurrentExecutions), w.reserved)
-		invoke := must[*lambda.GetFunctionEventInvokeConfigOutput](t)(client.GetFunctionEventInvokeConfig(t.Context(), &lambda.GetFunctionEventInvokeConfigInput{FunctionName: f.FunctionName, Qualifier: aws.String("live")}))
+		invoke := must[*lambda.GetFunctionEventInvokeConfigOutput](t)(
+			client.GetFunctionEventInvokeConfig(t.Context(),
+				&lambda.GetFunctionEventInvokeConfigInput{FunctionName: f.FunctionName, Qualifier: aws.String("live")}),
+		)
 		want(t, function+"'s retries", *invoke.MaximumRetryAttempts, w.retries)
 		want(t, function+"'s age of events", *invoke.MaximumEventAgeInSeconds, w.age)
 	}
-	loops := must[*lambda.GetFunctionRecursionConfigOutput](t)(client.GetFunctionRecursionConfig(t.Context(), &lambda.GetFunctionRecursionConfigInput{FunctionName: aws.String(environment + "-sqsloop")}))
+	loops := must[*lambda.GetFunctionRecursionConfigOutput](t)(
+		client.GetFunctionRecursionConfig(t.Context(), &lambda.GetFunctionRecursionConfigInput{FunctionName: aws.String(environment + "-sqsloop")}),
+	)
 	want(t, "the recursion of sqsloop", loops.RecursiveLoop, types.RecursiveLoopAllow)
 }
 
@@ -206,7 +216,8 @@ func TestPeerMadePeoplesAlarms(t *testing.T) {
 	all := alarms(t, cfg)
 	people := slices.Collect(maps.Keys(all))
 	for _, name := range []string{
-		"sqsloop-work-oldest", "sqsloop-work-dead-letters", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts", "sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
+		"sqsloop-work-oldest", "sqsloop-work-dead-letters", "sqsloop-work-problems", "sqsloop-work-restarts", "sqsloop-far-restarts",
+		"sqsloop-recursion-dropped", "keep-warm-timeline-api-misunderstood",
 		"log-subscriber-failures", "log-subscriber-full", "log-shipper-LogRefused", "log-shipper-LogGaps", "log-shipper-refused-age", "log-shipper-iterator-age",
 		"stream-autoscaler-audit-at-limit", "stream-autoscaler-audit-hot-key", "stream-autoscaler-audit-metrics-missing", "janitor-failures", "janitor-idle",
 	} {

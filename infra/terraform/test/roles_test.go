@@ -125,7 +125,8 @@ func TestPeerMadeRights(t *testing.T) {
 				}
 			}
 		}
-		want = append(want, "logs:CreateLogStream log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*", "logs:PutLogEvents log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*")
+		want = append(want, "logs:CreateLogStream log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*",
+			"logs:PutLogEvents log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*")
 		for _, right := range want {
 			right = strings.ReplaceAll(right, "~", environment)
 			if !got[right] {
@@ -173,9 +174,12 @@ func reads(stream, function string) []string {
 }
 
 func consumes(function string) []string {
-	return slices.Concat(reads("events", function),
-		on("table/~-"+function, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
-		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"))
+	return slices.Concat(
+		reads("events", function),
+		on("table/~-"+function, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem",
+			"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"),
+	)
 }
 
 // rights are those of each function besides its logs; ~ is the environment.
@@ -201,9 +205,12 @@ var rights = map[string][]string{
 		[]string{"lambda:InvokeFunction function:~-sqsloop:live", "lambda:InvokeFunction function:work:live"}),
 	"sqsloop-scale-up":   append(on("table/~-sqsloop-loops", "dynamodb:PutItem", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),
 	"sqsloop-scale-down": on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"),
-	"sqsloop-restart":    append(on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"), "lambda:InvokeFunction function:~-sqsloop:live"),
-	"log-subscriber": append(on("log-group:*", "logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:PutRetentionPolicy", "logs:PutSubscriptionFilter"),
-		"Deny logs:PutSubscriptionFilter log-group:/aws/lambda/~-log-shipper:*", "lambda:ListEventSourceMappings *", "lambda:GetFunctionConfiguration function:*", "iam:PassRole role/"),
+	"sqsloop-restart": append(on("table/~-sqsloop-loops", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+		"lambda:InvokeFunction function:~-sqsloop:live"),
+	"log-subscriber": append(
+		on("log-group:*", "logs:DescribeLogGroups", "logs:DescribeSubscriptionFilters", "logs:PutRetentionPolicy", "logs:PutSubscriptionFilter"),
+		"Deny logs:PutSubscriptionFilter log-group:/aws/lambda/~-log-shipper:*", "lambda:ListEventSourceMappings *",
+		"lambda:GetFunctionConfiguration function:*", "iam:PassRole role/"),
 	"log-shipper": append(reads("logs", "log-shipper"),
 		"es:ESHttpPost domain/logs/_bulk", "es:ESHttpPut domain/logs/_index_template/logs-banyan", "sqs:SendMessage ~-log-shipper-refused"),
 	"stream-autoscaler": slices.Concat(

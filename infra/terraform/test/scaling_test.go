@@ -40,7 +40,9 @@ func scaled(t *testing.T, endpoint, namespace string) (s scaling) {
 func TestPeerMadeTableScaling(t *testing.T) {
 	cfg, endpoint := deployed(t)
 	name := environment + "-timeline"
-	table := must[*dynamodb.DescribeTableOutput](t)(dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name})).Table
+	table := must[*dynamodb.DescribeTableOutput](t)(
+		dynamodb.NewFromConfig(cfg).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}),
+	).Table
 	want(t, "the units to read", *table.ProvisionedThroughput.ReadCapacityUnits, 50)
 	want(t, "the units to write", *table.ProvisionedThroughput.WriteCapacityUnits, 50)
 	all := scaled(t, endpoint, "dynamodb")
@@ -56,7 +58,8 @@ func TestPeerMadeTableScaling(t *testing.T) {
 		tracked := policy.TargetTrackingScalingPolicyConfiguration
 		metric := strings.TrimPrefix(policy.ScalableDimension, "dynamodb:table:")
 		want(t, "what is aimed at", tracked.TargetValue, 70)
-		want(t, "what is tracked for "+metric, tracked.PredefinedMetricSpecification.PredefinedMetricType, "DynamoDB"+strings.TrimSuffix(metric, "Units")+"Utilization")
+		want(t, "what is tracked for "+metric, tracked.PredefinedMetricSpecification.PredefinedMetricType,
+			"DynamoDB"+strings.TrimSuffix(metric, "Units")+"Utilization")
 	}
 	least := map[string]int{}
 	for _, action := range all.ScheduledActions {
@@ -90,6 +93,7 @@ func TestPeerMadeFunctionScaling(t *testing.T) {
 	want(t, "the least", target.MinCapacity, 1)
 	want(t, "the most", target.MaxCapacity, 10)
 	for _, action := range all.ScheduledActions {
-		want(t, action.ScheduledActionName, aws.ToInt(action.ScalableTargetAction.MinCapacity), map[string]int{"evening": 4, "night": 1}[action.ScheduledActionName])
+		want(t, action.ScheduledActionName, aws.ToInt(action.ScalableTargetAction.MinCapacity),
+			map[string]int{"evening": 4, "night": 1}[action.ScheduledActionName])
 	}
 }

@@ -54,7 +54,8 @@ func checkCredentials(ctx context.Context, sdk aws.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if _, err := sdk.Credentials.Retrieve(ctx); err != nil {
-		return fmt.Errorf("%w: there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in (%w)", serving.ErrUsage, err)
+		return fmt.Errorf("%w: there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in (%w)",
+			serving.ErrUsage, err)
 	}
 	return nil
 }

@@ -70,10 +70,10 @@ type rollout struct {
 	Interval    time.Duration `default:"1m" env:"BANYAN_DEPLOY_INTERVAL" help:"How long the alarms are watched in each step, the last included."`
 	Poll        time.Duration `default:"5s" help:"Pause between two checks of the alarms."`
 	Alarm       []string      `help:"Alarm to watch, by name; may be repeated."`
-	AlarmPrefix string        `help:"Watch all alarms whose names begin so. Without this and --alarm: those of the function, FUNCTION-..., but for those of functions with longer names."`
+	AlarmPrefix string        `help:"Watch all alarms whose names begin so. Default, without --alarm: those of the function (FUNCTION-...) only."`
 	IgnoreAlarm []string      `help:"Alarm that may be raised; may be repeated."`
 	NoAlarms    bool          `help:"Look at no alarms; --interval is waited for all the same."`
-	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, SIGTERM and when the terminal is closed, instead of leaving the alias where it is."`
+	Back        bool          `name:"rollback-on-interrupt" help:"Move back on Ctrl-C, SIGTERM and when the terminal is closed. Default: leave the alias."`
 	CreateAlias bool          `help:"Make the alias if there is none of this name. The first alias of a function is made without."`
 	DryRun      bool          `help:"Print what would be done, change nothing."`
 

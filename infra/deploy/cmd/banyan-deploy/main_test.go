@@ -57,9 +57,11 @@ func newWorld(t *testing.T) *world {
 	} {
 		t.Setenv(name, value)
 	}
-	w.functions = lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: &api.URL, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})})
+	w.functions = lambda.New(
+		lambda.Options{Region: "us-east-1", BaseEndpoint: &api.URL, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})},
+	)
 	_, err = w.functions.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
 		FunctionName: aws.String("prod-alpha"), Role: aws.String("arn:aws:iam::000000000000:role/function"), Runtime: types.RuntimeProvidedal2023,
 		Handler: aws.String("bootstrap"), Code: &types.FunctionCode{ZipFile: w.build("zero")}, Architectures: []types.Architecture{types.ArchitectureArm64},
@@ -79,7 +81,12 @@ func (w *world) build(text string) []byte {
 	}
 	var manifest []byte
 	if err == nil {
-		manifest, err = json.Marshal(deploy.Manifest{Commit: text, Packages: []deploy.Artifact{{Name: "alpha", Architecture: "arm64", File: "alpha.zip", CodeSHA256: deploy.Digest(zip)}}})
+		manifest, err = json.Marshal(
+			deploy.Manifest{
+				Commit:   text,
+				Packages: []deploy.Artifact{{Name: "alpha", Architecture: "arm64", File: "alpha.zip", CodeSHA256: deploy.Digest(zip)}},
+			},
+		)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(w.dist, deploy.ManifestFile), manifest, 0o644)
@@ -143,7 +150,8 @@ func (w *world) interrupted(signal syscall.Signal, args ...string) (code int) {
 func TestAKilledDeploymentIsResumed(t *testing.T) {
 	w := newWorld(t)
 	w.build("one")
-	if out, notes, code := w.run("deploy", "prod-alpha", "--no-alarms", "--interval", "0s"); code != 0 || out != "prod-alpha:live is at version 1\n" || !strings.Contains(notes, "uploaded") {
+	if out, notes, code := w.run("deploy", "prod-alpha", "--no-alarms", "--interval", "0s"); code != 0 || out != "prod-alpha:live is at version 1\n" ||
+		!strings.Contains(notes, "uploaded") {
 		t.Fatalf("exit %d: %s%s", code, out, notes)
 	}
 	w.build("two")
@@ -171,7 +179,8 @@ func TestAKilledDeploymentIsResumed(t *testing.T) {
 	}
 	stable := func() {
 		t.Helper()
-		if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) || !strings.Contains(out, `"stable":true`) {
+		if out, _, code := w.run("--json", "status", "prod-alpha"); code != 0 || !strings.Contains(out, `"version":"2"`) ||
+			!strings.Contains(out, `"stable":true`) {
 			t.Errorf("status, exit %d: %s", code, out)
 		}
 	}

@@ -95,7 +95,8 @@ func (s *screen) list(prefix string, all []deploy.Running) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "FUNCTION\tALIAS\tVERSION\tWEIGHT\tAGE\tARCH\tCODE\tCOMMIT")
 	for _, r := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d %%\t%s\t%s\t%.12s\t%s\n", r.Function, cmp.Or(r.Alias, "-"), r.Version, r.Percent, age(s.now(), r.Published), r.Architecture, r.Code, r.Commit)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d %%\t%s\t%s\t%.12s\t%s\n", r.Function, cmp.Or(r.Alias, "-"), r.Version, r.Percent,
+			age(s.now(), r.Published), r.Architecture, r.Code, r.Commit)
 	}
 	return w.Flush()
 }

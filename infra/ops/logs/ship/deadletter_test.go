@@ -57,7 +57,8 @@ func TestQueueKeepsWhatFits(t *testing.T) {
 	for range 25 {
 		letters = append(letters, ship.DeadLetter{Reason: "r", Message: strings.Repeat("m", 20_000)})
 	}
-	letters = append(letters, ship.DeadLetter{Message: compressible}, ship.DeadLetter{Message: strings.ToValidUTF8(string(noise), "\x01")}, ship.DeadLetter{Data: noise})
+	letters = append(letters, ship.DeadLetter{Message: compressible},
+		ship.DeadLetter{Message: strings.ToValidUTF8(string(noise), "\x01")}, ship.DeadLetter{Data: noise})
 	failed, err := (&ship.Queue{Client: q, URL: "u"}).Keep(t.Context(), letters)
 	if !slices.Equal(failed, []int{3}) || err == nil || len(q.bodies) != 27 {
 		t.Fatalf("failed %v, %v, %d kept", failed, err, len(q.bodies))

@@ -42,7 +42,8 @@ func TestPeerDelivery(t *testing.T) {
 	_, err = logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: name, LogStreamName: aws.String("s")})
 	check(err)
 	_, err = logs.PutSubscriptionFilter(ctx, &cloudwatchlogs.PutSubscriptionFilterInput{
-		LogGroupName: name, FilterName: aws.String("f"), FilterPattern: aws.String(""), DestinationArn: described.StreamDescription.StreamARN, RoleArn: aws.String(roleARN),
+		LogGroupName: name, FilterName: aws.String("f"), FilterPattern: aws.String(""),
+		DestinationArn: described.StreamDescription.StreamARN, RoleArn: aws.String(roleARN),
 	})
 	check(err)
 	now := time.Now().UnixMilli()

@@ -425,7 +425,8 @@ func TestRequestsAreBounded(t *testing.T) {
 func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 	for status, kind := range map[int]string{
 		http.StatusTooManyRequests: "es_rejected_execution_exception", http.StatusForbidden: "cluster_block_exception",
-		http.StatusBadRequest: "validation_exception", http.StatusNotFound: "index_not_found_exception", http.StatusServiceUnavailable: "unavailable_shards_exception",
+		http.StatusBadRequest: "validation_exception", http.StatusNotFound: "index_not_found_exception",
+		http.StatusServiceUnavailable: "unavailable_shards_exception",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -439,7 +440,8 @@ func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			began := time.Now()
-			failed := w.handWithin(t, ctx, batchOf(delivery(t, "g", "s", "a"), delivery(t, "g", "s", "stuck"), delivery(t, "g", "s", "b", "c"), delivery(t, "g", "s", "d")))
+			failed := w.handWithin(t, ctx,
+				batchOf(delivery(t, "g", "s", "a"), delivery(t, "g", "s", "stuck"), delivery(t, "g", "s", "b", "c"), delivery(t, "g", "s", "d")))
 			if !slices.Equal(failed, []string{"1001"}) || len(w.keeper.letters) > 0 {
 				t.Errorf("failed %v, letters %v", failed, w.keeper.letters)
 			}
@@ -489,7 +491,19 @@ func TestPlatformMetrics(t *testing.T) {
 	for range 2 { // the second time counts nothing
 		w.hand(t, b)
 	}
-	w.want(t, map[string]float64{"Invocations": 2, "Duration": 21, "BilledDuration": 22, "InitDuration": 100, "ColdStarts": 1, "TimedOut": 1, "MemoryUsed": 80, "LogGaps": 0})
+	w.want(
+		t,
+		map[string]float64{
+			"Invocations":    2,
+			"Duration":       21,
+			"BilledDuration": 22,
+			"InitDuration":   100,
+			"ColdStarts":     1,
+			"TimedOut":       1,
+			"MemoryUsed":     80,
+			"LogGaps":        0,
+		},
+	)
 	if d := w.server.Documents()[1]; !strings.HasPrefix(d.Text("request_id"), request) || d.Text("platform.kind") != "report" {
 		t.Errorf("%v", d)
 	}
@@ -530,7 +544,12 @@ func TestUnnamedRecordRefusesTheBatch(t *testing.T) {
 
 // FuzzHandle: whatever is in a record, all events are accounted for.
 func FuzzHandle(f *testing.F) {
-	f.Add([]byte(`{"messageType":"DATA_MESSAGE","logGroup":"/aws/lambda/f","logStream":"s","logEvents":[{"id":"1","timestamp":99999999999999999,"message":"{\"a\":1e400}"}]}`), true)
+	f.Add(
+		[]byte(
+			`{"messageType":"DATA_MESSAGE","logGroup":"/aws/lambda/f","logStream":"s","logEvents":[{"id":"1","timestamp":99999999999999999,"message":"{\"a\":1e400}"}]}`,
+		),
+		true,
+	)
 	f.Add([]byte("x"), false)
 	f.Fuzz(func(t *testing.T, data []byte, packed bool) {
 		if packed && json.Valid(data) {

@@ -42,11 +42,13 @@ type fakeReaders struct {
 	err        error
 }
 
-func (r *fakeReaders) ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error) {
+func (r *fakeReaders) ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput,
+	...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error) {
 	return &lambda.ListEventSourceMappingsOutput{EventSourceMappings: []lambdatypes.EventSourceMappingConfiguration{{FunctionArn: &r.arn}}}, r.err
 }
 
-func (r *fakeReaders) GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error) {
+func (r *fakeReaders) GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput,
+	...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error) {
 	return &lambda.GetFunctionConfigurationOutput{LoggingConfig: &lambdatypes.LoggingConfig{LogGroup: &r.group}}, nil
 }
 
@@ -148,7 +150,8 @@ const ours = "banyan-log-shipper>logs"
 
 func TestBackFill(t *testing.T) {
 	a := newAccount(t, "", 1)
-	a.create("/aws/lambda/a", "/aws/lambda/log-shipper", "/aws/OpenSearchService/domains/d/audit-logs", "/ecs/full", "/ecs/half", "/ecs/moved", "/ecs/theirs", "/vpc/flow")
+	a.create("/aws/lambda/a", "/aws/lambda/log-shipper", "/aws/OpenSearchService/domains/d/audit-logs", "/ecs/full", "/ecs/half",
+		"/ecs/moved", "/ecs/theirs", "/vpc/flow")
 	for range 60 { // more than a page
 		a.create(fmt.Sprintf("/zzz/%d", time.Now().UnixNano()))
 	}
@@ -309,7 +312,8 @@ func TestHandler(t *testing.T) {
 	if a.filters("/g/new") == nil || a.filters("/g/other") != nil {
 		t.Error("not that group, or not that alone")
 	}
-	for _, e := range []json.RawMessage{event(`"errorCode":"ResourceAlreadyExistsException"`), event(`"requestParameters":{}`), event(`"requestParameters":{"logGroupName":"/g/gone"}`)} {
+	for _, e := range []json.RawMessage{event(`"errorCode":"ResourceAlreadyExistsException"`),
+		event(`"requestParameters":{}`), event(`"requestParameters":{"logGroupName":"/g/gone"}`)} {
 		if _, err := handle(t.Context(), e); err != nil {
 			t.Errorf("%s: %v", e, err)
 		}
@@ -334,7 +338,8 @@ type contested struct {
 	asked     []string // groups, in order
 }
 
-func (c *contested) DescribeLogGroups(ctx context.Context, in *cloudwatchlogs.DescribeLogGroupsInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
+func (c *contested) DescribeLogGroups(ctx context.Context, in *cloudwatchlogs.DescribeLogGroupsInput,
+	o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
 	if len(c.listings) > 0 && in.LogGroupNamePrefix == nil {
 		c.anew = append(c.anew, in.NextToken == nil)
 		err := c.listings[0]
@@ -346,7 +351,8 @@ func (c *contested) DescribeLogGroups(ctx context.Context, in *cloudwatchlogs.De
 	return c.Client.DescribeLogGroups(ctx, in, o...)
 }
 
-func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwatchlogs.DescribeSubscriptionFiltersInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeSubscriptionFiltersOutput, error) {
+func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwatchlogs.DescribeSubscriptionFiltersInput,
+	o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeSubscriptionFiltersOutput, error) {
 	c.asked = append(c.asked, *in.LogGroupName)
 	if c.unseen {
 		return &cloudwatchlogs.DescribeSubscriptionFiltersOutput{}, nil
@@ -354,7 +360,8 @@ func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwa
 	return c.Client.DescribeSubscriptionFilters(ctx, in, o...)
 }
 
-func (c *contested) PutSubscriptionFilter(ctx context.Context, in *cloudwatchlogs.PutSubscriptionFilterInput, o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutSubscriptionFilterOutput, error) {
+func (c *contested) PutSubscriptionFilter(ctx context.Context, in *cloudwatchlogs.PutSubscriptionFilterInput,
+	o ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutSubscriptionFilterOutput, error) {
 	if c.put != nil {
 		return nil, c.put
 	}
@@ -385,7 +392,8 @@ func TestOthersAreQuicker(t *testing.T) {
 func (a *account) contested(logs *contested, first int) *subscribe.Subscriber {
 	a.t.Helper()
 	logs.Client = a.logs
-	s, err := subscribe.New(logs, a.lambda, subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return first }})
+	s, err := subscribe.New(logs, a.lambda,
+		subscribe.Config{StreamARN: streamARN, RoleARN: roleARN, Rate: -1, Pause: time.Millisecond, Intn: func(int) int { return first }})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -399,7 +407,8 @@ func TestTooManyFailures(t *testing.T) {
 	for i := range 9 {
 		a.create(fmt.Sprint("/g/", i))
 	}
-	if _, err := a.logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/g/9"), LogGroupClass: types.LogGroupClassInfrequentAccess}); err != nil {
+	infrequent := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/g/9"), LogGroupClass: types.LogGroupClassInfrequentAccess}
+	if _, err := a.logs.CreateLogGroup(t.Context(), infrequent); err != nil {
 		t.Fatal(err)
 	}
 	logs := &contested{put: &types.InvalidParameterException{}}
@@ -456,15 +465,23 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestParseConfig(t *testing.T) {
-	env := map[string]string{"LOG_STREAM_ARN": streamARN, "LOG_ROLE_ARN": roleARN, "LOG_EXCLUDE": " /a/*, /b ", "LOG_RETENTION_DAYS": "0", "AWS_LAMBDA_FUNCTION_NAME": "own"}
+	env := map[string]string{
+		"LOG_STREAM_ARN":           streamARN,
+		"LOG_ROLE_ARN":             roleARN,
+		"LOG_EXCLUDE":              " /a/*, /b ",
+		"LOG_RETENTION_DAYS":       "0",
+		"AWS_LAMBDA_FUNCTION_NAME": "own",
+	}
 	c, err := subscribe.ParseConfig(func(name string) string { return env[name] })
 	if err != nil || c.RetentionDays != 0 || c.Function != "own" || !slices.Equal(c.Exclude, []string{"/a/*", "/b"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := subscribe.ParseConfig(func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), "LOG_STREAM_ARN") || !strings.Contains(err.Error(), "LOG_ROLE_ARN") {
+	if _, err := subscribe.ParseConfig(func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), "LOG_STREAM_ARN") ||
+		!strings.Contains(err.Error(), "LOG_ROLE_ARN") {
 		t.Errorf("not all that is missing is named: %v", err)
 	}
-	for name, value := range map[string]string{"LOG_STREAM_ARN": "x", "LOG_ROLE_ARN": "", "LOG_RETENTION_DAYS": "31", "LOG_RATE": "x", "LOG_DRY_RUN": "maybe", "LOG_RETENTION_GRACE": "-1h"} {
+	for name, value := range map[string]string{"LOG_STREAM_ARN": "x", "LOG_ROLE_ARN": "", "LOG_RETENTION_DAYS": "31",
+		"LOG_RATE": "x", "LOG_DRY_RUN": "maybe", "LOG_RETENTION_GRACE": "-1h"} {
 		_, err := subscribe.ParseConfig(func(n string) string {
 			if n == name {
 				return value

@@ -31,7 +31,8 @@ func compress(t testing.TB, text []byte) []byte {
 }
 
 const delivery = `{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/f","logStream":"2026/11/22/[$LATEST]ab",
-	"subscriptionFilters":["x"],"logEvents":[{"id":"1","timestamp":1432826855000,"message":"a"},{"id":"2","timestamp":1432826855001,"message":"b","extractedFields":{"x":"y"}}]}`
+	"subscriptionFilters":["x"],"logEvents":[{"id":"1","timestamp":1432826855000,"message":"a"},
+		{"id":"2","timestamp":1432826855001,"message":"b","extractedFields":{"x":"y"}}]}`
 
 func TestDecode(t *testing.T) {
 	r, err := line.Decode(compress(t, []byte(delivery)))
@@ -47,7 +48,8 @@ func TestDecode(t *testing.T) {
 	if err != nil || number.LogEvents[1].ID != "2" {
 		t.Errorf("an id that is a number: %+v, %v", number, err)
 	}
-	control := `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE"}]}`
+	control := `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],
+		"logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE"}]}`
 	if r, err := line.Decode(compress(t, []byte(control))); err != nil || r.MessageType != line.Control {
 		t.Errorf("control message: %+v, %v", r, err)
 	}
@@ -114,7 +116,13 @@ func TestParse(t *testing.T) {
 		{"long name", `{"` + strings.Repeat("k", 129) + `":1}`, line.Limits{}, `{}`, true},
 		{"list", `{"a":[1,"x",null]}`, line.Limits{}, `{"a":[1,"x"]}`, false},
 		{"list of objects", `{"a":[{"b":"<1>"}]}`, line.Limits{}, `{"a":"[{\"b\":\"<1>\"}]"}`, false},
-		{"numbers no index has", `{"a":1e999,"b":12345678901234567890123456789012345678901234567890}`, line.Limits{}, `{"a":"1e999","b":"12345678901234567890123456789012345678901234567890"}`, false},
+		{
+			"numbers no index has",
+			`{"a":1e999,"b":12345678901234567890123456789012345678901234567890}`,
+			line.Limits{},
+			`{"a":"1e999","b":"12345678901234567890123456789012345678901234567890"}`,
+			false,
+		},
 		{"text", `hello {"a":1}`, line.Limits{}, ``, false},
 		{"two objects", `{"a":1}{"b":1}`, line.Limits{}, ``, false},
 		{"half", `{"a":1`, line.Limits{}, ``, false},
@@ -151,16 +159,42 @@ func TestParsePlatform(t *testing.T) {
 		{"END RequestId: " + id + "\n", &line.Platform{Kind: line.End, RequestID: id}},
 		{"REPORT RequestId: " + id + "\tDuration: 3.50 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t\n",
 			&line.Platform{Kind: line.Report, RequestID: id, Duration: 3.5, Billed: 4, Memory: 128, MaxMemory: 40}},
-		{"REPORT RequestId: " + id + "\tDuration: 100.00 ms\tBilled Duration: 211 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\tInit Duration: 110.23 ms\t\nXRAY TraceId: 1-5e34a614-10bd\tSegmentId: 07f\tSampled: true\t",
-			&line.Platform{Kind: line.Report, RequestID: id, TraceID: "1-5e34a614-10bd", Duration: 100, Billed: 211, Init: 110.23, Memory: 128, MaxMemory: 40}},
+		{
+			"REPORT RequestId: " + id + "\tDuration: 100.00 ms\tBilled Duration: 211 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\tInit Duration: 110.23 ms\t\n" +
+				"XRAY TraceId: 1-5e34a614-10bd\tSegmentId: 07f\tSampled: true\t",
+			&line.Platform{Kind: line.Report, RequestID: id, TraceID: "1-5e34a614-10bd", Duration: 100, Billed: 211, Init: 110.23, Memory: 128, MaxMemory: 40},
+		},
 		{"REPORT RequestId: " + id + "\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\tStatus: timeout",
 			&line.Platform{Kind: line.Report, RequestID: id, Duration: 3000, Billed: 3000, Memory: 128, MaxMemory: 40, Status: "timeout"}},
-		{"INIT_START Runtime Version: provided:al2023.v30\tRuntime Version ARN: arn:aws:lambda:x", &line.Platform{Kind: line.InitStart, Version: "provided:al2023.v30"}},
+		{
+			"INIT_START Runtime Version: provided:al2023.v30\tRuntime Version ARN: arn:aws:lambda:x",
+			&line.Platform{Kind: line.InitStart, Version: "provided:al2023.v30"},
+		},
 		{"INIT_REPORT Init Duration: 9999.50 ms Phase: init Status: timeout", &line.Platform{Kind: line.InitReport, Init: 9999.5, Status: "timeout"}},
-		{"INIT_REPORT\tPhase: init\tStatus: error\tError Type: Runtime.ExitError", &line.Platform{Kind: line.InitReport, Status: "error", ErrorType: "Runtime.ExitError"}},
-		{`{"time":"2026-11-22T00:00:00Z","type":"platform.start","record":{"requestId":"` + id + `","version":"7"}}`, &line.Platform{Kind: line.Start, RequestID: id, Version: "7"}},
-		{`{"time":"2026-11-22T00:00:00Z","type":"platform.report","record":{"requestId":"` + id + `","metrics":{"durationMs":101.5,"billedDurationMs":300,"memorySizeMB":512,"maxMemoryUsedMB":33,"initDurationMs":116.67},"status":"success","tracing":{"value":"Root=1-62e9;Parent=9;Sampled=1"}}}`,
-			&line.Platform{Kind: line.Report, RequestID: id, TraceID: "1-62e9", Status: "success", Duration: 101.5, Billed: 300, Init: 116.67, Memory: 512, MaxMemory: 33}},
+		{
+			"INIT_REPORT\tPhase: init\tStatus: error\tError Type: Runtime.ExitError",
+			&line.Platform{Kind: line.InitReport, Status: "error", ErrorType: "Runtime.ExitError"},
+		},
+		{
+			`{"time":"2026-11-22T00:00:00Z","type":"platform.start","record":{"requestId":"` + id + `","version":"7"}}`,
+			&line.Platform{Kind: line.Start, RequestID: id, Version: "7"},
+		},
+		{
+			`{"time":"2026-11-22T00:00:00Z","type":"platform.report","record":{"requestId":"` + id + `","metrics":{"durationMs":101.5,
+				"billedDurationMs":300,"memorySizeMB":512,"maxMemoryUsedMB":33,"initDurationMs":116.67},
+				"status":"success","tracing":{"value":"Root=1-62e9;Parent=9;Sampled=1"}}}`,
+			&line.Platform{
+				Kind:      line.Report,
+				RequestID: id,
+				TraceID:   "1-62e9",
+				Status:    "success",
+				Duration:  101.5,
+				Billed:    300,
+				Init:      116.67,
+				Memory:    512,
+				MaxMemory: 33,
+			},
+		},
 		{`{"type":"platform.telemetrySubscription","record":{}}`, nil},
 		{"REPORT RequestId: " + id + "\tDuration: NaN ms", nil},
 		{"REPORT of the day", nil},

@@ -117,8 +117,10 @@ func TestSigning(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := s.Header()
-	if !strings.HasPrefix(h.Get("Authorization"), "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu-west-1/es/aws4_request, SignedHeaders=content-length;content-type;host;") ||
-		len(h.Get("X-Amz-Content-Sha256")) != 64 || h.Get("X-Amz-Security-Token") != "token" {
+	const signature = "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu-west-1/es/aws4_request, SignedHeaders=content-length;content-type;host;"
+	if !strings.HasPrefix(h.Get("Authorization"), signature) ||
+		len(h.Get("X-Amz-Content-Sha256")) != 64 ||
+		h.Get("X-Amz-Security-Token") != "token" {
 		t.Errorf("header %v", h)
 	}
 	calls := 0
@@ -150,7 +152,8 @@ func TestTemplateBoundsTheMapping(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := got.Template.Mappings
-	if m.Dynamic != false || m.Properties["fields"].Type != "flat_object" || m.Properties["correlation_id"].Type != "keyword" || got.IndexPatterns[0] != "logs-*" {
+	if m.Dynamic != false || m.Properties["fields"].Type != "flat_object" || m.Properties["correlation_id"].Type != "keyword" ||
+		got.IndexPatterns[0] != "logs-*" {
 		t.Errorf("%s", text)
 	}
 	s := bulktest.Start(t, bulktest.Faults{})

@@ -25,7 +25,8 @@ func Template(prefix string) []byte {
 	for _, name := range []string{"duration_ms", "billed_ms", "init_ms", "restore_ms", "memory_mb", "max_memory_mb"} {
 		platform[name] = double
 	}
-	for name, kind := range all(keyword, "account", "function", "level", "error", "request_id", "trace_id", "traceparent", "correlation_id", "causation_id", "event_id", "event_type") {
+	for name, kind := range all(keyword, "account", "function", "level", "error", "request_id", "trace_id",
+		"traceparent", "correlation_id", "causation_id", "event_id", "event_type") {
 		properties[name] = kind
 	}
 	text, err := json.Marshal(map[string]any{
