@@ -71,7 +71,7 @@ type Config struct {
 
 	// RetryRefused sends a request again, with a growing pause, when Kinesis refuses all
 	// of it: for missing rights, a wrong credential, a stream or a KMS key that does not
-	// exist. Its events wait, in order, until somebody has corrected that;
+	// exist. Its events wait, in order, until the cause is corrected;
 	// ShardStats.Failing says what is wrong, and Counts.Refused counts. Without it such
 	// events fail at once and their successors are sent without them: right for a caller
 	// that gets the error and decides, wrong for a relay that publishes all of it again,

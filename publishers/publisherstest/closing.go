@@ -80,10 +80,10 @@ func closeLeavesNobodyWaiting(s *subject) {
 		defer close(closed)
 		_ = s.Close(ctx) // whether it has time enough is its own affair
 	}()
-	s.inTime(closed, "Close goes on beyond its deadline")
-	s.inTime(out, "who waited for a place still waits")
+	s.inTime(closed, "Close lasts beyond its deadline")
+	s.inTime(out, "a caller that waited for capacity still waits")
 	if outcome != nil && !errors.Is(outcome, s.harness.Closed) {
-		s.Errorf("who waited for a place got %v", outcome)
+		s.Errorf("a caller that waited for capacity got %v", outcome)
 	}
 	for i, r := range taken {
 		s.awaitDone(r)

@@ -55,7 +55,7 @@ func receiptsTellTheSameToEverybody(s *subject) {
 		for j, r := range receipts {
 			pos, err := r.Wait(ended()) // known already
 			if got := (answer{pos, err}); got != answers[i][j] {
-				s.Fatalf("%s: one was told %+v, another %+v", id("key", j), answers[i][j], got)
+				s.Fatalf("%s: one caller got %+v, another %+v", id("key", j), answers[i][j], got)
 			}
 			select {
 			case <-r.Done():
@@ -66,7 +66,7 @@ func receiptsTellTheSameToEverybody(s *subject) {
 	}
 }
 
-// awaitDone waits by the channel; what it is told is for Wait.
+// awaitDone waits by the channel; the outcome is what Wait returns.
 func (s *subject) awaitDone(r publishers.Receipt) {
 	select {
 	case <-r.Done():

@@ -49,7 +49,7 @@ func ended() context.Context {
 	return ctx
 }
 
-// event makes the event of a key with a number. Its id tells both.
+// event makes the event of a key with a number. Its id names both.
 func event(key string, number int) events.Event {
 	return events.Event{
 		ID: id(key, number), Source: "/publisherstest", Type: "test.counted", Version: 1,
@@ -75,27 +75,27 @@ func (s *subject) enqueue(key string, number int) publishers.Receipt {
 	r, err := s.Publisher.EnqueueEncoded(ctx, key, encoded(key, number))
 	if err != nil {
 		s.Errorf("enqueue %s: %v", id(key, number), err)
-		return settled{err}
+		return completed{err}
 	}
 	if r == nil {
 		s.Errorf("enqueue %s: no receipt and no error", id(key, number))
-		return settled{}
+		return completed{}
 	}
 	return r
 }
 
-// settled is a receipt of what was never enqueued, so that a test can go on.
-type settled struct{ err error }
+// completed is a receipt of what was never enqueued, so that a test can continue.
+type completed struct{ err error }
 
-func (r settled) Wait(context.Context) (events.Position, error) { return events.Position{}, r.err }
+func (r completed) Wait(context.Context) (events.Position, error) { return events.Position{}, r.err }
 
-func (settled) Done() <-chan struct{} {
+func (completed) Done() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }
 
-// await waits for a receipt that must be settled without error.
+// await waits for a receipt that must complete without error.
 func (s *subject) await(r publishers.Receipt, what string) events.Position {
 	ctx, cancel := limited()
 	defer cancel()
@@ -167,7 +167,7 @@ func (s *subject) check(published map[string]int) {
 	}
 }
 
-// has tells whether an event is kept.
+// has reports whether an event is kept.
 func (s *subject) has(key string, number int) bool {
 	s.Helper()
 	return slices.Contains(s.numbers()[key], number)

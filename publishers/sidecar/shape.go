@@ -95,7 +95,7 @@ func checkShape(b []byte) (id string, err error) {
 	name := ""
 	for part := range parts(b) {
 		if name == "" {
-			name = strings.ToLower(textOf(part)) // names are told apart so by the SDK
+			name = strings.ToLower(textOf(part)) // the SDK compares names so
 			if !isAttributeName(name) && name != "data_base64" {
 				return id, malformed(strconv.Quote(name), "names of attributes are letters and digits")
 			}

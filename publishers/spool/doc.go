@@ -74,6 +74,6 @@
 // # What is refused
 //
 // An event that the destination will never accept is kept apart with the reason and
-// the time, so that the others go on. It counts towards the limits until
+// the time, so that it does not hold up the others. It counts towards the limits until
 // [Spool.Redrive] or [Spool.RemoveRefused].
 package spool

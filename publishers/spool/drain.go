@@ -46,7 +46,7 @@ func (d *draining) check(s *Spool) {
 }
 
 // Drain passes events on to a publisher, in the order in which they were taken
-// in, and deletes each when it and all before it are acknowledged. It goes on
+// in, and deletes each when it and all before it are acknowledged. It runs
 // until ctx ends, for which the error is nil; what is in flight then gets
 // Config.AckTimeout to be acknowledged.
 //
@@ -142,7 +142,7 @@ type drain struct {
 	failures int    // in a row
 }
 
-// run sends rounds: each goes on until something fails. After a failure the
+// run sends rounds: each lasts until something fails. After a failure the
 // first event goes alone, so that a destination that is still failing has
 // nothing of which to keep a part.
 func (d *drain) run(ctx context.Context) {

@@ -124,7 +124,7 @@ func (x *examination) walk(file *pages.File, meta pages.Meta) error {
 	return nil
 }
 
-// foreign tells a database in which nothing is ours from a damaged one.
+// foreign distinguishes a database in which nothing is ours from a damaged one.
 func (x *examination) foreign(err error, t tally) error {
 	if x.id == 0 && t == (tally{}) && !isDamage(err) {
 		return fmt.Errorf("%w: %w", errForeign, err)

@@ -73,9 +73,9 @@ type KeyCount struct {
 const mostKeys = 100_000
 
 // Inspect looks into the spool file at path, whether a process has it open or
-// not. It changes nothing, takes no lock, and holds nobody up. The counts are of
+// not. It changes nothing, takes no lock, and blocks no process. The counts are of
 // one instant. The lists are too, unless the file changed while they were read,
-// which Moving tells; then events may be missing that were forwarded meanwhile.
+// which Moving says; then events may be missing that were forwarded meanwhile.
 func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, error) {
 	o.setDefaults()
 	in := Inspection{Path: path}
@@ -96,7 +96,7 @@ func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, er
 
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) || isDamage(err) }
 
-// look is the file as somebody sees it who has no lock: it may change at any
+// look is the file as a reader without its lock sees it: it may change at any
 // time.
 type look struct {
 	ctx   context.Context

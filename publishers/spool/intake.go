@@ -61,7 +61,7 @@ func (s *Spool) checkEvent(partitionKey string, data []byte) error {
 		return fmt.Errorf("%w: no bytes", events.ErrMalformed)
 	}
 	if size := len(data) + len(partitionKey); size > s.cfg.MaxEventBytes {
-		return fmt.Errorf("%w: %d bytes with its key, the spool at %s takes %d", ErrTooLarge, size, s.cfg.Path, s.cfg.MaxEventBytes)
+		return fmt.Errorf("%w: %d bytes with its key, the limit of the spool at %s is %d", ErrTooLarge, size, s.cfg.Path, s.cfg.MaxEventBytes)
 	}
 	return nil
 }

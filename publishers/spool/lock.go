@@ -68,10 +68,10 @@ func readHolder(f *os.File) string {
 	if text := strings.TrimSpace(string(b)); text != "" {
 		return text
 	}
-	return "a process that has not said who it is"
+	return "a process that has not left its name"
 }
 
-// holder tells who has the spool at path, "" if nobody.
+// holder names the process that has the spool at path open, "" if none.
 func holder(path string) string {
 	f, err := os.Open(lockPath(path))
 	if err != nil {

@@ -70,7 +70,7 @@ func (r *record) appendKeyed(b []byte, key string) []byte {
 	return b
 }
 
-// recordLength tells how long the record is that b may begin with.
+// recordLength returns the length of the record that b may begin with.
 func recordLength(b []byte) (int, bool) {
 	if len(b) < recordHeader || string(b[:4]) != recordMagic {
 		return 0, false

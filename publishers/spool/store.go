@@ -183,8 +183,8 @@ const (
 	mostGrowth  = 16 << 20
 )
 
-// makeRoom lets go of the pin when the file may have to be mapped anew, for
-// which bbolt waits until nobody reads.
+// makeRoom releases the pin when the file may have to be mapped anew, for
+// which bbolt waits until there is no reader.
 func (st *store) makeRoom(bytes int) error {
 	if st.pin == nil {
 		return nil

@@ -32,7 +32,7 @@ type deadLetters struct {
 	each    func(ctx context.Context, db *mongo.Database, visit func(deadLetter)) error
 }
 
-// list prints the first of them, and how to go on.
+// list prints the first of them, and which commands handle them.
 func (d *deadLetters) list(ctx context.Context, w io.Writer, f *listFlags) error {
 	var listed []deadLetter
 	total := 0

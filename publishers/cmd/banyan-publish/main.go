@@ -17,7 +17,7 @@
 //
 //	AWS_REGION=eu-west-1 banyan-publish serve --stream banyan-events --spool /var/lib/banyan/spool
 //
-// It exits with 0 when it did what it was asked for or was told to stop and nothing
+// It exits with 0 when it did its work, or was stopped and nothing
 // was left, 1 when it could not, or something is left that was not sent, and 2 for
 // a wrong command line, environment or file.
 package main

@@ -12,7 +12,7 @@ import (
 // spoolCommand are the commands about a spool.
 type spoolCommand struct {
 	Inspect inspectCommand `cmd:"" help:"Show what is in a spool, also while a sidecar uses it."`
-	Drain   drainCommand   `cmd:"" help:"Send what is in a spool that nobody uses, until it is empty."`
+	Drain   drainCommand   `cmd:"" help:"Send what is in a spool that no process uses, until it is empty."`
 	Redrive redriveCommand `cmd:"" help:"Put refused events behind those that wait, to be sent again."`
 	Discard discardCommand `cmd:"" help:"Delete refused events for good."`
 }
@@ -54,7 +54,7 @@ func openExisting(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
 	return openSpool(ctx, cfg)
 }
 
-// exists tells why there is no spool at path.
+// exists returns an error that says why there is no spool at path.
 func exists(ctx context.Context, path string) error {
 	_, err := spool.Inspect(ctx, path, spool.InspectOptions{Entries: -1, Refused: -1, Keys: -1})
 	return err

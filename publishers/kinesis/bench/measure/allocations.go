@@ -10,7 +10,7 @@ import (
 )
 
 // allocations counts what a caller allocates while nothing is sent: the linger
-// has not passed and no aggregate is full, so nobody else is at work.
+// has not passed and no aggregate is full, so nothing else runs.
 func (r *run) allocations(ctx context.Context) error {
 	for _, c := range []struct {
 		name    string

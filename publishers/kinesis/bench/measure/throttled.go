@@ -102,7 +102,7 @@ func (c *callers) saturate(ctx context.Context, until time.Time) error {
 	return errors.Join(errs[:]...)
 }
 
-// publish goes on until ctx ends.
+// publish enqueues events until ctx ends.
 func (c *callers) publish(ctx context.Context, shard int) error {
 	keys := c.byShard[shard]
 	for i := 0; ctx.Err() == nil; i++ {

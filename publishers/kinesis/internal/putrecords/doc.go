@@ -7,8 +7,8 @@
 //   - What is replaced is the SDK's serializer and deserializer of this one
 //     call, through the option Protocol that the client offers for it. Endpoint,
 //     credentials, signature, HTTP client, retries, interceptors, logging and
-//     the types of errors are the client's. But whoever looks at the call inside
-//     the client (a middleware, an interceptor) sees an input without records
+//     the types of errors are the client's. But middleware and interceptors
+//     inside the client see an input without records
 //     and an output without answers.
 //   - A client that is not the SDK's own (a wrapper, a test's) gets a plain input
 //     with all records.
@@ -29,12 +29,12 @@
 // does not name it. A server that refuses it is asked again in JSON, and in JSON
 // from then on; see [Request.Send]. The service is known to answer it in JSON at
 // times (https://github.com/aws/aws-sdk-java-v2/issues/1595), so an answer's
-// first byte tells what it is.
+// first byte says what it is.
 //
 // # Where the bytes go
 //
 // A request's body is written once, into memory that requests share one after
-// the other. The HTTP transport may go on reading a body after the call has
+// the other. The HTTP transport may still be reading a body after the call has
 // returned: when the server answers early, or the call's time is up. So it only
 // ever copies out of it, under a lock; and once Send returns nothing can be read
 // any more.

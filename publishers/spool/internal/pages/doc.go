@@ -6,7 +6,7 @@
 // the stack is full, or touches memory behind the end of the file, none of which
 // a program can catch. So the spool looks here first whether bbolt may open the
 // file. And bbolt's lock keeps readers out as long as a writer has the file,
-// which is exactly when somebody wants to look into a spool.
+// which is exactly when a spool is worth looking into.
 //
 // What is read here is the format of bbolt's data file, version 2: pages of one
 // size, of which the first two hold the two latest roots ([Meta]); a tree of
