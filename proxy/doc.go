@@ -1,8 +1,17 @@
-// Package proxy is the forwarding proxy in front of the monolith: mobile
-// clients keep calling the old endpoints, and a route file says which of
-// them are answered by a new API instead.
+// Package proxy is the forwarding proxy in front of the monolith: clients keep calling
+// the old endpoints, and a route file says which of them are answered by a new API
+// instead. A Proxy is an http.Handler:
 //
-// Caveats first:
+//	table, err := proxy.LoadFile("routes.yaml")
+//	p := proxy.New(table, log)
+//	reloader := &proxy.Reloader{Proxy: p, Path: "routes.yaml", Log: log}
+//	go reloader.Run(ctx)
+//	http.ListenAndServe("127.0.0.1:8080", p)
+//
+// The command banyan-proxy does that; README.md is its quick start, and routes.md the
+// reference of the route file.
+//
+// # Caveats
 //
 //   - The proxy never retries a request that may have changed something.
 //     Only GET and HEAD fall back to the legacy side when a new API fails.
@@ -13,6 +22,8 @@
 //     stickiness) until the table is shared.
 //   - A request without a valid token has no subject. It always goes to the
 //     legacy side, which answers it (also with its own 401) as it always did.
+//
+// # Inside
 //
 // The way of a route file is parse (routefile.go, template.go), compile
 // (compile.go) to an immutable Table (table.go), and swap in one atomic step

@@ -15,8 +15,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
 
-// outbox is what becomes of events that a process did not get to publish: every
-// instance sweeps the outbox for what it or another one left there.
+// outbox publishes events that a process did not get to publish: every instance
+// sweeps the outbox for what it or another one left there.
 type outbox struct {
 	cleaner  *outboxtable.Cleaner
 	log      *slog.Logger
@@ -25,7 +25,7 @@ type outbox struct {
 	swept    atomic.Int64
 }
 
-// openOutbox makes sure of the table and begins to sweep it.
+// openOutbox creates the table if it is missing and begins to sweep it.
 func openOutbox(ctx context.Context, client *awsdynamodb.Client, c *command, p publishers.Publisher, log *slog.Logger) (*outbox, error) {
 	if err := outboxtable.Ensure(ctx, client, c.OutboxTable); err != nil {
 		return nil, err
@@ -42,10 +42,10 @@ func openOutbox(ctx context.Context, client *awsdynamodb.Client, c *command, p p
 		relay.SweepEvery(ctx, c.SweepEvery, c.SweepAge, func(r outboxtable.Report, err error) {
 			o.swept.Add(int64(r.Published))
 			if err != nil {
-				log.ErrorContext(ctx, "sweeping the outbox failed, and is tried again", "table", r.Table, "error", err)
+				log.ErrorContext(ctx, "sweeping the outbox failed; it is retried", "table", r.Table, "error", err)
 			}
 			if r.Published > 0 {
-				log.InfoContext(ctx, "published what was left in the outbox", "table", r.Table, "users", r.Keys, "events", r.Published)
+				log.InfoContext(ctx, "published events that were left in the outbox", "table", r.Table, "users", r.Keys, "events", r.Published)
 			}
 		})
 	})
@@ -63,14 +63,14 @@ func (o *outbox) close(ctx context.Context) {
 }
 
 // noDeadLetters refuses: the service puts no event into its outbox that could not
-// be published, so whatever else is there stays for somebody to look at.
+// be published, so any other item stays there for people to inspect.
 type noDeadLetters struct{}
 
-var errStranger = errors.New("this is no event of the users service; look at the item in the outbox")
+var errUnknownItem = errors.New("the item in the outbox is not an event of the users service: inspect it there")
 
 // Put implements outboxtable.DeadLetters.
 func (noDeadLetters) Put(_ context.Context, d outboxtable.DeadLetter) error {
-	return fmt.Errorf("item %s of key %s: %w", d.SortKey, d.PartitionKey, errStranger)
+	return fmt.Errorf("item %s of key %s: %w", d.SortKey, d.PartitionKey, errUnknownItem)
 }
 
 // validateSweep keeps the sweep from events whose request still runs.

@@ -26,7 +26,7 @@ import (
 // entity is what this service owns.
 const entity = "users"
 
-// leaveTimeout bounds what is left to do once no request runs any more.
+// leaveTimeout bounds the shutdown after the last request.
 const leaveTimeout = 10 * time.Second
 
 // command is the command line.
@@ -64,7 +64,7 @@ func (c *command) Validate() error {
 	return c.validateSweep()
 }
 
-// serve serves until ctx ends, then leaves in order: no more requests, out of the
+// serve serves until ctx ends, then shuts down in order: no more requests, out of the
 // membership, the last events flushed.
 func (c *command) serve(ctx context.Context, log *slog.Logger) (err error) {
 	var p parts
