@@ -23,7 +23,6 @@ var targets = map[string]string{
 	kinesis.Target:             Kinesis,
 	sqs.Target:                 SQS,
 	logs.Target:                Logs,
-	cloudwatch.Target:          CloudWatch,
 	ssm.Target:                 SSM,
 	secretsmanager.Target:      Secrets,
 	"DynamoDB_20120810":        DynamoDB,

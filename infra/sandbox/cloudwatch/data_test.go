@@ -70,8 +70,6 @@ func conformData(t *testing.T, c *cloudwatch.Client, skip map[string]string) {
 
 func TestData(t *testing.T) { conformData(t, serve(t, sandbox.Config{}), nil) }
 
-func TestDataInJSON(t *testing.T) { conformData(t, jsonClient(t, listen(t, sandbox.Config{})), nil) }
-
 // TestPeerData holds the same against an independent CloudWatch.
 func TestPeerData(t *testing.T) {
 	url := os.Getenv("BANYAN_CONFORMANCE_CLOUDWATCH")

@@ -14,8 +14,8 @@
 //     percentiles and units. Namespaces that begin with AWS/ are the services' own:
 //     [Server.Record] writes them for those that play a service.
 //   - Smithy's RPC v2 in CBOR is spoken, which the SDKs for Go and others of 2025
-//     and later send, and JSON, which the AWS CLI sends; the older query protocol
-//     is refused.
+//     and later send; JSON, which the AWS CLI sends, and the older query protocol
+//     are refused.
 //   - Signatures are not checked, so whoever serves it listens on loopback.
 //
 // Operations: PutMetricAlarm, PutCompositeAlarm (its rule is kept and not

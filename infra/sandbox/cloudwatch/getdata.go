@@ -106,7 +106,7 @@ func (in *getInput) check() error {
 	switch {
 	case len(in.MetricDataQueries) == 0 || len(in.MetricDataQueries) > maxQueries:
 		return awsjson.Errorf("ValidationError", "The collection MetricDataQueries must have a size from 1 to %d.", maxQueries)
-	case !in.EndTime.After(in.StartTime.Time.Time):
+	case !in.EndTime.After(in.StartTime.Time):
 		return awsjson.Errorf("ValidationError", "The parameter StartTime must be less than the parameter EndTime.")
 	case in.MaxDatapoints < 1 || in.MaxDatapoints > maxDatapoints:
 		return awsjson.Errorf("ValidationError", "The parameter MaxDatapoints must be from 1 to %d.", maxDatapoints)
@@ -156,7 +156,7 @@ func (s *Server) results(in *getInput, q query) []point {
 	var out []point
 	for _, p := range of.points {
 		p.at = p.at.Truncate(period)
-		if p.at.Before(in.StartTime.Truncate(period)) || !p.at.Before(in.EndTime.Time.Time) {
+		if p.at.Before(in.StartTime.Truncate(period)) || !p.at.Before(in.EndTime.Time) {
 			continue
 		}
 		merged.add(p)

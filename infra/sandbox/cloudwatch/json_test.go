@@ -14,12 +14,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/fxamacker/cbor/v2"
-
-	sandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
 )
 
-// jsonClient is the SDK's, which speaks CBOR, made to speak JSON as the AWS CLI
-// does, and as the independent CloudWatch understands it.
+// jsonClient is the SDK's, which speaks CBOR, made to speak JSON, which the
+// independent CloudWatch understands.
 func jsonClient(t *testing.T, url string) *cloudwatch.Client {
 	t.Helper()
 	transport := &http.Transport{}
@@ -51,7 +49,7 @@ func (x inJSON) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	to.Header.Set("Authorization", r.Header.Get("Authorization"))
 	to.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	to.Header.Set("X-Amz-Target", sandbox.Target+"."+path.Base(r.URL.Path))
+	to.Header.Set("X-Amz-Target", "GraniteServiceVersion20100801."+path.Base(r.URL.Path))
 	resp, err := x.next.RoundTrip(to)
 	if err != nil {
 		return nil, err

@@ -145,7 +145,7 @@ func (s *Server) putMetricData(in *putInput) (any, error) {
 func (s *Server) points(d datum) ([]point, error) {
 	at := s.cfg.Now()
 	if d.Timestamp != nil {
-		at = d.Timestamp.Time.Time
+		at = d.Timestamp.Time
 	}
 	switch {
 	case d.MetricName == "":

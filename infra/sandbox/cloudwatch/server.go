@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
@@ -66,14 +68,14 @@ func New(cfg Config) (*Server, error) {
 }
 
 // operation runs with its input still encoded.
-type operation func(e encoding, body []byte) (any, error)
+type operation func(body []byte) (any, error)
 
 // of decodes the input of a function.
 func of[In any](do func(*In) (any, error)) operation {
-	return func(e encoding, body []byte) (any, error) {
+	return func(body []byte) (any, error) {
 		in := new(In)
 		if len(body) > 0 {
-			if err := e.unmarshal(body, in); err != nil {
+			if err := cbor.Unmarshal(body, in); err != nil {
 				return nil, awsjson.Errorf("SerializationException", "the request is not what the operation takes: %v", err)
 			}
 		}
@@ -83,21 +85,20 @@ func of[In any](do func(*In) (any, error)) operation {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e, name := spoken(r)
-	out, err := s.call(w, r, e, name)
+	out, err := s.call(w, r, operationOf(r))
 	if errors.Is(err, errNoAnswer) {
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
 	if err != nil {
-		e.writeError(w, err)
+		writeError(w, err)
 		return
 	}
-	e.write(w, http.StatusOK, out)
+	write(w, http.StatusOK, out)
 }
 
 var errNoAnswer = errors.New("no answer")
 
-func (s *Server) call(w http.ResponseWriter, r *http.Request, e encoding, name string) (any, error) {
+func (s *Server) call(w http.ResponseWriter, r *http.Request, name string) (any, error) {
 	do := s.operations[name]
 	if r.Method != http.MethodPost || do == nil {
 		return nil, awsjson.NotImplemented(fmt.Sprintf("%s %s %s of CloudWatch", r.Method, r.URL.Path, name))
@@ -106,7 +107,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, e encoding, name s
 	if err != nil {
 		return nil, awsjson.Errorf("SerializationException", "reading the request: %v", err)
 	}
-	return s.suffer(r.Context(), name, func() (any, error) { return do(e, body) })
+	return s.suffer(r.Context(), name, func() (any, error) { return do(body) })
 }
 
 // unpacked reads a body, which the SDK packs where it is large.

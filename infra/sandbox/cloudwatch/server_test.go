@@ -106,8 +106,6 @@ func conform(t *testing.T, c *cloudwatch.Client, prefix string) {
 
 func TestAlarms(t *testing.T) { conform(t, serve(t, sandbox.Config{}), "fn") }
 
-func TestAlarmsInJSON(t *testing.T) { conform(t, jsonClient(t, listen(t, sandbox.Config{})), "fn") }
-
 func TestPeerAlarms(t *testing.T) {
 	url := os.Getenv("BANYAN_CONFORMANCE_CLOUDWATCH")
 	if url == "" {
@@ -150,42 +148,40 @@ func TestPagesAndTypes(t *testing.T) {
 // TestAlarmsKeepTheirMetrics: whose an alarm is, its dimensions tell, also those
 // of metric math.
 func TestAlarmsKeepTheirMetrics(t *testing.T) {
-	url := listen(t, sandbox.Config{})
+	c := serve(t, sandbox.Config{})
 	dimensions := []types.Dimension{{Name: aws.String("FunctionName"), Value: aws.String("f")}}
-	for name, c := range map[string]*cloudwatch.Client{"CBOR": client(t, url), "JSON": jsonClient(t, url)} {
-		one := &cloudwatch.PutMetricAlarmInput{
-			AlarmName: aws.String("one"), MetricName: aws.String("Errors"), Namespace: aws.String("AWS/Lambda"), Dimensions: dimensions, Statistic: types.StatisticSum,
-			Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
+	one := &cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("one"), MetricName: aws.String("Errors"), Namespace: aws.String("AWS/Lambda"), Dimensions: dimensions, Statistic: types.StatisticSum,
+		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
+	}
+	math := &cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("sum"), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
+		Metrics: []types.MetricDataQuery{
+			{Id: aws.String("all"), Expression: aws.String("SUM([m0])"), ReturnData: aws.Bool(true)},
+			{Id: aws.String("m0"), MetricStat: &types.MetricStat{Metric: &types.Metric{Namespace: aws.String("AWS/Lambda"),
+				MetricName: aws.String("Errors"), Dimensions: dimensions}, Period: aws.Int32(60), Stat: aws.String("Sum")}},
+		},
+	}
+	for _, in := range []*cloudwatch.PutMetricAlarmInput{one, math} {
+		if _, err := c.PutMetricAlarm(t.Context(), in); err != nil {
+			t.Fatalf("%s: %v", *in.AlarmName, err)
 		}
-		math := &cloudwatch.PutMetricAlarmInput{
-			AlarmName: aws.String("sum"), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
-			Metrics: []types.MetricDataQuery{
-				{Id: aws.String("all"), Expression: aws.String("SUM([m0])"), ReturnData: aws.Bool(true)},
-				{Id: aws.String("m0"), MetricStat: &types.MetricStat{Metric: &types.Metric{Namespace: aws.String("AWS/Lambda"),
-					MetricName: aws.String("Errors"), Dimensions: dimensions}, Period: aws.Int32(60), Stat: aws.String("Sum")}},
-			},
-		}
-		for _, in := range []*cloudwatch.PutMetricAlarmInput{one, math} {
-			if _, err := c.PutMetricAlarm(t.Context(), in); err != nil {
-				t.Fatalf("%s: %s: %v", name, *in.AlarmName, err)
-			}
-		}
-		both := *one
-		both.Metrics = math.Metrics
-		if _, err := c.PutMetricAlarm(t.Context(), &both); err == nil {
-			t.Errorf("%s: an alarm of a metric and of an expression was taken", name)
-		}
-		out, err := c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
-		if err != nil || len(out.MetricAlarms) != 2 {
-			t.Fatalf("%s: %+v, %v", name, out, err)
-		}
-		if got := out.MetricAlarms[0].Dimensions; len(got) != 1 || *got[0].Name != "FunctionName" || *got[0].Value != "f" {
-			t.Errorf("%s: the dimensions are %+v", name, got)
-		}
-		got := out.MetricAlarms[1].Metrics
-		if len(got) != 2 || got[0].MetricStat != nil || *got[0].Expression != "SUM([m0])" || *got[1].MetricStat.Metric.Dimensions[0].Value != "f" {
-			t.Errorf("%s: the metrics are %+v", name, got)
-		}
+	}
+	both := *one
+	both.Metrics = math.Metrics
+	if _, err := c.PutMetricAlarm(t.Context(), &both); err == nil {
+		t.Errorf("an alarm of a metric and of an expression was taken")
+	}
+	out, err := c.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})
+	if err != nil || len(out.MetricAlarms) != 2 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if got := out.MetricAlarms[0].Dimensions; len(got) != 1 || *got[0].Name != "FunctionName" || *got[0].Value != "f" {
+		t.Errorf("the dimensions are %+v", got)
+	}
+	got := out.MetricAlarms[1].Metrics
+	if len(got) != 2 || got[0].MetricStat != nil || *got[0].Expression != "SUM([m0])" || *got[1].MetricStat.Metric.Dimensions[0].Value != "f" {
+		t.Errorf("the metrics are %+v", got)
 	}
 }
 
