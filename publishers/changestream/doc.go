@@ -107,8 +107,7 @@
 // A change that a rule refuses, that makes a mapping function fail or panic, or
 // whose event the stream refuses for good, is stored whole with the reason in
 // the collection <Name>_refused, before anything after it is published, and
-// counted; it holds up nothing. [Publisher.Redrive] (banyan-publish
-// changes redrive) publishes them when the cause is corrected. Changes that no rule is
-// about are counted as ignored, those
-// that a rule skips as skipped.
+// counted; it does not block others. [Publisher.Redrive] (banyan-publish changes
+// redrive) publishes them when the cause is corrected. Changes that no rule is about
+// are counted as ignored, those that a rule skips as skipped.
 package changestream
