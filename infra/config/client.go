@@ -1,10 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -17,7 +17,6 @@ import (
 // Parameters is what is needed of the Parameter Store. *ssm.Client is one.
 type Parameters interface {
 	GetParameters(ctx context.Context, in *ssm.GetParametersInput, opts ...func(*ssm.Options)) (*ssm.GetParametersOutput, error)
-	GetParametersByPath(ctx context.Context, in *ssm.GetParametersByPathInput, opts ...func(*ssm.Options)) (*ssm.GetParametersByPathOutput, error)
 }
 
 // Secrets is what is needed of Secrets Manager. *secretsmanager.Client is one.
@@ -67,17 +66,12 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		of        *time.Duration
-		otherwise time.Duration
-	}{{&c.TTL, time.Minute}, {&c.Timeout, 5 * time.Second}, {&c.Patience, 250 * time.Millisecond}, {&c.Gap, time.Second}, {&c.Backoff, time.Second}} {
-		if *d.of == 0 {
-			*d.of = d.otherwise
-		}
-	}
-	if c.MaxNames == 0 {
-		c.MaxNames = 1000
-	}
+	c.TTL = cmp.Or(c.TTL, time.Minute)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.Patience = cmp.Or(c.Patience, 250*time.Millisecond)
+	c.Gap = cmp.Or(c.Gap, time.Second)
+	c.Backoff = cmp.Or(c.Backoff, time.Second)
+	c.MaxNames = cmp.Or(c.MaxNames, 1000)
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
@@ -138,26 +132,6 @@ func (c *Client) Secret(ctx context.Context, r Reference) (Secret, error) {
 		return Secret{}, err
 	}
 	return r.of(v.text)
-}
-
-// GetByPath returns the parameters below a path, at any depth, by their whole
-// names; SecureStrings are left out.
-func (c *Client) GetByPath(ctx context.Context, under string) (map[string]string, error) {
-	v, err := c.value(ctx, key{path, under, false})
-	return maps.Clone(v.below), err
-}
-
-// SecretsByPath is GetByPath with the SecureStrings, decrypted.
-func (c *Client) SecretsByPath(ctx context.Context, under string) (map[string]Secret, error) {
-	v, err := c.value(ctx, key{path, under, true})
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]Secret, len(v.below))
-	for name, text := range v.below {
-		out[name] = NewSecret(text)
-	}
-	return out, nil
 }
 
 // Refresh reads a value now, at most once each Gap, and returns it. It begins after

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -29,7 +28,6 @@ func TestValues(t *testing.T) {
 	w.put("/banyan/test/plain", "p", types.ParameterTypeString)
 	w.put("/banyan/test/uri", hidden, types.ParameterTypeSecureString)
 	w.put("/banyan/test/deep/er", "d", types.ParameterTypeStringList)
-	w.put("/banyan/testing", "not below", types.ParameterTypeString)
 	w.create("banyan/test/text", hidden)
 	w.create("banyan/test/json", `{"uri":"`+hidden+`","port":27017}`)
 	c := w.client(config.Config{})
@@ -47,14 +45,6 @@ func TestValues(t *testing.T) {
 	}
 	if got, err := c.Get(t.Context(), "/banyan/test/uri"); !errors.Is(err, config.ErrSecret) || got != "" {
 		t.Errorf("a SecureString that was not asked for as a secret: %q, %v", got, err)
-	}
-	plain, err := c.GetByPath(t.Context(), "/banyan/test")
-	if err != nil || !maps.Equal(plain, map[string]string{"/banyan/test/plain": "p", "/banyan/test/deep/er": "d"}) {
-		t.Errorf("by path: %v, %v", plain, err)
-	}
-	all, err := c.SecretsByPath(t.Context(), "/banyan/test")
-	if err != nil || len(all) != 3 || all["/banyan/test/uri"].Reveal() != hidden {
-		t.Errorf("secrets by path: %v, %v", all, err)
 	}
 }
 

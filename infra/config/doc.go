@@ -17,7 +17,7 @@
 //   - Values are read at the start, then anew every TTL, by one goroutine. A change
 //     is seen after one TTL by everybody, or at once by who asks ([Setting.Refresh]).
 //   - While the source cannot be reached or refuses, the last good value is in force,
-//     for ever unless MaxStale is set. [Client.Status] and [Setting.Age] tell how old
+//     for ever unless MaxStale is set. [Client.Status] and [Setting.Age] report how old
 //     it is. A program that starts at such a time does not.
 //   - A value that was deleted at the source stays in force as well: deleting is no
 //     way to take back a secret, replacing is.
@@ -34,9 +34,6 @@
 //
 //   - ssm:GetParameters on
 //     arn:aws:ssm:REGION:ACCOUNT:parameter/banyan/STAGE/*, or on each name;
-//   - ssm:GetParametersByPath on arn:aws:ssm:REGION:ACCOUNT:parameter/banyan/STAGE/PATH
-//     and the same with /* behind it, only for functions that call
-//     [Client.GetByPath] or [Client.SecretsByPath]; no binary of Banyan does at present;
 //   - secretsmanager:GetSecretValue on
 //     arn:aws:secretsmanager:REGION:ACCOUNT:secret:banyan/STAGE/NAME-??????, that is
 //     the name, a hyphen and the six characters that AWS adds;

@@ -3,19 +3,13 @@ package config
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 )
 
 // value is what a key stands for.
 type value struct {
 	text   string
-	below  map[string]string // of a path
-	secure bool              // a SecureString that was not decrypted
-}
-
-func (v value) equal(other value) bool {
-	return v.text == other.text && v.secure == other.secure && maps.Equal(v.below, other.below)
+	secure bool // a SecureString that was not decrypted
 }
 
 // entry is a key in use. The client's mutex guards it.
@@ -47,7 +41,7 @@ func (c *Client) entry(k key) (*entry, error) {
 	e := c.entries[k]
 	if e == nil {
 		if len(c.entries) >= c.cfg.MaxNames {
-			return nil, fmt.Errorf("read %s: %w: %d are in use; raise MaxNames, or read by path", k, ErrTooMany, c.cfg.MaxNames)
+			return nil, fmt.Errorf("read %s: %w: %d are in use; raise MaxNames", k, ErrTooMany, c.cfg.MaxNames)
 		}
 		e = &entry{next: make(chan struct{})}
 		c.entries[k] = e

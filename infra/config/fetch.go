@@ -13,12 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Limits of GetParameters and GetParametersByPath, and ours.
+// Limits of GetParameters, and ours.
 const (
 	batchSize = 10
-	pageSize  = 10
-	maxPages  = 100 // of a path: 1,000 parameters
-	atOnce    = 4   // calls
+	atOnce    = 4 // calls
 )
 
 // flight collects the outcomes of calls that run side by side.
@@ -37,10 +35,8 @@ func (c *Client) fetch(ctx context.Context, keys []key) map[key]outcome {
 	plain, secure := make([]key, 0, len(keys)), make([]key, 0, len(keys))
 	for _, k := range keys {
 		switch {
-		case k.kind == path:
-			f.calls.Go(func() error { f.put(k, f.readPath(ctx, k)); return nil })
 		case k.kind == secret:
-			f.calls.Go(func() error { f.put(k, f.readSecret(ctx, k)); return nil })
+			f.calls.Go(func() error { f.record(k, f.readSecret(ctx, k)); return nil })
 		case k.decrypt:
 			secure = append(secure, k)
 		default:
@@ -56,7 +52,7 @@ func (c *Client) fetch(ctx context.Context, keys []key) map[key]outcome {
 	return f.got
 }
 
-func (f *flight) put(k key, o outcome) {
+func (f *flight) record(k key, o outcome) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.got[k] = o
@@ -76,16 +72,16 @@ func (f *flight) readParameters(ctx context.Context, batch []key) {
 		v, ok := found[k.name]
 		switch {
 		case err != nil:
-			f.put(k, outcome{err: explain(err, k)})
+			f.record(k, outcome{err: explain(err, k)})
 		case !ok:
-			f.put(k, outcome{err: fmt.Errorf("read %s: %w: %s", k, ErrNotFound, advice(ErrNotFound, k))})
+			f.record(k, outcome{err: fmt.Errorf("read %s: %w: %s", k, ErrNotFound, advice(ErrNotFound, k))})
 		default:
-			f.put(k, outcome{value: v})
+			f.record(k, outcome{value: v})
 		}
 	}
 }
 
-// ofOneName tells whether an error may be about one name of several.
+// ofOneName reports whether an error may be about one name of several.
 func ofOneName(err error) bool {
 	kind := kindOf(err)
 	return kind == ErrDenied || kind == ErrKey || kind == ErrReference || kind == ErrNotFound
@@ -118,37 +114,6 @@ func valueOf(p types.Parameter, decrypted bool) value {
 		return value{secure: true} // what comes is the ciphertext
 	}
 	return value{text: aws.ToString(p.Value)}
-}
-
-// errTooLong is of a path that has more than can be sensibly kept.
-var errTooLong = fmt.Errorf("there are more than %d parameters; name a longer path", maxPages*pageSize)
-
-func (f *flight) readPath(ctx context.Context, k key) outcome {
-	below := map[string]string{}
-	var token *string
-	for range maxPages {
-		out, err := f.page(ctx, k, token)
-		if err != nil {
-			return outcome{err: explain(err, k)}
-		}
-		for _, p := range out.Parameters {
-			if v := valueOf(p, k.decrypt); !v.secure {
-				below[aws.ToString(p.Name)] = v.text
-			}
-		}
-		if token = out.NextToken; aws.ToString(token) == "" {
-			return outcome{value: value{below: below}}
-		}
-	}
-	return outcome{err: fmt.Errorf("read %s: %w: %w", k, ErrTooMany, errTooLong)}
-}
-
-func (f *flight) page(ctx context.Context, k key, token *string) (*ssm.GetParametersByPathOutput, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.c.cfg.Timeout)
-	defer cancel()
-	return f.c.cfg.Parameters.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{
-		Path: &k.name, Recursive: aws.Bool(true), WithDecryption: &k.decrypt, MaxResults: aws.Int32(pageSize), NextToken: token,
-	})
 }
 
 func (f *flight) readSecret(ctx context.Context, k key) outcome {

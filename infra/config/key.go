@@ -7,13 +7,12 @@ type kind int
 
 const (
 	parameter kind = iota
-	path           // all parameters below a path
 	secret
 )
 
 // action is what the role needs.
 func (k kind) action() string {
-	return [...]string{"ssm:GetParameters", "ssm:GetParametersByPath", "secretsmanager:GetSecretValue"}[k]
+	return [...]string{"ssm:GetParameters", "secretsmanager:GetSecretValue"}[k]
 }
 
 // key is what is cached.
@@ -25,10 +24,10 @@ type key struct {
 
 // String names it for people.
 func (k key) String() string {
-	return [...]string{"the parameter ", "the parameters below ", "the secret "}[k.kind] + k.name
+	return [...]string{"the parameter ", "the secret "}[k.kind] + k.name
 }
 
-// aboutKey tells a denial by KMS from one by the service that asked it: the
+// aboutKey distinguishes a denial by KMS from one by the service that asked it: the
 // services pass on what KMS said under their own error code.
 func aboutKey(message string) bool {
 	message = strings.ToLower(message)

@@ -12,9 +12,9 @@ const idle = 10
 func (c *Client) run(ctx context.Context) {
 	defer close(c.ended)
 	for ctx.Err() == nil {
-		batch, pause := c.take(time.Now())
+		batch, pause := c.nextBatch(time.Now())
 		if len(batch) > 0 {
-			c.settle(c.fetch(ctx, batch))
+			c.recordOutcomes(c.fetch(ctx, batch))
 			continue
 		}
 		timer := time.NewTimer(pause)
@@ -30,8 +30,8 @@ func (c *Client) run(ctx context.Context) {
 	c.mu.Unlock()
 }
 
-// take picks the names to read now, or says how long there are none.
-func (c *Client) take(now time.Time) (batch []key, pause time.Duration) {
+// nextBatch picks the names to read now, or says how long there are none.
+func (c *Client) nextBatch(now time.Time) (batch []key, pause time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pause = c.cfg.TTL
@@ -62,14 +62,14 @@ func (c *Client) pauseOf(e *entry, now time.Time) (wait time.Duration, wanted bo
 	return e.due.Sub(now), !e.due.IsZero() || len(e.subscribers) > 0
 }
 
-// outcome is what became of reading a name.
+// outcome is the result of reading a name.
 type outcome struct {
 	value value
 	err   error
 }
 
-// settle takes in the outcomes of a flight, and tells who waits for them.
-func (c *Client) settle(outcomes map[key]outcome) {
+// recordOutcomes records the outcomes of a flight, and wakes those who wait for them.
+func (c *Client) recordOutcomes(outcomes map[key]outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k, o := range outcomes {
@@ -83,16 +83,16 @@ func (c *Client) settle(outcomes map[key]outcome) {
 		}
 		e.failures = 0
 		e.due = time.Now().Add(c.jittered(c.cfg.TTL, 0.2))
-		changed := e.have && !e.value.equal(o.value)
+		changed := e.have && e.value != o.value
 		e.value, e.have, e.at = o.value, true, e.began
 		if changed {
-			e.tell()
+			e.notifySubscribers()
 		}
 	}
 }
 
-// tell lets the subscribers know, who need not know twice.
-func (e *entry) tell() {
+// notifySubscribers sends to each subscriber that has not been notified yet.
+func (e *entry) notifySubscribers() {
 	for _, s := range e.subscribers {
 		select {
 		case s <- struct{}{}:

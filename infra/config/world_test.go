@@ -81,7 +81,7 @@ func (w *world) serve(service http.Handler) (url string) {
 
 func reads(target string) bool {
 	switch target {
-	case "AmazonSSM.GetParameters", "AmazonSSM.GetParametersByPath", "secretsmanager.GetSecretValue":
+	case "AmazonSSM.GetParameters", "secretsmanager.GetSecretValue":
 		return true
 	}
 	return false

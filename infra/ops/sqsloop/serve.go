@@ -118,19 +118,19 @@ func (f poller) log(ctx context.Context, r Report, err error) {
 // methods of [Fleet].
 func ScaleUp(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p)(f.ScaleUp(ctx, e)) }, err
+	return func(ctx context.Context, e events.SNSEvent) error { return reportChanges(ctx, p)(f.ScaleUp(ctx, e)) }, err
 }
 
 // ScaleDown is described at [ScaleUp].
 func ScaleDown(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context, e events.SNSEvent) error { return tell(ctx, p)(f.ScaleDown(ctx, e)) }, err
+	return func(ctx context.Context, e events.SNSEvent) error { return reportChanges(ctx, p)(f.ScaleDown(ctx, e)) }, err
 }
 
 // Restart is described at [ScaleUp]. The function's event is not read.
 func Restart(p function.Parts) (any, error) {
 	f, err := newFleet(p)
-	return func(ctx context.Context) error { return tell(ctx, p)(f.Restart(ctx)) }, err
+	return func(ctx context.Context) error { return reportChanges(ctx, p)(f.Restart(ctx)) }, err
 }
 
 func newFleet(p function.Parts) (*Fleet, error) {
@@ -145,8 +145,8 @@ func newFleet(p function.Parts) (*Fleet, error) {
 	}, err
 }
 
-// tell logs what was done, and counts it.
-func tell(ctx context.Context, p function.Parts) func([]Change, error) error {
+// reportChanges logs what was done, and counts it.
+func reportChanges(ctx context.Context, p function.Parts) func([]Change, error) error {
 	return func(changes []Change, err error) error {
 		for _, c := range changes {
 			level := slog.LevelInfo
