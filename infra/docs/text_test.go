@@ -59,6 +59,23 @@ func TestNamedTests(t *testing.T) {
 	}
 }
 
+var excerpt = regexp.MustCompile("(?s)<!-- from ([^ ]+) -->\n```[a-z]*\n(.*?)```")
+
+// TestExcerpts: code in a document that says which file it is from is in that file,
+// with elisions written as a line "// ...".
+func TestExcerpts(t *testing.T) {
+	for _, name := range documents(t) {
+		for _, m := range excerpt.FindAllStringSubmatch(read(t, name), -1) {
+			code := read(t, m[1])
+			for _, part := range strings.Split(m[2], "\n// ...\n") {
+				if !strings.Contains(code, strings.Trim(part, "\n")) {
+					t.Errorf("%s: this is not in %s:\n%s", name, m[1], part)
+				}
+			}
+		}
+	}
+}
+
 func exists(name string) bool {
 	_, err := os.Stat(path.Join(root, name))
 	return err == nil

@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,10 +51,6 @@ var keyTypes = map[string]bool{TypeObjectID: true, TypeString: true, TypeInt32: 
 var fieldTypes = map[string]bool{TypeString: true, TypeObjectID: true, TypeDate: true, TypeInt32: true, TypeInt64: true,
 	TypeDouble: true, TypeDecimal: true, TypeBool: true, TypeBinary: true, TypeUUID: true, TypeTimestamp: true,
 	TypeDocument: true, TypeArray: true}
-
-// FieldTypes returns the types that a plan may declare for a field, in the order of the
-// alphabet.
-func FieldTypes() []string { return slices.Sorted(maps.Keys(fieldTypes)) }
 
 // dateText is RFC 3339 in UTC with milliseconds, always: without them, dates
 // that differ would compare equal and text order would not be time order.

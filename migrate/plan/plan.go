@@ -97,7 +97,7 @@ type Field struct {
 	To string `yaml:"to"`
 	// Type is the BSON type that the attribute stands for without a hint. A document may
 	// have another type there: then a hint keeps it. Default: by the attribute's kind.
-	Type string `yaml:"type"`
+	Type string `yaml:"type" jsonschema:"enum=string,enum=objectId,enum=date,enum=int32,enum=int64,enum=double,enum=decimal128,enum=bool,enum=binary,enum=uuid,enum=timestamp,enum=document,enum=array"`
 	// Compressed stores the field as deflated binary: the way out for documents that are
 	// too large for an item.
 	Compressed bool `yaml:"compressed"`

@@ -12,7 +12,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
@@ -178,9 +177,8 @@ func (s *Collection) snapshot(ctx context.Context, filter bson.D, limit int) (Ch
 var errNoSnapshot = errors.New("the server does not say the time of its snapshot")
 
 func snapshotUnsupported(err error) bool {
-	const notAReplicaSet = 123
-	return errors.Is(err, errNoSnapshot) ||
-		mongoerr.HasCode(err, mongoerr.InvalidOptions, notAReplicaSet, mongoerr.FailedToParse, mongoerr.BadValue)
+	var server mongo.ServerError
+	return errors.Is(err, errNoSnapshot) || errors.As(err, &server) && (server.HasErrorCode(72) || server.HasErrorCode(123) || server.HasErrorCode(9) || server.HasErrorCode(2))
 }
 
 func (s *Collection) majority(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
