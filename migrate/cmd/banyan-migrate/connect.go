@@ -22,7 +22,7 @@ import (
 // settings are the flags of every verb.
 type settings struct {
 	Plan     string `help:"The entity plan (YAML). init and schema need none." env:"BANYAN_PLAN" default:"plan.yaml" placeholder:"FILE"`
-	MongoURI string `help:"The source, with the database in its path, or a reference to its URI (ssm:/name, secret:name), which is read at the start: after a rotation, run the command again, and it resumes." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
+	MongoURI string `help:"The source, or a reference to its URI (ssm:/name, secret:name)." env:"MONGODB_URI" default:"mongodb://localhost:27017/legacy"`
 	Control  string `help:"The control table." env:"BANYAN_CONTROL_TABLE" default:"banyan-control"`
 	JSON     bool   `help:"Results and progress as JSON, one object a line." env:"BANYAN_JSON"`
 	Throttle int    `help:"Documents a second that this process copies at most; 0 is unlimited." default:"0"`
