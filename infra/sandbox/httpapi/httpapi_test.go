@@ -8,14 +8,15 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/sandbox/httpapi"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
@@ -29,6 +30,8 @@ type world struct {
 	lambda *lambda.Client
 	http   *http.Client
 	log    *output
+	// throttled makes Lambda refuse every invocation.
+	throttled *atomic.Bool
 }
 
 // output is read while it is written.
@@ -52,11 +55,17 @@ func (o *output) take() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	host := functiontest.Start(t, sandbox.Config{})
+	throttled := new(atomic.Bool)
+	host := functiontest.Start(t, sandbox.Config{Fault: func(string) (f fault.Fault) {
+		if throttled.Load() {
+			f.Kind = fault.Throttle
+		}
+		return f
+	}})
 	functiontest.Deploy(t, host.Client, "api", functiontest.Small(t, functiontest.Build(t, "./internal/testfunction")), nil)
 	plain := &http.Transport{DisableCompression: true}
 	t.Cleanup(plain.CloseIdleConnections)
-	return &world{t, host.Client, &http.Client{Transport: plain, Timeout: 20 * time.Second}, &output{}}
+	return &world{t, host.Client, &http.Client{Transport: plain, Timeout: 20 * time.Second}, &output{}, throttled}
 }
 
 // serve starts an API and returns its URL.
@@ -259,11 +268,8 @@ func testFailures(t *testing.T, w *world, url string) {
 			t.Errorf("%s: the log has no %q: %s", name, c.says, log)
 		}
 	}
-	_, err := w.lambda.PutFunctionConcurrency(t.Context(),
-		&lambda.PutFunctionConcurrencyInput{FunctionName: aws.String("api"), ReservedConcurrentExecutions: aws.Int32(0)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.throttled.Store(true)
+	defer w.throttled.Store(false)
 	if got := w.send("GET", url, ""); got.status != 500 {
 		t.Errorf("throttled: %+v", got)
 	}
