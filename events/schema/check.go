@@ -60,6 +60,9 @@ func Read(document []byte) (*Document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("schema: message %q of the AsyncAPI document: %w", key, err)
 		}
+		if _, ok := d.messages[name]; ok {
+			return nil, fmt.Errorf("schema: message %q of the AsyncAPI document: another message has the type %q version %d too", key, name.eventType, name.version)
+		}
 		d.messages[name] = read
 	}
 	if len(d.messages) == 0 {
@@ -74,8 +77,10 @@ func compileMessage(data []byte) (message, error) {
 	if err != nil {
 		return m, err
 	}
-	if keywords, ok := parsed.(map[string]any); ok {
-		m.key, _ = keywords[PartitionKey].(string)
+	if keywords, ok := parsed.(map[string]any); ok && keywords[PartitionKey] != nil {
+		if m.key, ok = keywords[PartitionKey].(string); !ok || m.key == "" {
+			return m, fmt.Errorf("%s must be the name of a member, not %v", PartitionKey, keywords[PartitionKey])
+		}
 	}
 	c := validation.NewCompiler()
 	c.DefaultDraft(validation.Draft2020)
@@ -108,14 +113,34 @@ func (d *Document) Check(e events.Event) error {
 	if !ok || m.key == "" {
 		return nil
 	}
-	if key := fmt.Sprint(object[m.key]); key != e.PartitionKey {
-		return fmt.Errorf("schema: event %s: %w", e.ID, fmt.Errorf("%w: partitionkey: the envelope has %q, and %s version %d names %q in its member %q",
-			events.ErrMalformed, e.PartitionKey, e.Type, e.Version, key, m.key))
+	switch key := object[m.key].(type) {
+	case string, json.Number:
+		if key := fmt.Sprint(key); key != e.PartitionKey {
+			return fmt.Errorf("schema: event %s: %w", e.ID, fmt.Errorf("%w: partitionkey: the envelope has %q, and %s version %d names %q in its member %q",
+				events.ErrMalformed, e.PartitionKey, e.Type, e.Version, shorten(key, maxKeyText), m.key))
+		}
+	default:
+		return fmt.Errorf("schema: event %s: %w: data: does not fit %s version %d: its member %q, the partition key, must be a text or a number",
+			e.ID, events.ErrMalformed, e.Type, e.Version, m.key)
 	}
 	return nil
 }
 
-// oneLine leaves out the first line of a validation error, which names no member.
+// The length of what errors quote from data, which may have megabytes.
+const (
+	maxKeyText = events.MaxPartitionKey
+	maxReason  = 2000
+)
+
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
+}
+
+// oneLine leaves out the first line of a validation error, which names no member, and
+// what is beyond maxReason.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) > 1 {
@@ -124,5 +149,5 @@ func oneLine(err error) string {
 	for i, line := range lines {
 		lines[i] = strings.TrimPrefix(strings.TrimSpace(line), "- ")
 	}
-	return strings.Join(lines, "; ")
+	return shorten(strings.Join(lines, "; "), maxReason)
 }
