@@ -2,10 +2,12 @@ package config_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,10 +41,51 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t}
-	parameters := w.serve(ssmsandbox.New(ssmsandbox.Config{Fault: w.draw, Refuse: w.refused}))
-	secrets := w.serve(secretssandbox.New(secretssandbox.Config{Fault: w.draw, Refuse: func(name string) *awsjson.Error { return w.refused(name, true) }}))
-	w.ssm, w.secrets = w.clients(parameters, secrets)
+	parameters, secrets := w.services()
+	w.ssm, w.secrets = w.clients(w.serve(parameters), w.serve(secrets))
 	return w
+}
+
+// inBubble runs a test on the bubble's clock, which does not depend on the machine's
+// speed. Requests need no network: a bubble's time stands still for those.
+func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t}
+		parameters, secrets := w.services()
+		w.ssm, w.secrets = w.clients("http://ssm", "http://secretsmanager")
+		w.ssm = ssm.New(w.ssm.Options(), func(o *ssm.Options) { o.HTTPClient = wire{w.troubled(parameters)} })
+		w.secrets = secretsmanager.New(w.secrets.Options(), func(o *secretsmanager.Options) { o.HTTPClient = wire{w.troubled(secrets)} })
+		test(t, w)
+	})
+}
+
+// services are a Parameter Store and a Secrets Manager.
+func (w *world) services() (parameters, secrets http.Handler) {
+	return ssmsandbox.New(ssmsandbox.Config{Fault: w.draw, Refuse: w.refused}),
+		secretssandbox.New(secretssandbox.Config{Fault: w.draw, Refuse: func(name string) *awsjson.Error { return w.refused(name, true) }})
+}
+
+// wire hands requests to a handler in the same process.
+type wire struct{ handler http.Handler }
+
+func (w wire) Do(r *http.Request) (_ *http.Response, err error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	defer func() {
+		if failure := recover(); failure == http.ErrAbortHandler {
+			err = io.ErrUnexpectedEOF
+		} else if failure != nil {
+			panic(failure)
+		}
+	}()
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return answer.Result(), nil
 }
 
 // clients are official ones, that try once.
@@ -60,9 +103,15 @@ func (w *world) clients(parameters, secrets string) (*ssm.Client, *secretsmanage
 		secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) { o.BaseEndpoint = &secrets })
 }
 
-// serve makes a service slow or dead when the test says so.
 func (w *world) serve(service http.Handler) (url string) {
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(w.troubled(service))
+	w.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// troubled makes a service slow or dead when the test says so.
+func (w *world) troubled(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if reads(r.Header.Get("X-Amz-Target")) {
 			w.calls.Add(1)
 			select {
@@ -74,9 +123,7 @@ func (w *world) serve(service http.Handler) (url string) {
 			}
 		}
 		service.ServeHTTP(rw, r)
-	}))
-	w.t.Cleanup(server.Close)
-	return server.URL
+	})
 }
 
 func reads(target string) bool {
@@ -150,12 +197,12 @@ func reference(t *testing.T, text string) config.Reference {
 	return r
 }
 
-// eventually waits until ok, ten seconds at most.
+// eventually waits until ok, a minute at most.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within ten seconds", what)
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 }
