@@ -56,7 +56,7 @@ func (w *wrapped) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if !ok {
 		return w.next.Invoke(ctx, payload)
 	}
-	hold(ctx, time.Duration(p.HoldMS)*time.Millisecond)
+	hold(ctx, time.Duration(min(p.HoldMS, MaxHold.Milliseconds()))*time.Millisecond)
 	return json.Marshal(map[string]answer{mark: {w.environment, cold}})
 }
 
@@ -82,9 +82,9 @@ func only(text []byte, into any) error {
 	return json.Unmarshal(value, into)
 }
 
-// hold waits, within bounds and as long as the invocation may.
+// hold waits, as long as the invocation may.
 func hold(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(min(d, MaxHold))
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
