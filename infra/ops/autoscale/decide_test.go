@@ -64,6 +64,12 @@ func at(o autoscale.Observation, later time.Duration) autoscale.Observation {
 	return o
 }
 
+// risen adds the stream's load of a minute after the last that is known of the shards.
+func risen(o autoscale.Observation, load float64) autoscale.Observation {
+	o.Totals = append(o.Totals, autoscale.Total{At: noon, Load: load})
+	return o
+}
+
 func throttled(minutes []autoscale.Minute, shard int, records float64) []autoscale.Minute {
 	last := &minutes[len(minutes)-1]
 	last.Throttled = append([]float64{}, last.Throttled...)
@@ -165,6 +171,15 @@ func TestDecide(t *testing.T) {
 		},
 		{name: "half is enough", o: observe(even(8), calm(35, repeat(8, 0.2)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 4}},
 		{name: "three quarters are", o: observe(even(8), calm(35, repeat(8, 0.3)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 6}},
+		{
+			name:   "a peak that only the stream's figures show yet",
+			o:      risen(observe(even(8), calm(35, repeat(8, 0.2)...)), 3),
+			reason: "had more than the 30 before",
+		},
+		{
+			name: "the stream's last minute was calm, too", o: risen(observe(even(8), calm(35, repeat(8, 0.2)...)), 1.5),
+			want: autoscale.Decision{Action: autoscale.Down, Target: 4},
+		},
 		{name: "not below the least", o: observe(even(3), calm(35, repeat(3, 0.01)...)), want: autoscale.Decision{Action: autoscale.Down, Target: 2}},
 		{
 			name:   "at the least",

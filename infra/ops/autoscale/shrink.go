@@ -25,6 +25,9 @@ func (d decider) shrink() Decision {
 		}
 	}
 	load := peak(window)
+	if rising := d.latest(window[len(window)-1].At); rising > sum(load) {
+		return nothing("the load is fine; the stream's last minute, of which the shards have no figures yet, had more than the %d before", len(window))
+	}
 	d.least = d.needed()
 	if out, ok := d.down(load); ok {
 		return out
@@ -33,6 +36,17 @@ func (d decider) shrink() Decision {
 		return out
 	}
 	return nothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
+}
+
+// latest is the highest load of the stream in the minutes after one. Figures of the
+// shards can be later than the stream's, and a peak that has begun is no time to shrink.
+func (d decider) latest(after time.Time) (highest float64) {
+	for _, t := range d.o.Totals {
+		if t.At.After(after) {
+			highest = max(highest, t.Load)
+		}
+	}
+	return highest
 }
 
 // memory is for how many DownMinutes at most a peak is remembered.
