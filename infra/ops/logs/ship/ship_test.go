@@ -364,14 +364,18 @@ func TestTooLarge(t *testing.T) {
 // TestTooLargeAndStuck: when a half of a divided request cannot be settled, nothing
 // of it is forgotten.
 func TestTooLargeAndStuck(t *testing.T) {
-	w := newWorld(t, bulktest.Faults{MaxBytes: 2000, Refuse: func(source map[string]any) (int, string) {
-		if source["message"] == "stuck" {
-			return http.StatusServiceUnavailable, "unavailable_shards_exception"
-		}
-		return 0, ""
-	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	refused := 0 // under the server's lock
+	w := newWorld(t, bulktest.Faults{MaxBytes: 2000, Refuse: func(source map[string]any) (int, string) {
+		if source["message"] != "stuck" {
+			return 0, ""
+		}
+		if refused++; refused == 3 {
+			cancel()
+		}
+		return http.StatusServiceUnavailable, "unavailable_shards_exception"
+	}})
 	long := strings.Repeat("x", 500)
 	failed := w.handWithin(t, ctx, batchOf(delivery(t, "g", "s", "a"), delivery(t, "g", "s", "stuck"), delivery(t, "g", "s", long, long, long, long)))
 	if !slices.Equal(failed, []string{"1001"}) || w.server.Counts().TooLarge == 0 {
