@@ -60,7 +60,7 @@ func TestTheFunctionLosesNothing(t *testing.T) {
 			owners.Wait()
 			stopSweep()
 			w.plan("")
-			w.empty(time.Minute)
+			w.empty()
 			got := w.published()
 			for i := range keys {
 				key := fmt.Sprint("k", i)
@@ -126,7 +126,7 @@ func TestTheFunctionIsNeverFrozenInFlight(t *testing.T) {
 		}
 	}
 	w.plan("")
-	w.empty(time.Minute)
+	w.empty()
 	if err := publisherstest.CheckOrder("k", w.published()["k"], 3); err != nil {
 		t.Error(err)
 	}
@@ -146,7 +146,7 @@ func TestDeadLettersAndFigures(t *testing.T) {
 	}
 	w.write("k", 3)
 	w.deploy(10, 1)
-	w.empty(time.Minute)
+	w.empty()
 	if got := fmt.Sprint(w.published()["k"]); got != "[0 2]" {
 		t.Errorf("on the stream: %s, want 0 and 2", got)
 	}

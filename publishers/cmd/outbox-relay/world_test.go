@@ -231,8 +231,9 @@ func (w *world) write(key string, n int) {
 }
 
 // empty waits until nothing is left in the outbox.
-func (w *world) empty(patience time.Duration) {
+func (w *world) empty() {
 	w.Helper()
+	const patience = 3 * time.Minute
 	left := -1
 	for deadline := time.Now().Add(patience); left != 0; time.Sleep(10 * time.Millisecond) {
 		out, err := w.dynamo.Scan(w.Context(), &dynamodb.ScanInput{TableName: aws.String(table), ConsistentRead: aws.Bool(true)})
