@@ -27,6 +27,7 @@ type shipped[Carrier any] struct {
 	Extra   json.RawMessage            `json:"extra"`
 	Carrier Carrier                    `json:"carrier"`
 	Weight  *big.Int                   `json:"weight"`
+	//lint:ignore U1000 a member that is not exported is not written
 	private int
 	Skipped func() `json:"-"`
 	meta

@@ -155,7 +155,8 @@ func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (
 		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
 	}
 	if age := now.Sub(row.OutOfBand.LastAt); row.OutOfBand.Writes > 0 && age < b.OutOfBandQuiet {
-		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed", row.OutOfBand.LastID, age.Round(time.Second), b.OutOfBandQuiet)
+		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed",
+			row.OutOfBand.LastID, age.Round(time.Second), b.OutOfBandQuiet)
 	}
 	switch {
 	case v == nil || v.Generation != j.Generation:
@@ -241,7 +242,8 @@ func (c *cutover) preTail(ctx context.Context, epoch int64) error {
 			}
 		}
 		if len(bad) > 0 {
-			return fmt.Errorf("%w: document %s is %s (%s), and %d more: run `banyan-migrate verify --repair`", ErrRefused, bad[0].ID, bad[0].Kind, bad[0].Detail, len(bad)-1)
+			return fmt.Errorf("%w: document %s is %s (%s), and %d more: run `banyan-migrate verify --repair`", ErrRefused, bad[0].ID,
+				bad[0].Kind, bad[0].Detail, len(bad)-1)
 		}
 		c.sum.Compared += int64(len(ids) - len(unstable))
 		if again = unstable; len(ids) <= c.e.Plan.Budgets.Tail {

@@ -88,7 +88,8 @@ func (e *Engine) tablesFit(ctx context.Context, misfit func(Misfit)) error {
 		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
 	}
 	for _, c := range conflicts {
-		misfit(Misfit{ID: c.Table, Why: fmt.Sprintf("the table exists with another key: it has %s, the plan needs %s", c.Have, c.Want), WayOut: "remove the table, or correct the plan"})
+		misfit(Misfit{ID: c.Table, Why: fmt.Sprintf("the table exists with another key: it has %s, the plan needs %s", c.Have, c.Want),
+			WayOut: "remove the table, or correct the plan"})
 	}
 	return nil
 }
@@ -152,8 +153,10 @@ func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, mi
 	if err != nil || indexed {
 		return err
 	}
-	p.Warnings = append(p.Warnings, fmt.Sprintf("the source has no unique index on %q: duplicates can arise while the migration runs; create the index first", u.Field))
-	opts := options.Find().SetSort(bson.D{{Key: u.Field, Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: u.Field, Value: 1}}).SetAllowDiskUse(true).SetBatchSize(1000)
+	p.Warnings = append(p.Warnings, fmt.Sprintf("the source has no unique index on %q: duplicates can arise while the migration runs; "+
+		"create the index first", u.Field))
+	opts := options.Find().SetSort(bson.D{{Key: u.Field, Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1},
+		{Key: u.Field, Value: 1}}).SetAllowDiskUse(true).SetBatchSize(1000)
 	cur, err := e.source.DB.Collection(e.source.Name).Find(ctx, bson.D{}, opts)
 	if err != nil {
 		return fmt.Errorf("look for duplicates of %q: %w", u.Field, err)
@@ -164,7 +167,8 @@ func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, mi
 	for cur.Next(ctx) {
 		value, id := cur.Current.Lookup(u.Field), codec.Show(cur.Current.Lookup("_id"))
 		if !value.IsZero() && value.Type != bson.TypeNull && !last.IsZero() && value.Equal(last) {
-			misfit(Misfit{ID: id, Field: u.Field, Why: fmt.Sprintf("document %s has the same value %s", lastID, codec.Show(value)), WayOut: "change or remove one of the two in MongoDB"})
+			misfit(Misfit{ID: id, Field: u.Field, Why: fmt.Sprintf("document %s has the same value %s", lastID, codec.Show(value)),
+				WayOut: "change or remove one of the two in MongoDB"})
 			continue
 		}
 		last, lastID = bson.RawValue{Type: value.Type, Value: append([]byte{}, value.Value...)}, id

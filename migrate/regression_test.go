@@ -127,7 +127,8 @@ func TestVitess14323EveryMismatchIsReportedAndRepaired(t *testing.T) {
 		w.put("users", item)
 	}
 	w.put("users", codec.Item{"id": &types.AttributeValueMemberS{Value: userID(7777).Hex()}})
-	w.put("users-unique", codec.Item{"value": &types.AttributeValueMemberS{Value: "email#nobody@example.com"}, "owner": &types.AttributeValueMemberS{Value: userID(3).Hex()}})
+	w.put("users-unique", codec.Item{"value": &types.AttributeValueMemberS{Value: "email#nobody@example.com"},
+		"owner": &types.AttributeValueMemberS{Value: userID(3).Hex()}})
 	found := map[string]bool{}
 	v, err := w.engine().Verify(w.ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { found[m.ID+m.Kind] = true }})
 	if err != nil || len(found) < 152 || v.Mismatches < 152 {

@@ -99,10 +99,12 @@ func (tr *traffic) write(ctx context.Context, rng *rand.Rand, n, of, users int) 
 	case 2, 3:
 		return tr.moveEmail(ctx, pick(), pick(), rng)
 	case 4:
-		_, err := c.UpdateByID(ctx, pick(), bson.D{{Key: "$set", Value: bson.D{{Key: "score", Value: rng.Float64()}}}, {Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
+		_, err := c.UpdateByID(ctx, pick(), bson.D{{Key: "$set", Value: bson.D{{Key: "score", Value: rng.Float64()}}},
+			{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
 		return err
 	default:
-		_, err := c.UpdateByID(ctx, pick(), bson.D{{Key: "$set", Value: bson.D{{Key: "name", Value: fmt.Sprint("name ", rng.Uint32())}}}, {Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
+		_, err := c.UpdateByID(ctx, pick(), bson.D{{Key: "$set", Value: bson.D{{Key: "name", Value: fmt.Sprint("name ", rng.Uint32())}}},
+			{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
 		return err
 	}
 }
@@ -110,7 +112,8 @@ func (tr *traffic) write(ctx context.Context, rng *rand.Rand, n, of, users int) 
 // moveEmail gives a another address, and its old one to b.
 func (tr *traffic) moveEmail(ctx context.Context, a, b bson.ObjectID, rng *rand.Rand) error {
 	set := func(id bson.ObjectID, email string) error {
-		_, err := tr.w.users.UpdateByID(ctx, id, bson.D{{Key: "$set", Value: bson.D{{Key: "email", Value: email}}}, {Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
+		_, err := tr.w.users.UpdateByID(ctx, id, bson.D{{Key: "$set", Value: bson.D{{Key: "email", Value: email}}},
+			{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
 		return err
 	}
 	var doc struct{ Email string }

@@ -96,7 +96,8 @@ func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch 
 		ids, entries = append(suspectIDs(bad), unstable...), leftoverEntries(left)
 	}
 	for _, id := range ids {
-		wrong = append(wrong, target.Mismatch{ID: codec.Show(id), Kind: target.MismatchDifferent, Detail: "changed too fast to be compared; verify again", DocumentID: id})
+		wrong = append(wrong, target.Mismatch{ID: codec.Show(id), Kind: target.MismatchDifferent,
+			Detail: "changed too fast to be compared; verify again", DocumentID: id})
 	}
 	return wrong, nil
 }

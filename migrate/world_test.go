@@ -100,7 +100,8 @@ func newWorld(t *testing.T, change ...func(*mongodbserver.Config)) *world {
 // seed inserts n users with a unique index on email.
 func (w *world) seed(n int) {
 	w.t.Helper()
-	if _, err := w.users.Indexes().CreateOne(w.ctx, mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
+	if _, err := w.users.Indexes().CreateOne(w.ctx, mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}},
+		Options: options.Index().SetUnique(true)}); err != nil {
 		w.t.Fatal(err)
 	}
 	for from := 0; from < n; from += 1000 {

@@ -85,11 +85,11 @@ type section struct {
 
 // field is one key of the language.
 type field struct {
-	key, kind          string // kind is its Go type, without at[...]
-	meaning, standard  string
-	example            string
-	oneOf              []string
-	required, optional bool
+	key, kind         string // kind is its Go type, without at[...]
+	meaning, standard string
+	example           string
+	oneOf             []string
+	required          bool
 }
 
 func parseLanguage(t *testing.T) language {

@@ -59,6 +59,36 @@ func TestNamedTests(t *testing.T) {
 	}
 }
 
+// longest is how many characters a line of Go may have.
+const longest = 160
+
+// TestLineLength leaves out what is generated, and tags of fields, which cannot be
+// broken.
+func TestLineLength(t *testing.T) {
+	for _, name := range tracked(t) {
+		if !strings.HasSuffix(name, ".go") {
+			continue
+		}
+		text := read(t, name)
+		if strings.Contains(text, "// Code generated ") {
+			continue
+		}
+		for i, line := range strings.Split(text, "\n") {
+			code, _, _ := strings.Cut(line, " `")
+			if n := len([]rune(code)); n > longest {
+				t.Errorf("%s:%d has %d characters, at most %d are allowed", name, i+1, n, longest)
+			}
+		}
+	}
+}
+
+// TestREADMELength: the first page stays one that is read.
+func TestREADMELength(t *testing.T) {
+	if n := len(strings.Fields(read(t, "README.md"))); n > 1000 {
+		t.Errorf("README.md has %d words, at most 1000 are allowed", n)
+	}
+}
+
 var excerpt = regexp.MustCompile("(?s)<!-- from ([^ ]+) -->\n```[a-z]*\n(.*?)```")
 
 // TestExcerpts: code in a document that says which file it is from is in that file,

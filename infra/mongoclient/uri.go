@@ -50,7 +50,8 @@ func parse(uri string) (*address, error) {
 	case errors.As(err, &file):
 		return nil, fmt.Errorf("read a file that MONGODB_URI names: %w", file)
 	case strings.Contains(uri, "@"):
-		return nil, fmt.Errorf("%w: it is not shown because of its password; in that and the user name, write the characters : / ? # [ ] @ %% as %%3A and so on", ErrURI)
+		return nil, fmt.Errorf("%w: it is not shown because of its password; in that and the user name, write the characters : / ? # [ ] @ "+
+			"%% as %%3A and so on", ErrURI)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrURI, err)
 }

@@ -190,7 +190,8 @@ func TestWhatDoesNotFitIsNamed(t *testing.T) {
 		want  error
 		parts []string
 	}{
-		{"too large", bson.D{{Key: "_id", Value: someID}, {Key: "small", Value: "s"}, {Key: "bio", Value: long}}, codec.ErrTooLarge, []string{someID.Hex(), `"bio"`, "compressed"}},
+		{"too large", bson.D{{Key: "_id", Value: someID}, {Key: "small", Value: "s"}, {Key: "bio", Value: long}}, codec.ErrTooLarge,
+			[]string{someID.Hex(), `"bio"`, "compressed"}},
 		{"key type", bson.D{{Key: "_id", Value: "text"}}, codec.ErrKeyType, []string{"text", "string", "objectId"}},
 		{"no key", bson.D{{Key: "name", Value: "x"}}, codec.ErrKeyMissing, []string{"_id"}},
 	} {

@@ -19,7 +19,8 @@ var oddNames = []string{"", "$set", "a.b", "a/b", "a~1b", "*", "_banyan", "_bany
 var oddDoubles = []float64{0, math.Copysign(0, -1), 1, -1, 1.5, 0.1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64,
 	math.SmallestNonzeroFloat64, 1e100, 1e125, 9.99e125, 1e126, 1e-130, 1e-131, 1 << 53, 1e22, 123456789012345680000}
 
-var oddDates = []int64{0, -1, 1, 1234567890123, -62135596800000, -62167219200000, -62167219200001, 253402300799999, 253402300800000, math.MaxInt64, math.MinInt64}
+var oddDates = []int64{0, -1, 1, 1234567890123, -62135596800000, -62167219200000, -62167219200001, 253402300799999,
+	253402300800000, math.MaxInt64, math.MinInt64}
 
 var oddDecimals = []string{"0", "-0", "0E-3", "0E+5", "1", "1.0", "1.00", "-1.50", "1E+3", "1E-130", "1E-6176", "9.999999999999999999999999999999999E+6144",
 	"NaN", "Infinity", "-Infinity", "1234567890123456789012345678901234", "0.1234567890123456789012345678901234", "1E+125", "1E+126", "12E+124"}
@@ -94,7 +95,8 @@ func (g generator) kind(dst []byte, name string, kind, depth int) []byte {
 	case 15:
 		return bsoncore.AppendUndefinedElement(dst, name)
 	case 16:
-		return bsoncore.AppendStringElement(dst, name, []string{"", "text", "a\x00b", "\xff\xfe", "2020-01-02T03:04:05.678Z", "59b99db4cfa9a34dcd7885b6", "NaN", "7"}[g.IntN(8)])
+		return bsoncore.AppendStringElement(dst, name, []string{"", "text", "a\x00b", "\xff\xfe", "2020-01-02T03:04:05.678Z",
+			"59b99db4cfa9a34dcd7885b6", "NaN", "7"}[g.IntN(8)])
 	case 17:
 		return bsoncore.AppendJavaScriptElement(dst, name, "f()")
 	case 18:

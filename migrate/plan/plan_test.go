@@ -41,7 +41,8 @@ func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
 		"nesting":         {good + "deepNesting: drop\n", "p.yaml:5:14", "binary"},
 	} {
 		_, err := plan.Parse("p.yaml", []byte(tc.text))
-		if !errors.Is(err, plan.ErrInvalid) || !strings.Contains(err.Error(), tc.at) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, plan.ErrInvalid) || !strings.Contains(err.Error(), tc.at) || !strings.Contains(err.Error(), tc.says) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s ... %s", name, err, tc.at, tc.says)
 		}
 	}

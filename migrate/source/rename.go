@@ -11,7 +11,8 @@ import (
 
 func (s *Collection) Rename(ctx context.Context, from, to string) error {
 	return retry.Do(ctx, "rename "+from+" to "+to, func(ctx context.Context) error {
-		return s.DB.Client().Database("admin").RunCommand(ctx, bson.D{{Key: "renameCollection", Value: s.DB.Name() + "." + from}, {Key: "to", Value: s.DB.Name() + "." + to}}).Err()
+		return s.DB.Client().Database("admin").RunCommand(ctx,
+			bson.D{{Key: "renameCollection", Value: s.DB.Name() + "." + from}, {Key: "to", Value: s.DB.Name() + "." + to}}).Err()
 	})
 }
 

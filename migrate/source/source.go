@@ -178,7 +178,8 @@ var errNoSnapshot = errors.New("the server does not say the time of its snapshot
 
 func snapshotUnsupported(err error) bool {
 	var server mongo.ServerError
-	return errors.Is(err, errNoSnapshot) || errors.As(err, &server) && (server.HasErrorCode(72) || server.HasErrorCode(123) || server.HasErrorCode(9) || server.HasErrorCode(2))
+	return errors.Is(err, errNoSnapshot) || errors.As(err, &server) &&
+		(server.HasErrorCode(72) || server.HasErrorCode(123) || server.HasErrorCode(9) || server.HasErrorCode(2))
 }
 
 func (s *Collection) majority(ctx context.Context, filter bson.D, limit int) (Chunk, error) {

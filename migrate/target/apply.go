@@ -120,7 +120,8 @@ func (t *Tables) replace(e Entry, old codec.Item, seen stamp.Stamp, at stamp.Clu
 // new. A value that another document claimed at a later time is left to it: that
 // document's value is the newer truth, and this one's own later change will say
 // so.
-func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, wanted []string, entries []map[string]codec.Item, at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
+func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, wanted []string, entries []map[string]codec.Item,
+	at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
 	var writes []types.TransactWriteItem
 	held := make([]string, len(wanted))
 	if old != nil && !stamp.Of(old).Tombstone {

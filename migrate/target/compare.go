@@ -178,7 +178,8 @@ func (t *Tables) CompareUnique(ctx context.Context, constraint int, entries []co
 		if err == nil && item != nil && !stamp.Of(item).Tombstone && values[constraint] == value {
 			continue
 		}
-		bad = append(bad, Mismatch{ID: value, Kind: MismatchLeftover, Detail: fmt.Sprintf("its owner %q does not have it", owner), UniqueValue: value, Constraint: constraint})
+		bad = append(bad, Mismatch{ID: value, Kind: MismatchLeftover, Detail: fmt.Sprintf("its owner %q does not have it", owner),
+			UniqueValue: value, Constraint: constraint})
 	}
 	return bad, nil
 }

@@ -49,7 +49,8 @@ type KeyConflict struct {
 
 // Error says what to do.
 func (c *KeyConflict) Error() string {
-	return fmt.Sprintf("the table %s exists with another key: it has %s, the plan needs %s; remove the table, or correct target.key or the table's name in the plan",
+	return fmt.Sprintf("the table %s exists with another key: it has %s, the plan needs %s; remove the table, or correct target.key or "+
+		"the table's name in the plan",
 		c.Table, c.Have, c.Want)
 }
 

@@ -94,10 +94,12 @@ func (t *Tables) uniqueOf(item codec.Item) ([]string, error) {
 		case *types.AttributeValueMemberN:
 			values[i] = u.Field + "#" + v.Value
 		default:
-			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: a unique value must be a string or a number", codec.ErrKeyType), WayOut: "repair the field in MongoDB, or take the constraint out of the plan"}
+			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: a unique value must be a string or a number", codec.ErrKeyType),
+				WayOut: "repair the field in MongoDB, or take the constraint out of the plan"}
 		}
 		if len(values[i]) > codec.MaxKeySize {
-			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: %d bytes, allowed are %d", codec.ErrKeySize, len(values[i]), codec.MaxKeySize), WayOut: "shorten the value in MongoDB, or take the constraint out of the plan"}
+			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: %d bytes, allowed are %d", codec.ErrKeySize, len(values[i]), codec.MaxKeySize),
+				WayOut: "shorten the value in MongoDB, or take the constraint out of the plan"}
 		}
 	}
 	return values, nil

@@ -241,7 +241,8 @@ func (s *stores) piped(args ...string) (*exec.Cmd, *bufio.Scanner) {
 // later; then the same command is run again.
 func TestACutoverKilledForRealIsFinishedByTheSameCommand(t *testing.T) {
 	t.Parallel()
-	for i, step := range []string{migrate.StepPreTail, migrate.StepHold, migrate.StepFence, migrate.StepDrain, migrate.StepTail, migrate.StepSwitch, migrate.StepRelease} {
+	for i, step := range []string{migrate.StepPreTail, migrate.StepHold, migrate.StepFence, migrate.StepDrain, migrate.StepTail,
+		migrate.StepSwitch, migrate.StepRelease} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			s, v := shadowed(t)

@@ -90,13 +90,15 @@ func open(t *testing.T) *stores {
 
 func (s *stores) seed(n int) {
 	s.t.Helper()
-	if _, err := s.users.Indexes().CreateOne(s.t.Context(), mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
+	if _, err := s.users.Indexes().CreateOne(s.t.Context(),
+		mongo.IndexModel{Keys: bson.D{{Key: "email", Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
 		s.t.Fatal(err)
 	}
 	for from := 0; from < n; from += 1000 {
 		var docs []any
 		for i := from; i < min(n, from+1000); i++ {
-			docs = append(docs, bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "name", Value: "N"}, {Key: "email", Value: fmt.Sprintf("u%d@example.com", i)}, {Key: "version", Value: int64(1)}})
+			docs = append(docs, bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "name", Value: "N"},
+				{Key: "email", Value: fmt.Sprintf("u%d@example.com", i)}, {Key: "version", Value: int64(1)}})
 		}
 		if _, err := s.users.InsertMany(s.t.Context(), docs); err != nil {
 			s.t.Fatal(err)
@@ -223,7 +225,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	for i := range 3 {
 		cmd := s.process("run", "--json", "--throttle", "3000")
 		time.Sleep(time.Duration(150+100*i) * time.Millisecond)
-		if _, err := s.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "email", Value: fmt.Sprint("late", i)}, {Key: "version", Value: int64(1)}}); err != nil {
+		if _, err := s.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.NewObjectID()},
+			{Key: "email", Value: fmt.Sprint("late", i)}, {Key: "version", Value: int64(1)}}); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Process.Kill()

@@ -186,14 +186,16 @@ func showSwitch(s migrate.Switch) string {
 func showStatus(s migrate.Status) string {
 	lines := []string{
 		fmt.Sprintf("%s: phase %s, owner %s, epoch %d", s.Entity, s.Phase, s.Owner, s.Epoch),
-		fmt.Sprintf("  copied         %d of about %d documents, %d of %d ranges", s.Copied.Documents, max(s.Copied.Of, s.Copied.Documents), s.Copied.Done, s.Copied.Ranges),
+		fmt.Sprintf("  copied         %d of about %d documents, %d of %d ranges", s.Copied.Documents, max(s.Copied.Of, s.Copied.Documents),
+			s.Copied.Done, s.Copied.Ranges),
 		fmt.Sprintf("  changes        %d applied, %s, %s", s.Changes.Events, showLag(s.Changes.Lag), showFollowed(s.Changes.Followed)),
 	}
 	if s.Changes.Error != "" {
 		lines = append(lines, "  stopped        "+s.Changes.Error)
 	}
 	if s.Changes.OutOfBand.Writes > 0 {
-		lines = append(lines, fmt.Sprintf("  out of band    %d writes past the service, the last to %s at %s", s.Changes.OutOfBand.Writes, s.Changes.OutOfBand.LastID, s.Changes.OutOfBand.LastAt.Format(time.RFC3339)))
+		lines = append(lines, fmt.Sprintf("  out of band    %d writes past the service, the last to %s at %s", s.Changes.OutOfBand.Writes,
+			s.Changes.OutOfBand.LastID, s.Changes.OutOfBand.LastAt.Format(time.RFC3339)))
 	}
 	if v := s.Verification; v != nil {
 		lines = append(lines, fmt.Sprintf("  verified       %s: %d documents, %d mismatches", v.FinishedAt.Format(time.RFC3339), v.Documents, v.Mismatches))

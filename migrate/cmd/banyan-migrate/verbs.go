@@ -192,6 +192,7 @@ func (v throttleVerb) Run(ctx context.Context, s *settings, out *output) error {
 		if err := e.SetThrottle(ctx, v.PerSecond); err != nil {
 			return err
 		}
-		return out.result(map[string]int{"documentsPerSecond": v.PerSecond}, fmt.Sprintf("Within a second, each process copies at most %d documents a second (0: unlimited).", v.PerSecond))
+		return out.result(map[string]int{"documentsPerSecond": v.PerSecond},
+			fmt.Sprintf("Within a second, each process copies at most %d documents a second (0: unlimited).", v.PerSecond))
 	})
 }

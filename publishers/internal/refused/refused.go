@@ -12,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// ErrGone: no document has the id.
+// ErrGone is returned where no document has the id.
 var ErrGone = errors.New("not found")
 
 // Each decodes the documents of c in the order of sort and calls do with each, until
