@@ -31,14 +31,12 @@ func Is(err error, codes ...string) bool {
 }
 
 // IsThrottle reports whether the service did nothing because too much was asked of
-// it: the SDK's list of codes, those named alike (KMSThrottlingException), and status 429.
+// it: the SDK's list of codes, those named alike (KMSThrottlingException), and status
+// 429. On the list is LimitExceededException, which some services answer to a quota
+// that waiting does not help: look for that first there.
 func IsThrottle(err error) bool {
-	if retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary {
-		return true
-	}
-	code := Code(err)
-	return Status(err) == http.StatusTooManyRequests || strings.Contains(code, "Throttl") ||
-		strings.Contains(code, "LimitExceeded") && code != "LimitExceededException"
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary ||
+		Status(err) == http.StatusTooManyRequests || strings.Contains(Code(err), "Throttl")
 }
 
 // Status returns the HTTP status of the service's answer, and 0 where there was none.
@@ -50,20 +48,27 @@ func Status(err error) int {
 	return response.HTTPStatusCode()
 }
 
+// transient begin the codes of answers with a status of 4xx that a later attempt may
+// not get.
+var transient = []string{
+	"Expired", "RequestExpired", "RequestTime",
+	"TransactionInProgress", "TransactionConflict", "TransactionCanceled", "ReplicatedWriteConflict",
+}
+
 // IsPermanent reports whether the service refused the request as wrong or not
 // allowed, so that nothing took effect and sending it again changes nothing. It is
 // false for throttles, for expired credentials and clocks that differ, which mend
-// themselves, for everything that is not an answer, and for 5xx.
+// themselves, for writes that met another one, for everything that is not an answer,
+// and for 5xx. Why a transaction was cancelled is in its reasons alone: it is false too.
 func IsPermanent(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) || IsThrottle(err) {
 		return false
 	}
-	switch code := api.ErrorCode(); {
-	case strings.HasPrefix(code, "Expired"), strings.HasPrefix(code, "RequestExpired"), strings.HasPrefix(code, "RequestTime"):
-		return false
-	case strings.HasPrefix(code, "TransactionInProgress"), strings.HasPrefix(code, "TransactionConflict"):
-		return false
+	for _, prefix := range transient {
+		if strings.HasPrefix(api.ErrorCode(), prefix) {
+			return false
+		}
 	}
 	switch status := Status(err); {
 	case status == http.StatusRequestTimeout:

@@ -116,11 +116,8 @@ func (t *Tokens) retry(ctx context.Context, do func(context.Context) error) erro
 }
 
 // isPermanent reports whether another attempt cannot help: a failed condition, or a
-// request that DynamoDB refused. A transaction may be cancelled by another one that
-// is in progress.
-func isPermanent(err error) bool {
-	return isOver(err) || awserr.IsPermanent(err) && !awserr.Is(err, "TransactionCanceledException")
-}
+// request that DynamoDB refused.
+func isPermanent(err error) bool { return isOver(err) || awserr.IsPermanent(err) }
 
 type item = dynamo.Item
 
