@@ -35,7 +35,8 @@ type Config struct {
 	Done func(ctx context.Context, c Change) error
 	// DDL, optional, is called for each event that is no change of a document, in the
 	// order of the stream. nil resumes, behind an invalidation with a new stream; an
-	// error ends Run, with the position behind the event. By default Run ends with
+	// error that is not Transient ends Run, with the position behind the event. By
+	// default Run ends with
 	// [ErrInvalidated] when the collection was dropped or renamed.
 	DDL func(ctx context.Context, c Change) error
 	// WhileHeld, optional, runs whenever the lease was acquired, until its context
@@ -48,7 +49,7 @@ type Config struct {
 	// Interleave, optional, puts what was read from the database into its place
 	// in the stream.
 	Interleave Interleaver
-	// Transient reports which errors of Handle, Done and Sweep may not happen again;
+	// Transient reports which errors of Handle, Done, DDL and Sweep may not happen again;
 	// then the stream is read again from the position on. nil means lost connections,
 	// timeouts and elections of MongoDB.
 	Transient func(error) bool

@@ -58,7 +58,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			err = f.recordError(fmt.Errorf("follow %q: %w", f.cfg.Name, err))
-			if errors.Is(err, ErrCheckpointRefused) || !errors.Is(err, ErrLeaseLost) && !f.cfg.Transient(err) {
+			if f.isFinal(err) {
 				return err
 			}
 			_ = retryDelay.Wait(ctx, attempt)
@@ -67,6 +67,14 @@ func (f *Follower) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// isFinal reports whether err ends Run, and not only the session.
+func (f *Follower) isFinal(err error) bool {
+	if _, ofStream := errors.AsType[streamError](err); ofStream || errors.Is(err, ErrCheckpointRefused) {
+		return true
+	}
+	return !errors.Is(err, ErrLeaseLost) && !f.cfg.Transient(err)
 }
 
 // acquire waits until this follower has the lease.

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
@@ -288,5 +290,48 @@ func TestTransactions(t *testing.T) {
 	want := []place{{0, 0}, {1, 0}, {2, 1}, {3, 2}, {4, 3}, {5, 0}}
 	if !slices.Equal(all, want) {
 		t.Errorf("%v, want %v", all, want)
+	}
+}
+
+// TestDDLIsReadAgain after a transient error of its callback.
+func TestDDLIsReadAgain(t *testing.T) {
+	w := newWorld(t, 1)
+	var seen log
+	var mu sync.Mutex
+	transient, calls := errors.New("no connection"), map[string]int{}
+	cfg := mongostream.Config{
+		Handle: seen.handle,
+		DDL: func(_ context.Context, c mongostream.Change) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if calls[c.Operation]++; c.Operation == "drop" && calls["drop"] <= 2 {
+				return transient
+			}
+			return nil
+		},
+		Transient: func(err error) bool { return errors.Is(err, transient) },
+	}
+	_, stop := w.follower(cfg)
+	w.insert(1)
+	if err := w.things.Drop(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.insert(2)
+	waitFor(t, "what came after the drop", func() bool { return len(seen.get()) == 2 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen.get(); calls["drop"] != 3 || calls["invalidate"] != 1 || !slices.Equal(got, []string{inserted(1), inserted(2)}) {
+		t.Errorf("calls %v, changes %v", calls, got)
+	}
+}
+
+// TestARefusedStreamEndsRun whatever Transient says: it is about callbacks.
+func TestARefusedStreamEndsRun(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := mongostream.Config{Name: "test", Source: w.source(), Handle: (&log{}).handle, Transient: func(error) bool { return true }}
+	cfg.Pipeline = mongo.Pipeline{{{Key: "$nonsense", Value: bson.D{}}}}
+	if err := w.ended(cfg); !mongoerr.IsPermanent(err) {
+		t.Errorf("%v, want that the server refuses the stage", err)
 	}
 }

@@ -49,11 +49,17 @@ type callbackError struct{ error }
 
 func (e callbackError) Unwrap() error { return e.error }
 
+// streamError marks a permanent error of the stream, which ends Run whatever
+// Config.Transient says.
+type streamError struct{ error }
+
+func (e streamError) Unwrap() error { return e.error }
+
 // permanent returns what ends the session, nil for transient errors.
 func (s *session) permanent(err error) error {
 	var callback callbackError
 	switch {
-	case errors.Is(err, ErrLeaseLost):
+	case errors.Is(err, ErrLeaseLost), errors.Is(err, ErrCheckpointRefused):
 		return err
 	case errors.As(err, &callback):
 		if !s.cfg.Transient(callback.error) {
@@ -61,7 +67,7 @@ func (s *session) permanent(err error) error {
 		}
 	default:
 		if err := Permanent(err); err != nil {
-			return err
+			return streamError{err}
 		}
 	}
 	_ = s.f.recordError(fmt.Errorf("follow %q: interrupted: %w", s.cfg.Name, err))
@@ -232,21 +238,26 @@ func (s *session) number(c *Change) {
 }
 
 // handleDDL moves the position over what is no change of a document, and resumes or
-// ends as the config says.
+// ends as the config says. After a transient error of Config.DDL the event is read again.
 func (s *session) handleDDL(ctx context.Context, it *item) error {
 	c := it.change
 	it.change = nil
+	var refused error
+	if s.cfg.DDL == nil {
+		refused = s.removed(c)
+	} else if err := s.cfg.DDL(ctx, *c); err != nil {
+		refused = callbackError{fmt.Errorf("handle %s: %w", c, err)}
+		if s.cfg.Transient(err) {
+			return refused
+		}
+	}
 	if err := s.enqueue(ctx, it); err != nil {
 		return err
 	}
-	if s.cfg.DDL != nil {
-		if err := s.cfg.DDL(ctx, *c); err != nil {
-			return callbackError{err}
-		}
-	} else if err := s.removed(c); err != nil {
-		return err
-	}
-	if c.Operation == "invalidate" {
+	switch {
+	case refused != nil:
+		return refused
+	case c.Operation == "invalidate":
 		return ErrClosed // opened again behind it
 	}
 	return nil
