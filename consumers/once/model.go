@@ -1,6 +1,7 @@
 package once
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,8 @@ type ModelConfig[T any] struct {
 //
 // An item has the attributes of T as package attributevalue writes them, pk (the key),
 // sk ("state"), pos (the highest position of its events), rev (how many events it is
-// of) and, with ByPosition, partition. T must not have these.
+// of) and, with ByPosition, partition. T must not have these, nor expires where
+// Remember is set.
 type Model[T any] struct {
 	cfg    ModelConfig[T]
 	writer *Writer
@@ -95,10 +97,10 @@ func NewModel[T any](cfg ModelConfig[T]) (*Model[T], error) {
 	case cfg.Remember < 0:
 		return nil, errors.New("once: model: Remember must not be negative")
 	}
-	if _, err := encodeState(*new(T)); err != nil {
+	m := &Model[T]{cfg: cfg, writer: NewWriter(Config{Client: cfg.Client, Table: cfg.Table}), seed: maphash.MakeSeed()}
+	if _, err := m.encodeState(*new(T)); err != nil {
 		return nil, fmt.Errorf("once: model: %w", err)
 	}
-	m := &Model[T]{cfg: cfg, writer: NewWriter(Config{Client: cfg.Client, Table: cfg.Table}), seed: maphash.MakeSeed()}
 	for i := range m.slots {
 		m.slots[i] = make(chan struct{}, 1)
 	}
@@ -173,6 +175,10 @@ func (m *Model[T]) fold(ctx context.Context, key string, msg consumers.Message) 
 		}
 	}
 	if err := m.cfg.Fold(&s.state, msg); err != nil {
+		// The state may refuse the event because it has it already.
+		if had, readErr := m.hasEvent(ctx, key, msg); had || readErr != nil {
+			return had, cmp.Or(readErr, consumers.ErrStale)
+		}
 		return false, consumers.Permanent(err)
 	}
 	change, err := m.change(key, s, msg)
@@ -183,21 +189,24 @@ func (m *Model[T]) fold(ctx context.Context, key string, msg consumers.Message) 
 	if err != nil || applied[0] {
 		return err == nil, err
 	}
-	if m.cfg.Guard == ByEvent {
-		marker, err := m.item(ctx, markerKey(key, msg.Event))
-		if err != nil {
-			return false, err
-		}
-		if len(marker) > 0 {
-			return true, consumers.ErrStale
-		}
+	if had, err := m.hasEvent(ctx, key, msg); had || err != nil {
+		return had, cmp.Or(err, consumers.ErrStale)
 	}
 	return false, nil
 }
 
+// hasEvent reports whether the event has its marker.
+func (m *Model[T]) hasEvent(ctx context.Context, key string, msg consumers.Message) (bool, error) {
+	if m.cfg.Guard != ByEvent {
+		return false, nil
+	}
+	marker, err := m.item(ctx, markerKey(key, msg.Event))
+	return len(marker) > 0, err
+}
+
 // change writes the folded state where the item is still as it was read.
 func (m *Model[T]) change(key string, s stored[T], msg consumers.Message) (Change, error) {
-	item, err := encodeState(s.state)
+	item, err := m.encodeState(s.state)
 	if err != nil {
 		return Change{}, err
 	}
@@ -255,12 +264,16 @@ func (m *Model[T]) read(ctx context.Context, key string) (s stored[T], err error
 	return s, nil
 }
 
-func encodeState(state any) (dynamo.Item, error) {
+func (m *Model[T]) encodeState(state T) (dynamo.Item, error) {
 	item, err := attributevalue.MarshalMap(state)
 	if err != nil {
 		return nil, fmt.Errorf("encode the state: %w", err)
 	}
-	for _, name := range []string{dynamo.AttrPK, dynamo.AttrSK, AttrPosition, attrRevision, attrPartition} {
+	reserved := []string{dynamo.AttrPK, dynamo.AttrSK, AttrPosition, attrRevision, attrPartition}
+	if m.cfg.Remember > 0 {
+		reserved = append(reserved, attrExpires) // by which the table's TTL would delete the state
+	}
+	for _, name := range reserved {
 		if _, ok := item[name]; ok {
 			return nil, fmt.Errorf("%T has the attribute %q, which the model uses itself: rename it with a dynamodbav tag", state, name)
 		}

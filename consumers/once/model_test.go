@@ -256,6 +256,38 @@ func TestModelConfig(t *testing.T) {
 	}); err == nil || !strings.Contains(err.Error(), `"pos"`) {
 		t.Errorf("a reserved attribute: %v", err)
 	}
+	type session struct {
+		Expires int64 `dynamodbav:"expires"`
+	}
+	sessions := once.ModelConfig[session]{
+		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*session, consumers.Message) error { return nil },
+	}
+	newModel(t, sessions)
+	sessions.Remember = time.Hour
+	if _, err := once.NewModel(sessions); err == nil || !strings.Contains(err.Error(), `"expires"`) {
+		t.Errorf("a state that the table's TTL would delete: %v", err)
+	}
+}
+
+// TestModelRefusesWhatItHas: a fold that refuses an event because the state has it
+// already makes no dead letter of one that is delivered, or was published, again.
+func TestModelRefusesWhatItHas(t *testing.T) {
+	f := newFixture(t, nil)
+	cfg := accountConfig(f, once.ByEvent)
+	cfg.Fold = func(a *account, m consumers.Message) error {
+		if a.Sum > 0 {
+			return errors.New("the account was opened before")
+		}
+		return foldAccount(a, m)
+	}
+	m := newModel(t, cfg)
+	for n, id := range []string{"a", "a", "a", "b"} {
+		err := m.Handle(t.Context(), deposited(max(1, n), "ada", id, 1))
+		switch {
+		case n == 0 && err != nil, id == "a" && n > 0 && !errors.Is(err, consumers.ErrStale), id == "b" && !consumers.IsPermanent(err):
+			t.Errorf("%s, delivery %d: %v", id, n, err)
+		}
+	}
 }
 
 func TestModelRemembers(t *testing.T) {
