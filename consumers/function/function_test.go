@@ -16,6 +16,8 @@ import (
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers"
@@ -363,6 +365,31 @@ func TestRedrive(t *testing.T) {
 		if out, err := fixed.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
 			t.Errorf("invoked with %s: %v", payload, out)
 		}
+	}
+}
+
+// TestRedriveMeetsDeletions: dead letters that were deleted after they were listed, by
+// another redrive or a person, do not end it.
+func TestRedriveMeetsDeletions(t *testing.T) {
+	f := newFixture(t)
+	f.invoke(f.start(orders("orders")), batch(
+		record(t, 1, placed{Customer: "ada", Note: "panic"}),
+		record(t, 2, placed{Customer: "bob", Note: "panic"}),
+		record(t, 3, placed{Customer: "eve", Note: "panic"}),
+	))
+	position := f.deadLetters("orders")[1].Position
+	spec := orders("orders")
+	spec.Handler = func(e function.Env) (consumers.Handler, error) {
+		return func(ctx context.Context, _ consumers.Message) error {
+			_, err := e.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+				TableName: aws.String(f.vars["DEAD_LETTER_TABLE"]), Key: dynamo.Key("consumer#orders", position.String()),
+			})
+			return err
+		}, nil
+	}
+	all := map[string]any{"redrive": map[string]string{}}
+	if answer := f.invoke(f.start(spec), all); answer != `{"redriven":2,"failed":0,"errors":[],"more":false}` {
+		t.Error(answer)
 	}
 }
 

@@ -44,6 +44,10 @@ func (f *Function) redrive(ctx context.Context, r redriveRequest) (redriveResult
 	for options := (deadletter.ListOptions{Limit: redrivePage}); ; {
 		page, err := f.deadLetters.List(ctx, f.name, options)
 		if err != nil {
+			if ctx.Err() != nil && options.Cursor != "" { // the time ended while the next page was read
+				result.More = true
+				return result, nil
+			}
 			return result, err
 		}
 		for _, letter := range page.Letters {
@@ -51,8 +55,8 @@ func (f *Function) redrive(ctx context.Context, r redriveRequest) (redriveResult
 				result.More = true
 				return result, nil
 			}
-			if err := f.redriveOne(ctx, letter.Position, &result); err != nil {
-				return result, err
+			if err := f.redriveOne(ctx, letter.Position, &result); err != nil && !errors.Is(err, deadletter.ErrNotFound) {
+				return result, err // one that is not found was deleted since it was listed
 			}
 		}
 		if options.Cursor = page.Next; options.Cursor == "" {
