@@ -1,6 +1,7 @@
 package terraform_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -116,28 +117,34 @@ func TestEveryFunctionHasAPlace(t *testing.T) {
 	for _, source := range sources(t) {
 		text.WriteString(source)
 	}
-	found := 0
-	for _, pattern := range []string{"consumers/social/cmd/*/main.go", "publishers/cmd/*/main.go", "services/*/cmd/*/main.go", "infra/ops/*/cmd/*/main.go"} {
-		files, err := filepath.Glob(filepath.Join("../../..", pattern))
+	programs := 0
+	err := filepath.WalkDir("../../..", func(file string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name == "internal" || name == "testdata" || name == "bin" || len(name) > 2 && name[0] == '.'):
+			return fs.SkipDir
+		case name != "main.go" || filepath.Base(filepath.Dir(filepath.Dir(file))) != "cmd":
+			return nil
+		}
+		source, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for _, file := range files {
-			source, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(source), "/aws-lambda-go/lambda") && !strings.Contains(string(source), "function.Main(") {
-				continue // it is no function
-			}
-			found++
-			name := filepath.Base(filepath.Dir(file))
-			if !regexp.MustCompile(`["/]` + regexp.QuoteMeta(name) + `(\.zip)?"`).MatchString(text.String()) {
-				t.Errorf("no module deploys the function %s: add it to infra/terraform/examples/environment", name)
-			}
+		if !strings.Contains(string(source), "/aws-lambda-go/lambda") && !strings.Contains(string(source), "function.Main(") {
+			return nil
 		}
+		programs++
+		name := filepath.Base(filepath.Dir(file))
+		if !regexp.MustCompile(`["/]` + regexp.QuoteMeta(name) + `(\.zip)?"`).MatchString(text.String()) {
+			t.Errorf("no module deploys the function %s: add it to infra/terraform/examples/environment", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if found < 3 {
-		t.Errorf("only %d functions were found", found)
+	if programs < 10 {
+		t.Errorf("only %d functions were found", programs)
 	}
 }
