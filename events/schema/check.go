@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	validation "github.com/santhosh-tekuri/jsonschema/v6"
@@ -26,6 +27,19 @@ type messageName struct {
 type message struct {
 	data *validation.Schema
 	key  string // the member that is the partition key, "" where none is
+}
+
+// ReadFile is [Read] for a file.
+func ReadFile(name string) (*Document, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	d, err := Read(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
 }
 
 // Read reads a document that [AsyncAPI] wrote, or another in JSON whose messages

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -69,6 +70,9 @@ func TestReadRefuses(t *testing.T) {
 		if _, err := schema.Read([]byte(document)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", document, err, want)
 		}
+	}
+	if _, err := schema.ReadFile("testdata/absent.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent file: %v", err)
 	}
 }
 

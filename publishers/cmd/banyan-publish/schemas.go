@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/schema"
@@ -19,13 +18,9 @@ func (f *schemaFlags) check() (func(events.Event) error, error) {
 	if f.Schemas == "" {
 		return nil, nil
 	}
-	content, err := os.ReadFile(f.Schemas)
+	document, err := schema.ReadFile(f.Schemas)
 	if err != nil {
 		return nil, fmt.Errorf("%w: --schemas: %w", serving.ErrUsage, err)
-	}
-	document, err := schema.Read(content)
-	if err != nil {
-		return nil, fmt.Errorf("%w: --schemas %s: %w", serving.ErrUsage, f.Schemas, err)
 	}
 	return document.Check, nil
 }

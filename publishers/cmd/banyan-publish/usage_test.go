@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 		"mode":                 {args: "serve --socket-mode 999", code: serving.ExitUsage, says: `invalid --socket-mode "999"`},
 		"timeout":              {args: "serve --timeout 1h", code: serving.ExitUsage, says: "--timeout must be more than 0 and at most 5m0s, not 1h0m0s"},
 		"drain timeout":        {args: "serve --drain-timeout=-1s", code: serving.ExitUsage, says: "--drain-timeout -1s is negative"},
-		"no such schemas":      {args: "serve --schemas=/does/not/exist", code: serving.ExitUsage, says: "--schemas: open /does/not/exist"},
+		"no such schemas":      {args: "serve --schemas=/does/not/exist", code: serving.ExitUsage, says: "--schemas: schema: open /does/not/exist"},
 		"no stream":            {args: "serve --stream=", code: serving.ExitUsage, says: "--stream is empty"},
 		"sync":                 {args: "serve --spool-sync sometimes", code: serving.ExitUsage, says: "must be always, interval or never"},
 		"when full":            {args: "serve --spool-when-full panic", code: serving.ExitUsage, says: "wait"},

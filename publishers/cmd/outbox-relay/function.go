@@ -17,6 +17,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/function"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/schema"
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
@@ -54,7 +55,8 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 		Name: name, Tables: []function.Table{{Variable: outboxVariable, Default: outboxtable.DefaultTable}},
 	}, getenv)
 	claim, claimErr := parseClaim(getenv("CLAIM"))
-	if err := errors.Join(err, claimErr); err != nil {
+	check, schemasErr := readSchemas(getenv("SCHEMAS"))
+	if err := errors.Join(err, claimErr, schemasErr); err != nil {
 		return nil, err
 	}
 	sdk, err := awssdk.Load(ctx)
@@ -72,7 +74,7 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", name)
 	r, err := outboxtable.New(outboxtable.Config{
-		Client: tables, Table: s.Tables[outboxVariable], Publisher: publisher, Permanent: permanent,
+		Client: tables, Table: s.Tables[outboxVariable], Publisher: publisher, Permanent: permanent, Check: check,
 		DeadLetters: letters{deadletter.New(tables, s.DeadLetterTable), log},
 		Claim:       claim, Concurrency: s.Concurrency, Observe: observe(log),
 	})
@@ -88,6 +90,18 @@ func parseClaim(text string) (time.Duration, error) {
 		return 0, fmt.Errorf("CLAIM %q must be a duration such as 15s", text)
 	}
 	return d, nil
+}
+
+// readSchemas returns what events must fit, nil without a file.
+func readSchemas(file string) (func(events.Event) error, error) {
+	if file == "" {
+		return nil, nil
+	}
+	document, err := schema.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("SCHEMAS must be an AsyncAPI document in JSON: %w", err)
+	}
+	return document.Check, nil
 }
 
 func permanent(err error) bool {

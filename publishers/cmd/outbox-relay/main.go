@@ -7,6 +7,9 @@
 //	DEAD_LETTER_TABLE   table of dead letters, default banyan-dead-letters
 //	CONCURRENCY         keys relayed at the same time, default 16
 //	CLAIM               how long a key is kept from other relays, default 15s
+//	SCHEMAS             file with the AsyncAPI document in JSON that events must fit, such
+//	                    as /opt/asyncapi.json in a layer; an event that does not becomes a
+//	                    dead letter, and types that it lacks pass. Default: all pass
 //	LOG_LEVEL           debug, info (default), warn or error
 //
 // The mapping needs ReportBatchItemFailures, and is best given the filter

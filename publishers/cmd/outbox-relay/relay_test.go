@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -175,5 +177,30 @@ func TestDeadLettersAndFigures(t *testing.T) {
 		if !strings.Contains(log, part) {
 			t.Errorf("the function's output lacks %s:\n%s", part, log)
 		}
+	}
+}
+
+// TestSchemas: what does not fit its type's schema becomes a dead letter, and nothing
+// behind it waits.
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.schemas = filepath.Join(t.TempDir(), "asyncapi.json")
+	const document = `{"components":{"messages":{"happened":{"payload":{"schema":{"properties":{
+		"type":{"const":"test.happened"},"dataversion":{"const":1},"data":{"type":"integer","not":{"const":2}}}}}}}}}`
+	if err := os.WriteFile(w.schemas, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 3; n++ {
+		w.write("k", n)
+	}
+	w.deploy(10, 1)
+	w.empty()
+	if got := fmt.Sprint(w.published()["k"]); got != "[0 2]" {
+		t.Errorf("on the stream: %s, want 0 and 2", got)
+	}
+	page, err := deadletter.New(w.dynamo, letterTable).List(t.Context(), name, deadletter.ListOptions{})
+	if err != nil || len(page.Letters) != 1 || page.Letters[0].EventID != "k-2" || !strings.Contains(page.Letters[0].Reason, "does not fit") {
+		t.Errorf("dead letters: %+v, %v", page, err)
 	}
 }

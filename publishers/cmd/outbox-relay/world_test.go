@@ -59,6 +59,7 @@ type world struct {
 	kinesis *awskinesis.Client
 	lambda  *lambda.Client
 	log     lockedBuffer
+	schemas string // file that the function checks events by
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -150,7 +151,7 @@ func (w *world) deploy(timeout, lanes int32) {
 		Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"), Timeout: &timeout,
 		Code: &lambdatypes.FunctionCode{ZipFile: w.code()},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
-			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "2s",
+			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "2s", "SCHEMAS": w.schemas,
 		}},
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ resource "aws_lambda_function" "this" {
   runtime                        = "provided.al2023"
   handler                        = "bootstrap"
   architectures                  = [var.architecture]
+  layers                         = var.layers
   filename                       = var.package.zip
   source_code_hash               = try(filebase64sha256(var.package.zip), null)
   s3_bucket                      = var.package.s3_bucket

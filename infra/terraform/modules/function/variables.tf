@@ -29,6 +29,12 @@ variable "architecture" {
   default     = "arm64"
 }
 
+variable "layers" {
+  description = "ARNs of the versions of layers whose files the function finds below /opt."
+  type        = list(string)
+  default     = []
+}
+
 variable "environment" {
   description = "The function's environment. No secrets: whoever may read the function's configuration sees it."
   type        = map(string)

@@ -8,6 +8,7 @@ module "function" {
   description          = "Publishes what is in the outbox ${var.outbox.name}."
   package              = var.package
   architecture         = var.architecture
+  layers               = var.layers
   timeout_seconds      = var.timeout_seconds
   memory_mib           = var.memory_mib
   reserved_concurrency = var.reserved_concurrency

@@ -54,8 +54,14 @@ variable "dead_letters" {
   })
 }
 
+variable "layers" {
+  description = "ARNs of the versions of layers whose files the relay finds below /opt, such as the document that SCHEMAS names."
+  type        = list(string)
+  default     = []
+}
+
 variable "environment" {
-  description = "More of the function's environment: CONCURRENCY, CLAIM, LOG_LEVEL. No secrets."
+  description = "More of the function's environment: CONCURRENCY, CLAIM, SCHEMAS, LOG_LEVEL. No secrets."
   type        = map(string)
   default     = {}
 }
