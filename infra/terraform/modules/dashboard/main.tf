@@ -4,7 +4,8 @@
 data "aws_region" "this" {}
 
 locals {
-  functions = sort(concat(var.consumers, var.functions))
+  functions  = sort(concat(var.consumers, var.functions))
+  namespaces = { for function in var.consumers : function => lookup(var.metrics_namespaces, function, "Banyan/Consumers") }
 
   charts = [for chart in [
     {
@@ -25,17 +26,17 @@ locals {
     {
       title   = "Consumers: from the stream to the read model (ms, p99)"
       stat    = "p99"
-      metrics = [for function in var.consumers : ["Banyan/Consumers", "Lag", "Function", function]]
+      metrics = [for function in var.consumers : [local.namespaces[function], "Lag", "Function", function]]
     },
     {
       title   = "Consumers: applied"
       stat    = "Sum"
-      metrics = [for function in var.consumers : ["Banyan/Consumers", "Applied", "Function", function]]
+      metrics = [for function in var.consumers : [local.namespaces[function], "Applied", "Function", function]]
     },
     {
       title   = "Consumers: dead letters and failed"
       stat    = "Sum"
-      metrics = [for pair in setproduct(var.consumers, ["DeadLetters", "Failed"]) : ["Banyan/Consumers", pair[1], "Function", pair[0]]]
+      metrics = [for pair in setproduct(var.consumers, ["DeadLetters", "Failed"]) : [local.namespaces[pair[0]], pair[1], "Function", pair[0]]]
     },
     {
       title   = "Functions: errors and throttles"

@@ -14,6 +14,12 @@ variable "consumers" {
   default     = []
 }
 
+variable "metrics_namespaces" {
+  description = "Namespaces of the consumers whose metrics are not in Banyan/Consumers, by the function's name."
+  type        = map(string)
+  default     = {}
+}
+
 variable "functions" {
   description = "Other functions."
   type        = list(string)

@@ -87,6 +87,12 @@ module "consumer" {
   dead_letters       = module.table["dead-letters"]
 }
 
+resource "aws_lambda_layer_version" "schemas" {
+  layer_name = "schemas"
+  s3_bucket  = "packages"
+  s3_key     = "schemas.zip"
+}
+
 module "relay" {
   source = "../../modules/outbox-relay"
 
@@ -95,6 +101,17 @@ module "relay" {
   outbox       = module.table["outbox"]
   stream       = module.stream
   dead_letters = module.table["dead-letters"]
+  layers       = [aws_lambda_layer_version.schemas.arn]
+  environment  = { SCHEMAS = "/opt/asyncapi.json" }
+}
+
+module "dashboard" {
+  source = "../../modules/dashboard"
+
+  name               = "shop"
+  stream             = module.stream.name
+  consumers          = [module.effects.function.name, module.consumer.function.name]
+  metrics_namespaces = { effects = "Shop" }
 }
 
 module "api" {
