@@ -57,9 +57,12 @@ build: ## Build every binary and function into bin/
 
 ##@ Test it
 
+# make lint vets, and test binaries need no debug information: both are time of a first run.
+QUICK := -vet=off -ldflags=-w
+
 .PHONY: test
 test: ## All tests, and what was skipped, by name; RACE=1 adds the race detector (needs a C compiler)
-	@GORACE=atexit_sleep_ms=10 $(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $(if $(RACE),-race) -shuffle=on -timeout 10m ./...
+	@GORACE=atexit_sleep_ms=10 $(GO) run $(GOTESTSUM) --format pkgname-and-test-fails -- $(if $(RACE),-race) $(QUICK) -shuffle=on -timeout 10m ./...
 
 .PHONY: check
 check: lint ## What a change must pass: lint, all tests with the race detector, a short fuzz
