@@ -20,8 +20,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/config"
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
-	secretssandbox "github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
-	ssmsandbox "github.com/banyan-fig/banyan/infra/sandbox/ssm"
+	"github.com/banyan-fig/banyan/infra/sandbox/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,8 +61,8 @@ func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
 
 // services are a Parameter Store and a Secrets Manager.
 func (w *world) services() (parameters, secrets http.Handler) {
-	return ssmsandbox.New(ssmsandbox.Config{Fault: w.draw, Refuse: w.refused}),
-		secretssandbox.New(secretssandbox.Config{Fault: w.draw, Refuse: func(name string) *awsjson.Error { return w.refused(name, true) }})
+	cfg := settings.Config{Fault: w.draw, Refuse: w.refused}
+	return settings.NewParameters(cfg), settings.NewSecrets(cfg)
 }
 
 // wire hands requests to a handler in the same process.

@@ -13,9 +13,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/infra/sandbox/logs"
-	"github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
+	"github.com/banyan-fig/banyan/infra/sandbox/settings"
 	"github.com/banyan-fig/banyan/infra/sandbox/sqs"
-	"github.com/banyan-fig/banyan/infra/sandbox/ssm"
 )
 
 // targets say which service a request's X-Amz-Target is for.
@@ -23,8 +22,8 @@ var targets = map[string]string{
 	kinesis.Target:             Kinesis,
 	sqs.Target:                 SQS,
 	logs.Target:                Logs,
-	ssm.Target:                 SSM,
-	secretsmanager.Target:      Secrets,
+	settings.ParametersTarget:  SSM,
+	settings.SecretsTarget:     Secrets,
 	"DynamoDB_20120810":        DynamoDB,
 	"DynamoDBStreams_20120810": DynamoDB,
 }

@@ -22,9 +22,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/infra/sandbox/logs"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
+	"github.com/banyan-fig/banyan/infra/sandbox/settings"
 	"github.com/banyan-fig/banyan/infra/sandbox/sqs"
-	"github.com/banyan-fig/banyan/infra/sandbox/ssm"
 )
 
 // closeTimeout bounds how long Close waits for functions and requests.
@@ -163,10 +162,10 @@ func (s *Sandbox) services(url, region string) (services front, err error) {
 		services[DynamoDB] = dynamodb.New(dynamodb.Config{Region: region, Account: account, Fault: dynamodbFaults(s.ctx, s.faults)})
 	}
 	if s.embeds(SSM) {
-		services[SSM] = ssm.New(ssm.Config{Region: region, Account: account, Fault: drawn(s.faults, SSM)})
+		services[SSM] = settings.NewParameters(settings.Config{Region: region, Account: account, Fault: drawn(s.faults, SSM)})
 	}
 	if s.embeds(Secrets) {
-		services[Secrets] = secretsmanager.New(secretsmanager.Config{Region: region, Account: account, Fault: drawn(s.faults, Secrets)})
+		services[Secrets] = settings.NewSecrets(settings.Config{Region: region, Account: account, Fault: drawn(s.faults, Secrets)})
 	}
 	if s.embeds(CloudWatch) {
 		services[CloudWatch], err = cloudwatch.New(cloudwatch.Config{Region: region, Account: account, Fault: drawn(s.faults, CloudWatch)})

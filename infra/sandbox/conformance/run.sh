@@ -51,10 +51,10 @@ sandbox                   SQS      '^TestSandboxConforms$' ./infra/sandbox/sqs
 against moto              SQS      '^TestPeerConforms$'    ./infra/sandbox/sqs
 sandbox                   'Lambda functions' '^TestSandboxConforms$' ./infra/sandbox/lambda
 against moto              'Lambda functions' '^TestPeerConforms$'    ./infra/sandbox/lambda
-sandbox                   'parameters' '^TestSandboxConforms$' ./infra/sandbox/ssm
-against moto              'parameters' '^TestPeerConforms$'    ./infra/sandbox/ssm
-sandbox                   'secrets'    '^TestSandboxConforms$' ./infra/sandbox/secretsmanager
-against moto              'secrets'    '^TestPeerConforms$'    ./infra/sandbox/secretsmanager
+sandbox                   'parameters' '^TestParameters$'      ./infra/sandbox/settings
+against moto              'parameters' '^TestPeerParameters$'  ./infra/sandbox/settings
+sandbox                   'secrets'    '^TestSecrets$'         ./infra/sandbox/settings
+against moto              'secrets'    '^TestPeerSecrets$'     ./infra/sandbox/settings
 against moto              'settings and secrets' '^TestPeer'   ./infra/config
 sandbox                   'log groups' '^TestSandboxConforms$' ./infra/sandbox/logs
 against moto              'log groups' '^TestPeerConforms$'    ./infra/sandbox/logs

@@ -1,4 +1,4 @@
-package secretsmanager_test
+package settings_test
 
 import (
 	"errors"
@@ -11,42 +11,39 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
-	sandbox "github.com/banyan-fig/banyan/infra/sandbox/secretsmanager"
+	"github.com/banyan-fig/banyan/infra/sandbox/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func client(t *testing.T, url string) *secretsmanager.Client {
+func secretsClient(t *testing.T, url string) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(sandboxtest.Config(t, url))
 }
 
-func TestSandboxConforms(t *testing.T) {
-	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
-	conforms(t, client(t, url))
+func TestSecrets(t *testing.T) {
+	url := sandboxtest.Serve(t, settings.NewSecrets(settings.Config{}))
+	secretsConform(t, secretsClient(t, url))
 }
 
-// TestPeerConforms runs the same cases on another implementation.
-func TestPeerConforms(t *testing.T) {
+// TestPeerSecrets runs the same cases on another implementation.
+func TestPeerSecrets(t *testing.T) {
 	url := os.Getenv("BANYAN_CONFORMANCE_SECRETSMANAGER")
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_SECRETSMANAGER is not set")
 	}
-	conforms(t, client(t, url))
+	secretsConform(t, secretsClient(t, url))
 }
 
-type suite struct{ client *secretsmanager.Client }
+type secretsSuite struct{ client *secretsmanager.Client }
 
-func conforms(t *testing.T, c *secretsmanager.Client) {
-	s := suite{c}
+func secretsConform(t *testing.T, c *secretsmanager.Client) {
+	s := secretsSuite{c}
 	for name, test := range map[string]func(*testing.T){"Values": s.values, "Rotation": s.rotation, "Deletion": s.deletion, "Errors": s.errors} {
 		t.Run(name, test)
 	}
 }
 
-func (s suite) create(t *testing.T, text string) *secretsmanager.CreateSecretOutput {
+func (s secretsSuite) create(t *testing.T, text string) *secretsmanager.CreateSecretOutput {
 	t.Helper()
 	out, err := s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("banyan/" + uuid.NewString()), SecretString: &text})
 	if err != nil {
@@ -55,12 +52,12 @@ func (s suite) create(t *testing.T, text string) *secretsmanager.CreateSecretOut
 	return out
 }
 
-func (s suite) get(t *testing.T, id *string) (*secretsmanager.GetSecretValueOutput, error) {
+func (s secretsSuite) get(t *testing.T, id *string) (*secretsmanager.GetSecretValueOutput, error) {
 	t.Helper()
 	return s.client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: id})
 }
 
-func (s suite) values(t *testing.T) {
+func (s secretsSuite) values(t *testing.T) {
 	made := s.create(t, "héllo ☃")
 	for _, id := range []*string{made.Name, made.ARN} {
 		got, err := s.get(t, id)
@@ -81,7 +78,7 @@ func (s suite) values(t *testing.T) {
 	}
 }
 
-func (s suite) rotation(t *testing.T) {
+func (s secretsSuite) rotation(t *testing.T) {
 	made := s.create(t, "one")
 	put, err := s.client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: made.Name, SecretString: aws.String("two")})
 	if err != nil || *put.VersionId == *made.VersionId {
@@ -92,7 +89,7 @@ func (s suite) rotation(t *testing.T) {
 	}
 }
 
-func (s suite) deletion(t *testing.T) {
+func (s secretsSuite) deletion(t *testing.T) {
 	made := s.create(t, "x")
 	if _, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: made.Name}); err != nil {
 		t.Fatal(err)
@@ -112,7 +109,7 @@ func (s suite) deletion(t *testing.T) {
 	}
 }
 
-func (s suite) errors(t *testing.T) {
+func (s secretsSuite) errors(t *testing.T) {
 	_, err := s.get(t, aws.String("banyan/none"))
 	if e := new(types.ResourceNotFoundException); !errors.As(err, &e) {
 		t.Errorf("a secret that is not: %v", err)
@@ -132,10 +129,10 @@ func (s suite) errors(t *testing.T) {
 	}
 }
 
-// TestNotImplemented: the rest of the service says so.
-func TestNotImplemented(t *testing.T) {
-	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
-	_, err := client(t, url).ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
+// TestSecretsNotImplemented: the rest of the service says so.
+func TestSecretsNotImplemented(t *testing.T) {
+	url := sandboxtest.Serve(t, settings.NewSecrets(settings.Config{}))
+	_, err := secretsClient(t, url).ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
 	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: ListSecrets") {
 		t.Error(err)
 	}

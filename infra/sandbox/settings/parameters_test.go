@@ -1,9 +1,8 @@
-package ssm_test
+package settings_test
 
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,45 +16,45 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
-	sandbox "github.com/banyan-fig/banyan/infra/sandbox/ssm"
+	"github.com/banyan-fig/banyan/infra/sandbox/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func client(t *testing.T, url string) *ssm.Client {
+func parametersClient(t *testing.T, url string) *ssm.Client {
 	return ssm.NewFromConfig(sandboxtest.Config(t, url))
 }
 
-func TestSandboxConforms(t *testing.T) {
-	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
-	conforms(t, client(t, url), nil)
+func TestParameters(t *testing.T) {
+	url := sandboxtest.Serve(t, settings.NewParameters(settings.Config{}))
+	parametersConform(t, parametersClient(t, url), nil)
 }
 
-// TestPeerConforms runs the same cases on another implementation.
-func TestPeerConforms(t *testing.T) {
+// TestPeerParameters runs the same cases on another implementation.
+func TestPeerParameters(t *testing.T) {
 	url := os.Getenv("BANYAN_CONFORMANCE_SSM")
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_SSM is not set")
 	}
-	conforms(t, client(t, url), peerDiffers)
+	parametersConform(t, parametersClient(t, url), peerDiffers)
 }
 
 // peerDiffers is where moto 5.2 is not what AWS documents.
 var peerDiffers = map[string]string{
 	"ManyVersions": "moto leaves the selector out of the answer",
-	"Limits":       "moto takes values of more than 4 KB, and paths without a slash",
+	"Limits":       "moto takes values of more than 4 KB",
 }
 
 // suite keeps to names of its own.
-type suite struct {
+type parametersSuite struct {
 	client *ssm.Client
 	under  string
 }
 
-func conforms(t *testing.T, c *ssm.Client, skip map[string]string) {
-	s := suite{c, "/banyan/" + uuid.NewString()}
+func parametersConform(t *testing.T, c *ssm.Client, skip map[string]string) {
+	s := parametersSuite{c, "/banyan/" + uuid.NewString()}
 	for name, test := range map[string]func(*testing.T){
-		"Values": s.values, "Versions": s.versions, "Many": s.many, "ManyVersions": s.manyVersions, "ByPath": s.byPath, "Errors": s.errors, "Limits": s.limits,
+		"Values": s.values, "Versions": s.versions, "Many": s.many, "ManyVersions": s.manyVersions, "Errors": s.errors, "Limits": s.limits,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if why := skip[name]; why != "" {
@@ -66,7 +65,7 @@ func conforms(t *testing.T, c *ssm.Client, skip map[string]string) {
 	}
 }
 
-func (s suite) put(t *testing.T, name, value string, kind types.ParameterType) int64 {
+func (s parametersSuite) put(t *testing.T, name, value string, kind types.ParameterType) int64 {
 	t.Helper()
 	out, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + name), Value: &value, Type: kind, Overwrite: aws.Bool(true)})
 	if err != nil {
@@ -78,7 +77,7 @@ func (s suite) put(t *testing.T, name, value string, kind types.ParameterType) i
 // errInvalid stands for a name among the invalid ones.
 var errInvalid = errors.New("an invalid parameter")
 
-func (s suite) get(t *testing.T, name string, decrypt bool) (*types.Parameter, error) {
+func (s parametersSuite) get(t *testing.T, name string, decrypt bool) (*types.Parameter, error) {
 	t.Helper()
 	out, err := s.client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{s.under + name}, WithDecryption: &decrypt})
 	switch {
@@ -90,7 +89,7 @@ func (s suite) get(t *testing.T, name string, decrypt bool) (*types.Parameter, e
 	return &out.Parameters[0], nil
 }
 
-func (s suite) values(t *testing.T) {
+func (s parametersSuite) values(t *testing.T) {
 	for kind, value := range map[types.ParameterType]string{types.ParameterTypeString: "héllo ☃", types.ParameterTypeStringList: "a,b",
 		types.ParameterTypeSecureString: "secret"} {
 		name := "/values/" + string(kind)
@@ -107,7 +106,7 @@ func (s suite) values(t *testing.T) {
 	}
 }
 
-func (s suite) versions(t *testing.T) {
+func (s parametersSuite) versions(t *testing.T) {
 	for i := range 3 {
 		if v := s.put(t, "/v", fmt.Sprint(i+1), types.ParameterTypeString); v != int64(i+1) {
 			t.Errorf("version %d after %d writes", v, i+1)
@@ -124,7 +123,7 @@ func (s suite) versions(t *testing.T) {
 	}
 }
 
-func (s suite) many(t *testing.T) {
+func (s parametersSuite) many(t *testing.T) {
 	var names []string
 	for i := range 9 {
 		s.put(t, fmt.Sprintf("/many/%d", i), fmt.Sprint(i), types.ParameterTypeString)
@@ -142,7 +141,7 @@ func (s suite) many(t *testing.T) {
 	s.code(t, "eleven names", err, "ValidationException")
 }
 
-func (s suite) manyVersions(t *testing.T) {
+func (s parametersSuite) manyVersions(t *testing.T) {
 	s.put(t, "/versions", "1", types.ParameterTypeString)
 	s.put(t, "/versions", "2", types.ParameterTypeString)
 	name := s.under + "/versions"
@@ -157,43 +156,7 @@ func (s suite) manyVersions(t *testing.T) {
 	}
 }
 
-func (s suite) byPath(t *testing.T) {
-	want := map[string]string{}
-	for i := range 12 {
-		name := fmt.Sprintf("/path/%02d", i)
-		if i%3 == 0 {
-			name = fmt.Sprintf("/path/deep/%02d", i)
-		}
-		s.put(t, name, fmt.Sprint(i), types.ParameterTypeString)
-		want[s.under+name] = fmt.Sprint(i)
-	}
-	s.put(t, "/pathless", "x", types.ParameterTypeString)
-	for _, recursive := range []bool{true, false} {
-		got := map[string]string{}
-		pages := ssm.NewGetParametersByPathPaginator(s.client,
-			&ssm.GetParametersByPathInput{Path: aws.String(s.under + "/path"), Recursive: &recursive, MaxResults: aws.Int32(5)})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(page.Parameters) > 5 {
-				t.Errorf("%d on a page of 5", len(page.Parameters))
-			}
-			for _, p := range page.Parameters {
-				got[*p.Name] = *p.Value
-			}
-		}
-		if !recursive {
-			maps.DeleteFunc(want, func(name, _ string) bool { return strings.Contains(name, "/deep/") })
-		}
-		if !maps.Equal(got, want) {
-			t.Errorf("recursive %t: %v, want %v", recursive, got, want)
-		}
-	}
-}
-
-func (s suite) errors(t *testing.T) {
+func (s parametersSuite) errors(t *testing.T) {
 	_, err := s.get(t, "/none", true)
 	if err != errInvalid {
 		t.Errorf("a parameter that is not: %v", err)
@@ -210,31 +173,25 @@ func (s suite) errors(t *testing.T) {
 	if _, err := s.client.DeleteParameter(t.Context(), &ssm.DeleteParameterInput{Name: aws.String(s.under + "/one")}); err != nil {
 		t.Error(err)
 	}
-	_, err = s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String("/aws/x"), Value: aws.String("x"), Type: types.ParameterTypeString})
-	if err == nil {
-		t.Error("took a name that begins with aws")
-	}
 }
 
-func (s suite) limits(t *testing.T) {
+func (s parametersSuite) limits(t *testing.T) {
 	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(s.under + "/long"),
 		Value: aws.String(strings.Repeat("x", 4097)), Type: types.ParameterTypeString})
 	s.code(t, "4,097 characters", err, "ValidationException")
-	_, err = s.client.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("path")})
-	s.code(t, "a path without a slash", err, "ValidationException")
 }
 
-func (s suite) code(t *testing.T, what string, err error, want string) {
+func (s parametersSuite) code(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if e := smithy.APIError(nil); !errors.As(err, &e) || e.ErrorCode() != want {
 		t.Errorf("%s: %v, want %s", what, err, want)
 	}
 }
 
-// TestNotImplemented: the rest of SSM says so.
-func TestNotImplemented(t *testing.T) {
-	url := sandboxtest.Serve(t, sandbox.New(sandbox.Config{}))
-	_, err := client(t, url).DescribeParameters(t.Context(), &ssm.DescribeParametersInput{})
+// TestParametersNotImplemented: the rest of SSM says so.
+func TestParametersNotImplemented(t *testing.T) {
+	url := sandboxtest.Serve(t, settings.NewParameters(settings.Config{}))
+	_, err := parametersClient(t, url).DescribeParameters(t.Context(), &ssm.DescribeParametersInput{})
 	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: DescribeParameters") {
 		t.Error(err)
 	}
