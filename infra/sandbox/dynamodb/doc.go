@@ -8,7 +8,7 @@
 // "not implemented by the sandbox".
 //
 // What it takes care to be: the data model with its 38-digit decimals, the expressions, conditions,
-// transactions, limits, sizes, pages, errors and their messages. The suite in dynamodbtest is run
+// transactions, limits, sizes, pages, errors and their messages. The suite in its tests is run
 // against this package and against Amazon's DynamoDB Local, and both must pass.
 //
 // A table and each of its indexes is a B-tree of immutable entries, ordered by the hash of the

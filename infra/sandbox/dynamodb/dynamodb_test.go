@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
-	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/dynamodbtest"
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
@@ -36,7 +35,7 @@ func clients(t testing.TB, endpoint string, retryer aws.Retryer) (*sdk.Client, *
 
 func TestSandboxConforms(t *testing.T) {
 	client, streams := start(t, dynamodb.Config{})
-	dynamodbtest.Run(t, client, streams)
+	conforms(t, client, streams)
 }
 
 // TestPeerConforms runs the suite against the server at BANYAN_CONFORMANCE_DYNAMODB, as
@@ -47,5 +46,5 @@ func TestPeerConforms(t *testing.T) {
 		t.Skip("BANYAN_CONFORMANCE_DYNAMODB is not set")
 	}
 	client, streams := clients(t, endpoint, retry.NewStandard())
-	dynamodbtest.Run(t, client, streams)
+	conforms(t, client, streams)
 }

@@ -21,15 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
-	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/dynamodbtest"
 )
-
-func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-func num(n any) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
-}
-
-type item = map[string]types.AttributeValue
 
 func makeTable(t testing.TB, client *sdk.Client, name string) {
 	t.Helper()
@@ -333,7 +325,7 @@ func TestTooLarge(t *testing.T) {
 func TestSimulation(t *testing.T) {
 	client, _ := start(t, dynamodb.Config{})
 	for seed := uint64(100); seed < 104; seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { dynamodbtest.Simulate(t, client, seed, 250) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { simulate(t, client, seed, 250) })
 	}
 }
 

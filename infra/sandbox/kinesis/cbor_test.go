@@ -18,7 +18,6 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
-	"github.com/banyan-fig/banyan/infra/sandbox/kinesis/kinesistest"
 )
 
 const (
@@ -174,7 +173,7 @@ func untyped(name string, v any) (any, error) {
 // TestSandboxConformsInCBOR runs the suite of what Banyan relies on once more.
 func TestSandboxConformsInCBOR(t *testing.T) {
 	_, c := serve(t, sandbox.Config{}, inCBOR)
-	kinesistest.Run(t, c)
+	conforms(t, c)
 	if n := c.Options().HTTPClient.(*http.Client).Transport.(*translator).answered.Load(); n < 100 {
 		t.Errorf("%d answers in CBOR", n)
 	}
@@ -186,7 +185,7 @@ func TestPeerConformsInCBOR(t *testing.T) {
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_KINESIS is not set")
 	}
-	kinesistest.Run(t, client(t, url, inCBOR), peerDiffers...)
+	conforms(t, client(t, url, inCBOR), peerDiffers...)
 }
 
 func callInCBOR(t *testing.T, server http.Handler, operation string, body []byte) *httptest.ResponseRecorder {

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/goleak"
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
-	"github.com/banyan-fig/banyan/infra/sandbox/kinesis/kinesistest"
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
@@ -43,7 +42,7 @@ func awaitActive(t testing.TB, c *kinesis.Client, stream *string) {
 
 func TestSandboxConforms(t *testing.T) {
 	_, c := serve(t, sandbox.Config{})
-	kinesistest.Run(t, c)
+	conforms(t, c)
 }
 
 // TestPeerConforms runs the same suite on another implementation.
@@ -52,7 +51,7 @@ func TestPeerConforms(t *testing.T) {
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_KINESIS is not set")
 	}
-	kinesistest.Run(t, client(t, url), peerDiffers...)
+	conforms(t, client(t, url), peerDiffers...)
 }
 
 // peerDiffers is where kinesis-local 0.6 is not what AWS documents.

@@ -9,6 +9,6 @@
 // CommandNotFound or NotImplemented and a message that names the sandbox; it
 // never pretends.
 //
-// What it does is checked by the suite in mongodbtest, which runs against this
+// What it does is checked by the suite in its tests, which runs against this
 // package and against an independent server alike.
 package mongodb

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
-	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +30,7 @@ func start(t *testing.T, cfg mongodb.Config) *mongodb.Server {
 }
 
 func TestSandboxConforms(t *testing.T) {
-	mongodbtest.Run(t, start(t, mongodb.Config{}).URI())
+	conforms(t, start(t, mongodb.Config{}).URI())
 }
 
 // TestPeerConforms runs the same suite against somebody else's server; see
@@ -41,7 +40,7 @@ func TestPeerConforms(t *testing.T) {
 	if uri == "" {
 		t.Skip("BANYAN_CONFORMANCE_MONGODB names no server")
 	}
-	mongodbtest.Run(t, uri)
+	conforms(t, uri)
 }
 
 // TestNotImplementedIsSaid: what the sandbox leaves out is refused by its name, and

@@ -9,7 +9,6 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/sqs"
-	"github.com/banyan-fig/banyan/infra/sandbox/sqs/sqstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,7 +27,7 @@ func client(t *testing.T, url string) *sqs.Client {
 }
 
 func TestSandboxConforms(t *testing.T) {
-	sqstest.Run(t, serve(t, sandbox.Config{}))
+	conforms(t, serve(t, sandbox.Config{}))
 }
 
 // TestPeerConforms runs the same suite on another implementation.
@@ -37,7 +36,7 @@ func TestPeerConforms(t *testing.T) {
 	if url == "" {
 		t.Skip("BANYAN_CONFORMANCE_SQS is not set")
 	}
-	sqstest.Run(t, client(t, url), peerDiffers...)
+	conforms(t, client(t, url), peerDiffers...)
 }
 
 // peerDiffers is where moto 5.2 is not what AWS documents.

@@ -1,7 +1,8 @@
-// Package kinesistest states what Banyan relies on in Kinesis, as tests
+// The suite states what Banyan relies on in Kinesis, as tests
 // against the official client. The same suite runs on the sandbox and on other
 // implementations, so that a test that passes on the sandbox is worth something.
-package kinesistest
+
+package kinesis_test
 
 import (
 	"context"
@@ -24,9 +25,9 @@ type suite struct {
 	client *kinesis.Client
 }
 
-// Run runs the suite. It creates streams with random names and deletes them.
+// conforms runs the suite. It creates streams with random names and deletes them.
 // Against a server other than the sandbox it may take a minute.
-func Run(t *testing.T, client *kinesis.Client, skips ...sandboxtest.Skip) {
+func conforms(t *testing.T, client *kinesis.Client, skips ...sandboxtest.Skip) {
 	s := suite{client}
 	sandboxtest.Run(t, []sandboxtest.Case{
 		{Name: "StreamLifecycle", Run: s.streamLifecycle},

@@ -1,4 +1,4 @@
-package dynamodbtest
+package dynamodb_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package dynamodbtest
+package dynamodb_test
 
 import (
 	"errors"
@@ -16,13 +16,13 @@ import (
 
 func (s *suite) random(t *testing.T) {
 	for seed := range uint64(3) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { Simulate(t, s.client, seed, 150) })
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { simulate(t, s.client, seed, 150) })
 	}
 }
 
-// Simulate runs so many random operations on one table and on a model of it (a Go map), and fails
+// simulate runs so many random operations on one table and on a model of it (a Go map), and fails
 // at the first difference. The same seed gives the same operations.
-func Simulate(t *testing.T, client *dynamodb.Client, seed uint64, steps int) {
+func simulate(t *testing.T, client *dynamodb.Client, seed uint64, steps int) {
 	s := &suite{client: client}
 	table := s.table(t, spec{sort: "N", extra: []types.AttributeDefinition{define("color", "S")},
 		globals: []types.GlobalSecondaryIndex{{IndexName: aws.String("by-color"), KeySchema: schema("color", "sk"),

@@ -1,4 +1,4 @@
-package mongodbtest
+package mongodb_test
 
 import (
 	"context"

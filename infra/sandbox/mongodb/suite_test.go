@@ -1,11 +1,12 @@
-// Package mongodbtest says what Banyan expects of a MongoDB: a suite of tests
+// The suite says what Banyan expects of a MongoDB: tests
 // with the official driver, to be run against the sandbox and, as a check on
 // both, against servers that others made.
 //
 // Caveats: it needs a server it may write to; it works in databases of its own,
 // named banyan_test_..., and drops them. What a known peer cannot do is skipped
 // by name and with the reason; anything else a server lacks is a failure.
-package mongodbtest
+
+package mongodb_test
 
 import (
 	"context"
@@ -25,8 +26,8 @@ type suite struct {
 	peer   string
 }
 
-// Run runs the whole suite against the server at a URI.
-func Run(t *testing.T, uri string) {
+// conforms runs the whole suite against the server at a URI.
+func conforms(t *testing.T, uri string) {
 	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetAppName("banyan-conformance").SetTimeout(20 * time.Second))
 	if err != nil {
 		t.Fatalf("connecting to %s: %v", uri, err)

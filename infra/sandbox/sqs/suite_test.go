@@ -1,7 +1,8 @@
-// Package sqstest states what Banyan relies on in SQS, as tests against the
+// The suite states what Banyan relies on in SQS, as tests against the
 // official client. The same suite runs on the sandbox and on other
 // implementations.
-package sqstest
+
+package sqs_test
 
 import (
 	"errors"
@@ -23,8 +24,8 @@ type suite struct {
 	client *sqs.Client
 }
 
-// Run runs the suite. It creates queues with random names, and leaves them.
-func Run(t *testing.T, client *sqs.Client, skips ...sandboxtest.Skip) {
+// conforms runs the suite. It creates queues with random names, and leaves them.
+func conforms(t *testing.T, client *sqs.Client, skips ...sandboxtest.Skip) {
 	s := suite{client}
 	sandboxtest.Run(t, []sandboxtest.Case{
 		{Name: "QueueLifecycle", Run: s.queueLifecycle},

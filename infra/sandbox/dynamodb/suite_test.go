@@ -1,10 +1,11 @@
-// Package dynamodbtest is the conformance suite of DynamoDB and DynamoDB Streams, written against
+// This is the conformance suite of DynamoDB and DynamoDB Streams, written against
 // the official clients: what Banyan relies on, and what the sandbox claims.
 //
 // It checks the kinds of errors always and their words only where DynamoDB Local uses the same ones.
 // A case that a known server answers otherwise than the service documents is skipped for that server
 // alone, with the reason (see deviates).
-package dynamodbtest
+
+package dynamodb_test
 
 import (
 	"context"
@@ -22,8 +23,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Run runs the whole suite. It makes tables with names of its own and deletes them at the end.
-func Run(t *testing.T, client *dynamodb.Client, streams *dynamodbstreams.Client) {
+// conforms runs the whole suite. It makes tables with names of its own and deletes them at the end.
+func conforms(t *testing.T, client *dynamodb.Client, streams *dynamodbstreams.Client) {
 	s := &suite{client: client, streams: streams}
 	s.peer = s.identify(t)
 	for _, part := range []struct {
@@ -157,7 +158,7 @@ func (s *suite) table(t *testing.T, sp spec) string {
 type item = map[string]types.AttributeValue
 
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-func num(n string) types.AttributeValue { return &types.AttributeValueMemberN{Value: n} }
+func num(n any) types.AttributeValue    { return &types.AttributeValueMemberN{Value: fmt.Sprint(n)} }
 func bin(b string) types.AttributeValue { return &types.AttributeValueMemberB{Value: []byte(b)} }
 func boolean(b bool) types.AttributeValue {
 	return &types.AttributeValueMemberBOOL{Value: b}

@@ -1,4 +1,4 @@
-package kinesistest
+package kinesis_test
 
 import (
 	"math/big"

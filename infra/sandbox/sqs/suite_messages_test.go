@@ -1,4 +1,4 @@
-package sqstest
+package sqs_test
 
 import (
 	"slices"
