@@ -14,7 +14,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/deploy"
 	cloudwatchsandbox "github.com/banyan-fig/banyan/infra/sandbox/cloudwatch"
-	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 // TestPeerDeployment runs deployments on an independent Lambda: to the end, back
@@ -30,7 +30,7 @@ func TestPeerDeployment(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := clients(t, endpoint, serve(t, alarms))
-	w.out, w.role = t.TempDir(), lambdatest.Role(t, endpoint)
+	w.out, w.role = t.TempDir(), sandboxtest.Role(t, endpoint)
 	w.provide(other(t, "zero"))
 	t.Cleanup(func() {
 		_, _ = w.lambda.DeleteFunction(context.WithoutCancel(t.Context()), &lambda.DeleteFunctionInput{FunctionName: aws.String(function)})

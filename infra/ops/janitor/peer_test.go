@@ -13,7 +13,7 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
 	"github.com/banyan-fig/banyan/infra/ops/sweep"
-	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
+	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 // withoutProvisioned answers the one call that moto does not know.
@@ -34,7 +34,7 @@ func TestPeerSweep(t *testing.T) {
 	w := &world{t: t, client: client(t, endpoint)}
 	name := fmt.Sprintf("janitor-%d", time.Now().UnixNano())
 	_, err := w.client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: &name, Role: aws.String(lambdatest.Role(t, endpoint)), Handler: aws.String("bootstrap"), Runtime: types.RuntimeProvidedal2023,
+		FunctionName: &name, Role: aws.String(sandboxtest.Role(t, endpoint)), Handler: aws.String("bootstrap"), Runtime: types.RuntimeProvidedal2023,
 		Code: &types.FunctionCode{ZipFile: code(t, name)},
 	})
 	w.must(err)

@@ -13,12 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
-	"github.com/banyan-fig/banyan/infra/sandbox/lambda/lambdatest"
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
 func TestSandboxConforms(t *testing.T) {
-	lambdatest.Run(t, newWorld(t, sandbox.Config{}).lambda, role)
+	conforms(t, newWorld(t, sandbox.Config{}).lambda, role)
 }
 
 // TestPeerConforms runs the same suite on another implementation, such as
@@ -29,7 +28,7 @@ func TestPeerConforms(t *testing.T) {
 		t.Skip("BANYAN_CONFORMANCE_LAMBDA is not set")
 	}
 	client := lambda.NewFromConfig(sandboxtest.Config(t, endpoint))
-	lambdatest.Run(t, client, lambdatest.Role(t, endpoint))
+	conforms(t, client, sandboxtest.Role(t, endpoint))
 }
 
 func TestRefusedFunctions(t *testing.T) {

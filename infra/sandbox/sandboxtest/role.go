@@ -1,4 +1,4 @@
-package lambdatest
+package sandboxtest
 
 import (
 	"net/http"

@@ -1,4 +1,4 @@
-// Package lambdatest is what a Lambda has to do to stand in for Amazon's, as
+// The suite is what a Lambda has to do to stand in for Amazon's, as
 // far as functions are kept and described. It needs no function to run, so it
 // can be held against implementations that only keep them.
 //
@@ -6,7 +6,8 @@
 // The role must exist where roles are looked up. It asks for what AWS documents
 // except where implementations that many use differ: the code of a conflict and
 // the form of a time.
-package lambdatest
+
+package lambda_test
 
 import (
 	"archive/zip"
@@ -35,8 +36,8 @@ type suite struct {
 	prefix string // keeps runs apart
 }
 
-// Run runs the suite with functions of the given role.
-func Run(t *testing.T, client *lambda.Client, role string) {
+// conforms runs the suite with functions of the given role.
+func conforms(t *testing.T, client *lambda.Client, role string) {
 	s := suite{client: client, role: role, prefix: fmt.Sprintf("conform-%d-", time.Now().UnixNano())}
 	for name, test := range map[string]func(*testing.T){
 		"create and describe": s.createAndDescribe,
