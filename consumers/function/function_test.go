@@ -80,7 +80,7 @@ func orders(name string) function.Spec {
 		Tables: []function.Table{{Variable: tableVariable}},
 		Handler: func(e function.Env) (consumers.Handler, error) {
 			m, err := once.NewModel(once.ModelConfig[customer]{
-				Client: e.DynamoDB, Table: e.Table(tableVariable),
+				Name: "customer", Client: e.DynamoDB, Table: e.Table(tableVariable),
 				Key: func(m consumers.Message) string {
 					if m.Payload == nil {
 						return ""
@@ -203,7 +203,7 @@ func (f *fixture) deadLetters(consumer string) []deadletter.Letter {
 func (f *fixture) customer(name, id string) customer {
 	f.t.Helper()
 	m, err := once.NewModel(once.ModelConfig[customer]{
-		Client: f.db.Client(nil), Table: f.vars[tableVariable],
+		Name: "customer", Client: f.db.Client(nil), Table: f.vars[tableVariable],
 		Key: func(consumers.Message) string { return "" }, Fold: func(*customer, consumers.Message) error { return nil },
 	})
 	if err != nil {

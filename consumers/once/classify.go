@@ -22,7 +22,7 @@ func Classify(err error) error {
 		return err
 	case isSchemaMismatch(err):
 		return consumers.Unavailable(fmt.Errorf("the table's keys must be the texts pk and sk: %w", err))
-	case errors.As(err, &rejected), awserr.Is(err, "ValidationException"):
+	case errors.As(err, &rejected), awserr.Is(err, "ValidationException"), awserr.IsInvalidInput(err):
 		return consumers.Permanent(err)
 	}
 	return consumers.Unavailable(err)

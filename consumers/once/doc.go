@@ -6,6 +6,7 @@
 // A read model of one item a key is a fold and a key, and [Model] does the rest:
 //
 //	orders, err := once.NewModel(once.ModelConfig[Customer]{
+//		Name:   "customer",
 //		Client: client,
 //		Table:  "orders",
 //		Key:    func(m consumers.Message) string { return m.Event.PartitionKey },

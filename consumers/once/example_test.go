@@ -36,6 +36,7 @@ func ExampleModel() {
 	client, stop := sandboxTable("customers")
 	defer stop()
 	customers, err := once.NewModel(once.ModelConfig[Customer]{
+		Name:   "customer",
 		Client: client,
 		Table:  "customers",
 		Key:    func(m consumers.Message) string { return m.Event.PartitionKey },

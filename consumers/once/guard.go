@@ -2,6 +2,7 @@ package once
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/dynamo"
@@ -59,8 +60,13 @@ func Marker(pk string, e events.Event, p events.Position) Op {
 	return Put(markerKey(pk, e), At(p, nil), Absent())
 }
 
-// markerKey has the source, since ids are unique within one only.
-func markerKey(pk string, e events.Event) Key { return KeyOf(pk, "event#"+e.ID+"#"+e.Source) }
+// markerKey has the source, since ids are unique within one only. Escaped, an id has no
+// "#", so that no other id and source give the same key.
+func markerKey(pk string, e events.Event) Key {
+	return KeyOf(pk, "event#"+escapeID.Replace(e.ID)+"#"+e.Source)
+}
+
+var escapeID = strings.NewReplacer("%", "%25", "#", "%23")
 
 // PositionOf reads the position that the item was written for, zero when it has none.
 func PositionOf(item dynamo.Item) (events.Position, error) {

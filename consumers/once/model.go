@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,8 +43,11 @@ const (
 	ByPosition
 )
 
-// ModelConfig configures a Model. Client, Table, Key and Fold are required.
+// ModelConfig configures a Model. Name, Client, Table, Key and Fold are required.
 type ModelConfig[T any] struct {
+	// Name is the sort key of the model's items, without "#". Models that share a table
+	// have different names: each has items and markers of its own.
+	Name   string
 	Client ModelClient
 	Table  string // with the keys pk and sk, both texts
 	// Key names the item that an event changes; "" if it changes none.
@@ -64,8 +68,8 @@ type ModelConfig[T any] struct {
 // its handler. Safe for concurrent use.
 //
 // An item has the attributes of T as package attributevalue writes them, pk (the key),
-// sk ("state"), pos (the highest position of its events), rev (how many events it is
-// of) and, with ByPosition, partition. T must not have these, nor expires where
+// sk (the model's name), pos (the highest position of its events), rev (how many events
+// it is of) and, with ByPosition, partition. T must not have these, nor expires where
 // Remember is set.
 type Model[T any] struct {
 	cfg    ModelConfig[T]
@@ -76,7 +80,6 @@ type Model[T any] struct {
 
 // Names in the table of a Model.
 const (
-	sortState     = "state"
 	attrRevision  = "rev"
 	attrPartition = "partition"
 	attrExpires   = "expires"
@@ -90,6 +93,8 @@ func NewModel[T any](cfg ModelConfig[T]) (*Model[T], error) {
 	switch {
 	case cfg.Client == nil || cfg.Table == "" || cfg.Key == nil || cfg.Fold == nil:
 		return nil, errors.New("once: model: Client, Table, Key and Fold are required")
+	case cfg.Name == "" || strings.Contains(cfg.Name, "#"):
+		return nil, fmt.Errorf("once: model: invalid Name %q: must be a text without # that no other model of the table has", cfg.Name)
 	case cfg.Guard != ByEvent && cfg.Guard != ByPosition:
 		return nil, fmt.Errorf("once: model: Guard %d must be ByEvent or ByPosition", cfg.Guard)
 	case reflect.TypeFor[T]().Kind() != reflect.Struct:
@@ -98,7 +103,7 @@ func NewModel[T any](cfg ModelConfig[T]) (*Model[T], error) {
 		return nil, errors.New("once: model: Remember must not be negative")
 	}
 	m := &Model[T]{cfg: cfg, writer: NewWriter(Config{Client: cfg.Client, Table: cfg.Table}), seed: maphash.MakeSeed()}
-	if _, err := m.encodeState(*new(T)); err != nil {
+	if err := m.checkState(*new(T)); err != nil {
 		return nil, fmt.Errorf("once: model: %w", err)
 	}
 	for i := range m.slots {
@@ -165,6 +170,10 @@ func (m *Model[T]) fold(ctx context.Context, key string, msg consumers.Message) 
 		return false, fmt.Errorf("once: read %q from %s: %w", key, m.cfg.Table, err)
 	}
 	if m.cfg.Guard == ByPosition && s.revision > 0 {
+		if s.partition == "" {
+			return false, consumers.Unavailable(fmt.Errorf(
+				"once: item %q of %s was written with the Guard ByEvent: keep that, or rebuild the model", key, m.cfg.Table))
+		}
 		if s.partition != msg.Event.PartitionKey {
 			return false, consumers.Permanent(fmt.Errorf(
 				"once: item %q of %s has events of partition key %q: position of an event of %q cannot be compared, use ByEvent",
@@ -200,7 +209,7 @@ func (m *Model[T]) hasEvent(ctx context.Context, key string, msg consumers.Messa
 	if m.cfg.Guard != ByEvent {
 		return false, nil
 	}
-	marker, err := m.item(ctx, markerKey(key, msg.Event))
+	marker, err := m.item(ctx, m.markerKey(key, msg.Event))
 	return len(marker) > 0, err
 }
 
@@ -228,14 +237,20 @@ func (m *Model[T]) change(key string, s stored[T], msg consumers.Message) (Chang
 	if m.cfg.Guard == ByPosition {
 		item[attrPartition] = dynamo.String(msg.Event.PartitionKey)
 	} else {
-		marker := Marker(key, msg.Event, msg.Position)
+		marker := Put(m.markerKey(key, msg.Event), At(msg.Position, nil), Absent())
 		if m.cfg.Remember > 0 {
 			marker.item[attrExpires] = dynamo.Int(time.Now().Add(m.cfg.Remember).Unix())
 		}
 		change.Ops = append(change.Ops, marker)
 	}
-	change.Ops = append(change.Ops, Put(KeyOf(key, sortState), item, unchanged))
+	change.Ops = append(change.Ops, Put(KeyOf(key, m.cfg.Name), item, unchanged))
 	return change, nil
+}
+
+func (m *Model[T]) markerKey(key string, e events.Event) Key {
+	marker := markerKey(key, e)
+	marker.SK = m.cfg.Name + "#" + marker.SK
+	return marker
 }
 
 func (m *Model[T]) item(ctx context.Context, k Key) (dynamo.Item, error) {
@@ -247,7 +262,7 @@ func (m *Model[T]) item(ctx context.Context, k Key) (dynamo.Item, error) {
 }
 
 func (m *Model[T]) read(ctx context.Context, key string) (s stored[T], err error) {
-	item, err := m.item(ctx, KeyOf(key, sortState))
+	item, err := m.item(ctx, KeyOf(key, m.cfg.Name))
 	if err != nil || len(item) == 0 {
 		return s, err
 	}
@@ -258,25 +273,11 @@ func (m *Model[T]) read(ctx context.Context, key string) (s stored[T], err error
 		return s, err
 	}
 	s.partition = dynamo.StringOf(item, attrPartition)
+	for _, name := range ownAttributes { // a field Rev would be given rev: case does not count
+		delete(item, name)
+	}
 	if err := attributevalue.UnmarshalMap(item, &s.state); err != nil {
 		return s, fmt.Errorf("decode the state: %w", err)
 	}
 	return s, nil
-}
-
-func (m *Model[T]) encodeState(state T) (dynamo.Item, error) {
-	item, err := attributevalue.MarshalMap(state)
-	if err != nil {
-		return nil, fmt.Errorf("encode the state: %w", err)
-	}
-	reserved := []string{dynamo.AttrPK, dynamo.AttrSK, AttrPosition, attrRevision, attrPartition}
-	if m.cfg.Remember > 0 {
-		reserved = append(reserved, attrExpires) // by which the table's TTL would delete the state
-	}
-	for _, name := range reserved {
-		if _, ok := item[name]; ok {
-			return nil, fmt.Errorf("%T has the attribute %q, which the model uses itself: rename it with a dynamodbav tag", state, name)
-		}
-	}
-	return item, nil
 }

@@ -44,7 +44,7 @@ func foldAccount(a *account, m consumers.Message) error {
 
 func accountConfig(f fixture, guard once.Guard) once.ModelConfig[account] {
 	return once.ModelConfig[account]{
-		Client: f.sent, Table: f.table, Guard: guard, Fold: foldAccount,
+		Name: "account", Client: f.sent, Table: f.table, Guard: guard, Fold: foldAccount,
 		Key: func(m consumers.Message) string { key, _, _ := strings.Cut(m.Event.PartitionKey, "/"); return key },
 	}
 }
@@ -230,6 +230,8 @@ func TestModelRefuses(t *testing.T) {
 func TestModelConfig(t *testing.T) {
 	f := newFixture(t, nil)
 	for name, change := range map[string]func(*once.ModelConfig[account]){
+		"no name":          func(c *once.ModelConfig[account]) { c.Name = "" },
+		"a name with #":    func(c *once.ModelConfig[account]) { c.Name = "a#b" },
 		"no client":        func(c *once.ModelConfig[account]) { c.Client = nil },
 		"no table":         func(c *once.ModelConfig[account]) { c.Table = "" },
 		"no key":           func(c *once.ModelConfig[account]) { c.Key = nil },
@@ -243,29 +245,121 @@ func TestModelConfig(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := once.NewModel(once.ModelConfig[int]{
-		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*int, consumers.Message) error { return nil },
-	}); err == nil || !strings.Contains(err.Error(), "must be a struct") {
-		t.Errorf("a state that is no struct: %v", err)
+}
+
+// stateError is what NewModel says of a type of states.
+func stateError[T any](f fixture) string {
+	_, err := once.NewModel(once.ModelConfig[T]{
+		Name: "m", Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*T, consumers.Message) error { return nil },
+	})
+	return fmt.Sprint(err)
+}
+
+// TestModelRefusesStates that it would lose, or that would overwrite its own attributes,
+// when the program starts.
+func TestModelRefusesStates(t *testing.T) {
+	f := newFixture(t, nil)
+	type position struct {
+		Position string `dynamodbav:"pos,omitempty"`
 	}
-	type reserved struct {
-		Position string `dynamodbav:"pos"`
-	}
-	if _, err := once.NewModel(once.ModelConfig[reserved]{
-		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*reserved, consumers.Message) error { return nil },
-	}); err == nil || !strings.Contains(err.Error(), `"pos"`) {
-		t.Errorf("a reserved attribute: %v", err)
+	for got, want := range map[string]string{
+		stateError[int](f): "must be a struct",
+		stateError[struct {
+			Position string `dynamodbav:"pos"`
+		}](f): `has the attribute "pos"`,
+		stateError[struct {
+			Key string `dynamodbav:"pk,omitempty"`
+		}](f): `has the attribute "pk"`,
+		stateError[struct{ *position }](f):                       `has the attribute "pos"`,
+		stateError[struct{ count int }](f):                       "has no exported fields",
+		stateError[struct{}](f):                                  "nil",
+		stateError[struct{ Rev, Pos, Partition, PK, Sk int }](f): "nil",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 	type session struct {
 		Expires int64 `dynamodbav:"expires"`
 	}
 	sessions := once.ModelConfig[session]{
-		Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*session, consumers.Message) error { return nil },
+		Name: "m", Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key, Fold: func(*session, consumers.Message) error { return nil },
 	}
 	newModel(t, sessions)
 	sessions.Remember = time.Hour
 	if _, err := once.NewModel(sessions); err == nil || !strings.Contains(err.Error(), `"expires"`) {
 		t.Errorf("a state that the table's TTL would delete: %v", err)
+	}
+}
+
+// TestModelKeepsFieldsCalledAsItsAttributes apart, whose names differ by case alone.
+func TestModelKeepsFieldsCalledAsItsAttributes(t *testing.T) {
+	type state struct{ Rev, Pos, Partition, PK, Sk int }
+	f := newFixture(t, nil)
+	m := newModel(t, once.ModelConfig[state]{
+		Name: "m", Client: f.client, Table: f.table, Key: func(consumers.Message) string { return "ada" },
+		Fold: func(s *state, _ consumers.Message) error {
+			*s = state{s.Rev + 10, s.Pos + 20, s.Partition + 30, s.PK + 40, s.Sk + 50}
+			return nil
+		},
+	})
+	for n := range 3 {
+		if err := m.Handle(t.Context(), deposited(n+1, "ada", fmt.Sprint(n), 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _, err := m.Get(t.Context(), "ada"); err != nil || got != (state{30, 60, 90, 120, 150}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestModelsShareATable by their names, though they have the same keys and events.
+func TestModelsShareATable(t *testing.T) {
+	type latest struct{ Note string }
+	f := newFixture(t, nil)
+	accounts := newModel(t, accountConfig(f, once.ByEvent))
+	notes := newModel(t, once.ModelConfig[latest]{
+		Name: "note", Client: f.client, Table: f.table, Key: accountConfig(f, 0).Key,
+		Fold: func(l *latest, m consumers.Message) error { l.Note = m.Event.ID; return nil },
+	})
+	for n, id := range []string{"a", "b"} {
+		m := deposited(n+1, "ada", id, 1)
+		for _, err := range []error{accounts.Handle(t.Context(), m), notes.Handle(t.Context(), m)} {
+			if err != nil {
+				t.Fatalf("event %s: %v", id, err)
+			}
+		}
+	}
+	account, _, err1 := accounts.Get(t.Context(), "ada")
+	note, _, err2 := notes.Get(t.Context(), "ada")
+	if account.Sum != 2 || note.Note != "b" || err1 != nil || err2 != nil {
+		t.Errorf("%+v %v, %+v %v", account, err1, note, err2)
+	}
+}
+
+// TestEventsOfDifferentSourcesAreDifferent, whatever their ids and sources have in them.
+func TestEventsOfDifferentSourcesAreDifferent(t *testing.T) {
+	f := newFixture(t, nil)
+	m := newModel(t, accountConfig(f, once.ByEvent))
+	for n, e := range [][2]string{{"a#b", "c"}, {"a", "b#c"}, {"a%23b", "c"}} {
+		msg := deposited(n+1, "ada", e[0], 1)
+		msg.Event.Source = e[1]
+		if err := m.Handle(t.Context(), msg); err != nil {
+			t.Errorf("%v: %v", e, err)
+		}
+	}
+}
+
+// TestAnotherGuardStopsTheShard: it is the program's fault, and would make a dead letter
+// of every event.
+func TestAnotherGuardStopsTheShard(t *testing.T) {
+	f := newFixture(t, nil)
+	if err := newModel(t, accountConfig(f, once.ByEvent)).Handle(t.Context(), deposited(1, "ada", "a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	err := newModel(t, accountConfig(f, once.ByPosition)).Handle(t.Context(), deposited(2, "ada", "b", 1))
+	if !consumers.IsUnavailable(err) || !strings.Contains(err.Error(), "written with the Guard ByEvent") {
+		t.Error(err)
 	}
 }
 
@@ -297,7 +391,7 @@ func TestModelRemembers(t *testing.T) {
 	if err := newModel(t, cfg).Handle(t.Context(), deposited(1, "ada", "a", 1)); err != nil {
 		t.Fatal(err)
 	}
-	marker := f.get(once.KeyOf("ada", "event#a#/bank"))
+	marker := f.get(once.KeyOf("ada", "account#event#a#/bank"))
 	if n, _ := dynamo.IntOf(marker, "expires"); time.Until(time.Unix(n, 0)) < 29*24*time.Hour {
 		t.Errorf("marker %v", marker)
 	}

@@ -177,6 +177,11 @@ func TestMoreThanATransactionHolds(t *testing.T) {
 	if _, err := w.Write(t.Context(), once.Change{}); !consumers.IsPermanent(err) {
 		t.Errorf("an empty change: %v", err)
 	}
+	for name, op := range map[string]once.Op{"no condition": once.Check(once.KeyOf("a", "b"), once.Condition{}), "no op": {}} {
+		if _, err := w.Write(t.Context(), once.Change{Ops: []once.Op{op}}); !consumers.IsPermanent(err) {
+			t.Errorf("%s, which the SDK does not send: %v", name, err)
+		}
+	}
 	if _, err := w.Write(t.Context(), once.Change{Ops: make([]once.Op, 101)}); !consumers.IsPermanent(err) {
 		t.Errorf("a change of 101 keys: %v", err)
 	}

@@ -55,12 +55,22 @@ var transient = []string{
 	"TransactionInProgress", "TransactionConflict", "TransactionCanceled", "ReplicatedWriteConflict",
 }
 
-// IsPermanent reports whether the service refused the request as wrong or not
+// IsInvalidInput reports whether the SDK refused to send the request, which lacks
+// something that every request has.
+func IsInvalidInput(err error) bool {
+	var invalid smithy.InvalidParamsError
+	return errors.As(err, &invalid)
+}
+
+// IsPermanent reports whether the service, or the SDK, refused the request as wrong or not
 // allowed, so that nothing took effect and sending it again changes nothing. It is
 // false for throttles, for expired credentials and clocks that differ, which mend
 // themselves, for writes that met another one, for everything that is not an answer,
 // and for 5xx. Why a transaction was cancelled is in its reasons alone: it is false too.
 func IsPermanent(err error) bool {
+	if IsInvalidInput(err) {
+		return true
+	}
 	var api smithy.APIError
 	if !errors.As(err, &api) || IsThrottle(err) {
 		return false

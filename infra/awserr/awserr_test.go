@@ -47,6 +47,7 @@ func TestErrors(t *testing.T) {
 		"timeout":             {err: answer(408, "RequestTimeout"), code: "RequestTimeout"},
 		"internal":            {err: answer(500, "InternalServerError"), code: "InternalServerError"},
 		"client's, no status": {err: &smithy.GenericAPIError{Code: "X", Fault: smithy.FaultClient}, code: "X", permanent: true},
+		"never sent":          {err: fmt.Errorf("put: %w", smithy.InvalidParamsError{Context: "PutItemInput"}), permanent: true},
 		"no status":           {err: &smithy.GenericAPIError{Code: "X"}, code: "X"},
 	} {
 		if got := awserr.Code(c.err); got != c.code {

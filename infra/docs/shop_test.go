@@ -157,7 +157,7 @@ func spent(ctx context.Context, t *testing.T, s *sandbox.Sandbox, customer strin
 		return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
 	})
 	out, err := dynamodb.NewFromConfig(cfg).GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("spending"), ConsistentRead: aws.Bool(true),
-		Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: customer}, "sk": &types.AttributeValueMemberS{Value: "state"}}})
+		Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: customer}, "sk": &types.AttributeValueMemberS{Value: "spending"}}})
 	if err != nil {
 		return err.Error()
 	}

@@ -18,7 +18,7 @@ func main() {
 		Tables:   []function.Table{{Variable: "SPENDING_TABLE", Default: "spending"}},
 		Handler: func(e function.Env) (consumers.Handler, error) {
 			model, err := once.NewModel(once.ModelConfig[spending]{
-				Client: e.DynamoDB, Table: e.Table("SPENDING_TABLE"), Key: customer, Fold: add,
+				Name: "spending", Client: e.DynamoDB, Table: e.Table("SPENDING_TABLE"), Key: customer, Fold: add,
 			})
 			if err != nil {
 				return nil, err
