@@ -26,42 +26,34 @@ func benchKey(i int) string { return fmt.Sprintf("59b99db4cfa9a34dcd%06x", i%100
 // BenchmarkEnqueue takes events in as fast as one caller can, and waits for the
 // last: what a relay does.
 func BenchmarkEnqueue(b *testing.B) {
-	for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval, spool.SyncNever} {
-		b.Run(policy.String(), func(b *testing.B) {
-			s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), Sync: policy, MaxBytes: 64 << 30})
-			b.ReportAllocs()
-			b.ResetTimer()
-			var last publishers.Receipt
-			for i := range b.N {
-				last = take(b, s, benchKey(i))
-			}
-			wait(b, last)
-			perSecond(b)
-		})
+	s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), MaxBytes: 64 << 30})
+	b.ReportAllocs()
+	b.ResetTimer()
+	var last publishers.Receipt
+	for i := range b.N {
+		last = take(b, s, benchKey(i))
 	}
+	wait(b, last)
+	perSecond(b)
 }
 
 // BenchmarkThrough takes events in and passes them on at the same time, to a
 // destination that takes them at once.
 func BenchmarkThrough(b *testing.B) {
-	for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval, spool.SyncNever} {
-		b.Run(policy.String(), func(b *testing.B) {
-			s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), Sync: policy, MaxBytes: 64 << 30})
-			ctx, cancel := context.WithCancel(context.Background())
-			var draining sync.WaitGroup
-			draining.Go(func() { _ = s.Drain(ctx, nowhere{}) })
-			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range b.N {
-				take(b, s, benchKey(i))
-			}
-			eventually(b, "all forwarded", func() bool { return s.Status().Forwarded >= uint64(b.N) })
-			perSecond(b)
-			cancel()
-			draining.Wait()
-			b.ReportMetric(float64(s.Status().FileBytes)/(1<<20), "file-MiB")
-		})
+	s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), MaxBytes: 64 << 30})
+	ctx, cancel := context.WithCancel(context.Background())
+	var draining sync.WaitGroup
+	draining.Go(func() { _ = s.Drain(ctx, nowhere{}) })
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		take(b, s, benchKey(i))
 	}
+	eventually(b, "all forwarded", func() bool { return s.Status().Forwarded >= uint64(b.N) })
+	perSecond(b)
+	cancel()
+	draining.Wait()
+	b.ReportMetric(float64(s.Status().FileBytes)/(1<<20), "file-MiB")
 }
 
 // BenchmarkDrain empties a full spool.
@@ -84,28 +76,26 @@ func BenchmarkDrain(b *testing.B) {
 // publish one event after the other.
 func BenchmarkLatency(b *testing.B) {
 	for _, callers := range []int{1, 16, 128} {
-		for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval} {
-			b.Run(fmt.Sprintf("%s/%d", policy, callers), func(b *testing.B) {
-				s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), Sync: policy, MaxBytes: 64 << 30})
-				took := make([]time.Duration, b.N)
-				var calling sync.WaitGroup
-				b.ResetTimer()
-				for c := range callers {
-					calling.Go(func() {
-						for i := c; i < b.N; i += callers {
-							start := time.Now()
-							wait(b, take(b, s, benchKey(i)))
-							took[i] = time.Since(start)
-						}
-					})
-				}
-				calling.Wait()
-				perSecond(b)
-				slices.Sort(took)
-				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
-				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
-			})
-		}
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			s := open(b, spool.Config{Path: filepath.Join(b.TempDir(), "s"), MaxBytes: 64 << 30})
+			took := make([]time.Duration, b.N)
+			var calling sync.WaitGroup
+			b.ResetTimer()
+			for c := range callers {
+				calling.Go(func() {
+					for i := c; i < b.N; i += callers {
+						start := time.Now()
+						wait(b, take(b, s, benchKey(i)))
+						took[i] = time.Since(start)
+					}
+				})
+			}
+			calling.Wait()
+			perSecond(b)
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
 	}
 }
 

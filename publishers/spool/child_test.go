@@ -28,7 +28,6 @@ import (
 // environment.
 type orders struct {
 	Path      string
-	Sync      spool.Sync
 	Round     int    // part of the names of its keys
 	Producers int    // 0: none
 	Endpoint  string // of Kinesis, to which it drains; empty: not at all
@@ -67,7 +66,7 @@ func obey(text string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s, err := spool.Open(ctx, spool.Config{
-		Path: o.Path, Sync: o.Sync, SyncEvery: 20 * time.Millisecond, MaxBytes: o.MaxBytes, RefuseWhenFull: o.Refuse,
+		Path: o.Path, MaxBytes: o.MaxBytes, RefuseWhenFull: o.Refuse,
 		BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond, Window: 200,
 	})
 	if err != nil {

@@ -11,45 +11,6 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// Sync says when an event is acknowledged, see the package comment.
-type Sync int
-
-const (
-	// SyncAlways acknowledges an event when it is on the disk: it survives a power cut.
-	SyncAlways Sync = iota
-	// SyncInterval acknowledges an event when the operating system has it, and syncs
-	// all to the disk every Config.SyncEvery: it survives a killed process, and a
-	// power cut if it is older than that.
-	SyncInterval
-	// SyncNever leaves it to the operating system when the disk gets it: an event
-	// survives a killed process. After a power cut anything may be missing.
-	SyncNever
-)
-
-var syncNames = [...]string{"always", "interval", "never"}
-
-// String is "always", "interval" or "never".
-func (s Sync) String() string {
-	if s < 0 || int(s) >= len(syncNames) {
-		return fmt.Sprintf("Sync(%d)", int(s))
-	}
-	return syncNames[s]
-}
-
-// MarshalText is String.
-func (s Sync) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// UnmarshalText reads what String writes, for flags and configuration files.
-func (s *Sync) UnmarshalText(text []byte) error {
-	for i, name := range syncNames {
-		if name == string(text) {
-			*s = Sync(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("publishers/spool: invalid sync policy %.40q: must be always, interval or never", text)
-}
-
 // Config of a spool. Path is needed; the zero value of everything else is a
 // sensible default.
 type Config struct {
@@ -64,11 +25,6 @@ type Config struct {
 	// [events.Registry.Check]; Enqueue refuses one that does not. Events that come
 	// encoded were checked before they were encoded. nil: only envelopes are checked.
 	Check func(events.Event) error
-
-	// Sync is when an event is acknowledged. The default is SyncAlways.
-	Sync Sync
-	// SyncEvery is the interval of SyncInterval. 0 means 1 s.
-	SyncEvery time.Duration
 
 	// MaxBytes bounds the events on disk with 48 bytes each for their record,
 	// refused ones included. 0 means 1 GiB. The file can be about a fifth larger,
@@ -132,8 +88,6 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Path != "", "Path is missing: name a file on a local disk")
-	check(c.Sync >= SyncAlways && c.Sync <= SyncNever, "invalid Sync %d: must be SyncAlways, SyncInterval or SyncNever", c.Sync)
-	check(c.SyncEvery > 0, "SyncEvery %v is negative", c.SyncEvery)
 	check(c.MaxBytes >= minSpool, "MaxBytes %d is less than %d", c.MaxBytes, minSpool)
 	check(c.MaxEvents >= 0, "MaxEvents %d is negative", c.MaxEvents)
 	check(c.MaxEventBytes > 0 && c.MaxEventBytes <= events.MaxSize, "MaxEventBytes %d is not between 1 and 10 MiB", c.MaxEventBytes)
@@ -152,7 +106,6 @@ func (c Config) Validate() error {
 
 func (c Config) withDefaults() Config {
 	c.LockTimeout = cmp.Or(c.LockTimeout, 5*time.Second)
-	c.SyncEvery = cmp.Or(c.SyncEvery, time.Second)
 	c.MaxBytes = cmp.Or(c.MaxBytes, 1<<30)
 	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, int(min(1<<20, max(c.MaxBytes-recordHeader, 1))))
 	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, max(8<<20, c.MaxEventBytes))

@@ -14,17 +14,11 @@ import (
 // TestConformance runs the suite of all publishers. What the spool has kept is on
 // disk; held, it is not drained.
 func TestConformance(t *testing.T) {
-	for _, sync := range []spool.Sync{spool.SyncAlways, spool.SyncInterval} {
-		t.Run(sync.String(), func(t *testing.T) {
-			publisherstest.Run(t, publisherstest.Harness{
-				New: func(t *testing.T, o publisherstest.Options) publisherstest.Subject {
-					return newSubject(t, o, sync)
-				},
-				Closed: spool.ErrClosed,
-				Full:   spool.ErrFull,
-			})
-		})
-	}
+	publisherstest.Run(t, publisherstest.Harness{
+		New:    newSubject,
+		Closed: spool.ErrClosed,
+		Full:   spool.ErrFull,
+	})
 }
 
 // keeping returns when an event is kept, which a spool does while it cannot pass
@@ -42,8 +36,8 @@ func (k keeping) EnqueueEncoded(ctx context.Context, key string, data []byte) (p
 	return r, err
 }
 
-func newSubject(t *testing.T, o publisherstest.Options, sync spool.Sync) publisherstest.Subject {
-	cfg := spool.Config{Path: filepath.Join(memoryDirectory(t), "events.spool"), Sync: sync, RefuseWhenFull: o.Refuse}
+func newSubject(t *testing.T, o publisherstest.Options) publisherstest.Subject {
+	cfg := spool.Config{Path: filepath.Join(memoryDirectory(t), "events.spool"), RefuseWhenFull: o.Refuse}
 	if o.Small {
 		cfg.MaxEvents = 20
 	}

@@ -64,29 +64,25 @@ func holds(t *testing.T, there map[string][]int, acknowledged map[string]int) {
 // TestAcknowledgedSurvivesSIGKILL kills a process that publishes, at any instant,
 // again and again on one file.
 func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
-	for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval, spool.SyncNever} {
-		t.Run(policy.String(), func(t *testing.T) {
-			t.Parallel()
-			rnd := seeded(t)
-			path := filepath.Join(t.TempDir(), "s")
-			acknowledged := make(map[string]int)
-			for round := range 6 {
-				c := start(t, orders{Path: path, Sync: policy, Round: round, Producers: 4})
-				time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond)
-				maps.Copy(acknowledged, c.kill(t))
-				s := open(t, spool.Config{Path: path, Sync: policy})
-				if salvages := s.Status().Salvages; len(salvages) > 0 {
-					t.Fatalf("a killed process left damage: %v", salvages)
-				}
-				holds(t, onDisk(t, path), acknowledged)
-				if err := s.Close(context.Background()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if len(acknowledged) == 0 {
-				t.Error("no event was acknowledged: too calm to prove anything")
-			}
-		})
+	t.Parallel()
+	rnd := seeded(t)
+	path := filepath.Join(t.TempDir(), "s")
+	acknowledged := make(map[string]int)
+	for round := range 6 {
+		c := start(t, orders{Path: path, Round: round, Producers: 4})
+		time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond)
+		maps.Copy(acknowledged, c.kill(t))
+		s := open(t, spool.Config{Path: path})
+		if salvages := s.Status().Salvages; len(salvages) > 0 {
+			t.Fatalf("a killed process left damage: %v", salvages)
+		}
+		holds(t, onDisk(t, path), acknowledged)
+		if err := s.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(acknowledged) == 0 {
+		t.Error("no event was acknowledged: too calm to prove anything")
 	}
 }
 
@@ -94,7 +90,7 @@ func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 // a process writes it: such a copy is of no single instant.
 func TestACopyTakenWhileWritingHoldsWhatWasKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	s := open(t, spool.Config{Path: path, Sync: spool.SyncNever})
+	s := open(t, spool.Config{Path: path})
 	ctx, cancel := context.WithCancel(context.Background())
 	produced := make(chan struct{})
 	counts := make(chan int)
@@ -160,7 +156,7 @@ func slowCopy(t *testing.T, from, to string) {
 // fill makes a spool of n events of 10 keys, closed, and returns its bytes.
 func fill(t *testing.T, path string, n, size int) []byte {
 	t.Helper()
-	s := open(t, spool.Config{Path: path, Sync: spool.SyncNever})
+	s := open(t, spool.Config{Path: path})
 	var last interface {
 		Done() <-chan struct{}
 	}
@@ -203,7 +199,7 @@ func TestATornWriteSurvives(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := spool.Open(context.Background(), spool.Config{Path: path, Log: silent, Sync: spool.SyncNever})
+		s, err := spool.Open(context.Background(), spool.Config{Path: path, Log: silent})
 		if errors.Is(err, spool.ErrNotSpool) && len(damaged) < 8192 {
 			continue // nothing is left of it
 		}

@@ -13,8 +13,6 @@
 //     process was killed is sent again, with all that follows it.
 //   - The file must be on a local disk: locks and syncs of network file systems
 //     promise less.
-//   - A sync policy other than SyncAlways weakens what an acknowledgement means,
-//     see below.
 //   - One process at a time has the file. Look into it at any time by [Inspect].
 //   - The file never shrinks while it is open. Pages of events that were forwarded
 //     are used again; Open makes a smaller file of one that is mostly empty.
@@ -33,23 +31,9 @@
 //
 // # When an event is acknowledged
 //
-//	SyncAlways    its transaction is on the disk (fdatasync, twice: data, then
-//	              root). Many events share one. The default.
-//	SyncInterval  the operating system has it: a killed process loses nothing. A
-//	              power cut or a kernel crash loses at most what was acknowledged
-//	              since the last sync, SyncEvery ago.
-//	SyncNever     the same for a killed process. A power cut may lose anything.
-//
-// bbolt warns that without syncs (NoSync) a system failure may corrupt the
-// database, and it can: the disk may get a root page before the pages that it
-// refers to, and a page that older, synced state needs may be overwritten already.
-// Therefore, with SyncInterval, a read transaction stays open at the last synced
-// state, so that bbolt does not use its pages again until the next sync. What a
-// power cut leaves may then be no database any more, but each event that was
-// synced is still in its place, and Open finds it by its record. Of the events
-// after that, it finds what the disk got, which may be some without those before
-// them; one of these that had been forwarded comes again, perhaps behind its
-// successors. SyncAlways has no such events.
+// An event is acknowledged when its transaction is on the disk (fdatasync, twice: data,
+// then root), so that it survives a killed process and a power cut. Many events share
+// one transaction.
 //
 // # Damage
 //

@@ -134,9 +134,9 @@ func (m *moody) calmDown() {
 // spool anew now and then.
 func TestDrainingIntoAMoodyPublisher(t *testing.T) {
 	for _, cfg := range []spool.Config{
-		{Window: 100}, {Window: 1}, {Window: 20, PerKey: 1, Sync: spool.SyncNever}, {Window: 50, MaxEvents: 100, Sync: spool.SyncInterval},
+		{Window: 100}, {Window: 1}, {Window: 20, PerKey: 1}, {Window: 50, MaxEvents: 100},
 	} {
-		t.Run(fmt.Sprintf("window=%d,perkey=%d,%s", cfg.Window, cfg.PerKey, cfg.Sync), func(t *testing.T) {
+		t.Run(fmt.Sprintf("window=%d,perkey=%d,max=%d", cfg.Window, cfg.PerKey, cfg.MaxEvents), func(t *testing.T) {
 			t.Parallel()
 			rnd := seeded(t)
 			cfg.Path = filepath.Join(t.TempDir(), "s")
@@ -385,7 +385,7 @@ func TestRefusedEvents(t *testing.T) {
 
 // TestManyRefusedEvents are more than one transaction looks at.
 func TestManyRefusedEvents(t *testing.T) {
-	s := open(t, spool.Config{Path: filepath.Join(t.TempDir(), "s"), Sync: spool.SyncNever})
+	s := open(t, spool.Config{Path: filepath.Join(t.TempDir(), "s")})
 	for i := range 1700 {
 		publish(t, s, "k", publisherstest.Body("k", i))
 	}

@@ -26,13 +26,11 @@ import (
 func TestConfigIsChecked(t *testing.T) {
 	for what, cfg := range map[string]spool.Config{
 		"Path":            {},
-		"Sync 7":          {Path: "s", Sync: 7},
 		"MaxBytes 10":     {Path: "s", MaxBytes: 10},
 		"MaxEventBytes":   {Path: "s", MaxEventBytes: 11 << 20},
 		"MaxPendingBytes": {Path: "s", MaxPendingBytes: 10, MaxEventBytes: 100},
 		"Window -1":       {Path: "s", Window: -1},
 		"BackoffMax":      {Path: "s", BackoffMin: time.Second, BackoffMax: time.Millisecond},
-		"SyncEvery":       {Path: "s", SyncEvery: -1},
 	} {
 		if _, err := spool.Open(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
@@ -40,20 +38,6 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if err := (spool.Config{Path: "s"}).Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestSyncIsText(t *testing.T) {
-	for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval, spool.SyncNever} {
-		text, _ := policy.MarshalText()
-		var back spool.Sync = 9
-		if err := back.UnmarshalText(text); err != nil || back != policy {
-			t.Errorf("%s: %v, %v", text, back, err)
-		}
-	}
-	var s spool.Sync
-	if err := s.UnmarshalText([]byte("sometimes")); err == nil {
-		t.Error("sometimes is no policy")
 	}
 }
 
@@ -230,7 +214,7 @@ func TestDamageIsToldEverywhere(t *testing.T) {
 func TestAnEmptyFileGetsSmall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	fill(t, path, 4000, 10_000)
-	s := open(t, spool.Config{Path: path, Sync: spool.SyncNever})
+	s := open(t, spool.Config{Path: path})
 	to := &memory{}
 	ctx, cancel := context.WithCancel(context.Background())
 	to.after, to.then = 3900, cancel
@@ -239,7 +223,7 @@ func TestAnEmptyFileGetsSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	large := len(contents(t, path))
-	s = open(t, spool.Config{Path: path, Sync: spool.SyncNever})
+	s = open(t, spool.Config{Path: path})
 	st := s.Status()
 	if large < 40_000_000 || st.FileBytes > 10_000_000 {
 		t.Errorf("%d bytes, and then %d", large, st.FileBytes)
@@ -276,7 +260,7 @@ func TestTooLargeIsSaidAtOnce(t *testing.T) {
 // TestTheLargestEvents go in and out whole.
 func TestTheLargestEvents(t *testing.T) {
 	path := filepath.Join(memoryDirectory(t), "s")
-	cfg := spool.Config{Path: path, Sync: spool.SyncInterval, MaxEventBytes: events.MaxSize}
+	cfg := spool.Config{Path: path, MaxEventBytes: events.MaxSize}
 	s := open(t, cfg)
 	var want [][]byte
 	for i := range 5 {
@@ -306,7 +290,7 @@ func TestTheLargestEvents(t *testing.T) {
 func TestInspectWhileItIsWritten(t *testing.T) {
 	w := newWorld(t, calm)
 	path := filepath.Join(t.TempDir(), "s")
-	c := start(t, orders{Path: path, Sync: spool.SyncNever, Producers: 4, Endpoint: w.url})
+	c := start(t, orders{Path: path, Producers: 4, Endpoint: w.url})
 	still, looks, last := 0, 0, uint64(0)
 	for limit := time.Now().Add(10 * time.Second); (last < 3000 || looks < 50) && time.Now().Before(limit); looks++ {
 		in, err := spool.Inspect(context.Background(), path, spool.InspectOptions{Keys: 3, Entries: 5})
@@ -392,7 +376,7 @@ func memoryDirectory(t *testing.T) string {
 // FuzzOpen gives the spool any file. It must not panic, nor let bbolt.
 func FuzzOpen(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "s")
-	s := open(f, spool.Config{Path: path, Sync: spool.SyncNever})
+	s := open(f, spool.Config{Path: path})
 	for i := range 20 {
 		_, _ = s.EnqueueEncoded(context.Background(), "k", publisherstest.Body("k", i))
 	}
@@ -414,7 +398,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, _ = spool.Inspect(context.Background(), path, spool.InspectOptions{})
-		s, err := spool.Open(context.Background(), spool.Config{Path: path, Sync: spool.SyncNever, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		s, err := spool.Open(context.Background(), spool.Config{Path: path, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		if err != nil {
 			return
 		}

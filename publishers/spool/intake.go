@@ -12,7 +12,7 @@ import (
 var _ publishers.Publisher = (*Spool)(nil)
 
 // Enqueue enqueues e and returns at once, or as soon as the spool is not full; the
-// receipt completes when e is kept by the Sync policy, with the zero position. Errors
+// receipt completes when e is on the disk, with the zero position. Errors
 // are ErrFull, ErrClosed, ErrTooLarge, ErrBroken, events.ErrMalformed, or that ctx ended
 // while the spool was full. An error means that e was not enqueued.
 func (s *Spool) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {

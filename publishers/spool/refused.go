@@ -87,7 +87,7 @@ func (s *Spool) eachRefused(ctx context.Context, match func(Refused) bool, do ta
 	for more := true; more && err == nil; {
 		err = s.runInWriter(ctx, func() error {
 			n := 0
-			err := s.store.update(8<<20, func(tx *bolt.Tx, next *state) (err error) {
+			err := s.store.update(func(tx *bolt.Tx, next *state) (err error) {
 				n, through, more, err = s.someRefused(tx, next, through, match, do)
 				return err
 			})

@@ -28,8 +28,8 @@ func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	var ledger publisherstest.Ledger
 	const rounds = 6
-	for round := range rounds {
-		s := open(t, spool.Config{Path: path, Sync: []spool.Sync{spool.SyncAlways, spool.SyncInterval}[round%2], AckTimeout: -1, Permanent: permanent})
+	for range rounds {
+		s := open(t, spool.Config{Path: path, AckTimeout: -1, Permanent: permanent})
 		p := w.publisher(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		var working sync.WaitGroup
@@ -111,31 +111,27 @@ func (w *world) comeAndGo(ctx context.Context, rnd *rand.Rand) {
 // TestKilledDrainsKeepTheOrder kills, by SIGKILL, a process that publishes and
 // drains, again and again, and reads the stream.
 func TestKilledDrainsKeepTheOrder(t *testing.T) {
-	for _, policy := range []spool.Sync{spool.SyncAlways, spool.SyncInterval} {
-		t.Run(policy.String(), func(t *testing.T) {
-			t.Parallel()
-			rnd := seeded(t)
-			w := newWorld(t, rough)
-			path := filepath.Join(t.TempDir(), "s")
-			acknowledged := make(map[string]int)
-			for round := range 6 {
-				c := start(t, orders{Path: path, Sync: policy, Round: round / 2, Producers: 3 * (1 - round%2), Endpoint: w.url})
-				time.Sleep(time.Duration(20+rnd.IntN(150)) * time.Millisecond)
-				maps.Copy(acknowledged, c.kill(t))
-			}
-			w.faults.Switch(false)
-			s := open(t, spool.Config{Path: path})
-			if st := s.Status(); len(st.Salvages) > 0 || st.Forwarded == 0 {
-				t.Errorf("%+v", st)
-			}
-			p := w.publisher(t)
-			defer p.Close(ended())
-			if err := s.DrainAll(context.Background(), p); err != nil {
-				t.Fatal(err)
-			}
-			w.checkKilled(acknowledged)
-		})
+	t.Parallel()
+	rnd := seeded(t)
+	w := newWorld(t, rough)
+	path := filepath.Join(t.TempDir(), "s")
+	acknowledged := make(map[string]int)
+	for round := range 6 {
+		c := start(t, orders{Path: path, Round: round / 2, Producers: 3 * (1 - round%2), Endpoint: w.url})
+		time.Sleep(time.Duration(20+rnd.IntN(150)) * time.Millisecond)
+		maps.Copy(acknowledged, c.kill(t))
 	}
+	w.faults.Switch(false)
+	s := open(t, spool.Config{Path: path})
+	if st := s.Status(); len(st.Salvages) > 0 || st.Forwarded == 0 {
+		t.Errorf("%+v", st)
+	}
+	p := w.publisher(t)
+	defer p.Close(ended())
+	if err := s.DrainAll(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	w.checkKilled(acknowledged)
 }
 
 // checkKilled holds the stream against what was acknowledged. Of what was taken

@@ -39,7 +39,6 @@ type Spool struct {
 	salvages []Salvage
 	trouble  trouble
 	fileSize int64
-	unsynced uint64 // events that are kept and not known to be on the disk
 }
 
 // Open opens the spool at Config.Path, or makes it. It reads all of it, and what
@@ -163,7 +162,7 @@ func (s *Spool) shutdown(ctx context.Context) error {
 	left := s.queue.failAll(s.errClosed())
 	s.failCallsLocked(ErrClosed)
 	s.mu.Unlock()
-	err := s.store.close()
+	err := s.store.db.Close()
 	s.lock.release()
 	if left > 0 {
 		return fmt.Errorf("%d events were enqueued and not written, and their receipts say so: %w%s", left, errors.Join(ctx.Err(), err), s.lastFailureText())

@@ -7,11 +7,9 @@ import (
 
 // Status is a snapshot for metrics.
 type Status struct {
-	Path   string        `json:"path"`
-	Sync   Sync          `json:"sync"`
-	Every  time.Duration `json:"syncEvery,omitempty"` // of SyncInterval
-	Events uint64        `json:"events"`              // kept, and not yet known to be on the stream
-	Bytes  uint64        `json:"bytes"`               // of these on disk, without the overhead of the file
+	Path   string `json:"path"`
+	Events uint64 `json:"events"` // kept, and not yet known to be on the stream
+	Bytes  uint64 `json:"bytes"`  // of these on disk, without the overhead of the file
 	// OldestAge is for how long the first of these has been in the spool.
 	OldestAge time.Duration `json:"oldestAge"`
 	Pending   int           `json:"pending"`  // enqueued, not yet kept
@@ -23,9 +21,6 @@ type Status struct {
 	// counts once.
 	TakenIn   uint64 `json:"takenIn"`
 	Forwarded uint64 `json:"forwarded"`
-	// Unsynced counts transactions since the disk surely had everything; 0 with
-	// SyncAlways.
-	Unsynced  uint64 `json:"unsynced"`
 	FileBytes int64  `json:"fileBytes"`
 	MaxBytes  int64  `json:"maxBytes"`
 	MaxEvents int64  `json:"maxEvents,omitempty"`
@@ -46,15 +41,12 @@ func (s *Spool) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{
-		Path: s.cfg.Path, Sync: s.cfg.Sync,
+		Path:   s.cfg.Path,
 		Events: s.kept.Events, Bytes: s.kept.Bytes, Pending: s.queue.events, Waiting: len(s.queue.waiting),
 		InFlight: int(s.inFlight.Load()), Draining: s.drain.cancel != nil,
 		Refused: s.kept.Refused, TakenIn: s.kept.TakenIn, Forwarded: s.kept.Forwarded,
-		Unsynced: s.unsynced, MaxBytes: s.cfg.MaxBytes, MaxEvents: s.cfg.MaxEvents,
+		MaxBytes: s.cfg.MaxBytes, MaxEvents: s.cfg.MaxEvents,
 		Failing: s.trouble.lasts, LastErrorAt: s.trouble.at, Salvages: s.salvages,
-	}
-	if s.cfg.Sync == SyncInterval {
-		st.Every = s.cfg.SyncEvery
 	}
 	if s.kept.Events > 0 {
 		st.OldestAge = max(s.cfg.Now().Sub(s.oldest), 0)

@@ -45,7 +45,6 @@ type job struct {
 	batch   *batch
 	outcome outcome
 	calls   []*call
-	sync    bool
 	over    bool
 }
 
@@ -53,7 +52,6 @@ type job struct {
 type schedule struct {
 	retry    time.Time // the disk failed: not before
 	failures int
-	sync     time.Time // of SyncInterval: zero when all is on the disk
 }
 
 // write is the goroutine that alone changes the file.
@@ -96,15 +94,12 @@ func (s *Spool) nextJob(plan *schedule) (*job, time.Time) {
 	now := time.Now()
 	j := &job{calls: s.calls}
 	s.calls = nil
-	j.sync = !plan.sync.IsZero() && !now.Before(plan.sync)
-	due := plan.sync
-	if now.Before(plan.retry) && !s.ending {
-		due = earliest(due, plan.retry)
-	} else {
+	due := plan.retry
+	if !now.Before(plan.retry) || s.ending {
 		s.fillLocked(j, now)
-		due = earliest(due, s.outcome.deadline)
+		due = s.outcome.deadline
 	}
-	if j.batch == nil && j.outcome.isEmpty() && len(j.calls) == 0 && !j.sync {
+	if j.batch == nil && j.outcome.isEmpty() && len(j.calls) == 0 {
 		if s.ending && s.outcome.isEmpty() && len(s.queue.batches) == 0 {
 			return &job{over: true}, due
 		}
@@ -125,14 +120,6 @@ func (s *Spool) fillLocked(j *job, now time.Time) {
 	}
 }
 
-// earliest leaves zero times out.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
 func (s *Spool) execute(j *job, plan *schedule) {
 	for _, c := range j.calls {
 		c.err = c.do()
@@ -140,13 +127,6 @@ func (s *Spool) execute(j *job, plan *schedule) {
 	}
 	if j.batch != nil || !j.outcome.isEmpty() {
 		s.commit(j, plan)
-	}
-	if j.sync {
-		plan.sync = time.Time{}
-		s.syncNow()
-	}
-	if s.cfg.Sync == SyncInterval && plan.sync.IsZero() && s.store.synced != s.store.generation {
-		plan.sync = time.Now().Add(s.cfg.SyncEvery)
 	}
 }
 
@@ -182,7 +162,7 @@ func (s *Spool) isDiskFull(err error) bool { return noSpace(err) && !s.store.inE
 // transact writes j in one transaction and completes its receipts.
 func (s *Spool) transact(j *job) error {
 	var oldest int64
-	err := s.store.update(j.size(), func(tx *bolt.Tx, next *state) (err error) {
+	err := s.store.update(func(tx *bolt.Tx, next *state) (err error) {
 		if err := s.store.refuse(tx, next, j.outcome.refused); err != nil {
 			return err
 		}
@@ -205,25 +185,12 @@ func (s *Spool) transact(j *job) error {
 	return nil
 }
 
-// size is about what j writes.
-func (j *job) size() int {
-	n := 1 << 20
-	if j.batch != nil {
-		n += j.batch.bytes
-	}
-	return n + len(j.outcome.refused)*maxReason
-}
-
 // committed publishes the state after a transaction and completes its receipts.
 func (s *Spool) committed(j *job, oldest int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = s.store.state
 	s.oldest = time.Unix(0, oldest)
-	s.unsynced++
-	if s.store.synced == s.store.generation {
-		s.unsynced = 0
-	}
 	if j.batch != nil {
 		s.queue.completeFirst(nil)
 		signal(s.arrived)
@@ -335,17 +302,6 @@ func (s *Spool) breakDown(err error) {
 	s.failCallsLocked(s.broken)
 	s.outcome = outcome{}
 	s.drain.abort()
-}
-
-// syncNow brings everything to the disk.
-func (s *Spool) syncNow() {
-	if err := s.store.syncAndPin(); err != nil {
-		s.breakDown(err)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unsynced = 0
 }
 
 // runInWriter runs do in the goroutine of the writer, and waits for it.

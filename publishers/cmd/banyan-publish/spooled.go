@@ -17,18 +17,15 @@ import (
 
 // spoolFlags say where and how a command keeps events until they are on the stream.
 type spoolFlags struct {
-	Spool          string        `help:"File, on a local disk, that keeps events until they are on the stream." env:"BANYAN_PUBLISH_SPOOL" placeholder:"FILE"`
-	SpoolSync      spool.Sync    `help:"Acknowledge an event on disk (always) or before (interval, never)." default:"always" env:"BANYAN_PUBLISH_SPOOL_SYNC"`
-	SpoolSyncEvery time.Duration `help:"The interval of --spool-sync=interval." default:"1s" env:"BANYAN_PUBLISH_SPOOL_SYNC_EVERY"`
-	SpoolMaxBytes  int64         `help:"Most bytes of events in the spool." default:"1073741824" env:"BANYAN_PUBLISH_SPOOL_MAX_BYTES"`
-	SpoolMaxEvents int64         `help:"Most events in the spool; 0 for no such limit." default:"0" env:"BANYAN_PUBLISH_SPOOL_MAX_EVENTS"`
-	SpoolWhenFull  string        `help:"When full, callers wait or are refused." enum:"wait,refuse" default:"wait" env:"BANYAN_PUBLISH_SPOOL_WHEN_FULL"`
+	Spool          string `help:"File, on a local disk, that keeps events until they are on the stream." env:"BANYAN_PUBLISH_SPOOL" placeholder:"FILE"`
+	SpoolMaxBytes  int64  `help:"Most bytes of events in the spool." default:"1073741824" env:"BANYAN_PUBLISH_SPOOL_MAX_BYTES"`
+	SpoolMaxEvents int64  `help:"Most events in the spool; 0 for no such limit." default:"0" env:"BANYAN_PUBLISH_SPOOL_MAX_EVENTS"`
+	SpoolWhenFull  string `help:"When full, callers wait or are refused." enum:"wait,refuse" default:"wait" env:"BANYAN_PUBLISH_SPOOL_WHEN_FULL"`
 }
 
 func (f *spoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config {
 	return spool.Config{
-		Path: f.Spool, Sync: f.SpoolSync, SyncEvery: f.SpoolSyncEvery,
-		MaxBytes: f.SpoolMaxBytes, MaxEvents: f.SpoolMaxEvents, RefuseWhenFull: f.SpoolWhenFull == "refuse",
+		Path: f.Spool, MaxBytes: f.SpoolMaxBytes, MaxEvents: f.SpoolMaxEvents, RefuseWhenFull: f.SpoolWhenFull == "refuse",
 		MaxEventBytes: stream.MaxRecordBytes, Permanent: permanent, AckTimeout: time.Second, Log: log,
 	}
 }

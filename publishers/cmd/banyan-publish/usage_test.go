@@ -74,7 +74,6 @@ func TestRefusals(t *testing.T) {
 		"drain timeout":        {args: "serve --drain-timeout=-1s", code: serving.ExitUsage, says: "--drain-timeout -1s is negative"},
 		"no such schemas":      {args: "serve --schemas=/does/not/exist", code: serving.ExitUsage, says: "--schemas: schema: open /does/not/exist"},
 		"no stream":            {args: "serve --stream=", code: serving.ExitUsage, says: "--stream is empty"},
-		"sync":                 {args: "serve --spool-sync sometimes", code: serving.ExitUsage, says: "must be always, interval or never"},
 		"when full":            {args: "serve --spool-when-full panic", code: serving.ExitUsage, says: "wait"},
 		"publisher's limits":   {args: "serve --aggregate-bytes 2000000", code: serving.ExitUsage, says: "AggregateBytes 2000000"},
 		"spool's limits":       {args: "serve --spool x --spool-max-bytes 5", code: serving.ExitUsage, says: "MaxBytes 5"},
