@@ -1,8 +1,10 @@
 package migrate_test
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
+	"testing"
 
 	dynamodbserver "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
@@ -18,6 +20,8 @@ type faults struct {
 	deny func(operation, table string) bool
 	// partial is the share of batch reads that are answered in part.
 	partial float64
+	// requests are those to each table of DynamoDB.
+	requests map[string]int
 }
 
 func (f *faults) with(change func()) {
@@ -43,9 +47,26 @@ func (f *faults) draw(n int) int {
 	return f.rng.IntN(n)
 }
 
+// awaitRequests waits for n more requests to a table of DynamoDB.
+func (f *faults) awaitRequests(t testing.TB, table string, n int) {
+	t.Helper()
+	until := 0
+	waitFor(t, func() (reached bool) {
+		f.with(func() {
+			until = cmp.Or(until, f.requests[table]+n)
+			reached = f.requests[table] >= until
+		})
+		return reached
+	})
+}
+
 func (f *faults) chosen(operation, table string) dynamodbserver.Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.requests == nil {
+		f.requests = map[string]int{}
+	}
+	f.requests[table]++
 	if f.deny != nil && f.deny(operation, table) {
 		f.injected++
 		return dynamodbserver.FaultInternal

@@ -45,6 +45,12 @@ func (w *world) wake(n int, rest time.Duration) *zombies {
 	return z
 }
 
+func (z *zombies) acknowledged() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return len(z.kept)
+}
+
 func (z *zombies) end() map[string]bool {
 	z.stop()
 	z.wg.Wait()
@@ -61,9 +67,9 @@ func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
 		switch step {
 		case migrate.StepFence:
 			z = w.wake(4, 100*time.Microsecond)
-			time.Sleep(20 * time.Millisecond)
+			waitFor(t, func() bool { return z.acknowledged() >= 8 })
 		case migrate.StepDrain:
-			time.Sleep(w.plan.Budgets.Hold)
+			time.Sleep(w.plan.Budgets.Hold) // a drain that is slower than the hold may last
 		}
 	}})
 	if !errors.Is(err, migrate.ErrUndone) {
@@ -162,7 +168,7 @@ func TestTwoCutoversAtOnceMakeOneSwitch(t *testing.T) {
 				_, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{})
 				second <- err
 			}()
-			time.Sleep(500 * time.Millisecond)
+			w.faults.awaitRequests(t, ownership.DefaultTable, 20) // it finds the first one
 		}
 	}})
 	if err != nil || sum.Step != migrate.StepDone {

@@ -3,12 +3,14 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	mongodbserver "github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/ownership"
@@ -44,7 +46,7 @@ func TestWhatTheServiceWroteIsNeverOverwritten(t *testing.T) {
 				if _, err := w.users.UpdateByID(w.ctx, userID(3), rename("by a zombie")); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+				ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 				defer cancel()
 				err = w.engine().Run(ctx, migrate.RunOptions{})
 			case "copy":
@@ -136,7 +138,7 @@ func TestWritesAreReleasedOnlyWhenReadsHaveMoved(t *testing.T) {
 		done <- err
 	}()
 	waitFor(t, func() bool { return w.phase().Owner == ownership.DynamoDB })
-	time.Sleep(300 * time.Millisecond)
+	w.faults.awaitRequests(t, ownership.DefaultTable, 20) // the cut-over asks whether it may
 	if !w.phase().Hold {
 		t.Error("writes are released while a read of MongoDB runs")
 	}
@@ -157,7 +159,15 @@ func TestWritesAreReleasedOnlyWhenReadsHaveMoved(t *testing.T) {
 // A chunk that was read before its documents changed is written after the changes
 // were applied: what was deleted stays deleted, what is newer stays.
 func TestACopyThatComesLateBringsNothingBack(t *testing.T) {
-	w := newWorld(t)
+	var reads atomic.Int64
+	w := newWorld(t, func(c *mongodbserver.Config) {
+		c.Fault = func(command, namespace string) mongodbserver.Fault {
+			if command == "find" && namespace == "legacy.users" {
+				reads.Add(1)
+			}
+			return mongodbserver.Fault{}
+		}
+	})
 	w.seed(60)
 	var once bool
 	e := w.engine(func(c *migrate.Config) {
@@ -167,7 +177,7 @@ func TestACopyThatComesLateBringsNothingBack(t *testing.T) {
 				return nil
 			}
 			once = true
-			time.Sleep(100 * time.Millisecond) // the next chunk is read ahead meanwhile
+			waitFor(t, func() bool { return reads.Load() > 2 }) // the next chunk is read ahead
 			if _, err := w.users.DeleteOne(w.ctx, bson.D{{Key: "_id", Value: userID(23)}}); err != nil {
 				t.Error(err)
 			}

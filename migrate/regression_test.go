@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,9 +30,12 @@ func rename(name string) bson.D {
 // yet, and a restart lost them.
 func TestGhost1684HeartbeatsDoNotOvertakeUnappliedChanges(t *testing.T) {
 	w := shadowing(t, 40)
+	var denied atomic.Bool
 	w.faults.with(func() {
 		w.faults.deny = func(operation, table string) bool {
-			return table == "users" && (operation == "PutItem" || operation == "TransactWriteItems")
+			deny := table == "users" && (operation == "PutItem" || operation == "TransactWriteItems")
+			denied.CompareAndSwap(false, deny)
+			return deny
 		}
 	})
 	crash := false
@@ -50,7 +54,8 @@ func TestGhost1684HeartbeatsDoNotOvertakeUnappliedChanges(t *testing.T) {
 	if _, err := w.users.UpdateByID(w.ctx, userID(1), rename("while the target is away")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(900 * time.Millisecond) // several heartbeats and saves of the position
+	waitFor(t, denied.Load)
+	w.faults.awaitRequests(t, ownership.DefaultTable, 12) // several heartbeats and saves of the position
 	mu.Lock()
 	crash = true
 	mu.Unlock()

@@ -25,7 +25,7 @@ func TestAUserMovesFromBeginningToEnd(t *testing.T) {
 		t.Fatalf("%+v %v", v, err)
 	}
 	sum, err := e.Cutover(w.ctx, migrate.CutoverOptions{})
-	if err != nil || sum.Step != migrate.StepDone || sum.Held > 900 {
+	if err != nil || sum.Step != migrate.StepDone || sum.Held > w.plan.Budgets.Hold.Milliseconds() {
 		t.Fatalf("%+v %v", sum, err)
 	}
 	r := w.phase()

@@ -33,7 +33,7 @@ import (
 // migration's time is waiting.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -93,9 +93,13 @@ func newWorld(t *testing.T, change ...func(*mongodbserver.Config)) *world {
 	if w.plan, err = plan.Parse("users.yaml", usersplan.Users); err != nil {
 		t.Fatal(err)
 	}
+	w.plan.Budgets.Hold = longHold
 	w.owners = ownership.NewTable(w.ddb, "")
 	return w
 }
+
+// longHold is enough for a cut-over on any machine.
+const longHold = 30 * time.Second
 
 // seed inserts n users with a unique index on email.
 func (w *world) seed(n int) {
