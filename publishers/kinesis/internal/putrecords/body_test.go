@@ -176,14 +176,16 @@ func TestWhoKeepsTheBodyReadsNothing(t *testing.T) {
 	_, url := record(t, success)
 	var readers sync.WaitGroup
 	var read atomic.Int64
+	var over chan struct{} // closed after the request
 	keep := func(stack *middleware.Stack) error {
 		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Keep", func(
 			ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 		) (middleware.FinalizeOutput, middleware.Metadata, error) {
 			kept := in.Request.(*smithyhttp.Request).GetStream()
 			out, metadata, err := next.HandleFinalize(ctx, in)
+			ended := over
 			readers.Go(func() {
-				time.Sleep(time.Millisecond)
+				<-ended
 				_, _ = kept.(io.Seeker).Seek(0, io.SeekStart)
 				n, _ := kept.Read(make([]byte, 100))
 				read.Add(int64(n))
@@ -196,9 +198,11 @@ func TestWhoKeepsTheBodyReadsNothing(t *testing.T) {
 	for range 50 {
 		r.Reset(stream)
 		r.Add("k", "", bytes.Repeat([]byte{'x'}, 50_000))
+		over = make(chan struct{})
 		if _, err := r.Send(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
+		close(over)
 	}
 	readers.Wait()
 	if n := read.Load(); n > 0 {
