@@ -159,7 +159,7 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// adoptersModule requires this module as it is here, and what that requires.
+// adoptersModule is a module below somebody's internal, which requires this module as it is here, and what that requires.
 func adoptersModule(t *testing.T) string {
 	t.Helper()
 	checkout, err := filepath.Abs("../..")
@@ -167,6 +167,6 @@ func adoptersModule(t *testing.T) string {
 		t.Fatal(err)
 	}
 	own := "github.com/banyan-fig/banyan"
-	text := strings.Replace(read(t, "../../go.mod"), "module "+own, "module example.test/shop", 1)
+	text := strings.Replace(read(t, "../../go.mod"), "module "+own, "module example.test/internal/shop", 1)
 	return text + "\nrequire " + own + " v0.0.0\n\nreplace " + own + " => " + checkout + "\n"
 }

@@ -19,6 +19,7 @@ type program struct {
 	ImportPath, Name string
 	Match            []string // the patterns that it was found by
 	Deps             []string
+	Module           struct{ Path string }
 }
 
 // lambdaRuntime is what a function imports to be invoked by Lambda.
@@ -41,14 +42,16 @@ func (p program) isNamed() bool {
 	return slices.ContainsFunc(p.Match, func(pattern string) bool { return !strings.Contains(pattern, "...") })
 }
 
-// isFunction reports whether a pattern with ... means the package.
+// isFunction reports whether a pattern with ... means the package. Only the folders
+// below the module's count: that may itself be at internal.example.com/internal/shop.
 func (p program) isFunction() bool {
-	return p.Name == "main" && slices.Contains(p.Deps, lambdaRuntime) && !slices.Contains(strings.Split(p.ImportPath, "/"), "internal")
+	folders := strings.Split(strings.TrimPrefix(p.ImportPath, p.Module.Path), "/")
+	return p.Name == "main" && slices.Contains(p.Deps, lambdaRuntime) && !slices.Contains(folders, "internal")
 }
 
 // programs lists what is to be built, sorted by import path.
 func (b Build) programs(ctx context.Context) (all []program, err error) {
-	args := append([]string{"list", b.tags(), "-json=ImportPath,Name,Match,Deps"}, b.Packages...)
+	args := append([]string{"list", b.tags(), "-json=ImportPath,Name,Match,Deps,Module"}, b.Packages...)
 	cmd := b.goCommand(ctx, b.Architectures[0], args...)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
