@@ -101,7 +101,7 @@ func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
 		w.place = &j.rehearsal
 	}
 	w.report.DryRun = w.dryRun
-	err = w.sweep(ctx)
+	err = w.sweep(run.Requests())
 	w.report.Stopped = sweep.Reason(err)
 	if w.report.Stopped == sweep.Failed {
 		w.report.fail(err)

@@ -82,18 +82,20 @@ func (s *Sweeper) Begin(ctx context.Context) (*Run, error) {
 	case <-ctx.Done():
 		return nil, ErrDeadline
 	}
-	r := &Run{sweeper: s, working: ctx, cancel: func() {}}
+	r := &Run{sweeper: s, requests: ctx, working: ctx, cancel: func() {}}
 	if deadline, ok := ctx.Deadline(); ok {
-		r.working, r.cancel = context.WithDeadline(ctx, deadline.Add(-s.reserve))
+		requests, endRequests := context.WithDeadline(ctx, deadline.Add(-s.reserve/5))
+		working, endWorking := context.WithDeadline(requests, deadline.Add(-s.reserve))
+		r.requests, r.working, r.cancel = requests, working, func() { endWorking(); endRequests() }
 	}
 	return r, nil
 }
 
 // Run is the work of one invocation.
 type Run struct {
-	sweeper *Sweeper
-	working context.Context
-	cancel  context.CancelFunc
+	sweeper           *Sweeper
+	requests, working context.Context
+	cancel            context.CancelFunc
 }
 
 // End lets the next invocation work.
@@ -101,6 +103,11 @@ func (r *Run) End() {
 	r.cancel()
 	<-r.sweeper.running
 }
+
+// Requests is the context of the requests. It ends when a fifth of the reserve is left,
+// so that one without an answer ends the invocation, and Lambda does not: then the
+// report and the place in the round would be lost.
+func (r *Run) Requests() context.Context { return r.requests }
 
 // Working is the context that ends when nothing more is to be begun.
 func (r *Run) Working() context.Context { return r.working }

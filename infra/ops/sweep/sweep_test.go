@@ -41,6 +41,10 @@ func TestOneInvocationAtATime(t *testing.T) {
 		if requests != 4 { // at 0, 1, 2 and 3 s: 5 s are kept in reserve
 			t.Errorf("%d requests", requests)
 		}
+		<-second.Requests().Done() // as for a request without an answer
+		if ends, _ := ctx.Deadline(); time.Until(ends) != time.Second || sweep.Reason(second.Requests().Err()) != sweep.Deadline {
+			t.Errorf("a request may take until %v before the end of the invocation: %v", time.Until(ends), second.Requests().Err())
+		}
 	})
 }
 

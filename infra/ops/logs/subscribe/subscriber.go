@@ -102,6 +102,7 @@ func (s *Subscriber) One(ctx context.Context, name string) (Report, error) {
 		return Report{Stopped: sweep.Deadline}, err
 	}
 	defer w.End()
+	ctx = w.Requests()
 	if err = w.findOwn(ctx); err == nil {
 		err = w.group(ctx, item{name, true})
 	}
@@ -122,7 +123,7 @@ func (s *Subscriber) BackFill(ctx context.Context) Report {
 		return Report{Stopped: sweep.Deadline}
 	}
 	defer w.End()
-	err = w.backFill(ctx)
+	err = w.backFill(w.Requests())
 	w.report.Stopped = sweep.Reason(err)
 	if w.report.Stopped == sweep.Failed {
 		w.report.fail(err)
