@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,9 @@ import (
 func configVariable(command string) string {
 	return strings.ToUpper(strings.ReplaceAll(command, "-", "_")) + "_CONFIG"
 }
+
+// byteOrderMark begins files that some editors write.
+const byteOrderMark = "\ufeff"
 
 // configFile is the name of a YAML file that gives values to flags.
 type configFile string
@@ -58,7 +62,7 @@ type configValue struct {
 
 // parseConfig reads one mapping of scalars and lists. Errors begin with the line.
 func parseConfig(text []byte) (*configValues, error) {
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parser.ParseBytes(bytes.TrimPrefix(text, []byte(byteOrderMark)), 0)
 	if syntax := yaml.Error(nil); errors.As(err, &syntax) {
 		return nil, fmt.Errorf("%d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
 	} else if err != nil {
@@ -79,11 +83,12 @@ func parseConfig(text []byte) (*configValues, error) {
 			return nil, fmt.Errorf("%d: must be one document of flags and their values, such as \"listen: 127.0.0.1:8080\"", line(doc.Body))
 		}
 		for _, p := range pairs {
+			name := p.Key.GetToken().Value // without the quotes that JSON has
 			value, err := valueOf(p.Value)
 			if err != nil {
-				return nil, fmt.Errorf("%d: %s: %w", line(p.Key), p.Key.String(), err)
+				return nil, fmt.Errorf("%d: %s: %w", line(p.Key), name, err)
 			}
-			c.values[p.Key.String()] = configValue{line(p.Key), value}
+			c.values[name] = configValue{line(p.Key), value}
 		}
 	}
 	return c, nil

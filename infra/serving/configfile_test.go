@@ -66,6 +66,14 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
+// TestConfigFileInJSON is YAML, too; and some editors begin a file with a mark.
+func TestConfigFileInJSON(t *testing.T) {
+	path := configFile(t, "\ufeff"+`{"listen": "file", "mode": "0600", "names": ["a", 1]}`)
+	if got, code, stderr := execute(t, "--config", path); code != 0 || got.Listen != "file" || got.Mode != "0600" || strings.Join(got.Names, " ") != "a 1" {
+		t.Errorf("%+v %d %s", got, code, stderr)
+	}
+}
+
 func TestConfigFileIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"listen: a\n\nlisen: x\n":     "thing.yaml:3: unknown flag --lisen",
