@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
@@ -60,6 +61,9 @@ func (c Config) Validate() error {
 	}
 	if c.Handler == nil {
 		invalid("Handler is nil")
+	}
+	if slices.ContainsFunc(c.Middleware, func(m Middleware) bool { return m == nil }) {
+		invalid("Middleware has one that is nil")
 	}
 	if policyNames[c.Policy] == "" {
 		invalid("Policy is %v: must be KeepDeadLetter or Halt", c.Policy)

@@ -41,7 +41,7 @@ func compose(cfg Config) Handler {
 	for i := len(chain) - 1; i >= 0; i-- {
 		h = chain[i](h)
 	}
-	return h
+	return Recover()(h) // middleware may panic as well
 }
 
 // HandleKinesis handles one batch of an event source mapping that has

@@ -314,6 +314,31 @@ func TestRetriesAndPanics(t *testing.T) {
 	}
 }
 
+// TestMiddlewareThatPanics costs its event alone, not the process and the batch.
+func TestMiddlewareThatPanics(t *testing.T) {
+	for name, broken := range map[string]consumers.Middleware{
+		"for one event": func(next consumers.Handler) consumers.Handler {
+			return func(ctx context.Context, m consumers.Message) error {
+				if m.Event.PartitionKey == "a" {
+					panic("index out of range")
+				}
+				return next(ctx, m)
+			}
+		},
+		"without a handler": func(consumers.Handler) consumers.Handler { return nil },
+	} {
+		j := &journal{}
+		handled := 0
+		failed := run(t, consumers.Config{
+			Name: "test", DeadLetters: j, Middleware: []consumers.Middleware{broken}, Concurrency: 1,
+			Handler: func(context.Context, consumers.Message) error { handled++; return nil },
+		}, one(t, 1, "a"), one(t, 2, "b"))
+		if len(failed) > 0 || len(j.letters)+handled != 2 || len(j.letters) == 0 || !strings.Contains(j.letters[0].Reason, "panicked") {
+			t.Errorf("%s: failed %v, handled %d, dead letters %+v", name, failed, handled, j.letters)
+		}
+	}
+}
+
 func TestRetryWaitsWithinItsBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started, attempts := time.Now(), 0
@@ -405,8 +430,8 @@ func TestRedrive(t *testing.T) {
 }
 
 func TestValidateNamesEverything(t *testing.T) {
-	_, err := consumers.New(consumers.Config{Attempts: -1})
-	for _, want := range []string{"Name", "Handler", "DeadLetters", "Attempts"} {
+	_, err := consumers.New(consumers.Config{Attempts: -1, Middleware: []consumers.Middleware{nil}})
+	for _, want := range []string{"Name", "Handler", "DeadLetters", "Attempts", "Middleware"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}

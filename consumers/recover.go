@@ -16,7 +16,8 @@ type PanicError struct {
 func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
 
 // Recover returns a panic of the handler as a [PanicError], so that one event cannot end
-// the process and with it the whole batch.
+// the process and with it the whole batch. A consumer has it around the handler, so that
+// a panic is retried, and around all middleware.
 func Recover() Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, m Message) (err error) {

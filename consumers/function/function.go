@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -86,9 +87,7 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		Observe: func(ctx context.Context, r consumers.Report) {
 			writeMetrics(ctx, r)
 			logReport(ctx, logger, r)
-			if spec.Observe != nil {
-				spec.Observe(ctx, r)
-			}
+			observe(ctx, spec, logger, r)
 		},
 	})
 	return f, err
@@ -97,15 +96,38 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 // Invoke handles what Lambda invokes the function with: a batch of Kinesis records, or
 // a redrive (see the package comment).
 func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, error) {
-	var request struct{ Redrive *redriveRequest }
-	if err := json.Unmarshal(payload, &request); err == nil && request.Redrive != nil {
-		return f.redrive(ctx, *request.Redrive)
+	var request struct {
+		Redrive json.RawMessage
+		awsevents.KinesisEvent
 	}
-	var batch awsevents.KinesisEvent
-	if err := json.Unmarshal(payload, &batch); err != nil {
+	err := json.Unmarshal(payload, &request)
+	if err == nil && (request.Redrive == nil) == (request.Records == nil) {
+		err = fmt.Errorf(`%w: either "Records" or "redrive" is required`, errInvocation)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("invoked with neither a batch of Kinesis records nor a redrive: %w", err)
 	}
-	return f.HandleKinesis(ctx, batch)
+	if request.Redrive == nil {
+		return f.HandleKinesis(ctx, request.KinesisEvent)
+	}
+	redrive, err := parseRedrive(request.Redrive)
+	if err != nil {
+		return nil, err
+	}
+	return f.redrive(ctx, redrive)
+}
+
+// observe calls the program's own Observe. The batch is handled, whatever that does.
+func observe(ctx context.Context, spec Spec, logger *slog.Logger, r consumers.Report) {
+	if spec.Observe == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			logger.ErrorContext(ctx, "Spec.Observe panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	spec.Observe(ctx, r)
 }
 
 // logReport logs dead letters and failures.

@@ -361,7 +361,10 @@ func TestRedrive(t *testing.T) {
 	if left := f.deadLetters("orders"); len(left) != 1 || left[0].Position.Sequence != streamtest.Sequence(2) {
 		t.Errorf("left: %+v", left)
 	}
-	for _, payload := range []string{`[]`, `{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`} {
+	for _, payload := range []string{
+		`[]`, `{}`, `null`, `{"version":"2.0"}`, `{"Records":null}`, `{"redrive":"all"}`, `{"redrive":null}`, `{"redrive":[]}`, `{"redrive":{"positon":"1"}}`,
+		`{"redrive":{"position":5}}`, `{"redrive":{},"Records":[]}`, `{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`,
+	} {
 		if out, err := fixed.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
 			t.Errorf("invoked with %s: %v", payload, out)
 		}
@@ -404,6 +407,19 @@ func TestRedriveEndsInTime(t *testing.T) {
 	}
 }
 
+// TestObserveThatPanics does not bring a batch back that was handled.
+func TestObserveThatPanics(t *testing.T) {
+	f := newFixture(t)
+	spec := orders("orders")
+	spec.Observe = func(context.Context, consumers.Report) { panic("out of figures") }
+	if answer := f.invoke(f.start(spec), batch(record(t, 1, placed{Customer: "ada", Cents: 1}))); answer != `{"batchItemFailures":[]}` {
+		t.Error(answer)
+	}
+	if !strings.Contains(f.log.String(), "out of figures") {
+		t.Errorf("logged %s", f.log.String())
+	}
+}
+
 func TestStartNamesWhatIsMissing(t *testing.T) {
 	f := newFixture(t)
 	for name, c := range map[string]struct {
@@ -411,11 +427,13 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 		vars   map[string]string
 		want   []string
 	}{
-		"no dead letters": {vars: map[string]string{"DEAD_LETTER_TABLE": ""}, want: []string{"banyan-dead-letters", "DEAD_LETTER_TABLE"}},
-		"another table":   {vars: map[string]string{tableVariable: "nowhere"}, want: []string{"nowhere", tableVariable}},
-		"no name of it":   {vars: map[string]string{tableVariable: ""}, want: []string{tableVariable + " must be set"}},
-		"no handler":      {change: func(s *function.Spec) { s.Handler = nil }, want: []string{"Handler"}},
-		"no name":         {change: func(s *function.Spec) { s.Name = "" }, want: []string{"Name"}},
+		"no dead letters":  {vars: map[string]string{"DEAD_LETTER_TABLE": ""}, want: []string{"banyan-dead-letters", "DEAD_LETTER_TABLE"}},
+		"another table":    {vars: map[string]string{tableVariable: "nowhere"}, want: []string{"nowhere", tableVariable}},
+		"no name of it":    {vars: map[string]string{tableVariable: ""}, want: []string{tableVariable + " must be set"}},
+		"no variable":      {change: func(s *function.Spec) { s.Tables = []function.Table{{Default: "a"}} }, want: []string{`table "a" needs a variable`}},
+		"a variable twice": {change: func(s *function.Spec) { s.Tables = append(s.Tables, s.Tables[0]) }, want: []string{"that no other has", tableVariable}},
+		"no handler":       {change: func(s *function.Spec) { s.Handler = nil }, want: []string{"Handler"}},
+		"no name":          {change: func(s *function.Spec) { s.Name = "" }, want: []string{"Name"}},
 		"a handler's error": {change: func(s *function.Spec) {
 			s.Handler = func(function.Env) (consumers.Handler, error) { return nil, errors.New("no licence") }
 		}, want: []string{"no licence"}},

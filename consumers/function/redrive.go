@@ -1,7 +1,9 @@
 package function
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +14,22 @@ import (
 
 type redriveRequest struct {
 	Position string // "": all
+}
+
+var errInvocation = errors.New("invalid invocation")
+
+// parseRedrive refuses what the request does not have: with a misspelt position it
+// would be one for all dead letters.
+func parseRedrive(text json.RawMessage) (r redriveRequest, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err = d.Decode(&r); err == nil && text[0] != '{' {
+		err = errors.New("null")
+	}
+	if err != nil {
+		return r, fmt.Errorf(`%w: "redrive" must be {} or {"position": "..."}: %w`, errInvocation, err)
+	}
+	return r, nil
 }
 
 type redriveResult struct {

@@ -44,6 +44,10 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 		}
 	}
 	for _, t := range spec.Tables {
+		if _, ok := s.Tables[t.Variable]; ok || t.Variable == "" {
+			errs = append(errs, fmt.Errorf("Spec.Tables: table %q needs a variable that no other has, not %q", t.Default, t.Variable))
+			continue
+		}
 		s.Tables[t.Variable] = cmp.Or(getenv(t.Variable), t.Default)
 		if s.Tables[t.Variable] == "" {
 			errs = append(errs, fmt.Errorf("%s must be set to the name of a table", t.Variable))
