@@ -22,7 +22,6 @@ var controlOperations = map[string]func(s *Server, body, out []byte) ([]byte, er
 	"ListTables":       control((*Server).listTables),
 	"UpdateTable":      control((*Server).updateTable),
 	"UpdateTimeToLive": control((*Server).updateTimeToLive),
-	"ListStreams":      control((*Server).listStreams),
 	"DescribeStream":   control((*Server).describeStream),
 	"GetShardIterator": control((*Server).getShardIterator),
 	"GetRecords":       (*Server).getRecords,

@@ -18,45 +18,6 @@ const (
 	iteratorLife   = 15 * time.Minute
 )
 
-type listStreamsInput struct {
-	TableName               string
-	Limit                   *int
-	ExclusiveStartStreamArn string
-}
-
-type streamSummary struct{ StreamArn, StreamLabel, TableName string }
-
-type listStreamsOutput struct {
-	Streams                []streamSummary
-	LastEvaluatedStreamArn string `json:",omitempty"`
-}
-
-func (s *Server) listStreams(in *listStreamsInput) (listStreamsOutput, error) {
-	out := listStreamsOutput{Streams: []streamSummary{}}
-	limit, err := checkLimit(in.Limit, 100)
-	if err != nil {
-		return out, err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	started := in.ExclusiveStartStreamArn == ""
-	for _, st := range s.streams {
-		if !started {
-			started = st.arn == in.ExclusiveStartStreamArn
-			continue
-		}
-		if in.TableName != "" && in.TableName != st.table {
-			continue
-		}
-		if len(out.Streams) == limit {
-			out.LastEvaluatedStreamArn = out.Streams[limit-1].StreamArn
-			break
-		}
-		out.Streams = append(out.Streams, streamSummary{st.arn, st.label, st.table})
-	}
-	return out, nil
-}
-
 func checkLimit(limit *int, most int) (int, error) {
 	if limit == nil {
 		return most, nil

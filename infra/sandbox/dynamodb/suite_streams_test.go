@@ -214,10 +214,6 @@ func (s *suite) streamToggled(t *testing.T) {
 	s.put(t, table, item{"pk": str("during")})
 	arn := s.streamARN(t, table)
 	s.records(t, arn, 1)
-	listed, err := s.streams.ListStreams(ctx, &dynamodbstreams.ListStreamsInput{TableName: &table})
-	if err != nil || len(listed.Streams) != 1 || aws.ToString(listed.Streams[0].StreamArn) != aws.ToString(arn) {
-		t.Errorf("the streams are %v (%v)", listed, err)
-	}
 	if err := toggle(false); err != nil {
 		t.Fatal(err)
 	}

@@ -360,15 +360,6 @@ func TestNextTokensExpire(t *testing.T) {
 	}
 }
 
-func TestDryRun(t *testing.T) {
-	w := newWorld(t, sandbox.Config{}, 1)
-	_, err := w.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &w.stream, PartitionKey: aws.String("k"),
-		Data: []byte("x"), DryRun: aws.Bool(true)})
-	if _, ok := errors.AsType[*types.DryRunOperationException](err); !ok || w.server.Stats().Records != 0 {
-		t.Errorf("a dry run: %v, %d records", err, w.server.Stats().Records)
-	}
-}
-
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []sandbox.Config{{Transition: -1}, {MaxStreamBytes: 1}, {MaxStreamBytes: -1}, {ShardLimit: -1}} {
 		if _, err := sandbox.New(cfg); err == nil {

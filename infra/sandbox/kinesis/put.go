@@ -45,8 +45,6 @@ func (e putEntry) hash() (hashKey, error) {
 type putRecordInput struct {
 	streamRef
 	putEntry
-	SequenceNumberForOrdering string
-	DryRun                    bool
 }
 
 type putRecordOutput struct {
@@ -58,7 +56,6 @@ type putRecordOutput struct {
 type putRecordsInput struct {
 	streamRef
 	Records []putEntry
-	DryRun  bool
 }
 
 type putResult struct {
@@ -115,34 +112,11 @@ func (s *Server) putRecord(_ context.Context, in *putRecordInput, f fault.Fault)
 	if err := p.validate(st); err != nil {
 		return nil, err
 	}
-	if err := st.validateOrdering(in.SequenceNumberForOrdering); err != nil {
-		return nil, err
-	}
-	if in.DryRun {
-		return nil, dryRun()
-	}
 	result := s.store(st, p, f)[0]
 	if result.ErrorCode != "" {
 		return nil, awsjson.Errorf(result.ErrorCode, "%s", result.ErrorMessage)
 	}
 	return &putRecordOutput{result.ShardId, result.SequenceNumber, "NONE"}, nil
-}
-
-// validateOrdering checks a SequenceNumberForOrdering. Nothing else is needed:
-// sequence numbers of this stream always grow.
-func (st *stream) validateOrdering(after string) error {
-	if after == "" {
-		return nil
-	}
-	clock, _, ok := parseSequence(after)
-	if !ok || clock > st.clock {
-		return awsjson.Errorf("InvalidArgumentException", "SequenceNumberForOrdering %s is not a sequence number of stream %s", after, st.name)
-	}
-	return nil
-}
-
-func dryRun() error {
-	return awsjson.Errorf("DryRunOperationException", "The request would have succeeded; DryRun was set.")
 }
 
 func (s *Server) putRecords(_ context.Context, in *putRecordsInput, f fault.Fault) (*putRecordsOutput, error) {
@@ -160,9 +134,6 @@ func (s *Server) putRecords(_ context.Context, in *putRecordsInput, f fault.Faul
 	defer st.mu.Unlock()
 	if err := p.validate(st); err != nil {
 		return nil, err
-	}
-	if in.DryRun {
-		return nil, dryRun()
 	}
 	out := &putRecordsOutput{Records: s.store(st, p, f), EncryptionType: "NONE"}
 	for _, r := range out.Records {

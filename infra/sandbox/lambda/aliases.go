@@ -172,11 +172,7 @@ func (h *Host) listAliases(r *http.Request) (int, any, error) {
 			out = append(out, h.describeAlias(f, a))
 		}
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"Aliases": part, "NextMarker": next}, nil
+	return page("Aliases", out, r)
 }
 
 // lockFunction decodes a request, if there is something to decode into, and

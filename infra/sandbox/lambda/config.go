@@ -85,7 +85,6 @@ const (
 	maxSynchronous      = 6 << 20
 	maxAsynchronous     = 1 << 20
 	maxAsyncAge         = 6 * time.Hour
-	maxClientContext    = 3583
 	maxFunctions        = 1000
 	maxMappings         = 1000
 	defaultBatch        = 100

@@ -92,35 +92,25 @@ func (h *Host) register(in createFunctionInput, config configuration, c *code) (
 }
 
 func (h *Host) getFunction(r *http.Request) (int, any, error) {
-	ref, err := target(r)
+	v, qualifier, unlock, err := h.lockRevision(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v, err := h.revision(ref)
-	if err != nil {
-		return 0, nil, err
-	}
+	defer unlock()
 	out := getFunctionOutput{
-		Configuration: h.describe(v, ref.qualifier), Tags: v.function.tags,
+		Configuration: h.describe(v, qualifier), Tags: v.function.tags,
 		Code: map[string]string{"RepositoryType": "S3", "Location": "file://" + v.code.dir},
 	}
 	return http.StatusOK, out, nil
 }
 
 func (h *Host) getConfiguration(r *http.Request) (int, any, error) {
-	ref, err := target(r)
+	v, qualifier, unlock, err := h.lockRevision(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v, err := h.revision(ref)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, h.describe(v, ref.qualifier), nil
+	defer unlock()
+	return http.StatusOK, h.describe(v, qualifier), nil
 }
 
 func (h *Host) listFunctions(r *http.Request) (int, any, error) {
@@ -137,11 +127,7 @@ func (h *Host) listFunctions(r *http.Request) (int, any, error) {
 			out = append(out, h.describe(v, v.version))
 		}
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"Functions": part, "NextMarker": next}, nil
+	return page("Functions", out, r)
 }
 
 func (h *Host) sorted() []*function {
@@ -153,27 +139,43 @@ func (h *Host) sorted() []*function {
 	return out
 }
 
-// page cuts a list by Marker and MaxItems; the marker is an index.
-func page[T any](all []T, r *http.Request) (part []T, next *string, err error) {
+// page answers with a part of a list, by Marker and MaxItems; the marker is an index.
+func page[T any](name string, all []T, r *http.Request) (int, any, error) {
 	from, size := 0, 50
+	var err error
 	q := r.URL.Query()
 	if v := q.Get("Marker"); v != "" {
 		if from, err = strconv.Atoi(v); err != nil || from < 0 || from > len(all) {
-			return nil, nil, invalid("Invalid pagination token: %s", v)
+			return 0, nil, invalid("Invalid pagination token: %s", v)
 		}
 	}
 	if v := q.Get("MaxItems"); v != "" {
 		if size, err = strconv.Atoi(v); err != nil || size < 1 || size > 10000 {
-			return nil, nil, outside("maxItems", size, 1, 10000)
+			return 0, nil, outside("maxItems", size, 1, 10000)
 		}
 		size = min(size, 50) // "returns a maximum of 50 items in each response"
 	}
-	part = all[from:min(from+size, len(all))]
+	var next *string
 	if from+size < len(all) {
 		marker := strconv.Itoa(from + size)
 		next = &marker
 	}
-	return part, next, nil
+	return http.StatusOK, map[string]any{name: all[from:min(from+size, len(all))], "NextMarker": next}, nil
+}
+
+// lockRevision returns what a request names, and how, with the host locked until
+// unlock is called.
+func (h *Host) lockRevision(r *http.Request) (v *revision, qualifier string, unlock func(), err error) {
+	ref, err := target(r)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	h.mu.Lock()
+	if v, err = h.revision(ref); err != nil {
+		h.mu.Unlock()
+		return nil, "", nil, err
+	}
+	return v, ref.qualifier, h.mu.Unlock, nil
 }
 
 // changeable is the reference of an operation that only $LATEST allows.
@@ -186,21 +188,13 @@ func changeable(r *http.Request) (reference, error) {
 }
 
 func (h *Host) updateConfiguration(r *http.Request) (int, any, error) {
-	ref, err := changeable(r)
-	if err != nil {
-		return 0, nil, err
-	}
 	var in updateConfigurationInput
-	if err := decode(r, &in); err != nil {
-		return 0, nil, err
-	}
-	if err := in.refused.check(); err != nil {
-		return 0, nil, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f, err := h.function(ref)
+	f, unlock, err := h.lockFunction(r, &in)
 	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	if err := in.refused.check(); err != nil {
 		return 0, nil, err
 	}
 	if in.RevisionId != "" && in.RevisionId != f.latest.id {
@@ -264,9 +258,6 @@ func (h *Host) deploy(ref reference, in updateCodeInput, c *code) (out functionO
 		archs = f.latest.archs
 	}
 	next := h.newRevision(f, latest, f.latest.config, archs, c)
-	if in.DryRun {
-		return h.describe(next, ""), false, nil
-	}
 	h.replace(f, next)
 	if in.Publish {
 		return h.describe(h.publish(f, nil), ""), true, nil

@@ -16,10 +16,9 @@ import (
 
 // call is one event for a function.
 type call struct {
-	ref           reference
-	payload       []byte
-	clientContext string
-	traceID       string
+	ref     reference
+	payload []byte
+	traceID string
 }
 
 // answer is what a function made of a call.
@@ -55,7 +54,7 @@ func (h *Host) invoke(ctx context.Context, c call) (answer, error) {
 	defer release()
 	a := answer{requestID: uuid.NewString(), version: r.version, fault: f}
 	inv := environment.Invocation{
-		ID: a.requestID, FunctionARN: arn, TraceID: c.traceID, ClientContext: c.clientContext,
+		ID: a.requestID, FunctionARN: arn, TraceID: c.traceID,
 		Payload: c.payload, Timeout: r.timeout(), KillAfter: killAfter(f),
 	}
 	inv.TraceID = cmp.Or(inv.TraceID, newTraceID())

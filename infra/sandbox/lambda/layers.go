@@ -123,11 +123,7 @@ func (h *Host) listLayers(r *http.Request) (int, any, error) {
 			out = append(out, entry{name, h.layerArn(name), h.describeLayer(l, l.versions[len(l.versions)-1])})
 		}
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"Layers": part, "NextMarker": next}, nil
+	return page("Layers", out, r)
 }
 
 // listLayerVersions lists the newest first, as Lambda does; nothing of a layer
@@ -141,11 +137,7 @@ func (h *Host) listLayerVersions(r *http.Request) (int, any, error) {
 			out = append(out, h.describeLayer(l, v))
 		}
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"LayerVersions": part, "NextMarker": next}, nil
+	return page("LayerVersions", out, r)
 }
 
 // layerVersion finds the version that a request's path names; mu is held.

@@ -97,9 +97,5 @@ func (m *mapping) describe() mappingOutput {
 	if w.onFailure != "" {
 		out.DestinationConfig.OnFailure = &destinationARN{w.onFailure}
 	}
-	if s.Start.Start == streams.AtTimestamp {
-		at := toSeconds(s.Start.Time)
-		out.StartingPositionTimestamp = &at
-	}
 	return out
 }

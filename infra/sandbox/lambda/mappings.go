@@ -95,9 +95,5 @@ func (h *Host) listMappings(r *http.Request) (int, any, error) {
 			out = append(out, m.describe())
 		}
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"EventSourceMappings": part, "NextMarker": next}, nil
+	return page("EventSourceMappings", out, r)
 }

@@ -2,7 +2,6 @@ package lambda
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,6 @@ type mappingInput struct {
 	MaximumRetryAttempts           *int
 	ParallelizationFactor          *int
 	StartingPosition               string
-	StartingPositionTimestamp      *float64
 	Tags                           map[string]string
 	TumblingWindowInSeconds        *int
 }
@@ -56,7 +54,6 @@ type mappingOutput struct {
 	MaximumRetryAttempts           int
 	ParallelizationFactor          int
 	StartingPosition               string
-	StartingPositionTimestamp      *float64 `json:",omitempty"`
 	State                          string
 	StateTransitionReason          string
 	TumblingWindowInSeconds        int
@@ -83,13 +80,7 @@ func (in mappingInput) create() (wanted, error) {
 	switch start {
 	case streams.TrimHorizon, streams.Latest:
 	case streams.AtTimestamp:
-		if in.StartingPositionTimestamp == nil {
-			return wanted{}, invalid("StartingPositionTimestamp is mandatory with the starting position AT_TIMESTAMP.")
-		}
-		if strings.Contains(in.EventSourceArn, ":dynamodb:") {
-			return wanted{}, invalid("Unsupported starting position for the stream type: AT_TIMESTAMP")
-		}
-		w.settings.Start.Time = fromSeconds(*in.StartingPositionTimestamp)
+		return wanted{}, notImplemented("StartingPosition AT_TIMESTAMP")
 	case "":
 		return wanted{}, invalid("1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must not be null.")
 	default:
@@ -213,11 +204,6 @@ func (in mappingInput) applyDestination(w *wanted) error {
 func trivialFilter(raw json.RawMessage) bool {
 	var shape struct{ Filters []json.RawMessage }
 	return json.Unmarshal(raw, &shape) == nil && len(shape.Filters) == 0
-}
-
-func fromSeconds(s float64) time.Time {
-	whole, part := math.Modf(s)
-	return time.Unix(int64(whole), int64(part*1e9)).UTC()
 }
 
 func toSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -22,38 +22,24 @@ func describeProvisioned(arn string, n int) provisionedOutput {
 	return provisionedOutput{arn, n, n, n, "READY"}
 }
 
-// provisionable returns the function of a request and the version or alias that
-// it names, with the host locked.
-func (h *Host) provisionable(r *http.Request) (f *function, qualifier string, unlock func(), err error) {
-	ref, err := target(r)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	if ref.qualifier == latest || ref.qualifier == "" {
-		return nil, "", nil, invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
-	}
-	h.mu.Lock()
-	if _, err := h.revision(ref); err != nil {
-		h.mu.Unlock()
-		return nil, "", nil, err
-	}
-	return h.functions[ref.name], ref.qualifier, h.mu.Unlock, nil
-}
-
 // putProvisioned notes provisioned concurrency; nothing is started for it.
 func (h *Host) putProvisioned(r *http.Request) (int, any, error) {
 	var in provisionedInput
 	if err := decode(r, &in); err != nil {
 		return 0, nil, err
 	}
-	f, qualifier, unlock, err := h.provisionable(r)
+	v, qualifier, unlock, err := h.lockRevision(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer unlock()
+	if qualifier == latest || qualifier == "" {
+		return 0, nil, invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
+	}
 	if in.ProvisionedConcurrentExecutions < 1 {
 		return 0, nil, outside("provisionedConcurrentExecutions", in.ProvisionedConcurrentExecutions, 1, h.cfg.Concurrency)
 	}
+	f := v.function
 	if f.provisioned == nil {
 		f.provisioned = map[string]int{}
 	}
@@ -74,9 +60,5 @@ func (h *Host) listProvisioned(r *http.Request) (int, any, error) {
 	for _, qualifier := range slices.Sorted(maps.Keys(f.provisioned)) {
 		out = append(out, describeProvisioned(h.arn(f.name, qualifier), f.provisioned[qualifier]))
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"ProvisionedConcurrencyConfigs": part, "NextMarker": next}, nil
+	return page("ProvisionedConcurrencyConfigs", out, r)
 }

@@ -131,15 +131,8 @@ func (h *Host) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		h.respondSync(w, r, c)
 	case "Event":
 		h.respondAsync(w, c)
-	case "DryRun":
-		if _, _, err := h.resolve(c.ref); err != nil {
-			writeError(w, err)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
 	default:
-		writeError(w, violates("1 validation error detected: Value '%s' at 'invocationType' failed to satisfy constraint: "+
-			"Member must satisfy enum value set: [Event, DryRun, RequestResponse]", kind))
+		writeError(w, notImplemented("the invocation type %s", kind))
 	}
 }
 
@@ -169,7 +162,6 @@ func (h *Host) respondAsync(w http.ResponseWriter, c call) {
 		err = tooLarge(maxAsynchronous)
 	}
 	if err == nil {
-		c.clientContext = "" // "for synchronous invocations only"
 		err = h.enqueue(c)
 	}
 	if err != nil {
@@ -200,15 +192,8 @@ func readCall(r *http.Request) (call, error) {
 		}
 	}
 	c := call{ref: ref, payload: body, traceID: r.Header.Get("X-Amzn-Trace-Id")}
-	if encoded := r.Header.Get("X-Amz-Client-Context"); encoded != "" {
-		decoded, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil || len(encoded) > maxClientContext || !json.Valid(decoded) {
-			return call{}, &apiError{
-				status: http.StatusBadRequest, code: "InvalidRequestContentException",
-				message: "Client context must be a valid Base64-encoded JSON object of at most 3583 bytes.",
-			}
-		}
-		c.clientContext = string(decoded)
+	if r.Header.Get("X-Amz-Client-Context") != "" {
+		return call{}, notImplemented("the client context of an invocation")
 	}
 	return c, nil
 }

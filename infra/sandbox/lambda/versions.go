@@ -7,20 +7,12 @@ import (
 )
 
 func (h *Host) publishVersion(r *http.Request) (int, any, error) {
-	ref, err := changeable(r)
-	if err != nil {
-		return 0, nil, err
-	}
 	var in publishInput
-	if err := decode(r, &in); err != nil {
-		return 0, nil, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f, err := h.function(ref)
+	f, unlock, err := h.lockFunction(r, &in)
 	if err != nil {
 		return 0, nil, err
 	}
+	defer unlock()
 	if in.RevisionId != "" && in.RevisionId != f.latest.id {
 		return 0, nil, staleRevision()
 	}
@@ -56,23 +48,14 @@ func sameSettings(a, b configuration) bool {
 }
 
 func (h *Host) listVersions(r *http.Request) (int, any, error) {
-	ref, err := target(r)
+	f, unlock, err := h.lockFunction(r, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f, err := h.function(ref)
-	if err != nil {
-		return 0, nil, err
-	}
+	defer unlock()
 	var out []functionOutput
 	for _, v := range append([]*revision{f.latest}, f.versions...) {
 		out = append(out, h.describe(v, v.version))
 	}
-	part, next, err := page(out, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"Versions": part, "NextMarker": next}, nil
+	return page("Versions", out, r)
 }

@@ -96,7 +96,6 @@ type updateConfigurationInput struct {
 type updateCodeInput struct {
 	codeInput
 	Architectures []string
-	DryRun        bool
 	Publish       bool
 	RevisionId    string
 }

@@ -244,6 +244,5 @@ type described struct {
 	ARN        string
 	DeadlineMS int64
 	Trace      string
-	Client     map[string]string
 	All        []string
 }

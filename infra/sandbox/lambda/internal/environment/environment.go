@@ -67,12 +67,11 @@ type Environment struct {
 
 // Invocation is one event for a function.
 type Invocation struct {
-	ID            string
-	FunctionARN   string
-	TraceID       string
-	ClientContext string
-	Payload       []byte
-	Timeout       time.Duration
+	ID          string
+	FunctionARN string
+	TraceID     string
+	Payload     []byte
+	Timeout     time.Duration
 	// KillAfter, when positive, kills the process that long after it took the
 	// invocation: a fault, not a limit.
 	KillAfter time.Duration

@@ -75,9 +75,6 @@ func (e *Environment) hand(w http.ResponseWriter, p *pending) {
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(p.deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", p.FunctionARN)
 	h.Set("Lambda-Runtime-Trace-Id", p.TraceID)
-	if p.ClientContext != "" {
-		h.Set("Lambda-Runtime-Client-Context", p.ClientContext)
-	}
 	_, _ = w.Write(p.Payload)
 	close(p.taken)
 }

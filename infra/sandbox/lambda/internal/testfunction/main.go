@@ -40,7 +40,6 @@ type response struct {
 	ARN        string            `json:"arn"`
 	DeadlineMS int64             `json:"deadlineMs"`
 	Trace      string            `json:"trace"`
-	Client     map[string]string `json:"client,omitempty"`
 	All        []string          `json:"all,omitempty"`
 }
 
@@ -129,7 +128,7 @@ func describe(ctx context.Context, in request) response {
 	out := response{
 		Echo: in.Echo, Large: strings.Repeat("x", in.Large), PID: os.Getpid(), RequestID: lc.AwsRequestID,
 		ARN: lc.InvokedFunctionArn, DeadlineMS: deadline.UnixMilli(), Trace: os.Getenv("_X_AMZN_TRACE_ID"),
-		Client: lc.ClientContext.Custom, Env: map[string]string{},
+		Env: map[string]string{},
 	}
 	for _, name := range in.Env {
 		if name == "*" {
