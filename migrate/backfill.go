@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// backfill copies ranges until none is left, together with all other processes
-// that do the same.
+// backfill copies ranges until none is left, together with the backfills of other
+// processes.
 type backfill struct {
 	e         *Engine
 	heartbeat *heartbeat
@@ -30,7 +30,7 @@ type backfill struct {
 }
 
 // errLeaseLost: this process was silent for too long and may no longer write.
-var errLeaseLost = errors.New("this process lost its lease, for it could not reach the control table in time; run it again")
+var errLeaseLost = errors.New("this process lost its lease because it could not reach the control table in time; run it again")
 
 func (e *Engine) newBackfill(p *heartbeat, v *liveness) *backfill {
 	return &backfill{e: e, heartbeat: p, liveness: v, limit: rate.NewLimiter(rate.Inf, e.ChunkSize), busy: map[int]bool{}}
@@ -162,8 +162,8 @@ type readResult struct {
 	err error
 }
 
-// copyRange copies a range from where it was left, reading one chunk ahead. The
-// cursor moves only past what is in the target.
+// copyRange copies a range from its cursor, reading one chunk ahead. The cursor moves
+// only past what is in the target.
 func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ahead := make(chan readResult, 1)
@@ -175,7 +175,7 @@ func (b *backfill) copyRange(ctx context.Context, r *rangeRow) error {
 		if p.err != nil {
 			return p.err
 		}
-		if err := b.write(ctx, r, p.Chunk); err != nil {
+		if err := b.writeChunk(ctx, r, p.Chunk); err != nil {
 			return err
 		}
 		if len(p.Docs) > 0 {
@@ -219,7 +219,7 @@ func (b *backfill) readChunk(ctx context.Context, after, to bson.RawValue) (sour
 	return b.e.source.Read(ctx, after, to, b.e.ChunkSize)
 }
 
-func (b *backfill) write(ctx context.Context, r *rangeRow, c source.Chunk) error {
+func (b *backfill) writeChunk(ctx context.Context, r *rangeRow, c source.Chunk) error {
 	if len(c.Docs) == 0 {
 		return nil
 	}

@@ -69,7 +69,7 @@ func (r *changesRow) summary(now time.Time) Changes {
 }
 
 func (e *Engine) sourceTime(ctx context.Context) (now stamp.ClusterTime, err error) {
-	err = retry.Do(ctx, "ask MongoDB for its time", func(ctx context.Context) (err error) {
+	err = retry.Do(ctx, "read the cluster time of MongoDB", func(ctx context.Context) (err error) {
 		now, err = e.source.Now(ctx)
 		return err
 	})
@@ -125,9 +125,9 @@ func (e *Engine) awaitBarrierPassed(ctx context.Context, barrier string, poll ti
 	}
 }
 
-// following runs fn while the changes are followed: by this process, if no
+// whileFollowing runs fn while the changes are followed: by this process, if no
 // other does.
-func (e *Engine) following(ctx context.Context, fn func(context.Context, *Engine) error) error {
+func (e *Engine) whileFollowing(ctx context.Context, fn func(context.Context, *Engine) error) error {
 	sub, err := New(e.Config)
 	if err != nil {
 		return err

@@ -13,14 +13,14 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
-// errEpochMoved: the owner changed since the follower was made; the names of the
-// collections to follow are others.
+// errEpochMoved: the owner changed since the follower was made, and with it the names
+// of the collections to follow.
 var errEpochMoved = errors.New("the ownership record has another epoch")
 
 // Acquire implements mongostream.Checkpoint: the changes are free unless a live worker holds
 // them.
 func (f *follower) Acquire(ctx context.Context) (mongostream.Position, bool, error) {
-	acquired, err := f.acquire(ctx)
+	acquired, err := f.acquireChanges(ctx)
 	if err != nil {
 		return mongostream.Position{}, false, fmt.Errorf("%w: %w", mongostream.ErrCheckpointRefused, err)
 	}
@@ -34,7 +34,7 @@ func (f *follower) Acquire(ctx context.Context) (mongostream.Position, bool, err
 	return p, acquired, nil
 }
 
-func (f *follower) acquire(ctx context.Context) (bool, error) {
+func (f *follower) acquireChanges(ctx context.Context) (bool, error) {
 	if !f.heartbeat.holdsLease() {
 		return false, errLeaseLost
 	}
@@ -67,12 +67,13 @@ func (f *follower) acquire(ctx context.Context) (bool, error) {
 		}
 		return false, err
 	}
-	f.begin(row)
+	f.resetLocalState(row)
 	return true, f.e.crash("changes held")
 }
 
-// begin makes what belongs to one acquisition.
-func (f *follower) begin(row changesRow) {
+// resetLocalState makes what belongs to one acquisition: the queues of the appliers
+// and the counters.
+func (f *follower) resetLocalState(row changesRow) {
 	f.row = row
 	f.queues, f.stopped, f.failure = make([]chan *change, f.e.Appliers), make(chan struct{}), nil
 	for i := range f.queues {
@@ -125,5 +126,5 @@ func (f *follower) Release(ctx context.Context, cause error) error {
 func (f *follower) Held() bool { return f.heartbeat.holdsLease() }
 
 // Holder implements mongostream.Checkpoint. The state's revision, and not a number
-// of the holder, is what saves are conditional on.
+// of the holder, makes saves conditional.
 func (f *follower) Holder() (owner string, epoch int64) { return f.e.worker, 0 }

@@ -150,15 +150,15 @@ func TestAnUndoneCutoverLeavesEverythingAsItWas(t *testing.T) {
 	w.mustBeEqual("users")
 }
 
-// A fence that was undone brings the documents of strays home.
-func TestUndoBringsRecreatedHome(t *testing.T) {
+// Undoing a fence copies the documents of recreated collections back.
+func TestUndoMergesRecreatedCollections(t *testing.T) {
 	w := shadowing(t, 40)
 	w.plan.Budgets.Hold = afterACrash
 	if _, err := w.engine(crashOnce("fence step", 1)).Cutover(w.ctx, migrate.CutoverOptions{}); err == nil {
 		t.Fatal("it did not crash")
 	}
 	changed := user(3)
-	changed[1].Value = "changed by a zombie"
+	changed[1].Value = "changed by a late writer"
 	if _, err := w.users.InsertMany(w.ctx, []any{user(2002), append(changed, bson.E{Key: "version", Value: int64(7)})}); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestUndoBringsRecreatedHome(t *testing.T) {
 		t.Fatal("it did not crash")
 	}
 	names, err := w.db.ListCollectionNames(w.ctx, bson.D{})
-	if err != nil || slices.Contains(names, "users__banyan_e1") || len(w.strays()) > 0 {
+	if err != nil || slices.Contains(names, "users__banyan_e1") || len(w.recreated()) > 0 {
 		t.Errorf("%v %v", names, err)
 	}
 	if n, err := w.users.CountDocuments(w.ctx, bson.D{}); err != nil || n != 41 {

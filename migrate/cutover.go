@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// Switch is the state of a cut-over, and in the end its summary. It is kept with
-// the job, so that what status tells survives the process.
+// Switch is the state of a cut-over, and in the end its summary. It is stored with the
+// job, so that status shows it after the process has ended.
 type Switch struct {
 	Entity     string    `dynamodbav:"entity" json:"entity"`
 	Epoch      int64     `dynamodbav:"epoch" json:"epoch"` // the one that ends
@@ -100,7 +100,7 @@ func (e *Engine) Cutover(ctx context.Context, opts CutoverOptions) (Switch, erro
 		c.sum.Step = StepPossible
 		return c.sum, nil
 	}
-	err = e.following(ctx, func(ctx context.Context, e *Engine) error {
+	err = e.whileFollowing(ctx, func(ctx context.Context, e *Engine) error {
 		c.e, c.tail = e, e.newTail()
 		return c.withTail(ctx, v, rec)
 	})
@@ -110,8 +110,8 @@ func (e *Engine) Cutover(ctx context.Context, opts CutoverOptions) (Switch, erro
 	return c.sum, err
 }
 
-// resume finishes a cut-over whose owner has switched, or tells of one that is
-// complete.
+// resume finishes a cut-over whose owner has switched, or returns the summary of one
+// that is complete.
 func (c *cutover) resume(ctx context.Context, e *Engine, rec ownership.Record) (Switch, error) {
 	c.e = e
 	j := &job{}
@@ -147,15 +147,15 @@ func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (
 	}
 	b, now := e.Plan.Budgets, time.Now()
 	if rec.Phase != ownership.Shadowing || !j.Copied {
-		add("the phase is %s, not shadowing: let `banyan-migrate run` go on", rec.Phase)
+		add("the phase is %s, not shadowing: keep `banyan-migrate run` running", rec.Phase)
 	}
 	if lag := row.summary(now).Lag; row.Worker != "" && lag < 0 {
-		add("it is not known yet how far the changes lag: wait a moment")
+		add("the lag of the changes is not known yet: wait a moment")
 	} else if row.Worker != "" && lag > b.Lag {
 		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
 	}
 	if age := now.Sub(row.OutOfBand.LastAt); row.OutOfBand.Writes > 0 && age < b.OutOfBandQuiet {
-		add("someone other than the service wrote document %s %s ago: make that writer use the service, and wait until %s have passed",
+		add("an out-of-band write changed document %s %s ago: make that writer use the service, and wait until %s have passed",
 			row.OutOfBand.LastID, age.Round(time.Second), b.OutOfBandQuiet)
 	}
 	switch {
@@ -174,7 +174,7 @@ type cutover struct {
 	opts CutoverOptions
 	tail *tail
 	sum  Switch
-	err  error // what became of it, whatever the helpers beside it say
+	err  error // the outcome of the cut-over itself, not of the goroutines beside it
 }
 
 // withTail runs the cut-over beside the tail; past the switch, the end of the
@@ -214,24 +214,24 @@ func (c *cutover) perform(ctx context.Context, rec ownership.Record) error {
 	}
 	failed := c.sum.Step
 	c.sum.Problems = append(c.sum.Problems, err.Error())
-	c.released()
-	c.step(context.WithoutCancel(ctx), StepUndone)
+	c.recordRelease()
+	c.storeStep(context.WithoutCancel(ctx), StepUndone)
 	return fmt.Errorf("%w: while %s: %w", ErrUndone, failed, err)
 }
 
-// preTail compares what changed since the verification until little is left, so
-// that little is to be done while writes are held.
+// preTail compares what changed since the verification until little is left, so that
+// little remains to compare while writes are held.
 func (c *cutover) preTail(ctx context.Context, epoch int64) error {
-	c.step(ctx, StepPreTail)
-	if err := c.e.owners.Sweep(ctx, c.e.Plan.Entity); err != nil { // the dead would cost the hold a lease
+	c.storeStep(ctx, StepPreTail)
+	if err := c.e.owners.Sweep(ctx, c.e.Plan.Entity); err != nil { // a dead member would cost the hold a lease
 		return err
 	}
 	var again []bson.RawValue
 	for range 20 {
-		if err := c.tail.sync(ctx, epoch, 10*time.Millisecond); err != nil {
+		if err := c.tail.awaitBarrier(ctx, epoch, 10*time.Millisecond); err != nil {
 			return err
 		}
-		ids := append(c.tail.take(), again...)
+		ids := append(c.tail.removeKeys(), again...)
 		bad, unstable, err := c.tail.compare(ctx, ids, epoch)
 		if err != nil {
 			return err
@@ -247,15 +247,15 @@ func (c *cutover) preTail(ctx context.Context, epoch int64) error {
 		}
 		c.sum.Compared += int64(len(ids) - len(unstable))
 		if again = unstable; len(ids) <= c.e.Plan.Budgets.Tail {
-			c.tail.give(unstable)
+			c.tail.addKeys(unstable)
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: documents change faster than they can be compared; cut over at a quieter time, or raise budgets.tail", ErrRefused)
 }
 
-// give puts keys back, to be compared again.
-func (t *tail) give(ids []bson.RawValue) {
+// addKeys adds keys that have to be compared again.
+func (t *tail) addKeys(ids []bson.RawValue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
@@ -263,9 +263,9 @@ func (t *tail) give(ids []bson.RawValue) {
 	}
 }
 
-// announce tells the members that a switch is near. From their acknowledgement on
-// they look at the record several times as often, so that the hold, which costs
-// their clients, need not wait for a slow look.
+// announce writes into the record that a switch is near. From their acknowledgement on,
+// members read the record several times as often, so that the hold, during which
+// clients wait, is short.
 func (c *cutover) announce(ctx context.Context, rec ownership.Record) (ownership.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.e.Plan.Budgets.Hold)
 	defer cancel()
@@ -286,7 +286,7 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 	budget := c.e.Plan.Budgets.Hold
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	c.step(ctx, StepHold)
+	c.storeStep(ctx, StepHold)
 	until := time.Now().Add(budget)
 	c.sum.HeldAt = time.Now().UTC()
 	held, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) {
@@ -305,7 +305,7 @@ func (c *cutover) untilSwitch(ctx context.Context, rec ownership.Record) (owners
 		name string
 		do   func(context.Context, ownership.Record) error
 	}{{StepFence, c.fence}, {StepDrain, c.drain}, {StepTail, c.compareTail}, {StepSwitch, c.stillFenced}} {
-		c.mark(s.name)
+		c.setStep(s.name)
 		if err := s.do(ctx, held); err != nil {
 			return held, err
 		}
@@ -333,12 +333,12 @@ func (c *cutover) fence(ctx context.Context, held ownership.Record) error {
 }
 
 func (c *cutover) drain(ctx context.Context, held ownership.Record) error {
-	return c.tail.sync(ctx, held.Epoch, 5*time.Millisecond)
+	return c.tail.awaitBarrier(ctx, held.Epoch, 5*time.Millisecond)
 }
 
-// stillFenced makes sure that nobody has taken the fence away meanwhile.
+// stillFenced fails if another process has removed the fence.
 func (c *cutover) stillFenced(ctx context.Context, held ownership.Record) error {
-	at, err := c.e.newFence(held).look(ctx)
+	at, err := c.e.newFence(held).inspect(ctx)
 	if err == nil && (!at.fenced || at.own != "view") {
 		return fmt.Errorf("the fence of %s was removed from outside", c.e.source.Name)
 	}
@@ -348,7 +348,7 @@ func (c *cutover) stillFenced(ctx context.Context, held ownership.Record) error 
 // compareTail compares what changed since the last pass before the hold. The
 // fence stands, so nothing moves any more.
 func (c *cutover) compareTail(ctx context.Context, held ownership.Record) error {
-	ids := c.tail.take()
+	ids := c.tail.removeKeys()
 	c.sum.TailKeys = int64(len(ids))
 	bad, unstable, err := c.tail.compare(ctx, ids, held.Epoch)
 	if err != nil {
@@ -378,7 +378,7 @@ func (c *cutover) release(ctx context.Context, rec ownership.Record) error {
 	if err := c.e.crash("switched"); err != nil {
 		return err
 	}
-	c.mark(StepRelease)
+	c.setStep(StepRelease)
 	if err := c.e.owners.AwaitAck(ctx, c.e.Plan.Entity, rec.Revision); err != nil {
 		return fmt.Errorf("the owner has switched, but not every instance has acknowledged it; run `banyan-migrate cutover` again to finish: %w", err)
 	}
@@ -388,13 +388,13 @@ func (c *cutover) release(ctx context.Context, rec ownership.Record) error {
 	if err := c.e.crash("released"); err != nil {
 		return err
 	}
-	c.released()
-	c.step(ctx, StepDone)
+	c.recordRelease()
+	c.storeStep(ctx, StepDone)
 	return nil
 }
 
-// endHold ends the hold, unless another cut-over has done so at the same time, or
-// the record tells of something else by now.
+// endHold ends the hold, unless another cut-over has done so at the same time or the
+// record has changed in another way.
 func (c *cutover) endHold(ctx context.Context, rec ownership.Record) error {
 	for mine := rec; rec.Hold && rec.Epoch == mine.Epoch && rec.Phase == mine.Phase; {
 		_, err := c.e.owners.Update(ctx, rec, func(r *ownership.Record) { r.Hold = false })
@@ -408,31 +408,31 @@ func (c *cutover) endHold(ctx context.Context, rec ownership.Record) error {
 	return nil
 }
 
-func (c *cutover) released() {
+func (c *cutover) recordRelease() {
 	c.sum.ReleasedAt = time.Now().UTC()
 	if !c.sum.HeldAt.IsZero() {
 		c.sum.Held = c.sum.ReleasedAt.Sub(c.sum.HeldAt).Milliseconds()
 	}
 }
 
-// mark notes a step in memory only: while writes are held, the record itself is
+// setStep notes a step in memory only: while writes are held, the record itself is
 // what a restart goes by.
-func (c *cutover) mark(step string) {
+func (c *cutover) setStep(step string) {
 	c.sum.Step = step
 	if c.opts.Step != nil {
 		c.opts.Step(step)
 	}
 }
 
-// step notes a step in the job too.
-func (c *cutover) step(ctx context.Context, step string) {
-	c.mark(step)
+// storeStep notes a step in the job too.
+func (c *cutover) storeStep(ctx context.Context, step string) {
+	c.setStep(step)
 	sum := c.sum
 	_, err := c.e.updateJob(ctx, func(j *job) bool {
 		j.Cutover = &sum
 		return true
 	})
 	if err != nil {
-		c.e.Log.Warn("the cut-over's step could not be stored; it does not depend on it", "step", step, "error", err)
+		c.e.Log.Warn("store the cut-over's step: failed; the cut-over continues", "step", step, "error", err)
 	}
 }

@@ -3,21 +3,22 @@
 //
 // Caveats first:
 //   - The source must be a replica set or sharded cluster that keeps enough
-//     oplog: a position that fell out of it stops the migration (ErrHistoryLost),
-//     for deletes may have been missed; it is copied afresh then.
-//   - From the switch on there is only forward. Before it, everything can be
-//     killed at any instant and run again.
-//   - A pause longer than a worker's lease between the last look at the lease
-//     and a write is caught by the write's condition on the item it saw, with one
-//     exception: two changes of one document inside one MongoDB transaction,
-//     applied by two processes at once, of which one was paused for seconds.
-//     Verification finds it.
-//   - A target table is for Banyan alone: who writes to it past the service after
-//     a verification is found by the next one, not by the cut-over, except in
-//     documents that changed meanwhile. Verifications therefore expire.
+//     oplog: a position that is no longer in it stops the migration
+//     (ErrHistoryLost), since deletes may have been missed. Copy afresh then.
+//   - The switch cannot be undone. Before it, every process can be killed at any
+//     instant and started again.
+//   - A process that is paused for longer than its lease between checking the lease
+//     and a write is stopped by the write's condition on the item that it read. There
+//     is one exception: two changes of one document inside one MongoDB transaction,
+//     applied by two processes at once, one of which was paused for seconds. A
+//     verification finds it.
+//   - Only the migration and the service may write to a target table. What another
+//     program writes after a verification is found by the next verification, but not
+//     by the cut-over, unless the document changed in between. Verifications
+//     therefore expire.
 //
-// The parts, in the order they happen: a Plan names what moves; Preflight reads
-// every document and says which will not fit; Run copies ranges of _id
+// The parts, in the order they run: a Plan names what moves; Preflight reads
+// every document and reports those that do not fit; Run copies ranges of _id
 // (backfill) and follows the change stream (changes); Verify compares both
 // sides; Cutover fences the collection in MongoDB, drains, compares the tail and
 // changes the owner; Status shows all of it. What they share is in the control

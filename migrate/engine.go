@@ -45,13 +45,13 @@ type Config struct {
 	Writers   int           // concurrent writes of each range; default 4
 	Appliers  int           // changes applied at once; default 16
 	Throttle  int           // documents a second that this process copies; default unlimited
-	Lease     time.Duration // after which a silent process is taken for dead; default 3s
+	Lease     time.Duration // a process without a heartbeat for this long counts as dead; default 3s
 
 	// Progress is called about once a second while copying and following, and
 	// at each change of phase; it must not block.
 	Progress func(Progress)
 	Log      *slog.Logger // default: discards
-	// Crash, if set, is asked at named points of the protocol; an error ends the
+	// Crash, if set, is called at named points of the protocol; an error ends the
 	// process's work there as if it had been killed. For tests of invariant 7.
 	Crash func(point string) error
 }
@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 	case c.Plan == nil || c.Plan.Codec() == nil:
 		return errors.New("migrate: no plan; read one with plan.Read")
 	case c.Mongo == nil || c.DynamoDB == nil:
-		return errors.New("migrate: clients of both stores are needed")
+		return errors.New("migrate: Config.Mongo and Config.DynamoDB are required")
 	case c.Plan.Source.Database == "" && c.Database == "":
 		return errors.New("migrate: no source database; name it in the plan or in the path of MONGODB_URI")
 	case c.RangeSize < 0 || c.ChunkSize < 0 || c.Workers < 0 || c.Writers < 0 || c.Appliers < 0 || c.Throttle < 0 || c.Lease < 0:
@@ -104,10 +104,10 @@ type Engine struct {
 }
 
 // errCrash ends the work of an engine at a point that Config.Crash chose.
-var errCrash error = retry.Permanent("crashed on purpose")
+var errCrash error = retry.Permanent("simulated crash")
 
-// crash asks at a named point whether to go on. After a crash nothing is tidied
-// up any more, as if the process had been killed.
+// crash calls Config.Crash at a named point. After a simulated crash nothing is
+// cleaned up, as if the process had been killed.
 func (e *Engine) crash(point string) error {
 	if err := e.Crash(point); err != nil {
 		e.crashed.Store(true)

@@ -39,24 +39,24 @@ func (e *Engine) newFence(rec ownership.Record) *fence {
 	return &fence{e: e, epoch: rec.Epoch, lease: rec.Revision, clashed: map[string]bool{}}
 }
 
-// standing is what there is of a fence.
-type standing struct {
+// fenceState is what there is of a fence.
+type fenceState struct {
 	fenced    bool   // the collection has its fenced name
 	own       string // what has its own name: "collection", "view", or "" for nothing
 	recreated []string
 }
 
-func (f *fence) look(ctx context.Context) (standing, error) {
+func (f *fence) inspect(ctx context.Context) (fenceState, error) {
 	s := f.e.source
 	kinds, err := s.Kinds(ctx)
-	return standing{kinds[s.FencedName(f.epoch)] != "", kinds[s.Name], s.RecreatedIn(kinds)}, err
+	return fenceState{kinds[s.FencedName(f.epoch)] != "", kinds[s.Name], s.RecreatedIn(kinds)}, err
 }
 
 // raise puts the fence up, from whatever step it stands at.
 func (f *fence) raise(ctx context.Context) error {
 	s := f.e.source
 	for {
-		at, err := f.look(ctx)
+		at, err := f.inspect(ctx)
 		switch {
 		case err != nil:
 		case at.own == "view" && at.fenced:
@@ -66,10 +66,10 @@ func (f *fence) raise(ctx context.Context) error {
 			return fmt.Errorf("fence %s: there is no collection to fence", s.Name)
 		case !at.fenced:
 			if err = s.Rename(ctx, s.Name, s.FencedName(f.epoch)); err == nil {
-				err = f.close(ctx)
+				err = f.createView(ctx)
 			}
 		default:
-			err = f.close(ctx)
+			err = f.createView(ctx)
 		}
 		if err := retryable(ctx, err); err != nil {
 			return fmt.Errorf("fence %s: %w", s.Name, err)
@@ -77,9 +77,9 @@ func (f *fence) raise(ctx context.Context) error {
 	}
 }
 
-// close puts the view in the place of the collection that has gone. It does not
-// look in between: a writer that comes now recreates the collection.
-func (f *fence) close(ctx context.Context) error {
+// createView puts the view in the place of the collection that has gone. It does not
+// inspect in between: a writer that comes now recreates the collection.
+func (f *fence) createView(ctx context.Context) error {
 	s := f.e.source
 	for {
 		if err := f.e.crash("fence step"); err != nil {
@@ -143,7 +143,7 @@ func swap(ctx context.Context, free, fill func(context.Context) error) (filled b
 func (f *fence) lower(ctx context.Context) error {
 	s := f.e.source
 	for {
-		at, err := f.look(ctx)
+		at, err := f.inspect(ctx)
 		if err == nil && !at.fenced {
 			return nil
 		}
@@ -159,10 +159,10 @@ func (f *fence) lower(ctx context.Context) error {
 	}
 }
 
-func (f *fence) lowerStep(ctx context.Context, at standing) error {
+func (f *fence) lowerStep(ctx context.Context, at fenceState) error {
 	s := f.e.source
 	if at.own == "collection" { // recreated: the fence is needed until it is copied back
-		return f.close(ctx)
+		return f.createView(ctx)
 	}
 	for _, name := range at.recreated {
 		if !f.clashed[name] {

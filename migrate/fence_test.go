@@ -15,8 +15,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
-// zombies write to users past every hold, as processes do that were paused.
-type zombies struct {
+// lateWriters write to users past every hold, as processes do that were paused.
+type lateWriters struct {
 	wg      sync.WaitGroup
 	stop    context.CancelFunc
 	refused atomic.Int64
@@ -24,50 +24,50 @@ type zombies struct {
 	kept    map[string]bool // acknowledged
 }
 
-func (w *world) wake(n int, rest time.Duration) *zombies {
+func (w *world) startLateWriters(n int, rest time.Duration) *lateWriters {
 	ctx, cancel := context.WithCancel(w.ctx)
-	z := &zombies{stop: cancel, kept: map[string]bool{}}
+	late := &lateWriters{stop: cancel, kept: map[string]bool{}}
 	for i := range n {
-		z.wg.Go(func() {
+		late.wg.Go(func() {
 			for id := 10_000 + 100_000*i; ctx.Err() == nil; id++ {
 				_, err := w.users.InsertOne(ctx, append(user(id)[:4:4], bson.E{Key: "version", Value: int64(1)}))
 				if err == nil {
-					z.mu.Lock()
-					z.kept[userID(id).Hex()] = true
-					z.mu.Unlock()
+					late.mu.Lock()
+					late.kept[userID(id).Hex()] = true
+					late.mu.Unlock()
 				} else if errors.Is(fencedError(err), ownership.ErrFenced) {
-					z.refused.Add(1)
+					late.refused.Add(1)
 				}
 				_ = pause(ctx, rest)
 			}
 		})
 	}
-	return z
+	return late
 }
 
-func (z *zombies) acknowledged() int {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return len(z.kept)
+func (late *lateWriters) acknowledged() int {
+	late.mu.Lock()
+	defer late.mu.Unlock()
+	return len(late.kept)
 }
 
-func (z *zombies) end() map[string]bool {
-	z.stop()
-	z.wg.Wait()
-	return z.kept
+func (late *lateWriters) stopAll() map[string]bool {
+	late.stop()
+	late.wg.Wait()
+	return late.kept
 }
 
-// However many strays zombies make, undoing brings every acknowledged document
-// home and leaves one collection that takes writes.
-func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
+// However many collections late writers recreate, undoing copies every acknowledged
+// document back and leaves one collection that accepts writes.
+func TestUndoUnderLateWritersLosesNothing(t *testing.T) {
 	w := shadowing(t, 40)
 	w.plan.Budgets.Hold = afterACrash
-	var z *zombies
+	var late *lateWriters
 	sum, err := w.engine().Cutover(w.ctx, migrate.CutoverOptions{Step: func(step string) {
 		switch step {
 		case migrate.StepFence:
-			z = w.wake(4, 100*time.Microsecond)
-			waitFor(t, func() bool { return z.acknowledged() >= 8 })
+			late = w.startLateWriters(4, 100*time.Microsecond)
+			waitFor(t, func() bool { return late.acknowledged() >= 8 })
 		case migrate.StepDrain:
 			time.Sleep(w.plan.Budgets.Hold) // a drain that is slower than the hold may last
 		}
@@ -75,23 +75,23 @@ func TestUndoUnderHammeringZombiesLosesNothing(t *testing.T) {
 	if !errors.Is(err, migrate.ErrUndone) {
 		t.Fatalf("%+v %v", sum, err)
 	}
-	kept := z.end()
+	kept := late.stopAll()
 	if r := w.phase(); r.Phase != ownership.Shadowing || r.Hold {
 		t.Fatalf("%+v", r)
 	}
-	if names := w.strays(); len(names) > 0 {
+	if names := w.recreated(); len(names) > 0 {
 		t.Errorf("left behind: %v", names)
 	}
 	w.mustHome(kept)
 	if _, err := w.users.InsertOne(w.ctx, user(5000)); err != nil {
-		t.Error("MongoDB does not take writes again: ", err)
+		t.Error("MongoDB does not accept writes again: ", err)
 	}
 	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {
 		t.Error(err)
 	}
 	w.verified()
 	w.mustBeEqual("users")
-	t.Logf("%d acknowledged, %d refused, %d strays", len(kept), z.refused.Load(), sum.Recreated)
+	t.Logf("%d acknowledged, %d refused, %d collections recreated", len(kept), late.refused.Load(), sum.Recreated)
 }
 
 func (w *world) mustHome(ids map[string]bool) {
@@ -121,9 +121,9 @@ func (w *world) rename(from, to string) {
 	}
 }
 
-// A fence that a process left behind after its cut-over was undone by another is
-// taken away by whoever runs.
-func TestAFenceThatNobodyIsResponsibleForIsTakenAway(t *testing.T) {
+// A fence that a process left behind after another one undid its cut-over is removed by
+// any run.
+func TestAnOrphanedFenceIsRemoved(t *testing.T) {
 	w := shadowing(t, 40)
 	run := background(w.ctx, func(ctx context.Context) error { return w.engine().Run(ctx, migrate.RunOptions{}) })
 	w.rename("users", "users__banyan_e1")
@@ -131,7 +131,7 @@ func TestAFenceThatNobodyIsResponsibleForIsTakenAway(t *testing.T) {
 		t.Error(err)
 	}
 	waitFor(t, func() bool {
-		_, err := w.users.UpdateByID(w.ctx, userID(1), rename("home again"))
+		_, err := w.users.UpdateByID(w.ctx, userID(1), rename("after the fence"))
 		return err == nil && w.phase().Phase == ownership.Shadowing
 	})
 	if err := run(); !errors.Is(err, context.Canceled) {
@@ -157,8 +157,8 @@ func TestNoSwitchWithoutAFence(t *testing.T) {
 	}
 }
 
-// A cut-over that finds another at work lets it have its turn: the first one
-// switches, and both say so.
+// A cut-over that finds another in progress waits for it: the first one switches, and
+// both report that.
 func TestTwoCutoversAtOnceMakeOneSwitch(t *testing.T) {
 	w := shadowing(t, 40)
 	second, before := make(chan error, 1), w.phase().Revision

@@ -56,8 +56,8 @@ type change struct {
 	applied chan struct{}
 }
 
-// follow contends for the changes and follows them while it holds them. It ends
-// with ctx, or when something is wrong for good, which it writes into their state.
+// follow waits until the changes are free and follows them while it holds them. It ends
+// with ctx or with a permanent error, which it writes into their state.
 func (e *Engine) follow(ctx context.Context, p *heartbeat, v *liveness) error {
 	for {
 		f, err := e.newFollower(ctx, p, v)
@@ -97,7 +97,7 @@ func (e *Engine) newFollower(ctx context.Context, p *heartbeat, v *liveness) (*f
 	return f, err
 }
 
-// changes are those of the entity's collections and of the barriers.
+// changes is the change stream of the entity's collections and of the barriers.
 func (e *Engine) changes(epoch int64, documents options.FullDocument) mongostream.Source {
 	names := append(e.source.Names(epoch), source.Barriers)
 	match := bson.D{{Key: "$match", Value: bson.D{{Key: "ns.coll", Value: bson.D{{Key: "$in", Value: names}}}}}}
@@ -166,7 +166,8 @@ func (f *follower) passBarrier(_ context.Context, c mongostream.Change) error {
 // errDropped: the collection was dropped or renamed, and not by the fence.
 var errDropped = errors.New("the collection was dropped or renamed from outside; restore it under its name, then run again")
 
-// checkDDL looks at renames and drops: the fence's own are expected.
+// checkDDL fails when the collection was dropped or renamed by something other than the
+// fence.
 func (f *follower) checkDDL(ctx context.Context, c mongostream.Change) error {
 	src := f.e.source
 	ours := c.Collection != src.Name && src.IsOwn(c.Collection) || c.Operation == "rename" && src.IsOwn(c.RenamedTo)
@@ -249,7 +250,7 @@ func (f *follower) applyUntilDone(ctx context.Context, c *change) error {
 		if err == nil || retry.IsPermanent(err) || ctx.Err() != nil {
 			return err
 		}
-		f.e.Log.Warn("change not applied yet", "document", codec.Show(c.id), "error", err)
+		f.e.Log.Warn("apply a change: failed, retrying", "document", codec.Show(c.id), "error", err)
 		if err := retry.Wait(ctx, min(i+3, 7)); err != nil {
 			return err
 		}
@@ -265,20 +266,20 @@ func (f *follower) applyChange(ctx context.Context, c *change) error {
 	if errors.Is(err, target.ErrServiceOwned) {
 		rec, loadErr := f.e.record(ctx)
 		if loadErr == nil && rec.Owner == ownership.DynamoDB {
-			return nil // switched meanwhile: nothing of the source counts any more
+			return nil // the owner has switched, so the source no longer matters
 		}
 	}
 	return err
 }
 
-// encodeChange builds what the change leaves behind. A document that an update
-// was looked up for and that was not found, or that no longer fits, is read
-// again as it is now: a rename hides it from the server's lookup, and a later
-// event may have repaired or removed it.
+// encodeChange builds the item that the change leads to. When the server did not find
+// the updated document, or the document does not fit, its present state is read: a
+// rename hides it from the server's lookup, and a later event may have repaired or
+// removed it.
 func (f *follower) encodeChange(ctx context.Context, c *change) (e target.Entry, found bool, err error) {
 	if c.Operation == "delete" {
 		key, err := f.e.codec.Key(c.id)
-		return target.Entry{ID: c.id, Key: key}, err == nil, nil // what never fitted was never copied
+		return target.Entry{ID: c.id, Key: key}, err == nil, nil // a document with an invalid key was never copied
 	}
 	if c.Full != nil {
 		if e, err = f.e.target.Encode(c.Full, c.at); err == nil {

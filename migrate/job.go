@@ -26,8 +26,8 @@ type job struct {
 
 const jobKey = "job"
 
-// updateJob changes the job whoever else changes it too; change runs again on a
-// conflict, and returns false to leave the job as it is.
+// updateJob changes the job. change runs again when another process changed the job at
+// the same time, and returns false to leave it as it is.
 func (e *Engine) updateJob(ctx context.Context, change func(*job) bool) (*job, error) {
 	for i := 0; ; i++ {
 		j := &job{}

@@ -42,7 +42,7 @@ type Preflight struct {
 	Warnings   []string      `json:"warnings,omitempty"`
 }
 
-// ErrMisfits says that documents do not fit; they were reported one by one.
+// ErrMisfits is returned when documents do not fit; each was reported.
 var ErrMisfits = errors.New("documents do not fit the plan")
 
 // Preflight reads every document of the source, encodes it, and reports each
@@ -62,14 +62,14 @@ func (e *Engine) Preflight(ctx context.Context, report func(Misfit)) (Preflight,
 			report(m)
 		}
 	}
-	if err := e.tablesFit(ctx, misfit); err != nil {
+	if err := e.checkTables(ctx, misfit); err != nil {
 		return p, err
 	}
-	if err := e.documentsFit(ctx, &p, misfit); err != nil {
+	if err := e.checkDocuments(ctx, &p, misfit); err != nil {
 		return p, err
 	}
 	for _, u := range e.Plan.Unique {
-		if err := e.duplicates(ctx, &p, u, misfit); err != nil {
+		if err := e.findDuplicates(ctx, &p, u, misfit); err != nil {
 			return p, err
 		}
 	}
@@ -81,8 +81,8 @@ func (e *Engine) Preflight(ctx context.Context, report func(Misfit)) (Preflight,
 	return p, nil
 }
 
-// tablesFit looks at target tables that exist already.
-func (e *Engine) tablesFit(ctx context.Context, misfit func(Misfit)) error {
+// checkTables checks the keys of target tables that exist already.
+func (e *Engine) checkTables(ctx context.Context, misfit func(Misfit)) error {
 	conflicts, err := e.target.KeyConflicts(ctx)
 	if err != nil {
 		return retry.Reachable("DynamoDB", "AWS_ENDPOINT_URL and AWS_REGION", err)
@@ -94,7 +94,7 @@ func (e *Engine) tablesFit(ctx context.Context, misfit func(Misfit)) error {
 	return nil
 }
 
-func (e *Engine) documentsFit(ctx context.Context, p *Preflight, misfit func(Misfit)) error {
+func (e *Engine) checkDocuments(ctx context.Context, p *Preflight, misfit func(Misfit)) error {
 	cur, err := e.source.DB.Collection(e.source.Name).Find(ctx, bson.D{}, options.Find().SetBatchSize(1000))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", p.Source, err)
@@ -108,7 +108,7 @@ func (e *Engine) documentsFit(ctx context.Context, p *Preflight, misfit func(Mis
 			misfit(describeMisfit(err))
 			continue
 		}
-		p.count(ent)
+		p.countDocument(ent)
 	}
 	if err := cur.Err(); err != nil {
 		return fmt.Errorf("read %s: %w", p.Source, err)
@@ -124,9 +124,9 @@ func describeMisfit(err error) Misfit {
 	return Misfit{ID: "(unknown)", Why: err.Error(), WayOut: "repair the document in MongoDB"}
 }
 
-// count adds a document's share of sizes and write units: one per KB begun,
+// countDocument adds a document's share of sizes and write units: one per KB begun,
 // twice in a transaction, and as much for each unique entry.
-func (p *Preflight) count(ent target.Entry) {
+func (p *Preflight) countDocument(ent target.Entry) {
 	size := codec.Size(ent.Item)
 	p.TargetBytes += int64(size)
 	if size > p.Largest {
@@ -145,11 +145,11 @@ func (p *Preflight) count(ent target.Entry) {
 	p.WriteUnits += units
 }
 
-// duplicates reports documents that share a value which the plan calls unique.
-// A unique index of the source has made sure already; without one, the values
-// are read in their order, so that equal ones follow each other.
-func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, misfit func(Misfit)) error {
-	indexed, err := e.uniquelyIndexed(ctx, u.Field)
+// findDuplicates reports documents that share a value which the plan calls unique.
+// A unique index of the source excludes them; without one, the values are read in their
+// order, so that equal ones follow each other.
+func (e *Engine) findDuplicates(ctx context.Context, p *Preflight, u plan.Unique, misfit func(Misfit)) error {
+	indexed, err := e.hasUniqueIndex(ctx, u.Field)
 	if err != nil || indexed {
 		return err
 	}
@@ -176,7 +176,7 @@ func (e *Engine) duplicates(ctx context.Context, p *Preflight, u plan.Unique, mi
 	return cur.Err()
 }
 
-func (e *Engine) uniquelyIndexed(ctx context.Context, field string) (bool, error) {
+func (e *Engine) hasUniqueIndex(ctx context.Context, field string) (bool, error) {
 	cur, err := e.source.DB.Collection(e.source.Name).Indexes().List(ctx)
 	if err != nil {
 		return false, fmt.Errorf("list the indexes of %s: %w", e.source.Name, err)

@@ -43,7 +43,7 @@ func TestWhatTheServiceWroteIsNeverOverwritten(t *testing.T) {
 			var err error
 			switch name {
 			case "change":
-				if _, err := w.users.UpdateByID(w.ctx, userID(3), rename("by a zombie")); err != nil {
+				if _, err := w.users.UpdateByID(w.ctx, userID(3), rename("by a late writer")); err != nil {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
@@ -158,7 +158,7 @@ func TestWritesAreReleasedOnlyWhenReadsHaveMoved(t *testing.T) {
 
 // A chunk that was read before its documents changed is written after the changes
 // were applied: what was deleted stays deleted, what is newer stays.
-func TestACopyThatComesLateBringsNothingBack(t *testing.T) {
+func TestALateCopyRestoresNoDeletedDocument(t *testing.T) {
 	var reads atomic.Int64
 	w := newWorld(t, func(c *mongodbserver.Config) {
 		c.Fault = func(command, namespace string) mongodbserver.Fault {

@@ -48,7 +48,7 @@ func unpackID(b []byte) bson.RawValue {
 }
 
 // divide divides the collection into ranges of about size documents and calls
-// each with its ends. The first is open below and the last above.
+// each with their bounds. The first is open below and the last above.
 func (e *Engine) divide(ctx context.Context, size int, each func(n int, from, to bson.RawValue) error) (int, error) {
 	if err := e.checkIDTypes(ctx); err != nil {
 		return 0, err
@@ -95,7 +95,7 @@ func (e *Engine) rangeSize(documents int64) int {
 	return int(min(max(documents/64, 1000), 100_000))
 }
 
-// planRanges writes down the ranges of this generation, once.
+// planRanges stores the ranges of this generation, once.
 func (e *Engine) planRanges(ctx context.Context) error {
 	j := &job{}
 	if _, err := e.state.Load(ctx, jobKey, j); err != nil || j.Planned {
@@ -164,7 +164,7 @@ func (e *Engine) claimRange(ctx context.Context, v *liveness, busy func(n int) b
 			continue
 		}
 		done = false
-		if free, err := e.isFree(ctx, v, c, busy); err != nil {
+		if free, err := e.isClaimable(ctx, v, c, busy); err != nil {
 			return nil, false, err
 		} else if !free {
 			continue
@@ -181,7 +181,7 @@ func (e *Engine) claimRange(ctx context.Context, v *liveness, busy func(n int) b
 	return nil, done, nil
 }
 
-func (e *Engine) isFree(ctx context.Context, v *liveness, r *rangeRow, busy func(n int) bool) (bool, error) {
+func (e *Engine) isClaimable(ctx context.Context, v *liveness, r *rangeRow, busy func(n int) bool) (bool, error) {
 	if r.Worker == e.worker {
 		return !busy(r.N), nil
 	}

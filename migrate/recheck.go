@@ -10,10 +10,10 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// checkNow compares documents as they are at this moment on both sides. A
-// document that changed while it was looked at is returned as unstable instead
-// of as a mismatch.
-func (e *Engine) checkNow(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []target.Mismatch, unstable []bson.RawValue, err error) {
+// compareNow compares documents as they are at this moment on both sides. A
+// document that changed during the comparison is returned as unstable instead of as a
+// mismatch.
+func (e *Engine) compareNow(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []target.Mismatch, unstable []bson.RawValue, err error) {
 	before, err := e.source.Current(ctx, ids, epoch)
 	if err != nil {
 		return nil, nil, err

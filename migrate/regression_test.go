@@ -203,19 +203,19 @@ func TestGhostferry217NoFalseMismatchUnderTrafficAfterAResume(t *testing.T) {
 	}
 }
 
-// A zombie is a process that was paused with a write in its hands and knows of
-// nothing. What MongoDB acknowledged to it must be in the target; after the
-// fence MongoDB must refuse it.
-func TestAZombiesAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
+// A late writer is a process that was paused before it sent a write and does not know of
+// the cut-over. What MongoDB acknowledged to it must be in the target; after the fence
+// MongoDB must refuse it.
+func TestALateWritersAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
 	w := shadowing(t, 100)
 	w.plan.Budgets.Tail = 20_000
-	z := w.wake(3, 200*time.Microsecond)
+	late := w.startLateWriters(3, 200*time.Microsecond)
 	sum, err := w.engine(func(c *migrate.Config) { c.Lease = 10 * time.Second }).Cutover(w.ctx, migrate.CutoverOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return z.refused.Load() > 3 })
-	acknowledged := z.end()
+	waitFor(t, func() bool { return late.refused.Load() > 3 })
+	acknowledged := late.stopAll()
 	items := map[string]bool{}
 	for _, item := range w.scan("users") {
 		items[item["id"].(*types.AttributeValueMemberS).Value] = true
@@ -225,8 +225,8 @@ func TestAZombiesAcknowledgedWritesAreKeptAndLaterOnesRefused(t *testing.T) {
 			t.Errorf("an acknowledged write is lost: %s", id)
 		}
 	}
-	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.strays()...)...)
-	t.Logf("%d acknowledged, %d refused, %d strays, held %d ms", len(acknowledged), z.refused.Load(), sum.Recreated, sum.Held)
+	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.recreated()...)...)
+	t.Logf("%d acknowledged, %d refused, %d collections recreated, held %d ms", len(acknowledged), late.refused.Load(), sum.Recreated, sum.Held)
 }
 
 func TestOutOfBandWritesStopACutover(t *testing.T) {
@@ -240,7 +240,7 @@ func TestOutOfBandWritesStopACutover(t *testing.T) {
 	}
 }
 
-func TestATableWithAnotherKeyOrAStrangersItemIsRefused(t *testing.T) {
+func TestATableWithAnotherKeyOrAnOutOfBandItemIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.seed(10)
 	in := w.plan.TableInputs()[1]
@@ -284,7 +284,7 @@ func TestFromStartReplacesAndRepairFindsWhatWasDeletedUnseen(t *testing.T) {
 	w.mustBeEqual("users")
 }
 
-func TestALostPositionStopsClearlyAndACopyFromTheStartHeals(t *testing.T) {
+func TestALostPositionStopsTheRunAndACopyFromTheStartRepairs(t *testing.T) {
 	w := newWorld(t, func(c *mongodbserver.Config) { c.OplogEntries = 100 })
 	w.seed(50)
 	if err := w.engine().Run(w.ctx, migrate.RunOptions{UntilShadowing: true}); err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// repair applies the source's truth again and looks once more. It is stamped
-// with a source time from before the source was read, so changes that are on
-// their way still apply after it.
+// repair writes the documents of the source again and compares once more. The items get
+// a source time from before the source was read, so changes in flight still apply after
+// it.
 func (v *verifier) repair(ctx context.Context, wrong []target.Mismatch) ([]target.Mismatch, error) {
 	ids := suspectIDs(wrong)
 	at, err := v.e.sourceTime(ctx)
@@ -24,7 +24,7 @@ func (v *verifier) repair(ctx context.Context, wrong []target.Mismatch) ([]targe
 	for _, id := range ids {
 		ent, problem := v.e.target.Expected(id, docs[source.IDKey(id)])
 		if problem != nil {
-			continue // it stays a mismatch, and says why
+			continue // it stays a mismatch, with the reason
 		}
 		if err := v.e.target.Apply(ctx, ent, at, target.AnyItem); err != nil {
 			return nil, fmt.Errorf("repair: %w", err)

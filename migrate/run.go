@@ -29,9 +29,9 @@ type RunOptions struct {
 var errDone = errors.New("done")
 
 // Run copies the collection and follows its changes until the owner has
-// switched. It may be killed at any instant, and be run by any number of
-// processes at once. A run that was cut off from the control table for longer
-// than its lease begins again by itself.
+// switched. It may be killed at any instant, and any number of processes may run it
+// at once. A run that could not reach the control table for longer than its lease
+// restarts by itself.
 func (e *Engine) Run(ctx context.Context, opts RunOptions) error {
 	rec, err := e.prepare(ctx, opts)
 	if err != nil || rec.Owner == ownership.DynamoDB {
@@ -69,7 +69,7 @@ func (e *Engine) prepare(ctx context.Context, opts RunOptions) (ownership.Record
 		return rec, err
 	}
 	if opts.FromStart {
-		if err := e.reset(ctx); err != nil {
+		if err := e.resetCopy(ctx); err != nil {
 			return rec, err
 		}
 	}
@@ -100,14 +100,14 @@ func (e *Engine) movePhase(ctx context.Context, from, to ownership.Phase) (owner
 	}
 }
 
-// reset deletes the position and the verifications; the ranges are planned anew.
-func (e *Engine) reset(ctx context.Context) error {
+// resetCopy deletes the position and the verifications; the ranges are planned anew.
+func (e *Engine) resetCopy(ctx context.Context) error {
 	rec, err := e.record(ctx)
 	if err != nil {
 		return err
 	}
 	if rec.Phase == ownership.Switching {
-		return fmt.Errorf("a cut-over of %s is under way; let it end, or run `banyan-migrate cutover` again, first", e.Plan.Entity)
+		return fmt.Errorf("copy %s afresh: a cut-over is in progress; wait for its end, or run `banyan-migrate cutover` again, first", e.Plan.Entity)
 	}
 	start, err := e.sourceTime(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (e *Engine) reset(ctx context.Context) error {
 	if _, err := e.movePhase(ctx, ownership.Shadowing, ownership.Copying); err != nil {
 		return err
 	}
-	if err := e.forgetVerifications(ctx); err != nil {
+	if err := e.deleteVerifications(ctx); err != nil {
 		return err
 	}
 	if err := e.restartChanges(ctx, start); err != nil {
@@ -164,12 +164,12 @@ func (e *Engine) runOnce(ctx context.Context, opts RunOptions) error {
 	g.Go(func() error { return e.follow(ctx, h, l) })
 	g.Go(func() error { return e.copyThenShadow(ctx, h, l) })
 	g.Go(func() error { return e.watchOwner(ctx, opts) })
-	g.Go(func() error { return e.report(ctx) })
+	g.Go(func() error { return e.reportProgress(ctx) })
 	return g.Wait()
 }
 
 // copyThenShadow copies what is left to copy, waits until the changes have
-// caught up with that, and says so in the phase.
+// caught up with it, and then sets the phase to shadowing.
 func (e *Engine) copyThenShadow(ctx context.Context, h *heartbeat, l *liveness) error {
 	if err := e.newBackfill(h, l).run(ctx); err != nil {
 		return err
@@ -189,7 +189,7 @@ func (e *Engine) copyThenShadow(ctx context.Context, h *heartbeat, l *liveness) 
 }
 
 // watchOwner ends the run when it has nothing more to do, and undoes a cut-over
-// whose process is gone: the fence would refuse writes for good.
+// whose process has ended: its fence would refuse writes forever.
 func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 	for {
 		rec, err := e.record(ctx)
@@ -206,7 +206,7 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 				return err
 			}
 			if err != nil && !errors.Is(err, errForward) {
-				e.Log.Warn("an unfinished cut-over could not be undone yet", "error", err)
+				e.Log.Warn("undo of an unfinished cut-over failed, retrying", "error", err)
 			}
 		}
 		if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {
@@ -215,8 +215,8 @@ func (e *Engine) watchOwner(ctx context.Context, opts RunOptions) error {
 	}
 }
 
-// report calls Progress once a second.
-func (e *Engine) report(ctx context.Context) error {
+// reportProgress calls Progress once a second.
+func (e *Engine) reportProgress(ctx context.Context) error {
 	var m meter
 	for {
 		p, err := e.progress(ctx)

@@ -98,7 +98,7 @@ func simulate(t *testing.T, seed uint64) {
 	if n := tr.late.Load(); n > 0 {
 		t.Errorf("MongoDB acknowledged %d writes after DynamoDB was the owner", n)
 	}
-	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.strays()...)...)
+	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.recreated()...)...)
 	t.Logf("%d writes before the switch, %d faults, crashes of runs %v, of commands %v", tr.writes.Load(), w.faults.injected, c.count, commands.count)
 }
 
@@ -138,7 +138,7 @@ func (w *world) switching() bool {
 	return err == nil && r.Phase == ownership.Switching
 }
 
-func (w *world) strays() []string {
+func (w *world) recreated() []string {
 	w.t.Helper()
 	names, err := w.db.ListCollectionNames(w.ctx, bson.D{{Key: "name", Value: bson.Regex{Pattern: "^users__banyan_recreated_"}}})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
-// Status is everything there is to know of a migration.
+// Status is the state of a migration.
 type Status struct {
 	At           time.Time       `json:"at"`
 	Entity       string          `json:"entity"`
@@ -47,7 +47,7 @@ type Member struct {
 	Acked   int64  `json:"acknowledgedRevision"`
 }
 
-// Status reads all of it; it changes nothing.
+// Status reads the state of the migration. It changes nothing.
 func (e *Engine) Status(ctx context.Context) (Status, error) {
 	rec, err := e.record(ctx)
 	if err != nil {
@@ -75,10 +75,10 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	if v := s.Verification; v != nil && v.Mismatches == 0 {
 		s.VerifiedUntil = v.FinishedAt.Add(e.Plan.Budgets.Verification)
 	}
-	return s, e.statusOfPeople(ctx, &s)
+	return s, e.addParticipants(ctx, &s)
 }
 
-func (e *Engine) statusOfPeople(ctx context.Context, s *Status) error {
+func (e *Engine) addParticipants(ctx context.Context, s *Status) error {
 	workers, err := state.List[workerRow](ctx, e.state, workerPrefix)
 	if err != nil {
 		return err
@@ -96,10 +96,11 @@ func (e *Engine) statusOfPeople(ctx context.Context, s *Status) error {
 	return nil
 }
 
-// Pause stops the backfill of all processes within a second; the changes go on.
+// Pause stops the backfill of all processes within a second; the changes are still
+// followed.
 func (e *Engine) Pause(ctx context.Context) error { return e.setPaused(ctx, true) }
 
-// Resume lets a paused backfill go on.
+// Resume continues a paused backfill.
 func (e *Engine) Resume(ctx context.Context) error { return e.setPaused(ctx, false) }
 
 func (e *Engine) setPaused(ctx context.Context, paused bool) error {
@@ -114,7 +115,7 @@ func (e *Engine) setPaused(ctx context.Context, paused bool) error {
 }
 
 // SetThrottle limits the backfill of each process to so many documents a
-// second, within a second; 0 takes the limit away.
+// second, within a second; 0 removes the limit.
 func (e *Engine) SetThrottle(ctx context.Context, perSecond int) error {
 	if _, err := e.record(ctx); err != nil {
 		return err

@@ -23,8 +23,8 @@ const maxTail = 200_000
 // tailAwait is how long the source may hold back an empty answer.
 const tailAwait = 150 * time.Millisecond
 
-// tail collects the keys that changed since a verification, from a change
-// stream of its own: a cut-over that is killed has nothing to remember.
+// tail collects the keys that changed since a verification, from a change stream of its
+// own: so a cut-over that is killed has no state to restore.
 type tail struct {
 	e        *Engine
 	mu       sync.Mutex
@@ -71,7 +71,7 @@ func (t *tail) collect(ctx context.Context, token *bson.Raw, start stamp.Cluster
 		if c == nil {
 			continue
 		}
-		if err := t.note(c); err != nil {
+		if err := t.recordChange(c); err != nil {
 			return err
 		}
 		*token = c.Token
@@ -79,7 +79,7 @@ func (t *tail) collect(ctx context.Context, token *bson.Raw, start stamp.Cluster
 	return ctx.Err()
 }
 
-func (t *tail) note(c *mongostream.Change) error {
+func (t *tail) recordChange(c *mongostream.Change) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -96,8 +96,8 @@ func (t *tail) note(c *mongostream.Change) error {
 	return nil
 }
 
-// take empties the collection of keys.
-func (t *tail) take() []bson.RawValue {
+// removeKeys returns the collected keys and starts a new collection.
+func (t *tail) removeKeys() []bson.RawValue {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ids := make([]bson.RawValue, 0, len(t.keys))
@@ -108,7 +108,7 @@ func (t *tail) take() []bson.RawValue {
 	return ids
 }
 
-func (t *tail) saw(barrier string) bool {
+func (t *tail) hasPassed(barrier string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.barriers[barrier] {
@@ -118,14 +118,14 @@ func (t *tail) saw(barrier string) bool {
 	return false
 }
 
-// sync returns when both the target and this tail have everything that was
+// awaitBarrier returns when both the target and this tail have everything that was
 // acknowledged before the call.
-func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error {
+func (t *tail) awaitBarrier(ctx context.Context, epoch int64, poll time.Duration) error {
 	return t.e.withBarrier(ctx, epoch, func(id string) error {
 		if _, err := t.e.awaitBarrierPassed(ctx, id, poll); err != nil {
 			return err
 		}
-		for !t.saw(id) {
+		for !t.hasPassed(id) {
 			if err := backoff.Sleep(ctx, poll); err != nil {
 				return fmt.Errorf("wait until the tail has passed a barrier: %w", err)
 			}
@@ -135,11 +135,11 @@ func (t *tail) sync(ctx context.Context, epoch int64, poll time.Duration) error 
 }
 
 // compare checks keys as they are now. Everything that was read has been
-// applied, so a difference is one, unless the source has moved on meanwhile.
+// applied, so a difference is a mismatch, unless the source changed in between.
 func (t *tail) compare(ctx context.Context, ids []bson.RawValue, epoch int64) (bad []target.Mismatch, unstable []bson.RawValue, err error) {
 	for len(ids) > 0 {
 		n := min(len(ids), 500)
-		b, u, err := t.e.checkNow(ctx, ids[:n], epoch)
+		b, u, err := t.e.compareNow(ctx, ids[:n], epoch)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -15,13 +15,13 @@ import (
 const (
 	// undoTimeout bounds one undoing; writes wait while it lasts.
 	undoTimeout = 30 * time.Second
-	// leaseSlack is how long after its lease a process may still undo its own work before
-	// others begin.
+	// leaseSlack is how long other processes wait beyond the lease of the one that
+	// undoes its own work.
 	leaseSlack = 400 * time.Millisecond
 )
 
-// undo brings an entity back from switching to shadowing, and takes away a fence
-// that a process which slept left behind in shadowing. It first changes the
+// undo brings an entity back from switching to shadowing, and removes a fence that a
+// paused process left behind in shadowing. It first changes the
 // record, so that a switch that is still under way, or whose answer was lost, can
 // no longer take effect; if it has, errForward. Any number of processes may call
 // it at once; each waits for the lease of the one before, unless the record is at revision mine,
@@ -43,7 +43,7 @@ func (e *Engine) undo(ctx context.Context, mine int64) (ownership.Record, error)
 		case rec.Owner == ownership.DynamoDB:
 			return rec, errForward
 		case rec.Phase != ownership.Switching:
-			if stands, err := e.leftFence(ctx, rec); err != nil || !stands {
+			if left, err := e.leftFence(ctx, rec); err != nil || !left {
 				return rec, err
 			}
 		case rec.Revision != mine && time.Since(since) < e.leaseOf(rec):
@@ -76,7 +76,7 @@ func (e *Engine) leftFence(ctx context.Context, rec ownership.Record) (bool, err
 	if rec.Phase != ownership.Shadowing {
 		return false, nil
 	}
-	at, err := e.newFence(rec).look(ctx)
+	at, err := e.newFence(rec).inspect(ctx)
 	return at.fenced, err
 }
 

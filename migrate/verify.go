@@ -31,7 +31,7 @@ type Verification struct {
 	Items      int64             `dynamodbav:"items" json:"items"`
 	Tombstones int64             `dynamodbav:"tombstones" json:"tombstones"`
 	Unique     int64             `dynamodbav:"unique" json:"uniqueEntries"`
-	Rechecked  int64             `dynamodbav:"rechecked" json:"rechecked"` // differed at first, being on the way
+	Rechecked  int64             `dynamodbav:"rechecked" json:"rechecked"` // differed at first, perhaps only in flight
 	Mismatches int64             `dynamodbav:"mismatches" json:"mismatches"`
 	Repaired   int64             `dynamodbav:"repaired" json:"repaired"`
 }
@@ -41,24 +41,24 @@ const verificationPrefix = "verification#"
 // keptVerifications is how many verifications are kept in the control table.
 const keptVerifications = 10
 
-// VerifyOptions are what Verify can be asked for besides comparing.
+// VerifyOptions choose what Verify does besides comparing.
 type VerifyOptions struct {
-	// Repair brings what differs to the target again, from the source.
+	// Repair writes what differs to the target again, from the source.
 	Repair bool
 	// Report is called for every mismatch, one at a time.
 	Report func(target.Mismatch)
 }
 
 // ErrNotCopied is returned for verbs that need a complete copy.
-var ErrNotCopied = errors.New("the copy is not complete; let `banyan-migrate run` go on until the phase is shadowing")
+var ErrNotCopied = errors.New("the copy is not complete; keep `banyan-migrate run` running until the phase is shadowing")
 
-// ErrSwitched is returned for verbs that end with the switch.
+// ErrSwitched is returned for verbs that are not possible after the switch.
 var ErrSwitched = errors.New("the owner has switched to DynamoDB; MongoDB no longer has the newest documents")
 
-// Verify compares the whole of both stores, each way, and the unique tables each
-// way. What differs is looked at again after the changes have passed a barrier,
-// so that what is merely on its way does not count. The result is stored, and
-// counts for a cut-over until it expires.
+// Verify compares all documents with all items, in both directions, and the unique
+// tables too. What differs is compared again after the changes have passed a barrier,
+// so that changes in flight do not count. The result is stored, and a cut-over accepts
+// it until it expires.
 func (e *Engine) Verify(ctx context.Context, opts VerifyOptions) (Verification, error) {
 	rec, err := e.record(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (e *Engine) Verify(ctx context.Context, opts VerifyOptions) (Verification, 
 	}
 	v := &verifier{opts: opts, epoch: rec.Epoch, suspects: make(chan target.Mismatch, 1000)}
 	v.result.Generation = j.Generation
-	err = e.following(ctx, func(ctx context.Context, e *Engine) error {
+	err = e.whileFollowing(ctx, func(ctx context.Context, e *Engine) error {
 		v.e = e
 		return v.run(ctx)
 	})
@@ -104,21 +104,21 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	v.result.AsOf, v.result.Token = from.Applied, from.Token
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return v.judge(ctx) })
+	g.Go(func() error { return v.recheckSuspects(ctx) })
 	g.Go(func() error {
 		defer close(v.suspects)
 		passes, ctx := errgroup.WithContext(ctx)
-		passes.Go(func() error { return v.forward(ctx) })
-		passes.Go(func() error { return v.backward(ctx) })
+		passes.Go(func() error { return v.compareDocuments(ctx) })
+		passes.Go(func() error { return v.findExtraItems(ctx) })
 		for i := range v.e.Plan.Unique {
-			passes.Go(func() error { return v.leftovers(ctx, i) })
+			passes.Go(func() error { return v.findLeftovers(ctx, i) })
 		}
 		return passes.Wait()
 	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return v.keep(context.WithoutCancel(ctx))
+	return v.storeResult(context.WithoutCancel(ctx))
 }
 
 // newestLast is an id whose text order is time order.
@@ -129,8 +129,8 @@ func newestLast() string {
 	return fmt.Sprintf("%016x", time.Now().UnixNano())
 }
 
-// keep stores the result and forgets the oldest ones.
-func (v *verifier) keep(ctx context.Context) error {
+// storeResult stores the result and deletes the oldest ones.
+func (v *verifier) storeResult(ctx context.Context) error {
 	if err := v.e.crash("verification"); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (v *verifier) keep(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) forgetVerifications(ctx context.Context) error {
+func (e *Engine) deleteVerifications(ctx context.Context) error {
 	all, err := state.List[Verification](ctx, e.state, verificationPrefix)
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (e *Engine) lastVerification(ctx context.Context) (*Verification, error) {
 	return &all[len(all)-1], nil
 }
 
-func (v *verifier) suspect(ctx context.Context, found []target.Mismatch) error {
+func (v *verifier) reportSuspects(ctx context.Context, found []target.Mismatch) error {
 	for _, m := range found {
 		select {
 		case v.suspects <- m:

@@ -18,8 +18,8 @@ import (
 
 type idRange struct{ from, to bson.RawValue }
 
-// forward compares every document with its item and its unique entries.
-func (v *verifier) forward(ctx context.Context) error {
+// compareDocuments compares every document with its item and its unique entries.
+func (v *verifier) compareDocuments(ctx context.Context) error {
 	n, err := v.e.source.EstimatedCount(ctx)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (v *verifier) forward(ctx context.Context) error {
 	for range verifyWorkers {
 		g.Go(func() error {
 			for r := range ranges {
-				if err := v.forwardRange(ctx, r); err != nil {
+				if err := v.compareRange(ctx, r); err != nil {
 					return err
 				}
 			}
@@ -51,7 +51,7 @@ func (v *verifier) forward(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (v *verifier) forwardRange(ctx context.Context, r idRange) error {
+func (v *verifier) compareRange(ctx context.Context, r idRange) error {
 	for after := r.from; ; {
 		c, err := v.e.source.Read(ctx, after, r.to, v.e.ChunkSize)
 		if err != nil || len(c.Docs) == 0 {
@@ -67,20 +67,20 @@ func (v *verifier) forwardRange(ctx context.Context, r idRange) error {
 			return err
 		}
 		v.documents.Add(int64(len(ids)))
-		if err := v.suspect(ctx, found); err != nil {
+		if err := v.reportSuspects(ctx, found); err != nil {
 			return err
 		}
 		after = ids[len(ids)-1]
 	}
 }
 
-// backward looks for items whose document is not in the source.
-func (v *verifier) backward(ctx context.Context) error {
+// findExtraItems looks for items whose document is not in the source.
+func (v *verifier) findExtraItems(ctx context.Context) error {
 	key := v.e.codec.KeyAttribute()
 	in := &dynamodb.ScanInput{TableName: &v.e.Plan.Target.Table, ConsistentRead: aws.Bool(true),
 		ProjectionExpression:     aws.String("#key, #b.#t, #b.#d"),
 		ExpressionAttributeNames: map[string]string{"#key": key, "#b": stamp.Attribute, "#t": stamp.Time, "#d": stamp.Tombstone}}
-	return v.scan(ctx, in, func(ctx context.Context, items []codec.Item) error {
+	return v.scanTable(ctx, in, func(ctx context.Context, items []codec.Item) error {
 		var ids []bson.RawValue
 		for _, item := range items {
 			if stamp.Of(item).Tombstone {
@@ -94,11 +94,11 @@ func (v *verifier) backward(ctx context.Context) error {
 			}
 			ids = append(ids, id)
 		}
-		return v.backwardPage(ctx, ids)
+		return v.findExtraIDs(ctx, ids)
 	})
 }
 
-func (v *verifier) backwardPage(ctx context.Context, ids []bson.RawValue) error {
+func (v *verifier) findExtraIDs(ctx context.Context, ids []bson.RawValue) error {
 	for len(ids) > 0 {
 		n := min(len(ids), 500)
 		there, err := v.e.source.Present(ctx, ids[:n])
@@ -107,7 +107,7 @@ func (v *verifier) backwardPage(ctx context.Context, ids []bson.RawValue) error 
 		}
 		for _, id := range ids[:n] {
 			if !there[source.IDKey(id)] {
-				if err := v.suspect(ctx, []target.Mismatch{{ID: codec.Show(id), Kind: target.MismatchExtra, DocumentID: id}}); err != nil {
+				if err := v.reportSuspects(ctx, []target.Mismatch{{ID: codec.Show(id), Kind: target.MismatchExtra, DocumentID: id}}); err != nil {
 					return err
 				}
 			}
@@ -117,10 +117,10 @@ func (v *verifier) backwardPage(ctx context.Context, ids []bson.RawValue) error 
 	return nil
 }
 
-// leftovers looks for unique entries that no item stands behind.
-func (v *verifier) leftovers(ctx context.Context, constraint int) error {
+// findLeftovers looks for unique entries whose item does not have their value.
+func (v *verifier) findLeftovers(ctx context.Context, constraint int) error {
 	in := &dynamodb.ScanInput{TableName: &v.e.Plan.Unique[constraint].Table, ConsistentRead: aws.Bool(true)}
-	return v.scan(ctx, in, func(ctx context.Context, entries []codec.Item) error {
+	return v.scanTable(ctx, in, func(ctx context.Context, entries []codec.Item) error {
 		v.unique.Add(int64(len(entries)))
 		for len(entries) > 0 {
 			n := min(len(entries), 100)
@@ -128,7 +128,7 @@ func (v *verifier) leftovers(ctx context.Context, constraint int) error {
 			if err != nil {
 				return err
 			}
-			if err := v.suspect(ctx, found); err != nil {
+			if err := v.reportSuspects(ctx, found); err != nil {
 				return err
 			}
 			entries = entries[n:]
@@ -137,8 +137,8 @@ func (v *verifier) leftovers(ctx context.Context, constraint int) error {
 	})
 }
 
-// scan reads a table in parallel segments, a page at a time.
-func (v *verifier) scan(ctx context.Context, in *dynamodb.ScanInput, page func(context.Context, []codec.Item) error) error {
+// scanTable reads a table in parallel segments, a page at a time.
+func (v *verifier) scanTable(ctx context.Context, in *dynamodb.ScanInput, page func(context.Context, []codec.Item) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for segment := range verifyWorkers {
 		g.Go(func() error {

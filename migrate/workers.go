@@ -22,8 +22,8 @@ type workerRow struct {
 	At   time.Time `dynamodbav:"at"` // for people only
 	Host string    `dynamodbav:"host"`
 	PID  int       `dynamodbav:"pid"`
-	// Process is for others on the same machine, who need not wait for the lease
-	// of one that is gone.
+	// Process identifies the process for others on the same machine, which need not
+	// wait for the lease of one that has ended.
 	Process string `dynamodbav:"process"`
 	// Lease is this worker's own: the silence after which it is dead.
 	Lease time.Duration `dynamodbav:"lease"`
@@ -31,9 +31,8 @@ type workerRow struct {
 
 const workerPrefix = "worker#"
 
-// heartbeat renews the lease of this process. The process believes in it for two
-// thirds of its time, counted from before the renewal was sent; others wait for all
-// of it.
+// heartbeat renews the lease of this process. The process uses the lease for two thirds
+// of its time, counted from before the renewal was sent; others wait for all of it.
 type heartbeat struct {
 	e     *Engine
 	mu    sync.Mutex
@@ -50,14 +49,14 @@ func (e *Engine) startHeartbeat(ctx context.Context) (p *heartbeat, lost <-chan 
 		return nil, nil, nil, err
 	}
 	p.row.ID, p.row.Host, p.row.PID, p.row.Process, p.row.Lease = e.worker, host, os.Getpid(), process.Self(), e.Lease
-	if err := p.beat(ctx); err != nil {
+	if err := p.renew(ctx); err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		p.keepBeating(ctx, ended)
+		p.keepRenewing(ctx, ended)
 	}()
 	return p, ended, func() {
 		cancel()
@@ -65,12 +64,12 @@ func (e *Engine) startHeartbeat(ctx context.Context) (p *heartbeat, lost <-chan 
 		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if !e.crashed.Load() {
-			_ = e.state.Delete(out, workerPrefix+e.worker) // the others find out by themselves, later
+			_ = e.state.Delete(out, workerPrefix+e.worker) // otherwise the lease runs out
 		}
 	}, nil
 }
 
-func (p *heartbeat) beat(ctx context.Context) error {
+func (p *heartbeat) renew(ctx context.Context) error {
 	sent := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.e.Lease)
 	defer cancel()
@@ -85,9 +84,9 @@ func (p *heartbeat) beat(ctx context.Context) error {
 	return nil
 }
 
-func (p *heartbeat) keepBeating(ctx context.Context, lost chan<- struct{}) {
+func (p *heartbeat) keepRenewing(ctx context.Context, lost chan<- struct{}) {
 	for backoff.Sleep(ctx, p.e.Lease/6) == nil {
-		if err := p.beat(ctx); err != nil && ctx.Err() == nil && !p.holdsLease() {
+		if err := p.renew(ctx); err != nil && ctx.Err() == nil && !p.holdsLease() {
 			close(lost)
 			return
 		}
@@ -118,7 +117,8 @@ type sighting struct {
 
 func (e *Engine) newLiveness() *liveness { return &liveness{e: e, seen: map[string]sighting{}} }
 
-// isDead reports whether a worker has ended: off the list, or silent for a lease.
+// isDead reports whether a worker has ended: its row is gone, its lease has run out, or
+// its process on this machine has ended.
 func (v *liveness) isDead(ctx context.Context, worker string) (bool, error) {
 	if worker == "" {
 		return true, nil

@@ -1,4 +1,4 @@
-// Package mongoerr tells MongoDB's errors apart by their codes, as the server's
+// Package mongoerr classifies MongoDB's errors by their codes, as the server's
 // manual lists them: https://www.mongodb.com/docs/manual/reference/error-codes/
 package mongoerr
 
@@ -69,8 +69,7 @@ var permanent = []int{
 // shutting down; see the driver specification on server discovery.
 var notPrimary = []int{91, 189, NotWritablePrimary, 11600, 11602, 13435, 13436}
 
-// IsPermanent reports whether the server answered that it will not do this, however
-// often it is asked.
+// IsPermanent reports whether the server will refuse the same request again.
 func IsPermanent(err error) bool { return HasCode(err, permanent...) }
 
 // IsTransient reports whether another attempt may succeed: after lost connections,

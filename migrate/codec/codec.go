@@ -13,8 +13,8 @@
 //     only there, one short string per place that needs it.
 //   - A field whose type the plan declares needs no hint when it is of that
 //     type: a date declared as date is an RFC 3339 string with milliseconds.
-//   - Whoever changes an attribute and keeps the hints may make them lie;
-//     Decode then returns [ErrHint] rather than a guess.
+//   - A program that changes an attribute and keeps the hints may make them wrong;
+//     Decode then returns [ErrHint] instead of guessing.
 //
 // A [Codec] is immutable and safe for concurrent use.
 package codec

@@ -289,7 +289,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzDecode builds items out of bytes, as a service or a stranger might write
+// FuzzDecode builds items out of bytes, as a service or another program might write
 // them: whatever decodes must encode to the same item again.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x00name\x01x"), "/name", "date")

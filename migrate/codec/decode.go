@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// maxDecodeDepth bounds recursion over items nobody here made.
+// maxDecodeDepth bounds recursion over items that this package did not make.
 const maxDecodeDepth = 64
 
 type decoder struct {
@@ -42,30 +42,30 @@ func (c *Codec) Decode(item Item) (bson.Raw, error) {
 		return nil, err
 	}
 	if d.used != len(hints) {
-		return nil, fmt.Errorf("%w: %d hints stand for attributes that are gone", ErrHint, len(hints)-d.used)
+		return nil, fmt.Errorf("%w: %d hints are for attributes that do not exist", ErrHint, len(hints)-d.used)
 	}
 	return doc, nil
 }
 
-// decodeRaw returns the bytes kept whole, provided that the attributes beside
-// them still say the same.
+// decodeRaw returns the document stored whole, provided that the attributes beside it
+// are unchanged.
 func (c *Codec) decodeRaw(item Item, raw []byte) (bson.Raw, error) {
 	again, err := c.Encode(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the document kept whole is not one: %v", ErrHint, err)
+		return nil, fmt.Errorf("%w: the document stored whole is not a BSON document: %v", ErrHint, err)
 	}
 	if !Same(again, item) {
-		return nil, fmt.Errorf("%w: attributes were changed beside the document kept whole", ErrHint)
+		return nil, fmt.Errorf("%w: attributes were changed beside the document stored whole", ErrHint)
 	}
 	return append(bson.Raw{}, raw...), nil
 }
 
-// hintsOf returns an item's hints, or the bytes of a document kept whole.
+// hintsOf returns an item's hints, or the bytes of a document stored whole.
 func hintsOf(item Item) (map[string]string, []byte, error) {
 	reserved, ok := item[Reserved].(*types.AttributeValueMemberM)
 	if !ok {
 		if item[Reserved] != nil {
-			return nil, nil, fmt.Errorf("%w: %s is no map", ErrHint, Reserved)
+			return nil, nil, fmt.Errorf("%w: %s must be a map", ErrHint, Reserved)
 		}
 		return nil, nil, nil
 	}
@@ -75,7 +75,7 @@ func hintsOf(item Item) (map[string]string, []byte, error) {
 	}
 	m, ok := member.(*types.AttributeValueMemberM)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %s.%s is no map", ErrHint, Reserved, hintsKey)
+		return nil, nil, fmt.Errorf("%w: %s.%s must be a map", ErrHint, Reserved, hintsKey)
 	}
 	hints := make(map[string]string, len(m.Value))
 	for path, av := range m.Value {
@@ -88,7 +88,7 @@ func hintsOf(item Item) (map[string]string, []byte, error) {
 			}
 			return nil, nil, fmt.Errorf("%w: binary hint at %.60q", ErrHint, path)
 		default:
-			return nil, nil, fmt.Errorf("%w: hint at %.60q is no string", ErrHint, path)
+			return nil, nil, fmt.Errorf("%w: hint at %.60q must be a string", ErrHint, path)
 		}
 	}
 	return hints, nil, nil

@@ -26,7 +26,7 @@ const orderHint = "order:"
 // maxInflated bounds what a compressed field may grow to: a BSON document.
 const maxInflated = 17 << 20
 
-// maxName is the longest attribute name DynamoDB takes, in bytes.
+// maxName is the longest attribute name that DynamoDB accepts, in bytes.
 const maxName = 65535
 
 // element is one field of a document, not copied.
@@ -94,7 +94,7 @@ func (c *Codec) Encode(doc bson.Raw) (Item, error) {
 }
 
 // fields encodes the top level. unfaithful means that names repeat or cannot be
-// attribute names, so that only the whole document's bytes tell all.
+// attribute names, so that only the whole document's bytes are without loss.
 func (e *encoder) fields(fields []element) (item Item, order []string, unfaithful bool, err error) {
 	c := e.codec
 	item = make(Item, len(fields)+1)
@@ -193,7 +193,7 @@ func permutation(order, natural []string) string {
 func permute(hint string, natural []string) ([]string, error) {
 	list, ok := strings.CutPrefix(hint, orderHint)
 	if !ok {
-		return nil, fmt.Errorf("%w: %.40q is no field order", ErrHint, hint)
+		return nil, fmt.Errorf("%w: invalid field order %.40q", ErrHint, hint)
 	}
 	parts := strings.Split(list, ",")
 	order, used := make([]string, 0, len(natural)), make([]bool, len(natural))

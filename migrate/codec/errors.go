@@ -14,7 +14,7 @@ var (
 	// ErrKeyType: the identifier is not of the plan's key type.
 	ErrKeyType = errors.New("identifier of another type")
 	// ErrKeySize: a key is empty or longer than MaxKeySize.
-	ErrKeySize = errors.New("key of a size DynamoDB does not take")
+	ErrKeySize = errors.New("key of a size that DynamoDB does not accept")
 	// ErrKeyMissing: the document has no identifying field.
 	ErrKeyMissing = errors.New("no identifier")
 	// ErrTooDeep: nested beyond MaxDepth, and the plan declares no way out.

@@ -52,7 +52,7 @@ func parseNumber(s string) (number, bool) {
 	return n, true
 }
 
-// storable reports whether DynamoDB takes the number: 38 digits, magnitude
+// storable reports whether DynamoDB accepts the number: 38 digits, magnitude
 // from 1E-130 to 9.99E+125.
 func (n number) storable() bool {
 	top := n.exp + len(n.digits) - 1

@@ -14,16 +14,16 @@ import (
 //
 // fn is run again, with a new grant, when it returned ErrFenced, or when the owner
 // changed before it had ended and the lease was lost meanwhile; its earlier result
-// must then be forgotten. The grant must not be used after fn has returned.
+// must then be discarded. The grant must not be used after fn has returned.
 func (m *Member) Read(ctx context.Context, fn func(context.Context, Grant) error) error {
-	ctx, cancel := m.bounded(ctx)
+	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()
 	for {
 		a, err := m.admit(ctx, false)
 		if err != nil {
 			return err
 		}
-		err = m.run(ctx, a, fn)
+		err = m.runAdmitted(ctx, a, fn)
 		if errors.Is(err, ErrFenced) {
 			if waitErr := m.awaitChange(ctx, a); waitErr != nil {
 				return waitErr
@@ -48,7 +48,7 @@ func (m *Member) Read(ctx context.Context, fn func(context.Context, Grant) error
 // then the record is read again and fn is run with the new grant. Any other error
 // of fn is returned as it is.
 func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) error) error {
-	ctx, cancel := m.bounded(ctx)
+	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()
 	var held time.Duration
 	defer func() { m.countHeld(held) }()
@@ -58,7 +58,7 @@ func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) erro
 		if err != nil {
 			return err
 		}
-		err = m.run(ctx, a, fn)
+		err = m.runAdmitted(ctx, a, fn)
 		if !errors.Is(err, ErrFenced) {
 			return err
 		}
@@ -71,7 +71,7 @@ func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) erro
 	}
 }
 
-// admission is one operation that was let in.
+// admission is one operation that was admitted.
 type admission struct {
 	grant    Grant
 	revision int64
@@ -79,7 +79,7 @@ type admission struct {
 	held     time.Duration
 }
 
-func (m *Member) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (m *Member) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
@@ -104,27 +104,27 @@ func (m *Member) admit(ctx context.Context, write bool) (admission, error) {
 		}
 		m.mu.Unlock()
 		if errors.Is(reason, ErrLeft) {
-			return admission{}, m.refuse(reason, nil)
+			return admission{}, m.refusalError(reason, nil)
 		}
 		if errors.Is(reason, ErrHeld) && heldSince.IsZero() {
 			heldSince = now
 		}
 		if errors.Is(reason, ErrNoLease) && !asked {
-			asked = true // once: asking at every wake-up would be a busy loop
-			kick(m.polls)
-			kick(m.renews)
+			asked = true // once: a request at every wake-up would be a busy loop
+			wake(m.polls)
+			wake(m.renews)
 		}
 		if err := m.await(ctx, changed, until); err != nil {
 			a := admission{}
 			if !heldSince.IsZero() {
 				a.held = m.cfg.Clock.Now().Sub(heldSince)
 			}
-			return a, m.refuse(reason, err)
+			return a, m.refusalError(reason, err)
 		}
 	}
 }
 
-func (m *Member) refuse(reason, cause error) error {
+func (m *Member) refusalError(reason, cause error) error {
 	if cause == nil {
 		return fmt.Errorf("use %s: %w", m.cfg.Entity, reason)
 	}
@@ -150,10 +150,10 @@ func (m *Member) waitReasonLocked(now time.Time, write bool) (time.Duration, err
 	return left, ErrHeld
 }
 
-// holdLeftLocked is how long the hold binds if nothing more is heard. Before the switch
-// it ends with HoldUntil: the fence refuses what must not be. After the switch it
-// keeps writes back while another member may still answer reads from the old
-// store, so it ends when no member can believe in the old owner any longer.
+// holdLeftLocked is how long the hold lasts if the record does not change. Before the
+// switch it ends with HoldUntil: the fence refuses late writes. After the switch it
+// delays writes while another member may still answer reads from the old store, so it
+// ends when no member can still hold a lease under the old owner.
 func (m *Member) holdLeftLocked(now time.Time) time.Duration {
 	until := m.rec.HoldUntil.Sub(now.Round(0))
 	if !m.rec.beforeSwitch() {
@@ -190,8 +190,8 @@ func (m *Member) admitLocked(write bool) admission {
 	}
 }
 
-// run calls fn and counts the operation out, also when fn panics.
-func (m *Member) run(ctx context.Context, a admission, fn func(context.Context, Grant) error) error {
+// runAdmitted calls fn and counts the operation out, also when fn panics.
+func (m *Member) runAdmitted(ctx context.Context, a admission, fn func(context.Context, Grant) error) error {
 	defer m.release(a)
 	return fn(ctx, a.grant)
 }
@@ -206,7 +206,7 @@ func (m *Member) release(a admission) {
 		decrement(m.reads, a.grant.Epoch)
 	}
 	if m.ackableLocked() > m.acked {
-		kick(m.renews)
+		wake(m.renews)
 	}
 	if m.left {
 		m.broadcastLocked()
@@ -219,12 +219,12 @@ func decrement(m map[int64]int, key int64) {
 	}
 }
 
-// awaitChange waits, after a refusal by the store, for a record that was asked for
-// since, and if it says nothing new for a poll more.
+// awaitChange waits, after the store refused a write, for a record that was requested
+// since, and for one more poll if that record is unchanged.
 func (m *Member) awaitChange(ctx context.Context, a admission) error {
-	kick(m.polls)
+	wake(m.polls)
 	if err := m.await(ctx, nil, backoff.Backoff{Min: m.cfg.PollSwitching}.Delay(0)); err != nil {
-		return m.refuse(errors.Join(ErrHeld, ErrFenced), err)
+		return m.refusalError(errors.Join(ErrHeld, ErrFenced), err)
 	}
 	_, err := m.freshRecord(ctx)
 	if err != nil && a.write {
@@ -233,8 +233,8 @@ func (m *Member) awaitChange(ctx context.Context, a admission) error {
 	return err
 }
 
-// stillCurrent reports whether a read that just ended was one of the present
-// owner. Without a lease it asks for the record anew.
+// stillCurrent reports whether a read that just ended used the present owner. Without
+// a lease it requests the record again.
 func (m *Member) stillCurrent(ctx context.Context, a admission) (bool, error) {
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
@@ -249,10 +249,10 @@ func (m *Member) stillCurrent(ctx context.Context, a admission) (bool, error) {
 	return rec.Epoch == a.grant.Epoch, nil
 }
 
-// freshRecord waits for a record that was asked for after the call, and a lease.
+// freshRecord waits for a record that was requested after the call, and for a lease.
 func (m *Member) freshRecord(ctx context.Context) (Record, error) {
 	called := m.cfg.Clock.Now()
-	kick(m.polls)
+	wake(m.polls)
 	for {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
@@ -263,7 +263,7 @@ func (m *Member) freshRecord(ctx context.Context) (Record, error) {
 			return rec, nil
 		}
 		if err := m.await(ctx, changed, m.cfg.PollSwitching); err != nil {
-			return Record{}, m.refuse(errors.Join(ErrNoLease, reason), err)
+			return Record{}, m.refusalError(errors.Join(ErrNoLease, reason), err)
 		}
 	}
 }

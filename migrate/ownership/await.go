@@ -41,7 +41,7 @@ type MemberState struct {
 // Members lists the rows of all members, dead ones included, read consistently.
 func (t *Table) Members(ctx context.Context, entity string) ([]MemberState, error) {
 	var all []MemberState
-	err := t.try(ctx, func(ctx context.Context) (err error) {
+	err := t.retry(ctx, func(ctx context.Context) (err error) {
 		all, err = t.membersOnce(ctx, entity)
 		return err
 	})
@@ -62,7 +62,7 @@ func (t *Table) membersOnce(ctx context.Context, entity string) ([]MemberState, 
 	for {
 		out, err := t.client.Query(ctx, in)
 		if err != nil {
-			return nil, t.explain(err, "list the members of "+entity)
+			return nil, t.wrapError(err, "list the members of "+entity)
 		}
 		for _, item := range out.Items {
 			s, err := decodeMember(item)
@@ -91,7 +91,7 @@ func (t *Table) AwaitAck(ctx context.Context, entity string, revision int64) err
 	for {
 		states, err := t.Members(ctx, entity)
 		if err == nil {
-			behind, err = t.behind(ctx, entity, revision, seen, states)
+			behind, err = t.unacknowledged(ctx, entity, revision, seen, states)
 		}
 		if err == nil && len(behind) == 0 {
 			return nil
@@ -105,9 +105,9 @@ func (t *Table) AwaitAck(ctx context.Context, entity string, revision int64) err
 	}
 }
 
-// Sweep removes the rows of members that died, which takes as long as their
-// lease. Call it before a hold, so that the hold does not have to wait for the
-// dead. It returns when each row was either renewed or removed.
+// Sweep removes the rows of members that crashed, which takes as long as their lease.
+// Call it before a hold, so that the hold does not have to wait for those leases. It
+// returns when each row was either renewed or removed.
 func (t *Table) Sweep(ctx context.Context, entity string) error {
 	seen := sightings{}
 	first := map[string]int64{}
@@ -135,8 +135,8 @@ func (t *Table) Sweep(ctx context.Context, entity string) error {
 	}
 }
 
-// behind returns the live members that have yet to acknowledge.
-func (t *Table) behind(ctx context.Context, entity string, revision int64, seen sightings, states []MemberState) ([]MemberState, error) {
+// unacknowledged returns the live members that have yet to acknowledge.
+func (t *Table) unacknowledged(ctx context.Context, entity string, revision int64, seen sightings, states []MemberState) ([]MemberState, error) {
 	var waited []MemberState
 	for _, s := range states {
 		if s.Acked < revision {
@@ -146,8 +146,8 @@ func (t *Table) behind(ctx context.Context, entity string, revision int64, seen 
 	return t.removeDead(ctx, entity, seen, waited)
 }
 
-// removeDead removes the members that have stood still for their lease and
-// returns the others. The states must have been read before the call.
+// removeDead removes the members that have not renewed for their lease and returns the
+// others. The states must have been read before the call.
 func (t *Table) removeDead(ctx context.Context, entity string, seen sightings, states []MemberState) ([]MemberState, error) {
 	var live []MemberState
 	now := time.Now()
@@ -156,9 +156,9 @@ func (t *Table) removeDead(ctx context.Context, entity string, seen sightings, s
 			live = append(live, s)
 			continue
 		}
-		err := t.try(ctx, func(ctx context.Context) error { return t.evictOnce(ctx, entity, s) })
+		err := t.retry(ctx, func(ctx context.Context) error { return t.evictOnce(ctx, entity, s) })
 		if errors.Is(err, errEvicted) {
-			live = append(live, s) // it moved after all, or is gone: look again
+			live = append(live, s) // renewed after all, or already removed: read again
 			continue
 		}
 		if err != nil {
@@ -179,7 +179,7 @@ func (t *Table) evictOnce(ctx context.Context, entity string, s MemberState) err
 	if dynamo.IsConditionFailed(err) {
 		return errEvicted
 	}
-	return t.explain(err, "remove the dead member "+s.ID+" of "+entity)
+	return t.wrapError(err, "remove the dead member "+s.ID+" of "+entity)
 }
 
 // sightings remembers since when each member's row has not changed.
@@ -190,8 +190,8 @@ type sighting struct {
 	since time.Time
 }
 
-// expired reports whether the row has stood still for its lease and the twentieth
-// by which two clocks may differ in rate. now must be after the row was read.
+// expired reports whether the row has not changed for its lease and the twentieth by
+// which two clocks may differ in rate. now must be after the row was read.
 func (g sightings) expired(s MemberState, now time.Time) bool {
 	first, ok := g[s.ID]
 	if !ok || first.beat != s.Beat {

@@ -15,9 +15,9 @@ type systemClock struct{}
 func (systemClock) Now() time.Time                         { return time.Now() }
 func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
-// elapsed is the longer of what the monotonic and the wall clock say. The
-// monotonic clock of Linux stands still while a machine is suspended or a virtual
-// one is moved; a lease must not.
+// elapsed is the longer of what the monotonic and the wall clock measured. The
+// monotonic clock of Linux stops while a machine is suspended or a virtual machine is
+// moved; a lease must not.
 func elapsed(since, now time.Time) time.Duration {
 	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }

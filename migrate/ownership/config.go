@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// MaxLease is the longest lease a member may ask for. After the switch a member
-// that hears nothing more from the coordinator goes on by itself this long after
-// it learnt of the new owner: by then no member can still believe in the old one.
+// MaxLease is the longest lease that a member may have. After the switch, a member ends
+// the hold by itself this long after it read the new owner, if the coordinator does not
+// end it: by then no member can still hold a lease under the old owner.
 const MaxLease = 5 * time.Second
 
 // MemberConfig configures Join. Table and Entity are required, the rest has

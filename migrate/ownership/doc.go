@@ -12,9 +12,8 @@
 //     impossible.
 //   - The service depends on the control table. An instance that cannot reach it
 //     for longer than its lease (2 s) serves neither reads nor writes.
-//   - A function given to Read or Write may run more than once. It must leave
-//     nothing behind from a run that returned an error or was repeated, besides
-//     what the store keeps.
+//   - A function given to Read or Write may run more than once. A run that returned
+//     an error or was repeated must have no effect besides what is in the store.
 //   - Hold is a courtesy. Its end, HoldUntil, is compared with each member's wall
 //     clock; a wrong clock lets writes run into the fence, where they wait.
 //

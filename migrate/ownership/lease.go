@@ -13,8 +13,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// errRegressed says that the control table was set back, for instance restored
-// from a backup, which no running member can follow safely.
+// errRegressed says that the control table was reset, for instance restored from a
+// backup, which no running member can follow safely.
 var errRegressed = errors.New("the ownership record went back to an older revision; restart the service once the control table is right")
 
 // retryPause is the time before a failed renewal or read is tried again.
@@ -28,7 +28,7 @@ func (m *Member) leasedLocked(now time.Time) bool {
 		elapsed(m.beatSent, now) < m.cfg.Lease && elapsed(m.recSent, now) < m.cfg.Lease
 }
 
-// keepPolling reads the record again and again.
+// keepPolling reads the record periodically.
 func (m *Member) keepPolling(ctx context.Context) {
 	for {
 		wait := m.pollInterval()
@@ -58,19 +58,19 @@ func (m *Member) poll(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
-		err = m.learn(sent, r)
+		err = m.applyRecord(sent, r)
 	}
-	m.note(err)
+	m.recordFailure(err)
 	return err
 }
 
-// learn takes over a record that was asked for at sent.
-func (m *Member) learn(sent time.Time, r Record) error {
+// applyRecord stores a record that was requested at sent.
+func (m *Member) applyRecord(sent time.Time, r Record) error {
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.registered.IsZero() || sent.Before(m.registered) {
-		return nil // asked for before the row was there: it proves nothing
+		return nil // requested before the row was there: it proves nothing
 	}
 	if r.Revision < m.rec.Revision {
 		return fmt.Errorf("revision %d of %s after %d: %w", r.Revision, m.cfg.Entity, m.rec.Revision, errRegressed)
@@ -81,12 +81,12 @@ func (m *Member) learn(sent time.Time, r Record) error {
 	m.rec, m.recSent = r, sent
 	m.broadcastLocked()
 	if m.ackableLocked() > m.acked {
-		kick(m.renews)
+		wake(m.renews)
 	}
 	return nil
 }
 
-// keepRenewing renews the row, and acknowledges as soon as there is something to.
+// keepRenewing renews the row, earlier when there is a revision to acknowledge.
 func (m *Member) keepRenewing(ctx context.Context) {
 	for {
 		if !m.pause(ctx, m.cfg.Renew, m.renews) {
@@ -112,28 +112,28 @@ func (m *Member) renew(ctx context.Context) error {
 	})
 	if errors.Is(err, errEvicted) {
 		err = m.register(ctx)
-		kick(m.polls)
+		wake(m.polls)
 	} else if err == nil {
-		m.renewed(sent, row)
+		m.applyRenewal(sent, row)
 	}
-	m.note(err)
+	m.recordFailure(err)
 	return err
 }
 
-// renewed takes over that the row was there and is renewed. A registration whose
-// answer was lost is found out here to have succeeded.
-func (m *Member) renewed(sent time.Time, row MemberState) {
+// applyRenewal notes that the row was there and is renewed. A registration whose answer
+// was lost is known to have succeeded from here on.
+func (m *Member) applyRenewal(sent time.Time, row MemberState) {
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.registered.IsZero() {
 		m.registered = now
-		kick(m.polls)
+		wake(m.polls)
 	}
 	m.beatSent, m.acked = sent, max(m.acked, row.Acked)
 	m.broadcastLocked()
 	if m.ackableLocked() > m.acked {
-		kick(m.renews)
+		wake(m.renews)
 	}
 }
 
@@ -150,13 +150,13 @@ func (m *Member) keepSweeping(ctx context.Context) {
 		if err == nil {
 			_, err = m.cfg.Table.removeDead(ctx, m.cfg.Entity, seen, states)
 		}
-		m.note(err)
-		seen.forget(states)
+		m.recordFailure(err)
+		seen.prune(states)
 	}
 }
 
-// forget drops the rows that are no longer there.
-func (g sightings) forget(states []MemberState) {
+// prune removes the rows that no longer exist.
+func (g sightings) prune(states []MemberState) {
 	there := map[string]bool{}
 	for _, s := range states {
 		there[s.ID] = true
@@ -168,7 +168,7 @@ func (g sightings) forget(states []MemberState) {
 	}
 }
 
-// pause waits for d, or to be asked, or for the end, which it reports as false.
+// pause waits for d or for a request on asked. It returns false when ctx has ended.
 func (m *Member) pause(ctx context.Context, d time.Duration, asked <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
@@ -179,8 +179,8 @@ func (m *Member) pause(ctx context.Context, d time.Duration, asked <-chan struct
 	return ctx.Err() == nil
 }
 
-// note keeps the last failure for Ready and Stats.
-func (m *Member) note(err error) {
+// recordFailure keeps the last failure for Ready and Stats.
+func (m *Member) recordFailure(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -194,7 +194,7 @@ func (m *Member) note(err error) {
 
 func (t *Table) registerOnce(ctx context.Context, entity string, s MemberState) error {
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: encodeMember(entity, s)})
-	return t.explain(err, "register "+s.ID+" for "+entity)
+	return t.wrapError(err, "register "+s.ID+" for "+entity)
 }
 
 func (t *Table) renewOnce(ctx context.Context, entity string, s MemberState) error {
@@ -205,10 +205,10 @@ func (t *Table) renewOnce(ctx context.Context, entity string, s MemberState) err
 	if dynamo.IsConditionFailed(err) {
 		return errEvicted
 	}
-	return t.explain(err, "renew the lease of "+s.ID+" for "+entity)
+	return t.wrapError(err, "renew the lease of "+s.ID+" for "+entity)
 }
 
 func (t *Table) removeOnce(ctx context.Context, entity, id string) error {
 	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: key(entity, memberPrefix+id)})
-	return t.explain(err, "remove the registration of "+id+" for "+entity)
+	return t.wrapError(err, "remove the registration of "+id+" for "+entity)
 }

@@ -108,7 +108,7 @@ func (m *Member) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	last := MemberState{ID: m.id, Beat: m.beat}
 	m.mu.Unlock()
-	err := m.cfg.Table.try(ctx, func(ctx context.Context) error { return m.cfg.Table.removeOnce(ctx, m.cfg.Entity, last.ID) })
+	err := m.cfg.Table.retry(ctx, func(ctx context.Context) error { return m.cfg.Table.removeOnce(ctx, m.cfg.Entity, last.ID) })
 	if err != nil {
 		return fmt.Errorf("leave the owners of %s: %w", m.cfg.Entity, err)
 	}
@@ -203,7 +203,7 @@ func (m *Member) broadcastLocked() {
 	m.changed = make(chan struct{})
 }
 
-func kick(c chan struct{}) {
+func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -40,13 +40,13 @@ type Record struct {
 	Epoch int64
 	// Phase is how far the migration has come.
 	Phase Phase
-	// Hold asks members to let writes wait.
+	// Hold makes members delay writes.
 	Hold bool
-	// HoldUntil ends the courtesy of Hold by itself, when the coordinator died
-	// before the switch. Zero means that Hold does not end by itself.
+	// HoldUntil is when Hold ends by itself, in case the coordinator crashes before
+	// the switch. Zero means that Hold does not end by itself.
 	HoldUntil time.Time
-	// By names the process that began what is going on, so that another on the
-	// same machine can tell whether it still lives. It grants nothing; may be "".
+	// By identifies the process that began the present step, so that another one on the
+	// same machine can check whether it still runs. It grants nothing; may be "".
 	By string
 	// Revision grows by one with every change of the record.
 	Revision int64
@@ -64,9 +64,9 @@ type Grant struct {
 var (
 	// ErrNoTable is returned when the control table does not exist.
 	ErrNoTable = errors.New("the control table does not exist")
-	// ErrConflict is returned by Table.Update when the record was changed by
-	// someone else since it was loaded.
-	ErrConflict = errors.New("the ownership record was changed by someone else")
+	// ErrConflict is returned by Table.Update when another process changed the record
+	// since it was loaded.
+	ErrConflict = errors.New("the ownership record was changed by another process")
 	// ErrInvalid is returned by Table.Update for a record that breaks the rules.
 	ErrInvalid = errors.New("invalid ownership record")
 	// ErrFenced is for functions given to Member.Write and Member.Read to return
@@ -89,13 +89,13 @@ func initialRecord(entity string) Record {
 	return Record{Entity: entity, Owner: MongoDB, Epoch: 1, Phase: Legacy}
 }
 
-// beforeSwitch reports whether a hold in this phase comes before the change of
-// owner, so that going on means the old owner.
+// beforeSwitch reports whether a hold in this phase precedes the change of owner, so
+// that writes resume in the old owner.
 func (r Record) beforeSwitch() bool {
 	return r.Phase == Switching || r.Phase == RollingBack
 }
 
-// validateChange checks what no coordinator may get wrong.
+// validateChange checks the rules that every change of a record must keep.
 func validateChange(from, to Record) error {
 	switch {
 	case to.Entity != from.Entity:

@@ -2,7 +2,7 @@ package ownership
 
 import "time"
 
-// Stats is what a member has to say about itself, for metrics.
+// Stats are a member's figures, for metrics.
 type Stats struct {
 	// Owner, Epoch, Phase and Revision are of the record as last read.
 	Owner    Store

@@ -65,18 +65,17 @@ func (t *Table) Ensure(ctx context.Context) error {
 // MongoDB: epoch 1, phase legacy, revision 0. ErrNoTable when the table is missing.
 func (t *Table) Load(ctx context.Context, entity string) (Record, error) {
 	var r Record
-	err := t.try(ctx, func(ctx context.Context) (err error) {
+	err := t.retry(ctx, func(ctx context.Context) (err error) {
 		r, _, err = t.loadOnce(ctx, entity)
 		return err
 	})
 	return r, err
 }
 
-// Update applies change to r and stores the result if nobody has changed the
-// record since r was loaded; otherwise ErrConflict. Revision is set by Update. A
-// change of Owner must raise Epoch by one, or ErrInvalid. It is retried when the
-// table is slow or throttles, and knows its own write again when the answer to it
-// was lost.
+// Update applies change to r and stores the result, unless another process changed the
+// record since r was loaded: then it fails with ErrConflict. It sets Revision. A change
+// of Owner must raise Epoch by one, else the error is ErrInvalid. It retries when the
+// table is slow or throttles, and recognises its own write when the answer was lost.
 func (t *Table) Update(ctx context.Context, r Record, change func(*Record)) (Record, error) {
 	next := r
 	change(&next)
@@ -85,7 +84,7 @@ func (t *Table) Update(ctx context.Context, r Record, change func(*Record)) (Rec
 		return Record{}, err
 	}
 	token := uuid.NewString()
-	err := t.try(ctx, func(ctx context.Context) error { return t.replaceOnce(ctx, r, next, token) })
+	err := t.retry(ctx, func(ctx context.Context) error { return t.replaceOnce(ctx, r, next, token) })
 	if err != nil {
 		return Record{}, err
 	}
@@ -97,7 +96,7 @@ func (t *Table) loadOnce(ctx context.Context, entity string) (Record, string, er
 		TableName: &t.name, Key: key(entity, ownerKey), ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
-		return Record{}, "", t.explain(err, "load the ownership record of "+entity)
+		return Record{}, "", t.wrapError(err, "load the ownership record of "+entity)
 	}
 	if len(out.Item) == 0 {
 		return initialRecord(entity), "", nil
@@ -120,7 +119,7 @@ func (t *Table) replaceOnce(ctx context.Context, old, next Record, token string)
 	}
 	_, err := t.client.PutItem(ctx, in)
 	if !dynamo.IsConditionFailed(err) {
-		return t.explain(err, "change the ownership record of "+old.Entity)
+		return t.wrapError(err, "change the ownership record of "+old.Entity)
 	}
 	now, stored, loadErr := t.loadOnce(ctx, old.Entity)
 	if loadErr != nil {
@@ -136,8 +135,8 @@ func (t *Table) replaceOnce(ctx context.Context, old, next Record, token string)
 // delays are those between the attempts of one request.
 var delays = backoff.Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
 
-// try sends a request again when it was slow, throttled or failed in the server.
-func (t *Table) try(ctx context.Context, send func(context.Context) error) error {
+// retry sends a request again when it was slow, throttled or failed in the server.
+func (t *Table) retry(ctx context.Context, send func(context.Context) error) error {
 	var err error
 	for i := range attempts {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
@@ -153,13 +152,13 @@ func (t *Table) try(ctx context.Context, send func(context.Context) error) error
 	return err
 }
 
-// retryable reports whether sending again can help. What this package decided
-// itself, and a missing table, stay as they are.
+// retryable reports whether another attempt can help. Errors of this package and a
+// missing table are permanent.
 func retryable(err error) bool {
 	return !errors.Is(err, ErrNoTable) && !errors.Is(err, ErrConflict) && !errors.Is(err, errMalformed) && !errors.Is(err, errEvicted)
 }
 
-func (t *Table) explain(err error, what string) error {
+func (t *Table) wrapError(err error, what string) error {
 	if err == nil {
 		return nil
 	}

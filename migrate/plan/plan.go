@@ -162,7 +162,7 @@ func Parse(name string, text []byte) (*Plan, error) {
 		return nil, fmt.Errorf("%w: %s:%d:1: a second YAML document begins; a plan is one document, write the other one to a file of its own", ErrInvalid, name, at)
 	}
 	p.Budgets.defaults()
-	if path, problem := p.problem(); problem != "" {
+	if path, problem := p.findProblem(); problem != "" {
 		return nil, fmt.Errorf("%w: %s: %s", ErrInvalid, locate(name, text, path), problem)
 	}
 	c, err := codec.New(p.codecConfig())

@@ -13,16 +13,16 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// syntaxError reduces the parser's picture of the place to file:line:column, and says
-// what to write.
+// syntaxError turns an error of the parser into one with file:line:column and what to
+// write instead.
 func syntaxError(name string, text []byte, err error) error {
 	var at yaml.Error
 	if errors.As(err, &at) && at.GetToken() != nil {
 		pos := at.GetToken().Position
-		return fmt.Errorf("%w: %s:%d:%d: %s", ErrInvalid, name, pos.Line, pos.Column, explain(at))
+		return fmt.Errorf("%w: %s:%d:%d: %s", ErrInvalid, name, pos.Line, pos.Column, explainSyntax(at))
 	}
 	where := name + ":1:1"
-	if strings.Contains(err.Error(), "duration") { // the parser does not say where
+	if strings.Contains(err.Error(), "duration") { // the parser gives no position
 		where = badDuration(name, text)
 		err = errors.New(wantDuration)
 	}
@@ -31,16 +31,16 @@ func syntaxError(name string, text []byte, err error) error {
 
 const wantDuration = "must be a duration such as 900ms, 5s or 10m"
 
-// explain says what is wrong and what to write instead.
-func explain(err yaml.Error) string {
+// explainSyntax says what is wrong and what to write instead.
+func explainSyntax(err yaml.Error) string {
 	value := err.GetToken().Value
 	switch err := err.(type) {
 	case *yaml.UnknownFieldError:
 		return fmt.Sprintf("unknown key %q; remove it or correct its spelling, the keys are in migrate/plan/plan.md", value)
 	case *yaml.TypeError:
-		return fmt.Sprintf("invalid value %q: %s", value, wanted(err.DstType))
+		return fmt.Sprintf("invalid value %q: %s", value, expectedValue(err.DstType))
 	case *yaml.OverflowError:
-		return fmt.Sprintf("invalid value %q: %s", value, wanted(err.DstType))
+		return fmt.Sprintf("invalid value %q: %s", value, expectedValue(err.DstType))
 	case *yaml.UnexpectedNodeTypeError:
 		switch err.Expected {
 		case ast.SequenceType:
@@ -55,7 +55,7 @@ func explain(err yaml.Error) string {
 	return err.GetMessage() + "; correct the YAML"
 }
 
-func wanted(t reflect.Type) string {
+func expectedValue(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		return wantDuration
@@ -88,7 +88,7 @@ func secondDocument(text []byte) int {
 	return 0
 }
 
-// badDuration finds the first budget that is no duration.
+// badDuration finds the first budget that is not a duration.
 func badDuration(name string, text []byte) string {
 	for _, budget := range []string{"hold", "lag", "verification", "outOfBandQuiet"} {
 		var value string
@@ -110,7 +110,7 @@ func locate(name string, text []byte, path string) string {
 	for err == nil && path != "" {
 		if at, pathErr := yaml.PathString(path); pathErr == nil {
 			if node, findErr := at.FilterFile(file); findErr == nil && node != nil {
-				line, column := place(node)
+				line, column := positionOf(node)
 				return fmt.Sprintf("%s:%d:%d", name, line, column)
 			}
 		}
@@ -123,7 +123,7 @@ func locate(name string, text []byte, path string) string {
 	return name + ":1:1"
 }
 
-func place(node ast.Node) (line, column int) {
+func positionOf(node ast.Node) (line, column int) {
 	if m, ok := node.(*ast.MappingNode); ok && len(m.Values) > 0 {
 		node = m.Values[0].Key
 	}

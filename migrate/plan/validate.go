@@ -14,8 +14,8 @@ var (
 	tableName  = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 )
 
-// problem finds the first thing wrong with the plan's content: where, and what.
-func (p *Plan) problem() (path, what string) {
+// findProblem finds the first thing wrong with the plan's content: where, and what.
+func (p *Plan) findProblem() (path, what string) {
 	for _, required := range []struct{ path, value, example string }{
 		{"entity", p.Entity, "users"}, {"source.collection", p.Source.Collection, "users"}, {"target.table", p.Target.Table, "users"},
 	} {

@@ -9,6 +9,8 @@ import (
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
 )
 
+// Rename renames a collection of the database.
+// Rename renames a collection of the database.
 func (s *Collection) Rename(ctx context.Context, from, to string) error {
 	return retry.Do(ctx, "rename "+from+" to "+to, func(ctx context.Context) error {
 		return s.DB.Client().Database("admin").RunCommand(ctx,
@@ -16,6 +18,10 @@ func (s *Collection) Rename(ctx context.Context, from, to string) error {
 	})
 }
 
+// CreateReadOnlyView creates a view of the fenced collection under the collection's own
+// name; the server refuses writes to a view.
+// CreateReadOnlyView creates a view of the fenced collection under the collection's own
+// name; the server refuses writes to a view.
 func (s *Collection) CreateReadOnlyView(ctx context.Context, epoch int64) error {
 	return retry.Do(ctx, "put a read-only view in the place of "+s.Name, func(ctx context.Context) error {
 		return s.DB.CreateView(ctx, s.Name, s.FencedName(epoch), mongo.Pipeline{})

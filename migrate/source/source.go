@@ -28,6 +28,8 @@ type Collection struct {
 	Entity string // of the plan
 }
 
+// FencedName is the collection's name while it is fenced in an epoch.
+// FencedName is the collection's name while it is fenced in an epoch.
 func (s *Collection) FencedName(epoch int64) string {
 	return fmt.Sprintf("%s__banyan_e%d", s.Name, epoch)
 }
@@ -57,8 +59,7 @@ func (s *Collection) Names(epoch int64) bson.A {
 	return bson.A{s.Name, s.FencedName(epoch), bson.Regex{Pattern: "^" + regexp.QuoteMeta(s.recreatedPrefix())}}
 }
 
-// Kinds says which of the entity's collections are there and what they are:
-// "collection" or "view".
+// Kinds returns the entity's collections that exist, each as "collection" or "view".
 func (s *Collection) Kinds(ctx context.Context) (map[string]string, error) {
 	kinds := map[string]string{}
 	err := retry.Do(ctx, "list the collections of "+s.DB.Name(), func(ctx context.Context) error {
@@ -80,7 +81,7 @@ func (s *Collection) Kinds(ctx context.Context) (map[string]string, error) {
 	return kinds, err
 }
 
-// ping asks once, so that a wrong address is reported at once.
+// ping sends one request, so that a wrong address is reported at once.
 func (s *Collection) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, retry.AttemptTimeout)
 	defer cancel()
@@ -88,11 +89,11 @@ func (s *Collection) ping(ctx context.Context) error {
 	if retry.IsUnreachable(err) {
 		return retry.Reachable("MongoDB", "MONGODB_URI", err)
 	}
-	return nil // what passes is left to the retries
+	return nil // other errors are left to the retries
 }
 
-// MustExist reports a missing collection in one sentence. In the middle of a
-// fence it exists under its fenced name only.
+// MustExist fails when the collection does not exist. While it is fenced it exists
+// under its fenced name only.
 func (s *Collection) MustExist(ctx context.Context, epoch int64) error {
 	if err := s.ping(ctx); err != nil {
 		return err
@@ -119,19 +120,19 @@ type Chunk struct {
 func (s *Collection) Read(ctx context.Context, after, upTo bson.RawValue, limit int) (Chunk, error) {
 	var c Chunk
 	err := retry.Do(ctx, "read "+s.Name, func(ctx context.Context) (err error) {
-		c, err = s.snapshot(ctx, between(after, upTo), limit)
+		c, err = s.readSnapshot(ctx, idFilter(after, upTo), limit)
 		if snapshotUnsupported(err) {
-			c, err = s.majority(ctx, between(after, upTo), limit)
+			c, err = s.readMajority(ctx, idFilter(after, upTo), limit)
 		}
 		return err
 	})
 	return c, err
 }
 
-// ReadCollection returns up to limit documents of a collection that nobody writes to.
+// ReadCollection returns up to limit documents of a collection that is no longer written.
 func (s *Collection) ReadCollection(ctx context.Context, name string, after bson.RawValue, limit int) (docs []bson.Raw, err error) {
 	err = retry.Do(ctx, "read "+name, func(ctx context.Context) error {
-		reply, err := s.DB.RunCommand(ctx, find(name, between(after, bson.RawValue{}), limit, "majority")).Raw()
+		reply, err := s.DB.RunCommand(ctx, findCommand(name, idFilter(after, bson.RawValue{}), limit, "majority")).Raw()
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func (s *Collection) ReadCollection(ctx context.Context, name string, after bson
 	return docs, err
 }
 
-func between(after, upTo bson.RawValue) bson.D {
+func idFilter(after, upTo bson.RawValue) bson.D {
 	var bounds bson.D
 	if !after.IsZero() {
 		bounds = append(bounds, bson.E{Key: "$gt", Value: after})
@@ -155,14 +156,14 @@ func between(after, upTo bson.RawValue) bson.D {
 	return bson.D{{Key: "_id", Value: bounds}}
 }
 
-func find(name string, filter bson.D, limit int, concern string) bson.D {
+func findCommand(name string, filter bson.D, limit int, concern string) bson.D {
 	return bson.D{{Key: "find", Value: name}, {Key: "filter", Value: filter}, {Key: "sort", Value: bson.D{{Key: "_id", Value: 1}}},
 		{Key: "limit", Value: int32(limit)}, {Key: "batchSize", Value: int32(limit)}, {Key: "singleBatch", Value: true},
 		{Key: "readConcern", Value: bson.D{{Key: "level", Value: concern}}}}
 }
 
-func (s *Collection) snapshot(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
-	reply, err := s.DB.RunCommand(ctx, find(s.Name, filter, limit, "snapshot")).Raw()
+func (s *Collection) readSnapshot(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
+	reply, err := s.DB.RunCommand(ctx, findCommand(s.Name, filter, limit, "snapshot")).Raw()
 	if err != nil {
 		return Chunk{}, err
 	}
@@ -174,7 +175,7 @@ func (s *Collection) snapshot(ctx context.Context, filter bson.D, limit int) (Ch
 	return Chunk{docs, stamp.ClusterTimeOf(bson.Timestamp{T: t, I: i})}, err
 }
 
-var errNoSnapshot = errors.New("the server does not say the time of its snapshot")
+var errNoSnapshot = errors.New("the server's reply has no atClusterTime")
 
 func snapshotUnsupported(err error) bool {
 	var server mongo.ServerError
@@ -182,12 +183,12 @@ func snapshotUnsupported(err error) bool {
 		(server.HasErrorCode(72) || server.HasErrorCode(123) || server.HasErrorCode(9) || server.HasErrorCode(2))
 }
 
-func (s *Collection) majority(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
+func (s *Collection) readMajority(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
 	at, err := s.Now(ctx)
 	if err != nil {
 		return Chunk{}, err
 	}
-	reply, err := s.DB.RunCommand(ctx, find(s.Name, filter, limit, "majority")).Raw()
+	reply, err := s.DB.RunCommand(ctx, findCommand(s.Name, filter, limit, "majority")).Raw()
 	if err != nil {
 		return Chunk{}, err
 	}
@@ -223,20 +224,20 @@ func firstBatch(reply bson.Raw) ([]bson.Raw, error) {
 	return docs, err
 }
 
-// Current reads documents by _id as they are now, wherever the fence has put
-// them; recreated collections, being newer, win. Missing ids are missing in the result, whose
-// keys are those of IDKey.
+// Current reads documents by _id as they are now, under whichever name the fence gave
+// their collection; those of recreated collections are newer and win. The result is by
+// IDKey and has no entry for a missing document.
 func (s *Collection) Current(ctx context.Context, ids []bson.RawValue, epoch int64) (map[string]bson.Raw, error) {
 	found := map[string]bson.Raw{}
 	if len(ids) == 0 {
 		return found, nil
 	}
-	for range 2 { // what a rename hides from the first pass, the second finds
+	for range 2 { // the second pass finds what a rename hid from the first
 		kinds, err := s.Kinds(ctx)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range s.places(kinds, epoch) {
+		for _, name := range s.currentNames(kinds, epoch) {
 			if err := s.Lookup(ctx, name, ids, found); err != nil {
 				return nil, err
 			}
@@ -248,8 +249,8 @@ func (s *Collection) Current(ctx context.Context, ids []bson.RawValue, epoch int
 	return found, nil
 }
 
-// places lists the collections that hold documents now, the newest last.
-func (s *Collection) places(kinds map[string]string, epoch int64) []string {
+// currentNames lists the collections that hold documents now, the newest last.
+func (s *Collection) currentNames(kinds map[string]string, epoch int64) []string {
 	var all []string
 	if kinds[s.FencedName(epoch)] != "" {
 		all = append(all, s.FencedName(epoch))
@@ -261,6 +262,8 @@ func (s *Collection) places(kinds map[string]string, epoch int64) []string {
 	return all
 }
 
+// Lookup reads documents of one collection by _id into a map by IDKey.
+// Lookup reads documents of one collection by _id into a map by IDKey.
 func (s *Collection) Lookup(ctx context.Context, name string, ids []bson.RawValue, into map[string]bson.Raw) error {
 	return retry.Do(ctx, "read "+name+" by _id", func(ctx context.Context) error {
 		cur, err := s.DB.Collection(name).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, options.Find().SetBatchSize(int32(len(ids)+1)))
@@ -290,6 +293,8 @@ func (s *Collection) InsertBarrier(ctx context.Context, id string, epoch int64) 
 	})
 }
 
+// DeleteBarrier removes a barrier that is no longer needed.
+// DeleteBarrier removes a barrier that is no longer needed.
 func (s *Collection) DeleteBarrier(ctx context.Context, id string) error {
 	_, err := s.DB.Collection(Barriers).DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
 	return err
@@ -318,12 +323,12 @@ func (s *Collection) Extremes(ctx context.Context) (least, most bson.RawValue, e
 	return least, most, nil
 }
 
-// IDAfter returns the _id that stands n documents after another, zero at the end.
+// IDAfter returns the _id that is n documents after another, zero at the end.
 func (s *Collection) IDAfter(ctx context.Context, after bson.RawValue, n int) (bson.RawValue, error) {
 	var id bson.RawValue
 	err := retry.Do(ctx, "divide "+s.Name+" into ranges", func(ctx context.Context) error {
 		opts := options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}}).SetSkip(int64(n - 1))
-		doc, err := s.DB.Collection(s.Name).FindOne(ctx, between(after, bson.RawValue{}), opts).Raw()
+		doc, err := s.DB.Collection(s.Name).FindOne(ctx, idFilter(after, bson.RawValue{}), opts).Raw()
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return nil
 		}
@@ -333,6 +338,8 @@ func (s *Collection) IDAfter(ctx context.Context, after bson.RawValue, n int) (b
 	return id, err
 }
 
+// EstimatedCount is the number of documents by the server's metadata.
+// EstimatedCount is the number of documents by the server's metadata.
 func (s *Collection) EstimatedCount(ctx context.Context) (n int64, err error) {
 	err = retry.Do(ctx, "count "+s.Name, func(ctx context.Context) (err error) {
 		n, err = s.DB.Collection(s.Name).EstimatedDocumentCount(ctx)
@@ -344,7 +351,7 @@ func (s *Collection) EstimatedCount(ctx context.Context) (n int64, err error) {
 // IsOwn reports whether a collection name is one the fence makes.
 func (s *Collection) IsOwn(name string) bool { return strings.HasPrefix(name, s.Name+"__banyan_") }
 
-// Present says which of the ids are in the collection.
+// Present returns which of the ids are in the collection, by IDKey.
 func (s *Collection) Present(ctx context.Context, ids []bson.RawValue) (map[string]bool, error) {
 	there := map[string]bool{}
 	err := retry.Do(ctx, "look for documents in "+s.Name, func(ctx context.Context) error {

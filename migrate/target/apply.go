@@ -15,16 +15,17 @@ import (
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
-// maxConflicts bounds how often one document is tried against other writers.
+// maxConflicts bounds the attempts to write one document that others write too.
 const maxConflicts = 30
 
-// Mode says which items [Tables.Apply] may replace. What the service wrote it never may.
+// Mode chooses which items [Tables.Apply] may replace. It never replaces an item that the
+// service wrote.
 type Mode int
 
 const (
 	// IfOlder replaces what carries an older time.
 	IfOlder Mode = iota
-	// AnyItem also replaces what carries no time at all. For repairs.
+	// AnyItem also replaces items without a time. For repairs.
 	AnyItem
 	onlyAbsent // replaces nothing
 )
@@ -38,7 +39,7 @@ func (t *Tables) Apply(ctx context.Context, e Entry, at stamp.ClusterTime, mode 
 	return err
 }
 
-// apply returns the item that it kept or replaced, nil for none.
+// apply returns the item that it found, nil for none.
 func (t *Tables) apply(ctx context.Context, e Entry, at stamp.ClusterTime, mode Mode) (old codec.Item, err error) {
 	for i := range maxConflicts {
 		old, err = t.applyOnce(ctx, e, at, mode)
@@ -78,8 +79,8 @@ func (t *Tables) applyOnce(ctx context.Context, e Entry, at stamp.ClusterTime, m
 	if err != nil {
 		return nil, err
 	}
-	writes = append([]types.TransactWriteItem{{Put: t.replace(e, old, seen, at)}}, writes...)
-	return old, t.commit(ctx, writes)
+	writes = append([]types.TransactWriteItem{{Put: t.replacePut(e, old, seen, at)}}, writes...)
+	return old, t.writeTogether(ctx, writes)
 }
 
 func nonEmpty(values []string) [][]string {
@@ -92,8 +93,8 @@ func nonEmpty(values []string) [][]string {
 	return all
 }
 
-// replace puts the new item, or the tombstone, in the place of exactly the old.
-func (t *Tables) replace(e Entry, old codec.Item, seen stamp.Stamp, at stamp.ClusterTime) *types.Put {
+// replacePut puts the new item, or the tombstone, in the place of exactly the old.
+func (t *Tables) replacePut(e Entry, old codec.Item, seen stamp.Stamp, at stamp.ClusterTime) *types.Put {
 	item := e.Item
 	if item == nil {
 		item = t.itemKey(e.Key)
@@ -105,7 +106,7 @@ func (t *Tables) replace(e Entry, old codec.Item, seen stamp.Stamp, at stamp.Clu
 		put.ExpressionAttributeNames = map[string]string{"#pk": t.Plan.Codec().KeyAttribute()}
 		return put
 	}
-	if !seen.HasTime { // a stranger's item, under repair
+	if !seen.HasTime { // an out-of-band item, under repair
 		put.ConditionExpression = aws.String("attribute_not_exists(#b.#t) AND attribute_not_exists(#b.#e)")
 		put.ExpressionAttributeNames = map[string]string{"#b": stamp.Attribute, "#t": stamp.Time, "#e": stamp.Epoch}
 		return put
@@ -116,10 +117,9 @@ func (t *Tables) replace(e Entry, old codec.Item, seen stamp.Stamp, at stamp.Clu
 	return put
 }
 
-// uniqueWrites releases the values the old item held and claims those of the
-// new. A value that another document claimed at a later time is left to it: that
-// document's value is the newer truth, and this one's own later change will say
-// so.
+// uniqueWrites releases the values of the old item and claims those of the new. A value
+// that another document claimed at a later time stays with it: this document has a later
+// change, still to be applied, that gives the value up.
 func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, wanted []string, entries []map[string]codec.Item,
 	at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
 	var writes []types.TransactWriteItem
@@ -133,7 +133,7 @@ func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, want
 	owner := keyText(e.Key)
 	for i, u := range t.Plan.Unique {
 		if held[i] != "" && held[i] != wanted[i] {
-			release, err := t.release(ctx, i, held[i], owner)
+			release, err := t.releaseUnique(ctx, i, held[i], owner)
 			if err != nil {
 				return nil, err
 			}
@@ -142,7 +142,7 @@ func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, want
 		if wanted[i] == "" {
 			continue
 		}
-		claim, err := t.claim(u.Table, wanted[i], owner, entries[i][wanted[i]], at)
+		claim, err := t.claimUnique(u.Table, wanted[i], owner, entries[i][wanted[i]], at)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +151,7 @@ func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, want
 	return writes, nil
 }
 
-func (t *Tables) release(ctx context.Context, constraint int, value, owner string) ([]types.TransactWriteItem, error) {
+func (t *Tables) releaseUnique(ctx context.Context, constraint int, value, owner string) ([]types.TransactWriteItem, error) {
 	values := make([][]string, len(t.Plan.Unique))
 	values[constraint] = []string{value}
 	_, entries, err := t.Get(ctx, nil, values)
@@ -168,7 +168,7 @@ func (t *Tables) release(ctx context.Context, constraint int, value, owner strin
 		ExpressionAttributeValues: map[string]types.AttributeValue{":owner": dynamo.String(owner)}}}}, nil
 }
 
-func (t *Tables) claim(table, value, owner string, held codec.Item, at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
+func (t *Tables) claimUnique(table, value, owner string, held codec.Item, at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
 	seen := stamp.Of(held)
 	switch {
 	case seen.HasEpoch:
@@ -192,8 +192,8 @@ func claimAbsent(table, value, owner string, at stamp.ClusterTime) *types.Put {
 		ExpressionAttributeNames: map[string]string{"#value": "value"}}
 }
 
-// commit writes one put alone, or several writes as one transaction.
-func (t *Tables) commit(ctx context.Context, writes []types.TransactWriteItem) error {
+// writeTogether writes one put alone, or several writes as one transaction.
+func (t *Tables) writeTogether(ctx context.Context, writes []types.TransactWriteItem) error {
 	return retry.Do(ctx, "write to "+t.Plan.Target.Table, func(ctx context.Context) error {
 		if len(writes) == 1 && writes[0].Put != nil {
 			p := writes[0].Put
@@ -206,7 +206,7 @@ func (t *Tables) commit(ctx context.Context, writes []types.TransactWriteItem) e
 	})
 }
 
-// Bounds of one transaction of the backfill: DynamoDB takes 100 items and 4 MB.
+// Bounds of one transaction of the backfill: DynamoDB accepts 100 items and 4 MB.
 const (
 	maxBatchDocs  = 25
 	maxBatchBytes = 3 << 20
@@ -240,25 +240,26 @@ func (t *Tables) Batches(all []Entry) [][]Entry {
 }
 
 // PutAbsent copies a batch: each document only if no item, not even a tombstone,
-// is there. Together in one transaction first; what a condition refused is then
-// looked at alone.
+// is there. It writes all in one transaction first, and those that a condition refused
+// one by one. With fresh it also replaces items that are older than the copy: a
+// migration that was restarted finds the items of the one before.
 func (t *Tables) PutAbsent(ctx context.Context, batch []Entry, at stamp.ClusterTime, fresh bool) error {
 	for len(batch) > 0 {
 		if len(batch) == 1 && len(t.Plan.Unique) > 0 || len(t.Plan.Unique) == 0 {
-			return t.putEach(ctx, batch, at, fresh)
+			return t.putEachAbsent(ctx, batch, at, fresh)
 		}
-		err := t.commit(ctx, t.absentWrites(batch, at))
+		err := t.writeTogether(ctx, t.absentWrites(batch, at))
 		if err == nil {
 			return nil
 		}
 		if !dynamo.IsConditionFailed(err) {
 			return err
 		}
-		rest, refused := t.refused(batch, err)
+		rest, refused := t.splitRefused(batch, err)
 		if len(refused) == 0 {
 			return err
 		}
-		if err := t.putEach(ctx, refused, at, fresh); err != nil {
+		if err := t.putEachAbsent(ctx, refused, at, fresh); err != nil {
 			return err
 		}
 		batch = rest
@@ -269,7 +270,7 @@ func (t *Tables) PutAbsent(ctx context.Context, batch []Entry, at stamp.ClusterT
 func (t *Tables) absentWrites(batch []Entry, at stamp.ClusterTime) []types.TransactWriteItem {
 	var writes []types.TransactWriteItem
 	for _, e := range batch {
-		writes = append(writes, types.TransactWriteItem{Put: t.replace(e, nil, stamp.Stamp{}, at)})
+		writes = append(writes, types.TransactWriteItem{Put: t.replacePut(e, nil, stamp.Stamp{}, at)})
 		for i, v := range e.Unique {
 			if v != "" {
 				writes = append(writes, types.TransactWriteItem{Put: claimAbsent(t.Plan.Unique[i].Table, v, keyText(e.Key), at)})
@@ -279,8 +280,9 @@ func (t *Tables) absentWrites(batch []Entry, at stamp.ClusterTime) []types.Trans
 	return writes
 }
 
-// refused divides a cancelled batch into what had no part in it and what had.
-func (t *Tables) refused(batch []Entry, err error) (rest, refused []Entry) {
+// splitRefused divides a cancelled batch into the entries whose conditions held and
+// those whose conditions failed.
+func (t *Tables) splitRefused(batch []Entry, err error) (rest, refused []Entry) {
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
 		return nil, batch
@@ -307,19 +309,17 @@ func (t *Tables) refused(batch []Entry, err error) (rest, refused []Entry) {
 	return rest, refused
 }
 
-// putEach copies documents one by one, by what is there now. fresh also
-// replaces what is older than the copy: a migration begun anew meets the items
-// of the one before.
-func (t *Tables) putEach(ctx context.Context, batch []Entry, at stamp.ClusterTime, fresh bool) error {
+// putEachAbsent copies documents one by one.
+func (t *Tables) putEachAbsent(ctx context.Context, batch []Entry, at stamp.ClusterTime, fresh bool) error {
 	for _, e := range batch {
-		if err := t.putOne(ctx, e, at, fresh); err != nil {
+		if err := t.putOneAbsent(ctx, e, at, fresh); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Tables) putOne(ctx context.Context, e Entry, at stamp.ClusterTime, fresh bool) error {
+func (t *Tables) putOneAbsent(ctx context.Context, e Entry, at stamp.ClusterTime, fresh bool) error {
 	mode := onlyAbsent
 	if fresh {
 		mode = IfOlder

@@ -34,16 +34,16 @@ const (
 	MismatchMissing   = "missing"          // in MongoDB, not in DynamoDB
 	MismatchExtra     = "extra"            // in DynamoDB, not in MongoDB
 	MismatchDifferent = "different"        // in both, not the same
-	MismatchUnique    = "unique-wrong"     // a unique value has no Entry, or another's
+	MismatchUnique    = "unique-wrong"     // a unique value has no entry, or one of another document
 	MismatchLeftover  = "unique-left-over" // an entry whose owner does not have the value
 )
 
 // comparePage is how many documents are compared by one request to DynamoDB,
-// which takes 100 keys, unique entries among them.
+// which accepts 100 keys, unique entries included.
 func (t *Tables) comparePage() int { return 100 / (1 + len(t.Plan.Unique)) }
 
-// Compare checks documents against what the target holds; docs has those that
-// exist, by source.IDKey, and ids all that shall be looked at.
+// Compare compares documents with what the target holds. ids are those to compare; docs
+// has those that exist, by source.IDKey.
 func (t *Tables) Compare(ctx context.Context, ids []bson.RawValue, docs map[string]bson.Raw) ([]Mismatch, error) {
 	var all []Mismatch
 	for len(ids) > 0 {
@@ -82,12 +82,13 @@ func (t *Tables) comparePart(ctx context.Context, ids []bson.RawValue, docs map[
 		return nil, err
 	}
 	for _, e := range entries {
-		bad = append(bad, t.differences(e, docs[source.IDKey(e.ID)], items[keyText(e.Key)], held)...)
+		bad = append(bad, t.differencesOf(e, docs[source.IDKey(e.ID)], items[keyText(e.Key)], held)...)
 	}
 	return bad, nil
 }
 
-// Expected is the Entry a document should have; with no item for none.
+// Expected returns the entry that a document should have, without an item when there is
+// no document.
 func (t *Tables) Expected(id bson.RawValue, doc bson.Raw) (Entry, *Mismatch) {
 	if doc == nil {
 		key, err := t.Plan.Codec().Key(id)
@@ -103,7 +104,7 @@ func (t *Tables) Expected(id bson.RawValue, doc bson.Raw) (Entry, *Mismatch) {
 	return e, nil
 }
 
-func (t *Tables) differences(e Entry, doc bson.Raw, item codec.Item, held []map[string]codec.Item) []Mismatch {
+func (t *Tables) differencesOf(e Entry, doc bson.Raw, item codec.Item, held []map[string]codec.Item) []Mismatch {
 	bad := func(kind, detail string) Mismatch {
 		return Mismatch{ID: codec.Show(e.ID), Kind: kind, Detail: detail, DocumentID: e.ID}
 	}
@@ -130,7 +131,7 @@ func (t *Tables) differences(e Entry, doc bson.Raw, item codec.Item, held []map[
 	return all
 }
 
-// equal compares by encoding anew, and where that differs by decoding: the
+// equal compares the encoded items, and where those differ the decoded ones: the
 // compressed form of a field may vary.
 func (t *Tables) equal(want codec.Item, doc bson.Raw, item codec.Item) bool {
 	if codec.Same(want, item) {
@@ -192,8 +193,8 @@ func (t *Tables) ownerKey(text string) types.AttributeValue {
 	return dynamo.String(text)
 }
 
-// DeleteLeftover removes a unique Entry, provided it is still the one that was
-// seen and no service has taken it.
+// DeleteLeftover deletes a unique entry, provided that it is still a leftover and the
+// service has not claimed it.
 func (t *Tables) DeleteLeftover(ctx context.Context, constraint int, value string) error {
 	ask := make([][]string, len(t.Plan.Unique))
 	ask[constraint] = []string{value}
@@ -209,7 +210,7 @@ func (t *Tables) DeleteLeftover(ctx context.Context, constraint int, value strin
 	if err != nil || len(again) == 0 {
 		return err
 	}
-	err = retry.Do(ctx, "remove a unique Entry", func(ctx context.Context) error {
+	err = retry.Do(ctx, "remove a unique entry", func(ctx context.Context) error {
 		_, err := t.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.Plan.Unique[constraint].Table, Key: uniqueKey(value),
 			ConditionExpression:       aws.String("#owner = :owner AND attribute_not_exists(#b.#e)"),
 			ExpressionAttributeNames:  map[string]string{"#owner": "owner", "#b": stamp.Attribute, "#e": stamp.Epoch},

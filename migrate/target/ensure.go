@@ -30,7 +30,7 @@ func (t *Tables) Ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	for _, in := range t.Plan.TableInputs() {
-		err := retry.Do(ctx, "make sure of the table "+*in.TableName, func(ctx context.Context) error {
+		err := retry.Do(ctx, "create the table "+*in.TableName, func(ctx context.Context) error {
 			return dynamo.EnsureTable(ctx, t.Client, in)
 		})
 		if err != nil {
@@ -58,7 +58,7 @@ func (c *KeyConflict) Error() string {
 func (t *Tables) KeyConflicts(ctx context.Context) ([]*KeyConflict, error) {
 	var all []*KeyConflict
 	for _, in := range t.Plan.TableInputs() {
-		table, err := t.describe(ctx, *in.TableName)
+		table, err := t.describeTable(ctx, *in.TableName)
 		if err != nil {
 			return nil, err
 		}
@@ -73,8 +73,8 @@ func (t *Tables) KeyConflicts(ctx context.Context) ([]*KeyConflict, error) {
 	return all, nil
 }
 
-// describe returns nil for a table that does not exist.
-func (t *Tables) describe(ctx context.Context, table string) (*types.TableDescription, error) {
+// describeTable returns nil for a table that does not exist.
+func (t *Tables) describeTable(ctx context.Context, table string) (*types.TableDescription, error) {
 	var out *dynamodb.DescribeTableOutput
 	err := retry.Do(ctx, "describe the table "+table, func(ctx context.Context) (err error) {
 		out, err = t.Client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})

@@ -62,6 +62,10 @@ type Entry struct {
 	Size   int      // in bytes, by DynamoDB's measure
 }
 
+// Encode encodes a document of the source as of at. It fails with a [*codec.FitError]
+// for a document that does not fit.
+// Encode encodes a document of the source as of at. It fails with a [*codec.FitError]
+// for a document that does not fit.
 func (t *Tables) Encode(doc bson.Raw, at stamp.ClusterTime) (Entry, error) {
 	item, err := t.Plan.Codec().Encode(doc)
 	if err != nil {
@@ -146,7 +150,7 @@ func (t *Tables) Get(ctx context.Context, keys []types.AttributeValue, unique []
 	return items, entries, err
 }
 
-// batchGet asks again for what the server left unprocessed, until it has all.
+// batchGet requests again what the server left unprocessed, until it has all.
 func (t *Tables) batchGet(ctx context.Context, request map[string]types.KeysAndAttributes, each func(table string, item codec.Item)) error {
 	for i := 0; len(request) > 0; i++ {
 		var out *dynamodb.BatchGetItemOutput

@@ -51,8 +51,8 @@ func dynamoDB(ctx context.Context) (*dynamodb.Client, error) {
 	return dynamodb.NewFromConfig(sdk), nil
 }
 
-// with connects to both stores, runs fn, and disconnects.
-func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
+// withEngine connects to both stores, runs fn, and disconnects.
+func (s *settings) withEngine(ctx context.Context, out *output, fn func(*migrate.Engine) error) error {
 	entity, err := plan.Read(s.Plan)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *settings) with(ctx context.Context, out *output, fn func(*migrate.Engin
 	}
 	engine, err := migrate.New(migrate.Config{
 		Plan: entity, Mongo: client, Database: cmp.Or(uri.Database, defaultDatabase), DynamoDB: db, ControlTable: s.Control,
-		Throttle: s.Throttle, Progress: out.progress,
+		Throttle: s.Throttle, Progress: out.writeProgress,
 		Log: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

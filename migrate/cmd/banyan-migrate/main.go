@@ -25,7 +25,7 @@ func newCommand() serving.Command {
 		Name: "banyan-migrate", Description: "Move one entity from MongoDB to DynamoDB while traffic runs.", Grammar: &cli,
 		Run: func(ctx context.Context, parsed *kong.Context, _ *slog.Logger) error {
 			out := &output{stdout: parsed.Stdout, stderr: parsed.Stderr, json: cli.JSON, terminal: isTerminal(parsed.Stderr)}
-			defer out.end()
+			defer out.endLine()
 			parsed.BindTo(ctx, (*context.Context)(nil))
 			err := parsed.Run(&cli.settings, out)
 			if _, shown := errors.AsType[shownError](err); shown {

@@ -14,9 +14,9 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// output writes results to stdout and progress to stderr: a line that renews
-// itself on a terminal; elsewhere one line each ten seconds, or with --json every
-// one as an object.
+// output writes results to stdout and progress to stderr: on a terminal as one line
+// that is overwritten, elsewhere as one line every ten seconds. With --json, results
+// and progress are objects on stdout.
 type output struct {
 	stdout, stderr io.Writer
 	json, terminal bool
@@ -36,9 +36,9 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// result writes the verb's outcome.
-func (o *output) result(v any, text string) error {
-	o.end()
+// writeResult writes the verb's outcome.
+func (o *output) writeResult(v any, text string) error {
+	o.endLine()
 	if !o.json {
 		_, err := fmt.Fprintln(o.stdout, text)
 		return err
@@ -46,8 +46,8 @@ func (o *output) result(v any, text string) error {
 	return json.NewEncoder(o.stdout).Encode(v)
 }
 
-// line writes one of many findings.
-func (o *output) line(v any, text string) {
+// writeFinding writes one of many findings.
+func (o *output) writeFinding(v any, text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.json {
@@ -57,7 +57,7 @@ func (o *output) line(v any, text string) {
 	fmt.Fprintln(o.stdout, text)
 }
 
-func (o *output) step(step string) {
+func (o *output) writeStep(step string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -68,7 +68,7 @@ func (o *output) step(step string) {
 	}
 }
 
-func (o *output) progress(p migrate.Progress) {
+func (o *output) writeProgress(p migrate.Progress) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -83,8 +83,8 @@ func (o *output) progress(p migrate.Progress) {
 	}
 }
 
-// end finishes a line that renewed itself.
-func (o *output) end() {
+// endLine ends a progress line on the terminal.
+func (o *output) endLine() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dirty {
@@ -115,7 +115,8 @@ func showLag(lag time.Duration) string {
 	return "lag " + lag.Round(10*time.Millisecond).String()
 }
 
-// showStep tells a cut-over that is under way from one whose process ended meanwhile.
+// showStep shows the step of a cut-over in progress, or that its process was
+// interrupted.
 func showStep(phase ownership.Phase, c *migrate.Switch) string {
 	switch {
 	case c.Held > 0:
@@ -194,7 +195,7 @@ func showStatus(s migrate.Status) string {
 		lines = append(lines, "  stopped        "+s.Changes.Error)
 	}
 	if s.Changes.OutOfBand.Writes > 0 {
-		lines = append(lines, fmt.Sprintf("  out of band    %d writes past the service, the last to %s at %s", s.Changes.OutOfBand.Writes,
+		lines = append(lines, fmt.Sprintf("  out of band    %d writes not by the service, the last to %s at %s", s.Changes.OutOfBand.Writes,
 			s.Changes.OutOfBand.LastID, s.Changes.OutOfBand.LastAt.Format(time.RFC3339)))
 	}
 	if v := s.Verification; v != nil {

@@ -18,9 +18,9 @@ type commands struct {
 	Schema   schemaVerb   `cmd:"" help:"Print the JSON Schema of a plan, for editors."`
 	Plan     planVerb     `cmd:"" name:"plan" help:"Predict size, time and cost, and check every document; writes nothing."`
 	Run      runVerb      `cmd:"" help:"Copy, and follow the changes until the owner has switched. Run it again to resume."`
-	Verify   verifyVerb   `cmd:"" help:"Compare both stores, each way."`
+	Verify   verifyVerb   `cmd:"" help:"Compare both stores, in both directions."`
 	Cutover  cutoverVerb  `cmd:"" help:"Make DynamoDB the owner."`
-	Status   statusVerb   `cmd:"" help:"Show the state of the migration, and what a cut-over would be refused for."`
+	Status   statusVerb   `cmd:"" help:"Show the state of the migration, and why a cut-over would be refused."`
 	Pause    pauseVerb    `cmd:"" help:"Stop copying in all processes; changes are still followed."`
 	Resume   resumeVerb   `cmd:"" help:"Resume copying."`
 	Throttle throttleVerb `cmd:"" name:"throttle" help:"Limit the copying of each process while it runs."`
@@ -42,7 +42,7 @@ func (initVerb) Run(ctx context.Context, s *settings, out *output) error {
 	if err := migrate.Init(ctx, db, s.Control); err != nil {
 		return err
 	}
-	return out.result(map[string]string{"controlTable": s.Control}, "The control table "+s.Control+" exists.")
+	return out.writeResult(map[string]string{"controlTable": s.Control}, "The control table "+s.Control+" exists.")
 }
 
 type schemaVerb struct{}
@@ -57,12 +57,12 @@ type planVerb struct{}
 
 // Run checks the plan against every document.
 func (planVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
-		p, err := e.Preflight(ctx, func(m migrate.Misfit) { out.line(m, showMisfit(m)) })
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
+		p, err := e.Preflight(ctx, func(m migrate.Misfit) { out.writeFinding(m, showMisfit(m)) })
 		if err != nil && !errors.Is(err, migrate.ErrMisfits) {
 			return err
 		}
-		if resultErr := out.result(p, showPreflight(p)); resultErr != nil {
+		if resultErr := out.writeResult(p, showPreflight(p)); resultErr != nil {
 			return resultErr
 		}
 		if err != nil && !out.json {
@@ -82,7 +82,7 @@ type runVerb struct {
 
 // Run copies and follows the changes.
 func (v runVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
 		if err := e.Init(ctx); err != nil {
 			return err
 		}
@@ -97,8 +97,8 @@ func (v runVerb) Run(ctx context.Context, s *settings, out *output) error {
 		if err != nil {
 			return err
 		}
-		out.end()
-		return out.result(st, fmt.Sprintf("%s: %s, %d documents copied, %d changes applied.", st.Entity, st.Phase, st.Copied.Documents, st.Changes.Events))
+		out.endLine()
+		return out.writeResult(st, fmt.Sprintf("%s: %s, %d documents copied, %d changes applied.", st.Entity, st.Phase, st.Copied.Documents, st.Changes.Events))
 	})
 }
 
@@ -108,12 +108,12 @@ type verifyVerb struct {
 
 // Run compares.
 func (v verifyVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
-		r, err := e.Verify(ctx, migrate.VerifyOptions{Repair: v.Repair, Report: func(m target.Mismatch) { out.line(m, showMismatch(m)) }})
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
+		r, err := e.Verify(ctx, migrate.VerifyOptions{Repair: v.Repair, Report: func(m target.Mismatch) { out.writeFinding(m, showMismatch(m)) }})
 		if err != nil {
 			return err
 		}
-		if err := out.result(r, showVerification(r)); err != nil {
+		if err := out.writeResult(r, showVerification(r)); err != nil {
 			return err
 		}
 		if r.Mismatches > 0 {
@@ -129,16 +129,16 @@ type cutoverVerb struct {
 
 // Run switches the owner.
 func (v cutoverVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
-		sum, err := e.Cutover(ctx, migrate.CutoverOptions{DryRun: v.DryRun, Step: out.step})
-		out.end()
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
+		sum, err := e.Cutover(ctx, migrate.CutoverOptions{DryRun: v.DryRun, Step: out.writeStep})
+		out.endLine()
 		if err != nil {
 			if out.json {
-				out.line(sum, "")
+				out.writeFinding(sum, "")
 			}
 			return err
 		}
-		return out.result(sum, showSwitch(sum))
+		return out.writeResult(sum, showSwitch(sum))
 	})
 }
 
@@ -146,12 +146,12 @@ type statusVerb struct{}
 
 // Run shows everything.
 func (statusVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
 		st, err := e.Status(ctx)
 		if err != nil {
 			return err
 		}
-		return out.result(st, showStatus(st))
+		return out.writeResult(st, showStatus(st))
 	})
 }
 
@@ -159,11 +159,11 @@ type pauseVerb struct{}
 
 // Run pauses.
 func (pauseVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
 		if err := e.Pause(ctx); err != nil {
 			return err
 		}
-		return out.result(map[string]bool{"paused": true}, "Copying pauses within a second.")
+		return out.writeResult(map[string]bool{"paused": true}, "Copying pauses within a second.")
 	})
 }
 
@@ -171,11 +171,11 @@ type resumeVerb struct{}
 
 // Run resumes.
 func (resumeVerb) Run(ctx context.Context, s *settings, out *output) error {
-	return s.with(ctx, out, func(e *migrate.Engine) error {
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
 		if err := e.Resume(ctx); err != nil {
 			return err
 		}
-		return out.result(map[string]bool{"paused": false}, "Copying resumes within a second.")
+		return out.writeResult(map[string]bool{"paused": false}, "Copying resumes within a second.")
 	})
 }
 
@@ -188,11 +188,11 @@ func (v throttleVerb) Run(ctx context.Context, s *settings, out *output) error {
 	if v.PerSecond < 0 {
 		return fmt.Errorf("%w: invalid rate %d: it must not be negative", serving.ErrUsage, v.PerSecond)
 	}
-	return s.with(ctx, out, func(e *migrate.Engine) error {
+	return s.withEngine(ctx, out, func(e *migrate.Engine) error {
 		if err := e.SetThrottle(ctx, v.PerSecond); err != nil {
 			return err
 		}
-		return out.result(map[string]int{"documentsPerSecond": v.PerSecond},
+		return out.writeResult(map[string]int{"documentsPerSecond": v.PerSecond},
 			fmt.Sprintf("Within a second, each process copies at most %d documents a second (0: unlimited).", v.PerSecond))
 	})
 }

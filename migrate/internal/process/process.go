@@ -1,4 +1,4 @@
-// Package process tells a process that has ended from one that may still run.
+// Package process distinguishes a process that has ended from one that may still run.
 package process
 
 import (
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Grace is how long a process must have been gone before its work is taken
-// over: what it sent last may still be on its way through a local server.
-// Leases and turns wait far longer, for processes that nobody can see.
+// Grace is how long ago a process must have ended before another one continues its
+// work: its last request may still be in flight in a local server. Leases are far
+// longer, for processes whose end cannot be observed.
 const Grace = 50 * time.Millisecond
 
-// Self names this process so that another one on the same machine can tell
-// whether it still lives: boot, process namespace, process id, start time.
-// "" where the system does not tell.
+// Self identifies this process, so that another one on the same machine can check
+// whether it still runs: boot, process namespace, process id, start time. It is ""
+// where the system has no /proc.
 func Self() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -32,8 +32,8 @@ func Self() string {
 	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, os.Getpid(), started)
 }
 
-// Ended reports that the process has certainly ended: it was one of this
-// machine, and is no more. A process elsewhere may live or not.
+// Ended reports whether the process has certainly ended: it ran on this machine and no
+// longer does. It is false for a process elsewhere.
 func Ended(process string) bool {
 	var boot, space, started, ownBoot, ownSpace, ownStarted string
 	var pid, own int

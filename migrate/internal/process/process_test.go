@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A process of this machine is told from one that has ended, from one whose id
-// was given to another, and from one that cannot be seen from here.
+// A process of this machine is distinguished from one that has ended, from one whose id
+// was given to another, and from one that cannot be observed from here.
 func TestEndedOnlyWhenItCertainlyIs(t *testing.T) {
 	me := Self()
 	if me == "" {
@@ -31,7 +31,7 @@ func TestEndedOnlyWhenItCertainlyIs(t *testing.T) {
 		"a number used again":        {name(parts[0], parts[1], strconv.Itoa(pid), "1"), true},
 		"of another boot or machine": {name("other", parts[1], strconv.Itoa(pid), "1"), false},
 		"of another namespace":       {name(parts[0], "pid:[1]", strconv.Itoa(pid), "1"), false},
-		"nobody":                     {"", false},
+		"no process":                 {"", false},
 		"nonsense":                   {"a b c", false},
 	} {
 		if Ended(c.process) != c.ended {

@@ -1,5 +1,5 @@
-// Package retry repeats one request to a store until it succeeds, fails for good,
-// or was tried often enough.
+// Package retry sends one request to a store until it succeeds, fails with a permanent
+// error, or was attempted often enough.
 package retry
 
 import (
@@ -65,19 +65,11 @@ func Permanent(text string) *PermanentError { return &PermanentError{text} }
 // Error returns the text.
 func (e *PermanentError) Error() string { return e.text }
 
-// refusals are the codes of MongoDB that another attempt will not change: rights,
-// commands and options that the server does not support, collections that exist or
-// do not, views, duplicate keys, and positions that are gone. Those without a name
-// are OutdatedClient, KeyNotFound, OperationNotSupportedInTransaction, duplicate
-// keys, and unsupported stages of a pipeline.
-var refusals = []int{
-	mongoerr.BadValue, mongoerr.FailedToParse, mongoerr.Unauthorized, mongoerr.TypeMismatch, mongoerr.AuthenticationFailed,
-	mongoerr.NamespaceNotFound, mongoerr.NamespaceExists, mongoerr.CommandNotFound, mongoerr.ImmutableField,
-	mongoerr.InvalidOptions, mongoerr.InvalidNamespace, mongoerr.CommandNotSupported, mongoerr.DocumentValidationFailure,
-	mongoerr.CommandNotSupportedOnView, mongoerr.InvalidResumeToken, mongoerr.ChangeStreamFatalError,
-	mongoerr.ChangeStreamHistoryLost, mongoerr.BSONObjectTooLarge,
-	81, 101, 211, 263, 11000, 11001, 40324, 40573,
-}
+// permanentCodes are the codes of MongoDB that are permanent for the requests of a
+// migration, besides those that are permanent for all: collections that do not exist,
+// duplicate keys, and (without a name) InvalidLength, OutdatedClient, KeyNotFound and
+// OperationNotSupportedInTransaction.
+var permanentCodes = []int{mongoerr.NamespaceNotFound, mongoerr.DuplicateKey, 11001, 81, 101, 211, 263}
 
 // IsPermanent reports whether another attempt will fail in the same way.
 func IsPermanent(err error) bool {
@@ -99,10 +91,10 @@ func IsPermanent(err error) bool {
 		}
 		return false
 	}
-	return awserr.IsPermanent(err) || mongoerr.HasCode(err, refusals...)
+	return awserr.IsPermanent(err) || mongoerr.IsPermanent(err) || mongoerr.HasCode(err, permanentCodes...)
 }
 
-// IsUnreachable reports whether nothing answered at the endpoint.
+// IsUnreachable reports whether no server answered at the endpoint.
 func IsUnreachable(err error) bool {
 	if err == nil {
 		return false

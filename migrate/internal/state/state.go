@@ -1,5 +1,5 @@
-// Package state keeps what the processes of one migration share: items of the control
-// table under the entity's key, each changed only by who has read its last revision.
+// Package state stores what the processes of one migration share: items of the control
+// table under the entity's key. Every write is conditional on the revision that was read.
 package state
 
 import (
@@ -25,7 +25,7 @@ type Row struct {
 	PK  string `dynamodbav:"pk" json:"-"`
 	SK  string `dynamodbav:"sk" json:"-"`
 	Rev int64  `dynamodbav:"rev" json:"-"`
-	// Nonce tells a process its own write again when the answer was lost.
+	// Nonce lets a process recognise its own write when the answer was lost.
 	Nonce string `dynamodbav:"nonce" json:"-"`
 }
 
@@ -66,7 +66,8 @@ func (s *Store) Load(ctx context.Context, sk string, v Item) (found bool, err er
 	return found, err
 }
 
-// Save stores v if nobody has since it was loaded, ErrConflict otherwise.
+// Save stores v unless another process has since it was loaded; then it fails with
+// ErrConflict.
 func (s *Store) Save(ctx context.Context, v Item) error {
 	row := v.row()
 	old := *row
@@ -101,7 +102,7 @@ func (s *Store) put(ctx context.Context, v Item, rev int64) error {
 	return err
 }
 
-// ownWrite reports nil if the stored row is the one that was being written.
+// ownWrite returns nil if the stored row is the one that was being written.
 func (s *Store) ownWrite(ctx context.Context, row *Row) error {
 	stored := &Row{}
 	if _, err := s.Load(ctx, row.SK, stored); err != nil {

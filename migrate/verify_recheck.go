@@ -8,12 +8,12 @@ import (
 	"github.com/banyan-fig/banyan/migrate/target"
 )
 
-// judge looks again at what differed, a batch at a time.
-func (v *verifier) judge(ctx context.Context) error {
+// recheckSuspects compares again what differed, a batch at a time.
+func (v *verifier) recheckSuspects(ctx context.Context) error {
 	for {
-		batch, more := v.collect(ctx)
+		batch, more := v.collectBatch(ctx)
 		if len(batch) > 0 {
-			if err := v.judgeBatch(ctx, batch); err != nil {
+			if err := v.recheckBatch(ctx, batch); err != nil {
 				return err
 			}
 		}
@@ -23,8 +23,8 @@ func (v *verifier) judge(ctx context.Context) error {
 	}
 }
 
-// collect gathers suspects for a moment, at most 200.
-func (v *verifier) collect(ctx context.Context) (batch []target.Mismatch, more bool) {
+// collectBatch gathers suspects for a moment, at most 200.
+func (v *verifier) collectBatch(ctx context.Context) (batch []target.Mismatch, more bool) {
 	var timer <-chan time.Time
 	for len(batch) < 200 {
 		select {
@@ -44,7 +44,7 @@ func (v *verifier) collect(ctx context.Context) (batch []target.Mismatch, more b
 	return batch, true
 }
 
-func (v *verifier) judgeBatch(ctx context.Context, batch []target.Mismatch) error {
+func (v *verifier) recheckBatch(ctx context.Context, batch []target.Mismatch) error {
 	v.result.Rechecked += int64(len(batch))
 	still, err := v.e.recheck(ctx, batch, v.epoch)
 	if err != nil {
@@ -68,12 +68,12 @@ func (v *verifier) judgeBatch(ctx context.Context, batch []target.Mismatch) erro
 	return nil
 }
 
-// recheckRounds is how often something that keeps changing is looked at again.
+// recheckRounds is how often a document that keeps changing is compared again.
 const recheckRounds = 10
 
-// recheck looks at suspects until each is clearly right or wrong: after the
-// changes passed a barrier, on both sides, and again where the source moved
-// meanwhile. (migration tools that compare once report what is on its way.)
+// recheck compares suspects on both sides after the changes passed a barrier, and again
+// where the source changed during the comparison, until each is clearly right or wrong.
+// A tool that compares only once reports changes in flight as mismatches.
 func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch int64) ([]target.Mismatch, error) {
 	ids, entries := suspectIDs(suspects), leftoverEntries(suspects)
 	var wrong []target.Mismatch
@@ -81,7 +81,7 @@ func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch 
 		if _, err := e.awaitBarrier(ctx, epoch, 10*time.Millisecond); err != nil {
 			return nil, err
 		}
-		bad, unstable, err := e.checkNow(ctx, ids, epoch)
+		bad, unstable, err := e.compareNow(ctx, ids, epoch)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (e *Engine) recheck(ctx context.Context, suspects []target.Mismatch, epoch 
 	}
 	for _, id := range ids {
 		wrong = append(wrong, target.Mismatch{ID: codec.Show(id), Kind: target.MismatchDifferent,
-			Detail: "changed too fast to be compared; verify again", DocumentID: id})
+			Detail: "it changes too fast to be compared; verify again", DocumentID: id})
 	}
 	return wrong, nil
 }
