@@ -363,7 +363,8 @@ func TestRedrive(t *testing.T) {
 	}
 	for _, payload := range []string{
 		`[]`, `{}`, `null`, `{"version":"2.0"}`, `{"Records":null}`, `{"redrive":"all"}`, `{"redrive":null}`, `{"redrive":[]}`, `{"redrive":{"positon":"1"}}`,
-		`{"redrive":{"position":5}}`, `{"redrive":{},"Records":[]}`, `{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`,
+		`{"redrive":{"position":5}}`, `{"redrive":{},"Records":[]}`,
+		`{"redrive":{"position":"x"}}`, `{"redrive":{"position":"` + events.Position{Sequence: "7"}.String() + `"}}`,
 	} {
 		if out, err := fixed.Invoke(t.Context(), json.RawMessage(payload)); err == nil {
 			t.Errorf("invoked with %s: %v", payload, out)

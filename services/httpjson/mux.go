@@ -3,6 +3,7 @@ package httpjson
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -14,8 +15,9 @@ import (
 // DefaultTimeout bounds a request if MuxConfig does not say otherwise.
 const DefaultTimeout = 5 * time.Second
 
-// Endpoint answers a request, or returns an error, which becomes a problem. It must
-// not have written anything before it returns one.
+// Endpoint answers a request, or returns an error, which becomes a problem. A panic is
+// an error too, an internal one. After an error that comes when the answer has begun,
+// the connection is closed, so that no client takes the part for the whole.
 type Endpoint func(w http.ResponseWriter, r *http.Request) error
 
 // MuxConfig configures NewMux. The zero value works.
@@ -24,8 +26,8 @@ type MuxConfig struct {
 	Problems Problems
 	// Timeout ends the context of each request. Default DefaultTimeout.
 	Timeout time.Duration
-	// Logger gets the errors that became a status of 500 or above, with the
-	// request's correlation id. Default slog.Default().
+	// Logger gets the errors that became a status of 500 or above, or came after the
+	// answer had begun, with the request's correlation id and the stack of a panic. Default slog.Default().
 	Logger *slog.Logger
 }
 
@@ -54,8 +56,9 @@ func NewMux(cfg MuxConfig) *Mux {
 // for a pattern that is invalid or conflicts with another, as http.ServeMux does.
 func (m *Mux) Handle(pattern string, serve Endpoint) {
 	m.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if err := serve(w, r); err != nil {
-			m.fail(w, r, err)
+		a := &answer{ResponseWriter: w}
+		if err := call(serve, a, r); err != nil {
+			m.fail(a, r, err)
 		}
 	})
 }
@@ -67,7 +70,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.Serv
 func (m *Mux) Requests() int64 { return m.requests.Load() }
 
 // Failures returns how many requests were answered with a problem of status 500 or
-// above.
+// above, or not to the end.
 func (m *Mux) Failures() int64 { return m.failures.Load() }
 
 func (m *Mux) dispatch(w http.ResponseWriter, r *http.Request) {
@@ -93,16 +96,22 @@ func (m *Mux) refuseUnrouted(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", plain.header.Get("Allow"))
 		err = ErrMethod
 	}
-	m.fail(w, r, err)
+	m.fail(&answer{ResponseWriter: w}, r, err)
 }
 
-func (m *Mux) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (m *Mux) fail(w *answer, r *http.Request, err error) {
 	p := m.cfg.Problems.Of(err)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError || w.begun {
 		m.failures.Add(1)
-		m.cfg.Logger.ErrorContext(r.Context(), "request failed",
-			"method", r.Method, "path", r.URL.Path, "status", p.Status, "error", err.Error(),
-			"correlation_id", correlation.From(r.Context()).CorrelationID)
+		args := []any{"method", r.Method, "path", r.URL.Path, "status", p.Status, "error", err.Error(),
+			"correlation_id", correlation.From(r.Context()).CorrelationID}
+		if panicked := (*panicError)(nil); errors.As(err, &panicked) {
+			args = append(args, "stack", string(panicked.stack))
+		}
+		m.cfg.Logger.ErrorContext(r.Context(), "request failed", args...)
+	}
+	if w.begun {
+		panic(http.ErrAbortHandler)
 	}
 	WriteProblem(w, p)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -24,15 +25,22 @@ type Rule struct {
 }
 
 // WithDetail makes err a problem that shows the error's text as its detail. slug is
-// the end of its Type.
+// the end of its Type. It panics for a status that is not from 400 to 599.
 func WithDetail(err error, slug, title string, status int) Rule {
-	return Rule{err, Problem{Type: problemType(slug), Title: title, Status: status}, true}
+	return newRule(err, slug, title, status, true)
 }
 
 // WithoutDetail makes err a problem that does not show the error's text, because it
-// is not meant for clients.
+// is not meant for clients. It panics for a status that is not from 400 to 599.
 func WithoutDetail(err error, slug, title string, status int) Rule {
-	return Rule{err, Problem{Type: problemType(slug), Title: title, Status: status}, false}
+	return newRule(err, slug, title, status, false)
+}
+
+func newRule(err error, slug, title string, status int, withDetail bool) Rule {
+	if status < 400 || status > 599 {
+		panic(fmt.Sprintf("httpjson: problem %q: invalid status %d: must be from 400 to 599", slug, status))
+	}
+	return Rule{err, Problem{Type: problemType(slug), Title: title, Status: status}, withDetail}
 }
 
 func problemType(slug string) string { return "/problems/" + slug }
@@ -85,14 +93,19 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 	writeBody(w, p.Status, "application/problem+json", p)
 }
 
-// WriteJSON answers with body.
+// WriteJSON answers with body. It panics before it has written anything where body has
+// no JSON, such as a channel.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
 	writeBody(w, status, "application/json", body)
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Errorf("httpjson: write %T as JSON: %w", body, err))
+	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only when the client is gone
+	_, _ = w.Write(append(text, '\n')) // fails only when the client is gone
 }

@@ -41,6 +41,9 @@ func ReadLooseJSON(w http.ResponseWriter, r *http.Request, into any) error {
 }
 
 func readObject(w http.ResponseWriter, r *http.Request, into any, configure func(*json.Decoder)) error {
+	if a, ok := w.(*answer); ok {
+		w = a.ResponseWriter // the server's, which then closes the connection
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return ErrTooLarge
