@@ -76,7 +76,7 @@ func Run(t *testing.T, h Harness) {
 		"WhatIsNoEventIsRefused":           whatIsNoEventIsRefused,
 		"FullWaits":                        fullWaits,
 		"FullRefuses":                      fullRefuses,
-		"CloseKeepsWhatWasTakenIn":         closeKeepsWhatWasEnqueued,
+		"CloseKeepsWhatWasEnqueued":        closeKeepsWhatWasEnqueued,
 		"ClosedTakesNothingIn":             closedRefusesEvents,
 		"CloseLeavesNobodyWaiting":         closeLeavesNobodyWaiting,
 		"PublishingAndClosingRace":         publishingAndClosingRace,

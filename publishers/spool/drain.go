@@ -13,7 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// draining is what the spool knows of its drain. Spool.mu guards it.
+// draining is the spool's side of a drain. Spool.mu guards it.
 type draining struct {
 	cancel     context.CancelCauseFunc // nil while there is none
 	done       chan struct{}
@@ -38,15 +38,15 @@ func (d *draining) abort() {
 	}
 }
 
-// check ends a drain that is to end when nothing is left.
-func (d *draining) check(s *Spool) {
+// endIfEmpty ends a DrainAll when nothing is left.
+func (d *draining) endIfEmpty(s *Spool) {
 	if d.untilEmpty && s.kept.Events == 0 && s.queue.events == 0 {
 		d.cancel(errEmpty)
 	}
 }
 
-// Drain passes events on to a publisher, in the order in which they were taken
-// in, and deletes each when it and all before it are acknowledged. It runs
+// Drain passes events on to a publisher, in the order in which they were
+// enqueued, and deletes each when it and all before it are acknowledged. It runs
 // until ctx ends, for which the error is nil; what is in flight then gets
 // Config.AckTimeout to be acknowledged.
 //
@@ -100,7 +100,7 @@ func (s *Spool) beginDrain(cancel context.CancelCauseFunc, untilEmpty bool, d *d
 	}
 	d.next = max(s.kept.Head, s.outcome.through+1)
 	s.drain = draining{cancel: cancel, done: make(chan struct{}), untilEmpty: untilEmpty}
-	s.drain.check(s)
+	s.drain.endIfEmpty(s)
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (s *Spool) endDrain() {
 	s.wake()
 }
 
-// drainError is what a drain ends with.
+// drainError returns the result of Drain or DrainAll.
 func (s *Spool) drainError(ctx context.Context, untilEmpty bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,13 +138,13 @@ func (s *Spool) drainError(ctx context.Context, untilEmpty bool) error {
 type drain struct {
 	s        *Spool
 	to       publishers.Publisher
-	next     uint64 // the first number that is not done with
+	next     uint64 // the first number that is not completed
 	failures int    // in a row
 }
 
 // run sends rounds: each lasts until something fails. After a failure the
 // first event goes alone, so that a destination that is still failing has
-// nothing of which to keep a part.
+// no batch of which it could keep a part.
 func (d *drain) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		window := d.s.cfg.Window

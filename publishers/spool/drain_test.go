@@ -227,7 +227,7 @@ func (s *stuck) counts() (total, most int) {
 	return total, most
 }
 
-// TestAStuckDestination gets no more than the window, while events are taken in.
+// TestAStuckDestination gets no more than the window, while events are enqueued.
 func TestAStuckDestination(t *testing.T) {
 	for _, perKey := range []int{0, 1, 3} {
 		s := open(t, spool.Config{Path: filepath.Join(t.TempDir(), "s"), Window: 10, PerKey: perKey, AckTimeout: 10 * time.Millisecond})
@@ -339,7 +339,7 @@ func TestRefusedEvents(t *testing.T) {
 	}
 	first := in.RefusedEntries[0]
 	if first.Number != 2 || first.PartitionKey != "k1" || first.Reason != errPoison.Error() ||
-		time.Since(first.RefusedAt) > time.Minute || first.TakenIn.IsZero() || first.Bytes != 4 {
+		time.Since(first.RefusedAt) > time.Minute || first.EnqueuedAt.IsZero() || first.Bytes != 4 {
 		t.Errorf("%+v", first)
 	}
 	// They count towards the limit.

@@ -48,7 +48,7 @@ func examine(path string) (*examination, error) {
 		err = x.walk(file, x.meta)
 	}
 	if err == nil && !x.bothRoots {
-		err = x.lookForNewer(f)
+		err = x.checkOtherRoot(f)
 	}
 	switch {
 	case err == nil, errors.Is(err, errDamaged):
@@ -58,12 +58,12 @@ func examine(path string) (*examination, error) {
 	default:
 		return nil, err
 	}
-	return x, x.accept(path, f, file)
+	return x, x.checkReadable(path, f, file)
 }
 
-// lookForNewer finds out whether the root that is not whole was the newer one, of
-// a transaction that a caller may have been acknowledged for.
-func (x *examination) lookForNewer(f *os.File) error {
+// checkOtherRoot returns an error if the damaged root was the newer one, of
+// a transaction whose events may have been acknowledged.
+func (x *examination) checkOtherRoot(f *os.File) error {
 	last, found, err := findState(f)
 	if err == nil && found && last.file == x.id && last.generation > x.generation {
 		err = fmt.Errorf("%w: the root of the last transaction is not whole", errDamaged)
@@ -76,12 +76,12 @@ func isDamage(err error) bool {
 	return errors.As(err, &d)
 }
 
-// accept refuses files that are not for this program.
-func (x *examination) accept(path string, f *os.File, file *pages.File) error {
+// checkReadable refuses files of another program, and of a later format.
+func (x *examination) checkReadable(path string, f *os.File, file *pages.File) error {
 	if x.stateFound && x.state.Format > format {
 		return fmt.Errorf("%w: %s has format %d, this program knows up to %d: use the program that wrote it, or a later one", ErrFormat, path, x.state.Format, format)
 	}
-	if x.damage == nil || x.stateFound || file.IsBolt() && !errors.Is(x.damage, errForeign) {
+	if x.damage == nil || x.stateFound || file.IsBolt() && !errors.Is(x.damage, errOtherDatabase) {
 		return nil
 	}
 	if _, ok, err := findState(f); ok || err != nil {
@@ -90,7 +90,7 @@ func (x *examination) accept(path string, f *os.File, file *pages.File) error {
 	return fmt.Errorf("%w: %s (%d bytes): if it is to be one, move it away first", ErrNotSpool, path, x.fileBytes)
 }
 
-var errForeign = fmt.Errorf("%w: a database of another program", errDamaged)
+var errOtherDatabase = fmt.Errorf("%w: a database of another program", errDamaged)
 
 // tally is what was counted while reading.
 type tally struct{ events, bytes, refused, refusedBytes uint64 }
@@ -111,10 +111,10 @@ func (x *examination) walk(file *pages.File, meta pages.Meta) error {
 		return x.count(&t, bucket, key, &r)
 	})
 	if err != nil {
-		return x.foreign(err, t)
+		return x.withOwner(err, t)
 	}
 	if !x.stateFound {
-		return x.foreign(fmt.Errorf("%w: it has no state", errDamaged), t)
+		return x.withOwner(fmt.Errorf("%w: it has no state", errDamaged), t)
 	}
 	counted := tally{x.state.Events, x.state.Bytes, x.state.Refused, x.state.RefusedB}
 	if t != counted {
@@ -124,10 +124,10 @@ func (x *examination) walk(file *pages.File, meta pages.Meta) error {
 	return nil
 }
 
-// foreign distinguishes a database in which nothing is ours from a damaged one.
-func (x *examination) foreign(err error, t tally) error {
+// withOwner marks err with errOtherDatabase when nothing in the file was written by a spool.
+func (x *examination) withOwner(err error, t tally) error {
 	if x.id == 0 && t == (tally{}) && !isDamage(err) {
-		return fmt.Errorf("%w: %w", errForeign, err)
+		return fmt.Errorf("%w: %w", errOtherDatabase, err)
 	}
 	return err
 }
@@ -137,7 +137,7 @@ func (x *examination) count(t *tally, bucket string, key []byte, r *record) erro
 	switch {
 	case bucket == string(bucketEvents) && r.kind == kindEvent && inPlace:
 		if t.events == 0 {
-			x.oldest = r.takenAt()
+			x.oldest = r.enqueuedTime()
 		}
 		t.events++
 		t.bytes += uint64(r.size())

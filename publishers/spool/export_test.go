@@ -11,12 +11,12 @@ import (
 // data, until visit returns an error, which Read returns.
 func Read(ctx context.Context, path string, visit func(e Entry, data []byte) error) error {
 	var own error
-	err := withLook(ctx, path, func(l *look) error {
-		now, err := l.state()
+	err := withReader(ctx, path, func(l *reader) error {
+		now, err := l.readState()
 		if err != nil {
 			return err
 		}
-		return l.events(now.state.Next, func(r *record) error {
+		return l.visitEvents(now.state.Next, func(r *record) error {
 			own = visit(entryOf(r, r.data), r.data)
 			if own != nil {
 				return pages.Stop

@@ -228,7 +228,7 @@ func TestAnEmptyFileGetsSmall(t *testing.T) {
 	if large < 40_000_000 || st.FileBytes > 10_000_000 {
 		t.Errorf("%d bytes, and then %d", large, st.FileBytes)
 	}
-	if int(st.Events) != 4000-len(to.records()) || st.TakenIn != 4000 || int(st.Forwarded) != len(to.records()) {
+	if int(st.Events) != 4000-len(to.records()) || st.Enqueued != 4000 || int(st.Forwarded) != len(to.records()) {
 		t.Errorf("%d were forwarded: %+v", len(to.records()), st)
 	}
 	if err := s.DrainAll(context.Background(), to); err != nil {
@@ -297,18 +297,18 @@ func TestInspectWhileItIsWritten(t *testing.T) {
 		if err != nil || in.Damage != "" {
 			t.Fatalf("%+v, %v", in, err)
 		}
-		if in.TakenIn < last {
-			t.Fatalf("%d were enqueued, and before %d", in.TakenIn, last)
+		if in.Enqueued < last {
+			t.Fatalf("%d were enqueued, and before %d", in.Enqueued, last)
 		}
-		last = in.TakenIn
-		if uint64(len(in.Entries)) > 5 || in.Events+in.Forwarded != in.TakenIn {
+		last = in.Enqueued
+		if uint64(len(in.Entries)) > 5 || in.Events+in.Forwarded != in.Enqueued {
 			t.Fatalf("%+v", in)
 		}
 		if in.Moving {
 			continue
 		}
 		still++
-		if in.Events > 0 && (len(in.Entries) == 0 || in.Entries[0].TakenIn != in.Oldest || in.Keys[0].Events == 0) {
+		if in.Events > 0 && (len(in.Entries) == 0 || in.Entries[0].EnqueuedAt != in.Oldest || in.Keys[0].Events == 0) {
 			t.Fatalf("%+v", in)
 		}
 	}
@@ -339,7 +339,7 @@ func TestInspectTellsWhatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.Events != 31 || in.TakenIn != 31 || in.Oldest != now || in.OldestAge == 0 || in.DistinctKeys != 3 || !in.KeysExact || in.Format != 1 || in.Bytes == 0 {
+	if in.Events != 31 || in.Enqueued != 31 || in.Oldest != now || in.OldestAge == 0 || in.DistinctKeys != 3 || !in.KeysExact || in.Format != 1 || in.Bytes == 0 {
 		t.Errorf("%+v", in)
 	}
 	if len(in.Keys) != 2 || in.Keys[0].PartitionKey != "u0" || in.Keys[0].Events != 20 || in.Keys[1].Events != 10 {

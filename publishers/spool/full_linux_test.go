@@ -70,7 +70,7 @@ func takenIn(t *testing.T, path string) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return in.TakenIn
+	return in.Enqueued
 }
 
 // awaitFull waits until the child says that its disk is full.

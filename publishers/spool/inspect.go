@@ -49,7 +49,7 @@ type Inspection struct {
 	OldestAge    time.Duration `json:"oldestAge"`
 	Refused      uint64        `json:"refused"`
 	RefusedBytes uint64        `json:"refusedBytes"`
-	TakenIn      uint64        `json:"takenIn"` // since the file was made
+	Enqueued     uint64        `json:"enqueued"` // since the file was made
 	Forwarded    uint64        `json:"forwarded"`
 	// Keys are the partition keys with the most events that wait. KeysExact is
 	// false when there are more keys than are counted.
@@ -79,7 +79,7 @@ const mostKeys = 100_000
 func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, error) {
 	o.setDefaults()
 	in := Inspection{Path: path}
-	err := withLook(ctx, path, func(l *look) error { return in.read(l, o) })
+	err := withReader(ctx, path, func(l *reader) error { return in.read(l, o) })
 	switch {
 	case err == nil:
 	case isDamaged(err):
@@ -96,34 +96,34 @@ func Inspect(ctx context.Context, path string, o InspectOptions) (Inspection, er
 
 func isDamaged(err error) bool { return errors.Is(err, errDamaged) || isDamage(err) }
 
-// look is the file as a reader without its lock sees it: it may change at any
+// reader reads the file without holding its lock, so the file may change at any
 // time.
-type look struct {
+type reader struct {
 	ctx   context.Context
 	f     *os.File
 	txid  uint64 // of the root with the state
 	moved bool   // another root was read since
 }
 
-func withLook(ctx context.Context, path string, do func(*look) error) error {
+func withReader(ctx context.Context, path string, do func(*reader) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return do(&look{ctx: ctx, f: f})
+	return do(&reader{ctx: ctx, f: f})
 }
 
 const (
-	mostPasses = 1000 // that bring nothing new
+	mostPasses = 1000 // in a row, without progress
 	passPause  = 100 * time.Microsecond
 )
 
-// again lets do read from the newest root, and again from the then newest when
-// the file was changed meanwhile, for as long as that brings anything new.
-func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err error)) error {
+// retryWhenMoved calls do with the newest root, and repeats it with the then newest one when
+// the file changed meanwhile. It gives up after mostPasses in a row without progress.
+func (l *reader) retryWhenMoved(do func(file *pages.File, root pages.Meta) (more bool, err error)) error {
 	for idle := 0; ; idle++ {
-		file, root, err := l.newest()
+		file, root, err := l.openNewest()
 		if err != nil {
 			return err
 		}
@@ -143,8 +143,8 @@ func (l *look) again(do func(file *pages.File, root pages.Meta) (more bool, err 
 	}
 }
 
-// newest returns the file with its newest root.
-func (l *look) newest() (*pages.File, pages.Meta, error) {
+// openNewest returns the file with its newest root.
+func (l *reader) openNewest() (*pages.File, pages.Meta, error) {
 	info, err := l.f.Stat()
 	if err != nil {
 		return nil, pages.Meta{}, err
@@ -163,9 +163,9 @@ func (l *look) newest() (*pages.File, pages.Meta, error) {
 	return pages.New(l.f, info.Size()).Live(), root, nil
 }
 
-// state reads what the file says of itself, at one instant.
-func (l *look) state() (x examination, err error) {
-	err = l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+// readState reads the file's state, as of one transaction.
+func (l *reader) readState() (x examination, err error) {
+	err = l.retryWhenMoved(func(file *pages.File, root pages.Meta) (bool, error) {
 		x, l.txid = examination{}, root.Txid
 		return false, visitRecords(file, root, bucketState, 0, func(key []byte, r *record) error {
 			return x.count(&tally{}, string(bucketState), key, r)
@@ -192,10 +192,10 @@ func visitRecords(file *pages.File, root pages.Meta, bucket []byte, from uint64,
 	})
 }
 
-// events visits the events that wait with numbers below next.
-func (l *look) events(next uint64, visit func(*record) error) error {
+// visitEvents visits the pending events with numbers below next.
+func (l *reader) visitEvents(next uint64, visit func(*record) error) error {
 	through := uint64(0)
-	return l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+	return l.retryWhenMoved(func(file *pages.File, root pages.Meta) (bool, error) {
 		before := through
 		err := visitRecords(file, root, bucketEvents, through+1, func(_ []byte, r *record) error {
 			if r.number >= next {
@@ -211,8 +211,8 @@ func (l *look) events(next uint64, visit func(*record) error) error {
 	})
 }
 
-func (in *Inspection) read(l *look, o InspectOptions) error {
-	x, err := l.state()
+func (in *Inspection) read(l *reader, o InspectOptions) error {
+	x, err := l.readState()
 	if info, statErr := l.f.Stat(); statErr == nil {
 		in.FileBytes = info.Size()
 	}
@@ -220,7 +220,7 @@ func (in *Inspection) read(l *look, o InspectOptions) error {
 		return err
 	}
 	in.Format, in.Events, in.Bytes, in.Refused, in.RefusedBytes = x.state.Format, x.state.Events, x.state.Bytes, x.state.Refused, x.state.RefusedB
-	in.TakenIn, in.Forwarded, in.Salvages = x.state.TakenIn, x.state.Forwarded, x.reports
+	in.Enqueued, in.Forwarded, in.Salvages = x.state.Enqueued, x.state.Forwarded, x.reports
 	if in.Format > format {
 		return fmt.Errorf("%w: format %d, this program knows up to %d", ErrFormat, in.Format, format)
 	}
@@ -237,12 +237,12 @@ func (in *Inspection) read(l *look, o InspectOptions) error {
 	return err
 }
 
-func (in *Inspection) readEvents(l *look, o InspectOptions, next uint64) error {
+func (in *Inspection) readEvents(l *reader, o InspectOptions, next uint64) error {
 	counts := make(map[string]*KeyCount)
 	in.KeysExact = o.Keys > 0
-	err := l.events(next, func(r *record) error {
+	err := l.visitEvents(next, func(r *record) error {
 		if in.Oldest.IsZero() {
-			in.Oldest = r.takenAt()
+			in.Oldest = r.enqueuedTime()
 		}
 		if len(in.Entries) < o.Entries && r.number > o.After {
 			in.Entries = append(in.Entries, entryOf(r, r.data))
@@ -281,8 +281,8 @@ func (in *Inspection) countKey(counts map[string]*KeyCount, r *record) {
 
 // readRefused starts anew when the file changed: refused events may come and go
 // anywhere.
-func (in *Inspection) readRefused(l *look, o InspectOptions) error {
-	return l.again(func(file *pages.File, root pages.Meta) (bool, error) {
+func (in *Inspection) readRefused(l *reader, o InspectOptions) error {
+	return l.retryWhenMoved(func(file *pages.File, root pages.Meta) (bool, error) {
 		in.RefusedEntries = nil
 		return false, visitRecords(file, root, bucketRefused, 0, func(_ []byte, r *record) error {
 			shown, _, err := refusedOf(r)

@@ -39,7 +39,7 @@ func (s *Spool) EnqueueEncoded(ctx context.Context, partitionKey string, data []
 	if err := s.checkEvent(partitionKey, data); err != nil {
 		return nil, err
 	}
-	e := entry{key: partitionKey, data: data, taken: s.cfg.Now().UnixNano()}
+	e := entry{key: partitionKey, data: data, enqueuedAt: s.cfg.Now().UnixNano()}
 	b, w, err := s.admitOrQueue(e)
 	if err != nil {
 		return nil, err
@@ -143,9 +143,9 @@ func (s *Spool) admitLocked() {
 
 // entry is an event that was enqueued.
 type entry struct {
-	key   string
-	data  []byte
-	taken int64
+	key        string
+	data       []byte
+	enqueuedAt int64
 }
 
 func (e *entry) size() int { return recordHeader + len(e.key) + len(e.data) }
@@ -164,7 +164,7 @@ type admission struct {
 // intake is what was enqueued and is not kept yet. Spool.mu guards it.
 type intake struct {
 	s       *Spool
-	batches []*batch // in order; only the last takes more in
+	batches []*batch // in order; only the last admits more
 	events  int
 	bytes   int
 	waiting []*waiter

@@ -12,14 +12,14 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// lock is the file beside the spool that only one process can hold, and which
-// says who that is. It stays when the process ends; only the lock on it goes.
+// lock is the file beside the spool that one process at a time can lock. It names that
+// process. The file stays when the process ends; only the lock on it ends.
 type lock struct{ f *os.File }
 
 func lockPath(path string) string { return path + ".lock" }
 
-// takeLock waits for the lock until patience or ctx ends.
-func takeLock(ctx context.Context, path string, patience time.Duration) (*lock, error) {
+// acquireLock waits for the lock until patience or ctx ends.
+func acquireLock(ctx context.Context, path string, patience time.Duration) (*lock, error) {
 	f, err := os.OpenFile(lockPath(path), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the lock beside it: %w%s", err, directoryAdvice(path, err))
@@ -55,14 +55,14 @@ func writeHolder(f *os.File) (*lock, error) {
 		return nil, err
 	}
 	_, err := f.WriteAt([]byte(text), 0)
-	if err != nil && !noSpace(err) { // who cannot leave a name can still work
+	if err != nil && !noSpace(err) { // a full disk must not keep the spool from opening
 		_ = f.Close()
 		return nil, err
 	}
 	return &lock{f}, nil
 }
 
-// readHolder is for people.
+// readHolder returns the text that the holder of the lock left in its file, for messages.
 func readHolder(f *os.File) string {
 	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
 	if text := strings.TrimSpace(string(b)); text != "" {

@@ -15,7 +15,7 @@ import (
 //	 4  4  CRC-32C of all that follows
 //	 8  8  the file's id, random
 //	16  8  generation: the number of the transaction that wrote it
-//	24  8  number: of the event in the order of taking in, the key in its bucket
+//	24  8  number: of the event in the order of enqueueing, the key in its bucket
 //	32  8  time it was enqueued, nanoseconds since 1970
 //	40  1  kind
 //	41  1  zero
@@ -40,7 +40,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // record is one record, decoded. It shares its bytes with what it was read from.
 type record struct {
 	file, generation, number uint64
-	taken                    int64 // nanoseconds since 1970
+	enqueuedAt               int64 // nanoseconds since 1970
 	kind                     byte
 	key                      []byte
 	data                     []byte
@@ -48,7 +48,7 @@ type record struct {
 
 func (r *record) size() int { return recordHeader + len(r.key) + len(r.data) }
 
-func (r *record) takenAt() time.Time { return time.Unix(0, r.taken).UTC() }
+func (r *record) enqueuedTime() time.Time { return time.Unix(0, r.enqueuedAt).UTC() }
 
 // appendTo writes r behind b.
 func (r *record) appendTo(b []byte) []byte { return r.appendKeyed(b, string(r.key)) }
@@ -61,7 +61,7 @@ func (r *record) appendKeyed(b []byte, key string) []byte {
 	b = binary.LittleEndian.AppendUint64(b, r.file)
 	b = binary.LittleEndian.AppendUint64(b, r.generation)
 	b = binary.LittleEndian.AppendUint64(b, r.number)
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.taken))
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.enqueuedAt))
 	b = append(b, r.kind, 0)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(key)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.data)))
@@ -93,15 +93,15 @@ func parseRecord(b []byte) (record, error) {
 		file:       binary.LittleEndian.Uint64(b[8:]),
 		generation: binary.LittleEndian.Uint64(b[16:]),
 		number:     binary.LittleEndian.Uint64(b[24:]),
-		taken:      int64(binary.LittleEndian.Uint64(b[32:])),
+		enqueuedAt: int64(binary.LittleEndian.Uint64(b[32:])),
 		kind:       b[40],
 		key:        b[recordHeader:keyEnd:keyEnd],
 		data:       b[keyEnd:],
 	}, nil
 }
 
-// recordTaken is the time of a record that is known to be whole.
-func recordTaken(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b[32:])) }
+// readEnqueuedAt reads the time out of an intact record, without decoding the rest.
+func readEnqueuedAt(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b[32:])) }
 
 // keyNumber is the number that numberKey made a key of.
 func keyNumber(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
@@ -109,7 +109,7 @@ func keyNumber(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
 // numberKey is the key of a record in its bucket: its order is that of numbers.
 func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// state is what the file says of itself. It changes in the same transaction as
+// state holds the file's counters. It changes in the same transaction as
 // what it counts.
 type state struct {
 	Format    uint64
@@ -119,7 +119,7 @@ type state struct {
 	Bytes     uint64 // of their records
 	Refused   uint64 // that are kept
 	RefusedB  uint64 // bytes of their records
-	TakenIn   uint64 // ever
+	Enqueued  uint64 // ever
 	Forwarded uint64 // ever
 	Txid      uint64 // of the database's transaction that wrote it
 }
@@ -130,7 +130,7 @@ const (
 )
 
 func (s *state) words() [stateWords]*uint64 {
-	return [...]*uint64{&s.Format, &s.Head, &s.Next, &s.Events, &s.Bytes, &s.Refused, &s.RefusedB, &s.TakenIn, &s.Forwarded, &s.Txid}
+	return [...]*uint64{&s.Format, &s.Head, &s.Next, &s.Events, &s.Bytes, &s.Refused, &s.RefusedB, &s.Enqueued, &s.Forwarded, &s.Txid}
 }
 
 func (s state) encode() []byte {

@@ -11,11 +11,11 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Entry is an event in the spool, without its data. What it says of itself is
-// from the event, and empty where that cannot be decoded.
+// Entry describes an event in the spool, without its data. The fields from ID on are
+// the event's own, and empty where it cannot be decoded.
 type Entry struct {
-	Number       uint64    `json:"number"` // in the order of taking in, from 1
-	TakenIn      time.Time `json:"takenIn"`
+	Number       uint64    `json:"number"` // in the order of enqueueing, from 1
+	EnqueuedAt   time.Time `json:"enqueuedAt"`
 	Bytes        int       `json:"bytes"` // of the event as it is encoded
 	PartitionKey string    `json:"partitionKey"`
 	ID           string    `json:"id,omitempty"`
@@ -26,7 +26,7 @@ type Entry struct {
 	Malformed    string    `json:"malformed,omitempty"` // why it cannot be decoded
 }
 
-// Refused is an event that the destination will never take.
+// Refused is an event that the destination will never accept.
 type Refused struct {
 	Entry
 	Reason    string    `json:"reason"`
@@ -34,7 +34,7 @@ type Refused struct {
 }
 
 func entryOf(r *record, data []byte) Entry {
-	e := Entry{Number: r.number, TakenIn: r.takenAt(), Bytes: len(data), PartitionKey: string(r.key)}
+	e := Entry{Number: r.number, EnqueuedAt: r.enqueuedTime(), Bytes: len(data), PartitionKey: string(r.key)}
 	decoded, err := events.Decode(data)
 	if err != nil {
 		e.Malformed = err.Error()
@@ -60,8 +60,9 @@ func refusedOf(r *record) (Refused, refusal, error) {
 // Match is called while the spool writes; it must be quick and must not call the
 // spool. When ctx ends before, some may have been put back.
 func (s *Spool) Redrive(ctx context.Context, match func(Refused) bool) (int, error) {
-	return s.eachRefused(ctx, match, func(tx *bolt.Tx, next *state, r *record, why refusal) error {
-		again := record{file: s.store.id, generation: s.store.attempt, number: next.Next, taken: r.taken, kind: kindEvent, key: r.key, data: why.data}
+	return s.removeMatching(ctx, match, func(tx *bolt.Tx, next *state, r *record, why refusal) error {
+		again := record{file: s.store.id, generation: s.store.attempt, number: next.Next, enqueuedAt: r.enqueuedAt,
+			kind: kindEvent, key: r.key, data: why.data}
 		value := again.appendTo(nil)
 		next.Next++
 		next.Events++
@@ -73,27 +74,27 @@ func (s *Spool) Redrive(ctx context.Context, match func(Refused) bool) (int, err
 // RemoveRefused deletes refused events for which match is true, for good, and
 // returns how many. See [Spool.Redrive] for match.
 func (s *Spool) RemoveRefused(ctx context.Context, match func(Refused) bool) (int, error) {
-	return s.eachRefused(ctx, match, func(*bolt.Tx, *state, *record, refusal) error { return nil })
+	return s.removeMatching(ctx, match, func(*bolt.Tx, *state, *record, refusal) error { return nil })
 }
 
 // refusedAtOnce is how many refused events one transaction looks at.
 const refusedAtOnce = 500
 
-type takeRefused func(tx *bolt.Tx, next *state, r *record, why refusal) error
+type visitRefused func(tx *bolt.Tx, next *state, r *record, why refusal) error
 
-// eachRefused takes out the refused events that match, after do has had them.
-func (s *Spool) eachRefused(ctx context.Context, match func(Refused) bool, do takeRefused) (total int, err error) {
+// removeMatching calls do for each refused event that matches, then deletes it from the bucket of refused ones.
+func (s *Spool) removeMatching(ctx context.Context, match func(Refused) bool, do visitRefused) (total int, err error) {
 	through := uint64(0)
 	for more := true; more && err == nil; {
 		err = s.runInWriter(ctx, func() error {
 			n := 0
 			err := s.store.update(func(tx *bolt.Tx, next *state) (err error) {
-				n, through, more, err = s.someRefused(tx, next, through, match, do)
+				n, through, more, err = s.removeSome(tx, next, through, match, do)
 				return err
 			})
 			if err == nil {
 				total += n
-				s.committed(&job{}, s.oldestNow())
+				s.committed(&job{}, s.readOldest())
 				signal(s.arrived)
 			}
 			return s.callError(err)
@@ -102,7 +103,7 @@ func (s *Spool) eachRefused(ctx context.Context, match func(Refused) bool, do ta
 	return total, err
 }
 
-// callError is what a caller of the writer gets. Any failure but a full disk breaks the
+// callError returns the error for a caller of the writer. Any failure but a full disk breaks the
 // spool.
 func (s *Spool) callError(err error) error {
 	if err == nil {
@@ -114,12 +115,12 @@ func (s *Spool) callError(err error) error {
 	return fmt.Errorf("publishers/spool: refused events of %s: %w", s.cfg.Path, err)
 }
 
-// someRefused looks at the next few behind a number.
-func (s *Spool) someRefused(tx *bolt.Tx, next *state, behind uint64, match func(Refused) bool, do takeRefused) (n int, through uint64, more bool, err error) {
+// removeSome handles one transaction's worth of refused events, those with numbers above behind.
+func (s *Spool) removeSome(tx *bolt.Tx, next *state, behind uint64, match func(Refused) bool, do visitRefused) (n int, through uint64, more bool, err error) {
 	b := tx.Bucket(bucketRefused)
 	c := b.Cursor()
 	through = behind
-	var taken [][]byte
+	var removed [][]byte
 	size := 0
 	key, value := c.Seek(numberKey(behind + 1))
 	for looked := 0; key != nil && looked < refusedAtOnce && size < 8<<20; looked++ {
@@ -139,25 +140,25 @@ func (s *Spool) someRefused(tx *bolt.Tx, next *state, behind uint64, match func(
 			next.Refused--
 			next.RefusedB -= uint64(len(value))
 			size += len(value)
-			taken = append(taken, numberKey(through))
+			removed = append(removed, numberKey(through))
 		}
 		key, value = c.Next()
 	}
-	for _, k := range taken {
+	for _, k := range removed {
 		if err := b.Delete(k); err != nil {
 			return 0, through, false, err
 		}
 	}
-	return len(taken), through, key != nil, nil
+	return len(removed), through, key != nil, nil
 }
 
-// oldestNow is the writer's: when the first event that waits was enqueued.
-func (s *Spool) oldestNow() (taken int64) {
+// readOldest returns when the first pending event was enqueued. Only the writer may call it.
+func (s *Spool) readOldest() (enqueuedAt int64) {
 	_ = s.store.db.View(func(tx *bolt.Tx) error {
 		if key, value := tx.Bucket(bucketEvents).Cursor().First(); key != nil {
-			taken = recordTaken(value)
+			enqueuedAt = readEnqueuedAt(value)
 		}
 		return nil
 	})
-	return taken
+	return enqueuedAt
 }

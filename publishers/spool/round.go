@@ -18,7 +18,7 @@ type flight struct {
 
 // round sends events from d.next on, with so many in flight. It returns the
 // first failure, after everything in flight is completed; nil when ctx ended, or
-// when the one event of a window of 1 was taken.
+// when a window of 1 has enqueued its one event.
 func (d *drain) round(ctx context.Context, window int) error {
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
@@ -47,7 +47,7 @@ type round struct {
 	sendErr error
 }
 
-// send takes events from the file to the publisher until something fails.
+// send reads events from the file and enqueues them until something fails.
 func (r *round) send(ctx context.Context) error {
 	for ctx.Err() == nil {
 		records, err := r.drain.s.read(r.next)
@@ -73,7 +73,7 @@ func (r *round) send(ctx context.Context) error {
 	return nil
 }
 
-// sendOne returns an error when the event is to be sent again. What the publisher
+// sendOne enqueues one event; after an error the event has to be sent again. What the publisher
 // has enqueued always reaches awaitReceipts.
 func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	if rec.err != nil {
@@ -82,7 +82,7 @@ func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 		return nil
 	}
 	key := string(rec.key)
-	if err := r.keys.enter(ctx, key); err != nil {
+	if err := r.keys.acquire(ctx, key); err != nil {
 		return err
 	}
 	receipt, err := r.drain.to.EnqueueEncoded(ctx, key, rec.data)
@@ -91,7 +91,7 @@ func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case r.drain.s.cfg.Permanent(err):
-		r.keys.leave(key)
+		r.keys.release(key)
 	default:
 		return err
 	}
@@ -119,7 +119,7 @@ func (r *round) awaitReceipts(ctx context.Context, stop context.CancelFunc) (fai
 			continue
 		}
 		if f.refused == nil {
-			r.keys.leave(f.key)
+			r.keys.release(f.key)
 		}
 	}
 	return failure
@@ -140,10 +140,10 @@ func (d *drain) recordOutcome(f flight, err error, grace context.Context) error 
 
 // keys bounds how many events of one key are in flight.
 type keys struct {
-	most int
-	mu   sync.Mutex
-	now  map[string]int
-	left chan struct{} // holds a token when one left
+	most  int
+	mu    sync.Mutex
+	now   map[string]int
+	freed chan struct{} // holds a token after a release
 }
 
 // newKeys returns nil, which bounds nothing, for 0.
@@ -151,14 +151,14 @@ func newKeys(most int) *keys {
 	if most == 0 {
 		return nil
 	}
-	return &keys{most: most, now: make(map[string]int), left: make(chan struct{}, 1)}
+	return &keys{most: most, now: make(map[string]int), freed: make(chan struct{}, 1)}
 }
 
-// enter waits for a place. One goroutine calls it.
-func (k *keys) enter(ctx context.Context, key string) error {
-	for !k.tryEnter(key) {
+// acquire waits until fewer than most events of key are in flight. Only one goroutine may call it.
+func (k *keys) acquire(ctx context.Context, key string) error {
+	for !k.tryAcquire(key) {
 		select {
-		case <-k.left:
+		case <-k.freed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -166,7 +166,7 @@ func (k *keys) enter(ctx context.Context, key string) error {
 	return nil
 }
 
-func (k *keys) tryEnter(key string) bool {
+func (k *keys) tryAcquire(key string) bool {
 	if k == nil {
 		return true
 	}
@@ -179,7 +179,7 @@ func (k *keys) tryEnter(key string) bool {
 	return true
 }
 
-func (k *keys) leave(key string) {
+func (k *keys) release(key string) {
 	if k == nil {
 		return
 	}
@@ -188,5 +188,5 @@ func (k *keys) leave(key string) {
 	if k.now[key]--; k.now[key] == 0 {
 		delete(k.now, key)
 	}
-	signal(k.left)
+	signal(k.freed)
 }

@@ -98,7 +98,7 @@ func (x *examination) isLast(txid uint64) bool {
 	return x.bothRoots && txid >= x.meta.Txid || x.meta.Root != 0 && txid > x.meta.Txid
 }
 
-// salvager puts what it is given into a new file.
+// salvager copies the readable records of a damaged file into a new one.
 type salvager struct {
 	store      *store
 	old        lastState
@@ -110,7 +110,7 @@ type salvager struct {
 
 func (s *salvager) run(f *os.File, earlier []Salvage) error {
 	err := scan(f, func(r *record) error {
-		if !s.wanted(r) {
+		if !s.isLive(r) {
 			return nil
 		}
 		r.key, r.data = bytes.Clone(r.key), bytes.Clone(r.data)
@@ -118,20 +118,20 @@ func (s *salvager) run(f *os.File, earlier []Salvage) error {
 		if s.bytes += r.size(); s.bytes < salvageBatch {
 			return nil
 		}
-		return s.flush()
+		return s.writeBatch()
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.flush(); err != nil {
+	if err := s.writeBatch(); err != nil {
 		return err
 	}
 	return s.finish(earlier)
 }
 
-// wanted leaves out what was forwarded, and what a transaction wrote that was
-// taken back.
-func (s *salvager) wanted(r *record) bool {
+// isLive reports whether r belongs into the new file. It is false for forwarded events and
+// for records of a transaction that was rolled back.
+func (s *salvager) isLive(r *record) bool {
 	if r.file != s.old.file || r.kind != kindEvent && r.kind != kindRefused {
 		return false
 	}
@@ -144,12 +144,12 @@ func (s *salvager) wanted(r *record) bool {
 	return r.number < s.old.Next || r.generation > s.old.generation
 }
 
-// flush writes a batch. The generation of records stays, so that of two with one
-// number the later wins.
-func (s *salvager) flush() error {
+// writeBatch writes the batch. Records keep their generation: of two with one
+// number, the later one wins.
+func (s *salvager) writeBatch() error {
 	err := s.store.db.Update(func(tx *bolt.Tx) error {
 		for i := range s.batch {
-			if err := s.put(tx, &s.batch[i]); err != nil {
+			if err := s.putRecord(tx, &s.batch[i]); err != nil {
 				return err
 			}
 		}
@@ -159,7 +159,7 @@ func (s *salvager) flush() error {
 	return err
 }
 
-func (s *salvager) put(tx *bolt.Tx, r *record) error {
+func (s *salvager) putRecord(tx *bolt.Tx, r *record) error {
 	bucket := bucketEvents
 	if r.kind == kindRefused {
 		bucket = bucketRefused
@@ -176,14 +176,14 @@ func (s *salvager) put(tx *bolt.Tx, r *record) error {
 	return b.Put(numberKey(r.number), copied.appendTo(nil))
 }
 
-// finish takes out events that were refused later, counts, and writes the state
+// finish deletes events that were refused later, counts the rest, and writes the state
 // and the report.
 func (s *salvager) finish(earlier []Salvage) error {
 	return s.store.db.Update(func(tx *bolt.Tx) error {
-		if err := s.dropRefused(tx); err != nil {
+		if err := s.deleteRefusedEvents(tx); err != nil {
 			return err
 		}
-		next, err := s.tally(tx)
+		next, err := s.countState(tx)
 		if err != nil {
 			return err
 		}
@@ -195,26 +195,26 @@ func (s *salvager) finish(earlier []Salvage) error {
 	})
 }
 
-func (s *salvager) dropRefused(tx *bolt.Tx) error {
+func (s *salvager) deleteRefusedEvents(tx *bolt.Tx) error {
 	events := tx.Bucket(bucketEvents)
 	return tx.Bucket(bucketRefused).ForEach(func(number, _ []byte) error { return events.Delete(number) })
 }
 
-// tally makes the state of what is in the new file, and accounts for what is
-// not.
-func (s *salvager) tally(tx *bolt.Tx) (state, error) {
-	next := state{Format: format, Head: max(s.old.Head, 1), Next: max(s.old.Next, 1), TakenIn: s.old.TakenIn, Forwarded: s.old.Forwarded}
+// countState computes the state of the new file from what is in it, and adds what is
+// missing to the report.
+func (s *salvager) countState(tx *bolt.Tx) (state, error) {
+	next := state{Format: format, Head: max(s.old.Head, 1), Next: max(s.old.Next, 1), Enqueued: s.old.Enqueued, Forwarded: s.old.Forwarded}
 	expected := next.Head // the number that should come next
 	counted := uint64(0)  // events that the last state counts too
 	err := tx.Bucket(bucketEvents).ForEach(func(key, value []byte) error {
 		n := keyNumber(key)
 		if s.stateFound || next.Events > 0 {
-			s.missing(expected, n)
+			s.noteMissing(expected, n)
 		}
 		if n < s.old.Next {
 			counted++
 		} else {
-			next.TakenIn++
+			next.Enqueued++
 		}
 		expected, next.Next = n+1, max(next.Next, n+1)
 		next.Events++
@@ -230,14 +230,14 @@ func (s *salvager) tally(tx *bolt.Tx) (state, error) {
 		next.RefusedB += uint64(len(value))
 		return nil
 	})
-	s.missing(expected, s.old.Next)
-	s.account(next, counted)
+	s.noteMissing(expected, s.old.Next)
+	s.reportTotals(next, counted)
 	return next, err
 }
 
-// missing notes numbers that are not there. Those that the last state knows of
-// may have been refused or removed; those behind it are lost.
-func (s *salvager) missing(from, to uint64) {
+// noteMissing reports a range of missing numbers. Those below the last state's Next
+// may have been refused or removed; those above it are lost.
+func (s *salvager) noteMissing(from, to uint64) {
 	if from >= to {
 		return
 	}
@@ -249,16 +249,16 @@ func (s *salvager) missing(from, to uint64) {
 	}
 }
 
-func (s *salvager) account(next state, counted uint64) {
+func (s *salvager) reportTotals(next state, counted uint64) {
 	s.report.Events, s.report.Refused = next.Events, next.Refused
-	s.report.LostEvents += less(s.old.Events, counted)
-	s.report.LostRefused = less(s.old.Refused, next.Refused)
+	s.report.LostEvents += subtractToZero(s.old.Events, counted)
+	s.report.LostRefused = subtractToZero(s.old.Refused, next.Refused)
 	if s.report.LostEvents == 0 {
 		s.report.Lost = nil
 	}
 }
 
-func less(a, b uint64) uint64 {
+func subtractToZero(a, b uint64) uint64 {
 	if b >= a {
 		return 0
 	}

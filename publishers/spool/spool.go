@@ -16,9 +16,9 @@ type Spool struct {
 	lock    *lock
 	store   *store // the writer's own
 	ctx     context.Context
-	cancel  context.CancelFunc // the writer gives up
+	cancel  context.CancelFunc // ends the writer without writing the rest
 	writing sync.WaitGroup
-	work    chan struct{} // holds a token when the writer should look
+	work    chan struct{} // holds a token when the writer should check for work
 	arrived chan struct{} // holds a token when there is more to drain
 
 	inFlight atomic.Int64 // forwarded, not yet acknowledged
@@ -27,13 +27,13 @@ type Spool struct {
 	closeErr  error
 
 	mu       sync.Mutex // everything below
-	closed   bool       // takes nothing in
+	closed   bool       // no event is enqueued any more
 	ending   bool       // the writer ends when all is written
 	broken   error
 	queue    intake
 	kept     state // as the last transaction left it
 	oldest   time.Time
-	outcome  outcome // what the drain has got done and the file does not know
+	outcome  outcome // what the drain has completed, and the file does not record yet
 	calls    []*call
 	drain    draining
 	salvages []Salvage
@@ -41,9 +41,9 @@ type Spool struct {
 	fileSize int64
 }
 
-// Open opens the spool at Config.Path, or makes it. It reads all of it, and what
-// is damaged is set aside as a whole, with everything readable brought into a new
-// file: the log and [Status] say what was lost, if anything. ctx bounds the
+// Open opens the spool at Config.Path, or creates it. It reads the whole file. A damaged
+// file is renamed, and every readable event in it is copied into a new
+// one: the log and [Status] say what was lost, if anything. ctx bounds the
 // waiting for another process; the spool lives until [Spool.Close].
 //
 // Errors are ErrLocked, ErrNotSpool and ErrFormat, and those of the file system.
@@ -60,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 }
 
 func open(ctx context.Context, cfg Config) (*Spool, error) {
-	l, err := takeLock(ctx, cfg.Path, cfg.LockTimeout)
+	l, err := acquireLock(ctx, cfg.Path, cfg.LockTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func open(ctx context.Context, cfg Config) (*Spool, error) {
 	return s, nil
 }
 
-// prepare makes, checks, mends and shrinks the file, as needed.
+// prepare creates, checks, salvages and compacts the file, as needed.
 func prepare(cfg *Config) (*store, *examination, error) {
 	info, err := os.Stat(cfg.Path)
 	switch {
@@ -127,7 +127,7 @@ func replaceDamaged(cfg *Config, damaged *examination) (*examination, error) {
 }
 
 // Close ends a drain, writes what was enqueued, and releases the file. Nothing
-// is enqueued any more, and who waits for a place gets [ErrClosed]. When ctx ends
+// is enqueued any more, and callers that wait for capacity get [ErrClosed]. When ctx ends
 // first, the receipts of what is not written are ErrClosed, and Close says how
 // many. A disk that does not answer holds it up beyond ctx. A second Close waits
 // for the first and returns the same.
@@ -175,13 +175,13 @@ func (s *Spool) errClosed() error {
 	return fmt.Errorf("not enqueued: the spool at %s: %w", s.cfg.Path, ErrClosed)
 }
 
-// wake makes the writer look.
+// wake makes the writer check for work.
 func (s *Spool) wake() { signal(s.work) }
 
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // it will look anyway
+	default: // a signal is there already
 	}
 }
 

@@ -13,13 +13,13 @@ type Status struct {
 	// OldestAge is for how long the first of these has been in the spool.
 	OldestAge time.Duration `json:"oldestAge"`
 	Pending   int           `json:"pending"`  // enqueued, not yet kept
-	Waiting   int           `json:"waiting"`  // callers who wait for a place
+	Waiting   int           `json:"waiting"`  // callers that wait for capacity
 	InFlight  int           `json:"inFlight"` // forwarded, not yet acknowledged
 	Draining  bool          `json:"draining"`
-	Refused   uint64        `json:"refused"` // set aside, and still there
-	// TakenIn and Forwarded count since the file was made; what was sent again
+	Refused   uint64        `json:"refused"` // kept apart, until redriven or removed
+	// Enqueued and Forwarded count since the file was made; what was sent again
 	// counts once.
-	TakenIn   uint64 `json:"takenIn"`
+	Enqueued  uint64 `json:"enqueued"`
 	Forwarded uint64 `json:"forwarded"`
 	FileBytes int64  `json:"fileBytes"`
 	MaxBytes  int64  `json:"maxBytes"`
@@ -30,13 +30,13 @@ type Status struct {
 	LastError   string    `json:"lastError,omitempty"`
 	LastErrorAt time.Time `json:"lastErrorAt,omitzero"`
 	Failing     bool      `json:"failing"`
-	// Broken is why the spool takes nothing in any more.
+	// Broken is why the spool accepts no more events.
 	Broken string `json:"broken,omitempty"`
-	// Salvages are the accounts of damaged files that were found at this path.
+	// Salvages are the reports on damaged files that were found at this path.
 	Salvages []Salvage `json:"salvages,omitempty"`
 }
 
-// Status returns the numbers of now.
+// Status returns the current numbers.
 func (s *Spool) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *Spool) Status() Status {
 		Path:   s.cfg.Path,
 		Events: s.kept.Events, Bytes: s.kept.Bytes, Pending: s.queue.events, Waiting: len(s.queue.waiting),
 		InFlight: int(s.inFlight.Load()), Draining: s.drain.cancel != nil,
-		Refused: s.kept.Refused, TakenIn: s.kept.TakenIn, Forwarded: s.kept.Forwarded,
+		Refused: s.kept.Refused, Enqueued: s.kept.Enqueued, Forwarded: s.kept.Forwarded,
 		MaxBytes: s.cfg.MaxBytes, MaxEvents: s.cfg.MaxEvents,
 		Failing: s.trouble.lasts, LastErrorAt: s.trouble.at, Salvages: s.salvages,
 	}

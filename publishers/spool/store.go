@@ -20,19 +20,19 @@ var (
 	keyState      = []byte("state")
 )
 
-// store is the open file and what its last transaction said. It belongs to one
-// goroutine, but for reading.
+// store is the open file with the state of its last transaction. One goroutine writes
+// it; others may read.
 type store struct {
 	path       string
 	db         *bolt.DB
 	id         uint64
 	generation uint64 // of the last transaction that succeeded
-	attempt    uint64 // of the last one that was tried
+	attempt    uint64 // of the last one, successful or not
 	state      state
 	arena      []byte // of the records of a transaction
 }
 
-// createStore makes an empty file, whole before it has its name.
+// createStore makes an empty file, and gives it its name once it is complete.
 func createStore(path string) error {
 	temporary := path + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -73,7 +73,7 @@ func newStore(path string, s state) (*store, error) {
 	return st, nil
 }
 
-// replace gives a finished file its name, on the disk too.
+// replace renames a finished file, and syncs the directory.
 func replace(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -90,12 +90,12 @@ func syncDirectory(path string) error {
 	return d.Sync()
 }
 
-// attemptsBetween is more than the transactions that can have failed before a
-// process ended. So no two transactions ever have one number, and of what is
-// found in a damaged file the latest is known.
+// attemptsBetween exceeds the number of transactions that can have failed before a
+// process ended. So no two transactions share a number, and of two records
+// in a damaged file it is known which is the later.
 const attemptsBetween = 1 << 20
 
-// openStore opens a file that was found sound.
+// openStore opens a file that examine found undamaged.
 func openStore(path string, found *examination, cfg *Config) (*store, error) {
 	st := &store{
 		path: path, id: found.id, state: found.state,
@@ -167,6 +167,6 @@ func (st *store) inEffect() bool {
 
 func (st *store) putState(tx *bolt.Tx, s state, generation uint64) error {
 	s.Txid = uint64(tx.ID())
-	r := record{file: st.id, generation: generation, taken: time.Now().UnixNano(), kind: kindState, data: s.encode()}
+	r := record{file: st.id, generation: generation, enqueuedAt: time.Now().UnixNano(), kind: kindState, data: s.encode()}
 	return tx.Bucket(bucketState).Put(keyState, r.appendTo(nil))
 }

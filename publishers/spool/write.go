@@ -12,9 +12,9 @@ import (
 // deleted: the transaction of the next events does it for nothing.
 const outcomeDelay = 50 * time.Millisecond
 
-// outcome is what a drain has got done, in the order of numbers.
+// outcome is what a drain has completed and not yet written, in the order of numbers.
 type outcome struct {
-	through  uint64 // every event up to this one is done with
+	through  uint64 // every event up to this one is forwarded or refused
 	events   uint64 // of these, forwarded
 	refused  []refusedNow
 	deadline time.Time // when it has to be written at the latest
@@ -28,8 +28,8 @@ type refusedNow struct {
 
 func (o *outcome) isEmpty() bool { return o.events == 0 && len(o.refused) == 0 }
 
-// before puts o in front of later.
-func (o outcome) before(later outcome) outcome {
+// joined returns o followed by later.
+func (o outcome) joined(later outcome) outcome {
 	return outcome{max(o.through, later.through), o.events + later.events, append(o.refused, later.refused...), o.deadline}
 }
 
@@ -48,13 +48,13 @@ type job struct {
 	over    bool
 }
 
-// schedule is when the writer does what, besides at once.
+// schedule holds the times of the writer's delayed work.
 type schedule struct {
 	retry    time.Time // the disk failed: not before
 	failures int
 }
 
-// write is the goroutine that alone changes the file.
+// write is the body of the writer: the only goroutine that changes the file.
 func (s *Spool) write() {
 	var plan schedule
 	timer := time.NewTimer(0)
@@ -87,7 +87,7 @@ func (s *Spool) awaitJob(plan *schedule, timer *time.Timer) job {
 	}
 }
 
-// nextJob returns what is to be done now, or when there will be something.
+// nextJob returns the work that is due, or nil and when the next will be.
 func (s *Spool) nextJob(plan *schedule) (*job, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *Spool) transact(j *job) error {
 			return nil
 		}
 		if next.Events == 0 {
-			oldest = j.batch.entries[0].taken
+			oldest = j.batch.entries[0].enqueuedAt
 		}
 		return s.store.add(tx, next, j.batch.entries)
 	})
@@ -196,10 +196,10 @@ func (s *Spool) committed(j *job, oldest int64) {
 		signal(s.arrived)
 	}
 	s.admitLocked()
-	s.drain.check(s)
+	s.drain.endIfEmpty(s)
 }
 
-// add puts entries behind all others.
+// add appends entries.
 func (st *store) add(tx *bolt.Tx, next *state, entries []entry) error {
 	b := tx.Bucket(bucketEvents)
 	b.FillPercent = 1 // nothing is ever put in between
@@ -214,7 +214,7 @@ func (st *store) add(tx *bolt.Tx, next *state, entries []entry) error {
 	for i := range entries {
 		e := &entries[i]
 		start := len(arena)
-		r := record{file: st.id, generation: st.attempt, number: next.Next, taken: e.taken, kind: kindEvent, data: e.data}
+		r := record{file: st.id, generation: st.attempt, number: next.Next, enqueuedAt: e.enqueuedAt, kind: kindEvent, data: e.data}
 		arena = r.appendKeyed(arena, e.key)
 		if err := b.Put(numberKey(next.Next), arena[start:len(arena):len(arena)]); err != nil {
 			return err
@@ -222,12 +222,12 @@ func (st *store) add(tx *bolt.Tx, next *state, entries []entry) error {
 		next.Next++
 	}
 	next.Events += uint64(len(entries))
-	next.TakenIn += uint64(len(entries))
+	next.Enqueued += uint64(len(entries))
 	next.Bytes += uint64(size)
 	return nil
 }
 
-// remove deletes what the drain is done with, and returns when the first event
+// remove deletes what the drain is completed, and returns when the first event
 // that is left was enqueued.
 func (st *store) remove(tx *bolt.Tx, next *state, o *outcome) (oldest int64, err error) {
 	c := tx.Bucket(bucketEvents).Cursor()
@@ -244,19 +244,19 @@ func (st *store) remove(tx *bolt.Tx, next *state, o *outcome) (oldest int64, err
 	next.Head = max(next.Head, o.through+1)
 	next.Forwarded += o.events
 	if key != nil {
-		oldest = recordTaken(value)
+		oldest = readEnqueuedAt(value)
 	}
 	return oldest, nil
 }
 
-// refuse moves events to where the refused ones are.
+// refuse moves events to the bucket of refused ones.
 func (st *store) refuse(tx *bolt.Tx, next *state, refused []refusedNow) error {
 	events, to := tx.Bucket(bucketEvents), tx.Bucket(bucketRefused)
 	for _, now := range refused {
 		key := numberKey(now.number)
 		value := events.Get(key)
 		if value == nil {
-			continue // it was done already, and is said again
+			continue // refused before; reported twice
 		}
 		r, err := parseRecord(value)
 		if err != nil { // damaged since the file was opened: what there is of it
@@ -279,19 +279,19 @@ func (st *store) refuse(tx *bolt.Tx, next *state, refused []refusedNow) error {
 	return nil
 }
 
-// diskFull keeps what there was no space for until there is, or refuses it. All
-// that was enqueued shares that, so that no event is kept before its predecessor.
+// diskFull keeps a job that did not fit on the disk for a retry, or refuses its events. All
+// enqueued events are treated alike, so that no event is kept before its predecessor.
 func (s *Spool) diskFull(j *job, err error) {
 	s.noteFailure("the disk is full", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outcome = j.outcome.before(s.outcome)
+	s.outcome = j.outcome.joined(s.outcome)
 	if s.cfg.RefuseWhenFull {
 		s.queue.failAll(fmt.Errorf("publishers/spool: not kept at %s: %w: %w", s.cfg.Path, ErrFull, err))
 	}
 }
 
-// breakDown ends the spool's work but for Close.
+// breakDown fails everything pending and every later call but Close.
 func (s *Spool) breakDown(err error) {
 	s.noteFailure("the spool is broken", err)
 	s.mu.Lock()

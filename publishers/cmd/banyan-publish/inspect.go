@@ -54,7 +54,7 @@ func printInspection(w io.Writer, in spool.Inspection) error {
 		fmt.Fprintf(t, ", the oldest for %s", in.OldestAge.Round(time.Millisecond))
 	}
 	fmt.Fprintf(t, "\nrefused\t%s, %d bytes\n", count(in.Refused), in.RefusedBytes)
-	fmt.Fprintf(t, "so far\t%d taken in, %d sent\n", in.TakenIn, in.Forwarded)
+	fmt.Fprintf(t, "so far\t%d enqueued, %d sent\n", in.Enqueued, in.Forwarded)
 	if in.Moving {
 		fmt.Fprintln(t, "note\tit changed while it was read: numbers and lists may be of slightly different times")
 	}
@@ -78,9 +78,9 @@ func printEntries(t io.Writer, entries []spool.Entry) {
 	if len(entries) == 0 {
 		return
 	}
-	fmt.Fprintf(t, "\nNUMBER\tTAKEN IN\tKEY\tTYPE\tID\tBYTES\n")
+	fmt.Fprintf(t, "\nNUMBER\tENQUEUED AT\tKEY\tTYPE\tID\tBYTES\n")
 	for _, e := range entries {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\n", e.Number, e.TakenIn.Format(time.RFC3339), printable(e.PartitionKey), typeOf(e), printable(e.ID), e.Bytes)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\n", e.Number, e.EnqueuedAt.Format(time.RFC3339), printable(e.PartitionKey), typeOf(e), printable(e.ID), e.Bytes)
 	}
 }
 

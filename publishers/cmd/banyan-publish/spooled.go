@@ -214,7 +214,7 @@ type spoolMetrics struct {
 	Waiting   int     `json:"waiting"`
 	InFlight  int     `json:"in_flight"`
 	Refused   uint64  `json:"refused"`
-	TakenIn   uint64  `json:"taken_in"`
+	Enqueued  uint64  `json:"enqueued"`
 	Forwarded uint64  `json:"forwarded"`
 	Failing   bool    `json:"failing"`
 	LastError string  `json:"last_error,omitempty"`
@@ -230,7 +230,7 @@ func (s *spooled) metrics() outletMetrics {
 	why := strings.TrimPrefix(s.lastError(st), lastFailure)
 	all.Spool = &spoolMetrics{
 		Events: st.Events, Bytes: st.Bytes, MaxBytes: st.MaxBytes, FileBytes: st.FileBytes, OldestMS: milliseconds(st.OldestAge),
-		Pending: st.Pending, Waiting: st.Waiting, InFlight: st.InFlight, Refused: st.Refused, TakenIn: st.TakenIn,
+		Pending: st.Pending, Waiting: st.Waiting, InFlight: st.InFlight, Refused: st.Refused, Enqueued: st.Enqueued,
 		Forwarded: st.Forwarded, Failing: why != "", LastError: why, Salvages: len(st.Salvages),
 	}
 	return all

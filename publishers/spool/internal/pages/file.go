@@ -57,10 +57,10 @@ type File struct {
 	live     bool
 }
 
-// Live says that a process may be writing the file. A page that a root refers to
+// Live declares that another process may be writing the file. A page that a root refers to
 // may be written again by the second transaction after that one, which begins when
-// the first has put its root in place. So a page is what it was as long as the
-// root is the newest: that is looked at after each page, and a walk ends with
+// the first has written its root. So a page is unchanged as long as the
+// root is the newest. A walk checks this after each page, and ends with
 // ErrMoved, before it visits anything of the page, when there is a newer one.
 func (f *File) Live() *File {
 	f.live = true
@@ -72,10 +72,10 @@ func (f *File) isNewest(m Meta) bool {
 	return err == nil && now.Txid == m.Txid
 }
 
-// New reads nothing but the size of a page. Size is how long the file is.
+// New opens a file of size bytes. It reads nothing but the page size.
 func New(r io.ReaderAt, size int64) *File {
 	f := &File{r: r, size: size, pageSize: os.Getpagesize()}
-	for _, at := range metaPlaces() {
+	for _, at := range metaOffsets() {
 		if b, ok := f.metaAt(at); ok {
 			f.pageSize = int(order.Uint32(b[8:]))
 			break
@@ -84,17 +84,17 @@ func New(r io.ReaderAt, size int64) *File {
 	return f
 }
 
-// metaPlaces are where a root can be: at the start, and behind a page of any
+// metaOffsets returns where a root can be: at the start, and behind a page of any
 // size that there is.
-func metaPlaces() []int64 {
-	places := []int64{0}
+func metaOffsets() []int64 {
+	offsets := []int64{0}
 	for at := int64(1 << 10); at <= 16<<20; at <<= 1 {
-		places = append(places, at)
+		offsets = append(offsets, at)
 	}
-	return places
+	return offsets
 }
 
-// metaAt returns the root that is at a place, if it is whole.
+// metaAt returns the root at an offset; ok is false if it is damaged.
 func (f *File) metaAt(at int64) ([]byte, bool) {
 	b := make([]byte, metaSize)
 	if at+headerSize+metaSize > f.size {
@@ -114,7 +114,7 @@ func (f *File) metaAt(at int64) ([]byte, bool) {
 // one.
 func (f *File) IsBolt() bool {
 	var b [4]byte
-	for _, at := range metaPlaces() {
+	for _, at := range metaOffsets() {
 		if _, err := f.r.ReadAt(b[:], at+headerSize); err == nil && order.Uint32(b[:]) == magic {
 			return true
 		}
@@ -157,14 +157,14 @@ func (f *File) read(id, high uint64) (page, error) {
 	var head [headerSize]byte
 	at := int64(id) * int64(f.pageSize)
 	if id >= high || at+int64(f.pageSize) > f.size {
-		return page{}, damaged(id, "it is referred to, and behind the end of the file (%d bytes, %d pages in use)", f.size, high)
+		return page{}, damaged(id, "a page refers to it, but it lies behind the end of the file (%d bytes, %d pages in use)", f.size, high)
 	}
 	if _, err := f.r.ReadAt(head[:], at); err != nil {
 		return page{}, fmt.Errorf("read page %d: %w", id, err)
 	}
 	p := parseHeader(head[:])
 	if self := order.Uint64(head[:]); self != id {
-		return page{}, damaged(id, "it says that it is page %d", self)
+		return page{}, damaged(id, "its header has the number of page %d", self)
 	}
 	p.span = uint64(order.Uint32(head[12:])) + 1
 	if id+p.span > high || at+int64(p.span)*int64(f.pageSize) > f.size {

@@ -17,7 +17,7 @@ type Visit func(bucket string, key, value []byte) error
 // ends at the first damage, with a [*Damage]: it accepts what bbolt can work
 // with and nothing else. Buckets inside of buckets count as damage.
 func (f *File) Walk(m Meta, visit Visit) error {
-	if err := f.plausible(m); err != nil {
+	if err := f.checkRoot(m); err != nil {
 		return err
 	}
 	w := walker{f: f, root: m, seen: make([]uint64, m.High/64+1), visit: visit}
@@ -27,16 +27,16 @@ func (f *File) Walk(m Meta, visit Visit) error {
 // Bucket visits the entries of one bucket of the top level whose keys are not
 // less than from, without reading what is before them.
 func (f *File) Bucket(m Meta, name string, from []byte, visit Visit) error {
-	if err := f.plausible(m); err != nil {
+	if err := f.checkRoot(m); err != nil {
 		return err
 	}
 	w := walker{f: f, root: m, only: name, from: from, visit: visit}
 	return w.walk()
 }
 
-// plausible refuses a root that would make page numbers overflow. Free pages at
+// checkRoot refuses a root that would make page numbers overflow. Free pages at
 // the end may be missing from the file.
-func (f *File) plausible(m Meta) error {
+func (f *File) checkRoot(m Meta) error {
 	if m.High > uint64(f.size)/uint64(f.pageSize)*2+1<<16 || m.Root < 2 {
 		return damaged(0, "%d pages are said to be in use, with the root in page %d, of a file of %d bytes", m.High, m.Root, f.size)
 	}
@@ -56,15 +56,15 @@ type walker struct {
 type entryFunc func(e element) error
 
 func (w *walker) walk() error {
-	err := w.tree(w.root.Root, nil, nil, 0, w.top)
+	err := w.walkTree(w.root.Root, nil, nil, 0, w.visitBucket)
 	if err == error(Stop) {
 		return nil
 	}
 	return err
 }
 
-// tree walks the pages from id on. Keys must be within least and below.
-func (w *walker) tree(id uint64, least, below []byte, depth int, entry entryFunc) error {
+// walkTree walks the pages from id on. Keys must be within least and below.
+func (w *walker) walkTree(id uint64, least, below []byte, depth int, entry entryFunc) error {
 	if depth > mostDepth {
 		return damaged(id, "the tree is higher than %d", mostDepth)
 	}
@@ -75,36 +75,36 @@ func (w *walker) tree(id uint64, least, below []byte, depth int, entry entryFunc
 	if err != nil {
 		return err
 	}
-	if err := w.mark(&p); err != nil {
+	if err := w.markSeen(&p); err != nil {
 		return err
 	}
 	switch p.flags {
 	case flagLeaf:
-		return w.leaf(&p, least, below, entry)
+		return w.walkLeaf(&p, least, below, entry)
 	case flagBranch:
-		return w.branch(&p, least, below, depth, entry)
+		return w.walkBranch(&p, least, below, depth, entry)
 	}
 	return damaged(id, "it is neither branch nor leaf (%#x)", p.flags)
 }
 
-// mark notes that the page is in use, which it may be once only.
-func (w *walker) mark(p *page) error {
+// markSeen fails if the page was seen before.
+func (w *walker) markSeen(p *page) error {
 	for id := p.id; w.seen != nil && id < p.id+p.span; id++ {
 		if w.seen[id/64]&(1<<(id%64)) != 0 {
-			return damaged(id, "it is referred to twice")
+			return damaged(id, "two pages refer to it")
 		}
 		w.seen[id/64] |= 1 << (id % 64)
 	}
 	return nil
 }
 
-func (w *walker) leaf(p *page, least, below []byte, entry entryFunc) error {
+func (w *walker) walkLeaf(p *page, least, below []byte, entry entryFunc) error {
 	for i := range p.count {
 		e, err := p.element(i)
 		if err != nil {
 			return err
 		}
-		if err := inOrder(p, i, e.key, least, below); err != nil {
+		if err := checkOrder(p, i, e.key, least, below); err != nil {
 			return err
 		}
 		if err := entry(e); err != nil {
@@ -115,7 +115,7 @@ func (w *walker) leaf(p *page, least, below []byte, entry entryFunc) error {
 	return nil
 }
 
-func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc) error {
+func (w *walker) walkBranch(p *page, least, below []byte, depth int, entry entryFunc) error {
 	if p.count == 0 {
 		return damaged(p.id, "a branch without entries")
 	}
@@ -124,7 +124,7 @@ func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc
 		if err != nil {
 			return err
 		}
-		if err := inOrder(p, i, e.key, least, below); err != nil {
+		if err := checkOrder(p, i, e.key, least, below); err != nil {
 			return err
 		}
 		this, limit := e, below
@@ -137,16 +137,16 @@ func (w *walker) branch(p *page, least, below []byte, depth int, entry entryFunc
 		if i+1 < p.count && w.bucket != "" && bytes.Compare(limit, w.from) <= 0 {
 			continue // all of it is before
 		}
-		if err := w.tree(this.child, this.key, limit, depth+1, entry); err != nil {
+		if err := w.walkTree(this.child, this.key, limit, depth+1, entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inOrder reports whether entry i of a page may have that key: greater than the
-// one before it, or not less than what the parent says of the first.
-func inOrder(p *page, i int, key, least, below []byte) error {
+// checkOrder returns an error unless the key of entry i is greater than the
+// one before it, or, for the first, not less than the key in the parent.
+func checkOrder(p *page, i int, key, least, below []byte) error {
 	c := bytes.Compare(key, least)
 	if least != nil && (c < 0 || c == 0 && i > 0) || below != nil && bytes.Compare(key, below) >= 0 {
 		return damaged(p.id, "the key of entry %d is out of order", i)
@@ -154,8 +154,8 @@ func inOrder(p *page, i int, key, least, below []byte) error {
 	return nil
 }
 
-// top takes the entries of the root: buckets.
-func (w *walker) top(e element) error {
+// visitBucket walks the bucket that is entry e of the root.
+func (w *walker) visitBucket(e element) error {
 	if !e.bucket || len(e.value) < bucketSize {
 		return damaged(0, "%.40q at the top is not a bucket", e.key)
 	}
@@ -165,7 +165,7 @@ func (w *walker) top(e element) error {
 	w.bucket = string(e.key)
 	defer func() { w.bucket = "" }()
 	if root := order.Uint64(e.value); root != 0 {
-		return w.tree(root, nil, nil, 0, w.inside)
+		return w.walkTree(root, nil, nil, 0, w.visitEntry)
 	}
 	if len(e.value) < bucketSize+headerSize {
 		return damaged(0, "bucket %q is cut off", e.key)
@@ -175,10 +175,10 @@ func (w *walker) top(e element) error {
 	if inline.flags != flagLeaf {
 		return damaged(0, "bucket %q is not a leaf", e.key)
 	}
-	return w.leaf(&inline, nil, nil, w.inside)
+	return w.walkLeaf(&inline, nil, nil, w.visitEntry)
 }
 
-func (w *walker) inside(e element) error {
+func (w *walker) visitEntry(e element) error {
 	if e.bucket {
 		return damaged(0, "bucket %q has a bucket inside", w.bucket)
 	}
