@@ -19,8 +19,8 @@ const (
 	attemptTimeout = 15 * time.Second
 )
 
-// runCleanUp dequeues batches in their order, waits until each is published, moves
-// aside what was refused, and removes all of it from where it waited.
+// runCleanUp dequeues batches in order, waits until each is published, moves
+// refused entries to their collection, and removes all entries from where they waited.
 func (r *Relay) runCleanUp(ctx context.Context) {
 	var next *batch
 	for {
@@ -37,7 +37,7 @@ func (r *Relay) runCleanUp(ctx context.Context) {
 		group, next = r.gatherPublished(ctx, first)
 		err := r.cleanUp(ctx, group)
 		for _, b := range group {
-			r.finish(b, err)
+			r.finishBatch(b, err)
 		}
 		if next == nil && len(r.queue) == 0 {
 			r.counts.setOldest(nil)
@@ -45,7 +45,7 @@ func (r *Relay) runCleanUp(ctx context.Context) {
 	}
 }
 
-func (r *Relay) finish(b *batch, err error) {
+func (r *Relay) finishBatch(b *batch, err error) {
 	if err != nil {
 		r.lost.Store(true)
 		if b.sweep != nil {
@@ -63,7 +63,7 @@ func (r *Relay) gatherPublished(ctx context.Context, first *batch) (group []*bat
 		if err := r.awaitPublished(ctx, b); err == nil {
 			group = append(group, b)
 		} else if len(group) == 0 {
-			r.finish(b, err)
+			r.finishBatch(b, err)
 		} else {
 			return group, b // in its turn
 		}
@@ -82,7 +82,7 @@ func (r *Relay) gatherPublished(ctx context.Context, first *batch) (group []*bat
 	return group, nil
 }
 
-// isPublished reports whether waiting for it would not wait.
+// isPublished reports whether all receipts of b are complete.
 func (b *batch) isPublished() bool {
 	for _, p := range b.entries {
 		if p.receipt == nil {
@@ -97,10 +97,10 @@ func (b *batch) isPublished() bool {
 	return true
 }
 
-// cleanUp removes what is published or refused, however many attempts it needs. What the
-// stream had is read again from the position if this is cut short, so it may go in
-// any order. What a sweep found is only found again where it is left: it goes in the
-// order in which it was published, so that what is left has all of its successors.
+// cleanUp removes what is published or refused, and retries until it succeeds. What came from the
+// stream is read again from the position if this is interrupted, so it may be removed in
+// any order. What a sweep found can only be found in the database: it is removed in the
+// order in which it was published, so that an event never remains without its successors.
 func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
 	if err := r.moveAll(ctx, group); err != nil {
 		return err
@@ -143,17 +143,17 @@ func (b *batch) sameCollection(other *batch) bool {
 // removeFrom removes the entries of batches from their collection.
 func (r *Relay) removeFrom(ctx context.Context, name string, group []*batch) error {
 	var models []mongo.WriteModel
-	for _, l := range removals(group) {
+	for _, l := range groupByDocument(group) {
 		if r.isOutbox(name) {
 			models = append(models, mongo.NewDeleteOneModel().SetFilter(elementsOf(l.document)))
 		} else {
-			models = append(models, r.cfg.Field.updates(l)...)
+			models = append(models, r.cfg.Field.removalModels(l)...)
 		}
 	}
-	return r.write(ctx, r.collections[name], models)
+	return r.writeModels(ctx, r.collections[name], models)
 }
 
-// retryTransient retries transient errors for as long as ctx lives.
+// retryTransient retries transient errors until ctx ends.
 func (r *Relay) retryTransient(ctx context.Context, do func(context.Context) error) error {
 	for attempt := 0; ; attempt++ {
 		once, cancel := context.WithTimeout(ctx, attemptTimeout)
@@ -179,9 +179,9 @@ type removal struct {
 	values   bson.A // whole, for what has no id or is no event
 }
 
-// removals sorts a group by document. Of what a sweep found, the events of one key
-// stay in their order, so a document may come more than once.
-func removals(group []*batch) (all []*removal) {
+// groupByDocument sorts a group by document. Of what a sweep found, the events of one key
+// keep their order, so a document may occur more than once.
+func groupByDocument(group []*batch) (all []*removal) {
 	of := make(map[string]int)   // the last of a document
 	upTo := make(map[string]int) // the last with a key
 	for _, b := range group {
@@ -215,19 +215,19 @@ func (l *removal) add(p *flight) {
 	l.ids = append(l.ids, p.id)
 }
 
-// updates remove published entries. Where nothing else waits, the field is unset,
+// removalModels returns the updates that remove published entries. Where nothing else waits, the field is unset,
 // which leaves no trace and shows nothing in the change stream. Else the rest of
 // the array shows there as if it was new; the mark says that it is not.
-func (f Field) updates(l *removal) (models []mongo.WriteModel) {
+func (f Field) removalModels(l *removal) (models []mongo.WriteModel) {
 	update := func(condition bson.D, change bson.D) {
 		filter := append(elementsOf(l.document), condition...)
 		models = append(models, mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(change))
 	}
 	array, id := string(f), string(f)+".id"
-	vanish := bson.D{{Key: "$unset", Value: bson.D{{Key: array, Value: ""}, {Key: f.cleared(), Value: ""}}}}
+	vanish := bson.D{{Key: "$unset", Value: bson.D{{Key: array, Value: ""}, {Key: f.clearedField(), Value: ""}}}}
 	pull := func(what bson.D) bson.D {
 		return bson.D{{Key: "$pull", Value: bson.D{{Key: array, Value: what}}},
-			{Key: "$set", Value: bson.D{{Key: f.cleared(), Value: bson.NewObjectID()}}}}
+			{Key: "$set", Value: bson.D{{Key: f.clearedField(), Value: bson.NewObjectID()}}}}
 	}
 	if len(l.ids) > 0 {
 		each := bson.A{bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(l.ids)}}}}}
@@ -255,9 +255,9 @@ func elementsOf(doc bson.Raw) bson.D {
 	return d
 }
 
-// write does all of the models, in their order, but for those that a document
+// writeModels executes the models in order, and skips those that a document
 // refuses.
-func (r *Relay) write(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) error {
+func (r *Relay) writeModels(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) error {
 	for len(models) > 0 {
 		var refused mongo.WriteError
 		err := r.retryTransient(ctx, func(ctx context.Context) error {
@@ -277,12 +277,12 @@ func (r *Relay) write(ctx context.Context, c *mongo.Collection, models []mongo.W
 	return nil
 }
 
-// errUnwritable ends the repetition.
+// errUnwritable ends the retries.
 var errUnwritable = errors.New("a document cannot be changed")
 
 // refusedWrite finds an error that belongs to one document and will not pass: its
-// validation, for instance. With the server's codes for a bad value, a path that
-// cannot be, a failed validation, a view and a document that is too large.
+// validation, for instance. It knows the server's codes for a bad value, an invalid
+// path, a failed validation, a view and a document that is too large.
 func refusedWrite(err error) (mongo.WriteError, bool) {
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || len(bulk.WriteErrors) == 0 {

@@ -52,8 +52,8 @@
 //
 // # What is promised
 //
-// Every event whose write was acknowledged by a majority is published, whatever
-// dies when, with the exception of the first caveats.
+// Every event whose write was acknowledged by a majority is published, whichever
+// process dies when, with the exception of the first caveats.
 //
 // For one partition key, the first occurrences of events are in the order of the
 // change stream, which is that of the commits. Where an event occurs again, every
@@ -63,18 +63,18 @@
 // on different shards of a cluster, are ordered by cluster time: one that began
 // after another was acknowledged, in a causally consistent session or by a client
 // that saw its cluster time, comes later; writes at the same time come in any
-// order, the same for everybody. A transaction's events come in the order in which
+// order, the same for all readers. A transaction's events come in the order in which
 // it wrote them, at the time of its commit. On a sharded cluster the stream waits
 // for the slowest shard, up to ten seconds for one without writes.
 //
 // A position is stored when all events before it are published and removed. An
-// event that waits in the database and that the stream has passed by (it was
+// event that waits in the database and that the stream has passed (it was
 // written before there was a relay, or the position fell off the oplog) is found
 // by the sweep: see [Config].SweepEvery. So a lost history is no reason to stop.
 //
 // Nothing is dropped. An entry that cannot be an event, or that the publisher
 // refuses for good, is moved to a collection of refused ones, whole, with where it
-// was found and why it was refused; the next ones go on. [Redrive] (banyan-publish
+// was found and why it was refused; the next ones are published. [Redrive] (banyan-publish
 // relay redrive) puts it back.
 //
 // # The stored form
@@ -85,7 +85,7 @@
 //	{
 //	  v:     1,
 //	  id:    "0158864a-9a00-7000-8000-000000000001",
-//	  key:   "59b99db4cfa9a34dcd7885b6",   // the partition key, for who looks
+//	  key:   "59b99db4cfa9a34dcd7885b6",   // the partition key, for people
 //	  event: BinData(0, "..."),            // the encoded event, see events.Encode
 //	}
 //
@@ -107,7 +107,7 @@
 //	  }},
 //	})
 //
-// Of those, id and type are required, and what is left out is filled up, the same
+// Of those, id and type are required, and what is left out gets a default, the same
 // each time the stream shows the write:
 //
 //	id            text, ObjectId, UUID or whole number; in an outbox collection _id

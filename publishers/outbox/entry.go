@@ -12,7 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// origin is where an entry was found, and what stands in for what it lacks.
+// origin is where an entry was found, with the defaults for what it lacks.
 type origin struct {
 	collection string
 	document   bson.Raw // the documentKey
@@ -22,43 +22,43 @@ type origin struct {
 	number     int // of the entry among those of that time
 	source     string
 	check      func(events.Event) error // nil: the envelope only
-	ids        func() ids               // of the document, asked only when they are needed
+	ids        func() ids               // of the document, read only when needed
 }
 
 // entry is an event as it was found in the database.
 type entry struct {
 	raw   bson.RawValue // all of it
 	id    bson.RawValue // how the database names it, zero when it has no name
-	known string        // how the relay knows the event again
-	when  string        // it was made, in digits that compare as text
+	known string        // identifies the event to the relay
+	when  string        // when it was made, in digits that compare as text
 	key   string
 	data  []byte // for the publisher
 }
 
-// errEntry is why an entry is refused that is no event.
+// errEntry is the reason for refusing an entry that is not an event.
 var errEntry = errors.New("not an event")
 
-func refuse(why string, args ...any) error {
+func entryErrorf(why string, args ...any) error {
 	return fmt.Errorf("%w: %w", errEntry, fmt.Errorf(why, args...))
 }
 
-// parse reads an entry of whatever form. On error, what of it could be read is
-// returned as well.
-func parse(raw bson.RawValue, o *origin) (entry, error) {
+// parseEntry reads an entry in any of the forms. On error, it returns the parts
+// that could be read as well.
+func parseEntry(raw bson.RawValue, o *origin) (entry, error) {
 	e := entry{raw: raw}
 	doc, ok := raw.DocumentOK()
 	if !ok {
-		return e, refuse("it is %s, not a document", raw.Type)
+		return e, entryErrorf("it is %s, not a document", raw.Type)
 	}
 	if e.id = doc.Lookup("id"); absent(e.id) && o.outbox {
 		e.id = doc.Lookup("_id")
 	}
-	ev, err := e.event(doc, o)
+	ev, err := e.readEvent(doc, o)
 	if err != nil {
 		return e, err
 	}
-	if name, ok := text(e.id); ok && name != ev.ID {
-		return e, refuse("its id %q is not the %q of its event", name, ev.ID)
+	if name, ok := idString(e.id); ok && name != ev.ID {
+		return e, entryErrorf("its id %q is not the %q of its event", name, ev.ID)
 	}
 	e.known, e.key, e.when = ev.Source+"\x00"+ev.ID, ev.PartitionKey, ev.Sequence
 	if absent(doc.Lookup("event")) && absent(doc.Lookup("sequence")) {
@@ -67,8 +67,8 @@ func parse(raw bson.RawValue, o *origin) (entry, error) {
 	return e, nil
 }
 
-// event reads the encoded event, or makes it of the fields.
-func (e *entry) event(doc bson.Raw, o *origin) (ev events.Event, err error) {
+// readEvent decodes the encoded event, or builds it from the fields.
+func (e *entry) readEvent(doc bson.Raw, o *origin) (ev events.Event, err error) {
 	v := doc.Lookup("event")
 	if v.IsZero() {
 		if ev, err = o.fromFields(doc, e.id); err != nil {
@@ -76,7 +76,7 @@ func (e *entry) event(doc bson.Raw, o *origin) (ev events.Event, err error) {
 		}
 		e.data, err = events.Encode(ev)
 	} else {
-		if e.data, err = encoded(v); err != nil {
+		if e.data, err = readEncoded(v); err != nil {
 			return ev, err
 		}
 		ev, err = events.Decode(e.data)
@@ -90,20 +90,20 @@ func (e *entry) event(doc bson.Raw, o *origin) (ev events.Event, err error) {
 	return ev, nil
 }
 
-// encoded are the bytes of an event, which other languages may write as text.
-func encoded(v bson.RawValue) ([]byte, error) {
+// readEncoded returns the bytes of an event, which other languages may write as text.
+func readEncoded(v bson.RawValue) ([]byte, error) {
 	if _, data, ok := v.BinaryOK(); ok {
 		return data, nil
 	}
 	if s, ok := v.StringValueOK(); ok {
 		return []byte(s), nil
 	}
-	return nil, refuse("event is %s, neither bytes nor text", v.Type)
+	return nil, entryErrorf("event is %s, neither bytes nor text", v.Type)
 }
 
-// text is what an id is in an event: a text as it is, an ObjectId in hex, a UUID
+// idString writes an id as events do: a text as it is, an ObjectId in hex, a UUID
 // in its usual form, a whole number in decimal.
-func text(v bson.RawValue) (string, bool) {
+func idString(v bson.RawValue) (string, bool) {
 	switch v.Type {
 	case bson.TypeString:
 		return v.StringValueOK()

@@ -10,7 +10,8 @@ import (
 
 // Parse reads an entry that was found in a document.
 func Parse(raw bson.RawValue, document bson.Raw, at bson.Timestamp) (id, key string, data []byte, err error) {
-	e, err := parse(raw, &origin{collection: "c", document: document, at: at, wall: time.Unix(int64(at.T), 0), source: "/legacy", check: social.Registry().Check})
+	e, err := parseEntry(raw, &origin{collection: "c", document: document, at: at, wall: time.Unix(int64(at.T), 0),
+		source: "/legacy", check: social.Registry().Check})
 	return e.known, e.key, e.data, err
 }
 
@@ -27,7 +28,7 @@ func Leftovers(swept bool, entries ...[3]string) (all [][]string) {
 		}
 		group = append(group, b)
 	}
-	for _, l := range removals(group) {
+	for _, l := range groupByDocument(group) {
 		request := []string{string(l.document)}
 		for _, id := range l.ids {
 			request = append(request, string(id.(bson.RawValue).Value))

@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
-// fromFields makes an event of an entry that has the attributes of a CloudEvent as
-// fields. What it lacks comes from the write that brought it, so that the same
+// fromFields makes an event from an entry that has the attributes of a CloudEvent as
+// fields. Missing ones are derived from the write that added the entry, so that the same
 // entry gives the same event however often the stream shows it.
 func (o *origin) fromFields(doc bson.Raw, id bson.RawValue) (events.Event, error) {
 	var e events.Event
@@ -30,9 +30,9 @@ func (o *origin) fromFields(doc bson.Raw, id bson.RawValue) (events.Event, error
 		if absent(v) || err != nil {
 			return
 		}
-		s, ok := text(v)
+		s, ok := idString(v)
 		if !ok {
-			err = refuse("%s is %s, which cannot be a text", name, v.Type)
+			err = entryErrorf("%s is %s, which cannot be a text", name, v.Type)
 		}
 		*into = s
 	}
@@ -48,13 +48,13 @@ func (o *origin) fromFields(doc bson.Raw, id bson.RawValue) (events.Event, error
 	case err != nil:
 		return e, err
 	case e.ID == "":
-		return e, refuse("it has no id, by which it could be known again")
+		return e, entryErrorf("it has no id, so a repeated one could not be recognized")
 	case spec != "1.0":
-		return e, refuse("specversion %q is not 1.0", spec)
+		return e, entryErrorf("specversion %q is not 1.0", spec)
 	case contentType != "" && !strings.Contains(strings.ToLower(contentType), "json"):
-		return e, refuse("datacontenttype %q is not JSON", contentType)
+		return e, entryErrorf("datacontenttype %q is not JSON", contentType)
 	case !absent(doc.Lookup("data_base64")):
-		return e, refuse("binary data is not allowed, only a value under data")
+		return e, entryErrorf("binary data is not allowed, only a value under data")
 	}
 	err = o.complete(&e, doc, id)
 	return e, err
@@ -64,15 +64,15 @@ func absent(v bson.RawValue) bool {
 	return v.IsZero() || v.Type == bson.TypeNull || v.Type == bson.TypeUndefined
 }
 
-// complete adds what the entry may leave out.
+// complete sets the attributes that the entry leaves out.
 func (o *origin) complete(e *events.Event, doc bson.Raw, id bson.RawValue) (err error) {
-	if e.Version, err = version(doc.Lookup("dataversion")); err != nil {
+	if e.Version, err = versionOf(doc.Lookup("dataversion")); err != nil {
 		return err
 	}
-	if e.Time, err = o.time(doc.Lookup("time"), id); err != nil {
+	if e.Time, err = o.timeOf(doc.Lookup("time"), id); err != nil {
 		return err
 	}
-	if e.Sequence, err = o.sequence(e.Sequence); err != nil {
+	if e.Sequence, err = o.sequenceOf(e.Sequence); err != nil {
 		return err
 	}
 	if e.Data, err = dataOf(doc.Lookup("data")); err != nil {
@@ -93,12 +93,12 @@ func (o *origin) complete(e *events.Event, doc bson.Raw, id bson.RawValue) (err 
 // keyOf is the partition key of a document's events: its _id as an id is in an event,
 // and of other types, such as sub-documents, as data is.
 func keyOf(id bson.RawValue) (string, error) {
-	if s, ok := text(id); ok {
+	if s, ok := idString(id); ok {
 		return s, nil
 	}
 	s, err := bsonjson.Text(id)
 	if err != nil {
-		return "", refuse("partitionkey: the _id of the document: %w", err)
+		return "", entryErrorf("partitionkey: the _id of the document: %w", err)
 	}
 	return s, nil
 }
@@ -112,19 +112,19 @@ func dataOf(v bson.RawValue) (json.RawMessage, error) {
 		err = fmt.Errorf("%w; store it as a text", err)
 	}
 	if err != nil {
-		return nil, refuse("data: %w", err)
+		return nil, entryErrorf("data: %w", err)
 	}
 	return data, nil
 }
 
-func version(v bson.RawValue) (int, error) {
+func versionOf(v bson.RawValue) (int, error) {
 	if absent(v) {
 		return 1, nil
 	}
 	if s, ok := v.StringValueOK(); ok {
 		n, err := strconv.ParseInt(s, 10, 32)
 		if err != nil {
-			return 0, refuse("dataversion %q is not a number", s)
+			return 0, entryErrorf("dataversion %q is not a number", s)
 		}
 		return int(n), nil
 	}
@@ -133,13 +133,13 @@ func version(v bson.RawValue) (int, error) {
 		ok = f == float64(n) // what a script writes as 2 may be stored as 2.0
 	}
 	if !ok {
-		return 0, refuse("dataversion is not a whole number")
+		return 0, entryErrorf("dataversion is not a whole number")
 	}
 	return int(n), nil
 }
 
-// time is the entry's, else that in its id, else that of the write.
-func (o *origin) time(v, id bson.RawValue) (time.Time, error) {
+// timeOf returns the entry's time, else that in its id, else that of the write.
+func (o *origin) timeOf(v, id bson.RawValue) (time.Time, error) {
 	if absent(v) {
 		if t := idTime(id); !t.IsZero() {
 			return t, nil
@@ -152,7 +152,7 @@ func (o *origin) time(v, id bson.RawValue) (time.Time, error) {
 	s, _ := v.StringValueOK()
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return t, refuse("time is neither a date nor an RFC 3339 text: %v", v)
+		return t, entryErrorf("time is neither a date nor an RFC 3339 text: %v", v)
 	}
 	return t.UTC(), nil
 }
@@ -162,7 +162,7 @@ func idTime(v bson.RawValue) time.Time {
 	if id, ok := v.ObjectIDOK(); ok {
 		return id.Timestamp().UTC()
 	}
-	s, _ := text(v)
+	s, _ := idString(v)
 	if id, err := uuid.Parse(s); err == nil && id.Version() == 7 {
 		sec, nsec := id.Time().UnixTime()
 		return time.Unix(sec, nsec).UTC()
@@ -173,16 +173,16 @@ func idTime(v bson.RawValue) time.Time {
 // sequenceDigits is the length of an event's sequence.
 const sequenceDigits = 20
 
-// sequence is the entry's, filled up with zeros, else made of the cluster time:
+// sequenceOf returns the entry's sequence, padded with zeros, else one made from the cluster time:
 // its seconds, its ordinal and the number of the entry in it, in one number that
 // grows with the stream.
-func (o *origin) sequence(own string) (string, error) {
+func (o *origin) sequenceOf(own string) (string, error) {
 	if own == "" {
 		n := uint64(o.at.T)*1e9 + uint64(min(o.at.I, 999_999))*1000 + uint64(min(o.number, 999))
 		return fmt.Sprintf("%0*d", sequenceDigits, n), nil
 	}
 	if _, err := strconv.ParseUint(own, 10, 64); err != nil || len(own) > sequenceDigits {
-		return "", refuse("sequence %q is not a number of at most %d digits", own, sequenceDigits)
+		return "", entryErrorf("sequence %q is not a number of at most %d digits", own, sequenceDigits)
 	}
 	return strings.Repeat("0", sequenceDigits-len(own)) + own, nil
 }
@@ -203,15 +203,15 @@ func (o *origin) correlate(e *events.Event) {
 	}
 }
 
-// idsOf reads the sub-document of ids. Ids that would spoil a log line or an
-// event are left out: the fact matters more than its cause.
+// idsOf reads the sub-document of ids. It drops ids that are not fit for a log line or an
+// event: the event matters more than its correlation.
 func idsOf(v bson.RawValue) ids {
 	doc, ok := v.DocumentOK()
 	if !ok {
 		return ids{}
 	}
 	get := func(name string) string {
-		s, _ := text(doc.Lookup(name))
+		s, _ := idString(doc.Lookup(name))
 		if len(s) > correlation.MaxID || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return ""
 		}

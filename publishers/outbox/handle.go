@@ -11,7 +11,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
-// handle publishes the events that a change brought.
+// handle publishes the events that a change added.
 func (r *Relay) handle(ctx context.Context, c mongostream.Change) (mongostream.Ack, error) {
 	found, err := r.entriesIn(ctx, &c)
 	if err != nil || len(found) == 0 {
@@ -31,7 +31,7 @@ func (r *Relay) origin(collection string, document bson.Raw) *origin {
 	return &origin{collection: collection, document: document, outbox: r.isOutbox(collection), source: r.cfg.Source, check: r.cfg.Check}
 }
 
-// entriesIn are the entries that a change brought, and maybe others.
+// entriesIn returns the entries that a change added, and maybe others.
 func (r *Relay) entriesIn(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	if r.isOutbox(c.Collection) {
 		if c.Operation != "insert" || c.Full == nil {
@@ -49,7 +49,7 @@ func (r *Relay) entriesIn(ctx context.Context, c *mongostream.Change) ([]bson.Ra
 	return news.entries, nil
 }
 
-// elements are what an array holds; what is no array counts as one element.
+// elements returns the elements of an array; any other value counts as one element.
 func elements(v bson.RawValue) []bson.RawValue {
 	if absent(v) {
 		return nil
@@ -62,7 +62,7 @@ func elements(v bson.RawValue) []bson.RawValue {
 	return slices.DeleteFunc(all, absent)
 }
 
-// brought is what an update says of the array.
+// brought is what an update did to the array.
 type brought struct {
 	entries []bson.RawValue
 	unclear bool // something inside of entries changed: read the document
@@ -79,7 +79,7 @@ func (f Field) addedIn(updated bson.Raw) (b brought) {
 		name := field.Key()
 		index, isIn := strings.CutPrefix(name, string(f)+".")
 		switch {
-		case name == f.cleared():
+		case name == f.clearedField():
 			return brought{}
 		case name == string(f):
 			b.entries = elements(field.Value())
@@ -97,12 +97,12 @@ func (f Field) addedIn(updated bson.Raw) (b brought) {
 func (r *Relay) arrayAt(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	doc, err := r.documentAt(ctx, c)
 	if err != nil || doc == nil {
-		return nil, err // too long ago: it is for the sweep
+		return nil, err // too long ago: the sweep will find it
 	}
 	return elements(doc.Lookup(string(r.cfg.Field))), nil
 }
 
-// idsAt are the ids of the document as the change left them; none, rather than
+// idsAt returns the ids of the document as the change left them; none, rather than
 // those of a later write, where the document of that time cannot be read any more.
 func (r *Relay) idsAt(ctx context.Context, c *mongostream.Change) ids {
 	for _, doc := range []bson.Raw{c.Full, c.Updated} {

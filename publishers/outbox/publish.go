@@ -11,8 +11,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// errTransient marks errors that another attempt may not see.
-var errTransient = errors.New("will be tried again")
+// errTransient marks errors that a retry may not meet.
+var errTransient = errors.New("will be retried")
 
 // transient marks err as one to retry, unless the server refuses the operation for
 // bad values, missing rights or unknown commands.
@@ -27,13 +27,13 @@ func transient(err error) error {
 	return fmt.Errorf("%w: %w", errTransient, err)
 }
 
-// errBehind is why an event stays that a sweep has published.
-var errBehind = fmt.Errorf("%w: an event before it was not published, and both will be again, in order", errTransient)
+// errBehind is the reason for keeping an event that a sweep has published.
+var errBehind = fmt.Errorf("%w: an earlier event was not published, so both will be published again, in order", errTransient)
 
 // sweepRun is what the entries of one sweep have in common; the cleaner's own.
 type sweepRun struct{ failed bool }
 
-// batch is what one document brought, from the publisher to the clean-up. The
+// batch holds the entries of one document, from the publisher to the clean-up. The
 // position waits for it.
 type batch struct {
 	origin  *origin
@@ -47,13 +47,13 @@ type batch struct {
 	outcome error
 }
 
-// flight is one entry on its way.
+// flight is one entry in flight.
 type flight struct {
 	entry
 	receipt  publishers.Receipt // nil for what was refused at once
 	repeated bool               // the receipt is that of an earlier one of the same event
-	refusal  error              // why it is moved aside
-	stays    bool               // it is refused and cannot be moved
+	refusal  error              // why it is moved to the refused ones
+	stays    bool               // it is refused, and cannot be moved to the refused ones
 }
 
 // wait is a mongostream.Ack.
@@ -81,7 +81,7 @@ func (b *batch) complete(err error) {
 	close(b.done)
 }
 
-// publish hands entries on. One that is known already has the fate of the earlier
+// publish enqueues entries. One that is known already shares the receipt of the earlier
 // one: it is removed from the database when that is published. The batch is nil if
 // there is nothing.
 func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, sweep *sweepRun) (*batch, error) {
@@ -90,7 +90,7 @@ func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, s
 	for i, raw := range found {
 		o.number = first + i
 		p := &flight{}
-		if p.entry, p.refusal = parse(raw, o); p.refusal == nil {
+		if p.entry, p.refusal = parseEntry(raw, o); p.refusal == nil {
 			if b.broken = r.publishEntry(ctx, p); b.broken != nil {
 				break
 			}
@@ -152,8 +152,8 @@ func (r *Relay) enqueueCleanUp(ctx context.Context, b *batch) error {
 	}
 }
 
-// awaitPublished waits for all of a batch and sorts out what was refused. The first
-// error that passes is returned: then none of the batch is cleaned up.
+// awaitPublished waits for all of a batch and separates what was refused. The first
+// transient error is returned: then none of the batch is cleaned up.
 func (r *Relay) awaitPublished(ctx context.Context, b *batch) error {
 	if !b.decided {
 		b.outcome, b.decided = r.outcomeOf(ctx, b), true
@@ -178,7 +178,7 @@ func (r *Relay) outcomeOf(ctx context.Context, b *batch) error {
 			r.counts.bytes.Add(int64(len(p.data)))
 		case r.cfg.Permanent(err):
 			p.refusal = err
-			r.known.Remove(p.known) // it may be put back
+			r.known.Remove(p.known) // it may be redriven
 		case failure == nil:
 			failure = fmt.Errorf("%w: %w", errTransient, err)
 		}

@@ -13,10 +13,10 @@ import (
 )
 
 // ErrGone is returned by [Redrive] and [Discard] when there is nothing of that id,
-// or no document any more to put it back into.
+// or its document was deleted.
 var ErrGone = refused.ErrGone
 
-// Refused is an event that was moved aside, whole and with the reason.
+// Refused is an event that cannot be published, whole and with the reason.
 type Refused struct {
 	ID         string        `bson:"_id"` // the same when it is refused again
 	At         time.Time     `bson:"at"`
@@ -45,7 +45,7 @@ func withPackage(err error) error {
 
 // Redrive moves a refused event back to where it waited, by the id that it has in the
 // collection of refused ones, in one transaction. The relay then tries it again,
-// behind what was published meanwhile; if it is refused again, it is moved aside
+// behind what was published meanwhile; if it is refused again, it is moved here
 // again. Where the document was deleted it fails with [ErrGone].
 func Redrive(ctx context.Context, collection *mongo.Collection, id string) error {
 	err := InTransaction(ctx, collection.Database().Client(), func(ctx context.Context) error {
@@ -57,15 +57,15 @@ func Redrive(ctx context.Context, collection *mongo.Collection, id string) error
 		if err != nil {
 			return err
 		}
-		return one.putBack(ctx, collection.Database().Collection(one.Collection))
+		return one.restore(ctx, collection.Database().Collection(one.Collection))
 	})
 	if err != nil {
-		return fmt.Errorf("publishers/outbox: put the refused event %s back: %w", id, err)
+		return fmt.Errorf("publishers/outbox: restore the refused event %s: %w", id, err)
 	}
 	return nil
 }
 
-func (r *Refused) putBack(ctx context.Context, c *mongo.Collection) error {
+func (r *Refused) restore(ctx context.Context, c *mongo.Collection) error {
 	if r.Field == "" {
 		_, err := c.InsertOne(ctx, r.Entry.Document())
 		return err

@@ -11,17 +11,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// What of an entry fits into a request that moves it: a document may have 16 MiB,
-// and where an entry is known by nothing but its value, an update says that twice.
+// The largest entry that a request can move: a document may have 16 MiB,
+// and where an entry is identified by its whole value, an update contains it twice.
 const (
 	maxMoved   = 16<<20 - 64<<10
 	maxByValue = 6 << 20
 	maxReason  = 1000
 )
 
-// movable reports whether a refused entry can be moved to the collection of refused
+// canMove reports whether a refused entry can be moved to the collection of refused
 // ones. One that cannot stays where it is: it is not lost, and does not block others.
-func (p *flight) movable(o *origin) bool {
+func (p *flight) canMove(o *origin) bool {
 	if !o.outbox && !p.hasID() && len(p.raw.Value) > maxByValue {
 		return false
 	}
@@ -31,20 +31,20 @@ func (p *flight) movable(o *origin) bool {
 // hasID reports whether the entry can be found among others of the array by its id.
 func (p *flight) hasID() bool { return p.known != "" && !absent(p.id) }
 
-// moveAll moves aside what was refused.
+// moveAll moves the refused entries of a group to their collection.
 func (r *Relay) moveAll(ctx context.Context, group []*batch) error {
 	for _, b := range group {
 		for _, p := range b.entries {
 			if p.refusal == nil {
 				continue
 			}
-			if p.stays = !p.movable(b.origin); p.stays {
+			if p.stays = !p.canMove(b.origin); p.stays {
 				r.counts.stuck.Add(1)
 				r.cfg.Log.Error("an event is refused, and too large to be moved aside: it stays where it is", "collection", b.origin.collection,
 					"document", b.origin.document.Lookup("_id").String(), "reason", reasonOf(p))
 				continue
 			}
-			if err := r.retryTransient(ctx, func(ctx context.Context) error { return r.moveAside(ctx, b.origin, p) }); err != nil {
+			if err := r.retryTransient(ctx, func(ctx context.Context) error { return r.moveRefused(ctx, b.origin, p) }); err != nil {
 				return err
 			}
 		}
@@ -58,10 +58,10 @@ func reasonOf(p *flight) string {
 	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 }
 
-// moveAside keeps an entry that cannot be published, whole and with the reason,
-// in the collection of refused ones, as [Refused]. It is the same document however often the
-// same entry is refused.
-func (r *Relay) moveAside(ctx context.Context, o *origin, p *flight) error {
+// moveRefused stores an entry that cannot be published, whole and with the reason,
+// in the collection of refused ones, as [Refused]. It writes the same document however
+// often the same entry is refused.
+func (r *Relay) moveRefused(ctx context.Context, o *origin, p *flight) error {
 	id := refusalID(o, p)
 	first := bson.D{
 		{Key: "at", Value: time.Now()},
@@ -78,13 +78,13 @@ func (r *Relay) moveAside(ctx context.Context, o *origin, p *flight) error {
 		bson.D{{Key: "$setOnInsert", Value: first}}, options.UpdateOne().SetUpsert(true))
 	if err == nil && out.UpsertedCount > 0 {
 		r.counts.refused.Add(1)
-		r.cfg.Log.Error("an event was moved aside", "relay", r.cfg.Name, "collection", o.collection,
+		r.cfg.Log.Error("an event was refused and moved", "relay", r.cfg.Name, "collection", o.collection,
 			"document", o.document.Lookup("_id").String(), "refused", r.refused.Name(), "id", id, "reason", reasonOf(p))
 	}
 	return err
 }
 
-// refusalID is made of what was refused and where.
+// refusalID derives an id from the entry and where it waited.
 func refusalID(o *origin, p *flight) string {
 	whole := sha256.New()
 	for _, part := range [][]byte{[]byte(o.collection), o.document, {byte(p.raw.Type)}, p.raw.Value} {

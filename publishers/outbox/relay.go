@@ -27,13 +27,13 @@ type Relay struct {
 	refused     *mongo.Collection
 	counts      counts
 
-	known *lru.Cache[string, publishers.Receipt] // events published or on their way, added by the reader
-	lost  atomic.Bool                            // something failed: forget what is known before reading again
-	epoch int64                                  // of the lease that known belongs to; the reader's own
+	known *lru.Cache[string, publishers.Receipt] // events published or in flight, added by the reader
+	lost  atomic.Bool                            // something failed: clear known before reading again
+	epoch int64                                  // of the lease that known belongs to; only the reader uses it
 	queue chan *batch                            // to the cleaner, in the order of publishing
 }
 
-// New checks cfg. Nothing is asked of the server before Run.
+// New checks cfg. It sends no request; Run does.
 func New(cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func New(cfg Config) (*Relay, error) {
 	if r.known, err = lru.New[string, publishers.Receipt](cfg.Remember); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
 	}
-	if r.follower, err = mongostream.New(r.following()); err != nil {
+	if r.follower, err = mongostream.New(r.followerConfig()); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
 	}
 	return r, nil
@@ -61,7 +61,7 @@ func New(cfg Config) (*Relay, error) {
 // isOutbox reports whether the documents of a collection are events.
 func (r *Relay) isOutbox(collection string) bool { return slices.Contains(r.cfg.Outboxes, collection) }
 
-func (r *Relay) following() mongostream.Config {
+func (r *Relay) followerConfig() mongostream.Config {
 	return mongostream.Config{
 		Name:       r.cfg.Name,
 		Source:     mongostream.Source{Database: r.cfg.Database, Pipeline: r.pipeline()},
@@ -80,15 +80,15 @@ func (r *Relay) following() mongostream.Config {
 	}
 }
 
-// pipeline asks for changes that may bring events, and leaves out of the
-// documents what the relay does not look at.
+// pipeline selects the changes that may bring events, and drops the parts of
+// documents that the relay does not read.
 func (r *Relay) pipeline() mongo.Pipeline {
 	array := "fullDocument." + string(r.cfg.Field)
 	brings := bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: "operationType", Value: "invalidate"}},
-		bson.D{{Key: "operationType", Value: "insert"}, {Key: "ns.coll", Value: in(r.cfg.Outboxes)}},
-		bson.D{{Key: "operationType", Value: "update"}, {Key: "ns.coll", Value: in(r.cfg.Documents)}},
-		bson.D{{Key: "operationType", Value: in([]string{"insert", "replace"})}, {Key: "ns.coll", Value: in(r.cfg.Documents)},
+		bson.D{{Key: "operationType", Value: "insert"}, {Key: "ns.coll", Value: anyOf(r.cfg.Outboxes)}},
+		bson.D{{Key: "operationType", Value: "update"}, {Key: "ns.coll", Value: anyOf(r.cfg.Documents)}},
+		bson.D{{Key: "operationType", Value: anyOf([]string{"insert", "replace"})}, {Key: "ns.coll", Value: anyOf(r.cfg.Documents)},
 			{Key: array, Value: bson.D{{Key: "$exists", Value: true}}}},
 	}}}
 	stages := mongo.Pipeline{{{Key: "$match", Value: brings}}}
@@ -102,7 +102,7 @@ func (r *Relay) pipeline() mongo.Pipeline {
 	}}})
 }
 
-func in(names []string) bson.D {
+func anyOf(names []string) bson.D {
 	list := bson.A{}
 	for _, name := range names {
 		list = append(list, name)

@@ -9,15 +9,15 @@ import (
 
 // Status is how a relay is doing. Its counts are those of this process.
 type Status struct {
-	// Follower is the change stream's part: the lease, the position as cluster
-	// time, the lag, and what went wrong last.
+	// Follower is the status of the change stream: the lease, the position as cluster
+	// time, the lag, and the last error.
 	Follower mongostream.Status
 	// Published counts events that the publisher has kept, Bytes how large they
 	// were.
 	Published, Bytes int64
 	// Swept counts those of them that the change stream had not shown.
 	Swept int64
-	// Refused counts events that were moved aside.
+	// Refused counts events that were moved to the refused ones.
 	Refused int64
 	// Repeated counts entries that were published already when they were found, and
 	// only removed from the database.
@@ -46,7 +46,7 @@ func (c *counts) addWaiting(b *batch) { c.waiting.Add(int64(len(b.entries))) }
 
 func (c *counts) removeWaiting(b *batch) { c.waiting.Add(-int64(len(b.entries))) }
 
-// setOldest notes the batch that is waited for.
+// setOldest notes the batch at the front of the clean-up queue.
 func (c *counts) setOldest(b *batch) {
 	if b == nil || b.origin == nil {
 		c.oldest.Store(0)

@@ -25,7 +25,7 @@ const (
 
 // Ensure creates the index by which the sweep finds documents with waiting
 // events, in each collection that has such. It holds only documents that have
-// some, and is found or made; Run calls it as well.
+// some. Run calls Ensure as well.
 func (r *Relay) Ensure(ctx context.Context) error {
 	path := string(r.cfg.Field) + ".id"
 	there := bson.D{{Key: path, Value: bson.D{{Key: "$exists", Value: true}}}}
@@ -41,14 +41,14 @@ func (r *Relay) Ensure(ctx context.Context) error {
 	return nil
 }
 
-// sweep publishes events that wait and that the change stream has passed by: it
+// sweep publishes waiting events that the change stream has passed: it
 // runs between two changes, and what was there at a time up to which all changes
-// were handled, is still there and is not on its way, was missed. That time is the
+// were handled, is still there and is not in flight, was missed. That time is the
 // database's own, so no clock decides, and nothing overtakes an event that the
-// stream has yet to show.
+// stream has not shown yet.
 //
 // When the stream is further behind than the server's snapshots reach, that cannot
-// be known: the sweep is left to the next time.
+// be known: this sweep does nothing, and the next one tries again.
 func (r *Relay) sweep(ctx context.Context) error {
 	at, err := r.handledUpTo(ctx)
 	if err != nil || at == (bson.Timestamp{}) {
@@ -56,7 +56,7 @@ func (r *Relay) sweep(ctx context.Context) error {
 	}
 	s := &sweeping{r: r, at: at}
 	for _, name := range slices.Concat(r.cfg.Documents, r.cfg.Outboxes) {
-		if err = s.collection(ctx, name); err != nil {
+		if err = s.sweepCollection(ctx, name); err != nil {
 			err = fmt.Errorf("sweep %s: %w", name, err)
 			break
 		}
@@ -78,16 +78,16 @@ func (r *Relay) sweep(ctx context.Context) error {
 func (r *Relay) handledUpTo(ctx context.Context) (bson.Timestamp, error) {
 	at := r.follower.Status().Position
 	if at != (bson.Timestamp{}) {
-		return before(at), nil // of a transaction's changes, some may be left
+		return previousTime(at), nil // of a transaction's changes, some may be left
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	var position struct{ Start bson.Timestamp }
 	err := r.cfg.Checkpoints.FindOne(ctx, bson.D{{Key: "_id", Value: r.cfg.Name}}).Decode(&position)
-	return before(position.Start), err
+	return previousTime(position.Start), err
 }
 
-func before(t bson.Timestamp) bson.Timestamp {
+func previousTime(t bson.Timestamp) bson.Timestamp {
 	switch {
 	case t.I > 0:
 		t.I--
@@ -105,29 +105,29 @@ type sweeping struct {
 	size int
 }
 
-// missed is one entry that the change stream has passed by.
+// missed is one entry that the change stream has passed.
 type missed struct {
 	origin *origin
 	raw    bson.RawValue
 	when   string // it was made, by the clock of its writer
 }
 
-// collection reads what waits now, and asks for each page of it what of that waited
+// sweepCollection reads the entries that wait now, and checks for each page which of them waited
 // then.
-func (s *sweeping) collection(ctx context.Context, name string) error {
-	cursor, err := s.r.waiting(ctx, name)
+func (s *sweeping) sweepCollection(ctx context.Context, name string) error {
+	cursor, err := s.r.findWaiting(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server forgets it by itself
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server closes an idle cursor by itself
 	var page []bson.Raw
 	size := 0
-	for next(ctx, cursor) {
+	for nextDocument(ctx, cursor) {
 		if doc := cursor.Current; s.r.hasUnknown(name, doc) {
 			page, size = append(page, bytes.Clone(doc)), size+len(doc)
 		}
 		if len(page) == sweepPage || size > sweepBytes {
-			if err := s.page(ctx, name, page); err != nil {
+			if err := s.collectPage(ctx, name, page); err != nil {
 				return err
 			}
 			page, size = page[:0], 0
@@ -136,17 +136,17 @@ func (s *sweeping) collection(ctx context.Context, name string) error {
 	if err := cursor.Err(); err != nil || len(page) == 0 {
 		return err
 	}
-	return s.page(ctx, name, page)
+	return s.collectPage(ctx, name, page)
 }
 
-func next(ctx context.Context, cursor *mongo.Cursor) bool {
+func nextDocument(ctx context.Context, cursor *mongo.Cursor) bool {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return cursor.Next(ctx)
 }
 
-// page collects what waits in each document now and did so then.
-func (s *sweeping) page(ctx context.Context, name string, page []bson.Raw) error {
+// collectPage collects the entries that wait in each document now and did so then.
+func (s *sweeping) collectPage(ctx context.Context, name string, page []bson.Raw) error {
 	then, err := s.r.readAsOf(ctx, name, s.at, page)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (s *sweeping) page(ctx context.Context, name string, page []bson.Raw) error
 	return s.publish(ctx)
 }
 
-// collect holds the entries of a document. None counts as earlier than the one before
+// collect adds the entries of a document to the held ones. None counts as earlier than the one before
 // it in the array.
 func (s *sweeping) collect(name string, now, then bson.Raw) {
 	had := make(map[string]bool)
@@ -174,14 +174,14 @@ func (s *sweeping) collect(name string, now, then bson.Raw) {
 		}
 		o := s.r.originOf(name, now, s.at)
 		o.number = i
-		e, _ := parse(raw, o) // what is no event is refused when it is published
+		e, _ := parseEntry(raw, o) // publish refuses what is not an event
 		when = max(when, e.when)
 		s.held, s.size = append(s.held, missed{o, raw, when}), s.size+len(raw.Value)
 	}
 }
 
-// publish publishes what is held, in the order in which it was made as far as the
-// clocks of its writers say, and waits until that is done. The order of
+// publish publishes the held entries, in the order in which they were made as far as the
+// clocks of their writers show, and waits until that is done. The order of
 // each document stays in any case.
 func (s *sweeping) publish(ctx context.Context) error {
 	slices.SortStableFunc(s.held, func(a, b missed) int { return cmp.Compare(a.when, b.when) })
@@ -204,20 +204,20 @@ func (s *sweeping) publish(ctx context.Context) error {
 	return nil
 }
 
-func (r *Relay) waiting(ctx context.Context, name string) (*mongo.Cursor, error) {
+func (r *Relay) findWaiting(ctx context.Context, name string) (*mongo.Cursor, error) {
 	if r.isOutbox(name) {
 		return r.collections[name].Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
 	}
 	there := bson.D{{Key: string(r.cfg.Field) + ".id", Value: bson.D{{Key: "$exists", Value: true}}}}
-	return r.collections[name].Find(ctx, there, options.Find().SetProjection(r.parts()).SetBatchSize(sweepPage))
+	return r.collections[name].Find(ctx, there, options.Find().SetProjection(r.projection()).SetBatchSize(sweepPage))
 }
 
-// parts are those of a document that the relay looks at.
-func (r *Relay) parts() bson.D {
+// projection selects the fields of a document that the relay reads.
+func (r *Relay) projection() bson.D {
 	return bson.D{{Key: string(r.cfg.Field), Value: 1}, {Key: r.cfg.Correlation, Value: 1}}
 }
 
-// entriesOf are those of a document of a collection.
+// entriesOf returns the entries in a document of a collection.
 func (r *Relay) entriesOf(name string, doc bson.Raw) []bson.RawValue {
 	if r.isOutbox(name) {
 		return []bson.RawValue{{Type: bson.TypeEmbeddedDocument, Value: doc}}
@@ -225,11 +225,11 @@ func (r *Relay) entriesOf(name string, doc bson.Raw) []bson.RawValue {
 	return elements(doc.Lookup(string(r.cfg.Field)))
 }
 
-// hasUnknown reports whether a document has entries that are not on their way.
+// hasUnknown reports whether a document has entries that are not in flight.
 func (r *Relay) hasUnknown(name string, doc bson.Raw) bool {
 	o := r.origin(name, doc)
 	return slices.ContainsFunc(r.entriesOf(name, doc), func(raw bson.RawValue) bool {
-		e, err := parse(raw, o)
+		e, err := parseEntry(raw, o)
 		return err != nil || !r.known.Contains(e.known)
 	})
 }
@@ -274,7 +274,7 @@ func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.
 	ctx = mongo.NewSessionContext(ctx, session)
 	opts := options.Find()
 	if !r.isOutbox(from.Name()) {
-		opts.SetProjection(r.parts())
+		opts.SetProjection(r.projection())
 	}
 	cursor, err := from.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: docs}}}}, opts)
 	if err != nil {

@@ -31,7 +31,7 @@ func Insert(ctx context.Context, outbox *mongo.Collection, es ...events.Event) e
 	}
 	docs := make([]any, 0, len(es))
 	for _, e := range es {
-		entry, err := stored(e)
+		entry, err := storedForm(e)
 		if err != nil {
 			return fmt.Errorf("publishers/outbox: keep in %s: %w", outbox.Name(), err)
 		}
@@ -46,9 +46,9 @@ func Insert(ctx context.Context, outbox *mongo.Collection, es ...events.Event) e
 	return nil
 }
 
-// inTransaction asks the driver the only way there is: where a transaction runs,
-// another cannot be started. One that was started by the question has done
-// nothing yet and is given up without asking the server.
+// inTransaction finds out in the only way that the driver offers: where a transaction runs,
+// another cannot be started. One that this call started has done
+// nothing yet, and is aborted without a request to the server.
 func inTransaction(ctx context.Context) bool {
 	session := mongo.SessionFromContext(ctx)
 	if session == nil {
@@ -65,7 +65,7 @@ func inTransaction(ctx context.Context) bool {
 // is given takes effect at one instant, or not at all. It is committed when
 // change returns nil, to a majority of the replica set.
 //
-// The driver calls change again when the transaction met a conflict or an
+// The driver calls change again when the transaction failed by a conflict or an
 // election, for two minutes at most, or until ctx ends: change must have no other
 // effects, and return the errors of the driver unchanged or wrapped. Events may be
 // made inside it; those of attempts that failed are never seen.

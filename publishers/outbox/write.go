@@ -19,12 +19,12 @@ var ErrWrite = errors.New("events cannot be put into this write")
 // relay's Config says otherwise. Its methods change no argument.
 type Field string
 
-// cleared is the field that the relay leaves its mark in, see [Relay].
-func (f Field) cleared() string { return string(f) + "_cleared" }
+// clearedField is the field that the relay marks when it cleans up the array, see the package comment.
+func (f Field) clearedField() string { return string(f) + "_cleared" }
 
 func (f Field) validate() error {
 	if f == "" || f == "_id" || strings.ContainsAny(string(f), ".$\x00") {
-		return fmt.Errorf("field %q is no name of a top level field", f)
+		return fmt.Errorf("invalid field %q: must be the name of a top level field", f)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func Replace(before, after bson.D, es ...events.Event) (bson.D, error) {
 // published. An update pipeline is of another type: use Push with the operators,
 // or the collection form.
 func (f Field) Push(update bson.D, es ...events.Event) (bson.D, error) {
-	if err := f.updatable(update); err != nil {
+	if err := f.checkUpdate(update); err != nil {
 		return nil, err
 	}
 	entries, err := Entries(es...)
@@ -66,45 +66,45 @@ func (f Field) Push(update bson.D, es ...events.Event) (bson.D, error) {
 	out := slices.Clone(update)
 	at := slices.IndexFunc(out, func(e bson.E) bool { return e.Key == "$push" })
 	if at < 0 {
-		return append(out, bson.E{Key: "$push", Value: bson.D{f.each(entries)}}), nil
+		return append(out, bson.E{Key: "$push", Value: bson.D{f.pushOf(entries)}}), nil
 	}
-	pushes, err := f.join(out[at].Value, entries)
+	pushes, err := f.appendToPush(out[at].Value, entries)
 	out[at].Value = pushes
 	return out, err
 }
 
-func (f Field) each(entries bson.A) bson.E {
+func (f Field) pushOf(entries bson.A) bson.E {
 	return bson.E{Key: string(f), Value: bson.D{{Key: "$each", Value: entries}}}
 }
 
-// updatable reports what is wrong with an update apart from its $push.
-func (f Field) updatable(update bson.D) error {
+// checkUpdate returns an error if events cannot be pushed by this update.
+func (f Field) checkUpdate(update bson.D) error {
 	for _, operator := range update {
 		if !strings.HasPrefix(operator.Key, "$") {
-			return fmt.Errorf("publishers/outbox: %w: %q is no update operator; a replacement would remove events that still wait in the document: "+
+			return fmt.Errorf("publishers/outbox: %w: %q is not an update operator; a replacement would remove events that still wait in the document: "+
 				"use Replace, which makes an update of it", ErrWrite, operator.Key)
 		}
-		fields, err := document(operator.Value)
+		fields, err := toDocument(operator.Value)
 		if err != nil {
 			return fmt.Errorf("publishers/outbox: %w: %s: %w", ErrWrite, operator.Key, err)
 		}
 		for _, field := range fields {
-			if f.owns(field.Key) && operator.Key != "$push" {
-				return fmt.Errorf("publishers/outbox: %w: its %s changes %q, which is the relay's: leave it out", ErrWrite, operator.Key, field.Key)
+			if f.isReserved(field.Key) && operator.Key != "$push" {
+				return fmt.Errorf("publishers/outbox: %w: its %s changes %q, which only the relay may change: leave it out", ErrWrite, operator.Key, field.Key)
 			}
 		}
 	}
 	return nil
 }
 
-// owns reports whether a path is the array, in it, or the relay's mark.
-func (f Field) owns(path string) bool {
-	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.cleared()
+// isReserved reports whether a path is the array, inside it, or the relay's mark.
+func (f Field) isReserved(path string) bool {
+	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.clearedField()
 }
 
-// join adds entries to the fields of an existing $push.
-func (f Field) join(pushes any, entries bson.A) (bson.D, error) {
-	fields, err := document(pushes)
+// appendToPush adds entries to the fields of an existing $push.
+func (f Field) appendToPush(pushes any, entries bson.A) (bson.D, error) {
+	fields, err := toDocument(pushes)
 	if err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w: $push: %w", ErrWrite, err)
 	}
@@ -114,15 +114,15 @@ func (f Field) join(pushes any, entries bson.A) (bson.D, error) {
 		case field.Key == string(f):
 			earlier, ok := ownPush(field.Value)
 			if !ok {
-				return nil, fmt.Errorf("publishers/outbox: %w: its $push to %q is none that Push made: give the events to Push", ErrWrite, field.Key)
+				return nil, fmt.Errorf("publishers/outbox: %w: its $push to %q was not made by Push: pass the events to Push", ErrWrite, field.Key)
 			}
-			out[i] = f.each(slices.Concat(earlier, entries))
+			out[i] = f.pushOf(slices.Concat(earlier, entries))
 			return out, nil
-		case f.owns(field.Key):
-			return nil, fmt.Errorf("publishers/outbox: %w: its $push changes %q, which is the relay's: leave it out", ErrWrite, field.Key)
+		case f.isReserved(field.Key):
+			return nil, fmt.Errorf("publishers/outbox: %w: its $push changes %q, which only the relay may change: leave it out", ErrWrite, field.Key)
 		}
 	}
-	return append(out, f.each(entries)), nil
+	return append(out, f.pushOf(entries)), nil
 }
 
 // ownPush returns the entries of {$each: [...]}.
@@ -146,7 +146,7 @@ func ownPush(v any) (bson.A, bool) {
 // in the document can be found.)
 func (f Field) Embed(doc bson.D, es ...events.Event) (bson.D, error) {
 	for _, field := range doc {
-		if f.owns(field.Key) {
+		if f.isReserved(field.Key) {
 			return nil, fmt.Errorf("publishers/outbox: %w: the document has %q already: "+
 				"if it was read from the database use Replace, else leave that out", ErrWrite, field.Key)
 		}
@@ -177,13 +177,13 @@ func (f Field) Replace(before, after bson.D, es ...events.Event) (bson.D, error)
 			return nil, fmt.Errorf("publishers/outbox: %w: no update can set the field %q: "+
 				"use the collection form, where a replacement does no harm", ErrWrite, field.Key)
 		}
-		if field.Key != "_id" && !f.owns(field.Key) {
+		if field.Key != "_id" && !f.isReserved(field.Key) {
 			set = append(set, field)
 		}
 	}
 	for _, field := range before {
 		gone := !slices.ContainsFunc(after, func(e bson.E) bool { return e.Key == field.Key })
-		if gone && field.Key != "_id" && !f.owns(field.Key) {
+		if gone && field.Key != "_id" && !f.isReserved(field.Key) {
 			unset = append(unset, bson.E{Key: field.Key, Value: ""})
 		}
 	}
@@ -197,8 +197,8 @@ func (f Field) Replace(before, after bson.D, es ...events.Event) (bson.D, error)
 	return f.Push(update, es...)
 }
 
-// document reads what an operator is given, whatever Go type it has.
-func document(v any) (bson.D, error) {
+// toDocument converts the operand of an operator, whatever its Go type, to a document.
+func toDocument(v any) (bson.D, error) {
 	if d, ok := v.(bson.D); ok {
 		return d, nil
 	}
@@ -215,7 +215,7 @@ func document(v any) (bson.D, error) {
 func Entries(es ...events.Event) (bson.A, error) {
 	entries := make(bson.A, 0, len(es))
 	for _, e := range es {
-		entry, err := stored(e)
+		entry, err := storedForm(e)
 		if err != nil {
 			return nil, fmt.Errorf("publishers/outbox: %w", err)
 		}
@@ -224,8 +224,8 @@ func Entries(es ...events.Event) (bson.A, error) {
 	return entries, nil
 }
 
-// stored is the form that this package writes, see the package comment.
-func stored(e events.Event) (bson.D, error) {
+// storedForm is the form that this package writes, see the package comment.
+func storedForm(e events.Event) (bson.D, error) {
 	b, err := events.Encode(e)
 	return bson.D{
 		{Key: "v", Value: int32(1)},

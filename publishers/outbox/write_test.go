@@ -105,13 +105,13 @@ func TestWritesThatCannotCarryEvents(t *testing.T) {
 	embed := func(d bson.D) error { _, err := outbox.Embed(d, event("k", 0)); return err }
 	replace := func(before, after bson.D) error { _, err := outbox.Replace(before, after, event("k", 0)); return err }
 	for want, err := range map[string]error{
-		`"name" is no update operator`:        push(bson.D{{Key: "name", Value: "Ada"}}),
+		`"name" is not an update operator`:    push(bson.D{{Key: "name", Value: "Ada"}}),
 		`$set changes "_outbox"`:              push(one("$set", "_outbox", 1)),
 		`$set changes "_outbox.0.id"`:         push(one("$set", "_outbox.0.id", 1)),
 		`$unset changes "_outbox"`:            push(one("$unset", "_outbox", "")),
 		`$unset changes "_outbox_cleared"`:    push(one("$unset", "_outbox_cleared", "")),
 		`$setOnInsert changes "_outbox"`:      push(one("$setOnInsert", "_outbox", bson.A{})),
-		`to "_outbox" is none`:                push(one("$push", "_outbox", 1)),
+		`to "_outbox" was not made by Push`:   push(one("$push", "_outbox", 1)),
 		`$push changes "_outbox.0.x"`:         push(one("$push", "_outbox.0.x", 1)),
 		`$set: not a document`:                push(bson.D{{Key: "$set", Value: 7}}),
 		`the document has "_outbox" already`:  embed(bson.D{{Key: "_outbox", Value: bson.A{}}}),
