@@ -35,8 +35,8 @@ func (r *Relay) drainAll(ctx context.Context, keys []string) []keyResult {
 	return results
 }
 
-// account adds up what became of keys.
-func (rep *Report) account(results []keyResult) {
+// addResults adds the outcomes of keys to the report.
+func (rep *Report) addResults(results []keyResult) {
 	for _, res := range results {
 		rep.add(res.tally)
 		switch {
@@ -45,7 +45,7 @@ func (rep *Report) account(results []keyResult) {
 			rep.Busy++
 		default:
 			rep.Failed++
-			rep.note(res.err)
+			rep.addError(res.err)
 		}
 	}
 }

@@ -37,8 +37,8 @@ func (r *Relay) claim(ctx context.Context, s stored) error {
 	return nil
 }
 
-// release ends a claim under which nothing was published. That it ended already is
-// no failure.
+// release ends a claim under which nothing was published. An already ended claim is
+// not an error.
 func (r *Relay) release(ctx context.Context, s stored) error {
 	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &r.cfg.Table,
@@ -54,13 +54,13 @@ func (r *Relay) release(ctx context.Context, s stored) error {
 	return nil
 }
 
-// removeAttempts bounds how often a deletion that met another transaction is
-// tried again.
+// removeAttempts bounds how often a deletion that conflicts with another transaction is
+// retried.
 const removeAttempts = 6
 
 // remove deletes published items, all or none of them, provided that the claim
 // on the first is still held. Where it was lost, another relay publishes them, or
-// has; or an answer was lost, and they are deleted.
+// has; or the response was lost, and they are deleted.
 func (r *Relay) remove(ctx context.Context, items []stored) (lost bool, err error) {
 	for try := 0; ; try++ {
 		err := r.removeOnce(ctx, items)
@@ -102,8 +102,8 @@ func lostOr(err error) error {
 	return err
 }
 
-// isConflict reports errors that the SDK does not retry by itself: two transactions
-// met, or one was throttled.
+// isConflict recognizes errors that the SDK does not retry by itself: two transactions
+// conflicted, or one was throttled.
 func isConflict(err error) bool {
 	_, met := errors.AsType[*types.TransactionConflictException](err)
 	return met || dynamo.CancellationReasons(err) != nil

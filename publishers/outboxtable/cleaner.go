@@ -26,15 +26,15 @@ const (
 )
 
 // Cleaner deletes the entries of an owner that publishes its events by itself,
-// right after the write, and needs the outbox only for what it did not get to.
+// right after the write, and needs the outbox only for what it could not publish.
 // It works in the background, many entries in one request, so that no caller
-// waits. What it cannot delete, or is still to when the process dies, is swept
+// waits. What it cannot delete, or has not deleted when the process dies, is swept
 // and thus published once more. Safe for concurrent use. Close it.
 type Cleaner struct {
 	client CleanerAPI
 	table  string
 	queue  chan Entry
-	ctx    context.Context // ends when Close gives up
+	ctx    context.Context // ends when the time of Close ends
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -43,7 +43,7 @@ type Cleaner struct {
 	failed error // why entries could not be deleted after Close
 }
 
-// NewCleaner starts one.
+// NewCleaner starts a cleaner.
 func NewCleaner(client CleanerAPI, table string) *Cleaner {
 	c := &Cleaner{client: client, table: table, queue: make(chan Entry, cleanerQueue), done: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -65,7 +65,7 @@ func (c *Cleaner) Forget(e Entry) {
 	}
 }
 
-// Close deletes what waits, until ctx ends. The error says that some of that was
+// Close deletes the waiting entries, until ctx ends. The error says that some of that was
 // left to the sweep.
 func (c *Cleaner) Close(ctx context.Context) error {
 	c.mu.Lock()
@@ -90,7 +90,7 @@ func (c *Cleaner) Close(ctx context.Context) error {
 func (c *Cleaner) run() {
 	defer close(c.done)
 	for first := range c.queue {
-		err := c.remove(c.gather(first))
+		err := c.remove(c.gatherBatch(first))
 		c.mu.Lock()
 		if err != nil && c.closed {
 			c.failed = err
@@ -99,9 +99,9 @@ func (c *Cleaner) run() {
 	}
 }
 
-// gather waits a moment for further entries, up to those of one request. A request
+// gatherBatch waits a moment for further entries, up to those of one request. A request
 // may not have a key twice.
-func (c *Cleaner) gather(first Entry) []types.WriteRequest {
+func (c *Cleaner) gatherBatch(first Entry) []types.WriteRequest {
 	over := time.NewTimer(cleanerLinger)
 	defer over.Stop()
 	seen := map[string]bool{}

@@ -46,7 +46,7 @@ type Config struct {
 	// those that are events.ErrMalformed.
 	Permanent func(error) bool
 	// Claim is how long a key is kept from other relays, from the last renewal
-	// on. 0: 15 s. A relay that died holds its keys up for so long.
+	// on. 0: 15 s. The keys of a relay that died are blocked for so long.
 	Claim time.Duration
 	// Concurrency is how many keys are relayed at the same time. 0: 16.
 	Concurrency int

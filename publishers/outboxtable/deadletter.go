@@ -19,16 +19,16 @@ type DeadLetter struct {
 	Event events.Event
 	// Raw is the event as it was in the item; empty where the item had none.
 	Raw []byte
-	// Reason says why, for a person.
+	// Reason says why, for people.
 	Reason string
-	// Made is when the events were made, zero if the item does not tell; At when
+	// Made is when the events were made, zero if the item has no time; At when
 	// the relay gave up.
 	Made, At time.Time
 }
 
 // Position identifies the dead letter where positions do: the first 20 digits
 // are of the sort key, so that they sort by it, the others of a hash of all that
-// sets it apart. It is no place on a stream.
+// identifies it. It is not a position on a stream.
 func (d DeadLetter) Position() events.Position {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(d.Table), []byte(d.PartitionKey), []byte(d.SortKey), d.Raw} {
@@ -52,14 +52,14 @@ func isNumber(s string) bool {
 	return s != ""
 }
 
-// DeadLetters keeps dead letters. Put returns when d is kept for good; putting
+// DeadLetters stores dead letters. Put returns when d is stored durably; putting
 // one again changes nothing. It is called concurrently.
 type DeadLetters interface {
 	Put(ctx context.Context, d DeadLetter) error
 }
 
 // Redrive publishes a dead letter after its cause was removed, and returns when it is
-// kept. It comes behind everything that its key has published since.
+// kept. It comes behind everything that was published for its key since.
 func (r *Relay) Redrive(ctx context.Context, raw []byte) error {
 	e, err := events.Decode(raw)
 	if err == nil {

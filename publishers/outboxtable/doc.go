@@ -1,6 +1,6 @@
 // Package outboxtable is the outbox of services whose data is in DynamoDB: a
 // table in which the events of a write are kept by the write's own transaction,
-// and the relay that brings them to the stream.
+// and the relay that publishes them to the stream.
 //
 // # Caveats first
 //
@@ -20,8 +20,8 @@
 //   - [TimeToLive] is a last resort against a table that grows because nothing
 //     relays it: what expires was never published, and nothing reports it.
 //   - An owner that publishes by itself and only leaves the rest to the sweep
-//     ([Cleaner]) gives up the order between the two: an event that was left over
-//     comes behind newer ones of its key. Readers must then go by a version in
+//     ([Cleaner]) has no order between the two: an event that was left to the sweep
+//     comes behind newer ones of its key. Readers must then compare a version in
 //     the event.
 //
 // # The table
@@ -31,10 +31,10 @@
 //	events   L   of B: encoded events, at least one, in their order
 //	at       N   when the events were made, milliseconds since 1970
 //	expires  N   30 days later, seconds since 1970; in force by [TimeToLive] only
-//	relay    S   who has claimed the key, and until when, in milliseconds since
-//	until    N   1970; on the first item of a key, while a relay is at it
+//	relay    S   the relay that claimed the key, and until when, in milliseconds
+//	until    N   since 1970; on the first item of a key, while a relay works on it
 //
-// It is empty but for what is on its way, so that a scan of it costs next to
+// It holds only events that are not published yet, so a scan of it costs next to
 // nothing. An event costs: the item written in a transaction (2 units a KB), a
 // claim of its key (1 unit a KB), a query (1 read unit each 4 KB), and the
 // deletion (1 unit a KB; 2 where several items of a key go at once).
@@ -47,13 +47,13 @@
 // partition key it promises nothing; in fact one transaction's items have been
 // seen in the other order, and a collection of items that is split for its heat
 // is in two shards. With a ParallelizationFactor above 1, Lambda keeps the order
-// by item, too. And the stream forgets after 24 hours.
+// by item, too. And the stream keeps records for 24 hours only.
 //
-// So [Relay.Handle] takes from a record only which key has something to relay,
-// asks the table (consistently) for all that there is of this key, and publishes
-// it in the order of the sort key. The stream may be KEYS_ONLY, invocations stay
+// So [Relay.Handle] reads from a record only which key has something to relay,
+// queries the table (consistently) for all items of this key, and publishes
+// them in the order of the sort key. The stream may be KEYS_ONLY, invocations stay
 // small, records may come twice, late, in any order and from any number of
-// lanes, and what a mapping missed comes with the next event of its key, in its
+// concurrent invocations, and what a mapping missed is published with the next event of its key, in its
 // place. [Relay.Sweep] finds the rest.
 //
 // # A round
@@ -61,8 +61,8 @@
 // A relay queries the first items of a key, at most 100; claims the key, by a
 // conditional write on the first of them; publishes them in order and waits for
 // the receipts, renewing the claim; and deletes all of them in one transaction,
-// on condition that it still has the claim. It goes on while there are more than
-// it saw. Whoever dies in between leaves items, and a claim that runs out.
+// on condition that it still has the claim. It repeats this while there are more than
+// it read. A relay that dies in between leaves items, and a claim that runs out.
 //
 // # What is promised
 //
@@ -71,8 +71,8 @@
 // as the transactions were committed in that order. Where an event occurs again,
 // every event of its key that is on the stream already and comes after it occurs
 // again behind it: items are only ever deleted from the front, so what remains
-// when a relay dies is a tail, and whoever takes over publishes all of it. Two
-// relays that race, of either form, keep off each other's keys.
+// when a relay dies is a tail, and the next relay publishes all of it. Two
+// relays that race, of either form, do not touch each other's keys.
 //
 // # Filtering
 //

@@ -13,7 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// MaxItemBytes is the most that DynamoDB takes in one item,
+// MaxItemBytes is DynamoDB's limit for an item,
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html.
 const MaxItemBytes = 400 << 10
 
@@ -48,7 +48,7 @@ type Entry struct {
 }
 
 // NewEntry makes an entry of events with one partition key, in their order.
-// Among the entries of that key it has its place by order: the version of the
+// order places it among the entries of that key: the version of the
 // entity, or whatever else grows with its writes. [ErrKeys], [ErrTooLarge],
 // events.ErrMalformed.
 func NewEntry(order uint64, es ...events.Event) (Entry, error) {
@@ -68,7 +68,7 @@ func NewEntry(order uint64, es ...events.Event) (Entry, error) {
 		}
 		entry.encoded = append(entry.encoded, data)
 	}
-	return entry, entry.check()
+	return entry, entry.checkSize()
 }
 
 // NewEntryByClock is NewEntry with the events' own Sequence for the order, which
@@ -95,10 +95,10 @@ func Item(table string, es ...events.Event) (types.TransactWriteItem, error) {
 }
 
 // Item puts the entry into the table, on condition that it is not there: an
-// entry that a relay has claimed must not be written over. A transaction that is
+// entry that a relay has claimed must not be overwritten. A transaction that is
 // cancelled by it was committed before, see [Repeated].
 //
-// Whoever sends one transaction again by itself, after an answer was lost, gives
+// A caller that sends one transaction again by itself, after a response was lost, must give
 // both the same ClientRequestToken; the id of an event has the right length. The
 // SDK does so for its own retries.
 func (e Entry) Item(table string) types.TransactWriteItem {
@@ -117,13 +117,13 @@ func Repeated(err error, i int) bool {
 	return i >= 0 && i < len(reasons) && aws.ToString(reasons[i].Code) == dynamo.CodeConditionFailed
 }
 
-// check keeps the limits. It also sets the size.
-func (e *Entry) check() error {
+// checkSize enforces the limits. It also sets the size.
+func (e *Entry) checkSize() error {
 	if n := len(e.SortKey); n > maxSortKey {
-		return fmt.Errorf("outboxtable: entry %.60s…: the sort key has %d bytes, DynamoDB takes %d; shorten the id: %w",
+		return fmt.Errorf("outboxtable: entry %.60s…: the sort key has %d bytes, the limit of DynamoDB is %d; shorten the id: %w",
 			e.SortKey, n, maxSortKey, ErrTooLarge)
 	}
-	e.size = e.bytes()
+	e.size = e.countBytes()
 	if most := MaxItemBytes - claimBytes; e.size > most {
 		return fmt.Errorf("outboxtable: entry %s: %d bytes in %d events, an item has room for %d: %w",
 			e.SortKey, e.size, len(e.encoded), most, ErrTooLarge)
@@ -131,9 +131,9 @@ func (e *Entry) check() error {
 	return nil
 }
 
-// bytes counts as DynamoDB does: names and values, 3 for a list and 1 for each
+// countBytes counts as DynamoDB does: names and values, 3 for a list and 1 for each
 // of its members, 21 at most for a number.
-func (e *Entry) bytes() int {
+func (e *Entry) countBytes() int {
 	const number = 21
 	n := len(dynamo.AttrPK) + len(e.PartitionKey) + len(dynamo.AttrSK) + len(e.SortKey) +
 		len(attrAt) + number + len(attrExpires) + number + len(attrEvents) + 3

@@ -14,8 +14,8 @@ import (
 // for an event source mapping that has ReportBatchItemFailures. It returns
 // before the function's deadline, when every event it enqueued has its
 // receipt. The response names the lowest sequence number that is not complete: its
-// key was claimed by another relay, failed, or there was no time for it. Other keys
-// are relayed regardless, and have nothing left when they are delivered again.
+// key was claimed by another relay, failed, or was not reached in time. Other keys
+// are relayed regardless, and need nothing when their records are delivered again.
 //
 // An error means the whole batch: a record without a key of this table was
 // delivered, or [ErrInFlight].
@@ -30,14 +30,14 @@ func (r *Relay) Handle(ctx context.Context, e awsevents.DynamoDBEvent) (awsevent
 	results := r.drainAll(work, keys)
 	if r.cfg.Observe != nil {
 		rep := Report{Table: r.cfg.Table, At: r.cfg.Now(), Records: len(e.Records)}
-		rep.account(results)
+		rep.addResults(results)
 		r.cfg.Observe(ctx, rep)
 	}
 	return responseOf(none, sequences, results)
 }
 
 // insertedKeys lists the keys that got items, each once, with the sequence number of
-// the first record that tells of it.
+// the first record of the key.
 func insertedKeys(e awsevents.DynamoDBEvent) (keys, sequences []string, err error) {
 	seen := map[string]bool{}
 	for i, record := range e.Records {

@@ -38,7 +38,7 @@ type stored struct {
 	until  time.Time
 }
 
-// storedOf reads what it can: what is not ours becomes an item without events, and
+// storedOf reads what it can: an item that no Entry made becomes one without events, and
 // thus a dead letter.
 func storedOf(a dynamo.Item) stored {
 	s := stored{pk: dynamo.StringOf(a, dynamo.AttrPK), sk: dynamo.StringOf(a, dynamo.AttrSK), relay: dynamo.StringOf(a, attrRelay)}

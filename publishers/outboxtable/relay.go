@@ -12,13 +12,13 @@ import (
 )
 
 var (
-	// ErrClaimed is why a key was left alone: another relay is at it. It goes on
-	// there; try again when the claim has run out.
+	// ErrClaimed is why a key was skipped: another relay works on it, and continues;
+	// try again when the claim has run out.
 	ErrClaimed = errors.New("another relay has claimed the key")
 	// ErrInFlight is returned when the time ended while events were on their way
 	// to the stream. They may arrive at any time. They are in the table still, and
 	// are published again when the claim has run out; a process that is stopped
-	// before that (Lambda freezes one after each answer) and goes on after it
+	// before that (Lambda freezes one after each response) and resumes after it
 	// would repeat them behind their successors. End it, or close the publisher.
 	ErrInFlight = errors.New("events are on their way to the stream")
 )
@@ -26,11 +26,11 @@ var (
 // pageItems is the most items of a round: what a transaction can delete.
 const pageItems = 100
 
-// Relay brings the events of one table to the stream. Safe for concurrent use.
+// Relay publishes the events of one table to the stream. Safe for concurrent use.
 type Relay struct{ cfg Config }
 
-// New makes a relay, or says everything that is wrong with cfg. It sends
-// nothing.
+// New makes a relay, or returns everything that is wrong with cfg. It sends
+// no request.
 func New(cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func New(cfg Config) (*Relay, error) {
 	return &Relay{cfg.withDefaults()}, nil
 }
 
-// drain relays what there is of a key, or as much as ctx has time for. What is
-// committed meanwhile has a record of its own to come, or is for the next sweep:
+// drain relays the items of a key, or as many as ctx has time for. What is
+// committed meanwhile gets a record of its own, or is found by the next sweep:
 // a key that is written all the time must not keep the others of a batch waiting.
 func (r *Relay) drain(ctx context.Context, key string) (tally, error) {
 	var t tally
@@ -65,7 +65,7 @@ func (r *Relay) relayFront(ctx context.Context, key string, t *tally) (more bool
 	}
 	switch err := r.claim(ctx, items[0]); {
 	case errors.Is(err, errLost):
-		return true, nil // another relay was faster: read the key again
+		return true, nil // another relay claimed it first: read the key again
 	case err != nil:
 		return false, err
 	}

@@ -37,11 +37,11 @@ func (rep *Report) add(t tally) {
 	rep.DeadLetters += t.deadLetters
 	rep.Lags = append(rep.Lags, t.lags...)
 	for _, err := range t.errs {
-		rep.note(err)
+		rep.addError(err)
 	}
 }
 
-func (rep *Report) note(err error) {
+func (rep *Report) addError(err error) {
 	if len(rep.Errors) < maxErrors {
 		rep.Errors = append(rep.Errors, err)
 	}

@@ -13,19 +13,19 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// Sweep relays every key that has an item older than olderThan: what the stream
-// of the table forgot or nobody listened to, and what an owner that publishes by
-// itself left over. It publishes all that there is of such a key, in order; it
-// is safe beside [Relay.Handle] and other sweeps, whose keys it leaves alone
+// Sweep relays every key that has an item older than olderThan: what the table's stream
+// lost or had no reader for, and what an owner that publishes by
+// itself left to it. It publishes all items of such a key, in order; it
+// is safe beside [Relay.Handle] and other sweeps, whose keys it skips
 // (Report.Busy). It scans the table, which costs next to nothing while the
 // table is as empty as it should be.
 //
-// Keys that fail do not keep it from the others; the error then joins the first
+// Keys that fail do not stop the others; the error then joins the first
 // few reasons. It ends when ctx does; [ErrInFlight].
 func (r *Relay) Sweep(ctx context.Context, olderThan time.Duration) (Report, error) {
 	rep := Report{Table: r.cfg.Table}
 	before := r.cfg.Now().Add(-olderThan)
-	in := r.scan(before)
+	in := r.scanInput(before)
 	var errs []error
 	for {
 		out, err := r.cfg.Client.Scan(ctx, in)
@@ -33,9 +33,9 @@ func (r *Relay) Sweep(ctx context.Context, olderThan time.Duration) (Report, err
 			errs = append(errs, fmt.Errorf("outboxtable: sweep: scan table %q: %w", r.cfg.Table, err))
 			break
 		}
-		results := r.drainAll(ctx, distinct(out.Items))
-		rep.account(results)
-		errs = append(errs, failures(results)...)
+		results := r.drainAll(ctx, distinctKeys(out.Items))
+		rep.addResults(results)
+		errs = append(errs, errorsOf(results)...)
 		if len(out.LastEvaluatedKey) == 0 || ctx.Err() != nil {
 			break
 		}
@@ -48,8 +48,8 @@ func (r *Relay) Sweep(ctx context.Context, olderThan time.Duration) (Report, err
 	return rep, errors.Join(errs[:min(len(errs), maxErrors)]...)
 }
 
-// SweepEvery sweeps at once, and then again and again with pauses of about every,
-// so that the instances of a service do not do it all at the same moment. It
+// SweepEvery sweeps at once, and then repeatedly with pauses of about every,
+// jittered so that the instances of a service do not sweep at the same moment. It
 // returns when ctx ends, and a sweep with it. report gets each sweep that found
 // something or failed.
 func (r *Relay) SweepEvery(ctx context.Context, every, olderThan time.Duration, report func(Report, error)) {
@@ -67,7 +67,7 @@ func (r *Relay) SweepEvery(ctx context.Context, every, olderThan time.Duration, 
 	}
 }
 
-func (r *Relay) scan(before time.Time) *dynamodb.ScanInput {
+func (r *Relay) scanInput(before time.Time) *dynamodb.ScanInput {
 	return &dynamodb.ScanInput{
 		TableName:                 &r.cfg.Table,
 		ConsistentRead:            aws.Bool(true),
@@ -78,7 +78,7 @@ func (r *Relay) scan(before time.Time) *dynamodb.ScanInput {
 	}
 }
 
-func distinct(items []dynamo.Item) []string {
+func distinctKeys(items []dynamo.Item) []string {
 	seen := map[string]bool{}
 	var keys []string
 	for _, a := range items {
@@ -90,7 +90,7 @@ func distinct(items []dynamo.Item) []string {
 	return keys
 }
 
-func failures(results []keyResult) []error {
+func errorsOf(results []keyResult) []error {
 	var errs []error
 	for _, res := range results {
 		if res.err != nil && !errors.Is(res.err, ErrClaimed) {
