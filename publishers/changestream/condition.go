@@ -21,22 +21,22 @@ type condition struct {
 	was     []comparison // all of them, in the document before the change
 }
 
-// comparison is of a field with a constant, as JSON.
+// comparison compares a field with a constant, as JSON.
 type comparison struct {
 	path  path
 	value []byte
 }
 
-var errNoImage = errors.New("the rule asks what the document was, and there is no before-image " +
+var errNoImage = errors.New("the rule reads the document before the change, and the change has no before-image " +
 	"(changeStreamPreAndPostImages was not on when it changed, or the image has expired)")
 
-// holds is an error where it cannot be known.
-func (w *condition) holds(d *document) (bool, error) {
+// matches reports whether d meets the condition. It fails if a needed image is missing.
+func (w *condition) matches(d *document) (bool, error) {
 	if len(w.changed) > 0 && !anyChanged(w.changed, d.c) {
 		return false, nil
 	}
 	if d.c.Operation == "update" && d.main == nil {
-		return true, nil // the document is gone: the rule says what to do
+		return true, nil // the document is deleted: the rule's gone: decides
 	}
 	for _, p := range w.exists {
 		if _, ok := d.find(p); !ok {
@@ -49,14 +49,14 @@ func (w *condition) holds(d *document) (bool, error) {
 		}
 	}
 	for _, c := range w.equals {
-		if v, ok := d.find(c.path); !c.equal(v, ok) {
+		if v, ok := d.find(c.path); !c.equals(v, ok) {
 			return false, nil
 		}
 	}
-	return w.heldBefore(d.c)
+	return w.matchedBefore(d.c)
 }
 
-func (w *condition) heldBefore(c *Change) (bool, error) {
+func (w *condition) matchedBefore(c *Change) (bool, error) {
 	if len(w.was) == 0 {
 		return true, nil
 	}
@@ -64,7 +64,7 @@ func (w *condition) heldBefore(c *Change) (bool, error) {
 		return false, errNoImage
 	}
 	for _, one := range w.was {
-		if v, ok := one.path.in(c.Before); !one.equal(v, ok) {
+		if v, ok := one.path.valueIn(c.Before); !one.equals(v, ok) {
 			return false, nil
 		}
 	}
@@ -80,9 +80,9 @@ func anyChanged(paths []path, c *Change) bool {
 	return false
 }
 
-// equal compares numbers by value, and everything else as it would be written
+// equals compares numbers by value, and everything else in the form in which it is written
 // into an event. An absent field equals null.
-func (c *comparison) equal(v bson.RawValue, there bool) bool {
+func (c *comparison) equals(v bson.RawValue, there bool) bool {
 	if !there {
 		return string(c.value) == "null"
 	}

@@ -38,20 +38,20 @@ type Config struct {
 	Permanent func(error) bool
 
 	// Snapshot reads the collections of Mapping.Snapshots whole where there is no
-	// position to go on from: at the first start, and when the position fell off
-	// the oplog, which without it is the end (mongostream.ErrHistoryLost). A snapshot
-	// that was interrupted is finished in any case.
+	// position to resume from: at the first start, and when the position fell off
+	// the oplog, which otherwise ends Run (mongostream.ErrHistoryLost). A snapshot
+	// that was interrupted is resumed in any case.
 	Snapshot bool
 	// SnapshotChunk is how many documents a snapshot reads at once, within 16 MB;
 	// 0 means 500.
 	SnapshotChunk int
 	// EnsureImages turns on changeStreamPreAndPostImages for the collections of
-	// the mapping, and creates those that are not there. The server then stores
-	// both images of each change, until the oplog has forgotten it.
+	// the mapping, and creates missing ones. The server then stores
+	// both images of each change, until the change falls off the oplog.
 	EnsureImages bool
 
-	// NoImages asks the server for no documents in the changes, and reads the
-	// document of each update by itself, as it is then. For the run that has to
+	// NoImages requests changes without documents, and reads the
+	// document of each update separately, in its present state. It is for a run that has to
 	// pass a change whose event is too large (mongostream.ErrEventTooLarge); deletes
 	// have only their key then, and "was" is refused.
 	NoImages bool
@@ -94,7 +94,7 @@ func (c Config) Validate() error {
 	check(!c.NoImages || !c.EnsureImages, "NoImages and EnsureImages exclude each other")
 	check(c.SnapshotChunk > 0, "SnapshotChunk %d is negative", c.SnapshotChunk)
 	_, err := url.Parse(c.Source)
-	check(err == nil, "Source %q is no URI-reference", c.Source)
+	check(err == nil, "Source %q is not a URI-reference", c.Source)
 	if err := c.Mapping.Validate(); err != nil {
 		errs = append(errs, err)
 	} else {

@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
-// A form is how a value of a document is written into an event.
+// A form is a way to write a value of a document into an event.
 type form string
 
 // The forms of the key "as". Natural, for a field that names none, is the rule of
@@ -22,7 +22,7 @@ type form string
 const (
 	natural   form = ""
 	asText    form = "text"    // any single value as text
-	asNumber  form = "number"  // all digits as they are, also of texts and beyond 2^53
+	asNumber  form = "number"  // all digits unchanged, also of texts and beyond 2^53
 	asInteger form = "integer" // a whole number, also one that was stored as double or text
 	asBool    form = "bool"    // true or false only
 	asTime    form = "time"    // RFC 3339 of dates, such texts, and milliseconds since 1970
@@ -36,7 +36,7 @@ func (f form) appendValue(b []byte, v bson.RawValue) ([]byte, error) {
 	case natural:
 		b, err := bsonjson.Append(b, v)
 		if errors.Is(err, bsonjson.ErrInexact) {
-			err = fmt.Errorf("%w; give the field as: text or as: number", err)
+			err = fmt.Errorf("%w; declare the field as: text or as: number", err)
 		}
 		return b, err
 	case asText:
@@ -72,7 +72,7 @@ func isNumber(s string) bool {
 	return s != "" && s[0] != '"' && json.Unmarshal([]byte(s), &n) == nil && string(n) == s
 }
 
-// maxIntegerDigits bounds what an exponent may be written out to.
+// maxIntegerDigits bounds the digits that an exponent is expanded to.
 const maxIntegerDigits = 40
 
 func appendInteger(b []byte, v bson.RawValue) ([]byte, error) {

@@ -1,22 +1,22 @@
 // Package changestream publishes the changes of a MongoDB database as domain
-// events, for legacy code that nobody dares to touch: it follows the change
+// events, for legacy code that cannot be changed safely: it follows the change
 // stream, and a mapping says which events are made of which changes.
 //
 // # Caveats first
 //
 //   - A change shows what a document became, not why. An event that says more
-//     than "this is how it is now" needs a mapping that can read the reason from
+//     than the new state needs a mapping that can read the reason from
 //     the fields; where it cannot, let the legacy code write an outbox.
 //   - Events are published at least once. After a crash, what was published and
-//     not noted is published again, with the same id, sequence and data (but see
+//     not recorded is published again, with the same id, sequence and data (but see
 //     the next point), and in the same order.
 //   - Without post-images the document of an update is looked up when the change
-//     is read: it may be newer than the change, so that two events say the same
-//     and a repeat says something newer under the old id; or it is gone, and the
+//     is read: it may be newer than the change, so that two events have the same data
+//     and a repeated event has newer data under the old id; or it is deleted, and the
 //     rule skips or refuses. Let Config.EnsureImages turn images on if the server
-//     is MongoDB 6.0 or newer and can spare the space.
+//     is MongoDB 6.0 or newer and has the disk space.
 //   - Without before-images a delete has nothing but the key; "changed" is taken
-//     from what the server says of an update, and is always true of a
+//     from the server's description of an update, and is always true of a
 //     replacement; "was" and "of: before" have nothing to read.
 //   - It must be the only writer of these events for the collection: run it
 //     under one Name, and stop it before a service that took the entity over
@@ -53,10 +53,10 @@
 //	        oldName: {field: name, of: before, missing: "null"}
 //	        kind: {value: legacy}      # always the same
 //
-// Every rule that is about a change makes an event, in the order of the file.
+// Every rule that matches a change makes an event, in the order of the file.
 // Fields are dotted paths, numbers go into arrays; a dot in the name of a field is
 // written \. (size\.cm). Of a delete, a rule reads the
-// document before it, or only the key. Two braces in a template stand for one.
+// document before it, or only the key. In a template, write {{ and }} for braces.
 //
 // Values are written as JSON: ObjectIds as hex, dates in RFC 3339, Decimal128 as
 // text, UUIDs as such, other binaries in base64. Integers beyond ±2^53 and
@@ -71,8 +71,8 @@
 // # Identity and order
 //
 // The id of an event is made from the collection, the _id, the operation, the
-// cluster time and the place in the transaction, the type of the event, and the
-// how many-th of that type it is. The sequence is the cluster time in
+// cluster time, the index in the transaction, the type of the event, and its
+// index among the change's events of that type. The sequence is the cluster time in
 // nanoseconds as the clock of events counts, so that it compares as text, and a
 // service that takes the entity over continues from it. Events of one document are in the
 // order of its changes as long as their partition key is made from fields that
@@ -81,15 +81,15 @@
 // # Snapshot
 //
 // A collection that is older than the publisher, or whose changes were missed,
-// is read whole: Config.Snapshot, by rules that are on: snapshot and state what
-// is. The start of the stream is stored first. Then the collection is
+// is read whole: Config.Snapshot, by rules that are on: snapshot. Their events state
+// what the documents are. The start of the stream is stored first. Then the collection is
 // read in the order of _id, chunk by chunk, each as of one cluster time, which
-// the server reports; and the chunk's events are published at just that place in
+// the server reports; and the chunk's events are published at exactly that position in
 // the stream, behind all changes up to that time and before the later ones. So
 // an event never has an older state of a document than an event before it,
 // nothing has to be kept to compare with, the stream is followed all the while
-// (it cannot fall off the oplog over a long snapshot), and sequences agree with
-// the order. How far it is is stored with the position, in one document: killed
+// (its position cannot fall off the oplog during a long snapshot), and sequences agree with
+// the order. The progress is stored with the position, in one document: killed
 // at any point, it resumes.
 //
 // What a snapshot cannot show is a document that was deleted while changes were
@@ -99,8 +99,8 @@
 //
 // When the position fell off the oplog, Run ends with mongostream.ErrHistoryLost.
 // With Config.Snapshot it forgets the position and begins a snapshot by itself.
-// Where a position is good and the collections are to be read again all the same,
-// [Publisher.Forget] (banyan-publish changes forget) makes the next Run the first.
+// To read the collections again although the position is good, call
+// [Publisher.Forget] (banyan-publish changes forget): the next Run starts as the first one did.
 //
 // # Dead letters
 //
@@ -108,6 +108,6 @@
 // whose event the stream refuses for good, is stored whole with the reason in
 // the collection <Name>_refused, before anything after it is published, and
 // counted; it does not block others. [Publisher.Redrive] (banyan-publish changes
-// redrive) publishes them when the cause is corrected. Changes that no rule is about
+// redrive) publishes them when the cause is corrected. Changes that no rule matches
 // are counted as ignored, those that a rule skips as skipped.
 package changestream

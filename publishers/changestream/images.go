@@ -13,8 +13,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/mongoerr"
 )
 
-// names are the collections of the mapping, sorted.
-func (m *Mapping) names() []string {
+// collectionNames returns the collections of the mapping, sorted.
+func (m *Mapping) collectionNames() []string {
 	var all []string
 	for name := range m.Collections {
 		all = append(all, name)
@@ -23,8 +23,8 @@ func (m *Mapping) names() []string {
 	return all
 }
 
-// chooseImages asks which collections store the images of their changes, after turning
-// them on where that is wanted.
+// chooseImages reads which collections store the images of their changes, after turning
+// them on if configured.
 func (p *Publisher) chooseImages(ctx context.Context) (after, before options.FullDocument, err error) {
 	if p.cfg.NoImages {
 		return "", "", nil
@@ -36,7 +36,7 @@ func (p *Publisher) chooseImages(ctx context.Context) (after, before options.Ful
 		}
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("changestream: look for before-images in %s: %w", p.cfg.Database.Name(), err)
+		return "", "", fmt.Errorf("changestream: list the collections with before-images in %s: %w", p.cfg.Database.Name(), err)
 	}
 	with := 0
 	for _, has := range on {
@@ -53,9 +53,9 @@ func (p *Publisher) chooseImages(ctx context.Context) (after, before options.Ful
 	return options.UpdateLookup, options.WhenAvailable, nil
 }
 
-// collectionsWithImages has the collections that exist, views left out.
+// collectionsWithImages reports for each existing collection, views excluded, whether it stores images.
 func (p *Publisher) collectionsWithImages(ctx context.Context) (map[string]bool, error) {
-	ours := bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}}, {Key: "type", Value: "collection"}}
+	ours := bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: p.cfg.Mapping.collectionNames()}}}, {Key: "type", Value: "collection"}}
 	cur, err := p.cfg.Database.ListCollections(ctx, ours)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (p *Publisher) collectionsWithImages(ctx context.Context) (map[string]bool,
 
 func (p *Publisher) ensureImages(ctx context.Context, on map[string]bool) error {
 	images := bson.D{{Key: "enabled", Value: true}}
-	for _, name := range p.cfg.Mapping.names() {
+	for _, name := range p.cfg.Mapping.collectionNames() {
 		has, exists := on[name]
 		if has {
 			continue
@@ -96,12 +96,13 @@ func (p *Publisher) ensureImages(ctx context.Context, on map[string]bool) error 
 }
 
 // errCollectionGone refuses an update whose document cannot be read any more.
-var errCollectionGone = errors.New("the document cannot be looked up for the update: its collection was dropped or renamed meanwhile; post-images keep it")
+var errCollectionGone = errors.New("the document cannot be looked up for the update: " +
+	"its collection was dropped or renamed meanwhile; turn on post-images to keep it")
 
-// lookUp reads the document of an update for which the server sent none: one
+// lookUpDocument reads the document of an update for which the server sent none: one
 // whose image has expired or was not kept yet, or was not asked for, or one that
-// was gone already. That it is gone is true only while its collection is there.
-func (p *Publisher) lookUp(ctx context.Context, c *Change) error {
+// was deleted already. A missing document counts as deleted only while its collection exists.
+func (p *Publisher) lookUpDocument(ctx context.Context, c *Change) error {
 	if c.Operation != "update" || c.Full != nil {
 		return nil
 	}

@@ -12,19 +12,19 @@ import (
 // document as a snapshot read it.
 type Change = mongostream.Change
 
-// ErrSkip is what a mapping returns for a change that it is about and makes no
-// event of. It is counted, and no dead letter.
+// ErrSkip is what a mapping returns for a change that it matches and makes no
+// event from. It is counted, and makes no dead letter.
 var ErrSkip = errors.New("skipped")
 
 // Func makes events of a change. It must be a function of the change alone: it
 // is called again for the same change after a crash, and has to return the same.
 //
-// Type, Version, Subject, PartitionKey and Data are its part. What else it
+// It sets Type, Version, Subject, PartitionKey and Data. What else it
 // leaves empty, the publisher fills: ID, Time, Sequence, Source and the
 // correlation. The partition key must be the same for all changes of a
 // document, or their order is lost.
 //
-// No event and no error means that the change is to be ignored. With an
+// No event and no error means that the change is ignored. With an
 // error, the events returned beside it are published all the same; the change
 // becomes a dead letter, unless the error is [ErrSkip].
 type Func func(c Change) ([]events.Event, error)
@@ -55,7 +55,7 @@ func (m *Mapping) Validate() error {
 	return nil
 }
 
-// rules is a Func by declared fields. Each rule that is about the change makes
+// rules is the Func of a mapping file. Each rule that matches the change makes
 // its event, in the order of the file.
 type rules []rule
 

@@ -135,7 +135,7 @@ func TestMappingFileErrorsNameThePlace(t *testing.T) {
 		"version: 1\nrules: []": `2:1: the file has no "rules"; ` +
 			`it has version, source, collections`,
 		"version: 1\nversion: 1":       `2:1: `,
-		"version: 1\nsource: \"::\"\n": `2:9: source "::" is no URI-reference`,
+		"version: 1\nsource: \"::\"\n": `2:9: source "::" is not a URI-reference`,
 		head + "    - on: insert\n":    `4:7: the rule lacks event`,
 		head + "    - event: a\n":      `4:7: the rule lacks on`,
 		head + "    - on: upsert\n": `4:11: on cannot be "upsert"; ` +
@@ -146,7 +146,7 @@ func TestMappingFileErrorsNameThePlace(t *testing.T) {
 		head + "    - {on: insert, event: a, key: users}\n":                             `key has no field in it`,
 		head + "    - {on: insert, event: a, subject: \"user/{_id\"}\n":                 `subject: not a template: a { without its }`,
 		head + "    - {on: insert, event: a, subject: \"user/_id}\"}\n":                 `subject: not a template: a } without its {`,
-		head + "    - {on: insert, event: a, subject: \"{a..b}\"}\n":                    `"a..b" is no path`,
+		head + "    - {on: insert, event: a, subject: \"{a..b}\"}\n":                    `"a..b" is not a path`,
 		head + "    - on: insert\n      event: a\n      data:\n        x: {as: text}\n": `7:9: x needs either a field or a value`,
 		head + "    - on: insert\n      event: a\n      data:\n        x: {field: a, as: date}\n": `7:27: as cannot be "date"; ` +
 			`it is one of text, number, integer, bool, time`,
@@ -159,7 +159,7 @@ func TestMappingFileErrorsNameThePlace(t *testing.T) {
 		head + "    - on: insert\n      event: a\n      missing: omit\n":                                           `missing cannot be "omit"`,
 		head + "    - plain text\n": `4:7: a rule must be a mapping`,
 		head:                        `a rule must be a mapping`,
-		"version: 1\ncollections:\n  system.users: [{on: insert, event: a}]\n": `3:3: "system.users" is no name`,
+		"version: 1\ncollections:\n  system.users: [{on: insert, event: a}]\n": `3:3: "system.users" is not a name`,
 		"a: [":                           `1:`,
 		strings.Repeat("# x\n", 300_000): `more than the 1048576 allowed`,
 	} {

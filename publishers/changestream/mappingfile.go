@@ -16,15 +16,15 @@ import (
 // maxMappingFile bounds a mapping file; the largest sensible one is far smaller.
 const maxMappingFile = 1 << 20
 
-// A FileError is one thing wrong with a mapping file, at the place where a
-// person has to look.
+// A FileError is one mistake in a mapping file, with its line and
+// column.
 type FileError struct {
 	File      string
 	Line, Col int
 	Message   string
 }
 
-// Error gives "file:line:col: message", which editors can jump to.
+// Error returns "file:line:col: message", which editors can jump to.
 func (e *FileError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Message)
 }
@@ -44,7 +44,7 @@ func ParseMapping(name string, src []byte) (*Mapping, error) {
 	return m, nil
 }
 
-// file collects what is wrong with one.
+// file parses a mapping file and collects its mistakes.
 type file struct {
 	name string
 	errs []error
@@ -54,24 +54,24 @@ type file struct {
 const maxErrors = 20
 
 func (f *file) fail(n ast.Node, format string, args ...any) {
-	line, col := placeOf(n)
+	line, col := positionOf(n)
 	if len(f.errs) < maxErrors {
 		f.errs = append(f.errs, &FileError{f.name, line, col, fmt.Sprintf(format, args...)})
 	}
 }
 
-// placeOf is where a node begins: a mapping's own token is the colon behind its
+// positionOf returns where a node begins: a mapping's own token is the colon behind its
 // first key.
-func placeOf(n ast.Node) (line, col int) {
+func positionOf(n ast.Node) (line, col int) {
 	switch m := n.(type) {
 	case nil:
 		return 1, 1
 	case *ast.MappingNode:
 		if len(m.Values) > 0 {
-			return placeOf(m.Values[0].Key)
+			return positionOf(m.Values[0].Key)
 		}
 	case *ast.MappingValueNode:
-		return placeOf(m.Key)
+		return positionOf(m.Key)
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		return t.Position.Line, t.Position.Column
@@ -156,7 +156,7 @@ func (f *file) items(n ast.Node) []ast.Node {
 	return []ast.Node{n}
 }
 
-// text reads a text; a number or a truth value is one as it is written.
+// text reads a text; numbers and booleans count as the text they are written as.
 func (f *file) text(n ast.Node, what string) string {
 	switch v := n.(type) {
 	case *ast.StringNode:
@@ -170,8 +170,8 @@ func (f *file) text(n ast.Node, what string) string {
 	return ""
 }
 
-// word reads one of some words.
-func (f *file) word(n ast.Node, what string, words ...string) string {
+// oneOf reads one of the allowed words.
+func (f *file) oneOf(n ast.Node, what string, words ...string) string {
 	if _, empty := n.(*ast.NullNode); empty && slices.Contains(words, string(null)) {
 		return string(null)
 	}

@@ -46,14 +46,14 @@ func (f *file) mapping(root ast.Node) *Mapping {
 func (f *file) source(n ast.Node) string {
 	s := f.text(n, "source")
 	if _, err := url.Parse(s); err != nil || s == "" {
-		f.fail(n, "source %q is no URI-reference, such as /legacy/users", bsonjson.Brief(s))
+		f.fail(n, "source %q is not a URI-reference, such as /legacy/users", bsonjson.Brief(s))
 	}
 	return s
 }
 
 func (f *file) collection(m *Mapping, c entry, source string) {
 	if c.name == "" || strings.HasPrefix(c.name, "system.") {
-		f.fail(c.key, "%q is no name of a collection whose changes can be followed", c.name)
+		f.fail(c.key, "%q is not a name of a collection whose changes can be followed", c.name)
 	}
 	var all rules
 	for _, n := range f.items(c.value) {
@@ -91,9 +91,9 @@ func (f *file) rule(n ast.Node, collection, source string) rule {
 		case "correlation":
 			r.correlation = f.correlation(e.value)
 		case "missing":
-			r.missing = onMissing(f.word(e.value, "missing", string(refuse), string(skip)))
+			r.missing = onMissing(f.oneOf(e.value, "missing", string(refuse), string(skip)))
 		case "gone":
-			r.gone = onMissing(f.word(e.value, "gone", string(refuse), string(skip)))
+			r.gone = onMissing(f.oneOf(e.value, "gone", string(refuse), string(skip)))
 		case "data":
 			data = e.value
 		}
@@ -102,7 +102,7 @@ func (f *file) rule(n ast.Node, collection, source string) rule {
 	switch {
 	case len(f.errs) > 0:
 	case len(r.on) == 0:
-		f.fail(n, "the rule lacks on: name the operations it is about")
+		f.fail(n, "the rule lacks on: list the operations that it matches")
 	case r.event == "":
 		f.fail(n, "the rule lacks event: name the type of the event, such as user.joined")
 	case len(r.key) == 1 && r.key[0].path == nil:
@@ -116,7 +116,7 @@ var operations = []string{"insert", "update", "replace", "delete", "snapshot"}
 func (f *file) operations(n ast.Node) []string {
 	var all []string
 	for _, item := range f.items(n) {
-		all = append(all, f.word(item, "on", operations...))
+		all = append(all, f.oneOf(item, "on", operations...))
 	}
 	return all
 }
@@ -218,9 +218,9 @@ func (f *file) member(m *member, e entry) {
 		case "as":
 			m.as = f.form(part.value)
 		case "of":
-			m.before = f.word(part.value, "of", "before", "after") == "before"
+			m.before = f.oneOf(part.value, "of", "before", "after") == "before"
 		case "missing":
-			m.missing = onMissing(f.word(part.value, "missing", string(refuse), string(skip), string(omit), string(null)))
+			m.missing = onMissing(f.oneOf(part.value, "missing", string(refuse), string(skip), string(omit), string(null)))
 		case "default":
 			m.missing, m.value = constant, f.constant(part.value, "default")
 		case "value":
@@ -242,5 +242,5 @@ func (f *file) form(n ast.Node) form {
 	for _, one := range forms {
 		words = append(words, string(one))
 	}
-	return form(f.word(n, "as", words...))
+	return form(f.oneOf(n, "as", words...))
 }

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A path is a dotted way to a field, through documents and, by number, arrays. A
+// A path is the dotted name of a field inside documents and, by index, arrays. A
 // dot in the name of a field is written \. in a mapping file.
 type path []string
 
@@ -34,8 +34,8 @@ func (p path) String() string {
 // where a dot in a name looks like one between names.
 func (p path) asUpdated() path { return strings.Split(strings.Join(p, "."), ".") }
 
-// in finds the value in a document; false where there is none, or it is null.
-func (p path) in(doc bson.Raw) (bson.RawValue, bool) {
+// valueIn finds the value in a document; false if it is absent or null.
+func (p path) valueIn(doc bson.Raw) (bson.RawValue, bool) {
 	if len(doc) == 0 {
 		return bson.RawValue{}, false
 	}
@@ -46,8 +46,8 @@ func (p path) in(doc bson.Raw) (bson.RawValue, bool) {
 	return v, true
 }
 
-// within returns what is left of p behind prefix.
-func (p path) within(prefix path) (rest path, ok bool) {
+// after returns the part of p behind prefix.
+func (p path) after(prefix path) (rest path, ok bool) {
 	if len(prefix) > len(p) {
 		return nil, false
 	}
@@ -82,10 +82,10 @@ func (p path) updatedBy(c *Change) bool {
 	ambiguous := len(ours) > len(p)
 	for _, e := range elements {
 		set := path(strings.Split(e.Key(), "."))
-		if _, below := set.within(ours); below {
+		if _, below := set.after(ours); below {
 			return true
 		}
-		if rest, above := ours.within(set); above && (ambiguous || p.differsFrom(c.Before, rest, e.Value())) {
+		if rest, above := ours.after(set); above && (ambiguous || p.differsFrom(c.Before, rest, e.Value())) {
 			return true
 		}
 	}
@@ -103,28 +103,28 @@ func (p path) updatedBy(c *Change) bool {
 }
 
 func (p path) overlaps(q path) bool {
-	_, above := p.within(q)
-	_, below := q.within(p)
+	_, above := p.after(q)
+	_, below := q.after(p)
 	return above || below
 }
 
-// differsFrom compares the field with what it was, where a value above it was set.
+// differsFrom compares the field with its earlier value, where the update set a value that contains it.
 func (p path) differsFrom(before bson.Raw, rest path, set bson.RawValue) bool {
 	if before == nil {
 		return true
 	}
-	old, had := p.in(before)
+	old, had := p.valueIn(before)
 	now, has := bson.RawValue{}, false
 	if doc, ok := set.DocumentOK(); ok {
-		now, has = rest.in(doc)
+		now, has = rest.valueIn(doc)
 	}
-	return had != has || !same(old, now)
+	return had != has || !sameValue(old, now)
 }
 
 func (p path) differs(before, after bson.Raw) bool {
-	old, had := p.in(before)
-	now, has := p.in(after)
-	return had != has || !same(old, now)
+	old, had := p.valueIn(before)
+	now, has := p.valueIn(after)
+	return had != has || !sameValue(old, now)
 }
 
-func same(a, b bson.RawValue) bool { return a.Type == b.Type && bytes.Equal(a.Value, b.Value) }
+func sameValue(a, b bson.RawValue) bool { return a.Type == b.Type && bytes.Equal(a.Value, b.Value) }

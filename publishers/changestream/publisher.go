@@ -30,7 +30,7 @@ type Publisher struct {
 	status   Status
 }
 
-// New checks cfg. Nothing is asked of the server before Run.
+// New checks cfg. It sends no request; Run does.
 func New(cfg Config) (*Publisher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (p *Publisher) Ready() <-chan struct{} { return p.ready }
 
 // Run publishes until ctx ends, which is no error, or something stops it for
 // good: what stops a follower (mongostream.ErrHistoryLost, unless Config.Snapshot
-// finds the way back by itself; mongostream.ErrInvalidated; mongostream.ErrEventTooLarge),
+// recovers from it; mongostream.ErrInvalidated; mongostream.ErrEventTooLarge),
 // or a refusal of the stream that is not about one event.
 func (p *Publisher) Run(ctx context.Context) error {
 	for {
@@ -59,7 +59,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		switch err := p.Forget(ctx); {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil, errors.Is(err, mongostream.ErrFollowed): // another one is at it already
+		case err == nil, errors.Is(err, mongostream.ErrFollowed): // another publisher follows already
 		case refusedByServer(err):
 			return err
 		}
@@ -98,7 +98,7 @@ func (p *Publisher) runOnce(ctx context.Context) error {
 	return f.Run(ctx)
 }
 
-// newFollower asks first which images there are.
+// newFollower makes a follower, after it has found out which images there are.
 func (p *Publisher) newFollower(ctx context.Context) (*mongostream.Follower, error) {
 	after, before, err := p.awaitImages(ctx)
 	if err != nil {
@@ -124,9 +124,9 @@ func (p *Publisher) follow(after, before options.FullDocument) (*mongostream.Fol
 	})
 }
 
-// pipeline lets through what is about the mapping's collections.
+// pipeline selects the changes of the mapping's collections.
 func (p *Publisher) pipeline() mongo.Pipeline {
-	ours := bson.D{{Key: "$in", Value: p.cfg.Mapping.names()}}
+	ours := bson.D{{Key: "$in", Value: p.cfg.Mapping.collectionNames()}}
 	return mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: "ns.coll", Value: ours}},
 		bson.D{{Key: "to.coll", Value: ours}},
@@ -134,8 +134,8 @@ func (p *Publisher) pipeline() mongo.Pipeline {
 	}}}}}}
 }
 
-// Forget removes the position, so that the next Run starts as the first: with a
-// snapshot if Config.Snapshot says so. It fails while a publisher runs.
+// Forget removes the position, so that the next Run starts as the first one did: with a
+// snapshot if Config.Snapshot is set. It fails while a publisher runs.
 func (p *Publisher) Forget(ctx context.Context) error {
 	err := mongostream.Forget(ctx, p.cfg.Checkpoints, p.cfg.Name)
 	if errors.Is(err, mongostream.ErrNoPosition) {
@@ -150,7 +150,7 @@ func (p *Publisher) handle(ctx context.Context, c Change) (mongostream.Ack, erro
 		p.counted(func(s *Status) { s.Ignored++ })
 		return nil, nil
 	}
-	switch err := p.lookUp(ctx, &c); {
+	switch err := p.lookUpDocument(ctx, &c); {
 	case errors.Is(err, errCollectionGone):
 		return nil, p.refuse(ctx, &c, p.identify(&c, ""), "", nil, err)
 	case err != nil:
@@ -172,8 +172,8 @@ func waitForAll(receipts []publishers.Receipt) mongostream.Ack {
 	}
 }
 
-// publish maps c and hands its events over. What cannot be mapped, or is refused
-// for good, is put aside before anything that follows it is handled.
+// publish maps c and enqueues its events. If c cannot be mapped, or an event is refused
+// for good, the dead letter is written before any later change is handled.
 func (p *Publisher) publish(ctx context.Context, c *Change, snapshot string) ([]publishers.Receipt, error) {
 	return p.publishAs(ctx, c, p.identify(c, snapshot), snapshot)
 }
@@ -208,7 +208,7 @@ func (p *Publisher) publishAs(ctx context.Context, c *Change, id *identity, snap
 	return receipts, p.countOutcome(ctx, c, id, snapshot, len(made), refusal)
 }
 
-// countOutcome counts a change without events, or puts it aside.
+// countOutcome counts a change without events, or writes its dead letter.
 func (p *Publisher) countOutcome(ctx context.Context, c *Change, id *identity, snapshot string, made int, refusal error) error {
 	switch {
 	case errors.Is(refusal, ErrSkip):
@@ -221,8 +221,8 @@ func (p *Publisher) countOutcome(ctx context.Context, c *Change, id *identity, s
 	return nil
 }
 
-// mapSafely keeps one document that a mapping did not expect from ending the
-// publisher, which would meet it again at each start.
+// mapSafely recovers from panics of the mapping: one unexpected document must not end the
+// publisher, which would read it again at each start.
 func (p *Publisher) mapSafely(c Change) (made []events.Event, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -240,10 +240,10 @@ func (p *Publisher) mapSafely(c Change) (made []events.Event, err error) {
 	return p.cfg.Mapping.Collections[c.Collection](c)
 }
 
-// retryDelay is waited before the server is asked again.
+// retryDelay is the pause before the next attempt to read the images.
 var retryDelay = backoff.Backoff{Min: 300 * time.Millisecond}
 
-// awaitImages asks about images, as often as it takes until the server answers.
+// awaitImages calls chooseImages until the server responds.
 func (p *Publisher) awaitImages(ctx context.Context) (after, before options.FullDocument, err error) {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -252,12 +252,12 @@ func (p *Publisher) awaitImages(ctx context.Context) (after, before options.Full
 		if err == nil || refusedByServer(err) || ctx.Err() != nil {
 			return after, before, err
 		}
-		p.cfg.Log.Warn("the server does not answer", "name", p.cfg.Name, "error", err)
+		p.cfg.Log.Warn("the server does not respond", "name", p.cfg.Name, "error", err)
 		_ = retryDelay.Wait(ctx, 0)
 	}
 }
 
-// refusedByServer reports whether it answered, and will answer the same again.
+// refusedByServer reports whether the server responded, and would respond the same again.
 func refusedByServer(err error) bool {
 	var server mongo.ServerError
 	return errors.As(err, &server) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err) && !server.HasErrorCode(mongoerr.NotWritablePrimary)

@@ -43,12 +43,12 @@ type Redriven struct {
 
 // Redrive maps each dead letter for which match is true (nil: each) again and
 // publishes its events, those of the oldest changes first: after the mapping, or the
-// limits of the stream, were corrected. It may run concurrently with Run.
+// limits of the stream, have been corrected. It may run concurrently with Run.
 //
 // The events have the ids and sequences that they would have had in time; but on
 // the stream they come behind newer ones of their document. A consumer that
-// keeps the newest by sequence ignores them rightly, one that does not may overwrite
-// newer values. A letter of which a part was left out is only refused again.
+// keeps the newest by sequence ignores them correctly, one that does not may overwrite
+// newer values. A letter that lost a part for its size is only refused again.
 func (p *Publisher) Redrive(ctx context.Context, match func(*Refused) bool) (all Redriven, err error) {
 	err = EachRefused(ctx, p.cfg.Refused, func(letter Refused) error {
 		if match != nil && !match(&letter) {
@@ -70,11 +70,11 @@ func (p *Publisher) Redrive(ctx context.Context, match func(*Refused) bool) (all
 
 // redrive removes the letter, unless it is refused again under the same id.
 func (p *Publisher) redrive(ctx context.Context, letter *Refused) (again bool, err error) {
-	c := letter.Change.change()
+	c := letter.Change.toChange()
 	if len(letter.Left) > 0 || p.cfg.Mapping.Collections[c.Collection] == nil {
 		return true, nil
 	}
-	switch err := p.lookUp(ctx, c); {
+	switch err := p.lookUpDocument(ctx, c); {
 	case errors.Is(err, errCollectionGone):
 		return true, nil
 	case err != nil:

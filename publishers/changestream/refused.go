@@ -25,11 +25,11 @@ type Refused struct {
 	// Event is the one that was not published, nil when it was not made.
 	Event  bson.RawValue `bson:"event,omitempty"`
 	Change RefusedChange `bson:"change"`
-	// Left says what of the change did not fit into a document.
+	// Left names the parts of the change that did not fit into a document.
 	Left []string `bson:"left,omitempty"`
 }
 
-// RefusedChange is a change as a dead letter has it, under the server's names.
+// RefusedChange is the change in a dead letter, under the server's field names.
 type RefusedChange struct {
 	Operation   string                   `bson:"operationType"`
 	Database    string                   `bson:"database"`
@@ -51,20 +51,20 @@ func changeOf(c *Change, snapshot string) RefusedChange {
 		c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
 }
 
-// change is the inverse of changeOf.
-func (k *RefusedChange) change() *Change {
+// toChange is the inverse of changeOf.
+func (k *RefusedChange) toChange() *Change {
 	return &Change{Operation: k.Operation, Database: k.Database, Collection: k.Collection, Key: k.Key, Full: k.Full, Before: k.Before,
 		Updated: k.Updated, Removed: k.Removed, Truncated: k.Truncated, ClusterTime: k.ClusterTime, Index: k.Index, Wall: k.Wall.UTC()}
 }
 
 // refuse stores a dead letter. e is nil when no event was made.
 func (p *Publisher) refuse(ctx context.Context, c *Change, id *identity, snapshot string, e *events.Event, reason error) error {
-	letter := Refused{ID: nameBased(id.digest[:]), Reason: reason.Error(), At: time.Now().UTC(), Change: changeOf(c, snapshot)}
+	letter := Refused{ID: newUUID(id.digest[:]), Reason: reason.Error(), At: time.Now().UTC(), Change: changeOf(c, snapshot)}
 	if e != nil {
 		letter.ID = e.ID
 		letter.Event = eventValue(e)
 	}
-	err := p.store(ctx, letter)
+	err := p.storeLetter(ctx, letter)
 	if err != nil {
 		return fmt.Errorf("store the dead letter of %s (%w): %w", c, reason, err)
 	}
@@ -86,9 +86,9 @@ func eventValue(e *events.Event) bson.RawValue {
 	return bson.RawValue{Type: kind, Value: value}
 }
 
-// store leaves parts out until the letter fits into a document, which a change
+// storeLetter drops parts until the letter fits into a document, which a change
 // with both images may not.
-func (p *Publisher) store(ctx context.Context, letter Refused) error {
+func (p *Publisher) storeLetter(ctx context.Context, letter Refused) error {
 	reduce := []struct {
 		what string
 		out  func(*Refused)
@@ -112,8 +112,8 @@ func tooLarge(err error) bool {
 	return mongoerr.HasCode(err, mongoerr.BSONObjectTooLarge) || errors.Is(err, driver.ErrDocumentTooLarge)
 }
 
-// receipt settles an event that may be refused for good on its way: then its
-// change is put aside instead.
+// receipt is the receipt of an event that may still be refused for good: then Wait writes the
+// dead letter of its change.
 type receipt struct {
 	publishers.Receipt
 	p        *Publisher

@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
-// A rule of a mapping file makes one event of each change that it is about.
+// A rule of a mapping file makes one event from each change that it matches.
 type rule struct {
 	on          []string
 	when        []condition
@@ -29,7 +29,7 @@ type rule struct {
 	data        []member
 }
 
-// onMissing is what becomes of an event that lacks a field.
+// onMissing is what to do with an event that lacks a field.
 type onMissing string
 
 const (
@@ -52,7 +52,7 @@ type member struct {
 
 var errMissing = errors.New("the document lacks a field that the event needs")
 
-// document is what a rule reads: the document after the change, or, of a
+// document is what a rule reads: the document after the change, or, for a
 // delete, the one before it. Where there is neither, it is only the key.
 type document struct {
 	c    *Change
@@ -67,55 +67,55 @@ func newDocument(c *Change) *document {
 }
 
 func (d *document) find(p path) (bson.RawValue, bool) {
-	if v, ok := p.in(d.main); ok {
+	if v, ok := p.valueIn(d.main); ok {
 		return v, true
 	}
-	return p.in(d.c.Key)
+	return p.valueIn(d.c.Key)
 }
 
-// apply makes the rule's event of c. It is not ok when the rule is not about c;
-// [ErrSkip] when the rule says so, and other errors refuse the change.
+// apply makes the rule's event from c. ok is false when the rule does not match c. The error is
+// [ErrSkip] when the rule skips c; other errors refuse the change.
 func (r *rule) apply(c *Change) (e events.Event, ok bool, err error) {
 	if !slices.Contains(r.on, c.Operation) {
 		return e, false, nil
 	}
 	d := newDocument(c)
 	for _, w := range r.when {
-		if holds, err := w.holds(d); err != nil || !holds {
+		if holds, err := w.matches(d); err != nil || !holds {
 			return e, false, err
 		}
 	}
 	if c.Operation == "update" && c.Full == nil {
-		return e, false, r.whenGone()
+		return e, false, r.missingDocumentError()
 	}
 	e, err = r.build(d)
 	return e, err == nil, err
 }
 
-// whenGone is for an update whose document is no longer there to be looked up.
-func (r *rule) whenGone() error {
+// missingDocumentError is the outcome of an update whose document was deleted before it was looked up.
+func (r *rule) missingDocumentError() error {
 	if r.gone == refuse {
-		return errors.New("the document was gone when the server looked it up for the update; post-images keep it")
+		return errors.New("the document was deleted before the server looked it up for the update; turn on post-images to keep it")
 	}
-	return fmt.Errorf("%w: the document is gone, its delete follows", ErrSkip)
+	return fmt.Errorf("%w: the document is deleted; the change of its deletion follows", ErrSkip)
 }
 
 func (r *rule) build(d *document) (e events.Event, err error) {
 	e = events.Event{Type: r.event, Version: r.version, Source: r.source}
 	if e.Subject, err = r.subject.fill(d); err != nil {
-		return e, r.ifMissing(err)
+		return e, r.skipOrRefuse(err)
 	}
 	if e.PartitionKey, err = r.key.fill(d); err != nil {
-		return e, r.ifMissing(err)
+		return e, r.skipOrRefuse(err)
 	}
 	if e.Data, err = r.fillData(d); err != nil {
-		return e, r.ifMissing(err)
+		return e, r.skipOrRefuse(err)
 	}
 	r.correlate(&e, d)
 	return e, nil
 }
 
-func (r *rule) ifMissing(err error) error {
+func (r *rule) skipOrRefuse(err error) error {
 	if r.missing == skip && errors.Is(err, errMissing) && !errors.Is(err, ErrSkip) {
 		return fmt.Errorf("%w: %w", ErrSkip, err)
 	}
@@ -141,14 +141,14 @@ func (r *rule) fillData(d *document) (json.RawMessage, error) {
 	return append(b, '}'), nil
 }
 
-// fill gives nil for a member that is to be left out.
+// appendMember returns the member's value as JSON, nil to omit the member.
 func (m *member) fill(d *document) ([]byte, error) {
 	if m.path == nil {
 		return m.value, nil
 	}
 	v, ok := bson.RawValue{}, false
 	if m.before {
-		v, ok = m.path.in(d.c.Before)
+		v, ok = m.path.valueIn(d.c.Before)
 	} else {
 		v, ok = d.find(m.path)
 	}
@@ -172,8 +172,8 @@ func (m *member) fill(d *document) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %s", errMissing, m.path)
 }
 
-// correlate copies the ids that the document carries. They come from outside:
-// what is no id counts as none.
+// correlate copies the ids that the document carries. They come from outside, so
+// invalid ones are dropped.
 func (r *rule) correlate(e *events.Event, d *document) {
 	given := http.Header{}
 	for i, name := range []string{correlation.HeaderCorrelation, correlation.HeaderCausation, correlation.HeaderTraceParent} {

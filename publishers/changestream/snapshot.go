@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// snapshot reads collections whole, in chunks that the follower puts into their
-// place in the stream.
+// snapshot reads whole collections, in chunks that the follower inserts at their
+// positions in the stream.
 type snapshot struct {
 	p     *Publisher
 	state *snapshotState // nil: there is none
@@ -48,7 +48,7 @@ func (s *snapshot) Begin(_ context.Context, state bson.Raw, fresh bool) (bson.Ra
 	case !fresh && state != nil:
 		s.state = &snapshotState{}
 		if err := bson.Unmarshal(state, s.state); err != nil {
-			return nil, fmt.Errorf("read how far the snapshot is: %w", err)
+			return nil, fmt.Errorf("decode the snapshot's progress: %w", err)
 		}
 	case fresh && s.p.cfg.Snapshot:
 		names := slices.Clone(s.p.cfg.Mapping.Snapshots)
@@ -72,7 +72,7 @@ func (s *snapshot) report() {
 	s.p.counted(func(all *Status) { all.Snapshot = st })
 }
 
-// Next reads on.
+// Next reads the next chunk.
 func (s *snapshot) Next(ctx context.Context) (*mongostream.Chunk, error) {
 	for s.state != nil && !s.state.Done {
 		if len(s.state.Collections) == 0 {
@@ -90,7 +90,7 @@ func (s *snapshot) Next(ctx context.Context) (*mongostream.Chunk, error) {
 	return nil, nil
 }
 
-// advance goes to the next types of _id, then to the next collection.
+// advance moves on to the next bracket of _id, then to the next collection.
 func (s *snapshot) advance() {
 	s.state.After = bson.RawValue{}
 	if s.state.Bracket++; s.state.Bracket == len(brackets) {
@@ -98,7 +98,7 @@ func (s *snapshot) advance() {
 	}
 }
 
-// finish is a chunk without documents, whose place is where the stream is.
+// finish returns a last chunk without documents, as of the present cluster time.
 func (s *snapshot) finish(context.Context) (*mongostream.Chunk, error) {
 	s.state.Done = true
 	state, err := bson.Marshal(s.state)
@@ -145,7 +145,7 @@ func (s *snapshot) publish(ctx context.Context, name, id string, docs []bson.Raw
 	return all, nil
 }
 
-// read gives the next documents as they all were at one cluster time.
+// read returns the next documents, all as of one cluster time.
 func (s *snapshot) read(ctx context.Context) ([]bson.Raw, bson.Timestamp, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -178,7 +178,7 @@ func explain(err error) error {
 	return err
 }
 
-// filter is for the documents behind the last one, of the present group of types.
+// filter selects the documents behind the last one, within the present bracket.
 func (s *snapshot) filter() bson.D {
 	condition := bson.D{{Key: "$type", Value: brackets[s.state.Bracket]}}
 	switch after := s.state.After; {

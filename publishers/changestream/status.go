@@ -10,26 +10,26 @@ type Status struct {
 	Follower mongostream.Status
 	// Published counts events that are kept by the stream or the spool.
 	Published int64
-	// Ignored counts changes that no rule is about.
+	// Ignored counts changes that no rule matches.
 	Ignored int64
-	// Skipped counts changes of which a rule made no event because it says so:
-	// of documents that lack a field, or are gone.
+	// Skipped counts changes that a rule skipped:
+	// those of documents that lack a field, or are deleted.
 	Skipped int64
 	// Refused counts dead letters.
 	Refused int64
 	// HistoryLost counts how often the position was no longer in the oplog and a
 	// new snapshot began.
 	HistoryLost int64
-	// Snapshot is the one that is running, or was the last.
+	// Snapshot is the one that is running, or the last one.
 	Snapshot SnapshotStatus
 }
 
-// SnapshotStatus is how far a snapshot is.
+// SnapshotStatus is the progress of a snapshot.
 type SnapshotStatus struct {
 	ID         string // correlation id of its events; "" when there was none
 	Running    bool
 	Collection string // being read
-	Documents  int64  // handed out so far, over all restarts
+	Documents  int64  // published so far, over all restarts
 }
 
 // Status returns how the publisher is doing now.

@@ -8,8 +8,8 @@ import (
 	"github.com/banyan-fig/banyan/publishers/internal/bsonjson"
 )
 
-// A template is text with fields in braces, such as "user/{_id}". Two braces
-// stand for one.
+// A template is text with fields in braces, such as "user/{_id}". {{ and }} are
+// written as single braces.
 type template []piece
 
 // piece is text, or a field when there is a path.
@@ -54,13 +54,13 @@ func checkPath(s string) (path, error) {
 	p := newPath(s)
 	for _, name := range p {
 		if name == "" || strings.ContainsAny(name, "{}") || strings.TrimSpace(name) != name {
-			return nil, fmt.Errorf("%q is no path to a field, such as _id or address.city", s)
+			return nil, fmt.Errorf("%q is not a path to a field, such as _id or address.city", s)
 		}
 	}
 	return p, nil
 }
 
-// fill puts the fields of a document in. An absent one is errMissing.
+// fill replaces the fields by their values in a document. It fails with errMissing for an absent one.
 func (t template) fill(d *document) (string, error) {
 	var b strings.Builder
 	for _, p := range t {
