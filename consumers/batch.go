@@ -11,7 +11,7 @@ import (
 type outcomeKind int
 
 const (
-	unhandled outcomeKind = iota // not begun, or cut short: delivered again
+	unhandled outcomeKind = iota // not begun, or interrupted: delivered again
 	applied
 	stale
 	deadLetter
@@ -26,8 +26,8 @@ type outcome struct {
 // isRedelivered reports whether the record is delivered again.
 func (o outcome) isRedelivered() bool { return o.kind == unhandled || o.kind == failed }
 
-// batch runs tasks: those of one key in order, and of all that may run the earliest
-// first, so that little of a batch that is cut short is handled twice.
+// batch runs tasks: those of one key in order, and of all that are ready the earliest
+// first, so that few messages of an interrupted batch are handled twice.
 type batch struct {
 	tasks []*task
 
@@ -37,7 +37,7 @@ type batch struct {
 	waiting map[string][]*task // the others, by key
 	running int
 	halted  map[string]int // by shard, the lowest index that is redelivered
-	ended   bool           // the time is over
+	ended   bool           // the time of the batch is over
 }
 
 func newBatch(tasks []*task) *batch {
@@ -55,22 +55,22 @@ func newBatch(tasks []*task) *batch {
 	return b
 }
 
-// run returns when every task is done, or is redelivered anyway. When ctx ends, no
+// run returns when every task is completed, or is redelivered anyway. When ctx ends, no
 // further task begins, and run waits for those that are in flight.
 func (b *batch) run(ctx context.Context, workers int, process func(*task) outcome) {
-	defer context.AfterFunc(ctx, b.end)()
+	defer context.AfterFunc(ctx, b.stop)()
 	var wg sync.WaitGroup
 	for range min(workers, len(b.ready)) {
 		wg.Go(func() {
 			for t := b.dequeue(); t != nil; t = b.dequeue() {
-				b.finish(t, process(t))
+				b.complete(t, process(t))
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (b *batch) end() {
+func (b *batch) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
@@ -85,7 +85,7 @@ func (b *batch) dequeue() *task {
 		if len(b.ready) > 0 {
 			t := heap.Pop(&b.ready).(*task)
 			if b.isHaltedLocked(t) {
-				continue // as is all of its key, which is later
+				continue // as are all later tasks of its key
 			}
 			b.running++
 			return t
@@ -99,13 +99,13 @@ func (b *batch) dequeue() *task {
 }
 
 // isHaltedLocked reports whether t is redelivered because a task before it on its shard
-// failed. To run it now would be wasted, and for the same key out of order.
+// failed. Running it now would be wasted, and for the same key out of order.
 func (b *batch) isHaltedLocked(t *task) bool {
 	lowest, ok := b.halted[t.message.Shard]
 	return ok && t.index > lowest
 }
 
-func (b *batch) finish(t *task, o outcome) {
+func (b *batch) complete(t *task, o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.running--
@@ -128,17 +128,17 @@ func (b *batch) haltShardLocked(t *task) {
 
 // response names the first task of each shard that is redelivered.
 func (b *batch) response() awsevents.KinesisEventResponse {
-	answer := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
+	response := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
 	reported := map[string]bool{}
 	for _, t := range b.tasks {
 		if !t.done.isRedelivered() || reported[t.message.Shard] {
 			continue
 		}
 		reported[t.message.Shard] = true
-		answer.BatchItemFailures = append(answer.BatchItemFailures,
+		response.BatchItemFailures = append(response.BatchItemFailures,
 			awsevents.KinesisBatchItemFailure{ItemIdentifier: t.record})
 	}
-	return answer
+	return response
 }
 
 // ready is a heap of tasks by index.

@@ -43,7 +43,7 @@ type Config struct {
 	// Timeout of one attempt. 0: 30 s.
 	Timeout time.Duration
 	// Margin is the part of the function's time that is reserved for dead letters and the
-	// answer: no handler runs in it. 0: 2 s, but never more than a fifth of
+	// response: no handler runs in it. 0: 2 s, but never more than a fifth of
 	// the time that the batch had when it began.
 	Margin time.Duration
 	// Observe is called once with the figures of each batch, see [EMF]. May be nil.
@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	var errs []error
 	invalid := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Name == "" {
-		invalid("Name is empty: dead letters and metrics are by it")
+		invalid("Name is empty: dead letters and metrics need it")
 	}
 	if c.Handler == nil {
 		invalid("Handler is nil")

@@ -18,19 +18,19 @@ type Consumer struct {
 	handle Handler
 }
 
-// New makes a consumer, or says everything that is wrong with cfg.
+// New makes a consumer, or returns everything that is wrong with cfg.
 func New(cfg Config) (*Consumer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Consumer{cfg: cfg, handle: compose(cfg)}, nil
+	return &Consumer{cfg: cfg, handle: wrapHandler(cfg)}, nil
 }
 
-// delays are those between the attempts at one message.
+// delays are the pauses between the attempts at one message.
 var delays = backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
-func compose(cfg Config) Handler {
+func wrapHandler(cfg Config) Handler {
 	chain := append(append([]Middleware{}, cfg.Middleware...),
 		Correlation(),
 		Retry(cfg.Attempts, delays),
@@ -45,12 +45,12 @@ func compose(cfg Config) Handler {
 }
 
 // HandleKinesis handles one batch of an event source mapping that has
-// ReportBatchItemFailures. The answer names, for each shard in the batch (there
+// ReportBatchItemFailures. The response names, for each shard in the batch (there
 // is one), the lowest sequence number that is to be delivered again; it is empty
 // when none is.
 //
-// An error means the whole batch: it is returned when a record has no sequence
-// number to be reported by, and nothing was handled then.
+// An error applies to the whole batch: it is returned when a record has no sequence
+// number to be reported by; then nothing was handled.
 func (c *Consumer) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (awsevents.KinesisEventResponse, error) {
 	tasks, err := unpack(e, c.cfg.Registry)
 	if err != nil {
@@ -76,8 +76,8 @@ func (c *Consumer) workTime(ctx context.Context) (context.Context, context.Cance
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// process ends one message: applied, stale, a dead letter, or failed. The handler runs
-// under work, writing a dead letter under the whole time of the function.
+// process decides the outcome of one message: applied, stale, a dead letter, or failed. The handler runs
+// under work; a dead letter may use the whole time of the function.
 func (c *Consumer) process(ctx, work context.Context, t *task) outcome {
 	err := t.broken
 	if err == nil {

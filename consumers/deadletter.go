@@ -22,7 +22,7 @@ type DeadLetter struct {
 	EventID, EventType string
 	// Raw is the event as it was on the stream, every byte.
 	Raw []byte
-	// Reason says why, for a person.
+	// Reason says why, for people.
 	Reason string
 	// Arrived is when Kinesis accepted the record, At when the consumer gave up.
 	Arrived, At time.Time

@@ -38,8 +38,8 @@ type Handler func(ctx context.Context, m Message) error
 type Middleware func(next Handler) Handler
 
 // ErrStale is returned by a handler that found the effects of the message, or
-// of a later one of the same key, already there. The runtime counts it and goes
-// on as if the message had been applied.
+// of a later one of the same key, already there. The runtime counts it, and continues
+// as if the message had been applied.
 var ErrStale = errors.New("stale or delivered before")
 
 // Permanent marks an error that no retry changes, such as a payload that does not fit

@@ -20,7 +20,7 @@ type Report struct {
 	Stale             int // duplicates and late deliveries that changed nothing
 	DeadLetters       int // written to the dead letters
 	Failed            int // reported to Lambda; delivered again
-	Unhandled         int // not begun or cut short; delivered again
+	Unhandled         int // not begun or interrupted; delivered again
 	// Lags is, for each message that was applied, how long ago it arrived.
 	Lags []time.Duration
 	// Errors has the first few reasons of dead letters and failures.

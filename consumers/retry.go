@@ -9,7 +9,7 @@ import (
 )
 
 // Retry calls the handler again after an error, at most attempts times in all, and
-// waits in between as delays says. It gives up at once on [Permanent] errors, and
+// waits in between as delays says. It returns at once on [Permanent] errors, and
 // when ctx ends.
 func Retry(attempts int, delays backoff.Backoff) Middleware {
 	return func(next Handler) Handler {

@@ -15,7 +15,7 @@ import (
 type task struct {
 	index   int    // in the batch, which is the order of the shard
 	record  string // the sequence number to report it by
-	key     string // by which it is ordered
+	key     string // the partition key that orders it
 	message Message
 	broken  error // why it could not be decoded
 	done    outcome
@@ -32,7 +32,7 @@ func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error
 			return nil, fmt.Errorf("record %d of %d has %q for a sequence number, so it could not be reported: the whole batch is refused",
 				i+1, len(e.Records), r.Kinesis.SequenceNumber)
 		}
-		for sub, part := range parts(r.Kinesis) {
+		for sub, part := range splitRecord(r.Kinesis) {
 			t := newTask(r, part, sub, registry)
 			t.index = len(tasks)
 			tasks = append(tasks, t)
@@ -41,9 +41,9 @@ func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error
 	return tasks, nil
 }
 
-// parts are the events of an aggregate, or the record itself. An aggregate without
+// splitRecord returns the events of an aggregate, or the record itself. An aggregate without
 // events stays whole, so that it is not lost.
-func parts(r awsevents.KinesisRecord) []aggregate.Record {
+func splitRecord(r awsevents.KinesisRecord) []aggregate.Record {
 	records, err := aggregate.Decode(r.Data)
 	if err != nil || len(records) == 0 || len(records) > maxSub+1 {
 		records = []aggregate.Record{{Data: r.Data}}

@@ -28,8 +28,8 @@ func Classify(err error) error {
 	return consumers.Unavailable(err)
 }
 
-// isSchemaMismatch reports whether the table has other keys, which DynamoDB says with the
-// code of an invalid request. Every event would become a dead letter.
+// isSchemaMismatch reports whether the table has other keys, which DynamoDB reports with the
+// code of an invalid request. As a permanent error it would make every event a dead letter.
 func isSchemaMismatch(err error) bool {
 	var rejected *rejectedError
 	var api smithy.APIError

@@ -12,20 +12,20 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// commit ends every change: in effect, dropped, or failed.
+// commit decides every change: it takes effect, is dropped, or fails.
 func (w *Writer) commit(ctx context.Context, changes []*pending) {
 	for attempt := 1; len(changes) > 0; attempt++ {
-		left, wait, err := w.attempt(ctx, changes)
+		left, wait, err := w.sendOnce(ctx, changes)
 		if err != nil && len(changes) > 1 && !wait {
-			w.commitEachAlone(ctx, changes) // one of them caused it, and only that one should fail
+			w.commitEachAlone(ctx, changes) // only the change that caused it should fail
 			return
 		}
 		if err != nil && (!wait || attempt >= w.cfg.Attempts) {
-			fail(left, fmt.Errorf("after %d attempts: %w", attempt, err))
+			failAll(left, fmt.Errorf("after %d attempts: %w", attempt, err))
 			return
 		}
 		if wait && w.cfg.Delays.Wait(ctx, attempt-1) != nil {
-			fail(left, fmt.Errorf("after %d attempts within %v: %w", attempt, w.cfg.Timeout, err))
+			failAll(left, fmt.Errorf("after %d attempts within %v: %w", attempt, w.cfg.Timeout, err))
 			return
 		}
 		changes = left
@@ -38,10 +38,10 @@ func (w *Writer) commitEachAlone(ctx context.Context, changes []*pending) {
 	}
 }
 
-// attempt sends the changes once. It ends those that took effect or were dropped and
+// sendOnce sends the changes once. It completes those that took effect or were dropped and
 // returns the others, with err when the request failed. wait says whether to send the
 // others again after a delay.
-func (w *Writer) attempt(ctx context.Context, changes []*pending) (left []*pending, wait bool, err error) {
+func (w *Writer) sendOnce(ctx context.Context, changes []*pending) (left []*pending, wait bool, err error) {
 	request := requestLines(w.cfg.Table, changes)
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: make([]types.TransactWriteItem, len(request))}
 	for i, l := range request {
@@ -90,12 +90,12 @@ func dropRefused(
 		left = append(left, p)
 	}
 	if len(dropped) == 0 && err == nil {
-		return left, true, cancelled // cancelled for no reason that this code knows
+		return left, true, cancelled // cancelled for an unknown reason
 	}
 	return left, wait, err
 }
 
-func fail(changes []*pending, err error) {
+func failAll(changes []*pending, err error) {
 	for _, p := range changes {
 		p.err = err
 		close(p.done)

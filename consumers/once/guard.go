@@ -21,18 +21,18 @@ func At(p events.Position, attributes dynamo.Item) dynamo.Item {
 	return item
 }
 
-// Absent holds when the item does not exist: whoever writes it first wins.
+// Absent holds when the item does not exist: the first write wins.
 func Absent() Condition {
 	return Condition{Text: "attribute_not_exists(#pk)", Names: map[string]string{"#pk": dynamo.AttrPK}}
 }
 
 // Newer holds when the item does not exist, or was written for an earlier event. Items
-// that state what is so (a name, an address) need no other guard.
+// that state the present (a name, an address) need no other guard.
 func Newer(p events.Position) Condition { return comparePosition("<", p) }
 
 // NotOlder is like Newer and holds for the same event as well. It is for the first of
-// several writes of one event: a second delivery continues where the first was cut
-// short.
+// several writes of one event: a second delivery resumes where the first was
+// interrupted.
 func NotOlder(p events.Position) Condition { return comparePosition("<=", p) }
 
 func comparePosition(operator string, p events.Position) Condition {
@@ -54,7 +54,7 @@ func Exactly(p events.Position) Condition {
 
 // Marker writes an item in the partition pk that says that the event had its effects.
 // A [Change] with it happens once for each event, however often and in whatever order
-// events are delivered or were published: it is the guard for what adds up, such as a
+// events are delivered or were published: it is the guard for sums, such as a
 // counter. Markers stay until they are deleted.
 func Marker(pk string, e events.Event, p events.Position) Op {
 	return Put(markerKey(pk, e), At(p, nil), Absent())

@@ -53,8 +53,8 @@ type ModelConfig[T any] struct {
 	// Key names the item that an event changes; "" if it changes none.
 	Key func(consumers.Message) string
 	// Fold changes the state, which starts as the zero value of T, by one event. It may
-	// be called several times for one event and must do nothing else. An error of it is
-	// permanent: the same state and event would give it again.
+	// be called several times for one event and must do nothing else. Its errors are
+	// permanent: the same state and event would fail again.
 	Fold func(state *T, m consumers.Message) error
 	// Guard is ByEvent by default.
 	Guard Guard
@@ -85,7 +85,7 @@ const (
 	attrExpires   = "expires"
 )
 
-// ErrNotFound is returned for a key that no event had.
+// ErrNotFound is returned for a key without events.
 var ErrNotFound = errors.New("no such item in the read model")
 
 // NewModel makes a model on a table that exists.
@@ -123,7 +123,7 @@ type stored[T any] struct {
 // Get reads the state of a key, strongly consistent, with the highest position of the
 // events in it; [ErrNotFound] where there is none.
 func (m *Model[T]) Get(ctx context.Context, key string) (T, events.Position, error) {
-	s, err := m.read(ctx, key)
+	s, err := m.readStored(ctx, key)
 	if err == nil && s.revision == 0 {
 		err = ErrNotFound
 	}
@@ -133,8 +133,8 @@ func (m *Model[T]) Get(ctx context.Context, key string) (T, events.Position, err
 	return s.state, s.position, nil
 }
 
-// conflicts bounds how often another writer of the same item may come first.
-const conflicts = 20
+// maxConflicts bounds how often another writer may change the same item first.
+const maxConflicts = 20
 
 // Handle folds one event into its item; it is a [consumers.Handler].
 func (m *Model[T]) Handle(ctx context.Context, msg consumers.Message) error {
@@ -143,14 +143,14 @@ func (m *Model[T]) Handle(ctx context.Context, msg consumers.Message) error {
 		return nil
 	}
 	slot := m.slots[maphash.String(m.seed, key)%uint64(len(m.slots))]
-	select { // others of this process would only run into conflicts
+	select { // others of this process would only run into maxConflicts
 	case slot <- struct{}{}:
 		defer func() { <-slot }()
 	case <-ctx.Done():
 		return consumers.Unavailable(ctx.Err())
 	}
 	delays := backoff.Backoff{Min: 5 * time.Millisecond, Max: 200 * time.Millisecond}
-	for attempt := range conflicts {
+	for attempt := range maxConflicts {
 		done, err := m.fold(ctx, key, msg)
 		if done || err != nil {
 			return Classify(err)
@@ -159,13 +159,13 @@ func (m *Model[T]) Handle(ctx context.Context, msg consumers.Message) error {
 			return consumers.Unavailable(err)
 		}
 	}
-	return consumers.Unavailable(fmt.Errorf("once: item %q of %s changed during each of %d attempts", key, m.cfg.Table, conflicts))
+	return consumers.Unavailable(fmt.Errorf("once: item %q of %s changed during each of %d attempts", key, m.cfg.Table, maxConflicts))
 }
 
 // fold reads the item and writes it with the event, unless the event had its effect.
 // It is not done when another writer changed the item meanwhile.
 func (m *Model[T]) fold(ctx context.Context, key string, msg consumers.Message) (done bool, err error) {
-	s, err := m.read(ctx, key)
+	s, err := m.readStored(ctx, key)
 	if err != nil {
 		return false, fmt.Errorf("once: read %q from %s: %w", key, m.cfg.Table, err)
 	}
@@ -190,7 +190,7 @@ func (m *Model[T]) fold(ctx context.Context, key string, msg consumers.Message) 
 		}
 		return false, consumers.Permanent(err)
 	}
-	change, err := m.change(key, s, msg)
+	change, err := m.changeOf(key, s, msg)
 	if err != nil {
 		return false, consumers.Permanent(err)
 	}
@@ -209,12 +209,12 @@ func (m *Model[T]) hasEvent(ctx context.Context, key string, msg consumers.Messa
 	if m.cfg.Guard != ByEvent {
 		return false, nil
 	}
-	marker, err := m.item(ctx, m.markerKey(key, msg.Event))
+	marker, err := m.getItem(ctx, m.markerKey(key, msg.Event))
 	return len(marker) > 0, err
 }
 
-// change writes the folded state where the item is still as it was read.
-func (m *Model[T]) change(key string, s stored[T], msg consumers.Message) (Change, error) {
+// changeOf writes the folded state, on condition that the item has not changed since it was read.
+func (m *Model[T]) changeOf(key string, s stored[T], msg consumers.Message) (Change, error) {
 	item, err := m.encodeState(s.state)
 	if err != nil {
 		return Change{}, err
@@ -253,7 +253,7 @@ func (m *Model[T]) markerKey(key string, e events.Event) Key {
 	return marker
 }
 
-func (m *Model[T]) item(ctx context.Context, k Key) (dynamo.Item, error) {
+func (m *Model[T]) getItem(ctx context.Context, k Key) (dynamo.Item, error) {
 	out, err := m.cfg.Client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &m.cfg.Table, Key: k.Item(), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, err
@@ -261,8 +261,8 @@ func (m *Model[T]) item(ctx context.Context, k Key) (dynamo.Item, error) {
 	return out.Item, nil
 }
 
-func (m *Model[T]) read(ctx context.Context, key string) (s stored[T], err error) {
-	item, err := m.item(ctx, KeyOf(key, m.cfg.Name))
+func (m *Model[T]) readStored(ctx context.Context, key string) (s stored[T], err error) {
+	item, err := m.getItem(ctx, KeyOf(key, m.cfg.Name))
 	if err != nil || len(item) == 0 {
 		return s, err
 	}

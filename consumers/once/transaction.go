@@ -26,7 +26,7 @@ type transaction struct {
 	awaited int // changes that callers wait for, under the writer's lock
 }
 
-func (t *transaction) start(ctx context.Context, timeout time.Duration) {
+func (t *transaction) begin(ctx context.Context, timeout time.Duration) {
 	t.ctx, t.cancel = context.WithTimeout(ctx, timeout)
 	t.awaited = len(t.changes)
 	for _, p := range t.changes {
@@ -36,7 +36,7 @@ func (t *transaction) start(ctx context.Context, timeout time.Duration) {
 
 func (t *transaction) keys() int { return len(t.ops) + len(t.adds) }
 
-func (t *transaction) full() bool { return t.keys() >= maxKeys }
+func (t *transaction) isFull() bool { return t.keys() >= maxKeys }
 
 // add adds p if it fits. The first always does.
 func (t *transaction) add(p *pending) bool {

@@ -178,7 +178,7 @@ func (w *Writer) dequeueTransaction(ctx context.Context, ended *transaction) *tr
 	t := &transaction{ops: map[Key]bool{}, adds: map[Key]bool{}}
 	rest := w.backlog[:0]
 	for i, p := range w.backlog {
-		if t.full() {
+		if t.isFull() {
 			rest = append(rest, w.backlog[i:]...)
 			break
 		}
@@ -192,7 +192,7 @@ func (w *Writer) dequeueTransaction(ctx context.Context, ended *transaction) *tr
 		w.writers--
 		return nil
 	}
-	t.start(ctx, w.cfg.Timeout)
+	t.begin(ctx, w.cfg.Timeout)
 	maps.Copy(w.busy, t.ops)
 	maps.Copy(w.busy, t.adds)
 	return t

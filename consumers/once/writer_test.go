@@ -230,8 +230,8 @@ func writeInBacklog(ctx context.Context, w *once.Writer, c once.Change) <-chan e
 	return done
 }
 
-// TestEndsWhenNobodyWaits: no attempt is made for a caller that has gone.
-func TestEndsWhenNobodyWaits(t *testing.T) {
+// TestEndsWithoutCallers: no attempt is made for a caller that has returned.
+func TestEndsWithoutCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := &throttledClient{}
 		w := once.NewWriter(once.Config{Client: client, Table: "t", Attempts: 1 << 20, Timeout: time.Hour})

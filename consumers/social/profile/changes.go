@@ -75,30 +75,30 @@ func addTo(user, counter string, n int64) once.Add {
 
 type edge struct{ follower, author string }
 
-// turn is the change of an edge that is the other way round. One that is absent does
+// flip is the change of an edge in the opposite state. An absent edge does
 // not follow.
-func (e edge) turn(following bool, pos events.Position) once.Change {
+func (e edge) flip(following bool, pos events.Position) once.Change {
 	n := int64(1)
 	if !following {
 		n = -1
 	}
 	return once.Change{
-		Ops:  []once.Op{e.put(following, pos, isEarlier(!following, pos))},
+		Ops:  []once.Op{e.putOp(following, pos, isEarlier(!following, pos))},
 		Adds: []once.Add{addTo(e.follower, attrFollowing, n), addTo(e.author, attrFollowers, n)},
 	}
 }
 
-// confirm is the change of an edge that is as the event says already.
-func (e edge) confirm(following bool, pos events.Position) once.Change {
-	return once.Change{Ops: []once.Op{e.put(following, pos, isEarlier(following, pos))}}
+// raisePosition is the change of an edge that is already in the event's state.
+func (e edge) raisePosition(following bool, pos events.Position) once.Change {
+	return once.Change{Ops: []once.Op{e.putOp(following, pos, isEarlier(following, pos))}}
 }
 
-func (e edge) put(following bool, pos events.Position, c once.Condition) once.Op {
+func (e edge) putOp(following bool, pos events.Position, c once.Condition) once.Op {
 	key := once.KeyOf(readmodel.PrefixUser+e.follower, "edge#"+e.author)
 	return once.Put(key, once.At(pos, dynamo.Item{attrFollowing: dynamo.Bool(following)}), c)
 }
 
-// isEarlier holds for an edge that is so since an earlier event.
+// isEarlier holds for an edge in that state since an earlier event.
 func isEarlier(following bool, pos events.Position) once.Condition {
 	c := once.Condition{
 		Text:   "#following = :following AND #pos < :pos",

@@ -1,4 +1,4 @@
-// Package profile is the read model of who a user is to others: name, bio, when
+// Package profile is the read model of users as others see them: name, bio, when
 // they joined, and how many followers, followees and posts they have.
 //
 // Caveats first:
@@ -20,27 +20,27 @@
 //	user#U  post#P     U published P: pos
 //
 // pos is the [events.Position] of the event that the item was written for; in
-// the profile item, of the one that gave the name.
+// the profile item, of the one that set the name.
 //
-// # Why it ends right
+// # Why the result is right
 //
 // A counter is only ever changed in one transaction with the item that is the
 // reason for it, its guard:
 //
 //   - A post's item is put if it is absent, and posts goes up with it. Delivered
 //     again, the item is there, and nothing changes.
-//   - An edge is turned from not following to following, or back, if its pos is
+//   - An edge is flipped from not following to following, or back, if its pos is
 //     lower than the event's; followers of the one and following of the other
-//     change with it. An event that finds the edge turned already (a follow
+//     change with it. An event that finds the edge flipped already (a follow
 //     that was published twice) only raises its pos. One that finds a greater
-//     pos is stale and changes nothing. So whatever is delivered twice, late or
-//     cut short, counters equal the number of edges and posts.
+//     pos is stale and changes nothing. So even if events are delivered twice, late or
+//     interrupted, counters equal the number of edges and posts.
 //   - Name and bio are those of the greatest version, then the greatest
 //     position, in whatever order they come; a profile-updated may come before
 //     its user.joined.
-//   - Two shards that change the counters of one user at the same time run into
-//     each other's transactions, and try again.
+//   - Two shards that change the counters of one user at the same time conflict in
+//     their transactions, and retry.
 //
 // Additions to the same counter that are waiting at the same moment are added
-// up into one write, so an account that many follow at once is no bottleneck.
+// up into one write, so an account that many users follow at once is not a bottleneck.
 package profile

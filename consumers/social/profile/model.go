@@ -64,7 +64,7 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 	return m.writer.Apply(ctx, watermark)
 }
 
-// join writes the first name, and when the user joined; where a later event gave the
+// join writes the first name, and when the user joined; if a later event set the
 // name already, only the latter.
 func (m *Model) join(ctx context.Context, pos events.Position, p social.UserJoined, watermark once.Change) error {
 	err := m.writer.Apply(ctx, joinChange(p, pos), watermark)
@@ -74,15 +74,15 @@ func (m *Model) join(ctx context.Context, pos events.Position, p social.UserJoin
 	return err
 }
 
-// setEdge turns the edge and moves both counters with it. For an edge that is as the
-// event says already, only the position is raised.
+// setEdge flips the edge and changes both counters with it. For an edge that is already in the
+// event's state, only the position is raised.
 func (m *Model) setEdge(ctx context.Context, e edge, following bool, pos events.Position, watermark once.Change) error {
 	if e.follower == e.author {
 		return m.writer.Apply(ctx, watermark)
 	}
-	err := m.writer.Apply(ctx, e.turn(following, pos), watermark)
+	err := m.writer.Apply(ctx, e.flip(following, pos), watermark)
 	if errors.Is(err, consumers.ErrStale) {
-		return m.writer.Apply(ctx, e.confirm(following, pos))
+		return m.writer.Apply(ctx, e.raisePosition(following, pos))
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-// Package readmodel has what the read models of the example share: how a handler
+// Package readmodel holds what the read models of the example share: how a handler
 // decodes an event, and the watermark, which says how far a user's own events are
 // applied.
 //
@@ -26,12 +26,12 @@ import (
 // PrefixUser begins the partition of a user.
 const PrefixUser = "user#"
 
-// AttrVersion is the attribute with the version of what a user said of themselves.
+// AttrVersion is the attribute with the version of a user's profile.
 const AttrVersion = "version"
 
 // Apply applies an event. The payload is nil for a type that the registry of the example
 // does not have: only the watermark is raised then, so that a read after such a write
-// need not wait for ever.
+// does not wait for ever.
 type Apply func(ctx context.Context, m consumers.Message, payload events.Payload) error
 
 // Handler decodes events for apply, unless the runtime did. Errors are classified for

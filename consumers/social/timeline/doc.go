@@ -4,14 +4,14 @@
 // Caveats first:
 //
 //   - A timeline keeps its newest entries, 800 by default ([Config.Cap]). After
-//     an unfollow, what the cap cut off earlier does not come back.
+//     an unfollow, posts that the cap cut off earlier do not return.
 //   - The order is that of the post ids, whose text order is their time order.
 //     Ids of two forms (UUIDv7, ObjectId) do not compare with each other.
 //   - A post is written once for each follower. An author with very many makes
 //     many writes: the fan-out pages through the followers, keeps its progress
-//     in the post's item and resumes where it ended, but it is the
-//     author's key that waits meanwhile.
-//   - Following oneself means nothing: one's own posts are there anyhow.
+//     in the post's item and resumes where it ended, but events of the
+//     author's key wait meanwhile.
+//   - Following oneself has no effect: one's own posts are there anyway.
 //   - A dead letter counts as applied for the watermark as soon as a later event of its
 //     key is.
 //
@@ -31,18 +31,18 @@
 // Names are kept once and joined when read, so a new name shows everywhere.
 // Unfollowed edges stay, as the guard against stale deliveries.
 //
-// # Why it ends right
+// # Why the result is right
 //
 // An entry of post P by A in the timeline of U is there if and only if P is
-// published and U follows A (or is A). Everything leads there:
+// published and U follows A (or is A). This holds because of the following:
 //
 //   - Duplicates and stale deliveries. An edge changes only for a greater or
 //     equal position, a name only for a greater version, a post only once, the
 //     watermark only upwards. What is written after an edge is conditional on
 //     that very edge (its pos), in the same transaction, so a handler that was
 //     overtaken by a later one of its key does nothing more.
-//   - Cut short in the middle. The same event delivered again finds its edge or
-//     its post there and continues: every write after it is idempotent.
+//   - Interruptions. The same event delivered again finds its edge or
+//     its post and resumes: every write after it is idempotent.
 //   - Follow against publish, on two shards. The follower's side writes the
 //     edge, then reads the posts; the author's side writes the post, then reads
 //     the edges; both with strongly consistent reads. Whichever wrote last sees
@@ -55,6 +55,6 @@
 //     posts are removed without reading, which DynamoDB serialises.
 //
 // The watermark of U is raised after U's own timeline shows the event: one's
-// own post, the posts of whom one followed, the absence of whom one unfollowed.
-// Other people's timelines may come later.
+// own post, the posts of a user one followed, the removal of those of a user one unfollowed.
+// Timelines of other users may show it later.
 package timeline

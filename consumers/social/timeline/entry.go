@@ -19,8 +19,8 @@ func (e Entry) Equal(o Entry) bool {
 	return e.PostID == o.PostID && e.AuthorID == o.AuthorID && e.Text == o.Text && e.PublishedAt.Equal(o.PublishedAt)
 }
 
-// put writes the entry to a user's timeline.
-func (e Entry) put(user string) once.Op {
+// putOp writes the entry to a user's timeline.
+func (e Entry) putOp(user string) once.Op {
 	return once.Put(entryKey(user, e.PostID), dynamo.Item{
 		attrAuthor: dynamo.String(e.AuthorID), attrText: dynamo.String(e.Text), attrAt: dynamo.String(formatTime(e.PublishedAt)),
 	}, once.Condition{})

@@ -34,7 +34,7 @@ func (m *Model) follow(ctx context.Context, pos events.Position, follower, autho
 	}
 	ops := make([]once.Op, len(posts))
 	for i, e := range posts {
-		ops[i] = e.put(follower)
+		ops[i] = e.putOp(follower)
 	}
 	if err := m.writeUnderEdge(ctx, pos, follower, author, ops); err != nil {
 		return fmt.Errorf("copy the posts: %w", err)
@@ -70,7 +70,7 @@ func (m *Model) unfollow(ctx context.Context, pos events.Position, follower, aut
 }
 
 // writeEdge writes the edge, unless a later event did. It writes again where this very
-// event did, whose work may have been cut short.
+// event did, since its handling may have been interrupted.
 func (m *Model) writeEdge(ctx context.Context, pos events.Position, follower, author string, following bool) error {
 	edge := once.Put(edgeKey(follower, author), once.At(pos, dynamo.Item{attrFollowing: dynamo.Bool(following)}), once.NotOlder(pos))
 	if err := m.writer.Apply(ctx, once.Change{Ops: []once.Op{edge}}); err != nil {
@@ -94,8 +94,8 @@ func (m *Model) writeUnderEdge(ctx context.Context, pos events.Position, followe
 	return err
 }
 
-// raiseWatermark comes after everything else. Where it is there already the event is
-// not stale: it did have work to do.
+// raiseWatermark is the last step. If the watermark is there already, the event is
+// not stale: it had other effects.
 func (m *Model) raiseWatermark(ctx context.Context, user string, pos events.Position) error {
 	if err := m.writer.Apply(ctx, readmodel.Watermark(user, pos)); err != nil && !errors.Is(err, consumers.ErrStale) {
 		return fmt.Errorf("raise the watermark: %w", err)

@@ -16,8 +16,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-// publish writes the post, which is there for whoever follows from now on, then an entry
-// for whoever follows already.
+// publish writes the post, which later followers copy, then an entry for each present
+// follower.
 func (m *Model) publish(ctx context.Context, pos events.Position, p social.PostPublished) error {
 	e := Entry{PostID: p.PostID, AuthorID: p.AuthorID, Text: p.Text, PublishedAt: p.PublishedAt}
 	err := m.writer.Apply(ctx, postChange(e, pos), readmodel.Watermark(p.AuthorID, pos))
@@ -25,7 +25,7 @@ func (m *Model) publish(ctx context.Context, pos events.Position, p social.PostP
 	if err != nil && !stale {
 		return fmt.Errorf("write the post: %w", err)
 	}
-	if stale { // an earlier delivery wrote it, and may have been cut short
+	if stale { // an earlier delivery wrote it, and may have been interrupted
 		if start, err = m.fanOutProgress(ctx, e); err != nil {
 			return fmt.Errorf("read the progress of the fan-out: %w", err)
 		}
@@ -43,18 +43,18 @@ func postChange(e Entry, pos events.Position) once.Change {
 	post := once.At(pos, dynamo.Item{attrText: dynamo.String(e.Text), attrAt: dynamo.String(formatTime(e.PublishedAt))})
 	return once.Change{Ops: []once.Op{
 		once.Put(postKey(e.AuthorID, e.PostID), post, once.Absent()),
-		e.put(e.AuthorID),
+		e.putOp(e.AuthorID),
 	}}
 }
 
-// fanOutProgress is the last follower that an earlier delivery of the post got to.
+// fanOutProgress returns the last follower that an earlier delivery of the post reached.
 func (m *Model) fanOutProgress(ctx context.Context, e Entry) (string, error) {
 	item, err := readmodel.GetItem(ctx, m.cfg.Client, m.cfg.Table, postKey(e.AuthorID, e.PostID))
 	return dynamo.StringOf(item, attrFanned), err
 }
 
-// fanOut writes the entry for every follower after start, a page at a time. For whoever
-// follows later than the page was read, the follow copies the post.
+// fanOut writes the entry for every follower after start, a page at a time. For users who
+// follow after their page was read, the follow copies the post.
 func (m *Model) fanOut(ctx context.Context, e Entry, start string) error {
 	if err := m.trimSometimes(ctx, e.AuthorID, e.PostID); err != nil {
 		return err
@@ -77,8 +77,8 @@ func (m *Model) fanOut(ctx context.Context, e Entry, start string) error {
 	}
 }
 
-// followers reads a page of who follows the author; next is where it ended, ""
-// at the end of all.
+// followers reads a page of the author's followers; next is where it ended, ""
+// after the last page.
 func (m *Model) followers(ctx context.Context, author, after string) (followers []string, next string, err error) {
 	in := partitionQuery(m.cfg.Table, prefixFollowers+author)
 	in.ProjectionExpression = aws.String("#sk, #following")
@@ -99,14 +99,14 @@ func (m *Model) followers(ctx context.Context, author, after string) (followers 
 	return followers, dynamo.StringOf(out.LastEvaluatedKey, dynamo.AttrSK), nil
 }
 
-// deliver writes the entry for those who still follow when it is written.
+// deliver writes the entry for each follower who still follows at the time of the write.
 func (m *Model) deliver(ctx context.Context, e Entry, followers []string) error {
 	if len(followers) == 0 {
 		return nil
 	}
 	changes := make([]once.Change, len(followers))
 	for i, follower := range followers {
-		changes[i] = once.Change{Ops: []once.Op{once.Check(edgeKey(follower, e.AuthorID), stillFollows()), e.put(follower)}}
+		changes[i] = once.Change{Ops: []once.Op{once.Check(edgeKey(follower, e.AuthorID), stillFollows()), e.putOp(follower)}}
 	}
 	if _, err := m.writer.Write(ctx, changes...); err != nil {
 		return err

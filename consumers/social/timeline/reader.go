@@ -57,7 +57,7 @@ type Page struct {
 // Item is a post as a reader sees it.
 type Item struct {
 	PostID, AuthorID string
-	AuthorName       string // "" while the author's user.joined is on its way
+	AuthorName       string // "" while the author's user.joined has not been applied
 	Text             string
 	PublishedAt      time.Time
 }
@@ -91,7 +91,7 @@ func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Pa
 			p.Next = place{at.served + limit, entries[limit-1].PostID}.cursor()
 		}
 	}
-	p.Items, err = r.named(ctx, entries)
+	p.Items, err = r.joinNames(ctx, entries)
 	if err != nil {
 		return Page{}, fmt.Errorf("timeline: read %s: %w", userID, err)
 	}
@@ -126,8 +126,8 @@ func (r *Reader) entries(ctx context.Context, user, before string, limit int) ([
 	return entries, nil
 }
 
-// named joins the authors' names to the entries.
-func (r *Reader) named(ctx context.Context, entries []Entry) ([]Item, error) {
+// joinNames adds the authors' names to the entries.
+func (r *Reader) joinNames(ctx context.Context, entries []Entry) ([]Item, error) {
 	names, err := r.names(ctx, entries)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (r *Reader) names(ctx context.Context, entries []Entry) (map[string]string,
 	return names, nil
 }
 
-// place is where in a timeline a page ended.
+// place is where a page of a timeline ended.
 type place struct {
 	served int // entries up to here, which the cap counts
 	post   string

@@ -33,8 +33,8 @@ func (m *Model) Trim(ctx context.Context, user string) error {
 	return nil
 }
 
-// raiseFloor comes before the entries go, so that none is ever missing that the
-// floor does not explain.
+// raiseFloor runs before entries are deleted, so that every missing entry is at or below
+// the floor.
 func (m *Model) raiseFloor(ctx context.Context, user, post string) error {
 	_, err := m.writer.Write(ctx, once.Change{Ops: []once.Op{
 		once.Put(floorKey(user), dynamo.Item{attrPost: dynamo.String(post)}, once.Condition{
