@@ -27,7 +27,7 @@ func (h *Handler) errBody() error {
 	return fmt.Errorf("%w: the limit of a body is %d bytes", errTooLarge, h.cfg.MaxBodyBytes)
 }
 
-// errNoEvent is about a request that is in no mode.
+// errNoEvent is the error of a request in none of the CloudEvents modes.
 func errNoEvent(header http.Header) error {
 	for name := range header {
 		if len(name) > len(attributePrefix) && name[:len(attributePrefix)] == attributePrefix {
@@ -39,7 +39,7 @@ func errNoEvent(header http.Header) error {
 		"with content-type application/json", errMediaType, header.Get("Content-Type"))
 }
 
-// kind is what one error looks like from outside.
+// kind is how an error appears in responses.
 type kind struct {
 	err    error
 	slug   string
@@ -47,7 +47,7 @@ type kind struct {
 	status int
 }
 
-// kinds are looked through in this order.
+// kinds are matched in this order.
 var kinds = []kind{
 	{errNoRoute, "no-route", "Not found", http.StatusNotFound},
 	{errMethod, "method", "Method not allowed", http.StatusMethodNotAllowed},
@@ -62,7 +62,7 @@ var kinds = []kind{
 	{errNotKept, "not-kept", "Not kept; repeat with the same id", http.StatusServiceUnavailable},
 }
 
-// problem is an error answer, RFC 9457.
+// problem is an error response, RFC 9457.
 type problem struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`
@@ -80,7 +80,7 @@ func problemOf(err error) problem {
 	return problem{Type: "/problems/internal", Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
 }
 
-// account is what became of one event.
+// account is the outcome of one event.
 type account struct {
 	ID       string   `json:"id"`
 	Kept     kept     `json:"kept"`
@@ -108,7 +108,7 @@ func (h *Handler) succeed(w http.ResponseWriter, items []item) {
 	if len(items) == 1 && !items[0].pos.IsZero() {
 		w.Header().Set(events.HeaderWritten, items[0].pos.String())
 	}
-	write(w, http.StatusOK, "application/json", struct {
+	writeJSON(w, http.StatusOK, "application/json", struct {
 		Events []account `json:"events"`
 	}{accounts(items)})
 }
@@ -117,10 +117,10 @@ func (p problem) write(w http.ResponseWriter) {
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
-	write(w, p.Status, "application/problem+json", p)
+	writeJSON(w, p.Status, "application/problem+json", p)
 }
 
-func write(w http.ResponseWriter, status int, kind string, body any) {
+func writeJSON(w http.ResponseWriter, status int, kind string, body any) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

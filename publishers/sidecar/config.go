@@ -48,7 +48,7 @@ type Config struct {
 	Clock *events.Clock
 	// Now gives the times; nil means time.Now.
 	Now func() time.Time
-	// Log gets what went wrong inside, never what callers did wrong. nil means
+	// Log gets internal failures, never mistakes of callers. nil means
 	// slog.Default.
 	Log *slog.Logger
 }

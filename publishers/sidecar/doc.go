@@ -1,13 +1,13 @@
 // Package sidecar lets a legacy application in any language publish: an HTTP
 // handler that accepts CloudEvents in the binary, the structured and the batch mode
 // of the CloudEvents HTTP binding (parsed by the CloudEvents SDK), hands them to a
-// publisher, and answers when they are kept.
+// publisher, and responds when they are kept.
 //
 // # Caveats
 //
 //   - There is no authentication. It is meant for a loopback address or a unix
 //     socket, and refuses what comes from a browser (a request with an Origin).
-//   - An answer with 503 may mean that the outcome is unknown: where the account says
+//   - A response with 503 may mean that the outcome is unknown: where the event's account says
 //     "unknown", the event may be published later. Send it again with the
 //     same id; consumers recognize the duplicate.
 //   - Order holds for one partition key, for requests of which one was answered
@@ -15,13 +15,13 @@
 //     order. To retry part of a batch, send everything again from the first event
 //     that was not kept, not only the ones that failed.
 //   - Only JSON is carried, and of the extensions only those of package events;
-//     what else an event has is left out, and the account of the event names it.
+//     other attributes are dropped, and the account of the event names them.
 //
 // # The request
 //
 // POST /events. An event needs id, source, type, partitionkey and JSON data. An
-// id is never invented, for a retry must carry the same. What is missing of the
-// rest is filled in:
+// id is never generated, since a retry must carry the same. Other missing
+// attributes are set:
 //
 //	time           the present
 //	sequence       the next reading of this process' clock
@@ -32,7 +32,7 @@
 //
 // Values of ce- headers are percent-decoded as the HTTP binding says (3.1.3.2).
 //
-// # The answer
+// # The response
 //
 // 200 when every event of the request is kept, with one account for each, in
 // their order:
@@ -41,9 +41,9 @@
 //
 // kept is "stream" (with the position), "spool" (on disk, and sent from there),
 // "no" or "unknown". A single event on the stream has its position in the header
-// Banyan-Written too. Anything else is a problem (RFC 9457), with the accounts
-// where events were understood; nothing of a request is published before all of
-// its events are found good.
+// Banyan-Written too. Any other response is a problem (RFC 9457), with the accounts
+// of the events that were parsed; nothing of a request is published before all of
+// its events are found valid.
 //
 //	400  it is not an event, or a malformed one; the detail names the attribute.
 //	     Data has to fit where Config.Check knows the type and version

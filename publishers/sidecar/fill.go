@@ -13,11 +13,11 @@ import (
 	"github.com/banyan-fig/banyan/events/correlation"
 )
 
-// carried are the extensions that events.Event has.
+// carried are the extensions that events.Event has fields for.
 var carried = []string{"partitionkey", "sequence", "dataversion", "traceparent", "correlationid", "causationid"}
 
-// complete makes an event of what the SDK has parsed, with what is missing filled in,
-// and names what it could not take over. ids are the headers of the request that
+// complete makes an event from what the SDK has parsed, sets missing attributes,
+// and names the attributes that it dropped. ids are the headers of the request that
 // correlate, see correlationOf.
 func (h *Handler) complete(ce *event.Event, ids http.Header) (e events.Event, dropped []string, err error) {
 	if ce.SpecVersion() != event.CloudEventsVersionV1 {
@@ -37,7 +37,7 @@ func (h *Handler) complete(ce *event.Event, ids http.Header) (e events.Event, dr
 	}
 	if e.PartitionKey == "" {
 		return e, nil, malformed("partitionkey", "required, and absent: it decides which events keep their order; "+
-			"send the id of who acts, as the header ce-partitionkey or the member partitionkey")
+			"send the id of the acting user or entity, as the header ce-partitionkey or the member partitionkey")
 	}
 	if e.Time.IsZero() {
 		e.Time = h.cfg.Now()
@@ -45,7 +45,7 @@ func (h *Handler) complete(ce *event.Event, ids http.Header) (e events.Event, dr
 	if e.Sequence == "" {
 		e.Sequence = h.cfg.Clock.Next()
 	}
-	return e, x.rest(ce), nil
+	return e, x.uncarried(ce), nil
 }
 
 func checkContentType(contentType string) error {
@@ -57,7 +57,7 @@ func checkContentType(contentType string) error {
 	return fmt.Errorf("%w: datacontenttype: %.80q is not JSON; only JSON is carried", errMediaType, contentType)
 }
 
-// extensions reads them, and remembers the first that is wrong.
+// extensions reads extension attributes, and keeps the first error.
 type extensions struct {
 	values map[string]any
 	err    error
@@ -87,7 +87,7 @@ func (x *extensions) version() int {
 	return int(n)
 }
 
-// correlate prefers what the event says to what the request says.
+// correlate sets the event's ids; those of the event take precedence over the request's.
 func (x *extensions) correlate(e *events.Event, ids http.Header) {
 	own := ids
 	for extension, header := range map[string]string{
@@ -104,8 +104,8 @@ func (x *extensions) correlate(e *events.Event, ids http.Header) {
 	e.TraceParent, e.CorrelationID, e.CausationID = found.TraceParent, found.CorrelationID, found.CausationID
 }
 
-// rest names what events.Event has no place for.
-func (x *extensions) rest(ce *event.Event) []string {
+// uncarried names the attributes that events.Event has no field for.
+func (x *extensions) uncarried(ce *event.Event) []string {
 	var names []string
 	for name := range x.values {
 		if !slices.Contains(carried, name) {
@@ -119,9 +119,9 @@ func (x *extensions) rest(ce *event.Event) []string {
 	return names
 }
 
-// correlationOf are the headers that correlate, with a trace and a correlation id
-// for all events of the request. The cause stays open where the request names
-// none: it is the correlation id, which an event may bring itself.
+// correlationOf returns the correlation headers, with a trace and a correlation id
+// for all events of the request. The causation id stays unset where the request has
+// none: it defaults to the correlation id, which an event may set itself.
 func correlationOf(header http.Header) http.Header {
 	found := correlation.FromHeader(header)
 	ids := http.Header{}

@@ -11,19 +11,19 @@ import (
 	"github.com/banyan-fig/banyan/events/correlation"
 )
 
-// Path is where events are posted to.
+// Path is the path that events are posted to.
 const Path = "/events"
 
-// answerTime is what remains for writing an answer once the publisher has spoken.
-const answerTime = 10 * time.Second
+// responseTime is reserved for writing the response after the publisher's outcome.
+const responseTime = 10 * time.Second
 
-// Handler takes events over HTTP, see the package comment. Safe for concurrent
+// Handler accepts events over HTTP, see the package comment. Safe for concurrent
 // use.
 type Handler struct {
-	cfg     Config
-	places  *semaphore.Weighted // of requests
-	room    *semaphore.Weighted // of bytes
-	counted counters
+	cfg           Config
+	requestSlots  *semaphore.Weighted // of requests
+	bytesInFlight *semaphore.Weighted
+	counted       counters
 }
 
 // New makes a handler. It fails when the config is wrong.
@@ -33,9 +33,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Handler{
-		cfg:    cfg,
-		places: semaphore.NewWeighted(int64(cfg.MaxRequests)),
-		room:   semaphore.NewWeighted(cfg.MaxInFlightBytes),
+		cfg:           cfg,
+		requestSlots:  semaphore.NewWeighted(int64(cfg.MaxRequests)),
+		bytesInFlight: semaphore.NewWeighted(cfg.MaxInFlightBytes),
 	}, nil
 }
 
@@ -50,24 +50,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.succeed(w, items)
 }
 
-// serve returns what became of the events, as far as there are any.
+// serve handles a request and returns its events with their outcomes, as far as it has read them.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) ([]item, error) {
-	if err := check(w, r); err != nil {
+	if err := checkHead(w, r); err != nil {
 		return nil, err
 	}
-	if !h.places.TryAcquire(1) {
+	if !h.requestSlots.TryAcquire(1) {
 		return nil, errBusy
 	}
-	defer h.places.Release(1)
+	defer h.requestSlots.Release(1)
 	ids := correlationOf(r.Header)
 	w.Header().Set(correlation.HeaderCorrelation, ids.Get(correlation.HeaderCorrelation))
-	reserved, err := h.reserve(r)
+	reserved, err := h.reserveBytes(r)
 	if err != nil {
 		return nil, err
 	}
-	defer h.room.Release(reserved)
+	defer h.bytesInFlight.Release(reserved)
 	// The server's own deadline may be shorter. A recorder, in tests, has none.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.ReadTimeout + h.cfg.Timeout + answerTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.cfg.ReadTimeout + h.cfg.Timeout + responseTime))
 	items, err := h.read(w, r, ids)
 	if err != nil {
 		return items, err
@@ -77,8 +77,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) ([]item, error) 
 	return items, h.publish(ctx, items)
 }
 
-// check refuses what can be refused by its head.
-func check(w http.ResponseWriter, r *http.Request) error {
+// checkHead refuses requests by their method, path and headers.
+func checkHead(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case r.URL.Path != Path:
 		return errNoRoute
@@ -93,8 +93,8 @@ func check(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// reserve takes room for the body.
-func (h *Handler) reserve(r *http.Request) (int64, error) {
+// reserveBytes reserves capacity for the body, and returns how much.
+func (h *Handler) reserveBytes(r *http.Request) (int64, error) {
 	size := r.ContentLength
 	if size > h.cfg.MaxBodyBytes {
 		return 0, h.errBody()
@@ -102,18 +102,18 @@ func (h *Handler) reserve(r *http.Request) (int64, error) {
 	if size < 0 {
 		size = h.cfg.MaxBodyBytes
 	}
-	if !h.room.TryAcquire(size) {
+	if !h.bytesInFlight.TryAcquire(size) {
 		return 0, errBusy
 	}
 	return size, nil
 }
 
-// fail answers with a problem, and logs what is not the caller's doing.
+// fail responds with a problem, and logs failures that the caller did not cause.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, items []item, err error) {
 	p := problemOf(err)
 	p.Events = accounts(items)
 	h.counted.count(items)
-	h.counted.refused(p.Status)
+	h.counted.countStatus(p.Status)
 	if p.Status == http.StatusServiceUnavailable && !errors.Is(r.Context().Err(), context.Canceled) {
 		h.cfg.Log.WarnContext(r.Context(), "events not known to be kept", "events", len(items), "error", err,
 			"correlation_id", w.Header().Get(correlation.HeaderCorrelation))

@@ -9,7 +9,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// kept says where an event is.
+// kept is where an event is stored.
 type kept string
 
 const (
@@ -19,8 +19,8 @@ const (
 	keptSpool   kept = "spool"
 )
 
-// publish hands the items over in their order and waits for what becomes of them.
-// The first that is not enqueued ends it, so that none overtakes it. The error is
+// publish enqueues the items in order and waits for their outcomes.
+// It stops at the first that is not enqueued, so that none overtakes it. The error is
 // that of the first item that is not kept.
 func (h *Handler) publish(ctx context.Context, items []item) error {
 	var receipts []publishers.Receipt
@@ -51,8 +51,8 @@ func (h *Handler) explainRejection(err error) error {
 	return fmt.Errorf("%w: %w", errNotKept, err)
 }
 
-// recordOutcome says what the outcome of waiting means. An error that does not blame the
-// event leaves open whether it was sent before.
+// recordOutcome classifies the outcome of waiting. After an error that is not caused by the
+// event, it is unknown whether the event was sent.
 func (it *item) recordOutcome(h *Handler) {
 	switch {
 	case it.err == nil && it.pos.IsZero():
@@ -67,7 +67,7 @@ func (it *item) recordOutcome(h *Handler) {
 	}
 }
 
-// permanent is err as one that repeating does not cure, nil if it might.
+// permanent returns err as the error of an event that no retry will publish, nil if a retry may.
 func (h *Handler) permanent(err error) error {
 	switch {
 	case errors.Is(err, errTooLarge), errors.Is(err, events.ErrMalformed):

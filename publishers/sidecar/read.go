@@ -51,12 +51,12 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: the body broke off: %w", events.ErrMalformed, err)
 	}
-	// Or else the deadline would end the context of the request while it waits.
+	// Otherwise the deadline would end the request's context while it waits.
 	_ = control.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
-// parser is an event that was not looked at yet. Where it fails, the event has its
+// parser parses one event. Where it fails, the returned event has its
 // id at most.
 type parser func() (*event.Event, error)
 
@@ -65,7 +65,7 @@ func (h *Handler) readBatch(body []byte, ids http.Header) ([]item, error) {
 		return nil, err
 	}
 	var all []parser
-	for one := range parts(body) {
+	for one := range splitJSON(body) {
 		if len(all) == h.cfg.MaxEvents {
 			return nil, fmt.Errorf("%w: a batch has %d events at most; send several", errTooLarge, h.cfg.MaxEvents)
 		}
@@ -74,7 +74,7 @@ func (h *Handler) readBatch(body []byte, ids http.Header) ([]item, error) {
 	return h.prepare(all, ids)
 }
 
-// prepare makes items of all events. Where some are bad, it returns the items
+// prepare makes items of all events. Where some are invalid, it returns the items
 // with the errors, and the first of these.
 func (h *Handler) prepare(all []parser, ids http.Header) ([]item, error) {
 	items := make([]item, len(all))
@@ -84,14 +84,14 @@ func (h *Handler) prepare(all []parser, ids http.Header) ([]item, error) {
 		if err := items[i].err; err != nil && first == nil {
 			first = err
 			if len(all) > 1 {
-				first = fmt.Errorf("event %d of the batch, nothing of which was published: %w", i, err)
+				first = fmt.Errorf("event %d of the batch, none of which was published: %w", i, err)
 			}
 		}
 	}
 	return items, first
 }
 
-// item is an event on its way.
+// item is an event of a request, with its outcome.
 type item struct {
 	id      string
 	key     string
@@ -133,7 +133,7 @@ func (h *Handler) checkPayload(e events.Event) error {
 	return withoutPrefix(h.cfg.Check(e))
 }
 
-// withoutPrefix drops what names the id, which the account has.
+// withoutPrefix removes the event's id from the text, since the account has it.
 func withoutPrefix(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return inner

@@ -106,9 +106,9 @@ func TestWhatIsRefused(t *testing.T) {
 		"batch: cut off":            {"[" + good, []string{"content-type", batched}, 400, "unexpected end"},
 		"batch: rubbish behind":     {"[" + good + "] x", []string{"content-type", batched}, 400, "after top-level value"},
 		"batch: number": {"[" + good + ",1]", []string{"content-type", batched}, 400,
-			"event 1 of the batch, nothing of which was published"},
+			"event 1 of the batch, none of which was published"},
 		"batch: one malformed": {"[" + good + "," + without("partitionkey") + "]", []string{"content-type", batched}, 400,
-			"event 1 of the batch, nothing of which was published: malformed event: partitionkey"},
+			"event 1 of the batch, none of which was published: malformed event: partitionkey"},
 		"batch: too many": {"[" + strings.Repeat(good+",", 3) + good + "]", []string{"content-type", batched}, 413, "3 events at most"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,9 +34,9 @@ func checkJSON(b []byte, first byte, want string) error {
 	return nil
 }
 
-// parts cuts a valid JSON array into its elements, and an object into its names and
+// splitJSON cuts a valid JSON array into its elements, and an object into its names and
 // values in turn.
-func parts(b []byte) iter.Seq[[]byte] {
+func splitJSON(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		start, depth := 0, 0
 		for i := 0; i < len(b); i++ {
@@ -66,7 +66,7 @@ func parts(b []byte) iter.Seq[[]byte] {
 	}
 }
 
-// endOfString gives the place of the quote that ends the string at i.
+// endOfString returns the index of the quote that ends the string at i.
 func endOfString(b []byte, i int) int {
 	for i++; i < len(b) && b[i] != '"'; i++ {
 		if b[i] == '\\' {
@@ -76,7 +76,7 @@ func endOfString(b []byte, i int) int {
 	return i
 }
 
-// textOf is the text of a JSON string.
+// textOf returns the text of a JSON string.
 func textOf(value []byte) (text string) {
 	if bytes.IndexByte(value, '\\') < 0 {
 		return string(value[1 : len(value)-1])
@@ -85,15 +85,15 @@ func textOf(value []byte) (text string) {
 	return text
 }
 
-// checkShape looks at each attribute of an event in JSON: it is there once, and a
-// value that an attribute can have. It returns the id if it came so far.
+// checkShape checks each attribute of an event in JSON: it occurs once, and has a
+// value that an attribute can have. It returns the id if it got that far.
 func checkShape(b []byte) (id string, err error) {
 	if err := checkJSON(b, '{', "an event is a JSON object"); err != nil {
 		return "", err
 	}
 	seen := make(map[string]bool, 16)
 	name := ""
-	for part := range parts(b) {
+	for part := range splitJSON(b) {
 		if name == "" {
 			name = strings.ToLower(textOf(part)) // the SDK compares names so
 			if !isAttributeName(name) && name != "data_base64" {
@@ -143,7 +143,7 @@ func checkValue(name string, value []byte) error {
 	return nil
 }
 
-// checkText is about the attributes of which the SDK does not say which is wrong.
+// checkText checks the attributes that the SDK's errors do not name.
 func checkText(name, text string) error {
 	switch name {
 	case "time":

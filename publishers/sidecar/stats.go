@@ -7,20 +7,20 @@ import (
 
 // Stats is a snapshot for metrics. All are counts since the start.
 type Stats struct {
-	Requests  int64 // that came
+	Requests  int64 // received
 	Kept      int64 // events that are on the stream or in the spool
 	NotKept   int64 // events that were understood and are not kept
-	Unknown   int64 // events of which it is not known
+	Unknown   int64 // events with an unknown outcome
 	Malformed int64 // requests refused with a status of 400 to 499, 429 aside
 	Busy      int64 // requests refused with 429
-	Failed    int64 // requests answered with a status of 500 or more
+	Failed    int64 // requests that got a status of 500 or more
 }
 
 type counters struct {
 	requests, kept, notKept, unknown, malformed, busy, failed atomic.Int64
 }
 
-// Stats returns the numbers of now.
+// Stats returns the current counts.
 func (h *Handler) Stats() Stats {
 	c := &h.counted
 	return Stats{
@@ -42,7 +42,7 @@ func (c *counters) count(items []item) {
 	}
 }
 
-func (c *counters) refused(status int) {
+func (c *counters) countStatus(status int) {
 	switch {
 	case status >= http.StatusInternalServerError:
 		c.failed.Add(1)
