@@ -15,12 +15,12 @@ const retryFor = 30 * time.Second
 
 var delays = backoff.Backoff{Min: 5 * time.Millisecond, Max: 320 * time.Millisecond}
 
-// Do runs an operation, which must end soon and bear being run more than once: it is
+// Do runs an operation, which must end soon and be safe to run more than once: it is
 // retried while its error is transient, or once there are new credentials in place of
-// refused ones, within ctx and 30 s from its first failure. What it sets, it must set
-// anew each time. The error is that of the last attempt.
+// refused ones, within ctx and 30 s from its first failure. Variables that it sets, it must set
+// again in each run. The error is that of the last attempt.
 //
-// The driver repeats what it can for as long as ctx allows if ctx has a deadline,
+// The driver itself retries for as long as ctx allows if ctx has a deadline,
 // else once.
 func (d *Database) Do(ctx context.Context, op func(context.Context, *mongo.Database) error) error {
 	var began time.Time
@@ -45,7 +45,7 @@ func (d *Database) Do(ctx context.Context, op func(context.Context, *mongo.Datab
 // canRetry reports whether an operation that failed on g may succeed now.
 func (d *Database) canRetry(ctx context.Context, g *generation, err error) bool {
 	switch {
-	case g.ended.Err() != nil: // it was ended because there is a next one
+	case g.ended.Err() != nil: // ended because there is a next generation
 		return true
 	case isUnauthorized(err):
 		return d.awaitCredentials(ctx, g)
@@ -53,7 +53,7 @@ func (d *Database) canRetry(ctx context.Context, g *generation, err error) bool 
 	return isTransient(err)
 }
 
-// awaitCredentials waits for other credentials than those of g.
+// awaitCredentials waits for credentials other than those of g.
 func (d *Database) awaitCredentials(ctx context.Context, g *generation) bool {
 	if d.follow == nil {
 		return false
@@ -70,7 +70,7 @@ func (d *Database) awaitCredentials(ctx context.Context, g *generation) bool {
 	return false
 }
 
-// Run runs a loop that lasts. When the URI changed, the loop's context ends; it must
+// Run runs a long-running loop. When the URI changed, the loop's context ends; it must
 // return within Drain, and is started again, whatever it returned. It is also started
 // again where its credentials were refused, once there are others. Otherwise Run returns
 // what the loop returned.

@@ -109,7 +109,7 @@ func (c *clearing) monitor(e *event.PoolEvent) {
 
 // TestPoolIsCleared just before an operation takes a connection: the driver gives up
 // there, though nothing was sent; and if this was its repetition, it returns what the
-// first time met, though nobody knows what became of that.
+// first attempt met, though its outcome is unknown.
 func TestPoolIsCleared(t *testing.T) {
 	for collection, c := range map[string]struct {
 		checkouts int64

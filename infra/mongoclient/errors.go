@@ -13,12 +13,12 @@ import (
 // that met a cleared pool, be it in a transaction or not.
 var transientLabels = []string{"TransientTransactionError", "RetryableWriteError", "NetworkError", "RetryableError"}
 
-// Codes of a server that is not, or no longer, the primary, or going down. Labels are
-// only given to those that a write met.
+// Codes of a server that is not, or no longer, the primary, or is shutting down. The server sets
+// labels only on those of writes.
 var notPrimary = []int{91, 189, 10107, 11600, 11602, 13435, 13436}
 
 // isTransient reports whether an operation may succeed when it is run again. An error of the
-// pool is one without a label where the repetition failed at a log-in; it is known by
+// pool has no label if the driver's retry failed at a log-in; it is recognized by
 // its method.
 func isTransient(err error) bool {
 	var pool interface{ Retryable() bool }
@@ -44,8 +44,8 @@ var unauthorized = []int{mongoerr.Unauthorized, mongoerr.AuthenticationFailed, 8
 func isUnauthorized(err error) bool { return mongoerr.HasCode(err, unauthorized...) }
 
 // logInRefused is isUnauthorized for the driver's own errors, as a monitor sees them: an
-// operation that repeated itself may return what it had met before. An error at a
-// log-in is known by its method.
+// operation that the driver retried may return its first error. An error at a
+// log-in is recognized by its method.
 func logInRefused(err error) bool {
 	var logIn interface{ Inner() error }
 	return errors.As(err, &logIn) && !mongo.IsNetworkError(err) && !mongo.IsTimeout(err)

@@ -12,29 +12,29 @@ import (
 	"github.com/banyan-fig/banyan/infra/config"
 )
 
-// URI is where the address comes from, and how its changes are noticed; normally a
+// URI is the source of the URI, which reports its changes; normally a
 // *config.Setting.
 type URI interface {
 	// Fixed reports that it never changes.
 	Fixed() bool
-	// Get returns the URI in force.
+	// Get returns the current URI.
 	Get(ctx context.Context) (config.Secret, error)
-	// Refresh reads it anew, whatever its age.
+	// Refresh reads it again, whatever its age.
 	Refresh(ctx context.Context) (config.Secret, error)
-	// Changed is sent to after it changed.
+	// Changed receives a value after a change.
 	Changed() <-chan struct{}
 }
 
 // FollowConfig configures Follow. The zero value works.
 type FollowConfig struct {
-	// Drain is how long what began under the former URI may go on. Default 30 s.
+	// Drain is how long operations on the former URI may still run. Default 30 s.
 	Drain time.Duration
 	// Patience is how long an operation waits for new credentials when the server
 	// refuses those it has; the operation's own deadline counts too. Default 5 s.
 	Patience time.Duration
 	// Retry is the pause after a new URI did not work. Default 2 s.
 	Retry time.Duration
-	// Log gets what changed and what went wrong, never a URI. Default slog.Default.
+	// Log gets changes and failures, never a URI. Default slog.Default.
 	Log *slog.Logger
 }
 
@@ -47,9 +47,9 @@ func (c FollowConfig) withDefaults() FollowConfig {
 }
 
 // Follow is Open for a URI that may change while the program runs: a new one is
-// tried first, and taken if a server answers and lets it in; else the old one stays
-// in force, and it is tried again. A server that refuses the credentials has the URI
-// read anew at once, and the operation that met this waits for the new one.
+// tried first, and adopted if a server responds and accepts its credentials; else the old one stays
+// in use, and the new one is tried again. When a server refuses the credentials, the URI is
+// read again at once, and the refused operation waits for the new one.
 func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*Database, error) {
 	first, err := uri.Get(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func Follow(ctx context.Context, uri URI, cfg FollowConfig) (*Database, error) {
 	return d, nil
 }
 
-// follower brings new URIs into force, in one goroutine.
+// follower adopts new URIs, in one goroutine.
 type follower struct {
 	uri      URI
 	cfg      FollowConfig
@@ -75,12 +75,12 @@ type follower struct {
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 
-	used config.Secret // the goroutine's own, and what was made of it
+	used config.Secret // only the goroutine uses it; now was made from it
 	now  *generation
 }
 
-// end waits for the goroutines, which end soon.
-func (f *follower) end(ctx context.Context) {
+// stopAndWait ends the goroutines and waits for them, until ctx ends.
+func (f *follower) stopAndWait(ctx context.Context) {
 	f.stop()
 	done := make(chan struct{})
 	go func() { defer close(done); f.running.Wait() }()
@@ -105,7 +105,7 @@ func (f *follower) run() {
 		case <-retry.C:
 			_, err = f.adopt(ctx, f.uri.Get)
 		case <-f.now.refused:
-			err = f.renew(ctx)
+			err = f.renewCredentials(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			f.cfg.Log.WarnContext(ctx, "the new MongoDB URI does not work yet; the former one stays in use", "error", err.Error())
@@ -114,8 +114,8 @@ func (f *follower) run() {
 	}
 }
 
-// renew reads the URI until there is one that works, as long as operations wait.
-func (f *follower) renew(ctx context.Context) error {
+// renewCredentials reads the URI until a new one works, at most for as long as operations wait.
+func (f *follower) renewCredentials(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Patience)
 	defer cancel()
 	f.cfg.Log.WarnContext(ctx, "MongoDB refuses the credentials; reading them again")
@@ -135,7 +135,7 @@ func (f *follower) renew(ctx context.Context) error {
 	}
 }
 
-// adopt brings the URI into force if it is another one than that in use.
+// adopt connects to the URI and makes it the current one, if it differs from that in use.
 func (f *follower) adopt(ctx context.Context, read func(context.Context) (config.Secret, error)) (changed bool, err error) {
 	uri, err := read(ctx)
 	if err != nil || uri == f.used {
@@ -146,7 +146,7 @@ func (f *follower) adopt(ctx context.Context, read func(context.Context) (config
 		return false, err
 	}
 	if name := f.database.Name(); to.database != name {
-		return false, fmt.Errorf("the new MONGODB_URI names the database %s instead of %s: restart the program if that is meant", to.database, name)
+		return false, fmt.Errorf("the new MONGODB_URI names the database %s instead of %s: restart the program if that is intended", to.database, name)
 	}
 	next, err := to.dial(ctx)
 	if err != nil {

@@ -223,7 +223,7 @@ func (w *world) load(db *mongoclient.Database, people int) (stop func() int64) {
 }
 
 // TestRotationUnderLoad: users take turns while operations run. None fails, and
-// nobody holds connections of the users before, who are dropped.
+// no connection of the former users, who are dropped, stays open.
 func TestRotationUnderLoad(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -231,14 +231,14 @@ func TestRotationUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	user := func(i int) (string, string) { return fmt.Sprintf("u%d", i), fmt.Sprintf("pw%d:/@", i) }
 	name, password := user(0)
-	w.gate.Let(name, password)
+	w.gate.SetUser(name, password)
 	s := newSource(w.gate.URI(name, password, "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{Drain: 150 * time.Millisecond})
 	stop := w.load(db, 8)
 	for i := 1; i <= 5; i++ {
 		before, _ := user(i - 1)
 		name, password = user(i)
-		w.gate.Let(name, password)
+		w.gate.SetUser(name, password)
 		s.set(w.gate.URI(name, password, "legacy"), true)
 		w.eventually("the new user works", func() bool { return w.gate.Open(name) > 0 })
 		w.eventually("the old user is gone", func() bool { return w.gate.Open(before) == 0 })
@@ -266,13 +266,13 @@ func TestPasswordChangedFirst(t *testing.T) {
 		return mongodb.Fault{}
 	}
 	w := newWorld(t, slow)
-	w.gate.Let("u", "pw1")
+	w.gate.SetUser("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{Drain: 100 * time.Millisecond, Retry: 10 * time.Millisecond})
-	w.gate.Let("u", "pw2")
+	w.gate.SetUser("u", "pw2")
 	stop := w.load(db, 12) // needs more connections than there are
 	w.eventually("a log-in is refused", func() bool { return w.gate.Refused() > 0 })
-	w.eventually("the source is asked in vain", func() bool { return s.refreshes.Load() > 1 })
+	w.eventually("the source is read without a change", func() bool { return s.refreshes.Load() > 1 })
 	s.set(w.gate.URI("u", "pw2", "legacy"), false)
 	before := w.gate.LogIns()
 	w.eventually("the new password is used", func() bool { return w.gate.LogIns() >= before+6 })
@@ -284,37 +284,37 @@ func TestPasswordChangedFirst(t *testing.T) {
 // TestNoOtherCredentials: operations fail with what the server said, after a while.
 func TestNoOtherCredentials(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u", "pw1")
+	w.gate.SetUser("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{Patience: 100 * time.Millisecond})
 	w.gate.Drop("u")
 	err := has(t.Context(), db, 1)
 	var server mongo.ServerError
 	if !errors.As(err, &server) || !server.HasErrorCode(13) {
-		t.Errorf("a user who is gone: %v", err)
+		t.Errorf("a dropped user: %v", err)
 	}
 	w.eventually("the URI is read anew", func() bool { return s.refreshes.Load() > 0 })
 	w.eventually("it is logged", func() bool {
 		return strings.Contains(w.log.String(), "there are no new ones; correct the value of MONGODB_URI")
 	})
-	w.gate.Let("u", "pw1")
+	w.gate.SetUser("u", "pw1")
 	if err := has(t.Context(), db, 1); !errors.Is(err, mongo.ErrNoDocuments) {
-		t.Errorf("a user who is back: %v", err)
+		t.Errorf("a user created again: %v", err)
 	}
 }
 
-// TestUserIsDroppedFirst: the user is gone before the source tells of the next one.
+// TestUserIsDroppedFirst: the user is dropped before the source reports the next one.
 // Operations wait for it, and none fails.
 func TestUserIsDroppedFirst(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u", "pw")
-	w.gate.Let("next", "pw")
+	w.gate.SetUser("u", "pw")
+	w.gate.SetUser("next", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{})
 	stop := w.load(db, 4)
 	w.gate.Drop("u")
 	w.eventually("a command is refused", func() bool { return w.gate.Refused() > 0 })
-	w.eventually("the source is asked in vain", func() bool { return s.refreshes.Load() > 1 })
+	w.eventually("the source is read without a change", func() bool { return s.refreshes.Load() > 1 })
 	s.set(w.gate.URI("next", "pw", "legacy"), false)
 	w.eventually("the next user works", func() bool { return w.gate.Open("next") > 0 && w.gate.Open("u") == 0 })
 	if n := stop(); n < 4 || w.stored() != n {
@@ -322,16 +322,16 @@ func TestUserIsDroppedFirst(t *testing.T) {
 	}
 }
 
-// TestHostIsGone: operations that wait for a server that is gone go on at the next.
-func TestHostIsGone(t *testing.T) {
+// TestHostIsDown: operations that wait for a server that is down continue on the next.
+func TestHostIsDown(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u", "pw")
+	w.gate.SetUser("u", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{Drain: time.Minute})
 	stop := w.load(db, 4)
 	w.eventually("it works", func() bool { return w.stored() > 0 })
 	next := mongoclienttest.New(t, w.direct)
-	next.Let("u", "pw")
+	next.SetUser("u", "pw")
 	w.gate.Close()
 	w.eventually("no connection is left", func() bool { return w.gate.Open("u") == 0 })
 	s.set(next.URI("u", "pw", "legacy"), true)
@@ -345,7 +345,7 @@ func TestHostIsGone(t *testing.T) {
 // TestBadURIIsNotUsed: the one before stays in force until there is a good one.
 func TestBadURIIsNotUsed(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u", "pw1")
+	w.gate.SetUser("u", "pw1")
 	s := newSource(w.gate.URI("u", "pw1", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{Drain: 50 * time.Millisecond})
 	stop := w.load(db, 2)
@@ -358,7 +358,7 @@ func TestBadURIIsNotUsed(t *testing.T) {
 		s.set(uri, true)
 		w.eventually(says, func() bool { return strings.Contains(w.log.String(), says) })
 	}
-	w.gate.Let("next", "pw2")
+	w.gate.SetUser("next", "pw2")
 	s.set(w.gate.URI("next", "pw2", "legacy"), true)
 	w.eventually("the good one is used", func() bool { return w.gate.Open("next") > 0 && w.gate.Open("u") == 0 })
 	if n := stop(); n == 0 {
@@ -370,7 +370,7 @@ func TestBadURIIsNotUsed(t *testing.T) {
 // resume token it tells every change once.
 func TestLoopsGoOn(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u0", "pw")
+	w.gate.SetUser("u0", "pw")
 	s := newSource(w.gate.URI("u0", "pw", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -403,7 +403,7 @@ func TestLoopsGoOn(t *testing.T) {
 	for i := range users {
 		if i > 0 {
 			user := fmt.Sprintf("u%d", i)
-			w.gate.Let(user, "pw")
+			w.gate.SetUser(user, "pw")
 			s.set(w.gate.URI(user, "pw", "legacy"), true)
 			w.eventually("the user before is gone", func() bool { return w.gate.Open(fmt.Sprintf("u%d", i-1)) == 0 })
 			w.gate.Drop(fmt.Sprintf("u%d", i-1))
@@ -422,7 +422,7 @@ func TestLoopsGoOn(t *testing.T) {
 				t.Fatalf("change %d came as number %d", got, want)
 			}
 		case <-ctx.Done():
-			t.Fatalf("change %d was not told; log:\n%s", want, w.log.String())
+			t.Fatalf("change %d was not reported; log:\n%s", want, w.log.String())
 		}
 	}
 	cancel()
@@ -431,12 +431,12 @@ func TestLoopsGoOn(t *testing.T) {
 	}
 }
 
-// TestLoopsEnd: one that ends by itself does so for good; where the credentials were
+// TestLoopsEnd: a loop that ends by itself is not restarted; where the credentials were
 // refused, it is run again with the next.
 func TestLoopsEnd(t *testing.T) {
 	w := newWorld(t)
-	w.gate.Let("u", "pw")
-	w.gate.Let("next", "pw")
+	w.gate.SetUser("u", "pw")
+	w.gate.SetUser("next", "pw")
 	s := newSource(w.gate.URI("u", "pw", "legacy"))
 	db := w.follow(s, mongoclient.FollowConfig{})
 	w.gate.Drop("u")
@@ -464,8 +464,8 @@ func TestOperationsEnd(t *testing.T) {
 	}{"in time": {time.Minute, 1}, "too late": {30 * time.Millisecond, 2}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.gate.Let("u", "pw")
-			w.gate.Let("next", "pw")
+			w.gate.SetUser("u", "pw")
+			w.gate.SetUser("next", "pw")
 			s := newSource(w.gate.URI("u", "pw", "legacy"))
 			db := w.follow(s, mongoclient.FollowConfig{Drain: c.drain})
 			runs := 0
@@ -540,7 +540,7 @@ func TestGiven(t *testing.T) {
 func TestName(t *testing.T) {
 	w := newWorld(t)
 	host := strings.TrimSuffix(strings.TrimPrefix(w.direct, "mongodb://"), "/?replicaSet=rs0")
-	w.gate.Let("u", "p:w/@?")
+	w.gate.SetUser("u", "p:w/@?")
 	gate := w.gate.URI("u", "p:w/@?", "legacy")
 	for uri, want := range map[string]string{
 		"mongodb://" + host:                              "legacy",

@@ -4,27 +4,27 @@
 //
 // Caveats first:
 //
-//   - There is no *mongo.Database for all of the program's life, but one for each
-//     operation: [Database.Do] runs it on the client of the newest URI that was seen
-//     to work, and runs it again when a broken connection, a fail-over or refused
-//     credentials kept it from its end. An operation must bear being run twice,
-//     also when nobody knows what became of it the first time: an insert with an
-//     _id of its own, say, for which its own document counts as success.
+//   - There is not one *mongo.Database for the life of the program, but one for each
+//     operation: [Database.Do] runs it on the client of the newest URI that has
+//     worked, and runs it again when it failed by a broken connection, a fail-over or refused
+//     credentials. An operation must be safe to run twice,
+//     also when the outcome of the first run is unknown: for instance, an insert with an
+//     _id of its own that treats an existing document with that _id as success.
 //   - The driver repeats most operations by itself, and more safely, since the server
-//     knows a repeated write by its session. It leaves out two cases, which every
-//     broken connection can make: an operation that chose its server just before
-//     another one's failure cleared the pool of connections, and a repetition for
-//     which no connection is to be had. Do repeats these as well.
-//   - [Database.Run] is for what goes on for long, such as change streams. It is ended
-//     by its context when the URI changed, and begun anew on the next client.
+//     recognizes a repeated write by its session. It does not retry in two cases, which every
+//     broken connection can cause: an operation that chose its server just before
+//     the failure of another cleared the pool of connections, and a retry that
+//     gets no connection. Do retries these as well.
+//   - [Database.Run] is for long-running operations, such as change streams. It is ended
+//     through its context when the URI changed, and started again on the next client.
 //   - A cursor or a session belongs to the client, and so to the run, that it came
 //     with. So do *mongo.Database and *mongo.Collection: keep none of them.
 //   - The former client ends when it is idle, at the latest after FollowConfig.Drain, or
-//     at once if it does not answer within a second; what still runs then is run again on
+//     at once if its server does not respond within a second; operations that still run then are run again on
 //     the next one.
-//   - Everything comes from the new URI, but the name of the database, which must
+//   - A new URI may change everything but the name of the database, which must
 //     stay the same.
-//   - A user should be dropped only when all programs have gone on to the next one:
+//   - Drop a user only when all programs use the next one:
 //     after the TTL of the configuration and Drain.
 package mongoclient
 
@@ -37,11 +37,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// ErrClosed is returned for what is begun after Close.
+// ErrClosed is returned for operations that are started after Close.
 var ErrClosed = errors.New("the database was closed")
 
-// Database is the database by the URI in force. It is safe for concurrent use; end
-// it with Close, unless it is made by [Of].
+// Database is a database at the current URI. It is safe for concurrent use; close
+// it, unless it was made by [Of].
 type Database struct {
 	name   string
 	follow *follower // nil for a URI that never changes
@@ -51,7 +51,7 @@ type Database struct {
 	closed bool
 }
 
-// Open connects to the server of uri and checks within five seconds that it answers.
+// Open connects to the server of uri and checks that it responds within five seconds.
 func Open(ctx context.Context, uri string) (*Database, error) {
 	a, err := parse(uri)
 	if err != nil {
@@ -64,7 +64,7 @@ func Open(ctx context.Context, uri string) (*Database, error) {
 	return &Database{name: a.database, now: g}, nil
 }
 
-// Of is a database whose client the caller has, and ends.
+// Of makes a Database from one whose client the caller owns and disconnects.
 func Of(db *mongo.Database) *Database {
 	g := newGeneration()
 	g.db, g.disconnect = db, func(context.Context) error { return nil }
@@ -74,8 +74,8 @@ func Of(db *mongo.Database) *Database {
 // Name is the name of the database.
 func (d *Database) Name() string { return d.name }
 
-// Close ends the following and the connections, when those in use are idle or ctx
-// ends. What runs and cannot go on then fails.
+// Close stops following the URI and closes the connections, when those in use are idle or ctx
+// ends. Operations that still run then fail.
 func (d *Database) Close(ctx context.Context) error {
 	d.mu.Lock()
 	g, was := d.now, d.closed
@@ -85,13 +85,13 @@ func (d *Database) Close(ctx context.Context) error {
 		return nil
 	}
 	if d.follow != nil {
-		d.follow.end(ctx)
+		d.follow.stopAndWait(ctx)
 	}
 	defer g.end()
 	return g.disconnect(ctx)
 }
 
-// acquire returns the generation in force, in use until its busy is done.
+// acquire returns the current generation; the caller calls busy.Done when it no longer uses it.
 func (d *Database) acquire() (*generation, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,7 +102,7 @@ func (d *Database) acquire() (*generation, error) {
 	return d.now, nil
 }
 
-// swap brings next into force, unless it came too late.
+// swap makes next the current generation, unless the database is closed.
 func (d *Database) swap(next *generation) (old *generation, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,11 +119,11 @@ type generation struct {
 	db         *mongo.Database
 	disconnect func(context.Context) error
 	busy       sync.WaitGroup // operations that use it
-	refused    chan struct{}  // the server refused the credentials
+	refused    chan struct{}  // a signal that the server refused the credentials
 
-	over    context.Context // ends when there is a next one
+	over    context.Context // ends when a next generation replaces this one
 	replace context.CancelFunc
-	ended   context.Context // ends when what runs here must end
+	ended   context.Context // ends when operations on this generation must end
 	end     context.CancelFunc
 }
 
@@ -134,7 +134,7 @@ func newGeneration() *generation {
 	return g
 }
 
-// requestCredentials has the URI read again, at once.
+// requestCredentials makes the follower read the URI again at once.
 func (g *generation) requestCredentials() {
 	select {
 	case g.refused <- struct{}{}:
@@ -142,7 +142,7 @@ func (g *generation) requestCredentials() {
 	}
 }
 
-// run runs op until it ends, or has to because until did.
+// run runs op with a context that also ends when until ends.
 func (g *generation) run(ctx, until context.Context, op func(context.Context, *mongo.Database) error) error {
 	defer g.busy.Done()
 	ctx, cancel := context.WithCancel(ctx)
@@ -151,7 +151,7 @@ func (g *generation) run(ctx, until context.Context, op func(context.Context, *m
 	return op(ctx, g.db)
 }
 
-// disconnectTimeout bounds the end of connections that are no longer in use.
+// disconnectTimeout bounds closing the connections that are no longer in use.
 const disconnectTimeout = time.Second
 
 // retire ends a generation when it is idle, or grace ends.
@@ -159,7 +159,7 @@ func (g *generation) retire(grace context.Context) {
 	idle, cancel := context.WithCancel(grace)
 	go func() { defer cancel(); g.busy.Wait() }()
 	if !g.isAlive(idle) {
-		g.end() // what waits for a server or a connection here is run on the next generation
+		g.end() // operations that wait for a server or a connection are run again on the next generation
 	}
 	<-idle.Done()
 	g.end()
@@ -169,7 +169,7 @@ func (g *generation) retire(grace context.Context) {
 	g.busy.Wait()
 }
 
-// isAlive reports whether a server answers and accepts the credentials; also true where
+// isAlive reports whether a server responds and accepts the credentials; also true when
 // the generation is no longer used.
 func (g *generation) isAlive(wanted context.Context) bool {
 	ctx, cancel := context.WithTimeout(wanted, disconnectTimeout)

@@ -20,8 +20,8 @@ import (
 // DefaultName is the database where the URI names none.
 const DefaultName = "legacy"
 
-// answerTimeout bounds the wait for a server at the start.
-const answerTimeout = 5 * time.Second
+// connectTimeout bounds the wait for a server at the start.
+const connectTimeout = 5 * time.Second
 
 // ErrURI is returned for a URI that cannot be used.
 var ErrURI = errors.New("invalid MONGODB_URI")
@@ -32,8 +32,8 @@ type address struct {
 	database string
 }
 
-// parse reads a URI. What is wrong with one that has a password is not said, for
-// the driver quotes from it, unless it is about a name or a file.
+// parse reads a URI. Its errors omit the driver's reason for a URI with a password, since
+// the driver quotes from the URI, unless the reason is about a name or a file.
 func parse(uri string) (*address, error) {
 	if uri == "" {
 		return nil, errors.New("no MongoDB: set MONGODB_URI, for instance to mongodb://127.0.0.1:27017/legacy")
@@ -56,7 +56,7 @@ func parse(uri string) (*address, error) {
 	return nil, fmt.Errorf("%w: %w", ErrURI, err)
 }
 
-// databaseOf is the path of a URI that the driver understood.
+// databaseOf returns the path of a URI that the driver has parsed.
 func databaseOf(uri string) string {
 	_, rest, _ := strings.Cut(uri, "://")
 	if _, hosts, ok := strings.Cut(rest, "@"); ok {
@@ -87,14 +87,14 @@ func (a *address) dial(ctx context.Context) (*generation, error) {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
 	g.db, g.disconnect = client.Database(a.database), client.Disconnect
-	ping, cancel := context.WithTimeout(ctx, answerTimeout)
+	ping, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	err = (&Database{now: g}).Do(ping, func(ctx context.Context, _ *mongo.Database) error { return client.Ping(ctx, readpref.Primary()) })
 	if err == nil {
 		return g, nil
 	}
 	if why := last.Load(); why != nil && mongo.IsTimeout(err) {
-		err = *why // without the driver's picture of the topology
+		err = *why // without the driver's dump of the topology
 	}
 	out, done := context.WithTimeout(context.WithoutCancel(ctx), disconnectTimeout)
 	defer done()

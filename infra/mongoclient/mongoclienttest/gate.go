@@ -1,6 +1,6 @@
-// Package mongoclienttest puts users and passwords before the sandbox's MongoDB,
-// which knows none: a [Gate] speaks the wire protocol, has clients log in by the
-// mechanism PLAIN, and passes on what those who did ask for.
+// Package mongoclienttest adds users and passwords to the sandbox's MongoDB,
+// which has none: a [Gate] is a proxy for the wire protocol that lets clients log in by the
+// mechanism PLAIN, and forwards the commands of those that did.
 package mongoclienttest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/wire"
 )
 
-// Gate is a MongoDB with users. It ends with its test.
+// Gate is a MongoDB with users. It is closed when its test ends.
 type Gate struct {
 	listener net.Listener
 	backend  string
@@ -31,7 +31,7 @@ type Gate struct {
 
 	mu    sync.Mutex
 	users map[string]string // name to password
-	conns map[*passage]bool
+	conns map[*connection]bool
 	ended bool
 }
 
@@ -46,27 +46,27 @@ func New(t testing.TB, backend string) *Gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gate{listener: l, backend: u.Host, users: map[string]string{}, conns: map[*passage]bool{}}
+	g := &Gate{listener: l, backend: u.Host, users: map[string]string{}, conns: map[*connection]bool{}}
 	g.running.Go(g.accept)
 	t.Cleanup(g.Close)
 	return g
 }
 
-// URI is how a user gets in.
+// URI returns the URI for a user.
 func (g *Gate) URI(user, password, database string) string {
 	return "mongodb://" + url.QueryEscape(user) + ":" + url.QueryEscape(password) + "@" + g.listener.Addr().String() + "/" + database +
 		"?directConnection=true&authMechanism=PLAIN&authSource=%24external"
 }
 
-// Let makes a user, or changes his password: who has logged in stays logged in, as
+// SetUser creates a user, or changes its password: connections that are logged in stay so, as
 // in MongoDB.
-func (g *Gate) Let(user, password string) {
+func (g *Gate) SetUser(user, password string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.users[user] = password
 }
 
-// Drop removes a user: his connections stay, and what is asked for on them is
+// Drop removes a user: its connections stay open, and commands on them are
 // refused, as in MongoDB.
 func (g *Gate) Drop(user string) {
 	g.mu.Lock()
@@ -86,14 +86,14 @@ func (g *Gate) Open(user string) (n int) {
 	return n
 }
 
-// LogIns counts those that worked, and Refused what was refused: log-ins and
+// LogIns counts successful log-ins, and Refused counts refused log-ins and
 // commands.
 func (g *Gate) LogIns() int64 { return g.logIns.Load() }
 
 // Refused is documented at LogIns.
 func (g *Gate) Refused() int64 { return g.refusals.Load() }
 
-// Close cuts all connections and takes no more, as a host that is gone.
+// Close cuts all connections and accepts no more, like a host that is down.
 func (g *Gate) Close() {
 	g.mu.Lock()
 	g.ended = true
@@ -116,30 +116,30 @@ func (g *Gate) accept() {
 			_ = client.Close()
 			continue
 		}
-		p := &passage{gate: g, client: client, server: server}
+		p := &connection{gate: g, client: client, server: server}
 		g.mu.Lock()
 		if g.ended {
 			p.close()
 		}
 		g.conns[p] = true
 		g.mu.Unlock()
-		g.running.Go(p.requests)
-		g.running.Go(p.answers)
+		g.running.Go(p.forwardRequests)
+		g.running.Go(p.forwardResponses)
 	}
 }
 
-// passage is one connection through the gate.
-type passage struct {
+// connection is one connection through the gate.
+type connection struct {
 	gate           *Gate
 	client, server net.Conn
 	writing        sync.Mutex // of whole messages to the client
 	user           string     // guarded by the gate's mutex; "" before the log-in
 }
 
-func (p *passage) close() { _, _ = p.client.Close(), p.server.Close() }
+func (p *connection) close() { _, _ = p.client.Close(), p.server.Close() }
 
-// requests passes on what the client may ask for.
-func (p *passage) requests() {
+// forwardRequests forwards the commands that the client is authorized for.
+func (p *connection) forwardRequests() {
 	defer func() {
 		p.close()
 		p.gate.mu.Lock()
@@ -158,10 +158,10 @@ func (p *passage) requests() {
 		}
 		switch {
 		case command == "saslStart":
-			err = p.answer(m, p.logIn(m.Body))
-		case !p.may(command):
+			err = p.respond(m, p.logIn(m.Body))
+		case !p.isAuthorized(command):
 			p.gate.refusals.Add(1)
-			err = p.answer(m, refusal(13, "Unauthorized", "command "+command+" requires authentication"))
+			err = p.respond(m, refusal(13, "Unauthorized", "command "+command+" requires authentication"))
 		default:
 			_, err = p.server.Write(raw.Bytes())
 		}
@@ -171,8 +171,8 @@ func (p *passage) requests() {
 	}
 }
 
-// may tells whether a command needs no user, or has one who is still there.
-func (p *passage) may(command string) bool {
+// isAuthorized reports whether a command needs no user, or its user still exists.
+func (p *connection) isAuthorized(command string) bool {
 	switch strings.ToLower(command) {
 	case "hello", "ismaster", "endsessions":
 		return true
@@ -183,8 +183,8 @@ func (p *passage) may(command string) bool {
 	return there
 }
 
-// logIn is PLAIN (RFC 4616): nothing, the user and the password, after a NUL each.
-func (p *passage) logIn(body bsoncore.Document) bson.D {
+// logIn checks a PLAIN payload (RFC 4616): an empty text, the user and the password, separated by NULs.
+func (p *connection) logIn(body bsoncore.Document) bson.D {
 	_, payload, _ := body.Lookup("payload").BinaryOK()
 	parts := strings.Split(string(payload), "\x00")
 	p.gate.mu.Lock()
@@ -202,7 +202,7 @@ func refusal(code int32, name, message string) bson.D {
 	return bson.D{{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: message}, {Key: "code", Value: code}, {Key: "codeName", Value: name}}
 }
 
-func (p *passage) answer(to *wire.Message, body bson.D) error {
+func (p *connection) respond(to *wire.Message, body bson.D) error {
 	text, err := bson.Marshal(body)
 	if err != nil {
 		return err
@@ -212,11 +212,11 @@ func (p *passage) answer(to *wire.Message, body bson.D) error {
 	return wire.Write(p.client, to, 1, text)
 }
 
-// answers passes on what the server says, a message at a time.
-func (p *passage) answers() {
+// forwardResponses forwards the server's messages, one at a time.
+func (p *connection) forwardResponses() {
 	defer p.close()
 	for {
-		message, err := frame(p.server)
+		message, err := readMessage(p.server)
 		if err != nil {
 			return
 		}
@@ -229,10 +229,10 @@ func (p *passage) answers() {
 	}
 }
 
-var errLength = errors.New("no length of a message")
+var errLength = errors.New("invalid message length")
 
-// frame reads one message whole.
-func frame(r io.Reader) ([]byte, error) {
+// readMessage reads one whole message.
+func readMessage(r io.Reader) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
 		return nil, err

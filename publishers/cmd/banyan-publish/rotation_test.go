@@ -33,7 +33,7 @@ func TestRelayIsRotated(t *testing.T) {
 	gate := mongoclienttest.New(t, w.variable("MONGODB_URI"))
 	uri := func(n int) *string {
 		user := fmt.Sprintf("user%d", n)
-		gate.Let(user, "pw:"+user)
+		gate.SetUser(user, "pw:"+user)
 		return aws.String(gate.URI(user, "pw:"+user, "legacy"))
 	}
 	if _, err := secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(secret), SecretString: uri(0)}); err != nil {

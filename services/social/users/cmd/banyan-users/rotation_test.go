@@ -77,7 +77,7 @@ func newRotationWorld(t *testing.T) *rotationWorld {
 // secret is what Secrets Manager has of the n-th user.
 func (w *rotationWorld) secret(n int) *string {
 	name := fmt.Sprintf("user%d", n)
-	w.gate.Let(name, "pw:"+name)
+	w.gate.SetUser(name, "pw:"+name)
 	return aws.String(fmt.Sprintf(`{"uri":%q}`, w.gate.URI(name, "pw:"+name, "legacy")))
 }
 
