@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Ack waits until the work that Handle began for a change is complete, and returns
+// Ack waits until the work that Handle started for a change is complete, and returns
 // its error. A nil Ack says that it is complete already.
 type Ack func(ctx context.Context) error
 
@@ -13,12 +13,12 @@ type Ack func(ctx context.Context) error
 type item struct {
 	change    *Change // nil for others
 	ack       Ack
-	advance   func(*Position) // to where everything is acknowledged when this is
-	flushed   chan struct{}   // closed instead, when everything before is acknowledged
-	heartbeat bool            // not worth a save
+	advance   func(*Position) // moves the position behind this item
+	flushed   chan struct{}   // not nil: closed when everything before is acknowledged
+	heartbeat bool            // it alone is not worth a save
 }
 
-// String names it in messages.
+// String names the item in messages.
 func (it *item) String() string {
 	if it.change != nil {
 		return it.change.String()
@@ -27,8 +27,8 @@ func (it *item) String() string {
 }
 
 // acknowledgeAll awaits the items in the order of the stream and moves the position
-// over each. After a failure nothing moves any more; the rest is only dequeued, so
-// that nothing waits for room.
+// over each. After a failure the position stays; the rest is only dequeued, so
+// that no sender blocks on a full queue.
 func (s *session) acknowledgeAll(ctx context.Context) {
 	failed := false
 	for it := range s.queue {
@@ -100,7 +100,7 @@ func (s *session) flush(ctx context.Context) error {
 	}
 	select {
 	case <-it.flushed:
-		return context.Cause(ctx) // of a failure before it
+		return context.Cause(ctx) // an earlier failure
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -9,15 +9,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Change is one event of a change stream. Its parts share memory that nothing else
+// Change is one event of a change stream. Its fields share memory that nothing else
 // uses and that must not be changed.
 type Change struct {
 	// Operation is insert, update, replace or delete, or one of DDL: drop, rename,
 	// dropDatabase, invalidate and others.
 	Operation string
-	// Database and Collection are where; of an invalidation they are empty.
+	// Database and Collection of the change; both are empty for an invalidation.
 	Database, Collection string
-	// RenamedTo is the collection's new name, of a rename.
+	// RenamedTo is the collection's new name, for a rename.
 	RenamedTo string
 	// Key is the documentKey: _id, and before it the shard key where there is one.
 	Key bson.Raw
@@ -32,14 +32,14 @@ type Change struct {
 	Removed []string
 	// Truncated are the arrays that an update cut off at their end.
 	Truncated []Truncation
-	// ClusterTime is when, on the clock that orders all of the cluster's changes.
+	// ClusterTime is the time of the change on the clock that orders all of the cluster's changes.
 	// Changes of one transaction have the same.
 	ClusterTime bson.Timestamp
 	// Index counts the changes of one cluster time, from 0. It is the same when
 	// the change is handled again, as long as the stream is about the same
 	// collections.
 	Index int
-	// Wall is when by the server's clock, from MongoDB 6.0 on; before, it is the
+	// Wall is the time of the change by the server's clock, from MongoDB 6.0 on; before, it is the
 	// cluster time, in whole seconds.
 	Wall time.Time
 	// Token is the resume token.
@@ -52,22 +52,22 @@ type Truncation struct {
 	NewSize int    `bson:"newSize"`
 }
 
-// ID is the _id of the changed document.
+// ID returns the _id of the changed document.
 func (c *Change) ID() bson.RawValue { return c.Key.Lookup("_id") }
 
-// String names the change in messages: operation, place, document and time.
+// String names the change in messages: operation, collection, document and time.
 func (c *Change) String() string {
-	return fmt.Sprintf("%s of %s in %s.%s at %d.%d", c.Operation, short(c.ID().String()), c.Database, c.Collection, c.ClusterTime.T, c.ClusterTime.I)
+	return fmt.Sprintf("%s of %s in %s.%s at %d.%d", c.Operation, shorten(c.ID().String()), c.Database, c.Collection, c.ClusterTime.T, c.ClusterTime.I)
 }
 
-func short(s string) string {
+func shorten(s string) string {
 	if len(s) > 100 {
 		return s[:100] + "…"
 	}
 	return s
 }
 
-// decode copies raw, whose memory the driver uses again.
+// decode copies raw, since the driver reuses its memory.
 func decode(raw bson.Raw) (*Change, error) {
 	raw = append(bson.Raw(nil), raw...)
 	c := &Change{}
@@ -118,7 +118,7 @@ func (c *Change) IsOfDocument() bool {
 	return false
 }
 
-// isRemoval reports whether documents disappeared, or came, without an event each.
+// isRemoval reports whether documents disappeared, or appeared, without an event for each.
 func (c *Change) isRemoval() bool {
 	switch c.Operation {
 	case "drop", "rename", "dropDatabase", "invalidate":

@@ -21,7 +21,7 @@ const Checkpoints = "banyan_relays"
 
 // checkpointRow is the stored document:
 //
-//	owner, epoch, expires   who follows, the number of that owner, and until when by
+//	owner, epoch, expires   the follower, the number of that owner, and the end of the lease by
 //	                        the server's clock; renewed by each save
 //	start                   where the stream begins when there is no token yet
 //	token, clusterTime, n   the last change before which everything is acknowledged,
@@ -67,9 +67,9 @@ type mongoCheckpoint struct {
 	renewed  time.Time // when the last save that succeeded was sent
 }
 
-// NewCheckpoint keeps the position in the document name of a collection, whose
-// lease is good for term since it was last renewed. A process that died keeps the
-// next one waiting for as long.
+// NewCheckpoint stores the position in the document name of a collection, with a
+// lease that expires when it was not renewed for term. After a process has died, the
+// next one waits for as long.
 func NewCheckpoint(rows *mongo.Collection, name string, term time.Duration) Checkpoint {
 	return newMongoCheckpoint(rows, name, term)
 }
@@ -106,10 +106,10 @@ func (l *mongoCheckpoint) Acquire(ctx context.Context) (p Position, acquired boo
 	epoch := bson.D{{Key: "$ifNull", Value: bson.A{"$epoch", int64(0)}}}
 	next := bson.D{{Key: "$add", Value: bson.A{epoch, int64(1)}}}
 	set := bson.D{
-		{Key: "owner", Value: either(ours, owner, "$owner")},
-		{Key: "epoch", Value: either(mine, "$epoch", either(free, next, "$epoch"))},
-		{Key: "rev", Value: either(mine, "$rev", either(free, int64(0), "$rev"))},
-		{Key: "expires", Value: either(ours, l.expiry(), "$expires")},
+		{Key: "owner", Value: ifElse(ours, owner, "$owner")},
+		{Key: "epoch", Value: ifElse(mine, "$epoch", ifElse(free, next, "$epoch"))},
+		{Key: "rev", Value: ifElse(mine, "$rev", ifElse(free, int64(0), "$rev"))},
+		{Key: "expires", Value: ifElse(ours, l.expiry(), "$expires")},
 	}
 	var row checkpointRow
 	err = l.rows.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: l.name}}, mongo.Pipeline{{{Key: "$set", Value: set}}},
@@ -128,7 +128,7 @@ func (l *mongoCheckpoint) Acquire(ctx context.Context) (p Position, acquired boo
 	return row.position(), true, nil
 }
 
-// nextOwner is another one for each acquisition, and the same until it succeeds.
+// nextOwner returns a new owner for each acquisition, and the same one until it succeeds.
 func (l *mongoCheckpoint) nextOwner() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +138,7 @@ func (l *mongoCheckpoint) nextOwner() string {
 	return l.owner
 }
 
-func either(condition, yes, no any) bson.D {
+func ifElse(condition, yes, no any) bson.D {
 	return bson.D{{Key: "$cond", Value: bson.A{condition, yes, no}}}
 }
 
@@ -157,7 +157,7 @@ func (l *mongoCheckpoint) Held() bool {
 
 // Save is refused by the server if there is a newer owner.
 func (l *mongoCheckpoint) Save(ctx context.Context, p Position) error {
-	return l.update(ctx, func() any {
+	return l.updateFenced(ctx, func() any {
 		set := bson.D{
 			{Key: "rev", Value: l.rev},
 			{Key: "expires", Value: l.expiry()},
@@ -166,8 +166,8 @@ func (l *mongoCheckpoint) Save(ctx context.Context, p Position) error {
 			{Key: "clusterTime", Value: timestampOrNil(p.At)},
 			{Key: "n", Value: p.Index},
 			{Key: "after", Value: p.Invalidated},
-			{Key: "token", Value: literal(p.Token)},
-			{Key: "state", Value: literal(p.State)},
+			{Key: "token", Value: literalOf(p.Token)},
+			{Key: "state", Value: literalOf(p.State)},
 		}
 		return mongo.Pipeline{{{Key: "$set", Value: set}}}
 	})
@@ -181,7 +181,7 @@ func timestampOrNil(t bson.Timestamp) any {
 	return t
 }
 
-func literal(doc bson.Raw) any {
+func literalOf(doc bson.Raw) any {
 	if doc == nil {
 		return nil
 	}
@@ -190,15 +190,15 @@ func literal(doc bson.Raw) any {
 
 // Release lets the next follower start at once.
 func (l *mongoCheckpoint) Release(ctx context.Context, _ error) error {
-	return l.update(ctx, func() any { return bson.D{{Key: "$set", Value: released}} })
+	return l.updateFenced(ctx, func() any { return bson.D{{Key: "$set", Value: released}} })
 }
 
-// released are the fields of a lease that nobody holds.
+// released are the fields of a lease that no process holds.
 var released = bson.D{{Key: "owner", Value: ""}, {Key: "expires", Value: time.Unix(0, 0)}}
 
-// update is fenced: by the epoch against earlier owners, and by the number of the
-// save against an earlier one of this owner that was delayed.
-func (l *mongoCheckpoint) update(ctx context.Context, change func() any) error {
+// updateFenced updates the row: the epoch fences off earlier owners, and the number of the
+// save an earlier save of this owner that was delayed.
+func (l *mongoCheckpoint) updateFenced(ctx context.Context, change func() any) error {
 	l.mu.Lock()
 	l.rev++
 	sent := l.now()

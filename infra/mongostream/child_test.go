@@ -22,7 +22,7 @@ const childEnv = "BANYAN_FOLLOW_TEST_CHILD"
 
 const childLease = 700 * time.Millisecond
 
-// child is a follower in a process of its own, which tells what it handles.
+// child is a follower in a process of its own, which prints what it handles.
 func child() {
 	client, err := mongo.Connect(options.Client().ApplyURI(os.Getenv(childEnv)))
 	if err != nil {

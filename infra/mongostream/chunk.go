@@ -8,17 +8,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// An Interleaver puts into the stream what it reads beside it: each chunk at the
-// place of the cluster time that it was read at, behind all changes up to that
-// time and before all later ones. So what a chunk says of a document is never
-// older than what was handled of it before.
+// An Interleaver inserts documents that it reads from the database into the stream: each chunk at the
+// position of the cluster time at which it was read, behind all changes up to that
+// time and before all later ones. So a document in a chunk is never
+// older than its last handled change.
 type Interleaver interface {
 	// Begin is called with the state stored last, nil if none, whenever the stream
-	// is opened anew. fresh says that there is no position yet; then what it
-	// returns is stored together with the start. Else it returns state as it is.
+	// is opened again. fresh reports that there is no position yet; then the state that it
+	// returns is stored together with the start. Otherwise it returns state unchanged.
 	Begin(ctx context.Context, state bson.Raw, fresh bool) (bson.Raw, error)
 	// Next reads the next chunk, nil when there is none left. It is called between
-	// two changes, when the chunk before was handled.
+	// two changes, when the previous chunk was handled.
 	Next(ctx context.Context) (*Chunk, error)
 }
 
@@ -32,7 +32,7 @@ type Chunk struct {
 	State bson.Raw
 }
 
-// readChunk reads the next chunk when the one before has been handled.
+// readChunk reads the next chunk when the previous one has been handled.
 func (s *session) readChunk(ctx context.Context) error {
 	if s.cfg.Interleave == nil || s.chunk != nil {
 		return nil
@@ -45,16 +45,16 @@ func (s *session) readChunk(ctx context.Context) error {
 	return nil
 }
 
-// reached reports whether a stream that holds nothing more before token is past the
+// hasReachedChunk reports whether a stream that holds nothing more before token is past the
 // chunk. Where the token has no time, a request sent after the chunk was read shows it.
-func (s *session) reached(token bson.Raw, asked time.Time) bool {
+func (s *session) hasReachedChunk(token bson.Raw, asked time.Time) bool {
 	if at := tokenTime(token); at != (bson.Timestamp{}) {
 		return !at.Before(s.chunk.At)
 	}
 	return asked.After(s.chunkAt)
 }
 
-// handleChunk hands out the chunk, whose place in the stream has come.
+// handleChunk handles the chunk, since the stream has reached its position.
 func (s *session) handleChunk(ctx context.Context) error {
 	chunk := s.chunk
 	ack, err := chunk.Handle(ctx)

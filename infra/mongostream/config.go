@@ -26,14 +26,14 @@ type Config struct {
 
 	// Handle is called for each change of a document, in the order of the stream,
 	// one at a time. The position moves over c when the Acks of c and of all earlier
-	// changes have returned nil. An error of an Ack ends Run: what is to be put aside
-	// instead must be put aside by the Ack. So does an error of Handle that is not
+	// changes have returned nil. An error of an Ack ends Run: an Ack that must not end it stores
+	// the change elsewhere, such as in a dead letter. An error of Handle ends Run too, unless it is
 	// Transient.
 	Handle func(ctx context.Context, c Change) (Ack, error)
 	// Done, optional, is called in the order of the stream when c is acknowledged,
 	// before the position moves over c. It runs concurrently with Handle.
 	Done func(ctx context.Context, c Change) error
-	// DDL, optional, is called for each event that is no change of a document, in the
+	// DDL, optional, is called for each event that is not a change of a document, in the
 	// order of the stream. nil resumes, behind an invalidation with a new stream; an
 	// error that is not Transient ends Run, with the position behind the event. By
 	// default Run ends with
@@ -46,7 +46,7 @@ type Config struct {
 	// changes, never at the same time as Handle, and whenever the stream was opened.
 	Sweep      func(ctx context.Context) error
 	SweepEvery time.Duration
-	// Interleave, optional, puts what was read from the database into its place
+	// Interleave, optional, inserts documents read from the database at their position
 	// in the stream.
 	Interleave Interleaver
 	// Transient reports which errors of Handle, Done, DDL and Sweep may not happen again;
@@ -64,7 +64,7 @@ type Config struct {
 	// SaveEvery is how often the position is stored while changes come in; 0
 	// means 300 ms. Without changes, it is stored with the lease, every third of it.
 	SaveEvery time.Duration
-	// Grace is how long changes in flight are waited for when ctx ends; 0 means 5 s.
+	// Grace is how long Run waits for changes in flight when ctx ends; 0 means 5 s.
 	Grace time.Duration
 	// StartAt is where a follower without a position starts, that time included;
 	// nil means behind the server's present time.

@@ -13,7 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// retryDelay is waited after transient errors.
+// retryDelay is the pause after a transient error.
 var retryDelay = backoff.Backoff{Min: 20 * time.Millisecond, Max: 5 * time.Second}
 
 // Follower follows one change stream. Run may be called by one goroutine at a
@@ -25,7 +25,7 @@ type Follower struct {
 
 	mu      sync.Mutex
 	session *session // while the lease is held
-	status  Status   // what outlives a session
+	status  Status   // the counts and errors of all sessions
 }
 
 // New checks cfg. It sends no request; Run does.
@@ -43,7 +43,7 @@ func New(cfg Config) (*Follower, error) {
 func (f *Follower) Ready() <-chan struct{} { return f.ready }
 
 // Run waits for the lease and follows until ctx ends, which is no error, or
-// something stops it for good: [ErrHistoryLost], [ErrInvalidated],
+// a permanent error ends it: [ErrHistoryLost], [ErrInvalidated],
 // [ErrEventTooLarge], [ErrNoStream], [ErrCheckpointRefused], a refusal of the server,
 // or an error of a callback that is not transient. When ctx ends, changes in flight
 // are waited for and the position is stored. A follower that loses its lease waits
@@ -131,10 +131,10 @@ func (f *Follower) followWithLease(ctx context.Context, from Position) error {
 	acknowledging.Wait()
 	close(stopped)
 	beside.Wait()
-	return s.end(ctx)
+	return s.finish(ctx)
 }
 
-// session is one time of holding the lease.
+// session is the time of holding the lease once.
 type session struct {
 	f          *Follower
 	cfg        *Config
@@ -145,10 +145,10 @@ type session struct {
 	saveNow    chan struct{}
 	saving     sync.Mutex
 	swept      time.Time
-	chunk      *Chunk // read, and waiting for its place in the stream
+	chunk      *Chunk // read, and waiting for its position in the stream
 	chunkAt    time.Time
 	shortAwait bool           // the stream was opened while a chunk was waiting
-	last       bson.Timestamp // of the last change handed out
+	last       bson.Timestamp // of the last change handled
 	index      int
 	enqueued   atomic.Int64 // changes and chunks
 }
@@ -169,8 +169,8 @@ func (s *session) withGrace(ctx context.Context) (context.Context, func()) {
 	return lasting, func() { cancel(); stop() }
 }
 
-// end stores the last position, releases the lease and returns why the session ended.
-func (s *session) end(ctx context.Context) error {
+// finish stores the last position, releases the lease and returns why the session ended.
+func (s *session) finish(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, ErrLeaseLost) {
 		return cause

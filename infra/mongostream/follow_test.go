@@ -20,7 +20,7 @@ import (
 
 func TestGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t, 1)
-	w.insert(1) // before the first start: not told
+	w.insert(1) // before the first start: not handled
 	var seen log
 	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(2, 3)
@@ -43,8 +43,8 @@ func TestGoesOnWhereItStopped(t *testing.T) {
 
 func inserted(n int) string { return fmt.Sprintf(`insert {"$numberInt":"%d"}`, n) }
 
-// What is not in the oplog any more stops a follower for good, with the way back
-// in its words; forgetting the position is a part of that.
+// A position that is no longer in the oplog ends a follower, with an error that
+// names the remedy; forgetting the position is a part of it.
 func TestHistoryLost(t *testing.T) {
 	w := newWorld(t, 1, func(c *mongodb.Config) { c.OplogEntries = 20 })
 	var seen log
@@ -68,7 +68,7 @@ func TestHistoryLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := mongostream.Forget(w.ctx, w.db.Collection(mongostream.Checkpoints), "nobody"); !errors.Is(err, mongostream.ErrNoPosition) {
-		t.Errorf("a name that nobody follows under: %v", err)
+		t.Errorf("a name without a position: %v", err)
 	}
 	if err := mongostream.Forget(w.ctx, w.db.Collection(mongostream.Checkpoints), f.Status().Name); err != nil {
 		t.Fatal(err)
@@ -199,13 +199,13 @@ func TestErrorsOfHandlers(t *testing.T) {
 	}
 	var rest log
 	_, stop := w.follower(mongostream.Config{Handle: rest.handle})
-	waitFor(t, "what was not settled", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
+	waitFor(t, "the unacknowledged changes", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestDoneInOrder: pendings settle in any order, Done and the position do not.
+// TestDoneInOrder: receipts complete in any order, Done and the position follow the stream.
 func TestDoneInOrder(t *testing.T) {
 	w := newWorld(t, 1)
 	pendings := map[int64]*pending{}
@@ -230,7 +230,7 @@ func TestDoneInOrder(t *testing.T) {
 	settle(2)
 	waitFor(t, "all to be in flight", func() bool { return f.Status().InFlight == 3 })
 	if len(done.get()) > 0 {
-		t.Errorf("%v before the first is settled", done.get())
+		t.Errorf("%v before the first is acknowledged", done.get())
 	}
 	settle(1)
 	waitFor(t, "all", func() bool { return slices.Equal(done.get(), []string{inserted(1), inserted(2), inserted(3)}) })

@@ -46,7 +46,7 @@ func forget(ctx context.Context, rows *mongo.Collection, name string) error {
 	for _, field := range []string{"token", "start", "clusterTime", "n", "after", "state"} {
 		position = append(position, bson.E{Key: field, Value: ""})
 	}
-	return l.update(ctx, func() any {
+	return l.updateFenced(ctx, func() any {
 		return bson.D{{Key: "$set", Value: released}, {Key: "$unset", Value: position}}
 	})
 }

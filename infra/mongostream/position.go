@@ -20,9 +20,9 @@ type Position struct {
 	// number of the last change of that time, -1 for none.
 	At    bson.Timestamp
 	Index int
-	// State is how far an [Interleaver] is.
+	// State is the progress of an [Interleaver].
 	State bson.Raw
-	// CaughtUp is when the stream held nothing more before the position. It is a
+	// CaughtUp is when the stream held no further changes before the position. It is a
 	// time of this process' clock, or of the server's where changes keep coming.
 	CaughtUp time.Time
 	// Changes counts the changes up to the position.
@@ -32,34 +32,34 @@ type Position struct {
 // isZero reports whether nothing was stored yet.
 func (p Position) isZero() bool { return p.Token == nil && p.Start.IsZero() }
 
-// advanceTo is the position behind a change.
+// advanceTo moves a position behind a change.
 func advanceTo(c *Change) func(*Position) {
 	return func(p *Position) {
 		p.Token, p.At, p.Index, p.Invalidated = c.Token, c.ClusterTime, c.Index, c.Operation == "invalidate"
-		p.CaughtUp = later(p.CaughtUp, c.Wall)
+		p.CaughtUp = laterOf(p.CaughtUp, c.Wall)
 		p.Changes++
 	}
 }
 
-// advanceToHeartbeat is the position of a stream that held nothing more at asked.
+// advanceToHeartbeat moves a position to the end of a stream that held no further changes at asked.
 func advanceToHeartbeat(token bson.Raw, asked time.Time) func(*Position) {
 	at := tokenTime(token)
 	return func(p *Position) {
 		if at.After(p.At) {
 			p.At, p.Index = at, -1
 		}
-		p.Token, p.Invalidated, p.CaughtUp = token, false, later(p.CaughtUp, asked)
+		p.Token, p.Invalidated, p.CaughtUp = token, false, laterOf(p.CaughtUp, asked)
 	}
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
 }
 
-// progress is the position as far as everything before it is acknowledged.
+// progress is the position up to which everything is acknowledged.
 type progress struct {
 	mu           sync.Mutex
 	position     Position
@@ -96,7 +96,7 @@ func (p *progress) count() int64 {
 	return p.acknowledged
 }
 
-// toSave is the position, which then counts as stored; markUnsaved reverts that.
+// toSave returns the position and marks it as stored; markUnsaved reverts that.
 func (p *progress) toSave() Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()

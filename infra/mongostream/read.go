@@ -11,7 +11,7 @@ import (
 )
 
 // How long the server may hold back an empty answer, also while a chunk waits for
-// its place in the stream.
+// its position in the stream.
 const (
 	maxAwait   = 250 * time.Millisecond
 	chunkAwait = 5 * time.Millisecond
@@ -55,7 +55,7 @@ type streamError struct{ error }
 
 func (e streamError) Unwrap() error { return e.error }
 
-// permanent returns what ends the session, nil for transient errors.
+// permanent returns the error that ends the session, nil for a transient one.
 func (s *session) permanent(err error) error {
 	var callback callbackError
 	switch {
@@ -71,15 +71,15 @@ func (s *session) permanent(err error) error {
 		}
 	}
 	_ = s.f.recordError(fmt.Errorf("follow %q: interrupted: %w", s.cfg.Name, err))
-	s.f.count(func(st *Status) { st.Reconnects++ })
+	s.f.updateStatus(func(st *Status) { st.Reconnects++ })
 	return nil
 }
 
-// errReopen asks for the stream to be opened anew, when no chunk is left: how long
+// errReopen makes the session open the stream again when no chunk is left: how long
 // the server waits cannot be changed on an open one.
 var errReopen = errors.New("no chunk left")
 
-// readOnce opens the stream where everything is acknowledged and reads it.
+// readOnce opens the stream at the acknowledged position and reads it.
 func (s *session) readOnce(ctx context.Context) error {
 	if err := s.ensureStart(ctx); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (s *session) readOnce(ctx context.Context) error {
 	return s.read(ctx, stream)
 }
 
-// ensureStart finds a start where there is none, and stores it before anything is
+// ensureStart determines a start if none is stored, and stores it before any change is
 // handled.
 func (s *session) ensureStart(ctx context.Context) error {
 	s.chunk = nil
@@ -118,7 +118,7 @@ func (s *session) ensureStart(ctx context.Context) error {
 	if !p.isZero() {
 		return nil
 	}
-	start, err := s.start(ctx)
+	start, err := s.startTime(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,8 +130,8 @@ func (s *session) ensureStart(ctx context.Context) error {
 	return nil
 }
 
-// start is the time right behind everything that the server has acknowledged.
-func (s *session) start(ctx context.Context) (bson.Timestamp, error) {
+// startTime returns the time right behind every write that the server has acknowledged.
+func (s *session) startTime(ctx context.Context) (bson.Timestamp, error) {
 	if s.cfg.StartAt != nil {
 		return *s.cfg.StartAt, nil
 	}
@@ -149,8 +149,8 @@ func (s *session) start(ctx context.Context) (bson.Timestamp, error) {
 	return bson.Timestamp{}, callbackError{ErrNoStream}
 }
 
-// pipeline leaves out the default checkpoint: storing a position would be a change to
-// store the position of.
+// pipeline excludes the default checkpoint: storing a position would be a change, and so
+// need another position.
 func (s *session) pipeline() mongo.Pipeline {
 	own, ok := s.checkpoint.(*mongoCheckpoint)
 	if !ok || s.cfg.Collection != "" || own.rows.Database().Name() != s.cfg.Database.Name() {
@@ -160,7 +160,7 @@ func (s *session) pipeline() mongo.Pipeline {
 	return append(mongo.Pipeline{others}, s.cfg.Pipeline...)
 }
 
-// read hands out changes until the stream breaks.
+// read handles changes until the stream breaks.
 func (s *session) read(ctx context.Context, stream *Stream) error {
 	s.swept = time.Time{}
 	for {
@@ -176,7 +176,7 @@ func (s *session) read(ctx context.Context, stream *Stream) error {
 		case c != nil:
 			err = s.handleChange(ctx, c)
 			if err == nil && stream.Drained() {
-				s.heartbeat(c.Token, stream.Asked())
+				s.enqueueHeartbeat(c.Token, stream.Asked())
 			}
 		default:
 			err = s.handleEmpty(ctx, stream.Token(), stream.Asked())
@@ -187,7 +187,7 @@ func (s *session) read(ctx context.Context, stream *Stream) error {
 	}
 }
 
-// beforeNext does what belongs between two changes.
+// beforeNext does the work between two changes: chunks and sweeps.
 func (s *session) beforeNext(ctx context.Context) error {
 	if !s.checkpoint.Held() {
 		return ErrLeaseLost
@@ -209,7 +209,7 @@ func (s *session) beforeNext(ctx context.Context) error {
 }
 
 func (s *session) handleChange(ctx context.Context, c *Change) error {
-	s.number(c)
+	s.setIndex(c)
 	if s.chunk != nil && c.ClusterTime.After(s.chunk.At) {
 		if err := s.handleChunk(ctx); err != nil {
 			return err
@@ -223,12 +223,12 @@ func (s *session) handleChange(ctx context.Context, c *Change) error {
 	if it.ack, err = s.cfg.Handle(ctx, *c); err != nil {
 		return callbackError{fmt.Errorf("handle %s: %w", c, err)}
 	}
-	s.f.count(func(st *Status) { st.Handled++ })
+	s.f.updateStatus(func(st *Status) { st.Handled++ })
 	return s.enqueue(ctx, it)
 }
 
-// number counts the changes of one cluster time.
-func (s *session) number(c *Change) {
+// setIndex numbers the changes of one cluster time.
+func (s *session) setIndex(c *Change) {
 	if c.ClusterTime == s.last {
 		s.index++
 	} else {
@@ -237,14 +237,14 @@ func (s *session) number(c *Change) {
 	c.Index = s.index
 }
 
-// handleDDL moves the position over what is no change of a document, and resumes or
+// handleDDL moves the position over an event that is not a change of a document, and resumes or
 // ends as the config says. After a transient error of Config.DDL the event is read again.
 func (s *session) handleDDL(ctx context.Context, it *item) error {
 	c := it.change
 	it.change = nil
 	var refused error
 	if s.cfg.DDL == nil {
-		refused = s.removed(c)
+		refused = s.removalError(c)
 	} else if err := s.cfg.DDL(ctx, *c); err != nil {
 		refused = callbackError{fmt.Errorf("handle %s: %w", c, err)}
 		if s.cfg.Transient(err) {
@@ -258,14 +258,14 @@ func (s *session) handleDDL(ctx context.Context, it *item) error {
 	case refused != nil:
 		return refused
 	case c.Operation == "invalidate":
-		return ErrClosed // opened again behind it
+		return ErrClosed // the caller opens the stream again behind it
 	}
 	return nil
 }
 
-// removed reports a drop or a rename once, as ErrInvalidated. A stream of one
+// removalError reports a drop or a rename once, as ErrInvalidated. A stream of one
 // collection gets the drop and then the invalidation, and only the second ends it.
-func (s *session) removed(c *Change) error {
+func (s *session) removalError(c *Change) error {
 	if !c.isRemoval() {
 		return nil
 	}
@@ -278,24 +278,24 @@ func (s *session) removed(c *Change) error {
 	if s.cfg.FollowOn || invalidationFollows {
 		return nil
 	}
-	return fmt.Errorf("%w (%s of %s at %d.%d); run again to follow what has the name then",
+	return fmt.Errorf("%w (%s of %s at %d.%d); run again to follow the collection that has the name then",
 		ErrInvalidated, c.Operation, place, c.ClusterTime.T, c.ClusterTime.I)
 }
 
-// handleEmpty handles the answer of a stream that holds nothing more before token.
+// handleEmpty handles an empty response: the stream holds no further changes before token.
 func (s *session) handleEmpty(ctx context.Context, token bson.Raw, asked time.Time) error {
-	if s.chunk != nil && s.reached(token, asked) {
+	if s.chunk != nil && s.hasReachedChunk(token, asked) {
 		return s.handleChunk(ctx)
 	}
 	if len(token) > 0 {
-		s.heartbeat(token, asked)
+		s.enqueueHeartbeat(token, asked)
 	}
 	return nil
 }
 
-// heartbeat enqueues the position of a stream that holds nothing more, behind the
-// changes before it; when there is no room, the next heartbeat will do.
-func (s *session) heartbeat(token bson.Raw, asked time.Time) {
+// enqueueHeartbeat enqueues the position of a stream without further changes, behind the
+// changes before it; when the queue is full, it leaves that to the next heartbeat.
+func (s *session) enqueueHeartbeat(token bson.Raw, asked time.Time) {
 	select {
 	case s.queue <- &item{heartbeat: true, advance: advanceToHeartbeat(token, asked)}:
 	default:

@@ -14,7 +14,7 @@ import (
 
 // Bugs of others, that must not be ours.
 
-// gh-ost#1684: a heartbeat that overtakes changes not settled yet loses them at
+// gh-ost#1684: a heartbeat that overtakes unacknowledged changes loses them at
 // the next resume.
 func TestHeartbeatsDoNotOvertake(t *testing.T) {
 	w := newWorld(t, 1)
@@ -44,7 +44,7 @@ func TestHeartbeatsDoNotOvertake(t *testing.T) {
 	}
 	var seen log
 	_, stop = w.follower(mongostream.Config{Handle: seen.handle, Lease: 400 * time.Millisecond})
-	waitFor(t, "the change that was not settled", func() bool { return slices.Equal(seen.get(), []string{inserted(1)}) })
+	waitFor(t, "the change that was not acknowledged", func() bool { return slices.Equal(seen.get(), []string{inserted(1)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

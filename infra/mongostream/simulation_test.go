@@ -17,8 +17,8 @@ import (
 )
 
 // TestSimulation follows while connections are cut, elections happen, cursors
-// are killed, pendings settle late and followers come and go: every change is
-// handled, settled by Done before the position passes it, and in order.
+// are killed, receipts complete late and followers start and stop: every change is
+// handled, passed to Done before the position passes it, and in order.
 func TestSimulation(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -7,17 +7,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Status is how a follower is doing.
+// Status is a snapshot of a follower.
 type Status struct {
 	Name string
-	// Following says that this process holds the lease and reads the stream; Owner is
-	// the name it holds it under, Epoch the number of this holder.
+	// Following reports whether this process holds the lease and reads the stream; Owner is
+	// the name of the holder, Epoch its number.
 	Following bool
 	Owner     string
 	Epoch     int64
 	// Position is the cluster time up to which everything is acknowledged.
 	Position bson.Timestamp
-	// Lag is how long ago the server had no change that is not acknowledged. It is -1
+	// Lag is the time since the server last had no unacknowledged change. It is -1
 	// while that is unknown.
 	Lag time.Duration
 	// InFlight is how many changes are handled and not acknowledged.
@@ -27,13 +27,13 @@ type Status struct {
 	// Reconnects counts how often the stream was opened again after a transient
 	// error, beyond what the driver repairs by itself.
 	Reconnects int64
-	// LastError is the last error, and LastErrorAt when it was; it stays when all is
-	// well again.
+	// LastError is the last error, and LastErrorAt its time; both stay after
+	// a recovery.
 	LastError   string
 	LastErrorAt time.Time
 }
 
-// Status returns how the follower is doing now.
+// Status returns the current status.
 func (f *Follower) Status() Status {
 	f.mu.Lock()
 	st, s := f.status, f.session
@@ -65,7 +65,7 @@ func (f *Follower) clearSession(s *session) {
 	f.status.Position = s.progress.get().At
 }
 
-func (f *Follower) count(change func(*Status)) {
+func (f *Follower) updateStatus(change func(*Status)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change(&f.status)

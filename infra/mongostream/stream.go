@@ -16,7 +16,7 @@ const (
 	attemptTimeout = 15 * time.Second
 )
 
-// Source says which changes a stream has.
+// Source selects the changes of a stream.
 type Source struct {
 	// Database whose changes are read.
 	Database *mongo.Database
@@ -26,19 +26,19 @@ type Source struct {
 	// clusterTime of each event, and let invalidate events through, which have no
 	// collection.
 	Pipeline mongo.Pipeline
-	// FullDocument and FullDocumentBeforeChange ask for documents, as the
+	// FullDocument and FullDocumentBeforeChange select the documents sent with a change, as the
 	// driver's options of that name; "" means the server's default, none.
 	FullDocument, FullDocumentBeforeChange options.FullDocument
 }
 
-// Stream is an open change stream. It is for one goroutine.
+// Stream is an open change stream. It is not safe for concurrent use.
 type Stream struct {
 	cs      *mongo.ChangeStream
-	asked   time.Time // when the present batch was asked for
+	asked   time.Time // when the present batch was requested
 	inBatch int       // changes of it that were returned
 }
 
-// Open opens a stream at from. The server holds back an empty answer for at most
+// Open opens a stream at from. The server holds back an empty response for at most
 // await.
 func (s Source) Open(ctx context.Context, from Position, await time.Duration) (*Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
@@ -96,13 +96,13 @@ func (s *Stream) Next(ctx context.Context) (*Change, error) {
 }
 
 // Drained reports whether the change that Next returned was the last one that the
-// server had at [Stream.Asked]: a batch that is not full holds all there was.
+// server had at [Stream.Asked]: a batch that is not full holds all remaining changes.
 func (s *Stream) Drained() bool { return s.cs.RemainingBatchLength() == 0 && s.inBatch < batchSize }
 
-// Asked is when the server was last asked, by this process' clock.
+// Asked returns the time of the last request to the server, by this process' clock.
 func (s *Stream) Asked() time.Time { return s.asked }
 
-// Token is a copy of the resume token behind all that Next has returned, nil where
+// Token returns a copy of the resume token behind all that Next has returned, nil where
 // the server gives none.
 func (s *Stream) Token() bson.Raw { return append(bson.Raw(nil), s.cs.ResumeToken()...) }
 
