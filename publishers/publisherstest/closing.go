@@ -10,7 +10,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers"
 )
 
-// close closes without haste.
+// close closes the publisher with a generous deadline.
 func (s *subject) close() {
 	s.Helper()
 	ctx, cancel := limited()
@@ -51,15 +51,15 @@ func closedRefusesEvents(s *subject) {
 	s.check(map[string]int{"key": 1})
 }
 
-// closeLeavesNobodyWaiting closes a publisher that cannot pass anything on, while
-// others wait for a place and for their receipts.
-func closeLeavesNobodyWaiting(s *subject) {
+// closeReleasesWaitingCallers closes a publisher that cannot pass anything on, while
+// other callers wait for capacity and for receipts.
+func closeReleasesWaitingCallers(s *subject) {
 	if s.harness.NeverWaits {
 		s.Skip("it never waits")
 	}
 	s.make(Options{Small: true, Held: true})
-	taken, _ := s.fill("key", briefly)
-	n := len(taken)
+	receipts, _ := s.fill("key", briefly)
+	n := len(receipts)
 	var outcome error
 	out := make(chan struct{})
 	go func() {
@@ -78,14 +78,14 @@ func closeLeavesNobodyWaiting(s *subject) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = s.Close(ctx) // whether it has time enough is its own affair
+		_ = s.Close(ctx) // it may run out of time
 	}()
 	s.inTime(closed, "Close lasts beyond its deadline")
 	s.inTime(out, "a caller that waited for capacity still waits")
 	if outcome != nil && !errors.Is(outcome, s.harness.Closed) {
 		s.Errorf("a caller that waited for capacity got %v", outcome)
 	}
-	for i, r := range taken {
+	for i, r := range receipts {
 		s.awaitDone(r)
 		if _, err := r.Wait(ended()); err == nil && !s.has("key", i) {
 			s.Errorf("%s was acknowledged and is not there", id("key", i))

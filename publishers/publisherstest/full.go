@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// mostSmall is by how many events a small publisher is full.
+	// mostSmall is the number of events that fill a small publisher for certain.
 	mostSmall = 1000
-	// moment is how long a call has to hang to count as waiting.
+	// moment is how long a call has to block to count as waiting.
 	moment = 50 * time.Millisecond
 )
 
-// fill takes events of a key in until one is not, and returns the receipts and
+// fill enqueues events of a key until one is refused, and returns the receipts and
 // the error of the last.
-func (s *subject) fill(key string, limit func() (context.Context, context.CancelFunc)) (taken []publishers.Receipt, err error) {
+func (s *subject) fill(key string, limit func() (context.Context, context.CancelFunc)) (receipts []publishers.Receipt, err error) {
 	s.Helper()
 	for i := range mostSmall + 1 {
 		ctx, cancel := limit()
 		r, err := s.Publisher.EnqueueEncoded(ctx, key, encoded(key, i))
 		cancel()
 		if err != nil {
-			return taken, err
+			return receipts, err
 		}
-		taken = append(taken, r)
+		receipts = append(receipts, r)
 	}
 	s.Fatalf("%d events were accepted by a publisher that was to be small", mostSmall+1)
 	return nil, nil
@@ -41,11 +41,11 @@ func fullWaits(s *subject) {
 		s.Skip("it never waits")
 	}
 	s.make(Options{Small: true, Held: true})
-	taken, err := s.fill("key", briefly)
+	receipts, err := s.fill("key", briefly)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		s.Fatalf("at the limit: %v", err)
 	}
-	n := len(taken)
+	n := len(receipts)
 	var waiting publishers.Receipt
 	in := make(chan struct{})
 	go func() {
@@ -59,7 +59,7 @@ func fullWaits(s *subject) {
 	}
 	s.Release()
 	s.inTime(in, "an event waits for a place that is there")
-	for i, r := range append(taken, waiting) {
+	for i, r := range append(receipts, waiting) {
 		s.await(r, id("key", i))
 	}
 	s.check(map[string]int{"key": n + 1})
@@ -70,17 +70,17 @@ func fullRefuses(s *subject) {
 		s.Skip("it never refuses")
 	}
 	s.make(Options{Small: true, Held: true, Refuse: true})
-	taken, err := s.fill("key", limited)
+	receipts, err := s.fill("key", limited)
 	if !errors.Is(err, s.harness.Full) {
 		s.Fatalf("at the limit: %v, want %v", err, s.harness.Full)
 	}
-	n := len(taken)
+	n := len(receipts)
 	s.Release()
-	for i, r := range taken {
+	for i, r := range receipts {
 		s.await(r, id("key", i))
 	}
-	taken = append(taken, s.enqueueSoon("key", n))
-	s.await(taken[n], id("key", n))
+	receipts = append(receipts, s.enqueueSoon("key", n))
+	s.await(receipts[n], id("key", n))
 	s.check(map[string]int{"key": n + 1})
 }
 

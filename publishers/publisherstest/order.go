@@ -60,7 +60,7 @@ func oneKeyFromManyGoroutines(s *subject) {
 	}
 }
 
-func bothWaysInShareOneOrder(s *subject) {
+func encodedAndPlainEventsShareOneOrder(s *subject) {
 	s.make(Options{})
 	var receipts []publishers.Receipt
 	for i := range 60 {
@@ -102,7 +102,7 @@ func bytesAreKeptAsTheyAre(s *subject) {
 	}
 }
 
-// positionsGrowWithinAKey leaves it to the publisher whether it has positions.
+// positionsGrowWithinAKey also accepts a publisher without positions.
 func positionsGrowWithinAKey(s *subject) {
 	s.make(Options{})
 	var receipts []publishers.Receipt

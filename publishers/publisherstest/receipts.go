@@ -25,8 +25,8 @@ func acknowledgedIsKeptAlready(s *subject) {
 	})
 }
 
-// receiptsTellTheSameToEverybody asks by both ways, before and after.
-func receiptsTellTheSameToEverybody(s *subject) {
+// everyReceiptHasTheSameOutcome reads receipts by Wait and by Done, before and after they complete.
+func everyReceiptHasTheSameOutcome(s *subject) {
 	s.make(Options{Held: true})
 	var receipts []publishers.Receipt
 	for i := range 20 {
@@ -53,7 +53,7 @@ func receiptsTellTheSameToEverybody(s *subject) {
 	<-released
 	for i := range answers {
 		for j, r := range receipts {
-			pos, err := r.Wait(ended()) // known already
+			pos, err := r.Wait(ended()) // already completed
 			if got := (answer{pos, err}); got != answers[i][j] {
 				s.Fatalf("%s: one caller got %+v, another %+v", id("key", j), answers[i][j], got)
 			}
@@ -75,8 +75,8 @@ func (s *subject) awaitDone(r publishers.Receipt) {
 	}
 }
 
-// anEndedContextLeavesTheEventIn ends while the event is on its way.
-func anEndedContextLeavesTheEventIn(s *subject) {
+// anEndedContextDoesNotWithdrawTheEvent ends while the event is in flight.
+func anEndedContextDoesNotWithdrawTheEvent(s *subject) {
 	s.make(Options{Held: true})
 	r := s.enqueue("key", 0)
 	select {
@@ -95,8 +95,8 @@ func anEndedContextLeavesTheEventIn(s *subject) {
 	s.check(map[string]int{"key": 1})
 }
 
-// anEndedContextLeavesNoHalfOpenOutcome leaves open whether the event is enqueued.
-func anEndedContextLeavesNoHalfOpenOutcome(s *subject) {
+// anEndedContextLeavesADefiniteOutcome accepts either: the event is enqueued, or it is not.
+func anEndedContextLeavesADefiniteOutcome(s *subject) {
 	s.make(Options{})
 	r, err := s.Publisher.EnqueueEncoded(ended(), "key", encoded("key", 0))
 	if err == nil {
@@ -111,7 +111,7 @@ func anEndedContextLeavesNoHalfOpenOutcome(s *subject) {
 	s.check(map[string]int{"other": 1})
 }
 
-func whatIsNoEventIsRefused(s *subject) {
+func invalidEventsAreRefused(s *subject) {
 	s.make(Options{})
 	ctx, cancel := limited()
 	defer cancel()

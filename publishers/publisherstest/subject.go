@@ -36,7 +36,7 @@ func (s *subject) make(o Options) {
 	})
 }
 
-// limited bounds whatever takes a context. It does not end with the test, so
+// limited returns a context for every call. It does not end with the test, so
 // that a test which fails can clean up.
 func limited() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), patience)
@@ -106,7 +106,7 @@ func (s *subject) await(r publishers.Receipt, what string) events.Position {
 	return pos
 }
 
-// publish takes events 0 to n-1 of a key in and waits for all of them.
+// publish enqueues events 0 to n-1 of a key and waits for all of them.
 func (s *subject) publish(key string, n int) {
 	receipts := make([]publishers.Receipt, n)
 	for i := range n {
@@ -117,7 +117,7 @@ func (s *subject) publish(key string, n int) {
 	}
 }
 
-// numbers returns what is kept, by key.
+// numbers returns the numbers of the kept events, by key.
 func (s *subject) numbers() map[string][]int {
 	s.Helper()
 	ctx, cancel := limited()
@@ -138,7 +138,7 @@ func (s *subject) numbers() map[string][]int {
 	return numbers
 }
 
-// number is that of an event of the suite.
+// number returns the number of an event of the suite.
 func number(r Record) (int, error) {
 	e, err := events.Decode(r.Data)
 	if err != nil {
@@ -152,7 +152,7 @@ func number(r Record) (int, error) {
 	return n, nil
 }
 
-// check holds what is kept against how many events of each key were published.
+// check compares the kept events with how many of each key were published.
 func (s *subject) check(published map[string]int) {
 	s.Helper()
 	numbers := s.numbers()
