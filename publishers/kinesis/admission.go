@@ -10,10 +10,10 @@ import (
 // admission bounds what is pending, in events and in bytes, for all shards together
 // and for each of them. Publisher.mu guards it.
 //
-// Where there are several shards, one may have at most as much pending as is left
+// With several shards, each may have at most as much pending as is left
 // free for the others: a slow shard gets half of the capacity at most, two slow ones
 // a third each, and an event of a shard that has little pending is admitted at once,
-// whatever the others suffer. (Switches share their memory by the same dynamic
+// whatever the other shards do. (Switches share their memory by the same dynamic
 // threshold: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory
 // packet switches", 1998.)
 //
@@ -131,8 +131,8 @@ func (p *Publisher) admitWaitersLocked() {
 	}
 }
 
-// endLingeringLocked makes the writers send at once whose pending events a waiter of
-// sw lacks the capacity of: sw itself, or all.
+// endLingeringLocked makes those writers send at once whose pending events occupy the capacity
+// that a waiter of sw needs: sw itself, or all.
 func (p *Publisher) endLingeringLocked(sw *shardWriter) {
 	p.admitWaitersLocked() // sets exhausted
 	if !p.admission.exhausted {

@@ -9,7 +9,7 @@ const resultsPerLock = 256
 func (sw *shardWriter) complete(results []*Result) {
 	for some := range slices.Chunk(results, resultsPerLock) {
 		var t groupTally
-		sw.account(some, &t)
+		sw.releaseCapacity(some, &t)
 		for _, r := range some {
 			r.complete()
 		}
@@ -17,8 +17,8 @@ func (sw *shardWriter) complete(results []*Result) {
 	}
 }
 
-// releasePlaces gives back the capacity that results have used.
-func (sw *shardWriter) account(results []*Result, t *groupTally) {
+// releaseCapacity returns the capacity that the results occupied, and counts them.
+func (sw *shardWriter) releaseCapacity(results []*Result, t *groupTally) {
 	sw.p.mu.Lock()
 	defer sw.p.mu.Unlock()
 	var kept, failed load
@@ -89,7 +89,7 @@ func (t *groupTally) report(p *Publisher) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, g := range t.groups {
-		g.group.completed(g)
+		g.group.recordCompleted(g)
 	}
-	t.last.group.completed(t.last)
+	t.last.group.recordCompleted(t.last)
 }

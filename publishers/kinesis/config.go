@@ -52,8 +52,8 @@ type Config struct {
 	// limited to one event a round trip.
 	NoAggregation bool
 	// AggregateBytes is the size that aggregates aim at. 0 means 64 KiB, at most
-	// MaxRecordBytes. A consumer retries and parks by aggregate, so larger
-	// is cheaper to send and dearer to repeat.
+	// MaxRecordBytes. A consumer retries whole aggregates, so larger ones
+	// cost less to send and more to repeat.
 	AggregateBytes int
 
 	// MaxPending is how many events may be enqueued and not yet in the stream.

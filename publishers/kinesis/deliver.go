@@ -44,7 +44,7 @@ func (sw *shardWriter) isRetired() bool {
 	return sw.retired
 }
 
-// sendOnce sends the request and leaves in the packer what has to be sent again. It
+// sendOnce sends the request and keeps in the packer what has to be sent again. It
 // reports whether that has to be packed anew, because the shards have changed.
 func (sw *shardWriter) sendOnce(failures int) (repack bool) {
 	answers, err := sw.putRecords(failures > 0)
@@ -52,7 +52,7 @@ func (sw *shardWriter) sendOnce(failures int) (repack bool) {
 		sw.handleRequestError(err)
 		return false
 	}
-	misplaced := sw.sortAnswers(answers)
+	misplaced := sw.sortResults(answers)
 	for _, s := range misplaced {
 		sw.resendMisplaced(s)
 	}
@@ -77,7 +77,7 @@ func (sw *shardWriter) putRecords(again bool) ([]putrecords.Answer, error) {
 	return sw.request.Send(ctx, sw.p.cfg.Client, oneAttempt)
 }
 
-// handleRequestError decides about all records of a request at once.
+// handleRequestError handles an error of the whole request.
 func (sw *shardWriter) handleRequestError(err error) {
 	explained := sw.p.target.explain("put records into", err)
 	what := classify(err)
@@ -102,7 +102,7 @@ func (sw *shardWriter) handleRequestError(err error) {
 	}
 }
 
-// noteFailure remembers err as the last failure.
+// noteFailure stores err as the last failure.
 func (sw *shardWriter) noteFailure(err error, count func(*Counts)) {
 	sw.p.mu.Lock()
 	defer sw.p.mu.Unlock()
@@ -110,7 +110,7 @@ func (sw *shardWriter) noteFailure(err error, count func(*Counts)) {
 	sw.countLocked(count)
 }
 
-// adjustRate adapts the rate limit to what became of a request.
+// adjustRate adapts the rate limit to the outcome of a request.
 func (sw *shardWriter) adjustRate(bytes, records int, throttled bool) {
 	now := time.Now()
 	if records > 0 {
@@ -130,9 +130,9 @@ type misplacedRecord struct {
 	shard  string
 }
 
-// sortAnswers completes the records that are in the stream, keeps those that were
+// sortResults completes the records that are in the stream, keeps those that were
 // refused for the next attempt, and returns those that are in an unexpected shard.
-func (sw *shardWriter) sortAnswers(answers []putrecords.Answer) (misplaced []misplacedRecord) {
+func (sw *shardWriter) sortResults(answers []putrecords.Answer) (misplaced []misplacedRecord) {
 	var again, done []*record
 	bytes, throttled := 0, false
 	for i, rec := range sw.packer.records {

@@ -81,8 +81,8 @@
 // (ShardStats.Rate). Requests are made smaller when the limit is low.
 //
 // The capacity is shared by all shards, but none may have more pending than it leaves
-// free: a shard that accepts nothing at all gets half of the capacity, and the others go
-// on with the other half.
+// free: a shard that accepts nothing at all gets half of the capacity, and the others
+// continue with the other half.
 //
 // # What it costs
 //

@@ -18,18 +18,18 @@ var (
 	// ErrFull is returned by a publisher with Config.RefuseWhenFull that has as
 	// many events pending as it may. Nothing was queued.
 	ErrFull = errors.New("publisher is full")
-	// ErrClosed is returned for an event that was given to a closed publisher,
+	// ErrClosed is returned for an event that was passed to a closed publisher,
 	// and for those that Close had no time to send.
 	ErrClosed = errors.New("publisher is closed")
 )
 
-// UnsentError is what Close returns when its time was too short. The result of each of
+// UnsentError is returned by Close when ctx ended before everything was sent. The result of each of
 // these events is an error that wraps ErrClosed.
 type UnsentError struct {
 	Stream    string
 	Events    int   // enqueued, and not known to be in the stream
 	MaybeSent int   // of these, sent at least once, so that they may be there
-	Cause     error // why Close did not wait longer
+	Cause     error // why Close stopped waiting
 	Last      error // what the last failed request said, nil if none failed
 }
 
@@ -57,10 +57,10 @@ type outcome int
 const (
 	outcomeUnknown   outcome = iota // they may be in the stream: send again
 	outcomeThrottled                // they are not: send again, later
-	outcomeRefused                  // they are not: give up, unless Config.RetryRefused
+	outcomeRefused                  // they are not: fail, unless Config.RetryRefused
 )
 
-// classify knows the errors of PutRecords and ListShards. Expired credentials and
+// classify classifies the errors of PutRecords and ListShards. Expired credentials and
 // requests leave the outcome unknown, as time-outs do: an earlier copy of the request
 // may have been accepted, and the next attempt signs anew.
 func classify(err error) outcome {

@@ -18,21 +18,21 @@ type flushGroup struct {
 
 func newFlushGroup() *flushGroup { return &flushGroup{done: make(chan struct{})} }
 
-func (g *flushGroup) completed(some groupCount) {
+func (g *flushGroup) recordCompleted(some groupCount) {
 	g.pending -= some.events
 	g.failed += some.failed
 	if g.first == nil {
 		g.first = some.first
 	}
-	g.finish()
+	g.closeIfDone()
 }
 
 func (g *flushGroup) seal() {
 	g.sealed = true
-	g.finish()
+	g.closeIfDone()
 }
 
-func (g *flushGroup) finish() {
+func (g *flushGroup) closeIfDone() {
 	if g.sealed && g.pending == 0 {
 		close(g.done)
 	}

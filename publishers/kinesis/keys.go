@@ -8,7 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// key is one partition key while events of it are pending, and for as long after as
+// key is one partition key while events of it are pending, and afterwards for as long as
 // there is room to remember it. So a frequent key is checked, hashed and routed once,
 // and two events have the same key if they have the same pointer.
 type key struct {
@@ -18,7 +18,7 @@ type key struct {
 	// Guarded by Publisher.mu.
 	shards *shardMap // by which the writer was found
 	writer *shardWriter
-	uses   int // events that are pending, or wait for a place
+	uses   int // events that are pending, or wait to be admitted
 
 	// Owned by the goroutine of the writer that has its events.
 	request uint64 // the last one that it was put into, see packer.addAlone
@@ -27,7 +27,7 @@ type key struct {
 // keys are guarded by Publisher.mu.
 type keys struct {
 	known map[string]*key
-	most  int // known ones before the idle are evicted
+	most  int // known keys before idle ones are evicted
 
 	// Memory for new ones, so that not each is an allocation.
 	slab  []key
@@ -35,7 +35,7 @@ type keys struct {
 }
 
 const (
-	idleKeys     = 8192 // are remembered beside those that are in use
+	idleKeys     = 8192 // are kept besides those in use
 	keysPerSlab  = 32
 	textsPerSlab = 1024 // bytes
 )
@@ -60,7 +60,7 @@ func (p *Publisher) addKeyLocked(text string) (*key, error) {
 	return p.keys.add(text, hash), nil
 }
 
-// checkPartitionKey refuses what Kinesis would refuse the whole request for.
+// checkPartitionKey refuses a key that would make Kinesis refuse the whole request.
 func checkPartitionKey(text string) error {
 	if n := utf8.RuneCountInString(text); n < 1 || n > events.MaxPartitionKey || !utf8.ValidString(text) {
 		return fmt.Errorf("%w: partitionkey: %q is not 1 to %d characters of UTF-8",
@@ -106,7 +106,7 @@ func (ks *keys) evictIdle() {
 // writerOfLocked returns the writer of the shard that k belongs to.
 func (p *Publisher) writerOfLocked(k *key) *shardWriter {
 	if k.shards != p.shards {
-		k.shards, k.writer = p.shards, p.writers[p.shards.find(k.hash)]
+		k.shards, k.writer = p.shards, p.writers[p.shards.indexOf(k.hash)]
 	}
 	return k.writer
 }

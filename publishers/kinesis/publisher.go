@@ -18,7 +18,7 @@ type Publisher struct {
 	cfg      Config
 	target   target
 	start    time.Time       // times are durations since then
-	ctx      context.Context // ends when Close gives up or is done
+	ctx      context.Context // ends when Close returns, or its ctx ends
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the shard writers
 	refresh  chan struct{}  // holds a token while no goroutine lists shards
@@ -43,8 +43,8 @@ type Publisher struct {
 	maybeSent int
 }
 
-// New asks for the shards of the stream and starts a publisher. ctx bounds that
-// question only; the publisher lives until [Publisher.Close]. It fails when the
+// New lists the shards of the stream and starts a publisher. ctx bounds only that
+// request; the publisher lives until [Publisher.Close]. It fails when the
 // config is wrong, the stream does not exist or Kinesis cannot be reached.
 func New(ctx context.Context, cfg Config) (*Publisher, error) {
 	if err := cfg.Validate(); err != nil {
@@ -60,7 +60,7 @@ func New(ctx context.Context, cfg Config) (*Publisher, error) {
 		refresh:   make(chan struct{}, 1),
 		group:     newFlushGroup(),
 	}
-	m, err := p.firstShards(ctx)
+	m, err := p.listShardsWithRetry(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Publisher, error) {
 // still sent. Other errors are [ErrTooLarge], [ErrFull], [ErrClosed],
 // events.ErrMalformed, or what Kinesis refused it for.
 func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Position, error) {
-	if err := p.check(&e); err != nil {
+	if err := p.checkEvent(&e); err != nil {
 		return events.Position{}, err
 	}
 	c := newCall()
@@ -96,8 +96,8 @@ func (p *Publisher) Publish(ctx context.Context, e events.Event) (events.Positio
 	return c.wait(ctx)
 }
 
-// check costs nothing where there is no Check.
-func (p *Publisher) check(e *events.Event) error {
+// checkEvent applies Config.Check, if there is one.
+func (p *Publisher) checkEvent(e *events.Event) error {
 	if p.cfg.Check == nil {
 		return nil
 	}
@@ -107,15 +107,15 @@ func (p *Publisher) check(e *events.Event) error {
 	return nil
 }
 
-// encoders are shared, so that events which are enqueued and completed together have
-// their bytes in one piece of memory, whoever made them.
+// encoders are shared, so that events that are enqueued and completed together have
+// their bytes in one piece of memory, whichever goroutine made them.
 var encoders = sync.Pool{New: func() any { return new(events.Encoder) }}
 
 // Enqueue enqueues e and returns at once, or as soon as the publisher is not full; see
 // [Publisher.Publish] for the errors. Events of one key are on the stream in the order
 // in which they were enqueued.
 func (p *Publisher) Enqueue(ctx context.Context, e events.Event) (publishers.Receipt, error) {
-	if err := p.check(&e); err != nil {
+	if err := p.checkEvent(&e); err != nil {
 		return nil, err
 	}
 	encoder := encoders.Get().(*events.Encoder)
@@ -157,7 +157,7 @@ func (p *Publisher) enqueue(ctx context.Context, partitionKey string, data []byt
 	return r, nil
 }
 
-// checkSize refuses an event for which Kinesis would refuse the whole request.
+// checkSize refuses an event that would make Kinesis refuse the whole request.
 func (p *Publisher) checkSize(partitionKey string, data []byte) error {
 	if len(data) == 0 {
 		return fmt.Errorf("%w: no bytes", events.ErrMalformed)
@@ -210,7 +210,7 @@ func (p *Publisher) pushLocked(sw *shardWriter, r *Result) {
 	sw.pushLocked(r)
 }
 
-// explainRejection says why an event was not enqueued.
+// explainRejection adds the cause to the error of an event that was not enqueued.
 func (p *Publisher) explainRejection(err error) error {
 	switch {
 	case errors.Is(err, events.ErrMalformed):

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// resendMisplaced decides about the events of a record that landed in an unexpected
-// shard: those that belong there are in the stream, the others go back to be
-// sent to where they belong, before any of their successors.
+// resendMisplaced handles the events of a record that landed in an unexpected
+// shard: those that belong there are complete, the others are requeued to be
+// sent to their own shard, before any of their successors.
 //
 // Aggregates that keep sub-records of another shard are a known bug of others:
 // https://github.com/awslabs/kinesis-aggregation/issues/175.
@@ -39,7 +39,7 @@ func markMaybeSent(results []*Result) {
 }
 
 // refreshShards lists the shards until id is among them and starts and retires writers
-// accordingly. It gives up only when the publisher ends.
+// accordingly. It retries until the publisher ends.
 func (p *Publisher) refreshShards(sw *shardWriter, id string) (shard, bool) {
 	select {
 	case <-p.refresh:
@@ -85,9 +85,9 @@ func (p *Publisher) relistShards(sw *shardWriter, id string) (shard, bool) {
 	return m.all[id], true
 }
 
-// remapLocked makes the writers be those of m's open shards. The writer of a shard that
+// remapLocked starts and retires writers to match m's open shards. The writer of a shard that
 // is still open stays. That of a closed one is retired: its request in flight ends,
-// then all it has goes in front of what its successors were given meanwhile.
+// then its queue goes in front of what its successors have enqueued meanwhile.
 func (p *Publisher) remapLocked(m *shardMap) {
 	old := make(map[string]*shardWriter, len(p.writers))
 	for _, sw := range p.writers {
@@ -116,7 +116,7 @@ func (p *Publisher) remapLocked(m *shardMap) {
 	}
 }
 
-// retireLocked makes the writer hand its queue over to those of writers that take on
+// retireLocked makes the writer transfer its queue to those of writers that own
 // its hash keys.
 func (sw *shardWriter) retireLocked(writers []*shardWriter) {
 	sw.retired = true
@@ -129,9 +129,9 @@ func (sw *shardWriter) retireLocked(writers []*shardWriter) {
 	sw.wakeLocked()
 }
 
-// handOverLocked moves the queue to the successors. The writer's goroutine calls it, with
+// transferQueueLocked moves the queue to the successors. The writer's goroutine calls it, with
 // nothing in flight.
-func (sw *shardWriter) handOverLocked() {
+func (sw *shardWriter) transferQueueLocked() {
 	sw.drainInboxLocked()
 	for _, successor := range sw.successors {
 		successor.inheritLocked(sw.backlog)

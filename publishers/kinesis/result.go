@@ -33,7 +33,7 @@ type Result struct {
 // resultsPerSlab makes 32 KiB of them.
 const resultsPerSlab = 292
 
-// completed stands for all channels that nothing asked for in time.
+// completed is the channel of every result whose Done was not called before it was final.
 var completed = func() *chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -83,11 +83,11 @@ func (r *Result) Wait(ctx context.Context) (events.Position, error) {
 }
 
 func (p *Publisher) errQueued(ctx context.Context) error {
-	return fmt.Errorf("publishers/kinesis: the event is queued, will be sent, and is not yet in %s: %w%s",
+	return fmt.Errorf("publishers/kinesis: the event is queued and will be sent, but is not yet in %s: %w%s",
 		p.target.text, ctx.Err(), p.lastFailureText())
 }
 
-// complete wakes whoever waits; pos and err are set. r may be in use for another event
+// complete wakes the waiting callers; pos and err are set. r may be in use for another event
 // right after.
 func (r *Result) complete() {
 	r.key, r.data, r.group = nil, nil, nil
@@ -120,7 +120,7 @@ func newCall() *call {
 	return c
 }
 
-// recycle gives c back, which nothing may refer to any more.
+// recycle returns c to the pool; nothing may refer to it any more.
 func (c *call) recycle() {
 	if cap(c.data) > maxReused {
 		c.data = nil
@@ -130,7 +130,7 @@ func (c *call) recycle() {
 	calls.Put(c)
 }
 
-// wait gives c back unless ctx ends first: then the event is on its way in c's
+// wait recycles c unless ctx ends first: then the event is in flight in c's
 // memory.
 func (c *call) wait(ctx context.Context) (events.Position, error) {
 	select {

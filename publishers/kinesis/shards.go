@@ -16,7 +16,7 @@ import (
 // hashKey is a point of the 128 bits that the shards of a stream share.
 type hashKey struct{ hi, lo uint64 }
 
-// hashOf is where Kinesis routes a partition key.
+// hashOf returns the hash key that Kinesis routes a partition key by.
 func hashOf(partitionKey string) hashKey {
 	sum := md5.Sum([]byte(partitionKey)) //nolint:gosec // as above
 	return hashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
@@ -92,7 +92,7 @@ func newShardMap(listed []types.Shard) (*shardMap, error) {
 func readShard(s types.Shard) (sh shard, open bool, err error) {
 	if s.ShardId == nil || s.HashKeyRange == nil || s.HashKeyRange.StartingHashKey == nil ||
 		s.HashKeyRange.EndingHashKey == nil || s.SequenceNumberRange == nil {
-		return sh, false, errors.New("ListShards answered a shard without id or ranges")
+		return sh, false, errors.New("ListShards returned a shard without id or ranges")
 	}
 	sh = shard{id: *s.ShardId, firstText: *s.HashKeyRange.StartingHashKey}
 	if sh.first, err = parseHashKey(*s.HashKeyRange.StartingHashKey); err != nil {
@@ -104,7 +104,7 @@ func readShard(s types.Shard) (sh shard, open bool, err error) {
 	return sh, s.SequenceNumberRange.EndingSequenceNumber == nil, nil
 }
 
-// check refuses what a listing in the midst of a reshard may have.
+// check refuses gaps and overlaps, which a listing during a reshard may have.
 func (m *shardMap) check() error {
 	expected := hashKey{}
 	for i, s := range m.open {
@@ -119,16 +119,16 @@ func (m *shardMap) check() error {
 	return nil
 }
 
-// find returns the index of the open shard that h belongs to.
-func (m *shardMap) find(h hashKey) int {
+// indexOf returns the index of the open shard that h belongs to.
+func (m *shardMap) indexOf(h hashKey) int {
 	i, _ := slices.BinarySearchFunc(m.open, h, func(s shard, h hashKey) int { return s.last.compare(h) })
 	return i
 }
 
-// maxShardPages ends a listing that never ends: 1,000 shards a page.
+// maxShardPages bounds a listing that never ends: 1,000 shards a page.
 const maxShardPages = 1000
 
-// listShards asks once, page by page.
+// listShards lists the shards once, page by page.
 func (p *Publisher) listShards(ctx context.Context) (*shardMap, error) {
 	var listed []types.Shard
 	input := &awskinesis.ListShardsInput{StreamName: &p.cfg.Stream}
@@ -156,12 +156,12 @@ func (p *Publisher) listPage(ctx context.Context, input *awskinesis.ListShardsIn
 	return p.cfg.Client.ListShards(ctx, input, oneAttempt)
 }
 
-// listAttempts is how often New asks for the shards before it gives up.
+// listAttempts is how often New tries to list the shards.
 const listAttempts = 5
 
-// firstShards asks a few times, since a stream may be throttled for the moment
+// listShardsWithRetry tries a few times, since a stream may be throttled for the moment
 // or just be resharding.
-func (p *Publisher) firstShards(ctx context.Context) (*shardMap, error) {
+func (p *Publisher) listShardsWithRetry(ctx context.Context) (*shardMap, error) {
 	for attempt := 0; ; attempt++ {
 		m, err := p.listShards(ctx)
 		if err == nil || attempt == listAttempts-1 || classify(err) == outcomeRefused {

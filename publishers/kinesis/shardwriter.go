@@ -23,9 +23,9 @@ type shardWriter struct {
 	oldest       time.Duration // when the oldest event was enqueued that is not in the inbox
 	pending      load          // events, with their bytes
 	waiters      []*waiter     // events that are not admitted yet, first come first
-	retired      bool          // the shard is closed: hand the queue over to the successors
+	retired      bool          // the shard is closed: transfer the queue to the successors
 	successors   []*shardWriter
-	predecessors int     // writers that have not handed their queues over to this one yet
+	predecessors int     // writers that have not transferred their queues to this one yet
 	last         error   // of the last failed request, nil after one that worked
 	rateLimit    float64 // a copy of limiter.Limit
 	counted      Counts
@@ -118,7 +118,7 @@ func (sw *shardWriter) waitUntilDue(timer *time.Timer) bool {
 }
 
 // dequeueIfDue moves the inbox to the backlog if a request is due now, or returns when
-// it will be: zero if only a signal can tell. Until then the inbox stays filled, so that
+// it will be: zero if it depends on a signal. Until then the inbox stays filled, so that
 // not every event is a signal.
 func (sw *shardWriter) dequeueIfDue() (due time.Duration, now, over bool) {
 	sw.p.mu.Lock()
@@ -132,7 +132,7 @@ func (sw *shardWriter) dequeueIfDue() (due time.Duration, now, over bool) {
 		return 0, false, false
 	}
 	if sw.retired {
-		sw.handOverLocked()
+		sw.transferQueueLocked()
 		return 0, false, true
 	}
 	events, bytes := len(sw.backlog)+len(sw.inbox), sw.backlogBytes+sw.inboxBytes

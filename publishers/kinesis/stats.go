@@ -6,7 +6,7 @@ import "time"
 type Counts struct {
 	Events          int64 // in the stream
 	Bytes           int64 // of these events, encoded
-	Failed          int64 // events given up with an error
+	Failed          int64 // events that failed with an error
 	Records         int64 // Kinesis records that carry them, repeats included
 	Requests        int64 // PutRecords sent
 	Retries         int64 // records sent again
