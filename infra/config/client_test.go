@@ -224,7 +224,7 @@ func TestLastGoodIsKept(t *testing.T) {
 				for range 20 {
 					began := time.Now()
 					got, err := c.Secret(t.Context(), ref)
-					if took := time.Since(began); err != nil || got.Reveal() != "old" || took > 500*time.Millisecond {
+					if took := time.Since(began); err != nil || got.Reveal() != "old" || took > 20*time.Millisecond {
 						t.Fatalf("%q, %v after %s", got.Reveal(), err, took)
 					}
 					time.Sleep(2 * time.Millisecond)
@@ -357,7 +357,7 @@ func testRotation(t *testing.T, w *world) {
 				t.Fatal(err)
 			}
 			got = s.Reveal()
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("the subscription never told of %s", last)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -192,14 +193,16 @@ func TestWhatIsRepeated(t *testing.T) {
 			t.Errorf("%s: run %d times, %v", name, runs.Load(), err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	var runs atomic.Int64
-	err = db.Do(ctx, func(context.Context, *mongo.Database) error {
-		runs.Add(1)
-		return mongo.CommandError{Labels: []string{"NetworkError"}, Message: "the last one"}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		runs := 0
+		err := db.Do(ctx, func(context.Context, *mongo.Database) error {
+			runs++
+			return mongo.CommandError{Labels: []string{"NetworkError"}, Message: "the last one"}
+		})
+		if !mongo.IsNetworkError(err) || runs < 2 || runs > 20 {
+			t.Errorf("run %d times in 50 ms, %v", runs, err)
+		}
 	})
-	if !mongo.IsNetworkError(err) || runs.Load() < 2 || runs.Load() > 20 {
-		t.Errorf("run %d times in 50 ms, %v", runs.Load(), err)
-	}
 }
