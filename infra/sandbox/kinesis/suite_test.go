@@ -82,7 +82,7 @@ func (s suite) deleteAfter(t *testing.T, name string) {
 
 func (s suite) awaitActive(t *testing.T, name string) *types.StreamDescriptionSummary {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		out, err := s.client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
 		sandboxtest.Must(t, err)
 		if out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
@@ -125,7 +125,7 @@ func (s suite) iterator(t *testing.T, name string, in kinesis.GetShardIteratorIn
 // nothing came for a while.
 func (s suite) read(t *testing.T, iterator *string, want int) (records []types.Record, last *kinesis.GetRecordsOutput) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		out, err := s.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: iterator})
 		sandboxtest.Must(t, err)
 		records = append(records, out.Records...)

@@ -255,7 +255,7 @@ func TestDelivery(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); server.Waiting() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); server.Waiting() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if got := k.read(t); !slices.Equal(got, want) {
 		t.Errorf("%d lines were delivered of %d, or not in order", len(got), len(want))
@@ -307,7 +307,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := put(now); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(5 * time.Second); server.Waiting() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); server.Waiting() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if server.Undelivered() != 2 {
 		t.Errorf("%d undelivered", server.Undelivered())
