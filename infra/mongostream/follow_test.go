@@ -133,7 +133,7 @@ func stopsOnce(t *testing.T, w *world, cfg mongostream.Config, away func() error
 
 // run follows until a second change was handled or it ends by itself.
 func (w *world) run(cfg mongostream.Config, seen *log) error {
-	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	cfg.Handle = func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 		if seen.add(c); len(seen.get()) == 2 {

@@ -65,7 +65,7 @@ func TestSimulation(t *testing.T) {
 	})
 	finished := func() bool { mu.Lock(); defer mu.Unlock(); return len(done) > 0 && done[len(done)-1] == total-1 }
 	runs := 0
-	for end := time.Now().Add(30 * time.Second); !finished() && time.Now().Before(end); runs++ {
+	for end := time.Now().Add(time.Minute); !finished() && time.Now().Before(end); runs++ {
 		w.runBriefly(cfg, time.Duration(50+random.IntN(400))*time.Millisecond)
 	}
 	writing.Wait()

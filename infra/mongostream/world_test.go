@@ -100,7 +100,7 @@ func (w *world) follower(cfg mongostream.Config) (*mongostream.Follower, func() 
 	f, stop := w.start(cfg)
 	select {
 	case <-f.Ready():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("the follower was not ready in time: ", f.Status().LastError)
 	}
 	return f, stop

@@ -337,7 +337,7 @@ func perStream(all []written) map[string][]string {
 func (a *account) letters(n int) map[string]bool {
 	a.t.Helper()
 	found := map[string]bool{}
-	for end := time.Now().Add(20 * time.Second); len(found) < n && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); len(found) < n && time.Now().Before(end); {
 		out, err := a.sqs.ReceiveMessage(a.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &a.dead, MaxNumberOfMessages: 10, WaitTimeSeconds: 1})
 		if err != nil {
 			a.t.Fatal(err)

@@ -440,7 +440,7 @@ func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 				}
 				return 0, ""
 			}}, func(c *ship.Config) { c.MaxDocuments = 3 })
-			const timeout = 2 * time.Second // a fifth of it is kept in reserve
+			const timeout = 5 * time.Second // a fifth of it is kept in reserve
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			began := time.Now()
