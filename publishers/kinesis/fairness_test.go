@@ -224,7 +224,7 @@ func TestTheRateOfAThrottledShardIsInTheStats(t *testing.T) {
 			published = append(published, w.enqueue(p, key, number[key]))
 			number[key]++
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond) // a load, no flood
 	}
 	limited := false
 	for !limited && w.ctx.Err() == nil {

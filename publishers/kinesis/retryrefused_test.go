@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -25,8 +24,9 @@ func TestRetryRefusedKeepsTheOrderWhileRightsAreMissing(t *testing.T) {
 	var published []sent
 	for i := range 2000 {
 		published = append(published, w.enqueue(p, fmt.Sprint("user", i%50), i/50))
-		if i%100 == 0 {
-			time.Sleep(2 * time.Millisecond) // more requests than one a shard
+		if i%100 == 0 { // more requests than one a shard
+			asked := p.Stats().Requests
+			w.awaitStats(p, func(s kinesis.Stats) bool { return s.Requests > asked })
 		}
 	}
 	flush(t, p)

@@ -350,7 +350,7 @@ func (w *world) join(all *sync.WaitGroup) {
 	case <-w.ctx.Done():
 		select {
 		case <-done: // they failed by themselves
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			w.t.Fatal("some calls do not return, though their context has ended")
 		}
 	}

@@ -192,7 +192,7 @@ func (w *world) relay(change ...func(*outbox.Config)) (*outbox.Relay, func() err
 	r, stop := w.start(change...)
 	select {
 	case <-r.Ready():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("the relay was not ready in time: ", r.Status().Follower.LastError)
 	}
 	return r, stop

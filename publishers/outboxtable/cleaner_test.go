@@ -60,7 +60,7 @@ func TestCleaner(t *testing.T) {
 func TestCleanerGivesUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.faults("delay 30s\ndynamodb.BatchWriteItem timeout-before=1")
+	w.faults("delay 1m\ndynamodb.BatchWriteItem timeout-before=1")
 	c := outboxtable.NewCleaner(w.dynamo, table)
 	for n := range 3000 {
 		c.Forget(entryOf(t, "k", n))
@@ -69,7 +69,7 @@ func TestCleanerGivesUp(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	mustBe(t, c.Close(ctx), context.Canceled)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 50*time.Second {
 		t.Errorf("Close took %v", took)
 	}
 }

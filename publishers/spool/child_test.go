@@ -199,7 +199,7 @@ func start(t *testing.T, o orders) *child {
 	go c.listen(out)
 	select {
 	case <-c.opens:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the child does not open the spool")
 	}
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })

@@ -70,7 +70,7 @@ func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	acknowledged := make(map[string]int)
 	for round := range 6 {
 		c := start(t, orders{Path: path, Round: round, Producers: 4})
-		time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond)
+		time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond) // its life
 		maps.Copy(acknowledged, c.kill(t))
 		s := open(t, spool.Config{Path: path})
 		if salvages := s.Status().Salvages; len(salvages) > 0 {

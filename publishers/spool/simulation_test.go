@@ -118,7 +118,7 @@ func TestKilledDrainsKeepTheOrder(t *testing.T) {
 	acknowledged := make(map[string]int)
 	for round := range 6 {
 		c := start(t, orders{Path: path, Round: round / 2, Producers: 3 * (1 - round%2), Endpoint: w.url})
-		time.Sleep(time.Duration(20+rnd.IntN(150)) * time.Millisecond)
+		time.Sleep(time.Duration(20+rnd.IntN(150)) * time.Millisecond) // its life
 		maps.Copy(acknowledged, c.kill(t))
 	}
 	w.faults.Switch(false)

@@ -148,7 +148,7 @@ func (w *world) serve(env []string, args ...string) *process {
 	case <-p.serving:
 	case <-p.ended:
 		w.t.Fatalf("it ended: %s", p.log())
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatalf("it does not serve: %s", p.log())
 	}
 	return p
@@ -183,7 +183,7 @@ func (p *process) end(sig os.Signal) int {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 		<-p.ended
 		p.t.Fatalf("it does not end: %s", p.log())
@@ -208,7 +208,7 @@ func (w *world) admin(p *process, page string) (int, string) {
 
 func (w *world) eventually(what string, true func() bool) {
 	w.t.Helper()
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(10 * time.Millisecond) {
 		if true() {
 			return
 		}

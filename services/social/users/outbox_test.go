@@ -67,7 +67,7 @@ func TestWhatWasNotPublishedIsKept(t *testing.T) {
 func waitForItems(t *testing.T, tables *awsdynamodb.Client, want int) {
 	t.Helper()
 	got := -1
-	for deadline := time.Now().Add(10 * time.Second); got != want; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); got != want; time.Sleep(10 * time.Millisecond) {
 		out, err := tables.Scan(t.Context(), &awsdynamodb.ScanInput{TableName: aws.String(dynamodb.DefaultOutboxTable), ConsistentRead: aws.Bool(true)})
 		if err != nil {
 			t.Fatal(err)

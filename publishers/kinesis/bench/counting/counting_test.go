@@ -124,7 +124,7 @@ func TestCheckCountsEventsAndFindsThoseAstray(t *testing.T) {
 func TestTheFirstShardIsThrottledHalfTheTime(t *testing.T) {
 	server, client, _ := start(t, counting.Stream{Name: "s", Shards: 2, ThrottleFirst: 20 * time.Millisecond})
 	refused, kept := 0, 0
-	for deadline := time.Now().Add(10 * time.Second); (refused < 5 || kept < 5) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); (refused < 5 || kept < 5) && time.Now().Before(deadline); {
 		out := put(t, client, "s",
 			types.PutRecordsRequestEntry{PartitionKey: aws.String("a"), ExplicitHashKey: aws.String("0"), Data: []byte("x")},
 			types.PutRecordsRequestEntry{PartitionKey: aws.String("a"), ExplicitHashKey: aws.String("340282366920938463463374607431768211455"), Data: []byte("x")})

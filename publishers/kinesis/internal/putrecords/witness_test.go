@@ -66,7 +66,7 @@ func newStream(t *testing.T, url, name string) liveStream {
 			t.Error(err)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		out, err := s.client.DescribeStreamSummary(t.Context(), &awskinesis.DescribeStreamSummaryInput{StreamName: &name})
 		if err != nil || time.Now().After(deadline) {
 			t.Fatal("the stream does not become active", err)

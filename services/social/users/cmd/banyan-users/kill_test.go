@@ -183,7 +183,7 @@ func (w *killWorld) start() *exec.Cmd {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { _ = cmd.Process.Kill() })
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if res, err := http.Get(w.admin + "/readyz"); err == nil {
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {
@@ -270,7 +270,7 @@ func (w *killWorld) request(method, id, body string) int64 {
 func (w *killWorld) outboxEmpties() {
 	w.Helper()
 	left := -1
-	for deadline := time.Now().Add(20 * time.Second); left != 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); left != 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.Fatalf("%d items are left in the outbox", left)
 		}
