@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,8 +64,8 @@ type Factory struct {
 // sequence, and the correlation that ctx carries. An event made outside of any
 // correlation starts one: its correlation id is its own id.
 //
-// It fails when p cannot be written as JSON, gives no legal partition key, or has a
-// Validate method that refuses it.
+// It fails when p cannot be written as JSON, gives no legal partition key, has a
+// Validate method that refuses it, or one of its methods panics.
 func New(ctx context.Context, source string, p Payload) (Event, error) {
 	return Factory{}.New(ctx, source, p)
 }
@@ -72,33 +73,42 @@ func New(ctx context.Context, source string, p Payload) (Event, error) {
 // New is like the function of the same name, with the parts of f.
 func (f Factory) New(ctx context.Context, source string, p Payload) (Event, error) {
 	f = f.withDefaults()
-	if err := validatePayload(p); err != nil {
-		return Event{}, fmt.Errorf("events: make %s: %w: data: %w", p.EventType(), ErrMalformed, err)
-	}
-	data, err := json.Marshal(p)
-	if err != nil {
-		return Event{}, fmt.Errorf("events: make %s: write the payload as JSON: %w", p.EventType(), err)
+	e := Event{Source: source}
+	if err := e.carry(p); err != nil {
+		return Event{}, fmt.Errorf("events: make %s: %w", cmp.Or(e.Type, fmt.Sprintf("an event of %T", p)), err)
 	}
 	id, err := f.NewID()
 	if err != nil {
-		return Event{}, fmt.Errorf("events: make %s: make an id: %w", p.EventType(), err)
+		return Event{}, fmt.Errorf("events: make %s: make an id: %w", e.Type, err)
 	}
-	e := Event{
-		ID:           id,
-		Source:       source,
-		Type:         p.EventType(),
-		Version:      p.EventVersion(),
-		Subject:      p.Subject(),
-		Time:         f.Now().UTC().Round(0),
-		PartitionKey: p.PartitionKey(),
-		Sequence:     f.Clock.Next(),
-		Data:         data,
-	}
+	e.ID, e.Time, e.Sequence = id, f.Now().UTC().Round(0), f.Clock.Next()
 	e.correlate(correlation.From(ctx))
 	if err := e.Validate(); err != nil {
 		return Event{}, fmt.Errorf("events: make %s: %w", e.Type, err)
 	}
 	return e, nil
+}
+
+// carry sets what the payload says. A method of one that is not filled in may panic: a
+// pointer that its partition key follows is nil, say.
+func (e *Event) carry(p Payload) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: data: a method of %T panicked: %v", ErrMalformed, p, r)
+		}
+	}()
+	if p == nil {
+		return fmt.Errorf("%w: data: the payload is nil", ErrMalformed)
+	}
+	e.Type, e.Version = p.EventType(), p.EventVersion()
+	if err := validatePayload(p); err != nil {
+		return fmt.Errorf("%w: data: %w", ErrMalformed, err)
+	}
+	e.Subject, e.PartitionKey = p.Subject(), p.PartitionKey()
+	if e.Data, err = json.Marshal(p); err != nil {
+		return fmt.Errorf("write the payload as JSON: %w", err)
+	}
+	return nil
 }
 
 func (f Factory) withDefaults() Factory {

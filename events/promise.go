@@ -26,8 +26,14 @@ type member struct {
 }
 
 // writtenMembers are those that p's type writes whatever its value, p being the
-// zero value. A type that cannot write that has none.
-func writtenMembers(p any) []member {
+// zero value. A type that cannot write that has none: a MarshalJSON of its own may follow
+// a nil pointer.
+func writtenMembers(p any) (all []member) {
+	defer func() {
+		if recover() != nil {
+			all = nil
+		}
+	}()
 	data, err := json.Marshal(p)
 	if err != nil {
 		return nil

@@ -27,8 +27,9 @@ type Registry struct {
 // a gap. Registries are merged by giving the [Registry.Types] of several.
 //
 // It refuses a version that is there twice, one that is missing between others,
-// one whose lift leads to another Go type than the next version has, and a type
-// without a name, a version from 1, or words for its partition key.
+// one whose lift leads to another Go type than the next version has, a type
+// without a name, a version from 1, or words for its partition key, and one whose
+// example cannot be written as JSON and read again.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string][]Type)}
 	for _, t := range types {
@@ -72,7 +73,7 @@ func checkVersions(versions []Type) error {
 		}
 	}
 	if newest := versions[len(versions)-1]; newest.lift != nil {
-		return fmt.Errorf("version %d is lifted to version %d, which is missing", newest.Version, newest.Version+1)
+		return fmt.Errorf("version %d is lifted to version %d, which is missing: a lift leads to the next version of the same type", newest.Version, newest.Version+1)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -156,6 +157,58 @@ func (n named) EventVersion() int  { return n.Version }
 func (named) Subject() string      { return "" }
 func (named) PartitionKey() string { return "k" }
 
+// channel has no JSON.
+type channel struct {
+	named
+	C chan int
+}
+
+func (channel) EventType() string { return "channel" }
+func (channel) EventVersion() int { return 1 }
+
+// embedded can be written as JSON, and not be read.
+type (
+	hidden   struct{ Order string }
+	embedded struct{ *hidden }
+)
+
+func (embedded) EventType() string    { return "embedded" }
+func (embedded) EventVersion() int    { return 1 }
+func (embedded) Subject() string      { return "" }
+func (embedded) PartitionKey() string { return "k" }
+
+// wrapped has a form of its own, which its zero value does not have.
+type wrapped struct{ order *hidden }
+
+func (wrapped) EventType() string              { return "wrapped" }
+func (wrapped) EventVersion() int              { return 1 }
+func (wrapped) Subject() string                { return "" }
+func (w wrapped) PartitionKey() string         { return w.order.Order }
+func (w wrapped) MarshalJSON() ([]byte, error) { return json.Marshal(w.order.Order) }
+
+func (w *wrapped) UnmarshalJSON(text []byte) error {
+	w.order = &hidden{}
+	return json.Unmarshal(text, &w.order.Order)
+}
+
+// TestPayloadsThatPanic cost their event alone, not the program.
+func TestPayloadsThatPanic(t *testing.T) {
+	r := newRegistry(t, events.Define(wrapped{&hidden{"o-1"}}, "the order"))
+	e, err := events.New(t.Context(), "/shop", wrapped{&hidden{"o-2"}})
+	if err != nil || r.Check(e) != nil {
+		t.Error(err, r.Check(e))
+	}
+	for want, p := range map[string]events.Payload{
+		"make wrapped: malformed event: data: a method of events_test.wrapped panicked": wrapped{},
+		"make an event of *events_test.wrapped: malformed event: data: a method of":     (*wrapped)(nil),
+		"make an event of <nil>: malformed event: data: the payload is nil":             nil,
+	} {
+		if e, err := events.New(t.Context(), "/shop", p); !errors.Is(err, events.ErrMalformed) || !strings.Contains(err.Error(), want) || e.ID != "" {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestNewRegistryRefuses(t *testing.T) {
 	one := events.Define(named{"a", 1}, "a key")
 	toNamed := func(placedV1) (named, error) { return named{}, nil }
@@ -170,9 +223,12 @@ func TestNewRegistryRefuses(t *testing.T) {
 		`to version 3, which is missing`:                       shopTypes()[2:3],
 		`lifted to events_test.named, and version 2 is events`: {shopTypes()[0], shopTypes()[2], events.DefineOld(placedV1{}, "k", toNamed)},
 		`lift is nil`: {events.DefineOld[placedV1, placedV2](placedV1{}, "k", nil)},
-		`example of *events_test.cancelled is nil`: {events.Define((*cancelled)(nil), "k")},
-		`example is declared as the interface`:     {events.Define[events.Payload](named{"a", 1}, "k")},
-		`not made by Define`:                       {{Name: "a", Version: 1}},
+		`example of *events_test.cancelled is nil`:                                                    {events.Define((*cancelled)(nil), "k")},
+		`example is declared as the interface`:                                                        {events.Define[events.Payload](named{"a", 1}, "k")},
+		`write the example as JSON: json: unsupported type: chan int`:                                 {events.Define(channel{}, "k")},
+		`read what the example is written as: json: cannot set embedded pointer to unexported struct`: {events.Define(embedded{&hidden{"o-1"}}, "k")},
+		`panicked on the example: runtime error: invalid memory`:                                      {events.Define(wrapped{}, "k")},
+		`not made by Define`: {{Name: "a", Version: 1}},
 	} {
 		if _, err := events.NewRegistry(types...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

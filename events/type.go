@@ -110,5 +110,27 @@ func (t Type) check() error {
 	case t.PartitionKey == "":
 		return errors.New("the description of the partition key is empty")
 	}
-	return checkString("type", t.Name, true)
+	if err := checkString("type", t.Name, true); err != nil {
+		return err
+	}
+	return t.checkExample()
+}
+
+// checkExample reports what keeps the example, and thereby any payload, from being
+// written as JSON or read again, such as a channel or an embedded pointer to an
+// unexported struct.
+func (t Type) checkExample() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a method of %s panicked on the example: %v", t.goType, r)
+		}
+	}()
+	data, err := json.Marshal(t.Example)
+	if err != nil {
+		return fmt.Errorf("write the example as JSON: %w", err)
+	}
+	if _, err := t.decode(data); err != nil {
+		return fmt.Errorf("read what the example is written as: %w", err)
+	}
+	return nil
 }

@@ -241,3 +241,33 @@ func TestFilesStayInTheDirectory(t *testing.T) {
 		t.Errorf("%v, %v", entries, err)
 	}
 }
+
+// named has the type that a test gives it.
+type named struct {
+	placed
+	name string
+}
+
+func (n named) EventType() string { return n.name }
+
+// TestAnyNameOfATypeIsAFile, and other files may lie beside.
+func TestAnyNameOfATypeIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	var types []events.Type
+	for _, name := range []string{".", "..", "../up", "a b/ü?*", strings.Repeat("長", 100), strings.Repeat("長", 101)} {
+		types = append(types, events.Define(named{example(), name}, "the customer's id"))
+	}
+	for _, file := range []string{"README.md", ".gitkeep"} {
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, update := range []bool{true, false} {
+		if failures := check(t, dir, update, types...); len(failures) > 0 {
+			t.Errorf("update %v: %v", update, failures)
+		}
+	}
+	if failures := check(t, dir, false, types[:5]...); len(failures) != 1 || !strings.Contains(failures[0], "no longer has that version") {
+		t.Errorf("without the last: %v", failures)
+	}
+}
