@@ -31,22 +31,19 @@ type mappingFlags struct {
 	schemaFlags
 }
 
-func (f *mappingFlags) read() (*changestream.Mapping, error) {
+// read makes a configuration of the flags and the files that they name.
+func (f *mappingFlags) read(log *slog.Logger) (cfg changestream.Config, err error) {
 	text, err := os.ReadFile(f.Mapping)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the mapping: %w", serving.ErrUsage, err)
+		return cfg, fmt.Errorf("%w: the mapping: %w", serving.ErrUsage, err)
 	}
 	mapping, err := changestream.ParseMapping(f.Mapping, text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the mapping:\n%w", serving.ErrUsage, err)
+		return cfg, fmt.Errorf("%w: the mapping:\n%w", serving.ErrUsage, err)
 	}
-	return mapping, nil
-}
-
-func (f *mappingFlags) config(db *mongo.Database, to outlet, mapping *changestream.Mapping, log *slog.Logger) (changestream.Config, error) {
 	check, err := f.check()
 	return changestream.Config{
-		Name: f.Name, Database: db, Mapping: mapping, Check: check, To: to, Permanent: permanent, Source: f.Source, Cluster: f.Cluster, Log: log,
+		Name: f.Name, Mapping: mapping, Check: check, Permanent: permanent, Source: f.Source, Cluster: f.Cluster, Log: log,
 	}, err
 }
 
@@ -64,20 +61,17 @@ type changesRunCommand struct {
 
 // Run publishes until ctx ends, or going on would leave changes out.
 func (c *changesRunCommand) Run(ctx context.Context, log *slog.Logger) error {
-	mapping, err := c.read()
+	cfg, err := c.read(log)
 	if err != nil {
 		return err
 	}
 	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
-		return c.prepare(db, out, mapping, log)
+		return c.prepare(db, out, cfg)
 	})
 }
 
-func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, mapping *changestream.Mapping, log *slog.Logger) (worker, error) {
-	cfg, err := c.config(db, out, mapping, log)
-	if err != nil {
-		return worker{}, err
-	}
+func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, cfg changestream.Config) (worker, error) {
+	cfg.Database, cfg.To = db, out
 	cfg.Snapshot, cfg.SnapshotChunk, cfg.EnsureImages, cfg.NoImages, cfg.FollowOn = c.Snapshot, c.SnapshotChunk, c.EnsureImages, c.NoImages, c.FollowOn
 	cfg.Window, cfg.Lease = c.Follow.Window, c.Follow.Lease
 	p, err := changestream.New(cfg)

@@ -78,7 +78,7 @@ type changesRedriveCommand struct {
 
 // Run publishes them.
 func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
-	mapping, err := c.read()
+	cfg, err := c.read(log)
 	if err != nil {
 		return err
 	}
@@ -93,10 +93,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 		defer closeNow(to) // each was waited for
 		var done changestream.Redriven
 		err = db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-			cfg, err := c.config(db, &direct{to, patience}, mapping, log)
-			if err != nil {
-				return err
-			}
+			cfg.Database, cfg.To = db, &direct{to, patience}
 			p, err := changestream.New(cfg)
 			if err != nil {
 				return fmt.Errorf("%w: %w", serving.ErrUsage, err)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/sidecar"
@@ -89,11 +90,15 @@ func isLoopback(host string) bool {
 // Run serves until ctx ends, then shuts down in order: no more requests are accepted,
 // the last ones are answered, what is left is sent, and what could not be is reported.
 func (c *serveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	check, err := c.check()
+	if err != nil {
+		return err
+	}
 	out, err := c.open(ctx, log)
 	if err != nil {
 		return err
 	}
-	handler, err := c.handler(out, log)
+	handler, err := c.handler(out, check, log)
 	if err == nil {
 		err = c.serve(ctx, log, out, handler)
 	}
@@ -113,11 +118,7 @@ func (c *serveCommand) open(ctx context.Context, log *slog.Logger) (outlet, erro
 	return &direct{p, c.Timeout / 2}, nil
 }
 
-func (c *serveCommand) handler(out outlet, log *slog.Logger) (*sidecar.Handler, error) {
-	check, err := c.check()
-	if err != nil {
-		return nil, err
-	}
+func (c *serveCommand) handler(out outlet, check func(events.Event) error, log *slog.Logger) (*sidecar.Handler, error) {
 	h, err := sidecar.New(sidecar.Config{
 		Check: check, Publisher: out, Timeout: c.Timeout, ReadTimeout: c.ReadTimeout, MaxBodyBytes: c.MaxBodyBytes,
 		MaxEvents: c.MaxBatch, MaxEventBytes: c.Stream.MaxRecordBytes, MaxRequests: c.MaxRequests, Log: log,
