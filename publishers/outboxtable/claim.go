@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/banyan-fig/banyan/infra/awserr"
 	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
@@ -105,8 +106,7 @@ func lostOr(err error) error {
 // isConflict recognizes errors that the SDK does not retry by itself: two transactions
 // conflicted, or one was throttled.
 func isConflict(err error) bool {
-	_, met := errors.AsType[*types.TransactionConflictException](err)
-	return met || dynamo.CancellationReasons(err) != nil
+	return awserr.Is(err, "TransactionConflictException", "TransactionCanceledException")
 }
 
 // retryDelay is waited after a conflict.
