@@ -38,6 +38,14 @@ once() {
 # complaint is the line of an installer's log that says the most.
 complaint() { { grep -i error "$1" || echo "without a word"; } | head -n 1 | cut -c 1-200; }
 
+# within SECONDS COMMAND... says so where the command takes longer.
+within() {
+	local code=0
+	timeout "$@" || code=$?
+	[ "$code" != 124 ] || echo "error: $2 took longer than $1 s"
+	return "$code"
+}
+
 # maven GROUP:ARTIFACT:VERSION fetches a jar and what it needs into ./lib.
 maven() {
 	local group artifact version
@@ -51,13 +59,13 @@ maven() {
 		  </dependency></dependencies>
 		</project>
 	POM
-	timeout 300 mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
+	within 900 mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
 }
 
 # pypi REQUIREMENT... fetches packages into ./lib, to be used by PYTHONPATH: a
 # virtual environment could not be moved.
 pypi() {
-	timeout 300 python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target lib "$@"
+	within 900 python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target lib "$@"
 }
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
