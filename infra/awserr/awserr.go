@@ -1,4 +1,4 @@
-// Package awserr tells the errors of AWS's services apart: which one it is, whether
+// Package awserr classifies the errors of AWS's services: which one it is, whether
 // the service asks to slow down, and whether another attempt can help.
 package awserr
 

@@ -22,7 +22,7 @@ import (
 const idleConnections = 64
 
 // attempts and longest are those of the retries. Somebody waits behind each
-// request, and who can wait longer retries by himself; the SDK's own pauses grow
+// request, and a program that can wait longer retries itself; the SDK's own pauses grow
 // to 20 s.
 const (
 	attempts = 4

@@ -1,4 +1,4 @@
-// Package backoff says how long to wait between attempts, and waits. How often to
+// Package backoff computes delays between attempts, and waits. How often to
 // try, and which errors are worth another attempt, is for the caller to decide.
 //
 // A delay doubles with each attempt up to a maximum and is spread at random over

@@ -1,4 +1,4 @@
-// Package capacity tells what a load needs and costs: shards, requests, function
+// Package capacity estimates what a load needs and costs: shards, requests, function
 // time, write units, and dollars a month.
 //
 // Caveats first:

@@ -22,7 +22,7 @@ type Functions struct {
 	GBSeconds       float64 `json:"gbSeconds"`
 }
 
-// Functions tells what the read models need behind a stream.
+// Functions estimates what the read models need behind a stream.
 func (l Load) Functions(s Stream) Functions {
 	l = l.withDefaults()
 	perShard := s.Records / float64(s.Shards)
@@ -45,7 +45,7 @@ type Tables struct {
 	WriteUnits float64 `json:"writeUnits"`
 }
 
-// Tables tells how much the read models write, at most.
+// Tables estimates how much the read models write, at most.
 func (l Load) Tables() Tables {
 	l = l.withDefaults()
 	t := Tables{Items: l.Rate * (float64(l.ReadModels)*l.Items + l.FanOut)}

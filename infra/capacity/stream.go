@@ -40,7 +40,7 @@ type Stream struct {
 	InBytes         float64 `json:"inBytes"` // as on-demand streams count them
 }
 
-// Stream tells what the load makes of a stream with so many shards, which need not
+// Stream estimates the traffic of a stream with so many shards, which need not
 // be enough.
 func (l Load) Stream(shards int, aggregated bool) Stream {
 	l = l.withDefaults()

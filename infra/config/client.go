@@ -40,7 +40,7 @@ type Config struct {
 	// Patience is how long a Get waits for the renewal of a value that it has.
 	// Default 250 ms.
 	Patience time.Duration
-	// Gap is the least time between two readings of one name, whoever asks.
+	// Gap is the least time between two readings of one name.
 	// Default 1 s.
 	Gap time.Duration
 	// Backoff is the pause after a failure; it doubles with each up to TTL.
@@ -52,7 +52,7 @@ type Config struct {
 	Random func() float64
 }
 
-// Validate reports the first field that makes no sense.
+// Validate reports the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case c.Parameters == nil || c.Secrets == nil:
@@ -102,7 +102,7 @@ func New(cfg Config) (*Client, error) {
 }
 
 // Close ends the readings and waits for the goroutine. Values at hand can still be
-// had; nobody renews them.
+// had; they are not renewed.
 func (c *Client) Close() {
 	c.stop()
 	<-c.ended
@@ -160,7 +160,7 @@ func (c *Client) Refresh(ctx context.Context, r Reference) (Secret, error) {
 
 // Subscribe returns a channel on which something is sent after the value changed,
 // once for changes in quick succession, and the end of the subscription. A name
-// with a subscription is read every TTL even if nobody gets it.
+// with a subscription is read every TTL even if Get is not called.
 func (c *Client) Subscribe(r Reference) (changed <-chan struct{}, end func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -81,7 +81,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"secret:banyan/none":          {config.ErrNotFound, "create it, or correct the name"},
 		"secret:banyan/gone":          {config.ErrNotFound, "marked for deletion"},
 		"secret:banyan/json#no":       {config.ErrNotFound, "has no member no"},
-		"secret:banyan/text#uri":      {config.ErrNotFound, "no JSON object"},
+		"secret:banyan/text#uri":      {config.ErrNotFound, "must be a JSON object"},
 		"ssm:/banyan/denied":          {config.ErrDenied, "allow ssm:GetParameters on it"},
 		"secret:banyan/denied":        {config.ErrDenied, "allow secretsmanager:GetSecretValue on it"},
 		"ssm:/banyan/nokey":           {config.ErrKey, "allow kms:Decrypt"},

@@ -9,15 +9,15 @@
 //	MONGODB_URI=secret:banyan/prod/mongodb#uri       a member of a secret that is JSON
 //
 // Whatever begins with "ssm:" or "secret:" is a reference. Programs go the same way
-// with both ([Settings.Secret]); who uses no reference needs no AWS. A parameter
+// with both ([Settings.Secret]); a program without references needs no AWS. A parameter
 // may be named with a version or label ("ssm:/banyan/prod/x:3"), or by its ARN.
 //
 // Caveats first:
 //
 //   - Values are read at the start, then anew every TTL, by one goroutine. A change
-//     is seen after one TTL by everybody, or at once by who asks ([Setting.Refresh]).
+//     is seen after one TTL, or at once after [Setting.Refresh].
 //   - While the source cannot be reached or refuses, the last good value is in force,
-//     for ever unless MaxStale is set. [Client.Status] and [Setting.Age] report how old
+//     forever unless MaxStale is set. [Client.Status] and [Setting.Age] report how old
 //     it is. A program that starts at such a time does not.
 //   - A value that was deleted at the source stays in force as well: deleting is no
 //     way to take back a secret, replacing is.

@@ -22,9 +22,9 @@ type entry struct {
 	began       time.Time // of the last reading
 	due         time.Time // of the next one
 	used        time.Time
-	asked       bool          // somebody waits for a reading that begins from now on
+	asked       bool          // a caller waits for a reading that begins from now on
 	flying      bool          // it is being read
-	now, next   chan struct{} // closed at the end of the reading that goes on, and of the next
+	now, next   chan struct{} // closed at the end of the reading in progress, and of the next
 	subscribers []chan struct{}
 }
 

@@ -8,17 +8,17 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// What goes wrong, to be asked for with errors.Is. The messages say what to do.
+// Errors to test with errors.Is. The messages say what to do.
 var (
 	// ErrNotFound: there is no such parameter, secret, or member of a secret.
 	ErrNotFound = errors.New("not found")
 	// ErrDenied: the role may not read it.
 	ErrDenied = errors.New("access denied")
-	// ErrKey: the role may not decrypt with the key, or the key is disabled or gone.
+	// ErrKey: the role may not decrypt with the key, or the key is disabled or deleted.
 	ErrKey = errors.New("cannot be decrypted")
 	// ErrThrottled: too many calls by all of the account; it is tried again.
 	ErrThrottled = errors.New("throttled")
-	// ErrUnavailable: no answer, or one that tells of a failure; it is tried again.
+	// ErrUnavailable: no answer, or an answer that reports a failure; it is retried.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrStale: there is a value, which is older than MaxStale.
 	ErrStale = errors.New("the last good value is too old")
@@ -58,7 +58,7 @@ var codes = map[string]error{
 	"InvalidParameterException": ErrReference,
 }
 
-// kindOf sorts an error of the SDK. Nothing that is not known is taken for final.
+// kindOf sorts an error of the SDK. An unknown error counts as transient.
 func kindOf(err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {

@@ -22,7 +22,7 @@ type Reference struct {
 	member string // of a secret that is JSON; "" is all of it
 }
 
-// IsReference tells whether a setting names its value instead of being it.
+// IsReference reports whether a setting names its value instead of being it.
 func IsReference(setting string) bool {
 	return strings.HasPrefix(setting, parameterScheme) || strings.HasPrefix(setting, secretScheme)
 }
@@ -70,7 +70,7 @@ func (r Reference) of(text string) (Secret, error) {
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &members) != nil {
-		return Secret{}, fmt.Errorf("%w: %s: the secret is no JSON object, so it has no member %s", ErrNotFound, r, r.member)
+		return Secret{}, fmt.Errorf("%w: %s: the secret must be a JSON object to have a member %s", ErrNotFound, r, r.member)
 	}
 	raw, ok := members[r.member]
 	if !ok {

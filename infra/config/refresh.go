@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// idle is after how many TTL a name that nobody uses is forgotten.
+// idle is after how many TTL an unused name is no longer read.
 const idle = 10
 
 // run is the goroutine: one flight after the other.
@@ -68,7 +68,7 @@ type outcome struct {
 	err   error
 }
 
-// recordOutcomes records the outcomes of a flight, and wakes those who wait for them.
+// recordOutcomes records the outcomes of a flight, and wakes the callers that wait for them.
 func (c *Client) recordOutcomes(outcomes map[key]outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 // Settings are the settings of a program, each given as its value or as a
-// reference. The AWS SDK is only looked for when the first reference is met. It is
+// reference. The AWS configuration is loaded with the first reference only. It is
 // safe for concurrent use; end it with Close.
 type Settings struct {
 	mu     sync.Mutex
@@ -113,7 +113,7 @@ func Given(name, value string) *Setting { return &Setting{name: name, given: New
 // Name is what the setting is called.
 func (s *Setting) Name() string { return s.name }
 
-// Fixed tells whether the setting was given as its value, and so never changes.
+// Fixed reports whether the setting was given as its value, and so never changes.
 func (s *Setting) Fixed() bool { return s.client == nil }
 
 // Get returns the value in force, see Client.Secret.

@@ -96,7 +96,7 @@ func (d *Deployer) Status(ctx context.Context, t Target) (AliasState, error) {
 }
 
 // startingPoint is where a deployment begins: at an alias, or at none that may be made,
-// because somebody said so, or because the function has none at all.
+// because the configuration says so, or because the function has none at all.
 func (d *Deployer) startingPoint(ctx context.Context, t Target) (AliasState, error) {
 	s, err := d.readAlias(ctx, t)
 	if err != nil || s.Version != "" || d.cfg.CreateAlias {
@@ -188,14 +188,14 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to AliasState) (Ali
 	now, readErr := d.readAliasWithRetries(ctx, t)
 	switch {
 	case readErr != nil:
-		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, look with status, then go on with promote or back with rollback",
+		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, check with status, then continue with promote or go back with rollback",
 			ErrUnknown, from, to, err, readErr)
 	case now.same(to):
 		return now, nil
 	case now.revision == from.revision:
 		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)
 	}
-	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Look who moved it, then deploy again", ErrConflict, t, from, now)
+	return from, fmt.Errorf("%w: the alias %s was at %s and is at %s now; it was left there. Find out what moved it, then deploy again", ErrConflict, t, from, now)
 }
 
 // moveDelays are those between attempts at a move, or to read what became of one.

@@ -87,7 +87,7 @@ func (d *Deployer) prepare(ctx context.Context, l *alarmWatcher, p Package, r *R
 
 func (p Package) validate() error {
 	if len(p.Zip) == 0 || len(p.Zip) > maxUpload {
-		return fmt.Errorf("the package has %d bytes: Lambda takes archives of up to %d MiB directly, and this knows no other way: make it smaller",
+		return fmt.Errorf("the package has %d bytes: Lambda accepts archives of up to %d MiB directly, and banyan-deploy supports no other way: make it smaller",
 			len(p.Zip), maxUpload>>20)
 	}
 	if p.Architecture != ARM64 && p.Architecture != X8664 {
@@ -105,7 +105,7 @@ func (d *Deployer) checkReady(ctx context.Context, l *alarmWatcher) (AliasState,
 		return at, err
 	}
 	if !at.Stable() {
-		return at, fmt.Errorf("%w: %s is at %s. If nobody is deploying it, go on with promote or back with rollback", ErrInProgress, t, at)
+		return at, fmt.Errorf("%w: %s is at %s. If no other deployment is running, continue with promote or go back with rollback", ErrInProgress, t, at)
 	}
 	if at.Version == latest {
 		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
@@ -147,7 +147,7 @@ func unqualified(arn string) bool {
 	return len(parts) == 7 || len(parts) == 8 && parts[7] == latest
 }
 
-// upload brings the code to $LATEST, unless it is there.
+// upload uploads the code to $LATEST, unless it is there.
 func (d *Deployer) upload(ctx context.Context, t Target, p Package, r *Result) error {
 	now, err := d.waitUntilReady(ctx, t, "")
 	if err != nil {
@@ -277,7 +277,7 @@ func (d *Deployer) create(ctx context.Context, t Target, version string) (AliasS
 		if now, readErr := d.readAlias(ctx, t); readErr == nil && now.same(AliasState{Version: version}) {
 			return now, nil // by a request that was repeated because its answer was lost
 		}
-		return AliasState{}, fmt.Errorf("make the alias %s: %w: somebody else made it. Deploy again (%w)", t, ErrConflict, err)
+		return AliasState{}, fmt.Errorf("create the alias %s: %w: another process created it. Deploy again (%w)", t, ErrConflict, err)
 	}
 	if err != nil {
 		return AliasState{}, fmt.Errorf("make the alias %s: %w", t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// Functions is what is asked of Lambda. A *lambda.Client is one.
+// Functions is what this package needs of Lambda. A *lambda.Client is one.
 type Functions interface {
 	GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error)
 	UpdateFunctionCode(context.Context, *lambda.UpdateFunctionCodeInput, ...func(*lambda.Options)) (*lambda.UpdateFunctionCodeOutput, error)
@@ -24,7 +24,7 @@ type Functions interface {
 	ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
 }
 
-// Alarms is what is asked of CloudWatch. A *cloudwatch.Client is one.
+// Alarms is what this package needs of CloudWatch. A *cloudwatch.Client is one.
 type Alarms interface {
 	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
 }
@@ -32,8 +32,8 @@ type Alarms interface {
 // Why a deployment did not come to its end. All of them are wrapped with what
 // happened and what to do.
 var (
-	// ErrConflict is returned where somebody else changed the function or the
-	// alias meanwhile. Nothing was changed after that.
+	// ErrConflict is returned where another process changed the function or the
+	// alias. Nothing was changed after that.
 	ErrConflict = errors.New("another process changes this function")
 	// ErrInProgress is returned where the alias is between two versions.
 	ErrInProgress = errors.New("the alias is between two versions")
@@ -56,7 +56,7 @@ var (
 type Config struct {
 	Functions Functions
 	Alarms    Alarms
-	// Watch says which alarms turn a deployment back.
+	// Watch selects the alarms that roll a deployment back.
 	Watch Watch
 	// Progress is called with what happens, in its order. nil: nothing is called.
 	Progress func(Progress)

@@ -15,9 +15,9 @@
 //   - Alarms that cannot be read turn a deployment back like a raised one, when
 //     Config.AlarmOutage is over.
 //   - After a move that AWS does not answer the alias is read until Config.MoveTimeout is over;
-//     then nobody knows whether the alias moved, and the error says so.
+//     then it is unknown whether the alias moved, and the error says so.
 //   - A process that is killed leaves the alias where it is. Both versions go on
-//     being invoked; promote goes on, rollback goes back. One that gets a SIGINT,
+//     being invoked; promote continues, rollback goes back. One that gets a SIGINT,
 //     a SIGTERM, or a SIGHUP because its terminal was closed, leaves it too, and
 //     says so; with Config.RollbackOnInterrupt it moves back first. Under nohup a
 //     closed terminal ends nothing.
@@ -41,7 +41,7 @@
 // Each write says which revision it goes out from (RevisionId), so of two
 // processes one is refused by Lambda, with [ErrConflict], and has changed
 // nothing since: an upload that was overtaken is not published, and an alias that
-// somebody else moved is left alone, also by a rollback. A deployment that finds
+// another process moved is left alone, also by a rollback. A deployment that finds
 // an alias between two versions does not begin ([ErrInProgress]).
 //
 // # Which alarms are watched

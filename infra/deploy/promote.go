@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Promote goes on with a deployment that was left between two versions, from the
+// Promote continues a deployment that was left between two versions, from the
 // step that it has reached.
 func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, error) {
 	l := d.watchAlarms(t)
@@ -17,12 +17,12 @@ func (d *Deployer) Promote(ctx context.Context, t Target, steps Steps) (Result, 
 		return r, d.noSuchAlias(ctx, t, "")
 	}
 	if r.From.Stable() {
-		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to go on with. To move it to what another stage has, name that (--from)",
+		return r, fmt.Errorf("%w: %s is at %s: there is no deployment to continue. To move it to what another stage has, name that (--from)",
 			ErrRefused, t, r.From)
 	}
 	r.Version = r.From.Next
 	if d.cfg.DryRun {
-		d.report("moved", t, r.Version, 0, "would go on with %s from %s, in steps %v", t, r.From, steps.after(r.From.Percent))
+		d.report("moved", t, r.Version, 0, "would continue with %s from %s, in steps %v", t, r.From, steps.after(r.From.Percent))
 		return r, nil
 	}
 	return d.moveToVersion(ctx, l, r, steps)

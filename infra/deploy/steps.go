@@ -103,7 +103,7 @@ func (d *Deployer) abort(ctx context.Context, t Target, at, before AliasState, c
 	case at.same(before):
 		return at, fmt.Errorf("%w; the alias %s stays at %s", cause, t, at)
 	case errors.Is(cause, ErrInterrupted) && !d.cfg.RollbackOnInterrupt:
-		return at, fmt.Errorf("%w; the alias %s was left at %s: go on with promote, or back with rollback", cause, t, at)
+		return at, fmt.Errorf("%w; the alias %s was left at %s: continue with promote, or go back with rollback", cause, t, at)
 	}
 	d.report("alarm", t, cmp.Or(at.Next, at.Version), at.Percent, "%v", cause)
 	back, err := d.moveWithRetries(ctx, t, at, before)

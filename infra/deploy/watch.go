@@ -15,7 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// Watch says which alarms, metric and composite ones, turn a deployment back.
+// Watch selects the alarms, metric and composite ones, that roll a deployment back.
 // The zero value watches those of the function, found as the package's doc says.
 type Watch struct {
 	// Names of alarms, which all have to exist; with Prefix empty only these are

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// grace is how long requests may still take once the end was asked for, where a
+// grace is how long requests may still take once the stop was requested, where a
 // Server does not say otherwise.
 const grace = 10 * time.Second
 
@@ -51,7 +51,7 @@ func newServer(listener net.Listener, handler http.Handler) *Server {
 	}}
 }
 
-// Grace sets how long requests may still take once the end was asked for, instead
+// Grace sets how long requests may still take once the stop was requested, instead
 // of ten seconds. Call it before Run.
 func (s *Server) Grace(d time.Duration) { s.grace = d }
 

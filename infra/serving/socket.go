@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// dialTimeout bounds asking whether somebody listens on a socket.
+// dialTimeout bounds the check whether a server listens on a socket.
 const dialTimeout = time.Second
 
 // ListenUnix is Listen on a unix socket at path, which gets mode before anybody can
@@ -33,7 +33,7 @@ func ListenUnix(flag, path string, mode fs.FileMode, handler http.Handler) (*Ser
 	return newServer(listener, handler), nil
 }
 
-// checkVacant tells why path cannot be taken, nil if it can.
+// checkVacant returns why path cannot be used, nil if it can.
 func checkVacant(path string) error {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):

@@ -71,8 +71,8 @@ func TestAnswersThatSayNothing(t *testing.T) {
 		"Forbidden": func(out *cloudwatch.GetMetricDataOutput) {
 			out.MetricDataResults[0].StatusCode = cloudwatchtypes.StatusCodeForbidden
 		},
-		"was not asked":   func(out *cloudwatch.GetMetricDataOutput) { out.MetricDataResults[0].Id = aws.String("q9999") },
-		"there is no end": func(out *cloudwatch.GetMetricDataOutput) { out.NextToken = aws.String("more") },
+		"unexpected result": func(out *cloudwatch.GetMetricDataOutput) { out.MetricDataResults[0].Id = aws.String("q9999") },
+		"there is no end":   func(out *cloudwatch.GetMetricDataOutput) { out.NextToken = aws.String("more") },
 	} {
 		call := func(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
 			again := *in
@@ -106,7 +106,7 @@ func TestOvertakenWhileLooking(t *testing.T) {
 		return w.metrics.GetMetricData(ctx, in)
 	}
 	out := w.run(w.scalerWith(w.kinesis, metrics{call: call}))
-	if out.Action != autoscale.Up || out.Done || out.Err != nil || !strings.Contains(out.Reason, "another run was here first") ||
+	if out.Action != autoscale.Up || out.Done || out.Err != nil || !strings.Contains(out.Reason, "another run changed the state first") ||
 		w.called("UpdateShardCount") != 1 {
 		t.Errorf("%+v", out)
 	}
@@ -133,7 +133,7 @@ func TestAnswerIsLost(t *testing.T) {
 		if strings.Contains(out.Reason, "being resharded already") == done || n < 2 {
 			t.Errorf("%s: %+v after %d calls", lost, out, n)
 		}
-		if out := w.expect(a, autoscale.Settle, true, 6); out.Left != 9 {
+		if out := w.expect(a, autoscale.Confirm, true, 6); out.Left != 9 {
 			t.Errorf("%s: %+v", lost, out)
 		}
 	}

@@ -35,7 +35,7 @@ type Total struct {
 type Observation struct {
 	Now      time.Time
 	OnDemand bool
-	// Active says that no reshard is under way.
+	// Active says that no reshard is in progress.
 	Active bool
 	// Shards are the open ones, by their ranges.
 	Shards []Shard
@@ -53,10 +53,10 @@ type State struct {
 	Version int64
 	// Scalings are the calls of UpdateShardCount of the last 24 hours.
 	Scalings []time.Time
-	// Pending is a change that was begun and not yet seen to be through.
+	// Pending says that a change was begun and is not confirmed.
 	Pending bool
-	// Changed is when the last change was begun, Settled when it was through.
-	Changed, Settled time.Time
+	// Changed is when the last change was begun, Confirmed when a run saw its effect.
+	Changed, Confirmed time.Time
 	// BlockedUntil is set where the API counted more scalings than Scalings has.
 	BlockedUntil time.Time
 	// Last describes the last change.
@@ -65,8 +65,8 @@ type State struct {
 	Claim string
 }
 
-// used counts the scalings of a day, to a few minutes on the safe side.
-func (s State) used(now time.Time) int {
+// scalingsUsed counts the scalings of a day, to a few minutes on the safe side.
+func (s State) scalingsUsed(now time.Time) int {
 	if now.Before(s.BlockedUntil) {
 		return ScalingsPerDay
 	}
@@ -85,8 +85,8 @@ type Action string
 // The actions.
 const (
 	Nothing Action = "nothing"
-	// Settle notes that a change is through.
-	Settle Action = "settle"
+	// Confirm notes that a change has taken effect.
+	Confirm Action = "confirm"
 	// Up and Down change the number of shards to Decision.Target, evenly.
 	Up   Action = "up"
 	Down Action = "down"
@@ -116,16 +116,15 @@ type Decision struct {
 	AtLimit, HotKey, MetricsMissing bool
 }
 
-// Decide says what to do with a stream now. It depends on nothing but its
-// arguments.
+// Decide returns what to do with a stream now. It depends only on its arguments.
 func Decide(p Policy, o Observation, s State) Decision {
 	p = p.withDefaults()
-	d := decider{p: p, o: o, s: s, n: len(o.Shards), used: s.used(o.Now)}
-	recent := d.since(p.UpMinutes)
+	d := decider{p: p, o: o, s: s, n: len(o.Shards), used: s.scalingsUsed(o.Now)}
+	recent := d.recentMinutes(p.UpMinutes)
 	out := d.decide(recent)
 	out.Left = max(0, ScalingsPerDay-d.used)
 	if len(recent) > 0 {
-		out.Hottest = slices.Max(mean(recent))
+		out.Hottest = slices.Max(meanLoads(recent))
 		out.Throttled = sum(recent[len(recent)-1].Throttled)
 	}
 	return out
@@ -141,38 +140,38 @@ type decider struct {
 	least int
 }
 
-func nothing(format string, args ...any) Decision {
+func doNothing(format string, args ...any) Decision {
 	return Decision{Action: Nothing, Reason: fmt.Sprintf(format, args...)}
 }
 
 // beginning is how long a stream may look active after the state says that a change
-// was begun: whoever wrote that has yet to call Kinesis, or to be answered.
+// was begun: the run that wrote the state has yet to call Kinesis, or waits for its answer.
 const beginning = 30 * time.Second
 
 func (d decider) decide(recent []Minute) Decision {
 	switch {
 	case d.o.OnDemand:
-		return nothing("the stream is on-demand and scales by itself")
+		return doNothing("the stream is on-demand and scales by itself")
 	case !d.o.Active:
-		return nothing("a reshard is under way")
+		return doNothing("a reshard is in progress")
 	case d.n == 0:
-		return nothing("no open shard is known")
+		return doNothing("no open shard is known")
 	case d.s.Pending && d.o.Now.Before(d.s.Changed.Add(beginning)):
-		return nothing("a change was begun just now: %s", d.s.Last)
+		return doNothing("a change was begun just now: %s", d.s.Last)
 	case d.s.Pending:
-		return Decision{Action: Settle, Reason: "the last change is through: " + d.s.Last}
-	case d.o.Now.Before(d.s.Settled.Add(d.p.cooldown())):
-		return nothing("cooling down after: %s", d.s.Last)
+		return Decision{Action: Confirm, Reason: "the last change has taken effect: " + d.s.Last}
+	case d.o.Now.Before(d.s.Confirmed.Add(d.p.cooldown())):
+		return doNothing("cooling down after: %s", d.s.Last)
 	case d.n < d.p.Min:
-		return d.up(min(2*d.n, d.p.Min), nil, "there are %d shards, fewer than the least of %d", d.n, d.p.Min)
+		return d.scaleUp(min(2*d.n, d.p.Min), nil, "there are %d shards, fewer than the least of %d", d.n, d.p.Min)
 	case d.n > d.p.Max:
 		return d.shrinkToLimit()
-	case d.stale(recent):
-		out := nothing("there are no figures of the last %d minutes: metrics are late, or nobody writes to the stream and nobody reads it", staleMinutes)
+	case d.isStale(recent):
+		out := doNothing("there are no figures of the last %d minutes: metrics are late, or the stream is neither written nor read", staleMinutes)
 		out.MetricsMissing = true
 		return out
 	case len(recent) < d.p.UpMinutes:
-		return nothing("figures are known of %d minutes since the last change; %d are needed", len(recent), d.p.UpMinutes)
+		return doNothing("figures are known of %d minutes since the last change; %d are needed", len(recent), d.p.UpMinutes)
 	}
 	if out, hot := d.grow(recent); hot {
 		return out
@@ -180,29 +179,29 @@ func (d decider) decide(recent []Minute) Decision {
 	return d.shrink()
 }
 
-// since returns the last n minutes after the last change, or fewer.
-func (d decider) since(n int) []Minute {
+// recentMinutes returns the last n minutes after the last change, or fewer.
+func (d decider) recentMinutes(n int) []Minute {
 	var out []Minute
 	for _, m := range d.o.Minutes {
-		if !m.At.Before(d.s.Settled) && len(m.Load) == d.n && len(m.Throttled) == d.n {
+		if !m.At.Before(d.s.Confirmed) && len(m.Load) == d.n && len(m.Throttled) == d.n {
 			out = append(out, m)
 		}
 	}
 	return out[max(0, len(out)-n):]
 }
 
-// stale says whether the last figures are too old to decide by, or there are none
-// although the last change is so long ago.
-func (d decider) stale(recent []Minute) bool {
-	last := d.s.Settled
+// isStale reports whether the last figures are too old to decide by, or missing although
+// the last change is as long ago.
+func (d decider) isStale(recent []Minute) bool {
+	last := d.s.Confirmed
 	if len(recent) > 0 {
 		last = recent[len(recent)-1].At
 	}
 	return d.o.Now.Sub(last) > staleMinutes*time.Minute
 }
 
-// mean is the mean load of each shard.
-func mean(minutes []Minute) []float64 {
+// meanLoads is the mean load of each shard.
+func meanLoads(minutes []Minute) []float64 {
 	out := make([]float64, len(minutes[0].Load))
 	for _, m := range minutes {
 		for i, l := range m.Load {
@@ -212,8 +211,8 @@ func mean(minutes []Minute) []float64 {
 	return out
 }
 
-// peak is the greatest load of each shard.
-func peak(minutes []Minute) []float64 {
+// peakLoads is the greatest load of each shard.
+func peakLoads(minutes []Minute) []float64 {
 	out := make([]float64, len(minutes[0].Load))
 	for _, m := range minutes {
 		for i, l := range m.Load {
@@ -223,8 +222,8 @@ func peak(minutes []Minute) []float64 {
 	return out
 }
 
-// spread says whether a minute's load is not each shard's own.
-func spread(minutes []Minute) bool {
+// anySpread reports whether a minute's load is the stream's, spread over the shards.
+func anySpread(minutes []Minute) bool {
 	return slices.ContainsFunc(minutes, func(m Minute) bool { return m.Spread })
 }
 

@@ -234,21 +234,21 @@ func TestDecide(t *testing.T) {
 		{
 			name:   "nothing is known yet",
 			o:      observe(even(4), nil),
-			s:      autoscale.State{Version: 1, Settled: noon.Add(-10 * time.Minute)},
+			s:      autoscale.State{Version: 1, Confirmed: noon.Add(-10 * time.Minute)},
 			want:   autoscale.Decision{Action: autoscale.Nothing},
 			reason: "known of 0 minutes",
 		},
 		{
 			name:   "cooling down",
 			o:      observe(even(4), calm(35, repeat(4, 5)...)),
-			s:      autoscale.State{Version: 1, Settled: noon.Add(-2 * time.Minute), Last: "up"},
+			s:      autoscale.State{Version: 1, Confirmed: noon.Add(-2 * time.Minute), Last: "up"},
 			want:   autoscale.Decision{Action: autoscale.Nothing},
 			reason: "cooling down after: up",
 		},
 		{
 			name:   "minutes before a change do not count",
 			o:      observe(even(4), calm(35, repeat(4, 0.1)...)),
-			s:      autoscale.State{Version: 1, Settled: noon.Add(-20 * time.Minute)},
+			s:      autoscale.State{Version: 1, Confirmed: noon.Add(-20 * time.Minute)},
 			want:   autoscale.Decision{Action: autoscale.Nothing},
 			reason: "20 are known",
 		},
@@ -256,7 +256,7 @@ func TestDecide(t *testing.T) {
 			name: "a change is through",
 			o:    observe(even(4), calm(35, repeat(4, 5)...)),
 			s:    autoscale.State{Version: 1, Pending: true, Last: "up"},
-			want: autoscale.Decision{Action: autoscale.Settle},
+			want: autoscale.Decision{Action: autoscale.Confirm},
 		},
 		{
 			name:   "a change is not yet seen",
@@ -268,7 +268,7 @@ func TestDecide(t *testing.T) {
 			name: "a change is seen to be through",
 			o:    observe(even(4), calm(35, repeat(4, 5)...)),
 			s:    autoscale.State{Version: 1, Pending: true, Changed: noon.Add(-30 * time.Second), Last: "up"},
-			want: autoscale.Decision{Action: autoscale.Settle},
+			want: autoscale.Decision{Action: autoscale.Confirm},
 		},
 		{
 			name:   "on-demand",
@@ -281,7 +281,7 @@ func TestDecide(t *testing.T) {
 			o:      autoscale.Observation{Now: noon},
 			s:      autoscale.State{Pending: true},
 			want:   autoscale.Decision{Action: autoscale.Nothing},
-			reason: "under way",
+			reason: "in progress",
 		},
 		{name: "below the least", o: observe(even(1), nil), want: autoscale.Decision{Action: autoscale.Up, Target: 2}},
 		{name: "far above the most", o: observe(even(40), nil), want: autoscale.Decision{Action: autoscale.Down, Target: 20}},
@@ -363,7 +363,7 @@ func TestPolicies(t *testing.T) {
 		`[{"stream":"a","max":4,"target":0.9}]`: "target < up",
 		`[{"stream":"a","max":4},{"stream":"a","max":4}]`: "two policies",
 		`[{"stream":"a","maximum":4}]`:                    "unknown field",
-		`{}`:                                              "is wanted",
+		`{}`:                                              "must be",
 	} {
 		_, err := autoscale.ParseConfig(func(name string) string {
 			if name == "AUTOSCALE_STREAMS" {

@@ -2,9 +2,9 @@
 // what their load needs.
 //
 // Caveats first. On-demand streams scale by themselves and are left alone; they
-// are the better choice where the price fits. A hot partition key cannot be helped
-// by any number of shards: it is reported (HotKey). CloudWatch tells of a minute
-// one or two minutes after it, and a reshard takes from half a minute to many, so
+// are the better choice where the price fits. No number of shards helps against a hot
+// partition key: it is reported (HotKey). CloudWatch has the figures of a minute one or
+// two minutes after it, and a reshard takes from half a minute to many, so
 // a load that doubles within five minutes is throttled until then; publishers that
 // retry in order lose nothing by that. For known peaks raise min before them.
 //
@@ -17,13 +17,13 @@
 // stream's, the stream's load counts as spread over the hash range evenly, and hot
 // ranges cannot be found. Minutes before the last change are not looked at.
 //
-// No figures are not taken for no load. Kinesis writes none of what came in a minute
-// in which nothing did, so such a minute counts only if GetRecords looked in it and
+// Missing figures do not count as no load. Kinesis writes none for a minute in which
+// nothing came in, so such a minute counts only if GetRecords was called in it and
 // found nothing; any other is unknown. Nothing shrinks by unknown minutes, nor while
 // the figures of shards do not add up to the stream's, and ten minutes after the
 // last figure nothing is decided any more: that is reported (MetricsMissing). So a stream
-// that nobody reads, or only by enhanced fan-out, keeps its shards while nobody
-// writes to it.
+// without readers, or with enhanced fan-out only, keeps its shards while it is not
+// written.
 //
 // # What is done
 //
@@ -39,7 +39,7 @@
 //     stay at DownTo or below.
 //
 // Up triggers at 75 %, and nothing shrinks to more than 50 %: a load must grow by
-// half after a step down before it is taken back. Nor does it shrink below what the
+// half after a step down before it is undone. Nor does it shrink below what the
 // peak of the last hours would make grow again: for DownMinutes, and as long again
 // for each scaling of the day, up to eight times.
 //
@@ -54,11 +54,11 @@
 // # Two at once, and interruptions
 //
 // The state of a stream is an item of a DynamoDB table: the scalings of the last
-// day, the last change, a version. Whoever wants to act first replaces the version
-// that was read before the figures were; of two runs one can, the other does
-// nothing. A run that dies after that has changed nothing or all; one that comes half
-// a minute later or more sees an active stream, notes the time, and decides anew
-// after the cool-down. A repeated notification finds the same figures and the
+// day, the last change, a version. Before it changes a stream, a run replaces the version
+// that it read before the figures; of two runs one succeeds, the other does nothing. A
+// run that is killed after that has changed nothing or all; a run at least half a minute
+// later sees an active stream, confirms the change, and decides again after the
+// cool-down. A repeated notification finds the same figures and the
 // cool-down.
 //
 // # Wiring

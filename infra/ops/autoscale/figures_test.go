@@ -95,7 +95,7 @@ func TestHotShardAfterAReshard(t *testing.T) {
 	w.load("events", 3, all(0.85))
 	a := w.scaler()
 	w.expect(a, autoscale.Up, true, 6)
-	w.expect(a, autoscale.Settle, true, 6)
+	w.expect(a, autoscale.Confirm, true, 6)
 	hot := *w.open("events")[2].ShardId
 	w.load("events", 5, func(s types.Shard) float64 {
 		if *s.ShardId == hot {

@@ -12,28 +12,28 @@ const narrowest = 1.0 / 16
 
 // grow decides whether there shall be more shards; hot is whether any is hot.
 func (d decider) grow(recent []Minute) (out Decision, hot bool) {
-	load := mean(recent)
-	over := d.hot(load, recent)
+	load := meanLoads(recent)
+	over := d.hotShards(load, recent)
 	if len(over) == 0 {
 		return Decision{}, false
 	}
-	hottest := slices.MaxFunc(over, func(a, b int) int { return d.compare(load, a, b) })
+	hottest := slices.MaxFunc(over, func(a, b int) int { return d.compareLoad(load, a, b) })
 	why := fmt.Sprintf("%d of %d shards are hot, %s at %s for %d minutes", len(over), d.n, d.o.Shards[hottest].ID, percent(load[hottest]), len(recent))
 	switch {
-	case d.concentrated(over, load) && !spread(recent):
-		out = d.split(hottest, why)
+	case d.isConcentrated(over, load) && !anySpread(recent):
+		out = d.splitShard(hottest, why)
 	case d.n >= d.p.Max:
-		out = nothing("%s; there are as many shards as are allowed", why)
+		out = doNothing("%s; there are as many shards as are allowed", why)
 		out.AtLimit = true
 	default:
-		out = d.up(d.upTarget(load), load, "%s", why)
+		out = d.scaleUp(d.upTarget(load), load, "%s", why)
 	}
 	return out, true
 }
 
-// hot lists the shards that need help. The load of minutes that throttle is cut
+// hotShards lists the shards that need help. The load of minutes that throttle is cut
 // off at the limit, so refusals count for themselves; one minute of them suffices.
-func (d decider) hot(load []float64, recent []Minute) []int {
+func (d decider) hotShards(load []float64, recent []Minute) []int {
 	last := recent[len(recent)-1]
 	var out []int
 	for i := range load {
@@ -44,8 +44,8 @@ func (d decider) hot(load []float64, recent []Minute) []int {
 	return out
 }
 
-// compare orders shards by load, and those of one load by their width.
-func (d decider) compare(load []float64, a, b int) int {
+// compareLoad orders shards by load, and those of one load by their width.
+func (d decider) compareLoad(load []float64, a, b int) int {
 	switch {
 	case load[a] < load[b]:
 		return -1
@@ -55,9 +55,9 @@ func (d decider) compare(load []float64, a, b int) int {
 	return d.o.Shards[a].width().Cmp(d.o.Shards[b].width())
 }
 
-// concentrated says whether few shards are hot in a stream that on the whole is
+// isConcentrated reports whether few shards are hot in a stream that on the whole is
 // not.
-func (d decider) concentrated(over []int, load []float64) bool {
+func (d decider) isConcentrated(over []int, load []float64) bool {
 	return d.o.ByShard && d.n > 1 && len(over) <= max(1, d.n/4) && sum(load)/float64(d.n) < d.p.Target
 }
 
@@ -90,8 +90,8 @@ func (d decider) upTargets() []int {
 	return out
 }
 
-// up scales to a target, or, where the day's scalings are used up, splits.
-func (d decider) up(target int, load []float64, format string, args ...any) Decision {
+// scaleUp scales to a target, or, where the day's scalings are used up, splits.
+func (d decider) scaleUp(target int, load []float64, format string, args ...any) Decision {
 	why := fmt.Sprintf(format, args...)
 	if d.used < ScalingsPerDay {
 		return Decision{Action: Up, Target: target, Reason: fmt.Sprintf("%s: from %d to %d shards", why, d.n, target)}
@@ -101,23 +101,23 @@ func (d decider) up(target int, load []float64, format string, args ...any) Deci
 	}
 	hottest := 0
 	for i := range load {
-		if d.compare(load, i, hottest) > 0 {
+		if d.compareLoad(load, i, hottest) > 0 {
 			hottest = i
 		}
 	}
-	return d.split(hottest, why+"; the scalings of the day are used up")
+	return d.splitShard(hottest, why+"; the scalings of the day are used up")
 }
 
-// split cuts a shard in the middle, where that can be of use.
-func (d decider) split(i int, why string) Decision {
+// splitShard cuts a shard in the middle, where that can be of use.
+func (d decider) splitShard(i int, why string) Decision {
 	shard := d.o.Shards[i]
 	switch {
 	case d.n >= d.p.Max:
-		out := nothing("%s; there are as many shards as are allowed", why)
+		out := doNothing("%s; there are as many shards as are allowed", why)
 		out.AtLimit = true
 		return out
 	case shard.share()*float64(d.n) < narrowest || shard.width().BitLen() < 3:
-		out := nothing("%s; its range is so narrow that it must be one partition key: spread the key", why)
+		out := doNothing("%s; its range is so narrow that it must be one partition key: spread the key", why)
 		out.HotKey = true
 		return out
 	}

@@ -14,22 +14,22 @@ import (
 // what is left to do.
 func (a *Autoscaler) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) error {
 	return func(ctx context.Context, event json.RawMessage) error {
-		streams := alarmed(event)
+		streams := alarmedStreams(event)
 		outcomes := a.Run(ctx, streams...)
 		if len(outcomes) == 0 {
-			logger.WarnContext(ctx, "an alarm is about streams that have no policy in AUTOSCALE_STREAMS", "streams", streams)
+			logger.WarnContext(ctx, "alarm about streams without a policy in AUTOSCALE_STREAMS", "streams", streams)
 		}
 		for _, out := range outcomes {
-			out.log(ctx, logger)
-			metrics.Write(out.line(a))
+			out.logTo(ctx, logger)
+			metrics.Write(out.metricLine(a))
 		}
 		return nil
 	}
 }
 
-// alarmed lists the streams that the alarms of a notification are about. Any other
+// alarmedStreams lists the streams that the alarms of a notification are about. Any other
 // event is about all.
-func alarmed(event json.RawMessage) []string {
+func alarmedStreams(event json.RawMessage) []string {
 	var in events.SNSEvent
 	if json.Unmarshal(event, &in) != nil {
 		return nil
@@ -54,29 +54,29 @@ func alarmed(event json.RawMessage) []string {
 	return out
 }
 
-func (o Outcome) log(ctx context.Context, logger *slog.Logger) {
+func (o Outcome) logTo(ctx context.Context, logger *slog.Logger) {
 	switch {
 	case o.Err != nil:
-		logger.ErrorContext(ctx, "could not look after a stream", "stream", o.Stream, "action", o.Action, "reason", o.Reason, "error", o.Err.Error())
+		logger.ErrorContext(ctx, "scaling a stream failed", "stream", o.Stream, "action", o.Action, "reason", o.Reason, "error", o.Err.Error())
 	case o.AtLimit || o.HotKey || o.MetricsMissing:
-		logger.WarnContext(ctx, "a stream needs help", "stream", o.Stream, "shards", o.Shards, "reason", o.Reason)
+		logger.WarnContext(ctx, "stream needs an operator", "stream", o.Stream, "shards", o.Shards, "reason", o.Reason)
 	default:
-		logger.InfoContext(ctx, o.said(), "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
+		logger.InfoContext(ctx, o.message(), "stream", o.Stream, "shards", o.Shards, "action", o.Action, "done", o.Done,
 			"reason", o.Reason, "utilisation", percent(o.Hottest), "throttled", o.Throttled, "scalingsLeft", o.Left)
 	}
 }
 
-func (o Outcome) said() string {
+func (o Outcome) message() string {
 	switch {
-	case o.Action == Nothing || o.Action == Settle:
-		return "looked after a stream"
+	case o.Action == Nothing || o.Action == Confirm:
+		return "checked a stream"
 	case o.Done:
 		return "changed the shards of a stream"
 	}
 	return "would have changed the shards of a stream"
 }
 
-func (o Outcome) line(a *Autoscaler) emf.Line {
+func (o Outcome) metricLine(a *Autoscaler) emf.Line {
 	l := emf.Line{
 		At: a.now(), Dimensions: map[string]string{"Stream": o.Stream},
 		Properties: map[string]any{"Reason": o.Reason},

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// Metrics is what is asked of CloudWatch. A *cloudwatch.Client is one.
+// Metrics is what this package needs of CloudWatch. A *cloudwatch.Client is one.
 type Metrics interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
@@ -57,9 +57,9 @@ type figuresOf [len(figures)]series
 // reader reads series from CloudWatch.
 type reader struct{ api Metrics }
 
-// read returns the figures of sources from a minute up to another, which is not
+// readSeries returns the figures of sources from a minute up to another, which is not
 // among them.
-func (r reader) read(ctx context.Context, sources []source, from, to time.Time) ([]figuresOf, error) {
+func (r reader) readSeries(ctx context.Context, sources []source, from, to time.Time) ([]figuresOf, error) {
 	out := make([]figuresOf, len(sources))
 	var queries []types.MetricDataQuery
 	for i, s := range sources {
@@ -68,18 +68,18 @@ func (r reader) read(ctx context.Context, sources []source, from, to time.Time) 
 			if f == readsOf && s.shard != "" {
 				continue
 			}
-			queries = append(queries, query(i*len(figures)+f, s, figures[f]))
+			queries = append(queries, metricQuery(i*len(figures)+f, s, figures[f]))
 		}
 	}
 	for part := range slices.Chunk(queries, maxQueries) {
-		if err := r.pages(ctx, part, from, to, out); err != nil {
+		if err := r.readPages(ctx, part, from, to, out); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func query(id int, s source, figure string) types.MetricDataQuery {
+func metricQuery(id int, s source, figure string) types.MetricDataQuery {
 	dimensions := []types.Dimension{{Name: aws.String(dimStream), Value: &s.stream}}
 	if s.shard != "" {
 		dimensions = append(dimensions, types.Dimension{Name: aws.String(dimShard), Value: &s.shard})
@@ -93,7 +93,7 @@ func query(id int, s source, figure string) types.MetricDataQuery {
 	}
 }
 
-func (r reader) pages(ctx context.Context, queries []types.MetricDataQuery, from, to time.Time, out []figuresOf) error {
+func (r reader) readPages(ctx context.Context, queries []types.MetricDataQuery, from, to time.Time, out []figuresOf) error {
 	in := &cloudwatch.GetMetricDataInput{StartTime: &from, EndTime: &to, MetricDataQueries: queries, ScanBy: types.ScanByTimestampAscending}
 	for range maxPages {
 		page, err := r.api.GetMetricData(ctx, in)
@@ -101,7 +101,7 @@ func (r reader) pages(ctx context.Context, queries []types.MetricDataQuery, from
 			return fmt.Errorf("read metrics: %w", err)
 		}
 		for _, result := range page.MetricDataResults {
-			if err := collect(result, out, from, to); err != nil {
+			if err := addResult(result, out, from, to); err != nil {
 				return err
 			}
 		}
@@ -113,12 +113,12 @@ func (r reader) pages(ctx context.Context, queries []types.MetricDataQuery, from
 	return fmt.Errorf("read metrics: there is no end after %d pages", maxPages)
 }
 
-// collect adds one result. Figures that CloudWatch itself calls incomplete for a
-// reason other than another page must not be taken for a small load.
-func collect(result types.MetricDataResult, out []figuresOf, from, to time.Time) error {
+// addResult adds one result. Figures that CloudWatch itself calls incomplete, for another
+// reason than that there is another page, must not count as a small load.
+func addResult(result types.MetricDataResult, out []figuresOf, from, to time.Time) error {
 	id, err := strconv.Atoi(strings.TrimPrefix(aws.ToString(result.Id), "q"))
 	if err != nil || id < 0 || id >= len(out)*len(figures) || len(result.Values) != len(result.Timestamps) {
-		return fmt.Errorf("read metrics: result %q was not asked for", aws.ToString(result.Id))
+		return fmt.Errorf("read metrics: unexpected result %q", aws.ToString(result.Id))
 	}
 	if result.StatusCode == types.StatusCodeInternalError || result.StatusCode == types.StatusCodeForbidden {
 		return fmt.Errorf("read metrics: CloudWatch answers %s for %s", result.StatusCode, figures[id%len(figures)])
@@ -136,15 +136,15 @@ func collect(result types.MetricDataResult, out []figuresOf, from, to time.Time)
 // shards, for the minutes of which something is known.
 func minutes(shards []Shard, stream figuresOf, byShard []figuresOf, from, to time.Time) (out []Minute) {
 	for at := from; at.Before(to); at = at.Add(time.Minute) {
-		if stream.came(at) || stream.idle(at, to) {
+		if stream.hasIncoming(at) || stream.isIdle(at, to) {
 			out = append(out, minute(shards, stream, byShard, at))
 		}
 	}
 	return out
 }
 
-// came says whether there are figures of what came in a minute.
-func (f figuresOf) came(at time.Time) bool {
+// hasIncoming reports whether there are figures of incoming records in a minute.
+func (f figuresOf) hasIncoming(at time.Time) bool {
 	for _, s := range f[:readsOf] {
 		if _, known := s[at]; known {
 			return true
@@ -153,15 +153,15 @@ func (f figuresOf) came(at time.Time) bool {
 	return false
 }
 
-// idle says whether nothing came in a minute: readers looked and found nothing, and
-// the figures of that minute cannot be just late.
-func (f figuresOf) idle(at, to time.Time) bool {
+// isIdle reports whether nothing came in during a minute: readers found nothing, and the
+// figures of that minute are not merely late.
+func (f figuresOf) isIdle(at, to time.Time) bool {
 	found, read := f[readsOf][at]
-	return read && found == 0 && (at.Before(to.Add(-lagMinutes*time.Minute)) || f.later(at))
+	return read && found == 0 && (at.Before(to.Add(-lagMinutes*time.Minute)) || f.hasIncomingAfter(at))
 }
 
-// later says whether there are figures of what came after a minute.
-func (f figuresOf) later(than time.Time) bool {
+// hasIncomingAfter reports whether there are figures of incoming records after a minute.
+func (f figuresOf) hasIncomingAfter(than time.Time) bool {
 	for _, s := range f[:readsOf] {
 		for at := range s {
 			if at.After(than) {
@@ -178,7 +178,7 @@ func totals(stream figuresOf) []Total {
 	for _, f := range []int{bytesOf, recordsOf} {
 		for at := range stream[f] {
 			load := max(stream[bytesOf][at]/bytesPerMinute, stream[recordsOf][at]/recordsPerMinute)
-			loads[at] = load * wanted(stream[recordsOf][at], stream[throttledOf][at])
+			loads[at] = load * demandFactor(stream[recordsOf][at], stream[throttledOf][at])
 		}
 	}
 	out := make([]Total, 0, len(loads))
@@ -188,17 +188,18 @@ func totals(stream figuresOf) []Total {
 	return out
 }
 
-// wanted is how many times what was taken was asked for. Who is refused asks again
-// and again, so that it is twice at most, which is also what one step can add.
-func wanted(taken, refused float64) float64 {
+// demandFactor estimates demand as a multiple of the accepted records. Refused records
+// are retried and counted repeatedly, so it is at most 2, which is also the most that
+// one step can add.
+func demandFactor(taken, refused float64) float64 {
 	if refused <= 0 {
 		return 1
 	}
 	return 1 + min(1, refused/max(taken, 1))
 }
 
-// adds says whether the figures of the shards add up to the stream's.
-func adds(stream figuresOf, byShard []figuresOf, at time.Time) bool {
+// addUpTo reports whether the figures of the shards add up to the stream's.
+func addUpTo(stream figuresOf, byShard []figuresOf, at time.Time) bool {
 	for f := range readsOf {
 		total := 0.0
 		for _, s := range byShard {
@@ -213,7 +214,7 @@ func adds(stream figuresOf, byShard []figuresOf, at time.Time) bool {
 
 func minute(shards []Shard, stream figuresOf, byShard []figuresOf, at time.Time) Minute {
 	m := Minute{At: at, Load: make([]float64, len(shards)), Throttled: make([]float64, len(shards))}
-	m.Spread = byShard == nil || !adds(stream, byShard, at)
+	m.Spread = byShard == nil || !addUpTo(stream, byShard, at)
 	for i, s := range shards {
 		of, share := stream, s.share()
 		if !m.Spread {

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// Streams is what is asked of Kinesis, and done to streams. A *kinesis.Client is
+// Streams is what this package needs of Kinesis. A *kinesis.Client is
 // one.
 type Streams interface {
 	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
@@ -43,11 +43,11 @@ func (a *Autoscaler) observe(ctx context.Context, p Policy) (Observation, error)
 	if o.Shards, err = a.openShards(ctx, p.Stream); err != nil {
 		return o, err
 	}
-	return o, a.measure(ctx, p, enhanced(s.EnhancedMonitoring), &o)
+	return o, a.readFigures(ctx, p, hasShardMetrics(s.EnhancedMonitoring), &o)
 }
 
-// enhanced says whether all figures that are looked at are there for each shard.
-func enhanced(monitoring []types.EnhancedMetrics) bool {
+// hasShardMetrics reports whether all figures are enabled for each shard.
+func hasShardMetrics(monitoring []types.EnhancedMetrics) bool {
 	on := map[types.MetricsName]bool{}
 	for _, m := range monitoring {
 		for _, name := range m.ShardLevelMetrics {
@@ -100,13 +100,13 @@ func parseShard(s types.Shard) (Shard, error) {
 	return Shard{}, fmt.Errorf("shard %s has no range of hash keys", aws.ToString(s.ShardId))
 }
 
-// measure reads the figures of the minutes that are through.
-func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Observation) error {
+// readFigures reads the figures of the minutes that are complete.
+func (a *Autoscaler) readFigures(ctx context.Context, p Policy, byShard bool, o *Observation) error {
 	to := o.Now.UTC().Truncate(time.Minute)
 	from := to.Add(-time.Duration(p.DownMinutes+lagMinutes) * time.Minute)
 	since := to.Add(-time.Duration(memory*p.DownMinutes) * time.Minute)
 	r := reader{a.metrics}
-	stream, err := r.read(ctx, []source{{stream: p.Stream}}, since, to)
+	stream, err := r.readSeries(ctx, []source{{stream: p.Stream}}, since, to)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", p.Stream, err)
 	}
@@ -116,7 +116,7 @@ func (a *Autoscaler) measure(ctx context.Context, p Policy, byShard bool, o *Obs
 		for i, s := range o.Shards {
 			sources[i] = source{p.Stream, s.ID}
 		}
-		if shards, err = r.read(ctx, sources, from, to); err != nil {
+		if shards, err = r.readSeries(ctx, sources, from, to); err != nil {
 			return fmt.Errorf("shards of %s: %w", p.Stream, err)
 		}
 	}

@@ -19,7 +19,7 @@ type Policy struct {
 	// Up is the utilisation of a shard, from 0 to 1, above which it is hot; 0
 	// means 0.75.
 	Up float64 `json:"up"`
-	// Target is what the hottest shard shall have after a step up; 0 means 0.6.
+	// Target is the utilisation of the hottest shard to reach by a step up; 0 means 0.6.
 	Target float64 `json:"target"`
 	// DownTo is what the hottest shard may have after a step down, or a merge; 0
 	// means 0.5. It must be well below Up.
@@ -56,21 +56,21 @@ func (p Policy) withDefaults() Policy {
 	return p
 }
 
-// Validate names the first field that makes no sense, with the defaults filled in.
+// Validate reports the first invalid field, with the defaults filled in.
 func (p Policy) Validate() error {
 	p = p.withDefaults()
 	switch {
 	case p.Stream == "":
 		return errors.New("autoscale: a policy has no stream")
 	case p.Max < 1 || p.Max > maxShards || p.Min < 1 || p.Min > p.Max:
-		return fmt.Errorf("autoscale: %s: min %d and max %d: 1 <= min <= max <= %d is wanted", p.Stream, p.Min, p.Max, maxShards)
+		return fmt.Errorf("autoscale: %s: invalid min %d and max %d: must be 1 <= min <= max <= %d", p.Stream, p.Min, p.Max, maxShards)
 	case p.Up <= 0 || p.Up > 1 || p.Target <= 0 || p.Target >= p.Up:
-		return fmt.Errorf("autoscale: %s: target %g and up %g: 0 < target < up <= 1 is wanted", p.Stream, p.Target, p.Up)
+		return fmt.Errorf("autoscale: %s: invalid target %g and up %g: must be 0 < target < up <= 1", p.Stream, p.Target, p.Up)
 	case p.DownTo <= 0 || p.DownTo > 0.8*p.Up:
 		return fmt.Errorf("autoscale: %s: downTo %g must be above 0 and at most four fifths of up (%g), or the stream would grow again at once",
 			p.Stream, p.DownTo, p.Up)
 	case p.UpMinutes < 1 || p.DownMinutes < p.UpMinutes || p.DownMinutes > 180:
-		return fmt.Errorf("autoscale: %s: upMinutes %d and downMinutes %d: 1 <= upMinutes <= downMinutes <= 180 is wanted", p.Stream,
+		return fmt.Errorf("autoscale: %s: invalid upMinutes %d and downMinutes %d: must be 1 <= upMinutes <= downMinutes <= 180", p.Stream,
 			p.UpMinutes, p.DownMinutes)
 	case p.CooldownMinutes < 1:
 		return fmt.Errorf("autoscale: %s: cooldownMinutes %d must be at least 1", p.Stream, p.CooldownMinutes)
@@ -97,10 +97,10 @@ type Config struct {
 // DefaultTable is the table of states where none is named.
 const DefaultTable = "banyan-autoscale"
 
-// Validate names the first policy that makes no sense.
+// Validate reports the first invalid policy.
 func (c Config) Validate() error {
 	if len(c.Policies) == 0 {
-		return errors.New(`autoscale: no stream is named: AUTOSCALE_STREAMS wants [{"stream":"name","min":1,"max":8}]`)
+		return errors.New(`autoscale: no stream is named: set AUTOSCALE_STREAMS to [{"stream":"name","min":1,"max":8}]`)
 	}
 	seen := map[string]bool{}
 	for _, p := range c.Policies {
@@ -122,13 +122,13 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		d := json.NewDecoder(bytes.NewReader([]byte(text)))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&c.Policies); err != nil {
-			return c, fmt.Errorf(`AUTOSCALE_STREAMS: [{"stream":"name","min":1,"max":8}] is wanted: %w`, err)
+			return c, fmt.Errorf(`invalid AUTOSCALE_STREAMS: must be [{"stream":"name","min":1,"max":8}]: %w`, err)
 		}
 	}
 	if text := getenv("AUTOSCALE_DRY_RUN"); text != "" {
 		dry, err := strconv.ParseBool(text)
 		if err != nil {
-			return c, fmt.Errorf("AUTOSCALE_DRY_RUN is %q: true or false is wanted", text)
+			return c, fmt.Errorf("invalid AUTOSCALE_DRY_RUN %q: must be true or false", text)
 		}
 		c.DryRun = dry
 	}

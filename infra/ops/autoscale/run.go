@@ -40,34 +40,33 @@ func New(streams Streams, metrics Metrics, table Table, cfg Config) (*Autoscaler
 
 func (a *Autoscaler) now() time.Time { return a.cfg.Now() }
 
-// Outcome is what became of one stream in one run.
+// Outcome is the result for one stream in one run.
 type Outcome struct {
 	Stream string
 	Decision
-	// Shards were open when it was looked at.
+	// Shards were open at the start.
 	Shards int
-	// Done says that the action was taken; not in a dry run, nor where another run
+	// Done says that the stream was changed: not in a dry run, nor where another run
 	// was first.
 	Done bool
 	Err  error
 }
 
-// Run looks at the named streams, or at all that have a policy, one after the
-// other, and changes what is to be changed. A stream's error is in its outcome and
-// does not keep the others from their turn.
+// Run scales the named streams, or all that have a policy, one after the other. A
+// stream's error is in its outcome and does not stop the others.
 func (a *Autoscaler) Run(ctx context.Context, only ...string) []Outcome {
 	var out []Outcome
 	for _, p := range a.cfg.Policies {
 		if len(only) == 0 || slices.Contains(only, p.Stream) {
-			out = append(out, a.stream(ctx, p))
+			out = append(out, a.scaleStream(ctx, p))
 		}
 	}
 	return out
 }
 
-func (a *Autoscaler) stream(ctx context.Context, p Policy) Outcome {
+func (a *Autoscaler) scaleStream(ctx context.Context, p Policy) Outcome {
 	out := Outcome{Stream: p.Stream}
-	state, err := a.states.load(ctx, p.Stream) // first: what changes after it is found out
+	state, err := a.states.load(ctx, p.Stream) // first: the write finds out what changes after it
 	if err != nil {
 		out.Err = err
 		return out
@@ -82,8 +81,8 @@ func (a *Autoscaler) stream(ctx context.Context, p Policy) Outcome {
 	if out.Action == Nothing || a.cfg.DryRun {
 		return out
 	}
-	out.Done, out.Err = a.act(ctx, p.Stream, state, out.Decision)
-	for _, other := range []error{ErrOvertaken, errBusy} {
+	out.Done, out.Err = a.claimAndChange(ctx, p.Stream, state, out.Decision)
+	for _, other := range []error{ErrConflict, errBusy} {
 		if errors.Is(out.Err, other) {
 			out.Err, out.Reason = nil, out.Reason+"; but "+other.Error()
 		}
@@ -91,21 +90,22 @@ func (a *Autoscaler) stream(ctx context.Context, p Policy) Outcome {
 	return out
 }
 
-// errBusy is where somebody else reshards, or we, by a call whose answer was lost.
+// errBusy is returned while another program reshards the stream, or an earlier call of
+// this one, whose answer was lost.
 var errBusy = errors.New("the stream is being resharded already")
 
-// act takes the stream for itself by writing the state, and then acts.
-func (a *Autoscaler) act(ctx context.Context, stream string, s State, d Decision) (bool, error) {
-	next, err := a.states.replace(ctx, stream, s.following(d, a.now()))
-	if err != nil || d.Action == Settle {
+// claimAndChange claims the stream by writing the state, and then changes it.
+func (a *Autoscaler) claimAndChange(ctx context.Context, stream string, s State, d Decision) (bool, error) {
+	next, err := a.states.replace(ctx, stream, s.stateAfter(d, a.now()))
+	if err != nil || d.Action == Confirm {
 		return err == nil, err
 	}
-	err = a.change(ctx, stream, d)
+	err = a.changeShards(ctx, stream, d)
 	var busy *types.ResourceInUseException
 	var limit *types.LimitExceededException
 	switch {
 	case errors.As(err, &busy):
-		return false, errBusy // what for is seen when that is through
+		return false, errBusy // the next decision sees the result
 	case errors.As(err, &limit) && (d.Action == Up || d.Action == Down):
 		next.Claim, next.BlockedUntil = uuid.NewString(), a.now().Add(blocked)
 		_, errBlocked := a.states.replace(ctx, stream, next)
@@ -116,15 +116,15 @@ func (a *Autoscaler) act(ctx context.Context, stream string, s State, d Decision
 	return true, nil
 }
 
-// blocked is for how long UpdateShardCount is not called after its limit was met
-// sooner than our count says.
+// blocked is for how long UpdateShardCount is not called after Kinesis reported its limit
+// earlier than the count of scalings.
 const blocked = time.Hour
 
-// following is the state with which a decision is begun.
-func (s State) following(d Decision, now time.Time) State {
+// stateAfter is the state to write before a decision is carried out.
+func (s State) stateAfter(d Decision, now time.Time) State {
 	s.Claim = uuid.NewString()
-	if d.Action == Settle {
-		s.Pending, s.Settled = false, now
+	if d.Action == Confirm {
+		s.Pending, s.Confirmed = false, now
 		return s
 	}
 	s.Pending, s.Changed, s.Last = true, now, string(d.Action)+", "+d.Reason
@@ -135,7 +135,7 @@ func (s State) following(d Decision, now time.Time) State {
 	return s
 }
 
-func (a *Autoscaler) change(ctx context.Context, stream string, d Decision) (err error) {
+func (a *Autoscaler) changeShards(ctx context.Context, stream string, d Decision) (err error) {
 	switch d.Action {
 	case Up, Down:
 		_, err = a.streams.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{

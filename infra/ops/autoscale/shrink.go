@@ -9,38 +9,38 @@ import (
 
 // shrink decides whether fewer shards would do.
 func (d decider) shrink() Decision {
-	window := d.since(d.p.DownMinutes)
+	window := d.recentMinutes(d.p.DownMinutes)
 	if d.n <= d.p.Min {
-		return nothing("the load is fine, and there are as few shards as are allowed")
+		return doNothing("the load is fine, and there are as few shards as are allowed")
 	}
 	if len(window) < d.p.DownMinutes {
-		return nothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", d.p.DownMinutes, len(window))
+		return doNothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", d.p.DownMinutes, len(window))
 	}
-	if d.o.ByShard && spread(window) {
-		return nothing("the load is fine; the figures of the shards do not add up to the stream's, so that one may be hot unseen")
+	if d.o.ByShard && anySpread(window) {
+		return doNothing("the load is fine; the figures of the shards do not add up to the stream's, so that one may be hot unseen")
 	}
 	for _, m := range window {
 		if sum(m.Throttled) > 0 {
-			return nothing("the load is fine; records were throttled in the last %d minutes", len(window))
+			return doNothing("the load is fine; records were throttled in the last %d minutes", len(window))
 		}
 	}
-	load := peak(window)
-	if rising := d.latest(window[len(window)-1].At); rising > sum(load) {
-		return nothing("the load is fine; the stream's last minute, of which the shards have no figures yet, had more than the %d before", len(window))
+	load := peakLoads(window)
+	if rising := d.latestLoad(window[len(window)-1].At); rising > sum(load) {
+		return doNothing("the load is fine; the stream's last minute, of which the shards have no figures yet, had more than the %d before", len(window))
 	}
-	d.least = d.needed()
-	if out, ok := d.down(load); ok {
+	d.least = d.neededShards()
+	if out, ok := d.scaleDown(load); ok {
 		return out
 	}
-	if out, ok := d.merge(load); ok {
+	if out, ok := d.mergeShards(load); ok {
 		return out
 	}
-	return nothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
+	return doNothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
 }
 
-// latest is the highest load of the stream in the minutes after one. Figures of the
-// shards can be later than the stream's, and a peak that has begun is no time to shrink.
-func (d decider) latest(after time.Time) (highest float64) {
+// latestLoad is the highest load of the stream in the minutes after one. Figures of the
+// shards can be later than the stream's, and while a peak begins, nothing must shrink.
+func (d decider) latestLoad(after time.Time) (highest float64) {
 	for _, t := range d.o.Totals {
 		if t.At.After(after) {
 			highest = max(highest, t.Load)
@@ -52,10 +52,10 @@ func (d decider) latest(after time.Time) (highest float64) {
 // memory is for how many DownMinutes at most a peak is remembered.
 const memory = 8
 
-// needed is how many shards would not have to grow if the peak of late came again.
+// neededShards is how many shards would not have to grow if the recent peak repeated.
 // The more often the stream was scaled in a day, the longer a peak counts, so that
 // one that comes every few hours is not followed down and up again.
-func (d decider) needed() int {
+func (d decider) neededShards() int {
 	since := d.o.Now.Add(-time.Duration(d.p.DownMinutes*min(1+d.used, memory)) * time.Minute)
 	highest := 0.0
 	for _, t := range d.o.Totals {
@@ -66,8 +66,8 @@ func (d decider) needed() int {
 	return max(d.p.Min, int(math.Ceil(highest/d.p.Up)))
 }
 
-// down scales to a half or to three quarters.
-func (d decider) down(load []float64) (Decision, bool) {
+// scaleDown scales to a half or to three quarters.
+func (d decider) scaleDown(load []float64) (Decision, bool) {
 	if d.used >= ScalingsPerDay-d.p.ReserveUps {
 		return Decision{}, false
 	}
@@ -84,9 +84,9 @@ func (d decider) down(load []float64) (Decision, bool) {
 	return Decision{}, false
 }
 
-// merge joins the two neighbours that are coldest together. Without figures of
+// mergeShards joins the two neighbours that are coldest together. Without figures of
 // each shard there is none that is colder.
-func (d decider) merge(load []float64) (Decision, bool) {
+func (d decider) mergeShards(load []float64) (Decision, bool) {
 	if !d.o.ByShard || d.n <= d.least {
 		return Decision{}, false
 	}
@@ -108,7 +108,7 @@ func (d decider) merge(load []float64) (Decision, bool) {
 func (d decider) shrinkToLimit() Decision {
 	target := max(d.p.Max, (d.n+1)/2)
 	if d.used >= ScalingsPerDay {
-		return nothing("there are %d shards, more than the most of %d, and the scalings of the day are used up", d.n, d.p.Max)
+		return doNothing("there are %d shards, more than the most of %d, and the scalings of the day are used up", d.n, d.p.Max)
 	}
 	return Decision{Action: Down, Target: target, Reason: fmt.Sprintf("there are %d shards, more than the most of %d: to %d", d.n, d.p.Max, target)}
 }

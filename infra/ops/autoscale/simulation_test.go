@@ -125,7 +125,7 @@ func (m *model) decide(i int) {
 	m.state = autoscale.Following(m.state, d, m.now)
 	n := len(m.shards)
 	switch d.Action {
-	case autoscale.Settle:
+	case autoscale.Confirm:
 		return
 	case autoscale.Up, autoscale.Down:
 		if d.Target > 2*n || 2*d.Target < n || d.Target == n {

@@ -19,8 +19,8 @@ type Table interface {
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 }
 
-// ErrOvertaken is returned where another run changed the state in between.
-var ErrOvertaken = errors.New("another run was here first")
+// ErrConflict is returned where another run changed the state in between.
+var ErrConflict = errors.New("another run changed the state first")
 
 // TableInput creates the table of states.
 func TableInput(name string) *dynamodb.CreateTableInput {
@@ -68,7 +68,7 @@ func (t states) replace(ctx context.Context, stream string, s State) (State, err
 		if found := parseState(refused.Item); found.Claim == s.Claim && found.Version == s.Version {
 			return s, nil // our own write, whose answer was lost
 		}
-		return s, ErrOvertaken
+		return s, ErrConflict
 	case err != nil:
 		return s, fmt.Errorf("write the state of %s to table %s: %w", stream, t.table, err)
 	}
@@ -83,13 +83,13 @@ func (s State) item(stream string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{
 		"stream": dynamo.String(stream), "version": dynamo.Int(s.Version), "scalings": &types.AttributeValueMemberL{Value: scalings},
 		"pending": dynamo.Bool(s.Pending), "claim": dynamo.String(s.Claim), "last": dynamo.String(s.Last),
-		"changed": moment(s.Changed), "settled": moment(s.Settled), "blockedUntil": moment(s.BlockedUntil),
+		"changed": timeValue(s.Changed), "confirmed": timeValue(s.Confirmed), "blockedUntil": timeValue(s.BlockedUntil),
 	}
 }
 
 func parseState(item map[string]types.AttributeValue) State {
 	s := State{
-		Version: int64Of(item, "version"), Changed: timeOf(item, "changed"), Settled: timeOf(item, "settled"),
+		Version: int64Of(item, "version"), Changed: timeOf(item, "changed"), Confirmed: timeOf(item, "confirmed"),
 		BlockedUntil: timeOf(item, "blockedUntil"), Last: dynamo.StringOf(item, "last"), Claim: dynamo.StringOf(item, "claim"),
 	}
 	s.Pending = dynamo.BoolOf(item, "pending")
@@ -101,8 +101,8 @@ func parseState(item map[string]types.AttributeValue) State {
 	return s
 }
 
-// moment is 0 for the zero time.
-func moment(t time.Time) types.AttributeValue {
+// timeValue is 0 for the zero time.
+func timeValue(t time.Time) types.AttributeValue {
 	if t.IsZero() {
 		return dynamo.Int(0)
 	}

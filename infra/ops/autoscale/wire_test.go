@@ -212,11 +212,11 @@ func TestUpAndDown(t *testing.T) {
 	if out.Left != 10 || !strings.Contains(out.Reason, "from 4 to 6 shards") {
 		t.Errorf("%+v", out)
 	}
-	w.expect(a, autoscale.Settle, true, 6)
+	w.expect(a, autoscale.Confirm, true, 6)
 	w.expect(a, autoscale.Nothing, false, 6)
 	w.load("events", 36, all(0.1))
 	w.expect(a, autoscale.Down, true, 5) // the peak of the hour would need as many
-	w.expect(a, autoscale.Settle, true, 5)
+	w.expect(a, autoscale.Confirm, true, 5)
 	w.load("events", 100, all(0.1))
 	w.expect(a, autoscale.Down, true, 3)
 	for i, s := range w.open("events") {
@@ -243,7 +243,7 @@ func TestHotShardIsSplit(t *testing.T) {
 	if !strings.HasSuffix(out.Shard, "2") {
 		t.Errorf("split %s", out.Shard)
 	}
-	w.expect(a, autoscale.Settle, true, 5)
+	w.expect(a, autoscale.Confirm, true, 5)
 	warm := func(s types.Shard) float64 {
 		if n := (*s.ShardId)[len(*s.ShardId)-1]; n == '0' || n == '1' {
 			return 0.1
@@ -275,7 +275,7 @@ func TestTwoAtOnceActOnce(t *testing.T) {
 	w.load("events", 3, all(0.85))
 	w.atOnce(1)
 	w.pass(1)
-	w.expect(w.scaler(), autoscale.Settle, true, 6) // now there is a state to replace
+	w.expect(w.scaler(), autoscale.Confirm, true, 6) // now there is a state to replace
 	w.load("events", 5, all(0.85))
 	w.atOnce(2)
 }
@@ -326,7 +326,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	w.faults(nil)
 	a := w.scaler()
 	w.expect(a, autoscale.Nothing, false, 4) // who wrote the state may yet be about to act
-	w.expect(a, autoscale.Settle, true, 4)
+	w.expect(a, autoscale.Confirm, true, 4)
 	w.load("events", 4, all(0.85))
 	if out := w.expect(a, autoscale.Up, true, 6); out.Left != 9 {
 		t.Errorf("the scaling that was begun is not counted: %+v", out)
@@ -356,7 +356,7 @@ func TestADayIsTen(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	w.pass(1)
-	w.expect(a, autoscale.Settle, true, 4)
+	w.expect(a, autoscale.Confirm, true, 4)
 	w.load("events", 4, all(0.85))
 	if out := w.expect(a, autoscale.Split, true, 5); out.Left != 0 || !strings.Contains(out.Reason, "used up") {
 		t.Errorf("%+v", out)

@@ -70,7 +70,7 @@ func Level(getenv func(string) string) (slog.Level, error) {
 		return level, nil
 	}
 	if err := level.UnmarshalText([]byte(text)); err != nil {
-		return level, fmt.Errorf("LOG_LEVEL is %q: debug, info, warn or error is wanted", text)
+		return level, fmt.Errorf("invalid LOG_LEVEL %q: must be debug, info, warn or error", text)
 	}
 	return level, nil
 }

@@ -76,7 +76,7 @@ func TestFunctionsRun(t *testing.T) {
 // TestWrongSettingsAreSaid in one sentence, before the function runs.
 func TestWrongSettingsAreSaid(t *testing.T) {
 	for name, want := range map[string]string{
-		"janitor":           `janitor: cannot start: JANITOR_KEEP is "few"`,
+		"janitor":           `janitor: cannot start: invalid JANITOR_KEEP "few"`,
 		"keep-warm":         "keep-warm: cannot start: warm: no function is named",
 		"stream-autoscaler": "stream-autoscaler: cannot start: autoscale: no stream is named",
 	} {

@@ -12,12 +12,12 @@ import (
 // Config of a janitor. The zero value works.
 type Config struct {
 	// Keep is how many of the newest versions of each function and layer stay
-	// whatever refers to them; 0 means 3, -1 none.
+	// whether or not anything refers to them; 0 means 3, -1 none.
 	Keep int
 	// Grace is the age below which every version stays; 0 means 24 h.
 	Grace time.Duration
-	// Except are patterns as of path.Match for names of functions and layers to
-	// leave alone.
+	// Except are patterns as of path.Match for names of functions and layers that
+	// are not swept.
 	Except []string
 	// Rate is how many requests are made in a second; 0 means 5.
 	Rate float64
@@ -43,21 +43,21 @@ const (
 	defaultMaxFailures = 5
 )
 
-// Validate names the first field that makes no sense.
+// Validate reports the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case c.Keep < -1:
-		return fmt.Errorf("janitor: Keep is %d: a number, or -1 for none, is wanted", c.Keep)
+		return fmt.Errorf("janitor: invalid Keep %d: must be a number of at least 0, or -1 for none", c.Keep)
 	case c.Grace < 0 || c.Reserve < 0:
 		return errors.New("janitor: Grace and Reserve must not be negative")
 	case !(c.Rate >= 0 && c.Rate <= maxRate): // not a number is neither
-		return fmt.Errorf("janitor: Rate is %g: more than 0 and at most %d, which is what Lambda allows an account, is wanted", c.Rate, maxRate)
+		return fmt.Errorf("janitor: invalid Rate %g: must be more than 0 and at most %d, which is what Lambda allows an account", c.Rate, maxRate)
 	case c.MaxFailures < 0:
-		return fmt.Errorf("janitor: MaxFailures is %d: it must not be negative", c.MaxFailures)
+		return fmt.Errorf("janitor: invalid MaxFailures %d: must not be negative", c.MaxFailures)
 	}
 	for _, pattern := range c.Except {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return fmt.Errorf("janitor: Except has %q: %w", pattern, err)
+			return fmt.Errorf("janitor: invalid pattern %q in Except: %w", pattern, err)
 		}
 	}
 	return nil
@@ -70,12 +70,12 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 	var errs []error
 	read := func(name, wanted string, parse func(text string) error) {
 		if text := getenv(name); text != "" && parse(text) != nil {
-			errs = append(errs, fmt.Errorf("%s is %q: %s is wanted", name, text, wanted))
+			errs = append(errs, fmt.Errorf("invalid %s %q: must be %s", name, text, wanted))
 		}
 	}
-	read("JANITOR_KEEP", "a number from 0 on", func(text string) error { return c.parseKeep(text) })
+	read("JANITOR_KEEP", "a number of at least 0", func(text string) error { return c.parseKeep(text) })
 	read("JANITOR_GRACE", "a duration above 0 such as 24h", func(text string) (err error) { c.Grace, err = positive(time.ParseDuration(text)); return err })
-	read("JANITOR_RATE", "a number above 0, at most 15,", func(text string) (err error) { c.Rate, err = positive(strconv.ParseFloat(text, 64)); return err })
+	read("JANITOR_RATE", "a number above 0, at most 15", func(text string) (err error) { c.Rate, err = positive(strconv.ParseFloat(text, 64)); return err })
 	read("JANITOR_DRY_RUN", "true or false", func(text string) (err error) { c.DryRun, err = strconv.ParseBool(text); return err })
 	for name := range strings.SplitSeq(getenv("JANITOR_EXCEPT"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -85,7 +85,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 	return c, errors.Join(append(errs, c.Validate())...)
 }
 
-// positive refuses what would be taken for the default.
+// positive refuses a value that would stand for the default.
 func positive[T float64 | time.Duration](n T, err error) (T, error) {
 	if err == nil && !(n > 0) {
 		err = strconv.ErrRange
@@ -93,7 +93,7 @@ func positive[T float64 | time.Duration](n T, err error) (T, error) {
 	return n, err
 }
 
-// parseKeep reads 0 as what it says, unlike the field.
+// parseKeep reads 0 as none, which the field has as -1.
 func (c *Config) parseKeep(text string) error {
 	n, err := strconv.Atoi(text)
 	switch {
@@ -108,8 +108,8 @@ func (c *Config) parseKeep(text string) error {
 	return nil
 }
 
-// spared says whether a name is to be left alone.
-func (c Config) spared(name string) bool {
+// isExcepted reports whether a name is excepted.
+func (c Config) isExcepted(name string) bool {
 	for _, pattern := range c.Except {
 		if ok, _ := path.Match(pattern, name); ok {
 			return true

@@ -2,16 +2,16 @@
 // nothing refers to, so that the code storage of a region (75 GB by default)
 // does not fill up with deployments of the past.
 //
-// Caveats first. A version that somebody invokes by its number, without an
-// alias, looks like one that nobody uses: list its function in Except. So it is
-// with all that names a version's ARN outside of Lambda: targets of EventBridge
+// Caveats first. A version that is invoked by its number, without an alias, looks
+// unused: list its function in Except. The same holds for everything outside of
+// Lambda that names a version's ARN: targets of EventBridge
 // rules and schedules, subscriptions of SNS, notifications of S3, filters of log
 // groups, integrations of API Gateway, target groups, Step Functions, Cognito,
 // AppSync, IoT rules, and callers with an ARN in their settings. Function URLs are
-// no danger: they belong to $LATEST or an alias. Replicas of Lambda@Edge are none
-// either, as Lambda refuses. A layer version that an organisation was allowed to
-// use is kept, but one that is named in a template only is not seen. What was
-// deleted cannot be brought back: begin with a dry run.
+// safe: they belong to $LATEST or an alias. So are replicas of Lambda@Edge, whose
+// deletion Lambda refuses. A layer version that an organisation was allowed to
+// use is kept, but one that is named in a template only is not seen. A
+// deletion cannot be undone: begin with a dry run.
 //
 // # What is kept
 //
@@ -24,12 +24,12 @@
 // # Races
 //
 // Aliases are read again right before each version is deleted, mappings and
-// provisioned concurrency once before the versions of a function. Whatever moves
-// in the instant after that is Lambda's to refuse: it does not delete a version
-// that an alias refers to. Such a refusal, as that of a replica of Lambda@Edge,
-// is told and passed over. A mapping or a provisioned concurrency made in that
+// provisioned concurrency once before the versions of a function. An alias
+// that moves after that is protected by Lambda, which does not delete a version that an
+// alias refers to. Such a refusal, like that for a replica of Lambda@Edge, is reported,
+// and the sweep continues. A mapping or a provisioned concurrency made in that
 // instant loses its version, which is old by then: it is neither young nor one of
-// the newest. Two janitors at once do no harm: what is gone already is not counted
+// the newest. Two janitors at once do no harm: what was deleted before is not counted
 // again, but a layer version that both delete in the same instant is, since Lambda
 // answers alike; a deletion whose answer was lost is not counted at all.
 //
@@ -37,19 +37,18 @@
 //
 // Lambda's control plane allows 15 requests a second of an account and region,
 // deployments among them; the janitor paces itself to Rate. When it is throttled
-// all the same, the sweep ends there, without retries, and is no failure: a
-// schedule would deliver a failed event again at once, straight into the
-// throttle. It stops as quietly before its deadline.
+// all the same, the sweep ends there, without retries, and is not a failure: a
+// failed event would be redelivered at once, into the throttle. It stops before its
+// deadline in the same way.
 //
 // What is left of the list stays in memory, with the place inside the function or
-// layer, and the next invocation of the same execution environment goes on there. A
-// new environment begins at a random place of the list, so that the end of it is
-// not starved however often that happens. No table is needed for more than that:
-// the order in which rubbish is removed does not matter, only that all of it is
-// reached.
+// layer, and the next invocation of the same execution environment resumes there. A
+// new environment begins at a random place of the list, so that its end is
+// reached however often that happens. No table is needed: the order of deletions does
+// not matter, only that every version is reached.
 //
-// Dry runs have a place of their own and look at everything, in as many invocations
-// as that takes. In a dry run layers that only doomed versions have are in use.
+// Dry runs have a place of their own and check everything, in as many invocations as
+// that takes. In a dry run, layers of versions that would be deleted count as used.
 //
 // # Wiring
 //
@@ -65,7 +64,7 @@
 //
 //	JANITOR_KEEP     newest versions that are kept of each, default 3
 //	JANITOR_GRACE    age below which all are kept, default 24h
-//	JANITOR_EXCEPT   names of functions and layers to leave alone, comma-separated, * allowed
+//	JANITOR_EXCEPT   names of functions and layers not to sweep, comma-separated, * allowed
 //	JANITOR_RATE     requests a second, default 5
 //	JANITOR_DRY_RUN  true: delete nothing, report what would be
 //	LOG_LEVEL        debug, info (default), warn or error
@@ -84,11 +83,11 @@
 //	lambda:GetLayerVersionPolicy               arn:aws:lambda:REGION:ACCOUNT:layer:*:*
 //	lambda:DeleteLayerVersion                  arn:aws:lambda:REGION:ACCOUNT:layer:*:*
 //
-// Whoever may delete versions may delete functions: it is one action to IAM. The
+// The permission to delete versions is that to delete functions: IAM has one action. The
 // package has one place that calls it, which takes a number for the version.
 //
 // Metrics, in the namespace Banyan/Operations with the dimension Function:
 // VersionsDeleted, LayerVersionsDeleted, BytesFreed, Refused, Failures, Throttled
-// (0 or 1), Looked (functions and layers that were) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
+// (0 or 1), Looked (functions and layers that were checked) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
 // BytesFound instead of the first three.
 package janitor

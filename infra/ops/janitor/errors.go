@@ -7,7 +7,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
-// isRefusal says whether Lambda will not delete this version now: an alias came
+// isRefusal reports whether Lambda will not delete this version now: an alias came
 // to refer to it (ResourceConflictException), or it is replicated to the edge
 // (InvalidParameterValueException).
 func isRefusal(err error) bool {
@@ -15,5 +15,5 @@ func isRefusal(err error) bool {
 }
 
 // Options are those of the Lambda client that a janitor works with: faults of the
-// network and the service are tried again, a throttle is not.
+// network and the service are retried, a throttle is not.
 func Options(o *lambda.Options) { o.Retryer = sweep.Retryer() }

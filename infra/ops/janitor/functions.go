@@ -23,23 +23,23 @@ type version struct {
 	published time.Time
 }
 
-// function removes the versions of one function that nobody refers to.
-func (w *work) function(ctx context.Context, i *item) error {
-	versions, err := w.versions(ctx, i.name)
+// sweepFunction removes the versions of one function that nothing refers to.
+func (w *work) sweepFunction(ctx context.Context, i *item) error {
+	versions, err := w.listVersions(ctx, i.name)
 	if err != nil {
 		return err
 	}
-	old := slices.DeleteFunc(w.aged(versions), func(v version) bool { return int64(v.number) <= i.after })
+	old := slices.DeleteFunc(w.oldVersions(versions), func(v version) bool { return int64(v.number) <= i.after })
 	if len(old) == 0 {
 		return nil
 	}
-	used, err := w.fixed(ctx, i.name)
+	used, err := w.pinnedVersions(ctx, i.name)
 	if err != nil {
 		return err
 	}
 	for _, v := range old {
 		if !used[strconv.Itoa(v.number)] {
-			if err := w.remove(ctx, i.name, v); err != nil {
+			if err := w.removeVersion(ctx, i.name, v); err != nil {
 				return err
 			}
 		}
@@ -56,7 +56,7 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-func (w *work) versions(ctx context.Context, name string) ([]version, error) {
+func (w *work) listVersions(ctx context.Context, name string) ([]version, error) {
 	var out []version
 	in := &lambda.ListVersionsByFunctionInput{FunctionName: &name}
 	for {
@@ -69,7 +69,7 @@ func (w *work) versions(ctx context.Context, name string) ([]version, error) {
 		}
 		for _, f := range page.Versions {
 			if number, err := strconv.Atoi(aws.ToString(f.Version)); err == nil { // not $LATEST
-				out = append(out, version{number, f.CodeSize, moment(f.LastModified)})
+				out = append(out, version{number, f.CodeSize, parseTime(f.LastModified)})
 			}
 		}
 		if page.NextMarker == nil {
@@ -79,25 +79,26 @@ func (w *work) versions(ctx context.Context, name string) ([]version, error) {
 	}
 }
 
-// aged are the versions beyond the newest and the young, oldest first.
-func (w *work) aged(versions []version) []version {
+// oldVersions are the versions that are neither among the newest nor younger than Grace,
+// oldest first.
+func (w *work) oldVersions(versions []version) []version {
 	slices.SortFunc(versions, func(a, b version) int { return a.number - b.number })
 	var out []version
 	for _, v := range versions[:max(0, len(versions)-w.cfg.Keep)] {
-		if w.old(v.published) {
+		if w.isOld(v.published) {
 			out = append(out, v)
 		}
 	}
 	return out
 }
 
-// old says whether the time of grace has passed; of an unknown age it has not.
-func (w *work) old(published time.Time) bool {
+// isOld reports whether Grace has passed; false for an unknown age.
+func (w *work) isOld(published time.Time) bool {
 	return !published.IsZero() && w.cfg.Now().Sub(published) >= w.cfg.Grace
 }
 
-// moment reads the API's times, with a fraction or without.
-func moment(text *string) time.Time {
+// parseTime reads the API's times, with a fraction or without.
+func parseTime(text *string) time.Time {
 	for _, layout := range []string{"2006-01-02T15:04:05.000-0700", time.RFC3339} {
 		if t, err := time.Parse(layout, aws.ToString(text)); err == nil {
 			return t
@@ -106,8 +107,8 @@ func moment(text *string) time.Time {
 	return time.Time{}
 }
 
-// fixed are the versions that mappings and provisioned concurrency name.
-func (w *work) fixed(ctx context.Context, name string) (map[string]bool, error) {
+// pinnedVersions are the versions that mappings and provisioned concurrency name.
+func (w *work) pinnedVersions(ctx context.Context, name string) (map[string]bool, error) {
 	used := map[string]bool{}
 	in := &lambda.ListProvisionedConcurrencyConfigsInput{FunctionName: &name}
 	for more := true; more; more = in.Marker != nil {
@@ -123,12 +124,12 @@ func (w *work) fixed(ctx context.Context, name string) (map[string]bool, error) 
 		}
 		in.Marker = page.NextMarker
 	}
-	return used, w.mapped(ctx, name, used)
+	return used, w.addMapped(ctx, name, used)
 }
 
-// mapped adds the versions that event source mappings name. All mappings are
+// addMapped adds the versions that event source mappings name. All mappings are
 // read: those of a function's versions are not among those of its name.
-func (w *work) mapped(ctx context.Context, name string, used map[string]bool) error {
+func (w *work) addMapped(ctx context.Context, name string, used map[string]bool) error {
 	in := &lambda.ListEventSourceMappingsInput{}
 	for more := true; more; more = in.Marker != nil {
 		if err := w.AwaitRequest(); err != nil {
@@ -157,30 +158,30 @@ func qualifier(arn *string) string {
 	return parts[7]
 }
 
-// remove deletes one version if at this moment no alias refers to it.
-func (w *work) remove(ctx context.Context, name string, v version) error {
-	aliased, err := w.aliased(ctx, name, strconv.Itoa(v.number))
+// removeVersion deletes one version if at this moment no alias refers to it.
+func (w *work) removeVersion(ctx context.Context, name string, v version) error {
+	aliased, err := w.hasAlias(ctx, name, strconv.Itoa(v.number))
 	if err != nil || aliased {
 		return err
 	}
 	if w.dryRun {
-		w.report.freed(name, false, v.number, v.size)
+		w.report.addDeleted(name, false, v.number, v.size)
 		return nil
 	}
 	err = w.deleteVersion(ctx, name, v.number)
 	switch {
 	case err == nil:
-		w.report.freed(name, false, v.number, v.size)
+		w.report.addDeleted(name, false, v.number, v.size)
 	case isRefusal(err):
-		w.report.refuse(name, v.number, err)
+		w.report.addRefused(name, v.number, err)
 	case ignoreNotFound(err) != nil:
 		return fmt.Errorf("delete version %d: %w", v.number, err)
 	}
 	return nil
 }
 
-// aliased says whether an alias leads to a version, even in part.
-func (w *work) aliased(ctx context.Context, name, version string) (bool, error) {
+// hasAlias reports whether an alias refers to a version, even in part.
+func (w *work) hasAlias(ctx context.Context, name, version string) (bool, error) {
 	in := &lambda.ListAliasesInput{FunctionName: &name}
 	for {
 		if err := w.AwaitRequest(); err != nil {
@@ -191,7 +192,7 @@ func (w *work) aliased(ctx context.Context, name, version string) (bool, error) 
 			return false, fmt.Errorf("list the aliases: %w", err)
 		}
 		for _, a := range page.Aliases {
-			if refers(a, version) {
+			if refersTo(a, version) {
 				return true, nil
 			}
 		}
@@ -202,7 +203,7 @@ func (w *work) aliased(ctx context.Context, name, version string) (bool, error) 
 	}
 }
 
-func refers(a types.AliasConfiguration, version string) bool {
+func refersTo(a types.AliasConfiguration, version string) bool {
 	if aws.ToString(a.FunctionVersion) == version {
 		return true
 	}
@@ -213,8 +214,8 @@ func refers(a types.AliasConfiguration, version string) bool {
 	return routed
 }
 
-// deleteVersion is the only place where a function is deleted from. Without a
-// qualifier the whole function would go: a number cannot be left out.
+// deleteVersion is the only place that calls DeleteFunction. Without a qualifier that
+// deletes the whole function, so the parameter is a number.
 func (w *work) deleteVersion(ctx context.Context, name string, number int) error {
 	if err := w.AwaitRequest(); err != nil {
 		return err

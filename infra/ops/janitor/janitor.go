@@ -12,7 +12,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
-// Functions is what is asked about functions, and done to them. A
+// Functions is what the janitor needs for functions. A
 // *lambda.Client is one; give it [Options].
 type Functions interface {
 	ListFunctions(context.Context, *lambda.ListFunctionsInput, ...func(*lambda.Options)) (*lambda.ListFunctionsOutput, error)
@@ -20,7 +20,7 @@ type Functions interface {
 	DeleteFunction(context.Context, *lambda.DeleteFunctionInput, ...func(*lambda.Options)) (*lambda.DeleteFunctionOutput, error)
 }
 
-// References is where versions of functions are referred to.
+// References lists what refers to versions of functions.
 type References interface {
 	ListAliases(context.Context, *lambda.ListAliasesInput, ...func(*lambda.Options)) (*lambda.ListAliasesOutput, error)
 	ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
@@ -28,7 +28,7 @@ type References interface {
 		...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error)
 }
 
-// Layers is what is asked about layers, and done to them.
+// Layers is what the janitor needs for layers.
 type Layers interface {
 	ListLayers(context.Context, *lambda.ListLayersInput, ...func(*lambda.Options)) (*lambda.ListLayersOutput, error)
 	ListLayerVersions(context.Context, *lambda.ListLayerVersionsInput, ...func(*lambda.Options)) (*lambda.ListLayerVersionsOutput, error)
@@ -45,12 +45,12 @@ type API interface {
 }
 
 // Janitor keeps its place between sweeps. It is safe for concurrent use, one
-// sweep at a time.
+// sweepRound at a time.
 type Janitor struct {
 	cfg             Config
 	api             API
 	sweeper         *sweep.Sweeper
-	real, rehearsal place // a dry run takes nothing from the sweeps that delete
+	real, rehearsal place // a dry run does not change the place of the sweeps that delete
 }
 
 // place is how far the sweeps have come.
@@ -86,10 +86,10 @@ func New(api API, cfg Config) (*Janitor, error) {
 	return &Janitor{cfg: cfg, api: api, sweeper: sweep.New(cfg.Rate, cfg.Reserve)}, nil
 }
 
-// Sweep goes on where the last one ended, until the round is through or it has
-// to stop; Report.Stopped says why. It ends before the deadline of ctx by
-// Config.Reserve. What goes wrong is in the report: an error would only make the
-// scheduler try again.
+// Sweep resumes where the last one ended, until the round is complete or it has to
+// stop; Report.Stopped has the reason. It ends before the deadline of ctx by
+// Config.Reserve. Failures are in the report: an error would only make the scheduler
+// retry.
 func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
 	run, err := j.sweeper.Begin(ctx)
 	if err != nil {
@@ -101,10 +101,10 @@ func (j *Janitor) Sweep(ctx context.Context, dryRun bool) Report {
 		w.place = &j.rehearsal
 	}
 	w.report.DryRun = w.dryRun
-	err = w.sweep(run.Requests())
+	err = w.sweepRound(run.Requests())
 	w.report.Stopped = sweep.Reason(err)
 	if w.report.Stopped == sweep.Failed {
-		w.report.fail(err)
+		w.report.addFailure(err)
 	}
 	w.report.Remaining = w.round.Remaining()
 	return w.report
@@ -119,30 +119,30 @@ type work struct {
 	report Report
 }
 
-// sweep visits items until none is left or an error stops it.
-func (w *work) sweep(ctx context.Context) error {
+// sweepRound visits items until none is left or an error stops it.
+func (w *work) sweepRound(ctx context.Context) error {
 	if w.round.Remaining() == 0 {
-		if err := w.begin(ctx); err != nil {
+		if err := w.beginRound(ctx); err != nil {
 			return err
 		}
 	}
 	return w.round.Each(func(i *item) error {
-		err := w.visit(ctx, i)
+		err := w.sweepItem(ctx, i)
 		if !sweep.Stops(err) {
 			w.report.Looked++
 		}
 		return err
 	}, func(i item, err error) (tooMany bool) {
-		w.report.fail(fmt.Errorf("%s: %w", i.name, err))
+		w.report.addFailure(fmt.Errorf("%s: %w", i.name, err))
 		return w.report.Failures >= w.cfg.MaxFailures
 	})
 }
 
-func (w *work) visit(ctx context.Context, i *item) error {
+func (w *work) sweepItem(ctx context.Context, i *item) error {
 	if i.layer {
-		return ignoreNotFound(w.layer(ctx, i))
+		return ignoreNotFound(w.sweepLayer(ctx, i))
 	}
-	return ignoreNotFound(w.function(ctx, i))
+	return ignoreNotFound(w.sweepFunction(ctx, i))
 }
 
 // listing is the list of the next round as far as it is known.
@@ -152,10 +152,10 @@ type listing struct {
 	functionsDone     bool
 }
 
-// begin lists what there is. A listing that is cut short goes on the next time,
-// one that failed begins anew, as a marker may be what is wrong.
-func (w *work) begin(ctx context.Context) error {
-	if err := w.pages(ctx, &w.list); err != nil {
+// beginRound lists all functions and layers. A listing that is cut short resumes the
+// next time; one that failed restarts, since its marker may be invalid.
+func (w *work) beginRound(ctx context.Context) error {
+	if err := w.listAll(ctx, &w.list); err != nil {
 		if !sweep.Stops(err) {
 			w.list = listing{}
 		}
@@ -166,22 +166,22 @@ func (w *work) begin(ctx context.Context) error {
 	return nil
 }
 
-func (w *work) pages(ctx context.Context, l *listing) error {
+func (w *work) listAll(ctx context.Context, l *listing) error {
 	for !l.functionsDone {
-		if err := w.functionsPage(ctx, l); err != nil {
+		if err := w.listFunctionsPage(ctx, l); err != nil {
 			return fmt.Errorf("list the functions: %w", err)
 		}
 	}
 	for more := true; more; {
 		var err error
-		if more, err = w.layersPage(ctx, l); err != nil {
+		if more, err = w.listLayersPage(ctx, l); err != nil {
 			return fmt.Errorf("list the layers: %w", err)
 		}
 	}
 	return nil
 }
 
-func (w *work) functionsPage(ctx context.Context, l *listing) error {
+func (w *work) listFunctionsPage(ctx context.Context, l *listing) error {
 	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (w *work) functionsPage(ctx context.Context, l *listing) error {
 	return nil
 }
 
-func (w *work) layersPage(ctx context.Context, l *listing) (more bool, err error) {
+func (w *work) listLayersPage(ctx context.Context, l *listing) (more bool, err error) {
 	if err := w.AwaitRequest(); err != nil {
 		return true, err
 	}
@@ -213,7 +213,7 @@ func (w *work) layersPage(ctx context.Context, l *listing) (more bool, err error
 }
 
 func (l *listing) add(cfg Config, i item) {
-	if !cfg.spared(i.name) {
+	if !cfg.isExcepted(i.name) {
 		l.items = append(l.items, i)
 	}
 }

@@ -419,7 +419,7 @@ func TestParseConfig(t *testing.T) {
 	}
 	_, err = janitor.ParseConfig(
 		env(map[string]string{"JANITOR_KEEP": "-1", "JANITOR_GRACE": "day", "JANITOR_RATE": "x", "JANITOR_EXCEPT": "[", "JANITOR_DRY_RUN": "maybe"}))
-	for _, want := range []string{"JANITOR_KEEP", "JANITOR_GRACE", "JANITOR_RATE", "JANITOR_DRY_RUN", `Except has "["`} {
+	for _, want := range []string{"JANITOR_KEEP", "JANITOR_GRACE", "JANITOR_RATE", "JANITOR_DRY_RUN", `invalid pattern "["`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}

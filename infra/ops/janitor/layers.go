@@ -13,15 +13,15 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
-// layer removes the versions of one layer that no function has.
-func (w *work) layer(ctx context.Context, i *item) error {
-	versions, err := w.layerVersions(ctx, i.name)
+// sweepLayer removes the versions of one layer that no function has.
+func (w *work) sweepLayer(ctx context.Context, i *item) error {
+	versions, err := w.listLayerVersions(ctx, i.name)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(versions, func(a, b types.LayerVersionsListItem) int { return int(a.Version - b.Version) })
 	for _, v := range versions[:max(0, len(versions)-w.cfg.Keep)] {
-		if v.Version <= i.after || !w.old(moment(v.CreatedDate)) {
+		if v.Version <= i.after || !w.isOld(parseTime(v.CreatedDate)) {
 			continue
 		}
 		if err := w.removeLayer(ctx, i.name, v); err != nil {
@@ -32,7 +32,7 @@ func (w *work) layer(ctx context.Context, i *item) error {
 	return nil
 }
 
-func (w *work) layerVersions(ctx context.Context, name string) ([]types.LayerVersionsListItem, error) {
+func (w *work) listLayerVersions(ctx context.Context, name string) ([]types.LayerVersionsListItem, error) {
 	var out []types.LayerVersionsListItem
 	in := &lambda.ListLayerVersionsInput{LayerName: &name}
 	for {
@@ -56,7 +56,7 @@ func (w *work) removeLayer(ctx context.Context, name string, v types.LayerVersio
 	if err != nil || used[aws.ToString(v.LayerVersionArn)] {
 		return err
 	}
-	shared, err := w.shared(ctx, name, v.Version)
+	shared, err := w.isShared(ctx, name, v.Version)
 	if err != nil || shared {
 		return err
 	}
@@ -69,7 +69,7 @@ func (w *work) removeLayer(ctx context.Context, name string, v types.LayerVersio
 			return err
 		}
 	}
-	w.report.freed(name, true, int(v.Version), size)
+	w.report.addDeleted(name, true, int(v.Version), size)
 	return nil
 }
 
@@ -85,7 +85,7 @@ type layerUse struct {
 // that keeps it: Lambda gives functions a copy of their own.
 func (w *work) usedLayers(ctx context.Context) (map[string]bool, error) {
 	for !w.use.known {
-		if err := w.usePage(ctx, &w.use); err != nil {
+		if err := w.readUsePage(ctx, &w.use); err != nil {
 			if !sweep.Stops(err) {
 				w.use = layerUse{}
 			}
@@ -95,7 +95,7 @@ func (w *work) usedLayers(ctx context.Context) (map[string]bool, error) {
 	return w.use.arns, nil
 }
 
-func (w *work) usePage(ctx context.Context, u *layerUse) error {
+func (w *work) readUsePage(ctx context.Context, u *layerUse) error {
 	if err := w.AwaitRequest(); err != nil {
 		return err
 	}
@@ -115,8 +115,9 @@ func (w *work) usePage(ctx context.Context, u *layerUse) error {
 	return nil
 }
 
-// shared says whether other accounts may use a version, which cannot be seen.
-func (w *work) shared(ctx context.Context, name string, number int64) (bool, error) {
+// isShared reports whether a policy lets other accounts use a version; their use cannot
+// be seen.
+func (w *work) isShared(ctx context.Context, name string, number int64) (bool, error) {
 	if err := w.AwaitRequest(); err != nil {
 		return false, err
 	}
@@ -145,7 +146,8 @@ func (w *work) layerSize(ctx context.Context, name string, number int64) (int64,
 	return out.Content.CodeSize, nil
 }
 
-// deleteLayer deletes what may be gone already, which Lambda takes for success.
+// deleteLayer deletes a layer version. Lambda answers with success if it was deleted
+// before.
 func (w *work) deleteLayer(ctx context.Context, name string, number int64) error {
 	if err := w.AwaitRequest(); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
-// Swept is what became of one function or layer of which something was deleted
-// or refused.
+// Swept is the result for one function or layer of which something was deleted or
+// refused.
 type Swept struct {
 	Name     string `json:"name"`
 	Layer    bool   `json:"layer,omitempty"`
@@ -43,7 +43,7 @@ type Report struct {
 	Remaining int `json:"remaining"`
 }
 
-func (r *Report) of(name string, layer bool) *Swept {
+func (r *Report) sweptItem(name string, layer bool) *Swept {
 	if n := len(r.Swept); n > 0 && r.Swept[n-1].Name == name && r.Swept[n-1].Layer == layer {
 		return &r.Swept[n-1]
 	}
@@ -51,8 +51,8 @@ func (r *Report) of(name string, layer bool) *Swept {
 	return &r.Swept[len(r.Swept)-1]
 }
 
-func (r *Report) freed(name string, layer bool, number int, size int64) {
-	s := r.of(name, layer)
+func (r *Report) addDeleted(name string, layer bool, number int, size int64) {
+	s := r.sweptItem(name, layer)
 	s.Versions = append(s.Versions, number)
 	s.Bytes += size
 	r.Bytes += size
@@ -63,19 +63,19 @@ func (r *Report) freed(name string, layer bool, number int, size int64) {
 	}
 }
 
-func (r *Report) refuse(name string, number int, err error) {
-	s := r.of(name, false)
+func (r *Report) addRefused(name string, number int, err error) {
+	s := r.sweptItem(name, false)
 	s.Refused = append(s.Refused, number)
 	s.Why = err.Error()
 	r.Refused++
 }
 
-func (r *Report) fail(err error) {
+func (r *Report) addFailure(err error) {
 	r.Failures++
 	r.Errors = append(r.Errors, err.Error())
 }
 
-// Log tells of the sweep, function by function.
+// Log logs the sweep, function by function.
 func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 	verb := "deleted versions that nothing refers to"
 	if r.DryRun {
@@ -86,29 +86,29 @@ func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 			logger.InfoContext(ctx, verb, "name", s.Name, "layer", s.Layer, "versions", s.Versions, "bytes", s.Bytes)
 		}
 		if len(s.Refused) > 0 {
-			logger.WarnContext(ctx, "Lambda refused to delete versions; they are passed over", "name", s.Name, "versions", s.Refused, "reason", s.Why)
+			logger.WarnContext(ctx, "Lambda refused to delete versions; the sweep continues", "name", s.Name, "versions", s.Refused, "reason", s.Why)
 		}
 	}
 	for _, reason := range r.Errors {
-		logger.ErrorContext(ctx, "could not sweep", "reason", reason)
+		logger.ErrorContext(ctx, "sweep failed", "reason", reason)
 	}
 	if r.Stopped == sweep.Deadline && r.Looked == 0 && len(r.Swept) == 0 {
-		logger.WarnContext(ctx, "the time was up before anything was looked at: give the function a longer timeout")
+		logger.WarnContext(ctx, "the time was up before anything was checked: give the function a longer timeout")
 	}
-	logger.InfoContext(ctx, r.sentence(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions,
+	logger.InfoContext(ctx, r.summary(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions,
 		"bytes", r.Bytes, "refused", r.Refused, "failures", r.Failures, "looked", r.Looked, "remaining", r.Remaining)
 }
 
-func (r Report) sentence() string {
+func (r Report) summary() string {
 	verb := "deleted"
 	if r.DryRun {
 		verb = "would have deleted"
 	}
-	return fmt.Sprintf("the sweep ended: %s %d versions of functions and %d of layers, %s", verb, r.Versions, r.LayerVersions, size(r.Bytes))
+	return fmt.Sprintf("the sweep ended: %s %d versions of functions and %d of layers, %s", verb, r.Versions, r.LayerVersions, formatBytes(r.Bytes))
 }
 
-// size is bytes as a person reads them.
-func size(bytes int64) string {
+// formatBytes renders bytes with a unit.
+func formatBytes(bytes int64) string {
 	value, unit := float64(bytes), ""
 	for _, larger := range []string{"k", "M", "G"} {
 		if value < 1000 {

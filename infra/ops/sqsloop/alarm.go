@@ -17,14 +17,14 @@ const (
 	stateOK    = "OK"
 )
 
-// Alarm is a change of an alarm's state, as CloudWatch tells SNS.
+// Alarm is a change of an alarm's state, as CloudWatch notifies SNS.
 type Alarm struct {
 	// ID is the alarm's ARN, or its name where that is all there is.
 	ID string
 	// Old and New are OK, ALARM or INSUFFICIENT_DATA.
 	Old, New string
-	// Changed is when the state changed. It tells repeated and late
-	// notifications from new ones.
+	// Changed is when the state changed. It distinguishes repeated and
+	// late notifications from new ones.
 	Changed time.Time
 	// Account, Region and Queue name the queue that the alarm is about.
 	Account, Region, Queue string
@@ -40,10 +40,10 @@ const alarmTime = "2006-01-02T15:04:05.999999999-0700"
 func ParseAlarm(record events.SNSEntity) (Alarm, error) {
 	var p events.CloudWatchAlarmSNSPayload
 	if err := json.Unmarshal([]byte(record.Message), &p); err != nil {
-		return Alarm{}, fmt.Errorf("sqsloop: the notification is no alarm's: %w", err)
+		return Alarm{}, fmt.Errorf("sqsloop: the notification is not of an alarm: %w", err)
 	}
 	if p.AlarmName == "" || p.NewStateValue == "" {
-		return Alarm{}, errors.New("sqsloop: the notification is no alarm's: AlarmName and NewStateValue are missing")
+		return Alarm{}, errors.New("sqsloop: the notification is not of an alarm: AlarmName and NewStateValue are missing")
 	}
 	a := Alarm{ID: p.AlarmARN, Old: p.OldStateValue, New: p.NewStateValue, Changed: record.Timestamp, Account: p.AWSAccountID}
 	a.ID = cmp.Or(a.ID, p.AlarmName)
@@ -54,11 +54,11 @@ func ParseAlarm(record events.SNSEntity) (Alarm, error) {
 		}
 	}
 	if a.Changed.IsZero() {
-		return Alarm{}, fmt.Errorf("sqsloop: alarm %s: no StateChangeTime, without which repeated notifications cannot be told", p.AlarmName)
+		return Alarm{}, fmt.Errorf("sqsloop: alarm %s: no StateChangeTime, without which repeated notifications cannot be recognised", p.AlarmName)
 	}
 	a.Region = cmp.Or(region(p.AlarmARN), region(record.TopicArn))
 	if a.Queue = queueDimension(p.Trigger); a.Queue == "" {
-		return Alarm{}, fmt.Errorf("sqsloop: alarm %s has no dimension QueueName: it is on no metric of a queue", p.AlarmName)
+		return Alarm{}, fmt.Errorf("sqsloop: alarm %s has no dimension QueueName: it is not on a metric of a queue", p.AlarmName)
 	}
 	if a.Account == "" || a.Region == "" {
 		return Alarm{}, fmt.Errorf("sqsloop: alarm %s: account %q and region %q are both needed", p.AlarmName, a.Account, a.Region)
@@ -97,18 +97,18 @@ func (a Alarm) QueueURL() string {
 	return fmt.Sprintf("https://sqs.%s.%s/%s/%s", a.Region, suffix, a.Account, a.Queue)
 }
 
-// in finds the alarm's queue among those that are configured, whatever their
+// queueAmong finds the alarm's queue among those that are configured, whatever their
 // host is.
-func (a Alarm) in(queues []Queue) (Queue, bool) {
+func (a Alarm) queueAmong(queues []Queue) (Queue, bool) {
 	for _, q := range queues {
-		if name, err := parseQueueURL(q.URL); err == nil && name.is(a.Account, a.Region, a.Queue) {
+		if name, err := parseQueueURL(q.URL); err == nil && name.matches(a.Account, a.Region, a.Queue) {
 			return q, true
 		}
 	}
 	return Queue{}, false
 }
 
-// scalesUp tells whether more loops are wanted, scalesDown whether the reason
-// for them is gone. From INSUFFICIENT_DATA to OK nothing was added before.
+// scalesUp reports whether a loop is to be added, scalesDown whether the reason for
+// it has ended. From INSUFFICIENT_DATA to OK nothing was added before.
 func (a Alarm) scalesUp() bool   { return a.New == stateAlarm && a.Old != stateAlarm }
 func (a Alarm) scalesDown() bool { return a.New == stateOK && a.Old == stateAlarm }

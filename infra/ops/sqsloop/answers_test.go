@@ -189,9 +189,9 @@ func TestAnswersWithGaps(t *testing.T) {
 		"hiding fails without a message": {"ChangeMessageVisibilityBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`,
 			"for longer: InternalError"},
 		"deleting fails by our own fault": {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}`,
-			"come again: ReceiptHandleIsInvalid"},
-		"deleting fails without a message": {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`, "come again: InternalError"},
-		"deleting says nothing":            {"DeleteMessageBatch", `{}`, "come again: the answer leaves"},
+			"are redelivered: ReceiptHandleIsInvalid"},
+		"deleting fails without a message": {"DeleteMessageBatch", `{"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false}]}`, "are redelivered: InternalError"},
+		"deleting says nothing":            {"DeleteMessageBatch", `{}`, "are redelivered: the answer leaves"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

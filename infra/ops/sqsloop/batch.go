@@ -24,7 +24,7 @@ import (
 func (e *execution) poll(ctx context.Context) {
 	batch, err := e.receive()
 	if err != nil {
-		e.problem(err)
+		e.recordProblem(err)
 		_ = backoff.Sleep(e.working, pauseAfterError)
 		return
 	}
@@ -33,15 +33,15 @@ func (e *execution) poll(ctx context.Context) {
 		return
 	}
 	stop := e.extendVisibility(ctx, batch)
-	done, failed, err := e.handle(batch)
+	done, failed, err := e.callHandler(batch)
 	stop()
-	e.problem(err)
+	e.recordProblem(err)
 	e.report.Failed += len(failed)
 	e.deleteHandled(ctx, done)
 }
 
 // pollGrace is how long a poll may take beyond its wait, retries included. A
-// connection that hangs would hold up a loop that goes on sending heartbeats.
+// connection that hangs would block a loop that keeps sending heartbeats.
 const pollGrace = 10 * time.Second
 
 func (e *execution) receive() ([]types.Message, error) {
@@ -55,7 +55,7 @@ func (e *execution) receive() ([]types.Message, error) {
 		WaitTimeSeconds:             e.waitSeconds(),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		MessageAttributeNames:       []string{"All"},
-	}, at(e.queue.URL))
+	}, inRegionOf(e.queue.URL))
 	if err != nil {
 		return nil, fmt.Errorf("sqsloop: poll %s: %w", e.queue.URL, err)
 	}
@@ -73,11 +73,11 @@ func (e *execution) waitSeconds() int32 {
 	return min(n, max(1, seconds((e.total-time.Since(e.started))/4)))
 }
 
-// handle runs the handler and separates what it has done from what failed.
-func (e *execution) handle(batch []types.Message) (done, failed []types.Message, err error) {
+// callHandler runs the handler and separates what it has done from what failed.
+func (e *execution) callHandler(batch []types.Message) (done, failed []types.Message, err error) {
 	var answer events.SQSEventResponse
-	err = recovered(func() (err error) {
-		answer, err = e.Handler(e.working, e.event(batch))
+	err = recoverPanic(func() (err error) {
+		answer, err = e.Handler(e.working, e.eventOf(batch))
 		return err
 	})
 	if err != nil {
@@ -87,7 +87,7 @@ func (e *execution) handle(batch []types.Message) (done, failed []types.Message,
 	for _, f := range answer.BatchItemFailures {
 		known := slices.ContainsFunc(batch, func(m types.Message) bool { return aws.ToString(m.MessageId) == f.ItemIdentifier })
 		if !known {
-			return nil, batch, fmt.Errorf("sqsloop: the handler says that message %q failed, which it was not given: all count as failed", f.ItemIdentifier)
+			return nil, batch, fmt.Errorf("sqsloop: the handler reported the failure of message %q, which is not in its batch: all count as failed", f.ItemIdentifier)
 		}
 		bad[f.ItemIdentifier] = true
 	}
@@ -101,8 +101,8 @@ func (e *execution) handle(batch []types.Message) (done, failed []types.Message,
 	return done, failed, nil
 }
 
-// event is what an event source mapping would hand over.
-func (e *execution) event(batch []types.Message) events.SQSEvent {
+// eventOf is the event that an event source mapping would send.
+func (e *execution) eventOf(batch []types.Message) events.SQSEvent {
 	name, _ := parseQueueURL(e.queue.URL)
 	region := cmp.Or(name.region(), e.Region)
 	out := events.SQSEvent{Records: make([]events.SQSMessage, 0, len(batch))}
@@ -126,15 +126,15 @@ func (e *execution) event(batch []types.Message) events.SQSEvent {
 
 // deleteHandled deletes messages and counts them.
 func (e *execution) deleteHandled(ctx context.Context, messages []types.Message) {
-	left, err := e.delete(ctx, messages)
+	left, err := e.deleteMessages(ctx, messages)
 	e.report.Deleted += len(messages) - left
 	e.report.Undeleted += left
-	e.problem(err)
+	e.recordProblem(err)
 }
 
-// delete deletes messages, trying again those that failed through no fault of
-// ours, and returns how many are left.
-func (e *execution) delete(ctx context.Context, messages []types.Message) (left int, err error) {
+// deleteMessages deletes messages, retries those that the service failed to delete, and
+// returns how many are left.
+func (e *execution) deleteMessages(ctx context.Context, messages []types.Message) (left int, err error) {
 	for batch := range slices.Chunk(messages, maxBatch) {
 		rest, cause := e.deleteBatch(ctx, batch)
 		left += rest
@@ -151,13 +151,13 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 		id := strconv.Itoa(i)
 		open[id] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: m.ReceiptHandle}
 	}
-	lost, cause := 0, errors.New("the answer leaves some of them out")
+	lost, cause := 0, errors.New("the answer leaves out some messages")
 	err = retryFor(ctx, defaultPatience, awserr.IsPermanent, func(ctx context.Context) error {
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &e.queue.URL}
 		for _, entry := range open {
 			in.Entries = append(in.Entries, entry)
 		}
-		out, err := e.SQS.DeleteMessageBatch(ctx, in, at(e.queue.URL))
+		out, err := e.SQS.DeleteMessageBatch(ctx, in, inRegionOf(e.queue.URL))
 		if err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 			cause = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 		}
 		if len(open) == 0 {
-			return nil // what was lost is no better for another attempt
+			return nil // another attempt cannot help those that were lost
 		}
 		return cause
 	})
@@ -182,5 +182,5 @@ func (e *execution) deleteBatch(ctx context.Context, batch []types.Message) (lef
 	if err != nil {
 		cause = err
 	}
-	return left, fmt.Errorf("sqsloop: delete %d handled messages of %s, which come again: %w", left, e.queue.URL, cause)
+	return left, fmt.Errorf("sqsloop: delete %d handled messages of %s, which are redelivered: %w", left, e.queue.URL, cause)
 }

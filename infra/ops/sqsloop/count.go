@@ -19,21 +19,21 @@ const (
 	attrVersion = "version" // grows with each change of the count
 )
 
-// ErrLimit says that a queue has as many loops as it may, or as few.
+// ErrLimit is returned when a queue already has its maximum or minimum of loops.
 var ErrLimit = errors.New("the limit of loops is reached")
 
-// errTokenGone says that another process deleted the token first.
-var errTokenGone = errors.New("the token to delete is gone")
+// errTokenDeleted is returned when another process deleted the token first.
+var errTokenGone = errors.New("the token was deleted by another process")
 
-// up adds a loop, if there are fewer than limit, together with also, which may
-// hold conditions of its own. The count and the token are written in one
+// addLoop adds a loop, if there are fewer than limit, together with also, which may have
+// conditions of its own. The count and the token are written in one
 // transaction, so that two at once cannot go beyond the limit.
-func (t *Tokens) up(ctx context.Context, queue string, limit int, at time.Time, also ...types.TransactWriteItem) (Turn, error) {
+func (t *Tokens) addLoop(ctx context.Context, queue string, limit int, at time.Time, also ...types.TransactWriteItem) (Turn, error) {
 	turn := Turn{Queue: queue, Token: t.newID(), Loop: t.newID()}
 	token := key(queue, turn.Token)
 	token[attrLoop], token[attrIteration], token[attrUsed] = dynamo.String(turn.Loop), dynamo.Int(0), dynamo.Int(at.UnixMilli())
-	err := t.transact(ctx, append([]types.TransactWriteItem{
-		t.count(queue, 1, "attribute_not_exists(loops) OR loops < :limit", limit),
+	err := t.writeTransaction(ctx, append([]types.TransactWriteItem{
+		t.countUpdate(queue, 1, "attribute_not_exists(loops) OR loops < :limit", limit),
 		{Put: &types.Put{TableName: t.table(), Item: token, ConditionExpression: aws.String("attribute_not_exists(loop_id)")}},
 	}, also...), ErrLimit, errTokenGone)
 	if err != nil {
@@ -42,12 +42,12 @@ func (t *Tokens) up(ctx context.Context, queue string, limit int, at time.Time, 
 	return turn, nil
 }
 
-// down deletes a token, if more than floor are left, together with also. Its
-// loop ends at its next turn. The count guards the floor: of two that see two
-// tokens and mean to leave one, the second finds a count of one.
-func (t *Tokens) down(ctx context.Context, queue string, floor int, also ...types.TransactWriteItem) (string, error) {
+// removeLoop deletes a token, if more than floor are left, together with also. Its loop
+// ends at its next turn. The count guards the floor: of two calls that see two tokens
+// and may leave one, the second finds a count of one.
+func (t *Tokens) removeLoop(ctx context.Context, queue string, floor int, also ...types.TransactWriteItem) (string, error) {
 	for {
-		c, tokens, err := t.read(ctx, queue)
+		c, tokens, err := t.readTokens(ctx, queue)
 		if err != nil {
 			return "", err
 		}
@@ -55,8 +55,8 @@ func (t *Tokens) down(ctx context.Context, queue string, floor int, also ...type
 			return "", ErrLimit
 		}
 		victim := tokens[t.pick(len(tokens))].id
-		err = t.transact(ctx, append([]types.TransactWriteItem{
-			t.count(queue, -1, "loops > :limit", floor),
+		err = t.writeTransaction(ctx, append([]types.TransactWriteItem{
+			t.countUpdate(queue, -1, "loops > :limit", floor),
 			{Delete: &types.Delete{TableName: t.table(), Key: key(queue, victim), ConditionExpression: aws.String("attribute_exists(loop_id)")}},
 		}, also...), ErrLimit, errTokenGone)
 		if errors.Is(err, errTokenGone) {
@@ -69,7 +69,7 @@ func (t *Tokens) down(ctx context.Context, queue string, floor int, also ...type
 	}
 }
 
-func (t *Tokens) count(queue string, by int64, condition string, limit int) types.TransactWriteItem {
+func (t *Tokens) countUpdate(queue string, by int64, condition string, limit int) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: t.table(), Key: key(queue, controlToken),
 		UpdateExpression:          aws.String("ADD loops :by, version :one"),
@@ -78,9 +78,9 @@ func (t *Tokens) count(queue string, by int64, condition string, limit int) type
 	}}
 }
 
-// repair sets the count to the number of tokens, for a table that somebody has
-// edited. The version makes sure that no loop came or went since c was read.
-func (t *Tokens) repair(ctx context.Context, queue string, c control, tokens int) error {
+// correctCount sets the count to the number of tokens, for a table that was edited by
+// hand. The version ensures that no loop was added or removed since c was read.
+func (t *Tokens) correctCount(ctx context.Context, queue string, c control, tokens int) error {
 	values := item{":n": dynamo.Int(int64(tokens)), ":v": dynamo.Int(c.version), ":w": dynamo.Int(c.version + 1)}
 	condition := "version = :v"
 	if !c.known {
@@ -98,11 +98,11 @@ func (t *Tokens) repair(ctx context.Context, queue string, c control, tokens int
 	return nil
 }
 
-// transact writes all items or none. Of the conditions that failed, the error
+// writeTransaction writes all items or none. Of the conditions that failed, the error
 // for the last is returned, failures being in the order of the items (more items
 // than failures: errStale). The request keeps its token over all attempts: one
 // that took effect, with its answer lost, is not repeated.
-func (t *Tokens) transact(ctx context.Context, items []types.TransactWriteItem, failures ...error) error {
+func (t *Tokens) writeTransaction(ctx context.Context, items []types.TransactWriteItem, failures ...error) error {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(t.newID())}
 	failed := error(nil)
 	err := t.retry(ctx, func(ctx context.Context) error {

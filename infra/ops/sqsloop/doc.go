@@ -15,7 +15,7 @@
 //   - a queue in another region, which a mapping does not read: requests go to the
 //     region in the queue's URL. Its alarms and their topics have to be there too,
 //     and SNS notifies functions of other regions;
-//   - exactly one consumer, or a number that somebody decides: the maximum
+//   - exactly one consumer, or a number that you choose: the maximum
 //     concurrency of a mapping is 2 at least;
 //   - something else that has to be polled and has no mapping: give [Loop] an SQS
 //     of your own.
@@ -25,13 +25,13 @@
 //   - A loop that dies is replaced by the restart function, not sooner than after
 //     Queue.StaleAfter (one minute), and one interval of its schedule later at most.
 //     Only messages of the last poll wait longer: until their visibility ends.
-//   - A poll that hangs is given up 10 s after its wait.
-//   - Only a change from ALARM to OK takes a loop back. An alarm that ends any other
+//   - A poll that hangs is cancelled 10 s after its wait.
+//   - Only a change from ALARM to OK removes a loop. An alarm that ends any other
 //     way (it is deleted, or has no data and is OK then) leaves its loop until the
 //     alarm was on and over once more.
 //   - Clocks of functions are taken to differ by less than half of StaleAfter.
-//   - A handler that runs on past its context's end is killed by Lambda, and its
-//     messages come again.
+//   - A handler that does not stop when its context ends is killed by Lambda, and its
+//     messages are redelivered.
 //   - Without recursive_loop = "Allow" Lambda ends every loop after some 16 turns;
 //     see below.
 //
@@ -40,36 +40,35 @@
 // The token table (partition key queue: the queue's URL, sort key token) has an
 // item for each loop that should run: loop_id, iteration, claim, last_used
 // (milliseconds). The item #loops of a queue has the count of its tokens, and
-// #alarm/ARN what was done about an alarm.
+// #alarm/ARN the state of an alarm.
 //
 //   - A turn is claimed by one conditional write: the token exists, its loop_id is
 //     mine, its iteration is mine; iteration becomes the next, claim an id of this
 //     execution, last_used now. So a turn runs once, however often Lambda delivers
-//     or retries its event: who comes second fails the condition and ends.
+//     or retries its event: the second execution fails the condition and ends.
 //   - A condition that failed ends the loop: [ErrGone], [ErrTakenOver],
 //     [ErrDuplicate]. A write that failed (throttled, lost) does not: the turn is
 //     started once more, and no message is polled meanwhile. If the write took
 //     effect after all, the same turn started again recognises the claim.
 //   - While a turn runs, heartbeats set last_used on the condition that loop_id and
-//     claim are mine. Their failures are reported and do not end anything; but a
-//     loop that got none through for half of StaleAfter polls no more until one
-//     does. A handler that runs is not interrupted.
+//     claim are mine. Their failures are reported and end nothing; but a loop whose
+//     heartbeats have failed for half of StaleAfter polls only after one succeeds. A
+//     running handler is not interrupted.
 //   - Restart gives a token whose last_used is older than StaleAfter a new loop_id,
 //     on the condition that loop_id, iteration and last_used are as they were read:
-//     of two restarts one wins, and a loop that lives has changed them. The old
-//     loop, should it wake up, fails its next condition, and touches neither the
-//     token nor the new loop; it still deletes what it has handled, which is right.
+//     of two restarts one wins, and a running loop has changed them. The old loop, if
+//     it was only paused, fails its next condition, and changes neither the token nor
+//     the new loop; it still deletes what it has handled, as it should.
 //   - If Lambda does not start the next turn, the execution claims and runs it
 //     itself, which shuts out the event should it arrive late, and tries again;
-//     when its time is up it sets last_used to 0, and the next restart goes on.
+//     when its time is up it sets last_used to 0, and the next restart starts a new loop.
 //   - Scaling writes count and token in one transaction, on the condition that the
 //     count is below the maximum or above the minimum. Two scale-downs that both
 //     see two loops cannot both succeed.
-//   - An alarm adds one loop when it changes to ALARM and takes that one back when
-//     it changes from ALARM to OK. The same transaction remembers the time of the
-//     change, so that a notification that comes twice, or after a later one, does
-//     nothing; and what was never added (ALARM lost, or at the maximum) is never
-//     taken back.
+//   - An alarm adds one loop when it changes to ALARM and removes that one when it
+//     changes from ALARM to OK. The same transaction stores the time of the change, so
+//     that a repeated or late notification does nothing; and what was never added
+//     (ALARM lost, or at the maximum) is never removed.
 //
 // Messages are deleted after the handler succeeded, in batches whose failed entries
 // are tried again. The others are redelivered when their visibility ends. A loop
@@ -91,12 +90,12 @@
 // The polling function writes the metrics Received, Deleted, Failed,
 // Undeleted and Problems to the namespace Banyan/Operations, dimension Queue; the
 // others LoopsAdded, LoopsDeleted and LoopsRestarted, where there were any. A queue
-// whose loops are restarted again and again has a handler that kills them.
+// whose loops are restarted repeatedly has a handler that kills them.
 //
 // # Wiring
 //
 // The table: keys queue (S) and token (S), on demand, point-in-time recovery not
-// needed: delete it and the restart function begins anew.
+// needed: after it is deleted, the restart function starts new loops.
 //
 //	function            timeout  memory  invoked by                           asynchronous
 //	sqsloop             300 s    128 MB  itself, scale-up, restart             retries 0, age 60 s
@@ -119,8 +118,8 @@
 //	  recursive_loop = "Allow"
 //	}
 //
-// (PutFunctionRecursionConfig, of the function and not of a version; whoever
-// applies it needs lambda:PutFunctionRecursionConfig and
+// (PutFunctionRecursionConfig, of the function and not of a version; applying
+// it requires lambda:PutFunctionRecursionConfig and
 // lambda:GetFunctionRecursionConfig.) Where it is forgotten, the loops still run,
 // from restart to restart, and the metric AWS/Lambda RecursiveInvocationsDropped
 // shows it: alarm on it. Handlers are invoked under a new trace for each batch, so

@@ -19,13 +19,13 @@ import (
 
 // Handler handles one batch of messages. It is the contract of an event source
 // mapping with ReportBatchItemFailures, so that the same function works with
-// either: what it lists as failed comes again, the rest is deleted; an error,
+// either: what it lists as failed is redelivered, the rest is deleted; an error,
 // an empty id or an unknown one fail the whole batch. It must be idempotent, as
 // messages are delivered at least once, and stop soon when ctx ends.
 type Handler func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error)
 
-// recovered turns a panic into an error: a message must not end the loop.
-func recovered(f func() error) (err error) {
+// recoverPanic turns a panic into an error: a message must not end the loop.
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the handler panicked: %v", p)
@@ -38,9 +38,9 @@ func recovered(f func() error) (err error) {
 // quotas").
 const maxPayload = 6 << 20
 
-// Forward makes a handler of another function: it is invoked with each batch,
-// and waited for, as an event source mapping would. While Lambda throttles it
-// the batch is held and tried again until ctx ends. A batch beyond 6 MB is sent
+// Forward is a handler that invokes another function with each batch and waits for it,
+// as an event source mapping would. While Lambda throttles the function the batch is
+// retried until ctx ends. A batch beyond 6 MB is sent
 // in parts.
 func Forward(client Invoker, function string) Handler {
 	var forward Handler
@@ -52,7 +52,7 @@ func Forward(client Invoker, function string) Handler {
 		if n := len(batch.Records); len(payload) > maxPayload && n > 1 {
 			return inParts(ctx, forward, batch.Records[:n/2], batch.Records[n/2:])
 		}
-		return invoke(ctx, client, function, payload)
+		return invokeHandler(ctx, client, function, payload)
 	}
 	return forward
 }
@@ -82,7 +82,7 @@ func allFailed(messages []events.SQSMessage) (out events.SQSEventResponse) {
 	return out
 }
 
-func invoke(ctx context.Context, client Invoker, function string, payload []byte) (response events.SQSEventResponse, err error) {
+func invokeHandler(ctx context.Context, client Invoker, function string, payload []byte) (response events.SQSEventResponse, err error) {
 	patience := time.Hour // longer than any function runs; ctx ends before
 	var out *lambda.InvokeOutput
 	err = retryFor(ctx, patience, func(err error) bool { return !isTransient(err) }, func(ctx context.Context) (err error) {
@@ -99,7 +99,7 @@ func invoke(ctx context.Context, client Invoker, function string, payload []byte
 		return response, nil
 	}
 	if err := json.Unmarshal(out.Payload, &response); err != nil {
-		return response, fmt.Errorf("sqsloop: handler %s answered %s, which is no {\"batchItemFailures\": [...]}: %w", function, excerpt(out.Payload), err)
+		return response, fmt.Errorf("sqsloop: handler %s answered %s; it must answer {\"batchItemFailures\": [...]}: %w", function, excerpt(out.Payload), err)
 	}
 	return response, nil
 }

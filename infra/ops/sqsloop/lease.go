@@ -8,7 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// lease is a claimed turn. It sends heartbeats from hold to end.
+// lease is a claimed turn. It sends heartbeats from startLease to stopHeartbeats.
 type lease struct {
 	e     *execution
 	turn  Turn
@@ -21,42 +21,41 @@ type lease struct {
 	lost  error     // the condition that failed
 }
 
-// hold begins with the claim, which is the first heartbeat and was sent at a
-// known time.
-func (e *execution) hold(ctx context.Context, turn Turn, claim string, sent time.Time) *lease {
+// startLease begins with the claim, which is the first heartbeat and was sent at sent.
+func (e *execution) startLease(ctx context.Context, turn Turn, claim string, sent time.Time) *lease {
 	l := &lease{e: e, turn: turn, claim: claim, until: sent.Add(e.queue.lease())}
 	ctx, l.stop = context.WithCancel(ctx)
-	l.done.Go(func() { l.keep(ctx) })
+	l.done.Go(func() { l.sendHeartbeats(ctx) })
 	return l
 }
 
-// end ends the heartbeats. The error is the condition that failed, if one did.
-func (l *lease) end() error {
+// stopHeartbeats stops the heartbeats. The error is the condition that failed, if one did.
+func (l *lease) stopHeartbeats() error {
 	l.stop()
 	l.done.Wait()
-	return l.over()
+	return l.lostError()
 }
 
-func (l *lease) keep(ctx context.Context) {
+func (l *lease) sendHeartbeats(ctx context.Context) {
 	for backoff.Sleep(ctx, l.e.queue.heartbeat()) == nil {
-		if err := l.beat(ctx); isOver(err) {
+		if err := l.sendHeartbeat(ctx); endsLoop(err) {
 			return
 		} else if ctx.Err() == nil {
-			l.e.problem(err) // the next one may get through
+			l.e.recordProblem(err) // the next one may succeed
 		}
 	}
 }
 
-// beat sends one heartbeat. The lease counts from before it was sent.
-func (l *lease) beat(ctx context.Context) error {
+// sendHeartbeat sends one heartbeat. The lease counts from before it was sent.
+func (l *lease) sendHeartbeat(ctx context.Context) error {
 	sent := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, max(l.e.queue.heartbeat(), time.Second))
 	defer cancel()
-	err := l.e.Tokens.beat(ctx, l.turn, l.claim, sent)
+	err := l.e.Tokens.sendHeartbeat(ctx, l.turn, l.claim, sent)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case isOver(err):
+	case endsLoop(err):
 		l.lost = err
 	case err == nil && sent.Add(l.e.queue.lease()).After(l.until):
 		l.until = sent.Add(l.e.queue.lease())
@@ -64,16 +63,16 @@ func (l *lease) beat(ctx context.Context) error {
 	return err
 }
 
-func (l *lease) over() error {
+func (l *lease) lostError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost
 }
 
-// renew makes sure that the token is still this loop's: by the last heartbeat,
-// or by one that is sent now.
-func (l *lease) renew(ctx context.Context) error {
-	if err := l.over(); err != nil {
+// ensureHeld returns nil if the token is still this loop's, by the last heartbeat or by
+// one that it sends now.
+func (l *lease) ensureHeld(ctx context.Context) error {
+	if err := l.lostError(); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -82,5 +81,5 @@ func (l *lease) renew(ctx context.Context) error {
 	if held {
 		return nil
 	}
-	return l.e.Tokens.retry(ctx, l.beat)
+	return l.e.Tokens.retry(ctx, l.sendHeartbeat)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// DefaultRecurseAfter is how long a turn goes on polling.
+// DefaultRecurseAfter is how long a turn polls.
 const DefaultRecurseAfter = 30 * time.Second
 
 // SQS is what is used of its client.
@@ -32,21 +32,20 @@ type Loop struct {
 	SQS     SQS
 	Next    Starter
 	Handler Handler
-	// RecurseAfter is how long a turn goes on polling before it starts the next
-	// one. 0: 30 s. Negative: each turn polls once.
+	// RecurseAfter is how long a turn polls before it starts the next one. 0: 30 s. Negative: each turn polls once.
 	RecurseAfter time.Duration
-	// Region is what handlers are told where the queue's URL names none.
+	// Region is the region in events where the queue's URL names none.
 	Region string
 }
 
-// Report is what became of one invocation.
+// Report is the result of one invocation.
 type Report struct {
 	Turn Turn
 	// Turns is how many turns were run: more than one where Lambda would not
 	// start the next.
 	Turns int
-	// Over is why the loop does not go on from here: [ErrGone], [ErrTakenOver]
-	// or [ErrDuplicate]; nil if it does.
+	// Over is why the loop ended here: [ErrGone], [ErrTakenOver] or [ErrDuplicate];
+	// nil if it continues.
 	Over error
 	// Polls were made and brought Received messages, of which Deleted were
 	// handled and Failed will be redelivered. Undeleted were handled and will be
@@ -58,13 +57,13 @@ type Report struct {
 
 const maxProblems = 10
 
-// pauseAfterError is what a loop waits when a service does not answer.
+// pauseAfterError is how long a loop waits when a service does not answer.
 const pauseAfterError = time.Second
 
 // Run runs a turn: it claims it, polls and handles messages, and starts the
 // next. It returns nil when the next turn was started or the loop is over. An
 // error means that neither was possible before ctx's deadline; the restart
-// function then goes on with the token.
+// function then starts a new loop for the token.
 //
 // With a deadline, as on Lambda, a tenth of the time (3 s at most) is kept for
 // the end, and the first poll that begins after half of the time does not take
@@ -86,7 +85,7 @@ func (l *Loop) Run(ctx context.Context, turn Turn) (Report, error) {
 	} else {
 		e.working = ctx
 	}
-	err := e.run(ctx, turn)
+	err := e.runTurns(ctx, turn)
 	return e.report, err
 }
 
@@ -102,7 +101,7 @@ type execution struct {
 	report Report
 }
 
-func (e *execution) problem(err error) {
+func (e *execution) recordProblem(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil && len(e.report.Problems) < maxProblems {
@@ -110,12 +109,12 @@ func (e *execution) problem(err error) {
 	}
 }
 
-// run runs turns until one was handed over.
-func (e *execution) run(ctx context.Context, turn Turn) error {
+// runTurns runs turns until the next one was started elsewhere.
+func (e *execution) runTurns(ctx context.Context, turn Turn) error {
 	for {
 		claim := e.Tokens.newID()
-		next, err := e.turn(ctx, turn, claim)
-		if isOver(err) {
+		next, err := e.runTurn(ctx, turn, claim)
+		if endsLoop(err) {
 			e.report.Over = err
 			return nil
 		}
@@ -123,62 +122,61 @@ func (e *execution) run(ctx context.Context, turn Turn) error {
 		if err = e.Next.Start(ctx, next); err == nil {
 			return nil
 		}
-		e.problem(err)
-		if !e.spare() || backoff.Sleep(e.working, pauseAfterError) != nil {
-			return e.giveUp(ctx, turn, claim, held, err)
+		e.recordProblem(err)
+		if !e.hasTimeForPoll() || backoff.Sleep(e.working, pauseAfterError) != nil {
+			return e.releaseToken(ctx, turn, claim, held, err)
 		}
 		turn = next // in place: that claims it, should it have been started after all
 	}
 }
 
-// turn runs one turn and returns the one to go on with: the next, or the same
-// once more if the table could not be asked.
-func (e *execution) turn(ctx context.Context, turn Turn, claim string) (Turn, error) {
+// runTurn runs one turn and returns the one to start: the next, or the same again if
+// the table could not be written.
+func (e *execution) runTurn(ctx context.Context, turn Turn, claim string) (Turn, error) {
 	sent := time.Now()
-	err := e.Tokens.claim(e.working, turn, claim, sent)
-	if isOver(err) {
+	err := e.Tokens.claimTurn(e.working, turn, claim, sent)
+	if endsLoop(err) {
 		return Turn{}, err
 	}
 	if err != nil {
-		e.problem(fmt.Errorf("turn %d waits: %w", turn.Iteration, err))
+		e.recordProblem(fmt.Errorf("claim turn %d: %w", turn.Iteration, err))
 		_ = backoff.Sleep(e.working, pauseAfterError)
-		return turn.again(claim), nil
+		return turn.withTried(claim), nil
 	}
 	e.report.Turns++
-	lease := e.hold(ctx, turn, claim, sent)
-	e.work(ctx, lease)
-	return turn.next(), lease.end()
+	lease := e.startLease(ctx, turn, claim, sent)
+	e.pollUntilDue(ctx, lease)
+	return turn.nextTurn(), lease.stopHeartbeats()
 }
 
-// work polls until it is time to recurse.
-func (e *execution) work(ctx context.Context, lease *lease) {
+// pollUntilDue polls until it is time to start the next turn.
+func (e *execution) pollUntilDue(ctx context.Context, lease *lease) {
 	after := cmp.Or(e.RecurseAfter, DefaultRecurseAfter)
 	for began := time.Now(); ; {
-		if err := lease.renew(e.working); err != nil {
-			if !isOver(err) {
-				e.problem(fmt.Errorf("polling pauses: %w", err))
+		if err := lease.ensureHeld(e.working); err != nil {
+			if !endsLoop(err) {
+				e.recordProblem(fmt.Errorf("confirm the lease, so polling pauses: %w", err))
 			}
 			return
 		}
 		e.poll(ctx)
-		if time.Since(began) >= after || !e.spare() {
+		if time.Since(began) >= after || !e.hasTimeForPoll() {
 			return
 		}
 	}
 }
 
-// spare tells whether there is time for another poll, and to handle what it
-// brings.
-func (e *execution) spare() bool {
+// hasTimeForPoll reports whether there is time for another poll and its messages.
+func (e *execution) hasTimeForPoll() bool {
 	return e.working.Err() == nil && (e.total == 0 || time.Since(e.started) < e.total/2)
 }
 
-// giveUp marks the token so that the next restart goes on with it at once.
-func (e *execution) giveUp(ctx context.Context, turn Turn, claim string, held bool, cause error) error {
+// releaseToken marks the token, so that the next restart starts a new loop at once.
+func (e *execution) releaseToken(ctx context.Context, turn Turn, claim string, held bool, cause error) error {
 	if held {
-		if err := e.Tokens.release(ctx, turn, claim); err != nil && !isOver(err) {
+		if err := e.Tokens.markForRestart(ctx, turn, claim); err != nil && !endsLoop(err) {
 			cause = errors.Join(cause, err)
 		}
 	}
-	return fmt.Errorf("sqsloop: the loop of token %s stands until it is restarted: %w", turn.Token, cause)
+	return fmt.Errorf("sqsloop: the loop of token %s is stopped until the restart function starts it: %w", turn.Token, cause)
 }

@@ -40,7 +40,7 @@ type Queue struct {
 	// URL of the queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME. It is
 	// the partition key of the queue's tokens. FIFO queues are refused.
 	URL string
-	// Handler is the name or ARN of the function that is handed the messages,
+	// Handler is the name or ARN of the function that is invoked with the messages,
 	// or the name of a handler inside the polling function.
 	Handler string
 	// Min and Max bound the loops. 0: 1 and 10.
@@ -54,9 +54,9 @@ type Queue struct {
 	// Visibility is how long received messages are hidden from others, in
 	// whole seconds. While they are in work this is extended. 0: one minute.
 	Visibility time.Duration
-	// StaleAfter is how long a loop may be silent before the restart function
-	// takes it for dead. Heartbeats are sent six times as often, and a loop that
-	// got none through for half of it polls no more. 0: one minute.
+	// StaleAfter is how long a loop may send no heartbeat before the restart function
+	// replaces it. Heartbeats are sent six times as often, and a loop whose heartbeats
+	// failed for half of it stops polling. 0: one minute.
 	StaleAfter time.Duration
 }
 
@@ -86,13 +86,13 @@ func ParseQueues(text []byte) ([]Queue, error) {
 	decoder.DisallowUnknownFields()
 	var raw []queueJSON
 	if err := decoder.Decode(&raw); err != nil {
-		return nil, fmt.Errorf("sqsloop: the list of queues is no JSON array of queues: %w", err)
+		return nil, fmt.Errorf("sqsloop: the list of queues must be a JSON array of queues: %w", err)
 	}
 	if decoder.More() {
-		return nil, errors.New("sqsloop: something follows the list of queues")
+		return nil, errors.New("sqsloop: unexpected data after the list of queues")
 	}
 	if len(raw) == 0 {
-		return nil, errors.New("sqsloop: the list of queues is empty; to stop a queue, say \"stopped\": true")
+		return nil, errors.New("sqsloop: the list of queues is empty; to stop a queue, set \"stopped\": true")
 	}
 	queues, seen := make([]Queue, 0, len(raw)), map[string]bool{}
 	for _, j := range raw {
@@ -117,7 +117,7 @@ func (j queueJSON) queue() Queue {
 	}
 }
 
-// Validate names everything that is wrong with q.
+// Validate reports all invalid fields.
 func (q Queue) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -128,14 +128,14 @@ func (q Queue) Validate() error {
 	_, err := parseQueueURL(q.URL)
 	check(err == nil, "%w", err)
 	check(!strings.HasSuffix(q.URL, ".fifo"), "a FIFO queue: loops would break its order; use an event source mapping")
-	check(q.Handler != "", "no handler is named")
+	check(q.Handler != "", "handler is missing: name a function")
 	full := q.withDefaults()
-	check(q.Min >= 0 && full.Min <= full.Max, "min is %d and max %d: 1 <= min <= max is wanted", full.Min, full.Max)
-	check(full.Max <= maxLoops, "max is %d: %d at most", full.Max, maxLoops)
-	check(full.Batch >= 1 && full.Batch <= maxBatch, "batch is %d: 1 to %d is wanted", full.Batch, maxBatch)
-	check(full.Wait >= 0 && full.Wait <= maxWait, "the wait is %s: at most %s", full.Wait, maxWait)
-	check(full.Visibility >= time.Second && full.Visibility <= maxVisibility, "the visibility is %s: 1s to %s is wanted", full.Visibility, maxVisibility)
-	check(full.StaleAfter >= time.Second, "stale after %s: at least 1s", full.StaleAfter)
+	check(q.Min >= 0 && full.Min <= full.Max, "invalid min %d and max %d: must be 1 <= min <= max", full.Min, full.Max)
+	check(full.Max <= maxLoops, "invalid max %d: must be at most %d", full.Max, maxLoops)
+	check(full.Batch >= 1 && full.Batch <= maxBatch, "invalid batch %d: must be 1 to %d", full.Batch, maxBatch)
+	check(full.Wait >= 0 && full.Wait <= maxWait, "invalid wait %s: must be at most %s", full.Wait, maxWait)
+	check(full.Visibility >= time.Second && full.Visibility <= maxVisibility, "invalid visibility %s: must be 1s to %s", full.Visibility, maxVisibility)
+	check(full.StaleAfter >= time.Second, "invalid stale_after_seconds %s: must be at least 1s", full.StaleAfter)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -152,12 +152,12 @@ func (q Queue) withDefaults() Queue {
 	return q
 }
 
-// heartbeat is how often a loop writes that it lives, lease how long it goes on
-// polling when that fails.
+// heartbeat is how often a loop sends heartbeats, lease how long it polls when they
+// fail.
 func (q Queue) heartbeat() time.Duration { return q.StaleAfter / 6 }
 func (q Queue) lease() time.Duration     { return q.StaleAfter / 2 }
 
-// queueName is what a queue's URL says.
+// queueName are the parts of a queue's URL.
 type queueName struct{ host, account, name string }
 
 func parseQueueURL(s string) (queueName, error) {
@@ -167,18 +167,18 @@ func parseQueueURL(s string) (queueName, error) {
 	}
 	account, name, ok := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	if (u.Scheme != "https" && u.Scheme != "http") || !ok || account == "" || name == "" || strings.Contains(name, "/") {
-		return queueName{}, fmt.Errorf("%q is no URL of a queue: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME is wanted", s)
+		return queueName{}, fmt.Errorf("invalid URL %q of a queue: must look like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", s)
 	}
 	return queueName{u.Hostname(), account, name}, nil
 }
 
-// is tells whether this is the queue of that name. A host that is none of
-// Amazon's has no region in it: that of a sandbox, or of an interface endpoint.
-func (n queueName) is(account, region, name string) bool {
+// matches reports whether this is the queue of that name. A host that is not Amazon's
+// has no region in it: that of a sandbox, or of an interface endpoint.
+func (n queueName) matches(account, region, name string) bool {
 	if n.account != account || n.name != name {
 		return false
 	}
-	return !n.amazon() || n.region() == region
+	return !n.isAmazonHost() || n.region() == region
 }
 
 // regionLabel is a region's name: us-east-1, us-gov-west-1.
@@ -189,7 +189,7 @@ func (n queueName) region() string {
 	if n.host == oldHost {
 		return "us-east-1"
 	}
-	if !n.amazon() {
+	if !n.isAmazonHost() {
 		return ""
 	}
 	for label := range strings.SplitSeq(n.host, ".") {
@@ -200,10 +200,10 @@ func (n queueName) region() string {
 	return ""
 }
 
-// oldHost is that of us-east-1 for clients that know no better.
+// oldHost is the legacy host of us-east-1.
 const oldHost = "queue.amazonaws.com"
 
-func (n queueName) amazon() bool {
+func (n queueName) isAmazonHost() bool {
 	return slices.ContainsFunc([]string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"}, func(end string) bool { return strings.HasSuffix(n.host, end) })
 }
 
@@ -219,9 +219,9 @@ func (n queueName) arn(region string) string {
 	return strings.Join([]string{"arn", partition, "sqs", region, n.account, n.name}, ":")
 }
 
-// at sends a request to the region of its queue. The SDK's client has one region
+// inRegionOf sends a request to the region of its queue. The SDK's client has one region
 // for all requests, and no queue of another is known there.
-func at(url string) func(*sqs.Options) {
+func inRegionOf(url string) func(*sqs.Options) {
 	return func(o *sqs.Options) {
 		name, err := parseQueueURL(url)
 		if region := name.region(); err == nil && region != "" {
@@ -230,8 +230,8 @@ func at(url string) func(*sqs.Options) {
 	}
 }
 
-// find returns the queue with that URL.
-func find(queues []Queue, url string) (Queue, bool) {
+// findQueue returns the queue with that URL.
+func findQueue(queues []Queue, url string) (Queue, bool) {
 	for _, q := range queues {
 		if q.URL == url {
 			return q, true

@@ -39,26 +39,26 @@ func Poll(p function.Parts, own map[string]Handler) (any, error) {
 		Settings: s, parts: p, own: own, sqs: sqs.NewFromConfig(p.AWS), lambda: lambda.NewFromConfig(p.AWS),
 		tokens: &Tokens{Client: dynamodb.NewFromConfig(p.AWS), Table: s.Table},
 	}
-	return f.serve, nil
+	return f.handleTurn, nil
 }
 
-func (f poller) serve(ctx context.Context, turn Turn) error {
-	loop, err := f.loop(ctx, turn)
+func (f poller) handleTurn(ctx context.Context, turn Turn) error {
+	loop, err := f.newLoop(ctx, turn)
 	if err != nil {
-		f.parts.Logger.ErrorContext(ctx, "not a turn that can be run", "error", err.Error())
+		f.parts.Logger.ErrorContext(ctx, "invalid turn", "error", err.Error())
 		return err
 	}
 	report, err := loop.Run(ctx, turn)
-	f.count(report)
-	f.log(ctx, report, err)
+	f.writeMetrics(report)
+	f.logReport(ctx, report, err)
 	return err
 }
 
-func (f poller) loop(ctx context.Context, turn Turn) (*Loop, error) {
+func (f poller) newLoop(ctx context.Context, turn Turn) (*Loop, error) {
 	if err := turn.Validate(); err != nil {
 		return nil, err
 	}
-	q, known := find(f.Queues, turn.Queue)
+	q, known := findQueue(f.Queues, turn.Queue)
 	if !known {
 		return nil, fmt.Errorf("sqsloop: queue %s is not in LOOP_QUEUES", turn.Queue)
 	}
@@ -67,23 +67,23 @@ func (f poller) loop(ctx context.Context, turn Turn) (*Loop, error) {
 		handler = Forward(f.lambda, q.Handler)
 	}
 	return &Loop{
-		Queue: q, Tokens: f.tokens, SQS: f.sqs, Next: Function{Client: f.lambda, Name: self(ctx)},
+		Queue: q, Tokens: f.tokens, SQS: f.sqs, Next: Function{Client: f.lambda, Name: invokedAlias(ctx)},
 		Handler: handler, RecurseAfter: f.RecurseAfter, Region: f.parts.AWS.Region,
 	}, nil
 }
 
-// self is the alias by which the function was invoked, so that a loop moves on
-// to what is deployed.
-func self(ctx context.Context) string {
+// invokedAlias is the alias by which the function was invoked, so that a loop moves to
+// the deployed version.
+func invokedAlias(ctx context.Context) string {
 	if c, ok := lambdacontext.FromContext(ctx); ok && c.InvokedFunctionArn != "" {
 		return c.InvokedFunctionArn
 	}
 	return lambdacontext.FunctionName
 }
 
-// count writes metrics of turns that had something to do: an idle loop costs
+// writeMetrics writes metrics of turns that had something to do: an idle loop costs
 // nothing here.
-func (f poller) count(r Report) {
+func (f poller) writeMetrics(r Report) {
 	if r.Received == 0 && len(r.Problems) == 0 {
 		return
 	}
@@ -97,7 +97,7 @@ func (f poller) count(r Report) {
 	})
 }
 
-func (f poller) log(ctx context.Context, r Report, err error) {
+func (f poller) logReport(ctx context.Context, r Report, err error) {
 	level := slog.LevelDebug
 	switch {
 	case err != nil:
@@ -110,11 +110,11 @@ func (f poller) log(ctx context.Context, r Report, err error) {
 	f.parts.Logger.Log(ctx, level, "turn",
 		"queue", r.Turn.Queue, "token", r.Turn.Token, "loop", r.Turn.Loop, "iteration", r.Turn.Iteration,
 		"turns", r.Turns, "polls", r.Polls, "received", r.Received, "deleted", r.Deleted, "failed", r.Failed,
-		"undeleted", r.Undeleted, "over", sentence(r.Over), "error", sentence(err), "problems", sentences(r.Problems))
+		"undeleted", r.Undeleted, "over", errorText(r.Over), "error", errorText(err), "problems", errorTexts(r.Problems))
 }
 
-// ScaleUp makes the function that adds loops, ScaleDown the one that takes them
-// back, Restart the one that replaces dead ones. Their names are those of the
+// ScaleUp makes the function that adds loops, ScaleDown the one that removes them,
+// Restart the one that replaces stale ones. Their names are those of the
 // methods of [Fleet].
 func ScaleUp(p function.Parts) (any, error) {
 	f, err := newFleet(p)
@@ -136,7 +136,7 @@ func Restart(p function.Parts) (any, error) {
 func newFleet(p function.Parts) (*Fleet, error) {
 	s, err := ParseSettings(p.Getenv)
 	if s.Function == "" {
-		err = errors.Join(err, errors.New("LOOP_FUNCTION is not set: the polling function, which is to be started"))
+		err = errors.Join(err, errors.New("LOOP_FUNCTION must be set to the polling function"))
 	}
 	return &Fleet{
 		Queues: s.Queues,
@@ -157,13 +157,14 @@ func reportChanges(ctx context.Context, p function.Parts) func([]Change, error) 
 		}
 		countChanges(p.Metrics, changes)
 		if err != nil {
-			p.Logger.ErrorContext(ctx, "not everything could be done", "error", err.Error())
+			p.Logger.ErrorContext(ctx, "changes failed", "error", err.Error())
 		}
 		return err
 	}
 }
 
-// countChanges writes how many loops came and went, of queues where any did.
+// countChanges writes how many loops were added, deleted and restarted, for queues with
+// any.
 func countChanges(metrics *emf.Writer, changes []Change) {
 	names := map[string]string{"added": "LoopsAdded", "deleted": "LoopsDeleted", "restarted": "LoopsRestarted"}
 	queues := map[string]map[string]int{}
@@ -191,14 +192,14 @@ func dimensions(url string) map[string]string {
 	return map[string]string{"Queue": name.name}
 }
 
-func sentence(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
 }
 
-func sentences(errs []error) []string {
+func errorTexts(errs []error) []string {
 	out := make([]string, len(errs))
 	for i, err := range errs {
 		out[i] = err.Error()

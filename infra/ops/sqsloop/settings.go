@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Settings are what the functions take from their environment; see the package
+// Settings are what the functions read from their environment; see the package
 // comment.
 type Settings struct {
 	Queues       []Queue
@@ -27,7 +27,7 @@ func ParseSettings(getenv func(string) string) (Settings, error) {
 	var errs []error
 	text, err := queuesText(getenv("LOOP_QUEUES"), getenv("LAMBDA_TASK_ROOT"))
 	if len(text) == 0 && err == nil {
-		err = errors.New("it is not set, or the file is empty: a JSON array of queues is wanted")
+		err = errors.New("it is not set, or the file is empty; must be a JSON array of queues")
 	} else if err == nil {
 		s.Queues, err = ParseQueues(text)
 	}
@@ -37,7 +37,7 @@ func ParseSettings(getenv func(string) string) (Settings, error) {
 	if text := getenv("RECURSE_AFTER"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 || d > maxTurn {
-			errs = append(errs, fmt.Errorf("RECURSE_AFTER is %q: a duration from 0s to %s is wanted", text, maxTurn))
+			errs = append(errs, fmt.Errorf("invalid RECURSE_AFTER %q: must be a duration from 0s to %s", text, maxTurn))
 		}
 		if s.RecurseAfter = d; d == 0 {
 			s.RecurseAfter = -1

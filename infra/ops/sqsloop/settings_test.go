@@ -40,23 +40,23 @@ func TestParseQueuesErrors(t *testing.T) {
 		return `[{"queue": "` + amazonURL + `", "handler": "send"` + fields + `}]`
 	}
 	for text, want := range map[string]string{
-		``:                                  "no JSON array",
+		``:                                  "must be a JSON array",
 		`[]`:                                "is empty",
-		`{}`:                                "no JSON array",
-		`[{"queue": "mail"}]`:               "no URL of a queue",
-		`[{"queue": "ftp://x/1/mail"}]`:     "no URL of a queue",
-		`[{"queue": "https://x/1/a/b"}]`:    "no URL of a queue",
+		`{}`:                                "must be a JSON array",
+		`[{"queue": "mail"}]`:               "of a queue: must look like",
+		`[{"queue": "ftp://x/1/mail"}]`:     "of a queue: must look like",
+		`[{"queue": "https://x/1/a/b"}]`:    "of a queue: must look like",
 		`[{"queue": "https://x/1/a.fifo"}]`: "FIFO",
 		with(`, "minimum": 3`):              "unknown field",
-		with(`, "min": 5, "max": 4`):        "min is 5 and max 4",
-		with(`, "min": -1`):                 "min is -1",
-		with(`, "max": 5000`):               "500 at most",
-		with(`, "batch": 11`):               "batch is 11",
-		with(`, "wait_seconds": 21`):        "the wait is 21s",
+		with(`, "min": 5, "max": 4`):        "invalid min 5 and max 4",
+		with(`, "min": -1`):                 "invalid min -1",
+		with(`, "max": 5000`):               "at most 500",
+		with(`, "batch": 11`):               "invalid batch 11",
+		with(`, "wait_seconds": 21`):        "invalid wait 21s",
 		with(`, "visibility_seconds": -1`):  "visibility",
-		with(`, "stale_after_seconds": -5`): "stale after",
+		with(`, "stale_after_seconds": -5`): "invalid stale_after_seconds",
 		with(`, "max_receives": 3`):         "unknown field",
-		with(``) + `x`:                      "follows",
+		with(``) + `x`:                      "unexpected data",
 		`[` + strings.Trim(with(``), "[]") + `,` + strings.Trim(with(``), "[]") + `]`: "listed twice",
 	} {
 		if _, err := sqsloop.ParseQueues([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
@@ -124,8 +124,8 @@ func TestParseAlarm(t *testing.T) {
 		t.Errorf("an alarm on an expression: %+v, %v", a, err)
 	}
 	for text, want := range map[string]string{
-		"hello": "no alarm's",
-		"{}":    "no alarm's",
+		"hello": "not of an alarm",
+		"{}":    "not of an alarm",
 		strings.Replace(sns.Message, "QueueName", "TopicName", 1):                         "QueueName",
 		strings.Replace(sns.Message, "2026-11-22T", "yesterday", 1):                       "StateChangeTime",
 		strings.Replace(sns.Message, "arn:aws:cloudwatch:us-east-1:000000000000", "-", 1): "region",

@@ -37,18 +37,18 @@ const (
 )
 
 // Why a turn does not run. All are conditions that failed, not writes: the loop
-// is over, or goes on elsewhere.
+// has ended, or another execution continues it.
 var (
 	// ErrGone: the token was deleted, since the queue was scaled down.
-	ErrGone = errors.New("the token is gone")
+	ErrGone = errors.New("the token was deleted")
 	// ErrTakenOver: a restart gave the token to another loop.
 	ErrTakenOver = errors.New("the token was taken over by another loop")
 	// ErrDuplicate: another execution has run, or runs, this turn.
 	ErrDuplicate = errors.New("the turn was run before")
 )
 
-// isOver tells whether err is a failed condition.
-func isOver(err error) bool {
+// endsLoop reports whether err is a failed condition, which ends the loop here.
+func endsLoop(err error) bool {
 	return errors.Is(err, ErrGone) || errors.Is(err, ErrTakenOver) || errors.Is(err, ErrDuplicate)
 }
 
@@ -117,7 +117,7 @@ func (t *Tokens) retry(ctx context.Context, do func(context.Context) error) erro
 
 // isPermanent reports whether another attempt cannot help: a failed condition, or a
 // request that DynamoDB refused.
-func isPermanent(err error) bool { return isOver(err) || awserr.IsPermanent(err) }
+func isPermanent(err error) bool { return endsLoop(err) || awserr.IsPermanent(err) }
 
 type item = dynamo.Item
 
@@ -125,16 +125,16 @@ func key(queue, token string) item {
 	return item{attrQueue: dynamo.String(queue), attrToken: dynamo.String(token)}
 }
 
-// number reads what this package wrote, 0 where somebody has edited the table.
-func number(i item, name string) int64 {
+// intOf reads what this package wrote, 0 where the table was edited by hand.
+func intOf(i item, name string) int64 {
 	n, _ := dynamo.IntOf(i, name)
 	return n
 }
 
-// claim takes a turn for this execution: the one write that decides who runs
-// it. It holds for the turn that the table expects next, and for a claim whose
+// claimTurn claims a turn for this execution: the one write that decides which execution
+// runs it. It succeeds for the turn that the table expects next, and for a claim whose
 // answer was lost.
-func (t *Tokens) claim(ctx context.Context, turn Turn, claim string, at time.Time) error {
+func (t *Tokens) claimTurn(ctx context.Context, turn Turn, claim string, at time.Time) error {
 	values := item{
 		":loop":  dynamo.String(turn.Loop),
 		":this":  dynamo.Int(turn.Iteration),
@@ -148,35 +148,35 @@ func (t *Tokens) claim(ctx context.Context, turn Turn, claim string, at time.Tim
 		condition += " OR (iteration = :next AND claim = " + name + ")"
 		values[name] = dynamo.String(tried)
 	}
-	return t.change(ctx, turn, claim, "SET iteration = :next, claim = :claim, last_used = :now", condition+")", values)
+	return t.updateToken(ctx, turn, claim, "SET iteration = :next, claim = :claim, last_used = :now", condition+")", values)
 }
 
-// beat writes that the execution with this claim lives, once.
-func (t *Tokens) beat(ctx context.Context, turn Turn, claim string, at time.Time) error {
-	return t.update(ctx, turn, claim, "SET last_used = :now", "loop_id = :loop AND claim = :claim",
+// sendHeartbeat writes the time for the execution with this claim, once.
+func (t *Tokens) sendHeartbeat(ctx context.Context, turn Turn, claim string, at time.Time) error {
+	return t.updateTokenOnce(ctx, turn, claim, "SET last_used = :now", "loop_id = :loop AND claim = :claim",
 		item{":loop": dynamo.String(turn.Loop), ":claim": dynamo.String(claim), ":now": dynamo.Int(at.UnixMilli())})
 }
 
-// release says that the execution with this claim could not start the next
-// turn, so that the next restart need not wait for the token to grow stale.
-func (t *Tokens) release(ctx context.Context, turn Turn, claim string) error {
-	return t.change(ctx, turn, claim, "SET last_used = :never", "loop_id = :loop AND claim = :claim",
+// markForRestart notes that the execution with this claim could not start the next turn,
+// so that the next restart need not wait for the token to grow stale.
+func (t *Tokens) markForRestart(ctx context.Context, turn Turn, claim string) error {
+	return t.updateToken(ctx, turn, claim, "SET last_used = :never", "loop_id = :loop AND claim = :claim",
 		item{":loop": dynamo.String(turn.Loop), ":claim": dynamo.String(claim), ":never": dynamo.Int(0)})
 }
 
-// releaseUnclaimed is the same for a loop that did not get to its first turn.
-func (t *Tokens) releaseUnclaimed(ctx context.Context, turn Turn) error {
-	return t.change(ctx, turn, "", "SET last_used = :never", "loop_id = :loop AND iteration = :this",
+// markUnclaimedForRestart is the same for a loop whose first turn was not started.
+func (t *Tokens) markUnclaimedForRestart(ctx context.Context, turn Turn) error {
+	return t.updateToken(ctx, turn, "", "SET last_used = :never", "loop_id = :loop AND iteration = :this",
 		item{":loop": dynamo.String(turn.Loop), ":this": dynamo.Int(turn.Iteration), ":never": dynamo.Int(0)})
 }
 
-func (t *Tokens) change(ctx context.Context, turn Turn, claim, update, condition string, values item) error {
-	return t.retry(ctx, func(ctx context.Context) error { return t.update(ctx, turn, claim, update, condition, values) })
+func (t *Tokens) updateToken(ctx context.Context, turn Turn, claim, update, condition string, values item) error {
+	return t.retry(ctx, func(ctx context.Context) error { return t.updateTokenOnce(ctx, turn, claim, update, condition, values) })
 }
 
-// update changes a token once. A condition that failed because an earlier
+// updateTokenOnce changes a token once. A condition that failed because an earlier
 // attempt took effect, with its answer lost, counts as success.
-func (t *Tokens) update(ctx context.Context, turn Turn, claim, update, condition string, values item) error {
+func (t *Tokens) updateTokenOnce(ctx context.Context, turn Turn, claim, update, condition string, values item) error {
 	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: t.table(), Key: key(turn.Queue, turn.Token), UpdateExpression: &update, ConditionExpression: &condition,
 		ExpressionAttributeValues:           values,
@@ -187,13 +187,14 @@ func (t *Tokens) update(ctx context.Context, turn Turn, claim, update, condition
 	case err == nil:
 		return nil
 	case errors.As(err, &failed):
-		return over(failed.Item, turn, claim)
+		return conditionError(failed.Item, turn, claim)
 	}
 	return fmt.Errorf("sqsloop: token %s of %s in table %s: %w", turn.Token, turn.Queue, *t.table(), err)
 }
 
-// over says why a condition on a token failed, given what is there.
-func over(there item, turn Turn, claim string) error {
+// conditionError returns why a condition on a token failed, given the item; nil where an
+// earlier attempt took effect.
+func conditionError(there item, turn Turn, claim string) error {
 	switch {
 	case len(there) == 0:
 		return ErrGone
@@ -213,19 +214,19 @@ type token struct {
 	isUsed          bool
 }
 
-func (k token) stale(now time.Time, after time.Duration) bool {
+func (k token) isStale(now time.Time, after time.Duration) bool {
 	return !k.isUsed || now.Sub(time.UnixMilli(k.used)) > after
 }
 
-// control is what is known of a queue besides its tokens.
+// control is the state of a queue besides its tokens.
 type control struct {
 	loops, version int64
 	known          bool
 }
 
-// read returns a queue's tokens and its count, in pages and strongly
+// readTokens returns a queue's tokens and its count, in pages and strongly
 // consistent.
-func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []token, err error) {
+func (t *Tokens) readTokens(ctx context.Context, queue string) (c control, tokens []token, err error) {
 	in := &dynamodb.QueryInput{
 		TableName: t.table(), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("#queue = :queue"),
@@ -241,10 +242,10 @@ func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []to
 		for _, i := range out.Items {
 			switch id := dynamo.StringOf(i, attrToken); {
 			case id == controlToken:
-				c = control{number(i, attrLoops), number(i, attrVersion), true}
+				c = control{intOf(i, attrLoops), intOf(i, attrVersion), true}
 			case !strings.HasPrefix(id, reserved):
 				_, used := i[attrUsed]
-				tokens = append(tokens, token{queue, id, dynamo.StringOf(i, attrLoop), number(i, attrIteration), number(i, attrUsed), used})
+				tokens = append(tokens, token{queue, id, dynamo.StringOf(i, attrLoop), intOf(i, attrIteration), intOf(i, attrUsed), used})
 			}
 		}
 		if len(out.LastEvaluatedKey) == 0 {
@@ -255,7 +256,7 @@ func (t *Tokens) read(ctx context.Context, queue string) (c control, tokens []to
 }
 
 // takeOver gives a stale token to a new loop, unless it changed since it was
-// read: then the loop lives, or somebody else has restarted it.
+// read: then the loop runs, or another process has restarted it.
 func (t *Tokens) takeOver(ctx context.Context, k token, at time.Time) (Turn, error) {
 	next := Turn{Queue: k.queue, Token: k.id, Loop: t.newID()}
 	values := item{
@@ -271,7 +272,7 @@ func (t *Tokens) takeOver(ctx context.Context, k token, at time.Time) (Turn, err
 		condition = "loop_id = :old AND iteration = :at AND attribute_not_exists(last_used)"
 		delete(values, ":seen")
 	}
-	err := t.change(ctx, next, "", "SET loop_id = :new, iteration = :zero, last_used = :now REMOVE claim", condition, values)
+	err := t.updateToken(ctx, next, "", "SET loop_id = :new, iteration = :zero, last_used = :now REMOVE claim", condition, values)
 	if errors.Is(err, ErrDuplicate) {
 		err = nil // the token has our new loop id: the first attempt took effect
 	}

@@ -20,35 +20,34 @@ import (
 type Turn struct {
 	Queue string `json:"queue"`
 	Token string `json:"token"`
-	// Loop is the loop_id under which the token was given out.
+	// Loop is the loop_id that the token had.
 	Loop string `json:"loop"`
-	// Iteration counts the turns of a loop from 0. One number is run once, by
-	// whoever comes first.
+	// Iteration counts the turns of a loop from 0. Each is run once, by
+	// the execution that claims it first.
 	Iteration int64 `json:"iteration"`
-	// Tried are the claims of executions of this same turn that could not find
-	// out whether the table has taken them.
+	// Tried are the claims of executions of this turn that do not know whether their
+	// claim was written.
 	Tried []string `json:"tried,omitempty"`
 }
 
-// Validate refuses events that are no turn, such as a test event of the console.
+// Validate refuses events that are not a turn, such as a test event of the console.
 func (t Turn) Validate() error {
 	if t.Queue == "" || t.Token == "" || t.Loop == "" || t.Iteration < 0 {
-		return errors.New("sqsloop: the event is no turn of a loop: queue, token and loop are needed; the restart function starts loops")
+		return errors.New("sqsloop: the event is not a turn of a loop: queue, token and loop are required; the restart function starts loops")
 	}
 	return nil
 }
 
-func (t Turn) next() Turn {
+func (t Turn) nextTurn() Turn {
 	t.Iteration, t.Tried = t.Iteration+1, nil
 	return t
 }
 
-// maxTried bounds what a turn carries along: the oldest is forgotten, and with
-// it the chance that the loop need not be restarted.
+// maxTried bounds Tried. Without the oldest claims a loop may have to be restarted.
 const maxTried = 20
 
-// again is the same turn once more, after a claim without an answer.
-func (t Turn) again(claim string) Turn {
+// withTried is the same turn again, after a claim without an answer.
+func (t Turn) withTried(claim string) Turn {
 	t.Tried = append(slices.Clone(t.Tried), claim)
 	t.Tried = t.Tried[max(0, len(t.Tried)-maxTried):]
 	return t

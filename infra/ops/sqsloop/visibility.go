@@ -22,7 +22,7 @@ func (e *execution) extendVisibility(ctx context.Context, batch []types.Message)
 	done.Go(func() {
 		for backoff.Sleep(ctx, e.queue.Visibility/3) == nil {
 			if err := e.changeVisibility(ctx, batch); ctx.Err() == nil {
-				e.problem(err)
+				e.recordProblem(err)
 			}
 		}
 	})
@@ -41,7 +41,7 @@ func (e *execution) changeVisibility(ctx context.Context, batch []types.Message)
 			Id: &id, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds(e.queue.Visibility),
 		})
 	}
-	out, err := e.SQS.ChangeMessageVisibilityBatch(ctx, in, at(e.queue.URL))
+	out, err := e.SQS.ChangeMessageVisibilityBatch(ctx, in, inRegionOf(e.queue.URL))
 	if err == nil && len(out.Failed) > 0 {
 		f := out.Failed[0] // whose message is optional
 		err = fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message))

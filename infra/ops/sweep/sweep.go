@@ -1,11 +1,11 @@
-// Package sweep goes over everything of one kind in an account, such as all log
+// Package sweep visits everything of one kind in an account, such as all log
 // groups, in the invocations of a function that a schedule starts: paced, one
 // invocation at a time, and each from where the last one stopped.
 //
 // A [Sweeper] paces the requests of an invocation and ends it before its deadline. A
 // [Round] is the list of what is left to look at. Both are kept in memory: a new
-// execution environment begins a new round, at a random place, so that nothing waits
-// for ever behind what takes long.
+// execution environment begins a new round, at a random place, so that nothing is
+// starved by what takes long.
 package sweep
 
 import (
@@ -23,7 +23,7 @@ import (
 const (
 	// Done: everything was looked at.
 	Done = "done"
-	// Throttled: AWS wants fewer requests.
+	// Throttled: AWS refused a request because of its rate.
 	Throttled = "throttled"
 	// Deadline: the time of the invocation is up.
 	Deadline = "deadline"
@@ -38,7 +38,7 @@ var (
 	ErrTooManyFailures = errors.New("too many failures in one invocation")
 )
 
-// Stops reports whether an error ends the invocation, and not only one item's turn.
+// Stops reports whether an error ends the invocation, and not only the work on one item.
 func Stops(err error) bool {
 	return errors.Is(err, ErrDeadline) || awserr.IsThrottle(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -13,7 +13,7 @@ import (
 type Target struct {
 	// Function is a name or an ARN, with the alias that callers use.
 	Function string
-	// Environments is how many shall be warm; 0 means 1.
+	// Environments is how many to keep warm; 0 means 1.
 	Environments int
 }
 
@@ -36,13 +36,13 @@ const (
 
 var functionPattern = regexp.MustCompile(`^(arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:)?[a-zA-Z0-9_-]{1,64}(:[a-zA-Z0-9_-]{1,128})?$`)
 
-// Validate names the first field that makes no sense.
+// Validate reports the first invalid field.
 func (c Config) Validate() error {
 	if len(c.Targets) == 0 {
-		return errors.New("warm: no function is named: WARM_FUNCTIONS wants name:alias=number, separated by commas")
+		return errors.New("warm: no function is named: set WARM_FUNCTIONS to name:alias=number, separated by commas")
 	}
 	if c.Hold < 0 || c.Hold > MaxHold {
-		return fmt.Errorf("warm: Hold is %s: it must not be negative nor more than %s (WARM_HOLD)", c.Hold, MaxHold)
+		return fmt.Errorf("warm: invalid Hold %s (WARM_HOLD): must be from 0s to %s", c.Hold, MaxHold)
 	}
 	if c.Timeout < 0 {
 		return errors.New("warm: Timeout must not be negative")
@@ -51,9 +51,9 @@ func (c Config) Validate() error {
 	for _, t := range c.Targets {
 		switch {
 		case !functionPattern.MatchString(t.Function):
-			return fmt.Errorf("warm: %q is no function: a name or an ARN is wanted, with an alias or without", t.Function)
+			return fmt.Errorf("warm: invalid function %q: must be a name or an ARN, with or without an alias", t.Function)
 		case t.Environments < 0 || t.Environments > maxEnvironments:
-			return fmt.Errorf("warm: %d environments of %s: 1 to %d are wanted; provisioned concurrency is for more", t.Environments,
+			return fmt.Errorf("warm: invalid number %d of environments of %s: must be 1 to %d; use provisioned concurrency for more", t.Environments,
 				t.Function, maxEnvironments)
 		case seen[t.Function]:
 			return fmt.Errorf("warm: %s is named twice", t.Function)
@@ -78,7 +78,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 	if text := getenv("WARM_HOLD"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("WARM_HOLD is %q: a duration such as 200ms is wanted", text))
+			errs = append(errs, fmt.Errorf("invalid WARM_HOLD %q: must be a duration such as 200ms", text))
 		}
 		c.Hold = d
 	}
@@ -96,7 +96,7 @@ func parseTarget(word string) (Target, error) {
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 {
-		return t, fmt.Errorf("WARM_FUNCTIONS has %q: name=number, from 1 to %d, is wanted", word, maxEnvironments)
+		return t, fmt.Errorf("invalid entry %q in WARM_FUNCTIONS: must be name=number, from 1 to %d", word, maxEnvironments)
 	}
 	t.Environments = n
 	return t, nil

@@ -2,12 +2,12 @@
 // that their handlers recognise and answer at once.
 //
 // Caveats first. Provisioned concurrency is the better choice where an alias must
-// never be slow at first: it is a promise, pings are none. Lambda ends
+// never be slow at first: it is a guarantee, pings are not. Lambda ends
 // environments when it likes, a deployment begins with cold ones until the next
 // ping, and more requests at once than there are warm environments meet a cold one
 // all the same. Pings cost little; use them where a cold start now and then is a
-// nuisance and no fault, in front of people: APIs of low traffic. Consumers of a
-// stream do not need them: nobody waits for a batch, and each shard keeps its
+// nuisance and not a fault, in front of people: APIs of low traffic. Consumers of a
+// stream do not need them: no client waits for a batch, and each shard keeps its
 // environment warm by itself.
 //
 // Only a function whose handler is wrapped with [Handler] or [Wrap] may be named, as
@@ -29,7 +29,7 @@
 //
 // A ping is the JSON object {"banyan-warm":{...}} with no other member. What
 // clients send to a function behind API Gateway, a function URL, SNS, SQS,
-// EventBridge or a stream arrives inside of other members, so nobody outside can
+// EventBridge or a stream arrives inside of other members, so no outside client can
 // make an event look like a ping. The wrapper answers in front of the handler:
 // nothing is decoded, logged or counted there, and no business metric sees it. The
 // platform's metrics (Invocations, Duration) do; the pinger's own metrics say how

@@ -24,12 +24,12 @@ type Invoker interface {
 	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 }
 
-// Options are those of the Lambda client of a pinger, which never tries again: a
-// ping that went wrong is made up for by the next schedule.
+// Options are those of the Lambda client of a pinger, which never retries: the
+// next schedule makes up for a failed ping.
 func Options(o *lambda.Options) { o.Retryer = retry.AddWithMaxAttempts(aws.NopRetryer{}, 1) }
 
-// ErrMisunderstood is why a function is left alone: it did not answer a ping as
-// the wrapper does, so it took it for an event.
+// ErrMisunderstood is returned for a function that did not answer a ping as the wrapper
+// does, so it handled it as an event. It gets no more pings.
 var ErrMisunderstood = errors.New("the function does not know pings: wrap its handler with warm.Handler, or remove it from WARM_FUNCTIONS")
 
 // Pinger keeps functions warm. It is safe for concurrent use.
@@ -48,7 +48,7 @@ func New(api Invoker, cfg Config) (*Pinger, error) {
 	return &Pinger{cfg: cfg, api: api}, nil
 }
 
-// Report is what became of one function.
+// Report is the result for one function.
 type Report struct {
 	Function string `json:"function"`
 	Wanted   int    `json:"wanted"`
@@ -60,7 +60,7 @@ type Report struct {
 	Busy   int   `json:"busy,omitempty"`
 	Failed int   `json:"failed,omitempty"`
 	Err    error `json:"-"`
-	// Reason is Err for whoever invokes keep-warm by hand.
+	// Reason is Err as text, for an invocation by hand.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -70,22 +70,22 @@ func (p *Pinger) Ping(ctx context.Context) []Report {
 	out := make([]Report, len(p.cfg.Targets))
 	var wg sync.WaitGroup
 	for i, t := range p.cfg.Targets {
-		wg.Go(func() { out[i] = p.target(ctx, t) })
+		wg.Go(func() { out[i] = p.pingTarget(ctx, t) })
 	}
 	wg.Wait()
 	return out
 }
 
-// target sends one ping as a question whether the function knows them, and then
-// as many as are wanted at once.
-func (p *Pinger) target(ctx context.Context, t Target) Report {
+// pingTarget sends one ping to check that the function recognises pings, and then as
+// many at once as configured.
+func (p *Pinger) pingTarget(ctx context.Context, t Target) Report {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	n := cmp.Or(t.Environments, 1)
 	seen := round{environments: map[string]bool{}}
-	seen.add(p.once(ctx, t.Function, 0))
+	seen.add(p.pingOnce(ctx, t.Function, 0))
 	for hold := p.cfg.Hold; n > 1 && seen.err == nil && hold <= 2*p.cfg.Hold && len(seen.environments)+seen.busy < n; hold *= 2 {
-		p.together(ctx, t.Function, n, min(hold, MaxHold), &seen)
+		p.pingConcurrently(ctx, t.Function, n, min(hold, MaxHold), &seen)
 	}
 	r := Report{
 		Function: t.Function, Wanted: n, Environments: len(seen.environments), Cold: seen.cold,
@@ -97,13 +97,13 @@ func (p *Pinger) target(ctx context.Context, t Target) Report {
 	return r
 }
 
-// together sends n pings that overlap.
-func (p *Pinger) together(ctx context.Context, function string, n int, hold time.Duration, into *round) {
+// pingConcurrently sends n pings that overlap.
+func (p *Pinger) pingConcurrently(ctx context.Context, function string, n int, hold time.Duration, into *round) {
 	answers := make([]answer, n)
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { answers[i], errs[i] = p.once(ctx, function, hold) })
+		wg.Go(func() { answers[i], errs[i] = p.pingOnce(ctx, function, hold) })
 	}
 	wg.Wait()
 	for i := range n {
@@ -134,7 +134,7 @@ func (r *round) add(a answer, err error) {
 	}
 }
 
-func (p *Pinger) once(ctx context.Context, function string, hold time.Duration) (answer, error) {
+func (p *Pinger) pingOnce(ctx context.Context, function string, hold time.Duration) (answer, error) {
 	payload, err := json.Marshal(map[string]ping{mark: {hold.Milliseconds()}})
 	if err != nil {
 		return answer{}, err
@@ -145,7 +145,7 @@ func (p *Pinger) once(ctx context.Context, function string, hold time.Duration) 
 	}
 	var a answer
 	switch {
-	case out.FunctionError != nil && ended(out.Payload):
+	case out.FunctionError != nil && isPlatformError(out.Payload):
 		return answer{}, fmt.Errorf("ping %s: %w: %.500s", function, errEnded, out.Payload)
 	case out.FunctionError != nil || only(out.Payload, &a) != nil || a.Environment == "":
 		return answer{}, fmt.Errorf("ping %s: %w", function, ErrMisunderstood)
@@ -153,12 +153,12 @@ func (p *Pinger) once(ctx context.Context, function string, hold time.Duration) 
 	return a, nil
 }
 
-// errEnded says nothing of how the function takes pings.
-var errEnded = errors.New("the function did not get as far as its handler, or was ended by Lambda; its log says why")
+// errEnded does not show whether the function recognises pings.
+var errEnded = errors.New("the function did not reach its handler, or Lambda ended it; see its log")
 
-// ended tells whether an error is the platform's: the function did not start, or
+// isPlatformError reports whether an error is the platform's: the function did not start, or
 // ran out of time. Those of handlers have names of their own.
-func ended(payload []byte) bool {
+func isPlatformError(payload []byte) bool {
 	var shape struct {
 		Type string `json:"errorType"`
 	}
@@ -166,8 +166,7 @@ func ended(payload []byte) bool {
 	return strings.HasPrefix(shape.Type, "Runtime.") || strings.HasPrefix(shape.Type, "Sandbox.")
 }
 
-// Serve is the keep-warm function. It never fails: what was not reached is by
-// the next schedule.
+// Serve is the keep-warm function. It never fails: the next schedule pings again.
 func (p *Pinger) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Context) ([]Report, error) {
 	return func(ctx context.Context) ([]Report, error) {
 		reports := p.Ping(ctx)
@@ -181,7 +180,7 @@ func (p *Pinger) Serve(logger *slog.Logger, metrics *emf.Writer) func(context.Co
 
 func (r Report) log(ctx context.Context, logger *slog.Logger) {
 	if r.Err != nil {
-		logger.ErrorContext(ctx, "a function was not kept warm", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "reason", r.Reason)
+		logger.ErrorContext(ctx, "function not kept warm", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "reason", r.Reason)
 		return
 	}
 	logger.DebugContext(ctx, "pinged", "function", r.Function, "environments", r.Environments, "wanted", r.Wanted, "cold", r.Cold, "busy", r.Busy)

@@ -140,11 +140,11 @@ func TestParseConfig(t *testing.T) {
 		{"", "", "no function is named"},
 		{"a=0", "", `"a=0"`},
 		{"a=many", "", `"a=many"`},
-		{"a=101", "", "provisioned concurrency is for more"},
-		{"a b", "", "is no function"},
+		{"a=101", "", "use provisioned concurrency for more"},
+		{"a b", "", "invalid function"},
 		{"a,a", "", "named twice"},
 		{"a", "soon", "WARM_HOLD"},
-		{"a", "3s", "nor more than 2s"},
+		{"a", "3s", "from 0s to 2s"},
 	} {
 		if _, err := warm.ParseConfig(env(test.functions, test.hold)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q %q: %v, want %s", test.functions, test.hold, err, test.want)

@@ -50,7 +50,7 @@ var (
 // Validate refuses names that no function and no alias can have.
 func (t target) Validate() error {
 	if t.Function != "" && !functionName.MatchString(t.Function) { // kong tells of a missing one
-		return fmt.Errorf("%q is no name of a function: give up to 64 letters, digits, - and _, without an ARN or a version", t.Function)
+		return fmt.Errorf("invalid function name %q: give up to 64 letters, digits, - and _, without an ARN or a version", t.Function)
 	}
 	return checkAlias("--alias", t.Alias)
 }
@@ -222,7 +222,7 @@ func command(stdout, stderr io.Writer) serving.Command {
 	return serving.Command{
 		Name: "banyan-deploy",
 		Description: "Brings functions into use, one at a time, in steps that alarms turn back. " +
-			"Environment variables, memory and permissions are Terraform's; a deployment brings its last changes into use with the code. " +
+			"Environment variables, memory and permissions are Terraform's; a deployment publishes its last changes with the code. " +
 			"AWS is found as by the AWS CLI: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.",
 		Grammar: g,
 		Exits:   []serving.Exit{{Code: serving.ExitFailure, Meaning: "the deployment failed or was rolled back"}},

@@ -74,7 +74,7 @@ func (s *screen) aliasState(t deploy.Target, at deploy.AliasState) error {
 		}{t, at, at.Stable()})
 	}
 	if !at.Stable() {
-		return s.print("%s is between two: %s. If nobody is deploying it, go on with promote or back with rollback\n", t, at)
+		return s.print("%s is between two: %s. If no other deployment is running, continue with promote or go back with rollback\n", t, at)
 	}
 	return s.print("%s is at %s\n", t, at)
 }

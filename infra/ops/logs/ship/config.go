@@ -14,7 +14,7 @@ import (
 
 // Config of a shipper. Bulk and DeadLetters are required.
 type Config struct {
-	// Bulk takes the documents, DeadLetters what it refuses.
+	// Bulk creates the documents, DeadLetters stores what it refuses.
 	Bulk        Bulk
 	DeadLetters DeadLetters
 	// Function is the dimension of the metrics; "" means log-shipper.
@@ -38,7 +38,7 @@ type Config struct {
 	// Metrics gets the figures, Functions those of the platform's reports; nil
 	// writes none.
 	Metrics, Functions *emf.Writer
-	// Logger is told of what a person should know; nil discards it.
+	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -57,17 +57,17 @@ const (
 
 var indexName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,99}$`)
 
-// Validate names the first field that makes no sense.
+// Validate reports the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case c.Bulk == nil || c.DeadLetters == nil:
 		return errors.New("log-shipper: Bulk and DeadLetters must be given")
 	case c.Index != "" && !indexName.MatchString(c.Index):
-		return fmt.Errorf("log-shipper: Index is %q: lower-case letters, digits, -, _ and . are wanted, at most 100", c.Index)
+		return fmt.Errorf("log-shipper: invalid Index %q: must be lower-case letters, digits, -, _ and ., at most 100", c.Index)
 	case c.MaxBytes < 0 || c.MaxDocuments < 0 || c.MaxFields < 0 || c.MaxDepth < 0 || c.MaxValue < 0:
 		return errors.New("log-shipper: bounds must not be negative")
 	case c.MaxValue > maxValue:
-		return fmt.Errorf("log-shipper: MaxValue is %d: at most %d is wanted, or an index refuses the value", c.MaxValue, maxValue)
+		return fmt.Errorf("log-shipper: invalid MaxValue %d: must be at most %d, since an index refuses longer values", c.MaxValue, maxValue)
 	case c.Pause < 0 || c.MaxPause < 0 || c.Margin < 0:
 		return errors.New("log-shipper: Pause, MaxPause and Margin must not be negative")
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
 )
 
-// DeadLetters keeps what cannot be shipped. It returns which of the letters, by
-// index, were not kept, and why.
+// DeadLetters stores what cannot be shipped. Write returns which of the letters, by
+// index, were not stored, and why.
 type DeadLetters interface {
-	Keep(ctx context.Context, letters []DeadLetter) (failed []int, err error)
+	Write(ctx context.Context, letters []DeadLetter) (failed []int, err error)
 }
 
 // DeadLetter is one event, or one record that could not be read.
@@ -56,7 +56,7 @@ func undecodable(record int, r awsevents.KinesisEventRecord, err error) letter {
 	return letter{record, false, DeadLetter{Reason: err.Error(), Shard: r.EventID, Sequence: r.Kinesis.SequenceNumber, Data: r.Kinesis.Data}}
 }
 
-func (x *entry) letter(why string) letter {
+func (x *entry) deadLetter(why string) letter {
 	return letter{x.record, true, DeadLetter{
 		Reason: why, Sequence: x.sequence, Index: x.item.Index, ID: x.item.ID, Owner: x.log.Owner,
 		Group: x.log.LogGroup, Stream: x.log.LogStream, EventID: x.event.ID, Time: x.event.Timestamp, Message: x.event.Message,
@@ -72,7 +72,7 @@ func (b *batch) writeDeadLetters() error {
 	for i, l := range b.letters {
 		all[i] = l.DeadLetter
 	}
-	failed, err := b.cfg.DeadLetters.Keep(b.ctx, all)
+	failed, err := b.cfg.DeadLetters.Write(b.ctx, all)
 	var left []letter
 	for i, l := range b.letters {
 		switch {
@@ -86,12 +86,12 @@ func (b *batch) writeDeadLetters() error {
 	}
 	b.letters = left
 	if err != nil || len(left) > 0 {
-		return fmt.Errorf("%d dead letters could not be kept: %w", len(left), err)
+		return fmt.Errorf("write dead letters: %d failed: %w", len(left), err)
 	}
 	return nil
 }
 
-// Queue keeps dead letters in SQS. It is safe for concurrent use.
+// Queue writes dead letters to SQS. It is safe for concurrent use.
 type Queue struct {
 	Client QueueClient
 	URL    string
@@ -108,8 +108,8 @@ const (
 	maxMessages = 10
 )
 
-// Keep implements DeadLetters.
-func (q *Queue) Keep(ctx context.Context, letters []DeadLetter) (failed []int, err error) {
+// Write implements DeadLetters.
+func (q *Queue) Write(ctx context.Context, letters []DeadLetter) (failed []int, err error) {
 	var entries []types.SendMessageBatchRequestEntry
 	size := 0
 	var errs []error
@@ -117,7 +117,7 @@ func (q *Queue) Keep(ctx context.Context, letters []DeadLetter) (failed []int, e
 		if len(entries) == 0 {
 			return
 		}
-		more, err := q.send(ctx, entries)
+		more, err := q.sendBatch(ctx, entries)
 		failed, errs = append(failed, more...), append(errs, err)
 		entries, size = nil, 0
 	}
@@ -137,7 +137,7 @@ func (q *Queue) Keep(ctx context.Context, letters []DeadLetter) (failed []int, e
 	return failed, errors.Join(errs...)
 }
 
-func (q *Queue) send(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (failed []int, err error) {
+func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchRequestEntry) (failed []int, err error) {
 	out, err := q.Client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.URL, Entries: entries})
 	kept := map[string]bool{}
 	if err == nil {

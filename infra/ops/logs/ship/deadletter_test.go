@@ -59,7 +59,7 @@ func TestQueueKeepsWhatFits(t *testing.T) {
 	}
 	letters = append(letters, ship.DeadLetter{Message: compressible},
 		ship.DeadLetter{Message: strings.ToValidUTF8(string(noise), "\x01")}, ship.DeadLetter{Data: noise})
-	failed, err := (&ship.Queue{Client: q, URL: "u"}).Keep(t.Context(), letters)
+	failed, err := (&ship.Queue{Client: q, URL: "u"}).Write(t.Context(), letters)
 	if !slices.Equal(failed, []int{3}) || err == nil || len(q.bodies) != 27 {
 		t.Fatalf("failed %v, %v, %d kept", failed, err, len(q.bodies))
 	}

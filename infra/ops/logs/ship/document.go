@@ -54,12 +54,12 @@ var aliases = []struct {
 	{"event_type", []string{"event_type", "eventType"}},
 }
 
-// lift takes them out of the fields.
-func lift(fields map[string]any) known {
+// liftKnown takes them out of the fields.
+func liftKnown(fields map[string]any) known {
 	k := known{}
 	for _, a := range aliases {
 		for _, name := range a.names {
-			if text := plain(fields[name]); text != "" {
+			if text := scalarText(fields[name]); text != "" {
 				k[a.field] = text
 				delete(fields, name) // not twice
 				break
@@ -69,8 +69,8 @@ func lift(fields map[string]any) known {
 	return k
 }
 
-// plain is a scalar as a text, "" for anything else.
-func plain(v any) string {
+// scalarText is a scalar as a text, "" for anything else.
+func scalarText(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -119,9 +119,9 @@ func (s *Shipper) entry(o origin, n int, e line.Event) *entry {
 	x.plain = d
 	if p, ok := line.ParsePlatform(e.Message); ok && d.Function != "" {
 		x.platform, d.Platform = &p, &p
-		d.Known = lift(map[string]any{"request_id": p.RequestID, "trace_id": p.TraceID})
+		d.Known = liftKnown(map[string]any{"request_id": p.RequestID, "trace_id": p.TraceID})
 	} else if fields, truncated, ok := line.Parse(e.Message, s.limits); ok || truncated {
-		d.Fields, d.Truncated, d.Known = fields, truncated, lift(fields)
+		d.Fields, d.Truncated, d.Known = fields, truncated, liftKnown(fields)
 	}
 	x.fields, x.cut = len(d.Fields) > 0 || len(d.Known) > 0 || d.Platform != nil, d.Truncated
 	x.item = opensearch.Item{Index: s.index(o, e), ID: id(o.log, e)}

@@ -28,7 +28,7 @@ func (g *gaps) of(x *entry) *invocations {
 	return g.streams[name]
 }
 
-// note takes the settled entries in their order.
+// note must get the shipped entries in their order.
 func (g *gaps) note(x *entry) {
 	if x.platform == nil {
 		return

@@ -28,7 +28,7 @@ func Load(p function.Parts) (*Shipper, error) {
 		MaxBytes: e.number("LOG_BULK_BYTES"), MaxDocuments: e.number("LOG_BULK_DOCUMENTS"),
 		MaxFields: e.number("LOG_MAX_FIELDS"), MaxDepth: e.number("LOG_MAX_DEPTH"), MaxValue: e.number("LOG_MAX_VALUE"),
 		DeadLetters: &Queue{Client: sqs.NewFromConfig(p.AWS), URL: e.required("LOG_DEAD_LETTER_URL")},
-		Own:         own(p.Getenv), Metrics: p.Metrics, Logger: p.Logger,
+		Own:         ownGroups(p.Getenv), Metrics: p.Metrics, Logger: p.Logger,
 	}
 	if e.flag("LOG_PLATFORM_METRICS") {
 		cfg.Functions = emf.New(os.Stdout, FunctionsNamespace)
@@ -40,8 +40,8 @@ func Load(p function.Parts) (*Shipper, error) {
 	return New(cfg)
 }
 
-// own are the log groups of the function that asks.
-func own(getenv func(string) string) (groups []string) {
+// ownGroups are the log groups of this function.
+func ownGroups(getenv func(string) string) (groups []string) {
 	if group := getenv("AWS_LAMBDA_LOG_GROUP_NAME"); group != "" {
 		groups = append(groups, group)
 	}

@@ -27,8 +27,8 @@ type Report struct {
 	reportedAt                map[string]int64
 }
 
-// note takes an entry that is new to the index.
-func (r *Report) note(x *entry) {
+// addEntry counts an entry that is new to the index.
+func (r *Report) addEntry(x *entry) {
 	if at := timeOf(x.event); r.oldest.IsZero() || at.Before(r.oldest) {
 		r.oldest = at
 	}
@@ -47,8 +47,8 @@ func (r *Report) note(x *entry) {
 // function's own log: what is written would come back as the next one.
 const quiet = time.Minute
 
-// report writes the metrics of a batch, and logs what a person should know.
-func (s *Shipper) report(ctx context.Context, b *batch, err error) {
+// reportBatch writes the metrics of a batch, and logs what a person should know.
+func (s *Shipper) reportBatch(ctx context.Context, b *batch, err error) {
 	r := &b.report
 	r.Pending += len(b.waiting)
 	for _, l := range b.letters {
@@ -62,7 +62,7 @@ func (s *Shipper) report(ctx context.Context, b *batch, err error) {
 		return
 	}
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "not everything in the batch was shipped; the rest comes again",
+		s.cfg.Logger.WarnContext(ctx, "batch not shipped completely; the rest is redelivered",
 			"events", r.Events, "pending", r.Pending, "leftRecords", r.LeftRecords, "error", err.Error())
 	}
 	if r.Refused+r.Undecodable+r.Gaps > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 )
 
-// send sends the first n entries that wait, and keeps those that it could not.
-func (b *batch) send(n int) error {
+// sendWaiting sends the first n entries that wait, and keeps those that it could not.
+func (b *batch) sendWaiting(n int) error {
 	now, later := b.waiting[:n:n], b.waiting[n:]
 	left, err := b.sendUntilDone(now)
 	for _, x := range now {
@@ -39,7 +39,7 @@ func (b *batch) recordOutcome(x *entry) {
 	delete(b.ids, x.item.ID)
 	b.gaps.note(x)
 	if x.state == created {
-		b.report.note(x)
+		b.report.addEntry(x)
 	}
 }
 
@@ -52,7 +52,7 @@ func (b *batch) sendUntilDone(entries []*entry) (left []*entry, err error) {
 		}
 		before := len(entries)
 		var wait time.Duration
-		if entries, wait, err = b.attempt(entries); err != nil {
+		if entries, wait, err = b.sendOnce(entries); err != nil {
 			b.report.last = err
 			if isTooLarge(err) {
 				return b.sendHalves(entries, err)
@@ -72,9 +72,9 @@ func (b *batch) sendUntilDone(entries []*entry) (left []*entry, err error) {
 	return nil, nil
 }
 
-// attempt sends entries once and returns those to send again. Those that can go
+// sendOnce sends entries once and returns those to send again. Those that can go
 // without their fields are sent again without a pause being due for them.
-func (b *batch) attempt(entries []*entry) (again []*entry, wait time.Duration, err error) {
+func (b *batch) sendOnce(entries []*entry) (again []*entry, wait time.Duration, err error) {
 	items := make([]opensearch.Item, len(entries))
 	for i, x := range entries {
 		items[i] = x.item
@@ -110,18 +110,18 @@ func (b *batch) applyStatus(x *entry, s opensearch.Status) (again bool) {
 		b.report.last = fmt.Errorf("%s: status %d: %s: %s", x.item.Index, s.Code, s.Type, s.Reason)
 		return true
 	}
-	return b.refuse(x, fmt.Sprintf("status %d: %s: %s", s.Code, s.Type, s.Reason))
+	return b.refuseEntry(x, fmt.Sprintf("status %d: %s: %s", s.Code, s.Type, s.Reason))
 }
 
-// refuse removes the fields of an entry to send it again, or makes it a dead letter.
-func (b *batch) refuse(x *entry, why string) (again bool) {
+// refuseEntry removes the fields of an entry to send it again, or makes it a dead letter.
+func (b *batch) refuseEntry(x *entry, why string) (again bool) {
 	if x.fields {
 		x.strip(why)
 		b.report.Stripped++
 		return true
 	}
 	x.state = refused
-	b.letters = append(b.letters, x.letter(why))
+	b.letters = append(b.letters, x.deadLetter(why))
 	return false
 }
 
@@ -144,7 +144,7 @@ func isTooLarge(err error) bool {
 // down to the one document that is too large.
 func (b *batch) sendHalves(entries []*entry, why error) (left []*entry, err error) {
 	if len(entries) == 1 {
-		if b.refuse(entries[0], why.Error()) {
+		if b.refuseEntry(entries[0], why.Error()) {
 			return b.sendUntilDone(entries)
 		}
 		return nil, nil

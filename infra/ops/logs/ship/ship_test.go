@@ -28,7 +28,7 @@ type keeper struct {
 	broken  bool
 }
 
-func (k *keeper) Keep(_ context.Context, letters []ship.DeadLetter) ([]int, error) {
+func (k *keeper) Write(_ context.Context, letters []ship.DeadLetter) ([]int, error) {
 	if k.broken {
 		all := make([]int, len(letters))
 		for i := range all {

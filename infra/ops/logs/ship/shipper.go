@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 )
 
-// Bulk creates documents and says what became of each.
+// Bulk creates documents and returns the status of each.
 type Bulk interface {
 	Bulk(ctx context.Context, items []opensearch.Item) ([]opensearch.Status, error)
 }
@@ -55,8 +55,8 @@ func (s *Shipper) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (
 	defer cancel()
 	b := &batch{Shipper: s, ctx: work, ids: map[string]bool{}}
 	b.report.Records = len(e.Records)
-	undone, err := b.ship(e.Records)
-	s.report(ctx, b, err)
+	undone, err := b.shipRecords(e.Records)
+	s.reportBatch(ctx, b, err)
 	if undone < 0 {
 		return none, nil
 	}
@@ -87,23 +87,23 @@ type batch struct {
 	report  Report
 }
 
-// ship goes through the records in order and returns the index of the first that
+// shipRecords goes through the records in order and returns the index of the first that
 // is not done, -1 if all are, and why.
-func (b *batch) ship(records []awsevents.KinesisEventRecord) (undone int, err error) {
+func (b *batch) shipRecords(records []awsevents.KinesisEventRecord) (undone int, err error) {
 	for i, r := range records {
-		if err := b.record(i, r); err != nil {
+		if err := b.addRecord(i, r); err != nil {
 			b.report.LeftRecords = len(records) - i
-			return b.first(i), err
+			return b.firstPending(i), err
 		}
 	}
 	if err := b.flush(); err != nil {
-		return b.first(len(records) - 1), err
+		return b.firstPending(len(records) - 1), err
 	}
 	return -1, nil
 }
 
-// first is the record of the first entry that waits, or i.
-func (b *batch) first(i int) int {
+// firstPending is the record of the first entry that waits, or i.
+func (b *batch) firstPending(i int) int {
 	for _, x := range b.waiting {
 		i = min(i, x.record)
 	}
@@ -113,8 +113,8 @@ func (b *batch) first(i int) int {
 	return i
 }
 
-// record takes one apart, and ships whenever there is enough for a request.
-func (b *batch) record(i int, r awsevents.KinesisEventRecord) error {
+// addRecord takes one apart, and ships whenever there is enough for a request.
+func (b *batch) addRecord(i int, r awsevents.KinesisEventRecord) error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (b *batch) add(x *entry) error {
 		b.report.Truncated++
 	}
 	if len(b.waiting) > 1 && b.bytes > b.cfg.MaxBytes {
-		return b.send(len(b.waiting) - 1)
+		return b.sendWaiting(len(b.waiting) - 1)
 	}
 	if len(b.waiting) >= b.cfg.MaxDocuments || b.bytes > b.cfg.MaxBytes {
 		return b.flush()
@@ -174,7 +174,7 @@ const maxLetters = 50
 
 // flush sends all that waits, and writes the dead letters.
 func (b *batch) flush() error {
-	if err := b.send(len(b.waiting)); err != nil {
+	if err := b.sendWaiting(len(b.waiting)); err != nil {
 		return err
 	}
 	return b.writeDeadLetters()

@@ -28,8 +28,8 @@ type Config struct {
 	RetentionDays int32
 	// KeepForever are patterns for groups that have no retention on purpose.
 	KeepForever []string
-	// RetentionGrace is the age below which a group's retention is left to
-	// whoever made it; 0 means an hour.
+	// RetentionGrace is the age below which no retention is set, since the tool that
+	// made the group may still set one; 0 means an hour.
 	RetentionGrace time.Duration
 	// Rate is how many requests are made in a second; 0 means 3, -1 as many as
 	// can be.
@@ -69,7 +69,7 @@ const (
 // retentions are those that PutRetentionPolicy takes, from its API reference.
 var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-// Validate names all that makes no sense, with the variables it comes from.
+// Validate reports all invalid fields, with the variables that they come from.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -77,12 +77,12 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("log-subscriber: "+format, args...))
 		}
 	}
-	check(strings.Contains(c.StreamARN, ":kinesis:"), "StreamARN (LOG_STREAM_ARN) is %q: the ARN of the Kinesis stream of logs is wanted", c.StreamARN)
-	check(strings.Contains(c.RoleARN, ":role/"), "RoleARN (LOG_ROLE_ARN) is %q: the ARN of the role for CloudWatch Logs is wanted", c.RoleARN)
+	check(strings.Contains(c.StreamARN, ":kinesis:"), "invalid StreamARN (LOG_STREAM_ARN) %q: must be the ARN of the Kinesis stream of logs", c.StreamARN)
+	check(strings.Contains(c.RoleARN, ":role/"), "invalid RoleARN (LOG_ROLE_ARN) %q: must be the ARN of the role for CloudWatch Logs", c.RoleARN)
 	check(c.RetentionDays == 0 || slices.Contains(retentions, c.RetentionDays),
-		"RetentionDays (LOG_RETENTION_DAYS) is %d: 0 or one of %v is wanted", c.RetentionDays, retentions)
-	check(c.Rate == -1 || c.Rate >= 0 && c.Rate <= maxRate, "Rate (LOG_RATE) is %g: more than 0 and at most %d is wanted, or -1", c.Rate, maxRate)
-	check(c.RetentionGrace >= 0, "RetentionGrace (LOG_RETENTION_GRACE) is %s: it must not be negative", c.RetentionGrace)
+		"invalid RetentionDays (LOG_RETENTION_DAYS) %d: must be 0 or one of %v", c.RetentionDays, retentions)
+	check(c.Rate == -1 || c.Rate >= 0 && c.Rate <= maxRate, "invalid Rate (LOG_RATE) %g: must be more than 0 and at most %d, or -1", c.Rate, maxRate)
+	check(c.RetentionGrace >= 0, "invalid RetentionGrace (LOG_RETENTION_GRACE) %s: must not be negative", c.RetentionGrace)
 	check(c.Reserve >= 0 && c.MaxFailures >= 0 && c.Conflicts >= 0 && c.Pause >= 0, "Reserve, MaxFailures, Conflicts and Pause must not be negative")
 	return errors.Join(errs...)
 }
@@ -99,16 +99,16 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 	var errs []error
 	read := func(name, wanted string, parse func(text string) error) {
 		if text := getenv(name); text != "" && parse(text) != nil {
-			errs = append(errs, fmt.Errorf("%s is %q: %s is wanted", name, text, wanted))
+			errs = append(errs, fmt.Errorf("invalid %s %q: must be %s", name, text, wanted))
 		}
 	}
-	read("LOG_RETENTION_DAYS", "a number of days that CloudWatch Logs knows, or 0,", func(text string) error {
+	read("LOG_RETENTION_DAYS", "a number of days that CloudWatch Logs accepts, or 0", func(text string) error {
 		n, err := strconv.ParseInt(text, 10, 32)
 		c.RetentionDays = int32(n)
 		return err
 	})
 	read("LOG_RETENTION_GRACE", "a duration such as 1h", func(text string) (err error) { c.RetentionGrace, err = time.ParseDuration(text); return err })
-	read("LOG_RATE", "a number above 0, at most 5,", func(text string) (err error) { c.Rate, err = strconv.ParseFloat(text, 64); return err })
+	read("LOG_RATE", "a number above 0, at most 5", func(text string) (err error) { c.Rate, err = strconv.ParseFloat(text, 64); return err })
 	read("LOG_DRY_RUN", "true or false", func(text string) (err error) { c.DryRun, err = strconv.ParseBool(text); return err })
 	return c, errors.Join(append(errs, c.Validate())...)
 }

@@ -1,5 +1,5 @@
-// Package subscribe subscribes log groups to the stream of logs, and gives those
-// a retention that would keep everything for ever. Package logs has the
+// Package subscribe subscribes log groups to the stream of logs, and sets a
+// retention for those that would keep everything forever. Package logs has the
 // environment, permissions and wiring of its function, log-subscriber.
 //
 // Caveats first. A group that has two filters of others cannot be subscribed: it
@@ -12,15 +12,15 @@
 // subscribed, the functions that read the stream are looked up, and their log
 // groups are left alone, as are those of Config.Shippers and those of search
 // domains and delivery streams. When the look-up fails, nothing is subscribed.
-// The shipper itself drops what comes from its own group, in case somebody else
-// subscribed that.
+// The shipper itself drops what comes from its own group, in case another
+// tool subscribed that.
 //
 // # Retention
 //
 // It is set where there is none, and never changed. A group younger than
-// RetentionGrace is left to the tool that made it, which as a rule sets a
+// RetentionGrace is left to the tool that made it, which usually sets a
 // retention in the next call; the group is read again right before the change.
-// CloudWatch Logs has no conditional write, so what somebody sets in the instant
+// CloudWatch Logs has no conditional write, so what another tool sets in the instant
 // between that reading and the change would be overwritten.
 //
 // # Throttling and time

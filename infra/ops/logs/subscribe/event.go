@@ -9,7 +9,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
-// created reads an event of EventBridge. told says that it is about a new group;
+// created reads an event of EventBridge. told is true for an event about a new group;
 // the name is empty if that was refused.
 func created(event json.RawMessage) (name string, told bool, err error) {
 	var e struct {

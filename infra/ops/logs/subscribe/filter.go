@@ -20,7 +20,7 @@ import (
 // maxFilters is the quota of a log group, which cannot be raised.
 const maxFilters = 2
 
-// groupPrefix is where functions log to unless they are told otherwise.
+// groupPrefix is where functions log to by default.
 const groupPrefix = "/aws/lambda/"
 
 // findOwn looks up the log groups of the functions that read the stream.
@@ -35,7 +35,7 @@ func (w *work) findOwn(ctx context.Context) error {
 		}
 		page, err := w.functions.ListEventSourceMappings(ctx, in)
 		if err != nil {
-			return fmt.Errorf("who reads the stream cannot be known, so nothing is subscribed: %w", err)
+			return fmt.Errorf("look up the functions that read the stream: failed, so nothing is subscribed: %w", err)
 		}
 		for _, m := range page.EventSourceMappings {
 			if err := w.addOwn(ctx, aws.ToString(m.FunctionArn)); err != nil {
@@ -58,7 +58,7 @@ func (w *work) addOwn(ctx context.Context, arn string) error {
 	case isNotFound(err):
 		return nil // a mapping without its function reads nothing
 	case err != nil:
-		return fmt.Errorf("where %s logs cannot be known, so nothing is subscribed: %w", arn, err)
+		return fmt.Errorf("look up the log group of %s: failed, so nothing is subscribed: %w", arn, err)
 	case f.LoggingConfig != nil && f.LoggingConfig.LogGroup != nil:
 		w.own = append(w.own, *f.LoggingConfig.LogGroup)
 	}
@@ -108,7 +108,7 @@ const (
 )
 
 // state compares what there is with what is wanted. A filter of another name
-// that brings everything to our stream serves as well: two would bring it twice.
+// that sends everything to our stream serves as well: two would send it twice.
 func (w *work) state(filters []types.SubscriptionFilter) state {
 	ours := false
 	for _, f := range filters {
@@ -148,7 +148,7 @@ func (w *work) put(ctx context.Context, name string) error {
 		return err
 	})
 	if _, late := errors.AsType[*types.LimitExceededException](err); late {
-		w.report.full(name) // somebody was quicker
+		w.report.full(name) // another process subscribed it first
 		return nil
 	}
 	if err != nil {

@@ -3,11 +3,11 @@ package subscribe
 import "strings"
 
 // feedback are groups that shipping itself fills, whatever LOG_INCLUDE says: the
-// logs of search domains, which tell of what is shipped to them, and of delivery
+// logs of search domains, which have a line for what is shipped to them, and of delivery
 // streams.
 var feedback = []string{"/aws/OpenSearchService/*", "/aws/opensearch/*", "/aws/aes/*", "/aws/kinesisfirehose/*"}
 
-// matches says whether a name is what the pattern describes: * stands for any
+// matches reports whether a name matches the pattern: * stands for any
 // text, also with slashes, which path.Match would not cross.
 func matches(pattern, name string) bool {
 	first, rest, star := strings.Cut(pattern, "*")
@@ -40,7 +40,7 @@ func anyMatches(patterns []string, name string) bool {
 	return false
 }
 
-// wanted says whether a group is to be subscribed, as far as names tell.
+// wanted reports whether a group is to be subscribed, by its name.
 func (c Config) wanted(name string) bool {
 	return !anyMatches(feedback, name) && !anyMatches(c.Exclude, name) && (len(c.Include) == 0 || anyMatches(c.Include, name))
 }

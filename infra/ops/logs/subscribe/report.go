@@ -41,15 +41,15 @@ func (r *Report) full(name string) {
 	}
 }
 
-// Handler is the function: it subscribes the group of an event that tells of a
-// new one, and goes over all groups at any other event.
+// Handler is the function: it subscribes the group of an event about a
+// new one, and sweeps all groups at any other event.
 func Handler(s *Subscriber, logger *slog.Logger, metrics *emf.Writer) func(context.Context, json.RawMessage) (Report, error) {
 	return func(ctx context.Context, event json.RawMessage) (r Report, err error) {
 		name, told, err := created(event)
 		switch {
 		case err != nil:
-			logger.ErrorContext(ctx, "the event tells of a new log group and not of which", "error", err)
-			return Report{Stopped: sweep.Failed}, nil // it would not get better
+			logger.ErrorContext(ctx, "event of a new log group without its name", "error", err)
+			return Report{Stopped: sweep.Failed}, nil // another attempt would not help
 		case told && name == "":
 			return Report{Stopped: sweep.Done}, nil // a creation that failed
 		case told:

@@ -27,7 +27,7 @@ type Logs interface {
 		...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutRetentionPolicyOutput, error)
 }
 
-// Functions tells who reads the stream. A *lambda.Client is one.
+// Functions looks up the functions that read the stream. A *lambda.Client is one.
 type Functions interface {
 	ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
 	GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error)
@@ -94,7 +94,7 @@ func (s *Subscriber) begin(ctx context.Context) (*work, error) {
 	return w, nil
 }
 
-// One subscribes the group that an event tells of. The error is for Lambda, to
+// One subscribes the group that an event is about. The error is for Lambda, to
 // deliver the event again later.
 func (s *Subscriber) One(ctx context.Context, name string) (Report, error) {
 	w, err := s.begin(ctx)
@@ -114,9 +114,9 @@ func (s *Subscriber) One(ctx context.Context, name string) (Report, error) {
 	return w.report, err
 }
 
-// BackFill goes over all groups, from where the last one ended, until the round
-// is through or it has to stop; Report.Stopped says why. What goes wrong is in
-// the report: an error would only make the scheduler try again.
+// BackFill sweeps all groups, from where the last one ended, until the round is complete
+// or it has to stop; Report.Stopped has the reason. Failures are in the report: an error
+// would only make the scheduler retry.
 func (s *Subscriber) BackFill(ctx context.Context) Report {
 	w, err := s.begin(ctx)
 	if err != nil {
@@ -179,7 +179,7 @@ func (w *work) list(ctx context.Context) error {
 	return nil
 }
 
-// group does all that one group needs. One that is gone needs nothing.
+// group does all that one group needs. One that was deleted needs nothing.
 func (w *work) group(ctx context.Context, i item) error {
 	w.report.Seen++
 	err := w.subscribe(ctx, i.name)

@@ -5,7 +5,7 @@
 // tests run against a server that behaves as documented.
 //
 // Documents are created, never replaced: one that is there already answers with
-// the status 409, which is how a repeated delivery is told.
+// the status 409, which marks a redelivery.
 package opensearch
 
 import (
@@ -74,7 +74,7 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("opensearch: URL is %q: the http or https URL of the domain is wanted", cfg.URL)
+		return nil, fmt.Errorf("opensearch: invalid URL %q: must be the http or https URL of the domain", cfg.URL)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
