@@ -60,7 +60,7 @@ func TestSimulation(t *testing.T) {
 	writing.Go(func() {
 		for i := 0; i < total; i += batch {
 			w.insertMany(writer, i, batch)
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(2 * time.Millisecond) // a load, no flood
 		}
 	})
 	finished := func() bool { mu.Lock(); defer mu.Unlock(); return len(done) > 0 && done[len(done)-1] == total-1 }

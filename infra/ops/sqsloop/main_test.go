@@ -31,6 +31,9 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // most of the time nothing happens
+		panic(err)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if built != "" {
 			_ = os.RemoveAll(built)

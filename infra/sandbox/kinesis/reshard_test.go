@@ -45,7 +45,7 @@ func TestReshardDuringTraffic(t *testing.T) {
 		wg.Go(func() { write(t, ctx, client, stream, &writers[i]) })
 	}
 	for range 25 {
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond) // some records between two
 		reshard(t, client, stream, r)
 	}
 	stop()
