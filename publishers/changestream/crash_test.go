@@ -110,12 +110,12 @@ func TestSIGKILL(t *testing.T) {
 		}
 	})
 	for range 4 {
-		time.Sleep(time.Duration(50+random.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(50+random.IntN(400)) * time.Millisecond) // its life
 		p.kill(t)
 		p = w.process()
 	}
 	<-p.ready
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // the last one follows changes, too
 	close(stopWriting)
 	writing.Wait()
 	total := 0

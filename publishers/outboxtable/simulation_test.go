@@ -96,7 +96,7 @@ func (s *simulation) own(key string, r *rand.Rand) {
 		s.mu.Lock()
 		s.commits[key] = n
 		s.mu.Unlock()
-		time.Sleep(time.Duration(r.ExpFloat64() * float64(6*time.Millisecond)))
+		time.Sleep(time.Duration(r.ExpFloat64() * float64(6*time.Millisecond))) // as requests come
 	}
 }
 

@@ -114,11 +114,10 @@ func (w *world) dial() net.Conn {
 
 func (w *world) eventually(true func() bool) {
 	w.t.Helper()
-	for range 1000 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if true() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	w.t.Fatal("that does not become true")
 }

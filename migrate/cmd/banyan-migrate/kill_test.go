@@ -61,7 +61,7 @@ func (s *stores) serve() *service {
 		v.wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				v.write(m, fmt.Sprintf("i%dn%d@example.com", i, n))
-				time.Sleep(25 * time.Millisecond)
+				time.Sleep(25 * time.Millisecond) // a load, no flood
 			}
 			out, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
@@ -250,7 +250,7 @@ func TestACutoverKilledForRealIsFinishedByTheSameCommand(t *testing.T) {
 			if !until(lines, step) {
 				t.Fatal("it ended before that step")
 			}
-			time.Sleep(time.Duration(i%3) * time.Millisecond)
+			time.Sleep(time.Duration(i%3) * time.Millisecond) // somewhere in the step
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 			s.cutOver()
@@ -305,8 +305,8 @@ func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
 			if tc.step != "" && !until(lines, tc.step) {
 				t.Fatal("it ended before that step")
 			} else if tc.step == "" {
-				lines.Scan() // it is at work
-				time.Sleep(300 * time.Millisecond)
+				lines.Scan()                       // it is at work
+				time.Sleep(300 * time.Millisecond) // somewhere in the copy
 			}
 			s.signal(cmd, syscall.SIGSTOP)
 			slept := time.Now()
@@ -315,7 +315,7 @@ func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
 				s.must("verify")
 			}
 			s.cutOver()
-			time.Sleep(time.Until(slept.Add(5 * time.Second)))
+			time.Sleep(time.Until(slept.Add(5 * time.Second))) // longer than its lease
 			s.signal(cmd, syscall.SIGCONT)
 			go func() {
 				for lines.Scan() { // so that it can write

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil { // most of a migration's time is waiting
+	if err := flag.Set("test.parallel", "12"); err != nil { // most of a migration's time is waiting
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -224,7 +224,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	for i := range 3 {
 		cmd := s.process("run", "--json", "--throttle", "3000")
-		time.Sleep(time.Duration(150+100*i) * time.Millisecond)
+		time.Sleep(time.Duration(150+100*i) * time.Millisecond) // its life
 		if _, err := s.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.NewObjectID()},
 			{Key: "email", Value: fmt.Sprint("late", i)}, {Key: "version", Value: int64(1)}}); err != nil {
 			t.Fatal(err)

@@ -45,7 +45,7 @@ func setUp(e *testscript.Env) error {
 
 // await waits until a URL answers with 200, and shows the answer.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	for range 200 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		res, err := http.Get(args[0])
 		if err == nil {
 			text, _ := io.ReadAll(res.Body)
@@ -55,7 +55,6 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 				return
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	ts.Fatalf("%s is not ready", args[0])
 }

@@ -55,7 +55,7 @@ func TestTheFunctionLosesNothing(t *testing.T) {
 				owners.Go(func() {
 					for n := 1; n <= each; n++ {
 						w.write(fmt.Sprint("k", i), n)
-						time.Sleep(time.Duration(r.ExpFloat64() * float64(20*time.Millisecond)))
+						time.Sleep(time.Duration(r.ExpFloat64() * float64(20*time.Millisecond))) // as requests come
 					}
 				})
 			}

@@ -32,7 +32,7 @@ func Create(ctx context.Context, client *kinesis.Client, stream string, shards i
 
 // AwaitActive returns when a stream was created, split or merged.
 func AwaitActive(ctx context.Context, client *kinesis.Client, stream string) error {
-	for range 2000 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
 		switch {
 		case err != nil:
@@ -40,7 +40,6 @@ func AwaitActive(ctx context.Context, client *kinesis.Client, stream string) err
 		case out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive:
 			return nil
 		}
-		time.Sleep(time.Millisecond)
 	}
 	return fmt.Errorf("stream %s does not become ACTIVE", stream)
 }
