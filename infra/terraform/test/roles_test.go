@@ -178,7 +178,7 @@ func consumes(function string) []string {
 		reads("events", function),
 		on("table/~-"+function, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem",
 			"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
-		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"),
+		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
 	)
 }
 
