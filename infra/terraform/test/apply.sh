@@ -18,7 +18,7 @@ unset AWS_PROFILE AWS_SESSION_TOKEN
 packages() {
 	local arch=x86_64 zip name
 	[ "$("$go" env GOARCH)" = arm64 ] && arch=arm64
-	"$go" run ./infra/deploy/cmd/banyan-deploy build --arch "$arch" --out "$work/dist"
+	"$go" run ./infra/deploy/cmd/banyan-deploy build --arch "$arch" --out "$work/dist" || return
 	mv "$work/dist/$arch" "$work/functions"
 	for zip in "$work/functions"/*.zip; do
 		name=$(basename "$zip" .zip)
