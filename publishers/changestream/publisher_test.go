@@ -19,7 +19,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers/changestream"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 const usersMapping = `

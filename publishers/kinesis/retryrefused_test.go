@@ -10,8 +10,8 @@ import (
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 // TestRetryRefusedKeepsTheOrderWhileRightsAreMissing: what is refused waits in its

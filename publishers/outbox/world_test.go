@@ -25,10 +25,10 @@ import (
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 func TestMain(m *testing.M) {

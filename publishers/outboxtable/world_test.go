@@ -23,10 +23,10 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

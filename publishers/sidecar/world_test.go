@@ -16,9 +16,9 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/sidecar"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -18,10 +18,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/publishers"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 // orders are what a child process is to do; it gets them as JSON in its

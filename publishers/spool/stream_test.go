@@ -13,8 +13,8 @@ import (
 
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 // world is a stream in the sandbox, over the wire.

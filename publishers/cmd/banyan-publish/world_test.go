@@ -24,7 +24,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 const stream = "facts"

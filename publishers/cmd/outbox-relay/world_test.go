@@ -29,8 +29,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	kinesissandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	lambdasandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
-	"github.com/banyan-fig/banyan/publishers/internal/streamtest"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 )
 
 // asFunction makes this very program the function, so that what is deployed in

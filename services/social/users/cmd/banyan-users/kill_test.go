@@ -29,6 +29,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/publishers/streamtest"
 	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/dynamodb"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
@@ -311,10 +312,18 @@ func (w *killWorld) stored(id string) users.User {
 func (w *killWorld) stream() (*socialtest.Fold, map[string]map[int64]bool) {
 	w.Helper()
 	fold, told := socialtest.NewFold(), map[string]map[int64]bool{}
-	userstest.EachEvent(w.T, w.kinesis, "banyan-events", func(e events.Event, at events.Position) {
-		p, err := social.Registry().Decode(e)
+	records, err := streamtest.Records(w.Context(), w.kinesis, "banyan-events")
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, r := range records {
+		e, err := events.Decode(r.Data)
+		var p events.Payload
 		if err == nil {
-			err = fold.Apply(consumers.Message{Event: e, Position: at})
+			p, err = social.Registry().Decode(e)
+		}
+		if err == nil {
+			err = fold.Apply(consumers.Message{Event: e, Position: r.Position})
 		}
 		if err != nil {
 			w.Fatal(err)
@@ -327,6 +336,6 @@ func (w *killWorld) stream() (*socialtest.Fold, map[string]map[int64]bool) {
 			version = changed.Version
 		}
 		told[e.PartitionKey][version] = true
-	})
+	}
 	return fold, told
 }
