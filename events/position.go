@@ -107,7 +107,7 @@ func trimZeros(digits string) string {
 func shorten(s string) string {
 	const most = 80
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "…" // not in the middle of a character
 	}
 	return s
 }

@@ -43,7 +43,11 @@ func ReadFile(name string) (*Document, error) {
 }
 
 // Read reads a document that [AsyncAPI] wrote, or another in JSON whose messages
-// have the same form.
+// have the same form. A reference leads within the same data's schema: nothing is ever
+// fetched.
+//
+// Whoever writes one by hand bounds the work that checking takes: an anyOf of which two
+// branches refer back to the schema takes twice the time for each level that data nests.
 func Read(document []byte) (*Document, error) {
 	var parsed struct {
 		Components struct {

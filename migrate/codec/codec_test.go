@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -361,6 +362,20 @@ func BenchmarkEncodeUser(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		if _, err := c.Encode(docs[i%len(docs)]); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestShowIsText of whole characters, however long the identifier is.
+func TestShowIsText(t *testing.T) {
+	for n := range 4 {
+		_, value, err := bson.MarshalValue(strings.Repeat("x", n) + strings.Repeat("長", 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := codec.Show(bson.RawValue{Type: bson.TypeString, Value: value})
+		if !utf8.ValidString(got) || !strings.HasSuffix(got, "長...") || len(got) > 203 {
+			t.Errorf("%q", got)
 		}
 	}
 }

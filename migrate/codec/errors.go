@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -58,7 +59,7 @@ func (e *FitError) Error() string {
 func (e *FitError) Unwrap() error { return e.Reason }
 
 // Show renders an identifier for people: an ObjectId as its hex, all else as
-// extended JSON, never longer than 200 bytes.
+// extended JSON, of which 200 bytes at most.
 func Show(id bson.RawValue) string {
 	if id.Type == bson.TypeObjectID && len(id.Value) == 12 {
 		return id.ObjectID().Hex()
@@ -68,7 +69,7 @@ func Show(id bson.RawValue) string {
 	}
 	s := id.String()
 	if len(s) > 200 {
-		s = s[:200] + "..."
+		s = strings.ToValidUTF8(s[:200], "") + "..." // not in the middle of a character
 	}
 	return s
 }
