@@ -108,6 +108,7 @@ func TestBuildRefuses(t *testing.T) {
 		{t.Context(), []string{"./library"}, "package main"},
 		{t.Context(), []string{"./a/same", "./b/same"}, "same name"},
 		{t.Context(), []string{"./missing"}, "missing"},
+		{t.Context(), []string{"./a/same/main.go"}, "name the folder of its package, such as ./a/same"},
 		{t.Context(), []string{"./broken"}, "nonsense"},
 		{t.Context(), nil, "no function matches ./..."},
 		{gone, []string{"./a/same"}, "interrupted"},

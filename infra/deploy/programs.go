@@ -51,6 +51,11 @@ func (p program) isFunction() bool {
 
 // programs lists what is to be built, sorted by import path.
 func (b Build) programs(ctx context.Context) (all []program, err error) {
+	for _, pattern := range b.Packages {
+		if strings.HasSuffix(pattern, ".go") {
+			return nil, fmt.Errorf("build %s: it is a file: name the folder of its package, such as ./%s", pattern, path.Dir(path.Clean(pattern)))
+		}
+	}
 	args := append([]string{"list", b.tags(), "-json=ImportPath,Name,Match,Deps,Module"}, b.Packages...)
 	cmd := b.goCommand(ctx, b.Architectures[0], args...)
 	var out, said bytes.Buffer
