@@ -37,7 +37,7 @@ type Config struct {
 	MaxStale time.Duration
 	// Timeout bounds one call. Default 5 s.
 	Timeout time.Duration
-	// Patience is how long a Get waits for the renewal of a value that it has.
+	// Patience is how long a Secret waits for the renewal of a value that it has.
 	// Default 250 ms.
 	Patience time.Duration
 	// Gap is the least time between two readings of one name.
@@ -108,30 +108,13 @@ func (c *Client) Close() {
 	<-c.ended
 }
 
-// Get returns a parameter that is no secret; it is never decrypted. ErrSecret for
-// a SecureString.
-func (c *Client) Get(ctx context.Context, name string) (string, error) {
-	k := key{parameter, name, false}
-	if !validName(name) {
-		return "", fmt.Errorf("%w: the parameter %q", ErrReference, name)
-	}
-	v, err := c.value(ctx, k)
-	if err == nil && v.secure {
-		err = fmt.Errorf("read %s: %w", k, ErrSecret)
-	}
-	if err != nil {
-		return "", err
-	}
-	return v.text, nil
-}
-
 // Secret returns what a reference names, decrypted.
 func (c *Client) Secret(ctx context.Context, r Reference) (Secret, error) {
 	v, err := c.value(ctx, r.key)
 	if err != nil {
 		return Secret{}, err
 	}
-	return r.of(v.text)
+	return r.of(v)
 }
 
 // Refresh reads a value now, at most once each Gap, and returns it. It begins after
@@ -155,7 +138,7 @@ func (c *Client) Refresh(ctx context.Context, r Reference) (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
-	return r.of(v.text)
+	return r.of(v)
 }
 
 // Subscribe returns a channel on which something is sent after the value changed,

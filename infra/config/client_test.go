@@ -21,8 +21,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
 
-// TestValues: each kind of value comes as it was written, and what was not asked
-// for as a secret is not decrypted.
+// TestValues: each kind of value comes as it was written.
 func TestValues(t *testing.T) {
 	w := newWorld(t)
 	w.put("/banyan/test/plain", "p", types.ParameterTypeString)
@@ -39,12 +38,6 @@ func TestValues(t *testing.T) {
 		if got, err := c.Secret(t.Context(), reference(t, ref)); err != nil || got.Reveal() != want {
 			t.Errorf("%s: %q, %v", ref, got.Reveal(), err)
 		}
-	}
-	if got, err := c.Get(t.Context(), "/banyan/test/plain"); err != nil || got != "p" {
-		t.Errorf("plain: %q, %v", got, err)
-	}
-	if got, err := c.Get(t.Context(), "/banyan/test/uri"); !errors.Is(err, config.ErrSecret) || got != "" {
-		t.Errorf("a SecureString that was not asked for as a secret: %q, %v", got, err)
 	}
 }
 
@@ -125,13 +118,13 @@ func testBatches(t *testing.T, w *world) {
 		var mu sync.Mutex
 		for i := range n {
 			people.Go(func() {
-				got, err := c.Get(t.Context(), fmt.Sprintf("/banyan/n/%d", i))
+				got, err := c.Secret(t.Context(), reference(t, fmt.Sprintf("ssm:/banyan/n/%d", i)))
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
 					failed = append(failed, i)
-				} else if got != fmt.Sprint(i) {
-					t.Errorf("%d: %q", i, got)
+				} else if got.Reveal() != fmt.Sprint(i) {
+					t.Errorf("%d: %q", i, got.Reveal())
 				}
 			})
 		}
@@ -255,7 +248,7 @@ func testBackOff(t *testing.T, w *world) {
 	w.fault.Store(&always)
 	stop := time.Now().Add(time.Second)
 	for time.Now().Before(stop) {
-		if _, err := c.Get(t.Context(), "/x"); !errors.Is(err, config.ErrThrottled) {
+		if _, err := c.Secret(t.Context(), reference(t, "ssm:/x")); !errors.Is(err, config.ErrThrottled) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
@@ -389,7 +382,7 @@ func testDeadlines(t *testing.T, w *world) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	if _, err := c.Get(ctx, "/x"); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 50*time.Millisecond {
+	if _, err := c.Secret(ctx, reference(t, "ssm:/x")); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 50*time.Millisecond {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 	w.slow.Store(0)
@@ -400,11 +393,11 @@ func TestNamesAreBounded(t *testing.T) { inBubble(t, testNamesAreBounded) }
 func testNamesAreBounded(t *testing.T, w *world) {
 	c := w.client(config.Config{MaxNames: 3, TTL: 20 * time.Millisecond})
 	for i := range 3 {
-		if _, err := c.Get(t.Context(), fmt.Sprintf("/x/%d", i)); !errors.Is(err, config.ErrNotFound) {
+		if _, err := c.Secret(t.Context(), reference(t, fmt.Sprintf("ssm:/x/%d", i))); !errors.Is(err, config.ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.Get(t.Context(), "/x/3"); !errors.Is(err, config.ErrTooMany) {
+	if _, err := c.Secret(t.Context(), reference(t, "ssm:/x/3")); !errors.Is(err, config.ErrTooMany) {
 		t.Errorf("the fourth of three: %v", err)
 	}
 	eventually(t, "names that nobody uses are forgotten", func() bool { return len(c.Status()) == 0 })
@@ -414,14 +407,14 @@ func TestClosed(t *testing.T) {
 	w := newWorld(t)
 	w.put("/x", "v", types.ParameterTypeString)
 	c := w.client(config.Config{})
-	if _, err := c.Get(t.Context(), "/x"); err != nil {
+	if _, err := c.Secret(t.Context(), reference(t, "ssm:/x")); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
-	if got, err := c.Get(t.Context(), "/x"); err != nil || got != "v" {
+	if got, err := c.Secret(t.Context(), reference(t, "ssm:/x")); err != nil || got.Reveal() != "v" {
 		t.Errorf("at hand: %q, %v", got, err)
 	}
-	if _, err := c.Get(t.Context(), "/y"); !errors.Is(err, config.ErrClosed) {
+	if _, err := c.Secret(t.Context(), reference(t, "ssm:/y")); !errors.Is(err, config.ErrClosed) {
 		t.Errorf("not at hand: %v", err)
 	}
 }

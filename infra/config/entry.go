@@ -6,15 +6,9 @@ import (
 	"time"
 )
 
-// value is what a key stands for.
-type value struct {
-	text   string
-	secure bool // a SecureString that was not decrypted
-}
-
 // entry is a key in use. The client's mutex guards it.
 type entry struct {
-	value       value
+	value       string
 	have        bool
 	at          time.Time // of the reading that gave the value, its beginning
 	err         error     // of the last reading
@@ -62,12 +56,12 @@ func (c *Client) ask(e *entry) <-chan struct{} {
 
 // value returns a good value: at once if it is younger than TTL, else after a
 // reading, or the last good one if that takes long or fails.
-func (c *Client) value(ctx context.Context, k key) (value, error) {
+func (c *Client) value(ctx context.Context, k key) (string, error) {
 	c.mu.Lock()
 	e, err := c.entry(k)
 	if err != nil {
 		c.mu.Unlock()
-		return value{}, err
+		return "", err
 	}
 	defer func() { c.mu.Unlock() }()
 	for range 2 { // the first may have begun before the process slept
@@ -83,7 +77,7 @@ func (c *Client) value(ctx context.Context, k key) (value, error) {
 		err := c.wait(ctx, k, done, patience)
 		c.mu.Lock()
 		if err != nil {
-			return value{}, err
+			return "", err
 		}
 	}
 	return c.best(k, e)
@@ -124,18 +118,18 @@ func (c *Client) wait(ctx context.Context, k key, done <-chan struct{}, patience
 }
 
 // best is the last good value if it is not too old.
-func (c *Client) best(k key, e *entry) (value, error) {
+func (c *Client) best(k key, e *entry) (string, error) {
 	switch age := e.age(time.Now()); {
 	case !e.have && e.err != nil:
-		return value{}, e.err
+		return "", e.err
 	case !e.have:
-		return value{}, fmt.Errorf("read %s: %w", k, ErrClosed)
+		return "", fmt.Errorf("read %s: %w", k, ErrClosed)
 	case c.cfg.MaxStale > 0 && age > c.cfg.MaxStale:
 		reason := e.err
 		if reason == nil {
 			reason = ErrUnavailable // a reading goes on, or the process slept
 		}
-		return value{}, fmt.Errorf("%w: %s was last read %s ago, at most %s are allowed: %w", ErrStale, k, age.Round(time.Millisecond), c.cfg.MaxStale, reason)
+		return "", fmt.Errorf("%w: %s was last read %s ago, at most %s are allowed: %w", ErrStale, k, age.Round(time.Millisecond), c.cfg.MaxStale, reason)
 	}
 	return e.value, nil
 }

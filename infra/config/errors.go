@@ -22,8 +22,6 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	// ErrStale: there is a value, which is older than MaxStale.
 	ErrStale = errors.New("the last good value is too old")
-	// ErrSecret: a SecureString was asked for by [Client.Get], which does not decrypt.
-	ErrSecret = errors.New("it is a SecureString, which only Secret decrypts")
 	// ErrTooMany: more names than MaxNames are in use.
 	ErrTooMany = errors.New("too many names")
 	// ErrClosed: the Client was closed.

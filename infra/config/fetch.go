@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -32,21 +31,16 @@ type flight struct {
 func (c *Client) fetch(ctx context.Context, keys []key) map[key]outcome {
 	f := &flight{c: c, got: make(map[key]outcome, len(keys))}
 	f.calls.SetLimit(atOnce)
-	plain, secure := make([]key, 0, len(keys)), make([]key, 0, len(keys))
+	parameters := make([]key, 0, len(keys))
 	for _, k := range keys {
-		switch {
-		case k.kind == secret:
-			f.calls.Go(func() error { f.record(k, f.readSecret(ctx, k)); return nil })
-		case k.decrypt:
-			secure = append(secure, k)
-		default:
-			plain = append(plain, k)
+		if k.kind == parameter {
+			parameters = append(parameters, k)
+			continue
 		}
+		f.calls.Go(func() error { f.record(k, f.readSecret(ctx, k)); return nil })
 	}
-	for _, some := range [][]key{plain, secure} {
-		for batch := range slices.Chunk(some, batchSize) {
-			f.calls.Go(func() error { f.readParameters(ctx, batch); return nil })
-		}
+	for batch := range slices.Chunk(parameters, batchSize) {
+		f.calls.Go(func() error { f.readParameters(ctx, batch); return nil })
 	}
 	_ = f.calls.Wait() // errors are outcomes
 	return f.got
@@ -88,32 +82,25 @@ func ofOneName(err error) bool {
 }
 
 // parameters returns what was found, by the names as they were asked for.
-func (f *flight) parameters(ctx context.Context, batch []key) (map[string]value, error) {
+func (f *flight) parameters(ctx context.Context, batch []key) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.c.cfg.Timeout)
 	defer cancel()
 	names := make([]string, len(batch))
 	for i, k := range batch {
 		names[i] = k.name
 	}
-	out, err := f.c.cfg.Parameters.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(batch[0].decrypt)})
+	out, err := f.c.cfg.Parameters.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]value, 2*len(names))
+	found := make(map[string]string, 2*len(names))
 	for _, p := range out.Parameters {
-		v := valueOf(p, batch[0].decrypt)
+		v := aws.ToString(p.Value)
 		found[aws.ToString(p.Name)+aws.ToString(p.Selector)] = v
 		found[fmt.Sprintf("%s:%d", aws.ToString(p.Name), p.Version)] = v
 		found[aws.ToString(p.ARN)+aws.ToString(p.Selector)] = v
 	}
 	return found, nil
-}
-
-func valueOf(p types.Parameter, decrypted bool) value {
-	if p.Type == types.ParameterTypeSecureString && !decrypted {
-		return value{secure: true} // what comes is the ciphertext
-	}
-	return value{text: aws.ToString(p.Value)}
 }
 
 func (f *flight) readSecret(ctx context.Context, k key) outcome {
@@ -124,7 +111,7 @@ func (f *flight) readSecret(ctx context.Context, k key) outcome {
 		return outcome{err: explain(err, k)}
 	}
 	if out.SecretString == nil {
-		return outcome{value: value{text: string(out.SecretBinary)}}
+		return outcome{value: string(out.SecretBinary)}
 	}
-	return outcome{value: value{text: *out.SecretString}}
+	return outcome{value: *out.SecretString}
 }

@@ -17,9 +17,8 @@ func (k kind) action() string {
 
 // key is what is cached.
 type key struct {
-	kind    kind
-	name    string
-	decrypt bool
+	kind kind
+	name string
 }
 
 // String names it for people.

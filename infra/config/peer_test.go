@@ -26,7 +26,7 @@ func TestPeerRotation(t *testing.T) {
 	w.create(under[1:]+"/db", `{"uri":"one"}`)
 	c := w.client(config.Config{TTL: 50 * time.Millisecond})
 	settings := config.WithClient(c)
-	if plain, err := c.Get(t.Context(), under+"/plain"); err != nil || plain != "p" {
+	if plain, err := c.Secret(t.Context(), reference(t, "ssm:"+under+"/plain")); err != nil || plain.Reveal() != "p" {
 		t.Errorf("plain: %q, %v", plain, err)
 	}
 	for value, change := range map[string]func(){

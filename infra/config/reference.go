@@ -31,12 +31,12 @@ func IsReference(setting string) bool {
 // ErrReference.
 func ParseReference(text string) (Reference, error) {
 	if name, ok := strings.CutPrefix(text, parameterScheme); ok && validName(name) {
-		return Reference{key: key{parameter, name, true}}, nil
+		return Reference{key: key{parameter, name}}, nil
 	}
 	if rest, ok := strings.CutPrefix(text, secretScheme); ok {
 		name, member, hasMember := strings.Cut(rest, "#")
 		if validName(name) && hasMember == (member != "") {
-			return Reference{key{secret, name, true}, member}, nil
+			return Reference{key{secret, name}, member}, nil
 		}
 	}
 	if !IsReference(text) { // it may be the secret itself

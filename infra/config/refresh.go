@@ -64,7 +64,7 @@ func (c *Client) pauseOf(e *entry, now time.Time) (wait time.Duration, wanted bo
 
 // outcome is the result of reading a name.
 type outcome struct {
-	value value
+	value string
 	err   error
 }
 

@@ -110,9 +110,6 @@ type Setting struct {
 // Given is a setting that never changes.
 func Given(name, value string) *Setting { return &Setting{name: name, given: NewSecret(value)} }
 
-// Name is what the setting is called.
-func (s *Setting) Name() string { return s.name }
-
 // Fixed reports whether the setting was given as its value, and so never changes.
 func (s *Setting) Fixed() bool { return s.client == nil }
 
@@ -142,19 +139,6 @@ func (s *Setting) named(v Secret, err error) (Secret, error) {
 // Changed is sent to after the value changed; nil, which never is, for a given
 // value. It is for one receiver.
 func (s *Setting) Changed() <-chan struct{} { return s.changed }
-
-// Age is how long ago the value was read; 0 for a given value.
-func (s *Setting) Age() time.Duration {
-	if s.Fixed() {
-		return 0
-	}
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if e := s.client.entries[s.reference.key]; e != nil {
-		return e.age(time.Now())
-	}
-	return -1
-}
 
 // Close ends the subscription.
 func (s *Setting) Close() {

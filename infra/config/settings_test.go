@@ -32,9 +32,8 @@ func TestSameNamesEverywhere(t *testing.T) {
 			func() (config.Secret, error) { return s.Get(t.Context()) },
 			func() (config.Secret, error) { return s.Refresh(t.Context()) },
 		} {
-			if got, err := read(); err != nil || got.Reveal() != want || s.Name() != "MONGODB_URI" || s.Fixed() != (value == want) || s.Age() < 0 ||
-				s.Age() > time.Minute {
-				t.Errorf("%s: %q, %v, %s", value, got.Reveal(), err, s.Age())
+			if got, err := read(); err != nil || got.Reveal() != want || s.Fixed() != (value == want) {
+				t.Errorf("%s: %q, %v", value, got.Reveal(), err)
 			}
 		}
 		if s.Fixed() {
