@@ -35,7 +35,7 @@ func TestPositionText(t *testing.T) {
 func TestParsePositionRefuses(t *testing.T) {
 	good := events.Position{Sequence: "12", Sub: 1}.String()
 	for _, s := range []string{"1.0", "x", good + "0", good[1:], strings.Replace(good, ".", ",", 1),
-		strings.Replace(good, "12.", "1x.", 1), good[:65] + "00000x", "-" + good[1:]} {
+		strings.Replace(good, "12.", "1x.", 1), good[:65] + "00000x", "-" + good[1:], strings.Repeat("1", 200)} {
 		if p, err := events.ParsePosition(s); !errors.Is(err, events.ErrPosition) {
 			t.Errorf("%q: got %#v, %v", s, p, err)
 		}

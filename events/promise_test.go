@@ -121,6 +121,9 @@ func TestPromises(t *testing.T) {
 		{`"customer":"ada"`, `"Customer":"ada"`, `required member "customer" is missing`},
 		{`"customer":"ada"`, `"customer":"ada","customer":"bob"`, `names "bob"`},
 		{`"18446744073709551615"`, `"18446744073709551616"`, `order.shipped version 1: json:`},
+		{`"billing":null`, `"billing":nil`, "order.shipped version 1"},
+		{`"billing":null`, `"billing" null`, "order.shipped version 1"},
+		{`"billing":null,`, `"billing":null;`, "order.shipped version 1"},
 	} {
 		data := strings.Replace(shippedData, tc.from, tc.to, 1)
 		e := orderEvent("order.shipped", 1, "ada", data)

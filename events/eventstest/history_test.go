@@ -271,3 +271,49 @@ func TestAnyNameOfATypeIsAFile(t *testing.T) {
 		t.Errorf("without the last: %v", failures)
 	}
 }
+
+// TestDamagedRecordsAreSaid: what is in the place of a recorded event.
+func TestDamagedRecordsAreSaid(t *testing.T) {
+	typ := events.Define(example(), "c")
+	dir := record(t, typ)
+	other := files(t, record(t, events.Define(placedV2{example()}, "c")))
+	name, event := "", ""
+	for path := range files(t, dir) {
+		if !strings.Contains(path, "schema") {
+			name = path
+		}
+	}
+	for path, content := range other {
+		if !strings.Contains(path, "schema") {
+			event = content
+		}
+	}
+	for want, content := range map[string]string{"1.json: ": "no event", `1.json is an event "order.placed" version 2`: event} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if failures := strings.Join(check(t, dir, true, typ), "\n"); !strings.Contains(failures, want) {
+			t.Errorf("%q does not say %q", failures, want)
+		}
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(name, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if failures := check(t, dir, true, typ); len(failures) == 0 {
+		t.Error("a directory in the place of an event passes")
+	}
+}
+
+// TestWhatCannotBeRecordedIsSaid: a place that is no directory.
+func TestWhatCannotBeRecordedIsSaid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if failures := check(t, filepath.Join(file, "events"), true, events.Define(example(), "c")); len(failures) < 2 {
+		t.Errorf("recorded below a file: %q", failures)
+	}
+}
