@@ -5,14 +5,14 @@
 //	...
 //	lambda.Start(handler)
 //
-// The handler sees the requests, and its answers follow the rules, of net/http's
-// server: one service behaves the same as a server and as a function.
+// The handler gets the requests of net/http's server, and its responses follow the same
+// rules: a service behaves the same as a server and as a function.
 //
 // # Caveats
 //
-//   - HTTP APIs pass the path on percent-decoded, and cut it off at a decoded "?"
-//     (seen at the real ones: https://github.com/middleapi/standard-server/pull/93).
-//     "%2F" in a segment cannot be told from "/". Function URLs have the same format
+//   - HTTP APIs pass the path percent-decoded, and cut it off at a decoded "?"
+//     (seen on AWS: https://github.com/middleapi/standard-server/pull/93).
+//     "%2F" in a segment cannot be distinguished from "/". Function URLs have the same format
 //     with an encoded path, REST APIs and load balancers have others: those are not
 //     served.
 //   - The name of a stage other than $default is part of the event's path, also
@@ -20,7 +20,7 @@
 //     It is removed; the handler has the same paths on every stage.
 //   - Values of a header that was sent several times arrive in one line, separated
 //     by commas. They are never split: dates, entity tags and JSON have commas too.
-//   - An answer is sent whole when the handler returns, at most [MaxAnswer] bytes as
+//   - A response is sent whole when the handler returns, at most [MaxResponse] bytes as
 //     the function's JSON; a larger one becomes a 500 with
 //     /problems/response-too-large. Flush is accepted and has no effect. Hijacking,
 //     trailers and upgrades are not supported.
@@ -28,15 +28,15 @@
 //     ends the process, as it does everywhere.
 //
 // The request's context ends a little before Lambda would stop the function, so that
-// a handler that observes it can still answer.
+// a handler that observes it can still respond.
 //
-// Pings of package warm are answered before the handler and are not counted.
+// Pings of package warm do not reach the handler and are not counted.
 //
 // # Correlation
 //
 // The headers of package correlation arrive as they were sent. Where the client
-// sent no correlation id, it is the id that API Gateway gave the request, which its
-// access log has too.
+// sent no correlation id, it is API Gateway's id of the request, which its
+// access log contains too.
 //
 // # Metrics
 //

@@ -22,7 +22,7 @@ import (
 // invocation, so that the sender gets an error; clients cannot send such an event.
 var ErrEvent = errors.New("not an event of an HTTP API with payload format version 2.0")
 
-// event is what is read of one. The format is in the developer guide of API
+// event holds the fields that are read. The format is in the developer guide of API
 // Gateway, "Create AWS Lambda proxy integrations for HTTP APIs".
 type event struct {
 	Version         string            `json:"version"`
@@ -44,8 +44,8 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// parse makes the request that a server would have made. ErrEvent.
-func parse(ctx context.Context, payload []byte) (*http.Request, error) {
+// parseRequest makes the request that net/http's server would make. ErrEvent.
+func parseRequest(ctx context.Context, payload []byte) (*http.Request, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEvent, err)
@@ -71,7 +71,7 @@ func parse(ctx context.Context, payload []byte) (*http.Request, error) {
 	r.RequestURI = r.URL.RequestURI()
 	r.Host = cmp.Or(r.Header.Get("Host"), e.RequestContext.DomainName)
 	r.Header.Del("Host") // as a server does
-	r.RemoteAddr = e.remote()
+	r.RemoteAddr = e.remoteAddr()
 	if major, minor, ok := http.ParseHTTPVersion(e.RequestContext.HTTP.Protocol); ok {
 		r.Proto, r.ProtoMajor, r.ProtoMinor = e.RequestContext.HTTP.Protocol, major, minor
 	}
@@ -105,7 +105,7 @@ func (e *event) url() (*url.URL, error) {
 	return &url.URL{Path: path, RawQuery: e.RawQueryString}, nil
 }
 
-// header is what the client sent, except that a repeated header is one line.
+// header returns the client's headers; a repeated header is one line.
 func (e *event) header(body int) (http.Header, error) {
 	h := http.Header{}
 	for name, value := range e.Headers {
@@ -127,9 +127,9 @@ func (e *event) header(body int) (http.Header, error) {
 	return h, nil
 }
 
-// remote is the client's address with a port, as servers have it; which port it
-// was is not known.
-func (e *event) remote() string {
+// remoteAddr returns the client's address with a port, as servers do; the real port
+// is not known.
+func (e *event) remoteAddr() string {
 	if _, err := netip.ParseAddr(e.RequestContext.HTTP.SourceIP); err != nil {
 		return ""
 	}

@@ -21,11 +21,11 @@ import (
 // Config configures New. The zero value works.
 type Config struct {
 	// Service is the value of the metrics' dimension, best the function's name,
-	// which tells stages apart. Required with Metrics.
+	// which distinguishes stages. Required with Metrics.
 	Service string
 	// Metrics gets one line for each request; nil: none is written.
 	Metrics *emf.Writer
-	// Logger gets panics, invalid events, and answers that are too large; nil:
+	// Logger gets panics, invalid events, and responses that are too large; nil:
 	// slog.Default().
 	Logger *slog.Logger
 	// Now is the clock of the metrics. Default time.Now.
@@ -58,7 +58,7 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	begin := f.cfg.Now()
 	ctx, cancel := withMargin(ctx)
 	defer cancel()
-	r, err := parse(ctx, payload)
+	r, err := parseRequest(ctx, payload)
 	if err != nil {
 		f.cfg.Logger.ErrorContext(ctx, "invalid event", "error", err.Error(), "bytes", len(payload))
 		return nil, err
@@ -66,7 +66,7 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	w := f.serve(r)
 	text, err := w.encode()
 	if err != nil {
-		f.log(r, "the answer is too large to be sent", "error", err.Error())
+		f.logError(r, "the answer is too large to be sent", "error", err.Error())
 		w = problemResponse(httpjson.Problem{
 			Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError,
 		})
@@ -74,14 +74,14 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	f.count(begin, r.Method, w.status)
+	f.writeMetrics(begin, r.Method, w.status)
 	return text, nil
 }
 
 // margin is how long before the function's deadline a request's context ends.
 const margin = 250 * time.Millisecond
 
-// withMargin ends ctx early enough to send an answer about the timeout.
+// withMargin ends ctx early enough to send a response about the timeout.
 func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -97,7 +97,7 @@ func (f *function) serve(r *http.Request) (w *response) {
 		if p == nil {
 			return
 		}
-		f.log(r, "panic in the handler", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		f.logError(r, "panic in the handler", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		w = problemResponse(httpjson.Problems{}.Of(errPanic))
 	}()
 	f.handler.ServeHTTP(w, r)
@@ -106,14 +106,14 @@ func (f *function) serve(r *http.Request) (w *response) {
 
 var errPanic = errors.New("panic")
 
-// problemResponse is the answer when the handler's own cannot be sent.
+// problemResponse is the response when the handler's own cannot be sent.
 func problemResponse(p httpjson.Problem) *response {
 	w := newResponse(http.MethodGet)
 	httpjson.WriteProblem(w, p)
 	return w
 }
 
-func (f *function) log(r *http.Request, message string, args ...any) {
+func (f *function) logError(r *http.Request, message string, args ...any) {
 	args = append(args, "method", r.Method, "path", r.URL.Path, "correlation_id", correlation.From(r.Context()).CorrelationID)
 	f.cfg.Logger.ErrorContext(r.Context(), message, args...)
 }

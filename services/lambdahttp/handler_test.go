@@ -116,9 +116,9 @@ func TestLargeAnswers(t *testing.T) {
 		n, status int
 		text      string
 	}{
-		"just so":   {n: lambdahttp.MaxAnswer - 200, text: "<", status: 200},
-		"too large": {n: lambdahttp.MaxAnswer + 1, text: "x", status: 500},
-		"as JSON":   {n: lambdahttp.MaxAnswer/2 + 1, text: `"`, status: 500},
+		"just so":   {n: lambdahttp.MaxResponse - 200, text: "<", status: 200},
+		"too large": {n: lambdahttp.MaxResponse + 1, text: "x", status: 500},
+		"as JSON":   {n: lambdahttp.MaxResponse/2 + 1, text: `"`, status: 500},
 	} {
 		half, failed := strings.Repeat(c.text, c.n/2), error(nil)
 		out := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -136,7 +136,7 @@ func TestLargeAnswers(t *testing.T) {
 // TestMoreIsNotKept of an answer that is too large already.
 func TestMoreIsNotKept(t *testing.T) {
 	out := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
-		piece := make([]byte, lambdahttp.MaxAnswer/2+1)
+		piece := make([]byte, lambdahttp.MaxResponse/2+1)
 		_, first := w.Write(piece)
 		if _, second := w.Write(piece); first != nil || second == nil {
 			t.Errorf("%v, %v", first, second)

@@ -10,8 +10,8 @@ import (
 // Namespace of the metrics of services.
 const Namespace = "Banyan/Services"
 
-// count writes the metrics of one request.
-func (f *function) count(begin time.Time, method string, status int) {
+// writeMetrics writes the metrics of one request.
+func (f *function) writeMetrics(begin time.Time, method string, status int) {
 	if f.cfg.Metrics == nil {
 		return
 	}

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxAnswer is the maximum size of a function's answer in bytes, JSON and base64
+// MaxResponse is the maximum size of a function's response in bytes, JSON and base64
 // included (Lambda developer guide, "Lambda quotas": 6 MB).
-const MaxAnswer = 6 << 20
+const MaxResponse = 6 << 20
 
-var errTooLarge = fmt.Errorf("the answer exceeds Lambda's limit of %d bytes", MaxAnswer)
+var errTooLarge = fmt.Errorf("the response exceeds Lambda's limit of %d bytes", MaxResponse)
 
-// response collects an answer, by the rules of net/http's server.
+// response collects the handler's response, by the rules of net/http's server.
 type response struct {
 	header http.Header // the handler's
 	sent   http.Header // as it was at WriteHeader; nil before
@@ -51,7 +51,7 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if w.body.Len()+len(p) > MaxAnswer {
+	if w.body.Len()+len(p) > MaxResponse {
 		w.err = errTooLarge
 		return 0, w.err
 	}
@@ -64,12 +64,12 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// Flush implements http.Flusher for handlers that need one. The answer is sent whole
-// in the end.
+// Flush implements http.Flusher for handlers that need one. The response is sent whole
+// at the end.
 func (w *response) Flush() { w.WriteHeader(http.StatusOK) }
 
-// answer is the function's, in payload format version 2.0.
-type answer struct {
+// payload is the function's response, in payload format version 2.0.
+type payload struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers,omitempty"`
 	Cookies         []string          `json:"cookies,omitempty"`
@@ -77,13 +77,13 @@ type answer struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-// encode is the function's answer.
+// encode returns the function's response.
 func (w *response) encode() ([]byte, error) {
 	w.WriteHeader(http.StatusOK) // if the handler wrote nothing
 	if w.err != nil {
 		return nil, w.err
 	}
-	a := answer{StatusCode: w.status, Headers: map[string]string{}, Body: w.body.String()}
+	a := payload{StatusCode: w.status, Headers: map[string]string{}, Body: w.body.String()}
 	for name, values := range w.sent {
 		if http.CanonicalHeaderKey(name) == "Set-Cookie" { // which cannot be joined
 			a.Cookies = append(a.Cookies, values...)
@@ -102,11 +102,11 @@ func (w *response) encode() ([]byte, error) {
 	if err := e.Encode(a); err != nil {
 		return nil, err
 	}
-	if text.Len() > MaxAnswer {
+	if text.Len() > MaxResponse {
 		return nil, errTooLarge
 	}
 	return text.Bytes(), nil
 }
 
-// oneLine keeps a value from adding headers.
+// oneLine removes line breaks, so that a value cannot add headers.
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")

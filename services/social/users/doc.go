@@ -1,5 +1,5 @@
 // Package users is the service that owns the entity "users": its domain, its
-// HTTP API, and the store interface that its adapters fulfil.
+// HTTP API, and the store interface that its adapters implement.
 //
 // Caveats first:
 //
@@ -7,20 +7,20 @@
 //     can die. The DynamoDB store keeps the event in the transaction of the write
 //     (see [EventKeeper]) until it is published, so the next sweep of its outbox publishes
 //     it some seconds later. The MongoDB store does not: the document is what the
-//     migration copies, and has no place for it. There the event is missing until
-//     the client repeats its write, which it does, because it got no answer. Every
+//     migration copies, and has no field for it. There the event is missing until
+//     the client repeats its write, which it does, because it got no response. Every
 //     write is idempotent and a repeated one publishes again, so an event is published
 //     at least once.
 //   - Events of one user are published in the order of the writes by one instance.
 //     Two instances that change the same user at the same moment may publish in
-//     the other order, and what is swept comes behind what was written since; the
+//     the other order, and a swept event comes behind those of later writes; the
 //     version in user.profile-updated says which one is newer, and
 //     user.joined is older than any of them.
-//   - A listing shows each user that was there throughout, but is no snapshot.
+//   - A listing shows each user that existed throughout, but is not a snapshot.
 //
 // Which store is used is decided for each request by the ownership grant under
 // which it was admitted, so that a switch of the owner needs no restart and fails
-// no request. During a switch writes wait; reads go on.
+// no request. During a switch writes wait; reads continue.
 //
 // # HTTP API
 //
@@ -31,6 +31,6 @@
 //	PATCH /v1/users/{id}           name, bio; If-Match with the version
 //	POST  /v1/users/authenticate   email and password
 //
-// Errors are application/problem+json (RFC 9457). A write answers with the header
+// Errors are application/problem+json (RFC 9457). The response to a write has the header
 // Banyan-Written, the stream position of the last event it published.
 package users

@@ -16,7 +16,7 @@ const (
 	maxPage     = 500
 )
 
-// body shapes of the API
+// The bodies of the API.
 type (
 	userBody struct {
 		ID        string `json:"id"`
@@ -166,7 +166,7 @@ func writeUser(w http.ResponseWriter, status int, done Written) error {
 
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
-// ifMatch reads the version of an If-Match header; nil when any will do. Lists and
+// ifMatch reads the version of an If-Match header; nil when any version matches. Lists and
 // weak tags never match a strong comparison of one version (RFC 9110, 13.1.1).
 func ifMatch(header string) (*int64, error) {
 	if header == "" || header == "*" {

@@ -10,7 +10,7 @@ import (
 // MakeEvents makes the events of a write from the user as it will be stored.
 type MakeEvents func(User) ([]events.Event, error)
 
-// Pending is the events that a store keeps until they are on the stream.
+// Pending holds the events that a store keeps until they are on the stream.
 type Pending struct {
 	// Events of the write, empty where the store keeps none, or where nothing was
 	// written because an earlier attempt had done it.
@@ -21,8 +21,8 @@ type Pending struct {
 }
 
 // EventKeeper is a [Store] that keeps the events of a write in the same atomic step
-// as the write, so that another process can publish them if this one does not get to
-// it. MakeEvents is called anew for each attempt at a write.
+// as the write, so that another process can publish them if this one dies before it
+// does. MakeEvents is called again for each attempt at a write.
 type EventKeeper interface {
 	// CreateWithEvents is Store.Create.
 	CreateWithEvents(ctx context.Context, epoch int64, u User, makeEvents MakeEvents) (User, bool, Pending, error)
@@ -30,8 +30,8 @@ type EventKeeper interface {
 	UpdateWithEvents(ctx context.Context, epoch int64, id string, c Change, makeEvents MakeEvents) (User, Pending, error)
 }
 
-// create stores a user, with its events where the store can.
-func create(ctx context.Context, store Store, epoch int64, u User, makeEvents MakeEvents) (User, bool, Pending, error) {
+// createUser stores a user, with its events if the store keeps events.
+func createUser(ctx context.Context, store Store, epoch int64, u User, makeEvents MakeEvents) (User, bool, Pending, error) {
 	if k, ok := store.(EventKeeper); ok {
 		return k.CreateWithEvents(ctx, epoch, u, makeEvents)
 	}
@@ -39,8 +39,8 @@ func create(ctx context.Context, store Store, epoch int64, u User, makeEvents Ma
 	return stored, created, Pending{}, err
 }
 
-// update changes a user, with its events where the store can.
-func update(ctx context.Context, store Store, epoch int64, id string, c Change, makeEvents MakeEvents) (User, Pending, error) {
+// updateUser changes a user, with its events if the store keeps events.
+func updateUser(ctx context.Context, store Store, epoch int64, id string, c Change, makeEvents MakeEvents) (User, Pending, error) {
 	if k, ok := store.(EventKeeper); ok {
 		return k.UpdateWithEvents(ctx, epoch, id, c, makeEvents)
 	}

@@ -22,14 +22,14 @@ type Ownership interface {
 	Write(ctx context.Context, fn func(context.Context, ownership.Grant) error) error
 }
 
-// Publisher puts an event on the stream and returns where, once it is kept.
+// Publisher publishes an event and returns its position, once it is kept.
 type Publisher interface {
 	Publish(ctx context.Context, e events.Event) (events.Position, error)
 }
 
 // Config configures New. Ownership, Stores and Publisher are required.
 type Config struct {
-	// Ownership decides on the store for each request.
+	// Ownership selects the store for each request.
 	Ownership Ownership
 	// Stores holds the store for each possible owner.
 	Stores map[ownership.Store]Store
@@ -42,11 +42,11 @@ type Config struct {
 	// HashesAtOnce bounds how many passwords are hashed or compared at a time, as
 	// each keeps a core busy. Default 4.
 	HashesAtOnce int
-	// Now is replaced in tests.
+	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
 
-// Validate reports what is missing or cannot work.
+// Validate returns an error for missing or invalid fields.
 func (c Config) Validate() error {
 	switch {
 	case c.Ownership == nil:
@@ -76,7 +76,7 @@ type Service struct {
 	cfg       Config
 	hashing   chan struct{}
 	locks     *keyedlock.Lock
-	dummyHash []byte // compared where there is no user, so that the time taken reveals nothing
+	dummyHash []byte // compared if there is no user, so that the response time reveals nothing
 	published atomic.Int64
 }
 
@@ -96,7 +96,7 @@ func New(cfg Config) (*Service, error) {
 // Written is the outcome of a write.
 type Written struct {
 	User User
-	// Created is false when the user was there already.
+	// Created is false when the user existed already.
 	Created bool
 	// Position of the last event that was published for the write.
 	Position events.Position
@@ -129,7 +129,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (Written, error) {
 	var pending Pending
 	makeEvents := s.eventsOfCreate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, w.Created, pending, err = create(ctx, store, epoch, u, makeEvents)
+		w.User, w.Created, pending, err = createUser(ctx, store, epoch, u, makeEvents)
 		return err
 	})
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *Service) Update(ctx context.Context, id string, c Change) (Written, err
 	var pending Pending
 	makeEvents := s.eventsOfUpdate(ctx)
 	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, pending, err = update(ctx, store, epoch, id, c, makeEvents)
+		w.User, pending, err = updateUser(ctx, store, epoch, id, c, makeEvents)
 		return err
 	})
 	if err != nil {

@@ -5,7 +5,7 @@ import "context"
 // Store keeps users in one database. The methods that write take the epoch of the
 // grant under which they were admitted. Every method may return an error that
 // wraps ownership.ErrFenced when the database refuses because it does not own the
-// users (any more); the caller then asks for a new grant and tries again.
+// users (any more); the caller then requests a new grant and retries.
 //
 // Reads must see every write that was acknowledged before they began. A Store is
 // safe for concurrent use. userstest.Run is the suite that each must pass.
@@ -22,13 +22,13 @@ type Store interface {
 	GetMany(ctx context.Context, ids []string) ([]User, error)
 	// ByEmail returns the user with exactly this e-mail. ErrNotFound.
 	ByEmail(ctx context.Context, email string) (User, error)
-	// List returns up to limit users behind the cursor, and where to go on; the
+	// List returns up to limit users behind the cursor, and the next cursor; the
 	// returned cursor is the zero Cursor when the listing is complete. ErrCursor.
 	List(ctx context.Context, from Cursor, limit int) ([]User, Cursor, error)
 }
 
-// Cursor is a place in a listing. A listing that begins in a store ordered by id
-// can go on in one that is not: the latter then skips the ids up to After.
+// Cursor is a position in a listing. A listing that begins in a store ordered by id
+// can continue in one that is not: the latter then skips the ids up to After.
 type Cursor struct {
 	// After is the last id seen in id order.
 	After string `json:"a,omitempty"`

@@ -12,8 +12,8 @@ import (
 	"github.com/banyan-fig/banyan/events/social"
 )
 
-// Limits of what a client may write. Users that came from elsewhere may be beyond
-// them and are served as they are.
+// Limits of what a client may write. Users from other sources may exceed
+// them and are served unchanged.
 const (
 	MaxName  = 200  // characters
 	MaxBio   = 2000 // characters
@@ -38,8 +38,8 @@ var (
 	ErrCredentials = errors.New("wrong e-mail or password")
 	// ErrInvalid is returned for input that breaks a rule; the text says which.
 	ErrInvalid = errors.New("invalid input")
-	// ErrCursor is returned for a cursor that was not made by this service, or
-	// that a change of the store has made useless: start the listing over.
+	// ErrCursor is returned for a cursor that this service did not make, or
+	// that a change of the store has invalidated: start the listing again.
 	ErrCursor = errors.New("the cursor cannot be used")
 	// ErrNotPublished is returned when a write was stored but its event could not
 	// be published. Repeat the write.
@@ -50,7 +50,7 @@ var (
 type User struct {
 	// ID is a MongoDB ObjectId: 24 lower-case hex digits.
 	ID string
-	// Name is what others see.
+	// Name is the name that other users see.
 	Name string
 	// Email is unique, compared exactly as stored.
 	Email string
@@ -64,10 +64,10 @@ type User struct {
 	CreatedAt time.Time
 }
 
-// NewUser is what a client gives to create a user.
+// NewUser is the input for creating a user.
 type NewUser struct {
 	ID, Name, Email, Password, Bio string
-	// CreatedAt is now when zero.
+	// CreatedAt: zero means the present time.
 	CreatedAt time.Time
 }
 
@@ -94,7 +94,7 @@ func (n NewUser) Validate() error {
 	return nil
 }
 
-// Change is what a client may change; nil leaves a field as it is.
+// Change is a change by a client; a nil field stays unchanged.
 type Change struct {
 	Name *string
 	Bio  *string
@@ -106,7 +106,7 @@ type Change struct {
 // Validate checks the limits. The error wraps ErrInvalid and names the field.
 func (c Change) Validate() error {
 	if c.Name == nil && c.Bio == nil {
-		return fmt.Errorf("%w: there is nothing to change: give name or bio", ErrInvalid)
+		return fmt.Errorf("%w: there is nothing to change: send name or bio", ErrInvalid)
 	}
 	if c.Name != nil {
 		if err := validateText("name", *c.Name, 1, MaxName); err != nil {
@@ -119,7 +119,7 @@ func (c Change) Validate() error {
 	return nil
 }
 
-// Applied is u with the change, one version on.
+// Applied returns u with the change and the next version.
 func (c Change) Applied(u User) User {
 	u.Version++
 	if c.Name != nil {
@@ -131,8 +131,8 @@ func (c Change) Applied(u User) User {
 	return u
 }
 
-// Done reports whether u is what the change would have made of the version it was
-// meant for: the client repeats a change whose answer was lost.
+// Done reports whether u is the result of the change on the version that it was
+// made for: a client repeats a change whose response was lost.
 func (c Change) Done(u User) bool {
 	return c.IfVersion != nil && u.Version == *c.IfVersion+1 &&
 		(c.Name == nil || *c.Name == u.Name) && (c.Bio == nil || *c.Bio == u.Bio)
@@ -146,8 +146,8 @@ func ValidateID(id string) error {
 	return nil
 }
 
-// CreatedFromID is the time inside an ObjectId: its first four bytes are seconds
-// since 1970. It stands in for a missing createdAt.
+// CreatedFromID returns the time in an ObjectId: its first four bytes are seconds
+// since 1970. It is used for a missing createdAt.
 func CreatedFromID(id string) time.Time {
 	if len(id) < 8 {
 		return time.Time{}
