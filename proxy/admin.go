@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// Admin is the operators' API: the routes in force, their counters, and where a
+// Admin is the operators' API: the active routes, their counters, and where a
 // request would go and why. It has no authentication: serve it on a private
 // listener only.
 //

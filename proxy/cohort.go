@@ -15,7 +15,7 @@ type cohort struct {
 	name string
 }
 
-// share is the subject's fixed place in [0, 100): it is in when the route's
+// share is the subject's fixed number in [0, 100): it is in when the route's
 // percentage is above it.
 func (c cohort) share(subject string) float64 {
 	h := hmac.New(sha256.New, c.key)
@@ -26,4 +26,4 @@ func (c cohort) share(subject string) float64 {
 	return float64(v) / (1 << 53) * 100
 }
 
-func (c cohort) has(subject string, percent float64) bool { return c.share(subject) < percent }
+func (c cohort) contains(subject string, percent float64) bool { return c.share(subject) < percent }

@@ -17,13 +17,13 @@ import (
 
 // Defaults of a route file.
 const (
-	defaultUpstreamTimeout = 30 * time.Second // for a whole answer of the legacy side
+	defaultUpstreamTimeout = 30 * time.Second // for a whole response of the legacy side
 	defaultForwardTimeout  = 2 * time.Second  // before a safe request falls back
 )
 
 // Compile makes a Table of a route file's bytes. name is used in errors;
 // env resolves ${VAR} in upstream addresses and the names of secrets. All
-// that is wrong is reported at once, each as a FileError, joined.
+// errors are reported at once, each as a FileError, joined.
 func Compile(name string, src []byte, env func(string) (string, bool)) (*Table, error) {
 	f, err := parseRouteFile(name, src)
 	if err != nil {
@@ -61,20 +61,20 @@ type compiler struct {
 	current at[routeSpec]
 }
 
-func (c *compiler) wrong(line, col int, format string, args ...any) {
+func (c *compiler) addError(line, col int, format string, args ...any) {
 	c.errs = append(c.errs, &FileError{c.name, max(line, 1), max(col, 1), fmt.Sprintf(format, args...)})
 }
 
 func (c *compiler) header(f *routeFile) {
 	if f.Version.value != 1 {
-		c.wrong(f.Version.line, f.Version.col, "unsupported version %d: it must be 1", f.Version.value)
+		c.addError(f.Version.line, f.Version.col, "unsupported version %d: it must be 1", f.Version.value)
 	}
 	for name, spec := range f.Upstreams {
 		c.upstream(name, spec)
 	}
 	t := c.table
 	if t.legacy = t.upstreams[f.Legacy.value]; t.legacy == nil {
-		c.wrong(f.Legacy.line, f.Legacy.col, "legacy: unknown upstream %q: use one of those under upstreams: %s",
+		c.addError(f.Legacy.line, f.Legacy.col, "legacy: unknown upstream %q: use one of those under upstreams: %s",
 			f.Legacy.value, names(t.upstreams))
 		t.legacy = &upstream{}
 	}
@@ -83,22 +83,22 @@ func (c *compiler) header(f *routeFile) {
 		secret, _ := c.env(s.value)
 		var err error
 		if t.subjects, err = newSubjects(secret); err != nil {
-			c.wrong(s.line, s.col, "environment variable %s: %v", s.value, err)
-			t.subjects = &subjects{} // it was given: say it once
+			c.addError(s.line, s.col, "environment variable %s: %v", s.value, err)
+			t.subjects = &subjects{} // it is in the file: report its error only once
 		}
 	}
 	if f.Cohorts != nil {
 		k := f.Cohorts.KeyEnv
 		v, _ := c.env(k.value)
 		if c.key = []byte(v); len(v) < 16 {
-			c.wrong(k.line, k.col, "environment variable %s: the cohort key must have at least 16 bytes, not %d", k.value, len(v))
+			c.addError(k.line, k.col, "environment variable %s: the cohort key must have at least 16 bytes, not %d", k.value, len(v))
 			c.key = []byte("given, though unusable")
 		}
 	}
 	for _, p := range f.Trusted {
 		prefix, err := netip.ParsePrefix(p.value)
 		if err != nil {
-			c.wrong(p.line, p.col, "invalid network %q: it must be such as 10.0.0.0/8", p.value)
+			c.addError(p.line, p.col, "invalid network %q: it must be such as 10.0.0.0/8", p.value)
 		}
 		t.trusted = append(t.trusted, prefix)
 	}
@@ -107,19 +107,19 @@ func (c *compiler) header(f *routeFile) {
 
 func (c *compiler) upstream(name string, spec at[upstreamSpec]) {
 	raw := spec.value.URL
-	c.table.upstreams[name] = &upstream{name: name} // also when its address is wrong: that is said once
-	if !raw.given() {
-		c.wrong(spec.line, spec.col, "upstream %q needs a url", name)
+	c.table.upstreams[name] = &upstream{name: name} // also when its address is invalid: that is reported once
+	if !raw.isSet() {
+		c.addError(spec.line, spec.col, "upstream %q needs a url", name)
 		return
 	}
 	address, missing := c.expand(raw.value)
 	if missing != "" {
-		c.wrong(raw.line, raw.col, "environment variable %s is not set", missing)
+		c.addError(raw.line, raw.col, "environment variable %s is not set", missing)
 		return
 	}
 	u, err := url.Parse(address)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
-		c.wrong(raw.line, raw.col, "invalid address %q: it must be such as http://127.0.0.1:8080", address)
+		c.addError(raw.line, raw.col, "invalid address %q: it must be such as http://127.0.0.1:8080", address)
 		return
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
@@ -151,13 +151,13 @@ func (c *compiler) route(spec at[routeSpec]) {
 		newMethod: strings.ToUpper(s.Request.Method.value),
 	}
 	if r.name == "" {
-		c.wrong(spec.line, spec.col, "the route needs a name")
+		c.addError(spec.line, spec.col, "the route needs a name")
 	}
 	if slices.ContainsFunc(c.table.routes, func(o *route) bool { return o.name == r.name }) {
-		c.wrong(s.Name.line, s.Name.col, "duplicate route name %q", r.name)
+		c.addError(s.Name.line, s.Name.col, "duplicate route name %q", r.name)
 	}
 	r.pattern = c.pattern(s.Path)
-	c.reachable(r)
+	c.checkReachable(r)
 	c.target(r, s)
 	c.fallback(r, s)
 	c.mapping(r, s)
@@ -173,30 +173,30 @@ func (c *compiler) target(r *route, s routeSpec) {
 		return
 	case modeForward, modeSplit:
 	default:
-		c.wrong(s.Mode.line, s.Mode.col, "unknown mode %q: use legacy, forward or split", r.mode)
+		c.addError(s.Mode.line, s.Mode.col, "unknown mode %q: use legacy, forward or split", r.mode)
 		return
 	}
 	if c.table.subjects == nil && r.needsSubject() {
-		c.wrong(s.Mode.line, s.Mode.col, "mode %s needs the subject: set subject.jwtSecretEnv at the top of the file, or public: true", r.mode)
+		c.addError(s.Mode.line, s.Mode.col, "mode %s needs the subject: set subject.jwtSecretEnv at the top of the file, or public: true", r.mode)
 	}
 	if r.to = c.table.upstreams[s.Upstream.value]; r.to == nil {
 		line, col := s.Upstream.line, s.Upstream.col
-		if !s.Upstream.given() {
+		if !s.Upstream.isSet() {
 			line, col = c.current.line, c.current.col
 		}
-		c.wrong(line, col, "unknown upstream %q: use one of those under upstreams: %s", s.Upstream.value, names(c.table.upstreams))
+		c.addError(line, col, "unknown upstream %q: use one of those under upstreams: %s", s.Upstream.value, names(c.table.upstreams))
 	}
 	if r.mode != modeSplit {
-		if s.Percent.given() {
-			c.wrong(s.Percent.line, s.Percent.col, "percent is for mode split only")
+		if s.Percent.isSet() {
+			c.addError(s.Percent.line, s.Percent.col, "percent is for mode split only")
 		}
 		return
 	}
-	if !s.Percent.given() || r.percent < 0 || r.percent > 100 {
-		c.wrong(max(s.Percent.line, s.Mode.line), max(s.Percent.col, 1), "mode split needs a percent from 0 to 100")
+	if !s.Percent.isSet() || r.percent < 0 || r.percent > 100 {
+		c.addError(max(s.Percent.line, s.Mode.line), max(s.Percent.col, 1), "mode split needs a percent from 0 to 100")
 	}
 	if len(c.key) == 0 {
-		c.wrong(s.Mode.line, s.Mode.col, "mode split needs a key: set cohorts.keyEnv at the top of the file")
+		c.addError(s.Mode.line, s.Mode.col, "mode split needs a key: set cohorts.keyEnv at the top of the file")
 	}
 	r.cohort = cohort{key: c.key, name: s.Cohort.value}
 	if r.cohort.name == "" {
@@ -207,32 +207,32 @@ func (c *compiler) target(r *route, s routeSpec) {
 func (c *compiler) fallback(r *route, s routeSpec) {
 	switch f := s.Fallback; f.value {
 	case "":
-		r.fallback = safe(r.method)
+		r.fallback = isSafe(r.method)
 	case "none":
 	case "legacy":
-		if r.fallback = safe(r.method); !r.fallback {
-			c.wrong(f.line, f.col, "only GET and HEAD can fall back: a %s may have had its effect already", orAny(r.method))
+		if r.fallback = isSafe(r.method); !r.fallback {
+			c.addError(f.line, f.col, "only GET and HEAD can fall back: a %s may have had its effect already", orAny(r.method))
 		}
 	default:
-		c.wrong(f.line, f.col, "unknown fallback %q: use legacy or none", f.value)
+		c.addError(f.line, f.col, "unknown fallback %q: use legacy or none", f.value)
 	}
 	if r.follows && !r.fallback {
-		c.wrong(c.current.line, c.current.col, "readsFollowWrites needs fallback: legacy, which has the write")
+		c.addError(c.current.line, c.current.col, "readsFollowWrites needs fallback: legacy, which has the write")
 	}
 }
 
 func (c *compiler) mapping(r *route, s routeSpec) {
-	if p := s.Request.Path; p.given() {
+	if p := s.Request.Path; p.isSet() {
 		r.newPath = c.newPath(p, r.pattern)
 	}
-	if r.newMethod != "" && safe(r.method) != safe(r.newMethod) {
-		c.wrong(s.Request.Method.line, s.Request.Method.col, "a %s cannot become a %s: one of them may have effects", orAny(r.method), r.newMethod)
+	if r.newMethod != "" && isSafe(r.method) != isSafe(r.newMethod) {
+		c.addError(s.Request.Method.line, s.Request.Method.col, "a %s cannot become a %s: one of them may have effects", orAny(r.method), r.newMethod)
 	}
 	if q := s.Request.Query; q != nil {
 		t, ok := c.template(q).(object)
 		if !ok {
-			line, col := place(q)
-			c.wrong(line, col, "query must be a mapping of parameter names to templates")
+			line, col := lineAndColumn(q)
+			c.addError(line, col, "query must be a mapping of parameter names to templates")
 		}
 		for _, m := range t {
 			r.query = append(r.query, queryRule{name: strings.Trim(string(m.key), `"`), value: m.value})
@@ -257,7 +257,7 @@ func (c *compiler) template(n ast.Node) template {
 
 func (c *compiler) pattern(p at[string]) pattern {
 	if !strings.HasPrefix(p.value, "/") {
-		c.wrong(max(p.line, c.current.line), max(p.col, c.current.col), "path %q must begin with a slash", p.value)
+		c.addError(max(p.line, c.current.line), max(p.col, c.current.col), "path %q must begin with a slash", p.value)
 		return nil
 	}
 	var out pattern
@@ -274,11 +274,11 @@ func (c *compiler) pattern(p at[string]) pattern {
 		}
 		switch {
 		case seg.literal == "" && seg.param == "", seg.literal == ".", seg.literal == "..", strings.ContainsAny(seg.literal+seg.param, "{}"):
-			c.wrong(p.line, p.col, "path %q: invalid segment %q: use text, {name} or, at the end, {name...}", p.value, part)
+			c.addError(p.line, p.col, "path %q: invalid segment %q: use text, {name} or, at the end, {name...}", p.value, part)
 		case seg.rest && i != len(parts)-1:
-			c.wrong(p.line, p.col, "path %q: {%s...} must be the last segment", p.value, seg.param)
+			c.addError(p.line, p.col, "path %q: {%s...} must be the last segment", p.value, seg.param)
 		case seg.param != "" && seen[seg.param], seg.param == "subject":
-			c.wrong(p.line, p.col, "path %q: the name %q is used already", p.value, seg.param)
+			c.addError(p.line, p.col, "path %q: the name %q is used already", p.value, seg.param)
 		}
 		seen[seg.param] = true
 		out = append(out, seg)
@@ -295,7 +295,7 @@ func (c *compiler) newPath(p at[string], old pattern) []pathPart {
 	var out []pathPart
 	rest := p.value
 	if !strings.HasPrefix(rest, "/") {
-		c.wrong(p.line, p.col, "path %q must begin with a slash", p.value)
+		c.addError(p.line, p.col, "path %q must begin with a slash", p.value)
 	}
 	for rest != "" {
 		literal, after, found := strings.Cut(rest, "{")
@@ -305,7 +305,7 @@ func (c *compiler) newPath(p at[string], old pattern) []pathPart {
 		}
 		name, tail, closed := strings.Cut(after, "}")
 		if !closed || name == "" || !known[name] {
-			c.wrong(p.line, p.col, "path %q: unknown {%s}: use a name of the old path, or {subject}", p.value, name)
+			c.addError(p.line, p.col, "path %q: unknown {%s}: use a name of the old path, or {subject}", p.value, name)
 			break
 		}
 		out = append(out, pathPart{param: name})
@@ -314,11 +314,11 @@ func (c *compiler) newPath(p at[string], old pattern) []pathPart {
 	return out
 }
 
-// reachable reports a route that an earlier one hides completely.
-func (c *compiler) reachable(r *route) {
+// checkReachable reports a route that an earlier one hides completely.
+func (c *compiler) checkReachable(r *route) {
 	for _, o := range c.table.routes {
 		if (o.method == "" || o.method == r.method) && o.pattern.covers(r.pattern) {
-			c.wrong(c.current.line, c.current.col, "route %q is never reached: %q above matches everything that it matches", r.name, o.name)
+			c.addError(c.current.line, c.current.col, "route %q is never reached: %q above matches everything that it matches", r.name, o.name)
 			return
 		}
 	}

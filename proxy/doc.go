@@ -1,5 +1,5 @@
 // Package proxy is the forwarding proxy in front of the monolith: clients keep calling
-// the old endpoints, and a route file says which of them are answered by a new API
+// the old endpoints, and a route file says which of them are served by a new API
 // instead. A Proxy is an http.Handler:
 //
 //	table, err := proxy.LoadFile("routes.yaml")
@@ -17,7 +17,7 @@
 //     Only GET and HEAD fall back to the legacy side when a new API fails.
 //   - Reads follow writes within one proxy process: the position of a
 //     subject's last write is remembered here, in a bounded table, and asked
-//     for when that subject's reads are forwarded. A second proxy does not
+//     for when that subject's reads are forwarded. Another proxy does not
 //     know it. Put a subject's requests on one proxy (the load balancer's
 //     stickiness) until the table is shared.
 //   - A request without a valid token has no subject. It always goes to the
@@ -25,9 +25,9 @@
 //
 // # Inside
 //
-// The way of a route file is parse (routefile.go, template.go), compile
+// A route file goes through parse (routefile.go, template.go), compile
 // (compile.go) to an immutable Table (table.go), and swap in one atomic step
-// (reload.go). A file that does not compile leaves the table in force; its
-// errors name file, line and column. The way of a request is decide
+// (reload.go). A file that does not compile leaves the table in use; its
+// errors name file, line and column. A request goes through decide
 // (table.go, subject.go, cohort.go) and forward (handler.go, forward.go).
 package proxy

@@ -20,7 +20,7 @@ const (
 	maxIdleConns  = 256     // per upstream
 )
 
-// Proxy forwards requests by the table in force. It is an http.Handler, safe
+// Proxy forwards requests by the active table. It is an http.Handler, safe
 // for concurrent use.
 type Proxy struct {
 	table     atomic.Pointer[Table]
@@ -30,7 +30,7 @@ type Proxy struct {
 	log       *slog.Logger
 }
 
-// New makes a Proxy with a table in force. A nil logger discards.
+// New makes a Proxy with its first table. A nil logger discards.
 func New(t *Table, log *slog.Logger) *Proxy {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -58,10 +58,10 @@ func New(t *Table, log *slog.Logger) *Proxy {
 	return p
 }
 
-// Table is the one in force.
+// Table returns the active table.
 func (p *Proxy) Table() *Table { return p.table.Load() }
 
-// Swap puts a table in force. Requests in flight finish with the old one.
+// Swap activates a table. Requests in flight finish with the old one.
 func (p *Proxy) Swap(t *Table) { p.table.Store(t) }
 
 // Close drops idle connections to the upstreams.
@@ -76,7 +76,7 @@ func (p *Proxy) Explain(method, escapedPath, subject string) Decision {
 type trip struct {
 	table    *Table
 	decision Decision
-	trusted  bool // the peer's X-Forwarded-* are believed
+	trusted  bool // the peer's X-Forwarded-* headers are trusted
 }
 
 type tripKey struct{}
@@ -90,11 +90,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del(events.HeaderWritten)
 	ids := correlation.FromHeader(r.Header)
 	trip := &trip{table: t, trusted: t.trusts(r.RemoteAddr)}
-	trip.decision = t.decide(r.Method, r.URL.EscapedPath(), t.subjects.of(r))
+	trip.decision = t.decide(r.Method, r.URL.EscapedPath(), t.subjects.subjectOf(r))
 	ctx := context.WithValue(correlation.With(r.Context(), ids), tripKey{}, trip)
 	r = r.WithContext(ctx)
 	// A safe request with a body could not be sent a second time.
-	if d := trip.decision; d.Forward && !(safe(r.Method) && r.ContentLength != 0) {
+	if d := trip.decision; d.Forward && !(isSafe(r.Method) && r.ContentLength != 0) {
 		p.forward(w, r, d)
 		return
 	}
@@ -134,8 +134,8 @@ func (p *Proxy) rewriteLegacy(pr *httputil.ProxyRequest) {
 	correlation.Inject(pr.In.Context(), pr.Out.Header)
 }
 
-// setForwarded tells the upstream whom the request came from. Only a peer on
-// the trusted list may say that it forwards for somebody else.
+// setForwarded sets the headers that name the client to the upstream. Only a peer on
+// the trusted list may forward for other addresses.
 func setForwarded(pr *httputil.ProxyRequest, trusted bool) {
 	if trusted {
 		pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
@@ -160,7 +160,7 @@ func (p *Proxy) keepWritten(resp *http.Response) error {
 func (p *Proxy) legacyFailed(w http.ResponseWriter, r *http.Request, err error) {
 	t := tripOf(r.Context())
 	if r.Context().Err() == context.Canceled {
-		w.WriteHeader(499) // the client went away; nobody reads this
+		w.WriteHeader(499) // the client closed the connection; this is only for logs
 		return
 	}
 	p.log.WarnContext(r.Context(), "the legacy app did not answer", "method", r.Method, "path", r.URL.Path, "error", err)

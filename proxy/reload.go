@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Reloader keeps a proxy's table in step with a file.
+// Reloader activates the table of a file whenever the file changes.
 type Reloader struct {
 	Proxy *Proxy
 	Path  string
-	Every time.Duration // how often the file is looked at; default 500 ms
+	Every time.Duration // how often the file is checked; default 500 ms
 	Log   *slog.Logger  // what was loaded or refused; default discards
 
 	mu     sync.Mutex
-	failed error // of the last attempt; nil when the file in force is the file on disk
+	failed error // of the last attempt; nil when the active table is that of the file on disk
 	seen   os.FileInfo
 }
 
-// Run looks at the file until ctx ends.
+// Run checks the file until ctx ends.
 func (r *Reloader) Run(ctx context.Context) {
 	every := r.Every
 	if every <= 0 {
@@ -33,15 +33,15 @@ func (r *Reloader) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if r.changed() {
+			if r.hasChanged() {
 				_ = r.Reload()
 			}
 		}
 	}
 }
 
-// changed reports whether the file's identity, size or time differ from the last look.
-func (r *Reloader) changed() bool {
+// hasChanged reports whether the file's identity, size or time differ from the last check.
+func (r *Reloader) hasChanged() bool {
 	info, err := os.Stat(r.Path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,7 +53,7 @@ func (r *Reloader) changed() bool {
 }
 
 // Reload reads the file now. A file that does not compile leaves the table
-// in force; the error says what is wrong and where.
+// unchanged; the error says what is wrong and where.
 func (r *Reloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,7 @@ func (r *Reloader) Reload() error {
 	return nil
 }
 
-// Err is why the file on disk is not in force, nil when it is.
+// Err returns why the file on disk is not active, nil when it is.
 func (r *Reloader) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

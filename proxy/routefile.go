@@ -14,15 +14,15 @@ import (
 // maxRouteFile bounds a route file; the largest sensible one is far smaller.
 const maxRouteFile = 4 << 20
 
-// A FileError is one thing wrong with a route file, at the place where a
-// person has to look.
+// A FileError is one mistake in a route file, with its line and
+// column.
 type FileError struct {
 	File      string
 	Line, Col int
 	Message   string
 }
 
-// Error gives "file:line:col: message", which editors can jump to.
+// Error returns "file:line:col: message", which editors can jump to.
 func (e *FileError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Message)
 }
@@ -179,11 +179,11 @@ type at[T any] struct {
 	line, col int
 }
 
-func (a at[T]) given() bool { return a.line > 0 }
+func (a at[T]) isSet() bool { return a.line > 0 }
 
-// UnmarshalYAML keeps the place of the node that the value is read from.
+// UnmarshalYAML keeps the position of the node that the value is read from.
 func (a *at[T]) UnmarshalYAML(n ast.Node) error {
-	a.line, a.col = place(n)
+	a.line, a.col = lineAndColumn(n)
 	err := yaml.NodeToValue(n, &a.value, yaml.Strict())
 	var wrongType *yaml.TypeError
 	if errors.As(err, &wrongType) && wrongType.StructFieldName == nil {
@@ -192,7 +192,7 @@ func (a *at[T]) UnmarshalYAML(n ast.Node) error {
 	return err
 }
 
-// kindOf says what a value of the type is, for a person.
+// kindOf names a type for error messages.
 func kindOf(v any) string {
 	switch v.(type) {
 	case int, float64:
@@ -219,16 +219,16 @@ func (d *duration) UnmarshalYAML(n ast.Node) error {
 	return nil
 }
 
-// place is where a node begins. A mapping's own token is the colon behind
-// its first key, so the key is asked instead.
-func place(n ast.Node) (line, col int) {
+// lineAndColumn returns where a node begins. A mapping's own token is the colon behind
+// its first key, so that key is used instead.
+func lineAndColumn(n ast.Node) (line, col int) {
 	switch m := n.(type) {
 	case *ast.MappingNode:
 		if len(m.Values) > 0 {
-			return place(m.Values[0])
+			return lineAndColumn(m.Values[0])
 		}
 	case *ast.MappingValueNode:
-		return place(m.Key)
+		return lineAndColumn(m.Key)
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		return t.Position.Line, t.Position.Column

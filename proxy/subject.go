@@ -10,9 +10,9 @@ import (
 // each one.
 const maxSubject = 256
 
-// subjects verifies whose a request is, by the token that the legacy app itself
-// signed. What the client merely claims is never believed. A nil *subjects knows
-// nobody.
+// subjects verifies the subject of a request, by the token that the legacy app itself
+// signed. Unsigned claims of the client are never trusted. With a nil *subjects, no
+// request has a subject.
 type subjects struct {
 	tokens *token.Tokens
 }
@@ -25,8 +25,8 @@ func newSubjects(secret string) (*subjects, error) {
 	return &subjects{tokens}, nil
 }
 
-// of returns the verified subject, or "" for a request without a valid token.
-func (s *subjects) of(r *http.Request) string {
+// subjectOf returns the verified subject, or "" for a request without a valid token.
+func (s *subjects) subjectOf(r *http.Request) string {
 	if s == nil {
 		return ""
 	}

@@ -88,7 +88,7 @@ type pathPart struct {
 
 // match compares segment by segment, after decoding, so that an encoded
 // slash can never make two segments of one. A path with dot or empty
-// segments matches nothing and so goes to the legacy side untouched.
+// segments matches no route and goes to the legacy side unchanged.
 func (p pattern) match(path []string) (map[string]string, bool) {
 	var params map[string]string
 	for i, s := range p {
@@ -147,7 +147,7 @@ type Decision struct {
 }
 
 // decide finds the route and, for a split one, the subject's side. It has no
-// effects: the same call explains.
+// effects: Explain calls it too.
 func (t *Table) decide(method, escapedPath, subject string) Decision {
 	d := Decision{Upstream: t.legacy.name, Subject: subject, Reason: "no route matches: legacy"}
 	path, ok := segments(escapedPath)
@@ -164,7 +164,7 @@ func (t *Table) decide(method, escapedPath, subject string) Decision {
 			continue
 		}
 		d.route, d.Route, d.Params = r, r.name, params
-		d.Forward, d.Reason = r.side(subject)
+		d.Forward, d.Reason = r.splitSide(subject)
 		if d.Forward {
 			d.Upstream = r.to.name
 		}
@@ -173,7 +173,7 @@ func (t *Table) decide(method, escapedPath, subject string) Decision {
 	return d
 }
 
-func (r *route) side(subject string) (forward bool, reason string) {
+func (r *route) splitSide(subject string) (forward bool, reason string) {
 	switch {
 	case r.mode == modeLegacy:
 		return false, "the route's mode is legacy"
@@ -181,7 +181,7 @@ func (r *route) side(subject string) (forward bool, reason string) {
 		return false, "the request has no valid token, and the route is not public: legacy"
 	case r.mode == modeForward:
 		return true, "the route's mode is forward"
-	case r.cohort.has(subject, r.percent):
+	case r.cohort.contains(subject, r.percent):
 		return true, "the subject is in the cohort"
 	}
 	return false, "the subject is not in the cohort"
@@ -192,9 +192,9 @@ func (r *route) side(subject string) (forward bool, reason string) {
 // knows how to refuse.
 func (r *route) needsSubject() bool { return r.mode == modeSplit || !r.public }
 
-func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
-// RouteStats are one route's counters since its table came into force.
+// RouteStats are one route's counters since its table was activated.
 type RouteStats struct {
 	Route     string  `json:"route"`
 	Mode      string  `json:"mode"`

@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// A template makes JSON of one shape out of JSON of another. It is written
+// A template makes JSON of one shape from JSON of another. It is written
 // in the route file as the wanted result:
 //
 //	status: ok                          a literal
@@ -24,7 +24,7 @@ import (
 //	posts: {each: $.items, as: {post_id: $.postId}}
 //
 // Keys keep the file's order. A reference to something absent leaves its key
-// out, unless a default is given. "$$" begins a literal dollar.
+// out, unless it has a default. "$$" begins a literal dollar.
 type template interface {
 	// append writes the value, or reports that there is none.
 	append(dst []byte, s *scope) (out []byte, present bool, err error)
@@ -92,7 +92,7 @@ type reference struct {
 }
 
 func (r reference) append(dst []byte, s *scope) ([]byte, bool, error) {
-	v, ok := r.lookup(s)
+	v, ok := r.resolve(s)
 	if !ok {
 		return dst, false, nil
 	}
@@ -100,7 +100,7 @@ func (r reference) append(dst []byte, s *scope) ([]byte, bool, error) {
 	return out, err == nil, err
 }
 
-func (r reference) lookup(s *scope) (any, bool) {
+func (r reference) resolve(s *scope) (any, bool) {
 	switch r.root {
 	case "subject":
 		return s.subject, s.subject != ""
@@ -206,7 +206,7 @@ type each struct {
 }
 
 func (e each) append(dst []byte, s *scope) ([]byte, bool, error) {
-	v, ok := e.of.lookup(s)
+	v, ok := e.of.resolve(s)
 	if !ok {
 		return dst, false, nil
 	}
@@ -249,7 +249,7 @@ type from struct {
 }
 
 func (f from) append(dst []byte, s *scope) ([]byte, bool, error) {
-	v, ok := f.ref.lookup(s)
+	v, ok := f.ref.resolve(s)
 	if ok && f.table != nil {
 		if out, known := f.table[fmt.Sprint(v)]; known {
 			return append(dst, out...), true, nil
@@ -312,7 +312,7 @@ func toNumber(v any) (any, error) {
 	return n, nil
 }
 
-// compileTemplate reads a template from its place in the route file.
+// compileTemplate compiles a template node of the route file.
 func compileTemplate(n ast.Node) (template, error) {
 	switch m := n.(type) {
 	case *ast.MappingNode:
