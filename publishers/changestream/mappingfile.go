@@ -54,24 +54,24 @@ type file struct {
 const maxErrors = 20
 
 func (f *file) fail(n ast.Node, format string, args ...any) {
-	line, col := positionOf(n)
+	line, col := lineAndColumn(n)
 	if len(f.errs) < maxErrors {
 		f.errs = append(f.errs, &FileError{f.name, line, col, fmt.Sprintf(format, args...)})
 	}
 }
 
-// positionOf returns where a node begins: a mapping's own token is the colon behind its
+// lineAndColumn returns where a node begins: a mapping's own token is the colon behind its
 // first key.
-func positionOf(n ast.Node) (line, col int) {
+func lineAndColumn(n ast.Node) (line, col int) {
 	switch m := n.(type) {
 	case nil:
 		return 1, 1
 	case *ast.MappingNode:
 		if len(m.Values) > 0 {
-			return positionOf(m.Values[0].Key)
+			return lineAndColumn(m.Values[0].Key)
 		}
 	case *ast.MappingValueNode:
-		return positionOf(m.Key)
+		return lineAndColumn(m.Key)
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		return t.Position.Line, t.Position.Column
