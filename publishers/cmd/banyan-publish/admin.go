@@ -9,7 +9,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// serveMetrics is the answer of /metrics.json; counts are since the start, times in
+// serveMetrics is the body of /metrics.json; counts are since the start, times in
 // milliseconds.
 type serveMetrics struct {
 	Sidecar sidecarMetrics `json:"sidecar"`
@@ -26,7 +26,7 @@ type sidecarMetrics struct {
 	Failed    int64 `json:"requests_failed"`
 }
 
-// outletMetrics are those of what is behind; null is what there is not, or not yet.
+// outletMetrics are those of the outlet; null where a part does not exist, or not yet.
 type outletMetrics struct {
 	Publisher *publisherMetrics `json:"publisher"`
 	Spool     *spoolMetrics     `json:"spool"`
@@ -49,7 +49,7 @@ type publisherMetrics struct {
 	Waiting      int     `json:"waiting"`
 	OldestMS     float64 `json:"oldest_ms"`
 	Shards       int     `json:"shards"`
-	LastError    string  `json:"last_error,omitempty"` // of a shard that takes nothing now
+	LastError    string  `json:"last_error,omitempty"` // of a shard that accepts nothing now
 }
 
 func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
@@ -68,7 +68,7 @@ func publisherMetricsOf(s kinesis.Stats) *publisherMetrics {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// newAdmin answers /healthz, /readyz and /metrics.json.
+// newAdmin serves /healthz, /readyz and /metrics.json.
 func newAdmin(ready func() error, metrics func() any) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

@@ -16,10 +16,10 @@ import (
 // changesCommand are the commands about changes of documents.
 type changesCommand struct {
 	Run     changesRunCommand     `cmd:"" default:"withargs" help:"Publish document changes as events; the default (flags: changes run --help)."`
-	Refused changesRefusedCommand `cmd:"" help:"List changes of which no event could be published, with the reasons."`
+	Refused changesRefusedCommand `cmd:"" help:"List changes whose events could not be published, with the reasons."`
 	Redrive changesRedriveCommand `cmd:"" help:"Map such changes again and publish them, behind what was published meanwhile."`
 	Discard changesDiscardCommand `cmd:"" help:"Delete such changes for good."`
-	Forget  changesForgetCommand  `cmd:"" help:"Forget the position, so that the next start is as the first, for instance with a snapshot."`
+	Forget  changesForgetCommand  `cmd:"" help:"Forget the position, so that the next start is like the first, for instance with a snapshot."`
 }
 
 // mappingFlags say which events are made of changes.
@@ -59,7 +59,7 @@ type changesRunCommand struct {
 	Follow        followFlags `embed:""`
 }
 
-// Run publishes until ctx ends, or going on would leave changes out.
+// Run publishes until ctx ends, or until an error after which changes would be skipped.
 func (c *changesRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 	cfg, err := c.read(log)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, cfg changest
 	}, nil
 }
 
-// changesMetrics is the answer of /metrics.json; counts are since the start, or since the
+// changesMetrics is the body of /metrics.json; counts are since the start, or since the
 // database has another URI.
 type changesMetrics struct {
 	Changes struct {

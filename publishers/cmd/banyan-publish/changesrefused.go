@@ -18,7 +18,7 @@ import (
 
 // changesName names a publisher of changes, its checkpoint and its dead letters.
 type changesName struct {
-	Name string `help:"Name under which the position is stored; processes of one name take turns." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
+	Name string `help:"Name under which the position is stored; of processes with one name, one is active at a time." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
 }
 
 func (n *changesName) refused(db *mongo.Database) *mongo.Collection {
@@ -46,12 +46,12 @@ type changesRefusedCommand struct {
 
 // Run prints the list.
 func (c *changesRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongoclient.Database) error {
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
 		return c.deadLetters(db).list(ctx, parsed.Stdout, &c.listFlags)
 	})
 }
 
-// changesDiscardCommand gives refused changes up.
+// changesDiscardCommand deletes refused changes.
 type changesDiscardCommand struct {
 	databaseFlags
 	changesName
@@ -60,8 +60,8 @@ type changesDiscardCommand struct {
 
 // Run deletes them.
 func (c *changesDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongoclient.Database) error {
-		return c.deadLetters(db).forChosen(ctx, parsed.Stdout, &c.choice, "deleted", changestream.ErrGone,
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
+		return c.deadLetters(db).forEachSelected(ctx, parsed.Stdout, &c.choice, "deleted", changestream.ErrGone,
 			func(ctx context.Context, db *mongo.Database, id string) error {
 				return changestream.Discard(ctx, c.refused(db), id)
 			})
@@ -82,8 +82,8 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 	if err != nil {
 		return err
 	}
-	return c.within(ctx, func(db *mongoclient.Database) error {
-		if _, err := c.deadLetters(db).chosen(ctx, &c.choice); err != nil {
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
+		if _, err := c.deadLetters(db).selectIDs(ctx, &c.choice); err != nil {
 			return err
 		}
 		to, err := c.Stream.open(ctx)
@@ -99,7 +99,7 @@ func (c *changesRedriveCommand) Run(ctx context.Context, parsed *kong.Context, l
 				return fmt.Errorf("%w: %w", serving.ErrUsage, err)
 			}
 			now, err := p.Redrive(ctx, func(r *changestream.Refused) bool { return c.match(r.ID) })
-			done.Published, done.Refused = done.Published+now.Published, now.Refused // these are still there
+			done.Published, done.Refused = done.Published+now.Published, now.Refused // these are refused still
 			return err
 		})
 		return errors.Join(err, reportRedriven(parsed.Stdout, done))
@@ -123,7 +123,7 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// changesForgetCommand makes the next start the first.
+// changesForgetCommand makes the next start like the first.
 type changesForgetCommand struct {
 	databaseFlags
 	changesName
@@ -131,7 +131,7 @@ type changesForgetCommand struct {
 
 // Run removes the position.
 func (c *changesForgetCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongoclient.Database) error {
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
 		err := db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 			return mongostream.Forget(ctx, db.Collection(mongostream.Checkpoints), c.Name)
 		})

@@ -24,7 +24,7 @@ type deadLetter struct {
 	whole                            any // for --json
 }
 
-// deadLetters is a collection of them in a database, and what can be done with one.
+// deadLetters is a collection of dead letters in a database, with the operations on one.
 // Each function may run twice, as [mongoclient.Database.Do] repeats it.
 type deadLetters struct {
 	db      *mongoclient.Database
@@ -83,9 +83,9 @@ func printDeadLettersJSON(w io.Writer, listed []deadLetter, total int) error {
 	return err
 }
 
-// chosen returns the ids that c selects, the oldest first. None is an error, and so is
+// selectIDs returns the ids that c selects, the oldest first. None is an error, and so is
 // an id that does not exist.
-func (d *deadLetters) chosen(ctx context.Context, c *choice) ([]string, error) {
+func (d *deadLetters) selectIDs(ctx context.Context, c *choice) ([]string, error) {
 	var ids []string
 	err := d.db.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
 		ids = nil
@@ -100,7 +100,7 @@ func (d *deadLetters) chosen(ctx context.Context, c *choice) ([]string, error) {
 	}
 	for _, id := range c.ID {
 		if !slices.Contains(ids, id) {
-			return nil, fmt.Errorf("%q is not refused; %s refused lists what is", id, d.command)
+			return nil, fmt.Errorf("%q is not among the refused; %s refused lists them", id, d.command)
 		}
 	}
 	if len(ids) == 0 {
@@ -109,12 +109,12 @@ func (d *deadLetters) chosen(ctx context.Context, c *choice) ([]string, error) {
 	return ids, nil
 }
 
-// forChosen calls do for each that c selects, and prints how many that was done with.
-// Where the database repeats do, gone says that the first time has done it.
-func (d *deadLetters) forChosen(
+// forEachSelected calls do for each dead letter that c selects, and prints for how many.
+// Where the database runs do twice, the error gone of the second run counts as success.
+func (d *deadLetters) forEachSelected(
 	ctx context.Context, w io.Writer, c *choice, done string, gone error, do func(context.Context, *mongo.Database, string) error,
 ) error {
-	ids, err := d.chosen(ctx, c)
+	ids, err := d.selectIDs(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ type choice struct {
 // Validate is called by kong.
 func (c *choice) Validate() error {
 	if !c.All && len(c.ID) == 0 {
-		return errors.New("say which: --id or --all")
+		return errors.New("missing --id or --all")
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ type listFlags struct {
 	Entries int `help:"Most to list; 0 for all." default:"20" env:"BANYAN_PUBLISH_ENTRIES"`
 }
 
-// keyText is a document key as people know it.
+// keyText writes a document key for people.
 func keyText(key bson.Raw) string {
 	if text, err := bsonjson.Text(key.Lookup("_id")); err == nil {
 		return text

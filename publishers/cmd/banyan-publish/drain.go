@@ -18,7 +18,7 @@ import (
 type drainCommand struct {
 	spoolFile
 	asJSON
-	GiveUpAfter time.Duration `help:"Longest that it may take; 0 as long as it takes." default:"0" env:"BANYAN_PUBLISH_GIVE_UP_AFTER"`
+	GiveUpAfter time.Duration `help:"Longest that the drain may take; 0 for no limit." default:"0" env:"BANYAN_PUBLISH_GIVE_UP_AFTER"`
 	Stream      streamFlags   `embed:""`
 }
 
@@ -37,8 +37,8 @@ func (c *drainCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.
 		ctx, cancel = context.WithTimeout(ctx, c.GiveUpAfter)
 		defer cancel()
 	}
-	if err := exists(ctx, c.Spool); err != nil {
-		return err // before the stream is asked
+	if err := checkExists(ctx, c.Spool); err != nil {
+		return err // before connecting to the stream
 	}
 	to, err := c.Stream.openRetrying(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *drainCommand) report(w io.Writer, summary drained) error {
 	return t.Flush()
 }
 
-// showProgress writes a line a second until its end is called.
+// showProgress writes a line every second until end is called.
 func showProgress(w io.Writer, s *spool.Spool, to *kinesis.Publisher) (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	began, first := time.Now(), s.Status()
@@ -108,8 +108,8 @@ func showProgress(w io.Writer, s *spool.Spool, to *kinesis.Publisher) (end func(
 	return func() { close(stop); <-done }
 }
 
-// closeNow ends a publisher behind a spool without sending what is left: that is still
-// in the spool, and is reported from there.
+// closeNow ends a publisher behind a spool without sending pending events: they are still
+// in the spool, and are reported from there.
 func closeNow(p *kinesis.Publisher) {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -21,15 +21,15 @@ import (
 type followFlags struct {
 	databaseFlags
 	Window       int           `help:"Most changes in flight." default:"1000" env:"BANYAN_PUBLISH_WINDOW"`
-	Lease        time.Duration `help:"How long the next process waits for one that has died." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
-	DrainTimeout time.Duration `help:"Longest that sending what is left may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
+	Lease        time.Duration `help:"How long another process waits before it replaces one that has died." default:"10s" env:"BANYAN_PUBLISH_LEASE"`
+	DrainTimeout time.Duration `help:"Longest that sending the pending events may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
 	Stream       streamFlags   `embed:""`
 }
 
 // patience is how old an event may get before the stream counts as unreachable.
 const patience = 10 * time.Second
 
-// worker is what follows, by one URI of the database.
+// worker follows the database at one URI.
 type worker struct {
 	run       func(context.Context) error
 	ready     <-chan struct{}
@@ -37,7 +37,7 @@ type worker struct {
 	metrics   func(outletMetrics) any
 }
 
-// workers follow one after the other, as the URI of the database changes.
+// workers run one after the other, as the URI of the database changes.
 type workers struct {
 	db      *mongoclient.Database
 	out     outlet
@@ -46,8 +46,8 @@ type workers struct {
 	now     atomic.Pointer[worker]
 }
 
-// run opens both sides, works until ctx ends or the worker gives up, and sends
-// what is left.
+// run opens both sides, runs the worker until ctx ends or it fails, and sends
+// the pending events.
 func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Logger, prepare func(*mongo.Database, outlet) (worker, error)) (err error) {
 	db, leave, err := f.open(ctx)
 	if err != nil {
@@ -68,10 +68,10 @@ func (f *followFlags) run(ctx context.Context, adminListen string, log *slog.Log
 	if err := db.Do(ctx, w.prepareNext); err != nil {
 		return err
 	}
-	return w.work(ctx, adminListen)
+	return w.runUntilDone(ctx, adminListen)
 }
 
-// prepareNext makes a worker. It sends nothing to the server.
+// prepareNext makes the next worker. It sends no request.
 func (w *workers) prepareNext(_ context.Context, db *mongo.Database) error {
 	one, err := w.prepare(db, w.out)
 	if err != nil {
@@ -81,7 +81,7 @@ func (w *workers) prepareNext(_ context.Context, db *mongo.Database) error {
 	return nil
 }
 
-func (w *workers) work(ctx context.Context, adminListen string) error {
+func (w *workers) runUntilDone(ctx context.Context, adminListen string) error {
 	metrics := func() any { return w.now.Load().metrics(w.out.metrics()) }
 	admin, err := serving.Listen("--admin-listen", adminListen, newAdmin(w.readiness(ctx), metrics))
 	if err != nil {
@@ -120,8 +120,8 @@ func (w *workers) runOne(ctx context.Context, db *mongo.Database) error {
 	return one.run(ctx)
 }
 
-// recently is for how long an error keeps a worker that does not follow from being
-// ready. One without an error that does not follow is on standby.
+// recently is for how long after an error a worker that does not follow is not
+// ready. Without an error, a worker that does not follow is on standby.
 const recently = 30 * time.Second
 
 func (w *workers) readiness(ctx context.Context) func() error {

@@ -102,7 +102,7 @@ func typeOf(e spool.Entry) string {
 	return printable(e.Type)
 }
 
-// printable keeps what came from outside from moving the cursor.
+// printable escapes control characters in text from outside.
 func printable(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)

@@ -2,13 +2,13 @@
 // themselves:
 //
 //	serve   accepts CloudEvents over HTTP from an app in any language (the sidecar)
-//	spool   looks into what is kept on disk (inspect), and sends it (drain)
+//	spool   lists the events kept on disk (inspect), and sends them (drain)
 //	relay   publishes what was written to an outbox in MongoDB (run)
 //	changes publishes document changes of MongoDB as events, by a mapping (run);
-//	        forget makes its next start the first
+//	        forget makes its next start like the first
 //
 // The last three keep what cannot be published: spool inspect, relay refused and
-// changes refused show it with the reason, redrive tries it again once the cause is
+// changes refused show it with the reason, redrive retries it once the cause is
 // corrected, and discard deletes it.
 //
 // Every flag can also be an environment variable, which --help names, or a key of
@@ -17,9 +17,9 @@
 //
 //	AWS_REGION=eu-west-1 banyan-publish serve --stream banyan-events --spool /var/lib/banyan/spool
 //
-// It exits with 0 when it did its work, or was stopped and nothing
-// was left, 1 when it could not, or something is left that was not sent, and 2 for
-// a wrong command line, environment or file.
+// It exits with 0 when it did its work, or was stopped with nothing
+// unsent, 1 when it failed or left something unsent, and 2 for
+// an invalid command line, environment or file.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() { newCommand().Main() }
 // grammar is the command line.
 type grammar struct {
 	Serve   serveCommand   `cmd:"" help:"Accept CloudEvents over HTTP, as a sidecar."`
-	Spool   spoolCommand   `cmd:"" help:"Look into a spool, and drain it."`
+	Spool   spoolCommand   `cmd:"" help:"Inspect a spool, and drain it."`
 	Relay   relayCommand   `cmd:"" help:"Publish what was written to an outbox in MongoDB."`
 	Changes changesCommand `cmd:"" help:"Publish document changes of MongoDB as events, by a mapping."`
 }

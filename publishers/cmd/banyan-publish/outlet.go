@@ -9,22 +9,22 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// outlet is where a command publishes to: the stream, or the spool before it.
+// outlet is the destination of a command: the stream, or the spool before it.
 type outlet interface {
 	publishers.Publisher
-	// ready returns why callers would wait in vain, nil if they would not.
+	// ready returns why events are not accepted, nil if they are.
 	ready() error
 	metrics() outletMetrics
-	// watch returns when ctx ends, or with an error that no later event can survive.
+	// watch returns when ctx ends, or with an error after which no event can be published.
 	watch(ctx context.Context) error
-	// close sends what is left until ctx ends. Its error says what was not sent.
+	// close sends pending events until ctx ends. Its error says what was not sent.
 	close(ctx context.Context) error
 }
 
 // direct is the stream without a spool.
 type direct struct {
 	*kinesis.Publisher
-	patience time.Duration // a shard whose events wait longer counts as stuck
+	patience time.Duration // a shard with events that wait longer counts as stuck
 }
 
 func (d *direct) ready() error {
@@ -35,7 +35,7 @@ func (d *direct) ready() error {
 		case shard.OldestAge > d.patience:
 			stuck = shard
 		case shard.Pending > 0:
-			return nil // another shard gets on
+			return nil // another shard accepts events
 		}
 	}
 	if stuck == nil {

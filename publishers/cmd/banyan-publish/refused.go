@@ -13,7 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
-// selection says which refused events.
+// selection selects refused events.
 type selection struct {
 	ID     []string `name:"id" help:"Events with these ids."`
 	Number []uint64 `help:"Events with these numbers."`
@@ -23,7 +23,7 @@ type selection struct {
 // Validate is called by kong.
 func (s *selection) Validate() error {
 	if !s.All && len(s.ID)+len(s.Number) == 0 {
-		return errors.New("say which: --id, --number or --all")
+		return errors.New("missing --id, --number or --all")
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ type redriveCommand struct {
 	selection
 }
 
-// Run puts them back; spool drain or the next sidecar sends them.
+// Run moves them back into the queue; spool drain or the next sidecar sends them.
 func (c *redriveCommand) Run(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 	return withRefused(ctx, c.Spool, log, func(s *spool.Spool) error {
 		n, err := s.Redrive(ctx, c.match)

@@ -65,7 +65,7 @@ func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 	})
 }
 
-// relayMetrics is the answer of /metrics.json; counts are since the start, or since the
+// relayMetrics is the body of /metrics.json; counts are since the start, or since the
 // database has another URI.
 type relayMetrics struct {
 	Relay struct {

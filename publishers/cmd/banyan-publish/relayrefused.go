@@ -12,7 +12,7 @@ import (
 
 // relayName names a relay and its dead letters.
 type relayName struct {
-	Name    string `help:"Name of the relay, under which its position is stored; relays of one name take turns." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
+	Name    string `help:"Name of the relay, under which its position is stored; of relays with one name, one is active at a time." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
 	Refused string `help:"Collection for events that cannot be published. Default NAME_refused." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
 }
 
@@ -44,7 +44,7 @@ type relayRefusedCommand struct {
 
 // Run prints the list.
 func (c *relayRefusedCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.within(ctx, func(db *mongoclient.Database) error {
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
 		return c.deadLetters(db).list(ctx, parsed.Stdout, &c.listFlags)
 	})
 }
@@ -56,10 +56,10 @@ type relayChoice struct {
 	choice
 }
 
-// forChosen calls do for each that is chosen, oldest first.
-func (c *relayChoice) forChosen(ctx context.Context, parsed *kong.Context, done string, do func(context.Context, *mongo.Collection, string) error) error {
-	return c.within(ctx, func(db *mongoclient.Database) error {
-		return c.deadLetters(db).forChosen(ctx, parsed.Stdout, &c.choice, done, outbox.ErrGone,
+// forEachSelected calls do for each that is chosen, oldest first.
+func (c *relayChoice) forEachSelected(ctx context.Context, parsed *kong.Context, done string, do func(context.Context, *mongo.Collection, string) error) error {
+	return c.withDatabase(ctx, func(db *mongoclient.Database) error {
+		return c.deadLetters(db).forEachSelected(ctx, parsed.Stdout, &c.choice, done, outbox.ErrGone,
 			func(ctx context.Context, db *mongo.Database, id string) error { return do(ctx, c.refused(db), id) })
 	})
 }
@@ -68,12 +68,12 @@ type relayRedriveCommand struct{ relayChoice }
 
 // Run puts them back, where any relay finds them.
 func (c *relayRedriveCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.forChosen(ctx, parsed, "put back where it waited; the relay tries again", outbox.Redrive)
+	return c.forEachSelected(ctx, parsed, "put back where it waited; the relay tries again", outbox.Redrive)
 }
 
 type relayDiscardCommand struct{ relayChoice }
 
 // Run deletes them.
 func (c *relayDiscardCommand) Run(ctx context.Context, parsed *kong.Context) error {
-	return c.forChosen(ctx, parsed, "deleted", outbox.Discard)
+	return c.forEachSelected(ctx, parsed, "deleted", outbox.Discard)
 }

@@ -31,7 +31,7 @@ type serveCommand struct {
 
 	Timeout      time.Duration `help:"Longest that a request waits for its events to be kept, up to 5m." default:"10s" env:"BANYAN_PUBLISH_TIMEOUT"`
 	ReadTimeout  time.Duration `help:"Longest that a request's body may take to arrive, up to 5m." default:"10s" env:"BANYAN_PUBLISH_READ_TIMEOUT"`
-	DrainTimeout time.Duration `help:"Longest that sending what is left may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
+	DrainTimeout time.Duration `help:"Longest that sending the pending events may take at the end." default:"15s" env:"BANYAN_PUBLISH_DRAIN_TIMEOUT"`
 	MaxBodyBytes int64         `help:"Most bytes of a request's body." default:"4194304" env:"BANYAN_PUBLISH_MAX_BODY_BYTES"`
 	MaxBatch     int           `help:"Most events of a batch." default:"500" env:"BANYAN_PUBLISH_MAX_BATCH"`
 	MaxRequests  int           `help:"Most requests at once." default:"1024" env:"BANYAN_PUBLISH_MAX_REQUESTS"`

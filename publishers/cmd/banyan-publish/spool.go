@@ -36,7 +36,7 @@ func printJSON(w io.Writer, v any) error {
 // lockTimeout is how long a command waits for a sidecar that is just ending.
 const lockTimeout = time.Second
 
-// closeTimeout bounds letting go of a file or a database.
+// closeTimeout bounds closing a file or a database.
 const closeTimeout = 5 * time.Second
 
 // closeIn closes within closeTimeout.
@@ -46,16 +46,16 @@ func closeIn(closer func(context.Context) error) error {
 	return closer(ctx)
 }
 
-// openExisting does not make a spool where there is none.
+// openExisting opens a spool that exists; it does not create one.
 func openExisting(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
-	if err := exists(ctx, cfg.Path); err != nil {
+	if err := checkExists(ctx, cfg.Path); err != nil {
 		return nil, err
 	}
 	return openSpool(ctx, cfg)
 }
 
-// exists returns an error that says why there is no spool at path.
-func exists(ctx context.Context, path string) error {
+// checkExists returns an error that says why there is no spool at path.
+func checkExists(ctx context.Context, path string) error {
 	_, err := spool.Inspect(ctx, path, spool.InspectOptions{Entries: -1, Refused: -1, Keys: -1})
 	return err
 }

@@ -30,7 +30,7 @@ func (f *spoolFlags) config(stream *streamFlags, log *slog.Logger) spool.Config 
 	}
 }
 
-// openSpool opens a spool. A wrong configuration is wrong usage.
+// openSpool opens a spool. An invalid configuration is a usage error.
 func openSpool(ctx context.Context, cfg spool.Config) (*spool.Spool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", serving.ErrUsage, err)
@@ -50,8 +50,8 @@ type spooled struct {
 	err    error              // of forward, once it has
 
 	mu        sync.Mutex
-	publisher *kinesis.Publisher // nil until the stream was found
-	missing   error              // why it was not
+	publisher *kinesis.Publisher // nil until connected to the stream
+	missing   error              // why it is not connected
 }
 
 func openSpooled(ctx context.Context, stream *streamFlags, f *spoolFlags, log *slog.Logger) (*spooled, error) {
@@ -73,14 +73,14 @@ func openSpooled(ctx context.Context, stream *streamFlags, f *spoolFlags, log *s
 	return s, nil
 }
 
-// reconnect are the pauses between attempts to reach the stream.
+// reconnect is the pauses between attempts to reach the stream.
 var reconnect = backoff.Backoff{Min: time.Second, Max: 10 * time.Second}
 
 // forward connects to the stream, as long as that takes, and drains the spool into it.
 func (s *spooled) forward(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		p, err := connect(ctx, s.cfg)
-		s.found(p, err)
+		s.setPublisher(p, err)
 		if err == nil {
 			return s.Drain(ctx, p)
 		}
@@ -92,7 +92,7 @@ func (s *spooled) forward(ctx context.Context) error {
 	return nil
 }
 
-func (s *spooled) found(p *kinesis.Publisher, err error) {
+func (s *spooled) setPublisher(p *kinesis.Publisher, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.publisher, s.missing = p, err
@@ -104,8 +104,8 @@ func (s *spooled) stream() *kinesis.Publisher {
 	return s.publisher
 }
 
-// nearlyFull is the part of a limit from which on it is not ready, so that callers
-// go elsewhere, where there is an elsewhere, before they have to wait.
+// nearlyFull is the share of a limit above which the spool is not ready, so that callers
+// with an alternative use it before they have to wait.
 const nearlyFull = 0.9
 
 func (s *spooled) ready() error {
@@ -124,7 +124,7 @@ func (s *spooled) ready() error {
 // lastFailure begins the end of a message.
 const lastFailure = "; last failure: "
 
-// lastError is why nothing is passed on, as the end of a message.
+// lastError says why nothing is forwarded, as the end of a message.
 func (s *spooled) lastError(st spool.Status) string {
 	s.mu.Lock()
 	p, missing := s.publisher, s.missing
@@ -145,7 +145,7 @@ func lastError(st spool.Status, p *kinesis.Publisher) string {
 	return ""
 }
 
-// watchEvery is how often a spool that is not drained is asked whether it is broken.
+// watchEvery is the interval of checking whether a spool is broken.
 const watchEvery = time.Second
 
 func (s *spooled) watch(ctx context.Context) error {
@@ -165,7 +165,7 @@ func (s *spooled) watch(ctx context.Context) error {
 	}
 }
 
-// close sends what is in the spool until ctx ends. What is left stays there, and is in
+// close sends the events in the spool until ctx ends. The rest stays there, and is in
 // the error.
 func (s *spooled) close(ctx context.Context) error {
 	s.awaitEmpty(ctx)
@@ -184,7 +184,7 @@ func (s *spooled) close(ctx context.Context) error {
 	return err
 }
 
-// awaitEmpty returns when the spool is empty, or ctx ends, or nothing drains it any
+// awaitEmpty returns when the spool is empty, when ctx ends, or when nothing drains it any
 // more.
 func (s *spooled) awaitEmpty(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
-// connectTimeout bounds asking for the shards of the stream.
+// connectTimeout bounds listing the shards of the stream.
 const connectTimeout = 10 * time.Second
 
 // streamFlags say which stream to publish to, and how.
@@ -24,7 +24,7 @@ type streamFlags struct {
 	NoAggregation   bool          `help:"One record for each event, for readers without a de-aggregator." env:"BANYAN_PUBLISH_NO_AGGREGATION"`
 	AggregateBytes  int           `help:"Size that aggregates aim at." default:"65536" env:"BANYAN_PUBLISH_AGGREGATE_BYTES"`
 	MaxRecordBytes  int           `help:"The stream's limit of a record, where it was raised." default:"1048576" env:"BANYAN_PUBLISH_MAX_RECORD_BYTES"`
-	MaxPending      int           `help:"Most events in memory on their way to the stream." default:"10000" env:"BANYAN_PUBLISH_MAX_PENDING"`
+	MaxPending      int           `help:"Most events pending in memory." default:"10000" env:"BANYAN_PUBLISH_MAX_PENDING"`
 	MaxPendingBytes int           `help:"Most bytes of these." default:"67108864" env:"BANYAN_PUBLISH_MAX_PENDING_BYTES"`
 	Protocol        string        `help:"Encoding of requests: json, or cbor, which needs less CPU." enum:"json,cbor" default:"json" env:"BANYAN_PUBLISH_PROTOCOL"`
 	AttemptTimeout  time.Duration `help:"Longest that one request to Kinesis may take." default:"5s" env:"BANYAN_PUBLISH_ATTEMPT_TIMEOUT"`
@@ -64,7 +64,7 @@ func (f *streamFlags) open(ctx context.Context) (*kinesis.Publisher, error) {
 	return connect(ctx, cfg)
 }
 
-// openRetrying is open for callers that would publish a refused event again.
+// openRetrying is open for callers that need refused events to be retried.
 func (f *streamFlags) openRetrying(ctx context.Context) (*kinesis.Publisher, error) {
 	cfg, err := f.prepare(ctx)
 	if err != nil {
@@ -74,8 +74,8 @@ func (f *streamFlags) openRetrying(ctx context.Context) (*kinesis.Publisher, err
 	return connect(ctx, cfg)
 }
 
-// failing is what the last request to a shard said that gets nowhere, as the end
-// of a message; empty where all get on.
+// failing returns the last error of a shard that accepts nothing, as the end
+// of a message; empty where there is none.
 func failing(p *kinesis.Publisher) string {
 	for _, shard := range p.Stats().PerShard {
 		if shard.Failing != "" {
@@ -85,8 +85,8 @@ func failing(p *kinesis.Publisher) string {
 	return ""
 }
 
-// prepare makes the config of the publisher, with everything that can be wrong
-// before Kinesis is asked.
+// prepare makes the config of the publisher, and returns every error that can be found
+// before a request to Kinesis.
 func (f *streamFlags) prepare(ctx context.Context) (kinesis.Config, error) {
 	sdk, err := awssdk.Load(ctx)
 	if err != nil {
