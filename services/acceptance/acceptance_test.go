@@ -27,7 +27,7 @@ func TestMissingAPI(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	const little, much = 300 * time.Millisecond, time.Minute // a wrong answer is not waited for
+	const little, much = 300 * time.Millisecond, time.Minute // a wrong response is not waited for
 	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(hung.Close)
 	dead := httptest.NewServer(http.NotFoundHandler())
@@ -37,7 +37,7 @@ func TestMissingAPI(t *testing.T) {
 		patience  time.Duration
 	}{
 		"dead":                   {dead.URL, "connection refused", little},
-		"hanging":                {hung.URL, "does not answer at", little},
+		"hanging":                {hung.URL, "does not respond at", little},
 		"a function that fails":  {answering(500, `{"message":"Internal Server Error"}`), "Internal Server Error", little},
 		"nothing behind a proxy": {answering(502, ""), "status 502", little},
 		"garbage":                {answering(200, "<html>welcome</html>"), "is not the orders API", much},
@@ -54,7 +54,7 @@ func TestMissingAPI(t *testing.T) {
 			}
 		}
 		if took := time.Since(begin); c.patience == much && took >= much {
-			t.Errorf("%s: a final answer was awaited for %s", name, took)
+			t.Errorf("%s: a final response was awaited for %s", name, took)
 		}
 	}
 }

@@ -20,11 +20,11 @@ type API struct {
 	Name string
 	// Variable is the environment variable with the URL of a deployed one.
 	Variable string
-	// Probe tells it from whatever else may answer at an address.
+	// Probe distinguishes the API from another server at its address.
 	Probe Probe
 }
 
-// Probe is a GET request that the API, and nothing else, answers in a certain way. It
+// Probe is a GET request to which only the API responds in this way. It
 // must need neither data nor a token.
 type Probe struct {
 	Path     string
@@ -92,7 +92,7 @@ func (a API) Run(t *testing.T, api Target, cases map[string]Case) {
 	}
 }
 
-// Await ends the test unless the API answers its probe, within 15 seconds. So an API
+// Await ends the test unless the API responds to its probe within 15 seconds. So an API
 // that is not there is reported at once and in one place, not by each case.
 func (a API) Await(t testing.TB, api Target) {
 	t.Helper()
@@ -108,10 +108,10 @@ func (a API) check(ctx context.Context, api Target) error {
 	got, err := sendRepeatedly(ctx, api, Request{Method: http.MethodGet, Path: a.Probe.Path})
 	switch {
 	case err != nil:
-		return fmt.Errorf("the %s API does not answer at %s: %w (tried for %s); is it deployed and running, and is %s right?",
+		return fmt.Errorf("the %s API does not respond at %s: %w (tried for %s); is it deployed and running, and is %s right?",
 			a.Name, api, err, time.Since(begin).Round(time.Millisecond), a.Variable)
 	case got.Status != a.Probe.Status || !strings.Contains(got.Body, a.Probe.Contains):
-		return fmt.Errorf("what answers at %s is not the %s API: GET %s is status %d, %.200q, instead of status %d with %s; is %s right?",
+		return fmt.Errorf("the server at %s is not the %s API: GET %s is status %d, %.200q, instead of status %d with %s; is %s right?",
 			api, a.Name, a.Probe.Path, got.Status, got.Body, a.Probe.Status, a.Probe.Contains, a.Variable)
 	}
 	return nil

@@ -27,10 +27,10 @@
 //
 // # Caveats
 //
-//   - A stage is shared: a case looks at nothing but what it made. What it makes has
-//     the run's ID in its name; what cannot be deleted says that it may be ([Run.Mark]).
+//   - A stage is shared: a case reads only data that it created. That data has
+//     the run's ID in its name; data that a case cannot delete is marked as deletable ([Run.Mark]).
 //   - Requests that were refused for a moment (429, 502, 503, 504) are repeated, so a
 //     case only sends what may be repeated. Use [Send] for what may not.
-//   - What becomes visible later is asked for again, with [Run.Eventually].
+//   - Effects that become visible later are polled for, with [Run.Eventually].
 //   - A handler in the process that hangs, hangs the test until its -timeout.
 package acceptance

@@ -28,13 +28,13 @@ func (r Run) Email(who string) string {
 	return "acceptance+" + r.ID + "-" + who + "@example.invalid"
 }
 
-// Name is a name that shows who made it.
+// Name is a name that identifies the run.
 func (r Run) Name(what string) string { return "Acceptance " + r.ID + " " + what }
 
 // Mark is a text for what cannot be deleted by the API.
 func (r Run) Mark() string { return "made by the acceptance test " + r.ID + ", may be deleted" }
 
-// Password is random, and nobody keeps it.
+// Password is random, and stored nowhere.
 func (r Run) Password() string { return rand.Text() }
 
 // Send sends a request that may be repeated, and repeats it for half a minute at most
@@ -45,7 +45,7 @@ func (r Run) Send(to Target, req Request) Reply {
 	defer cancel()
 	reply, err := sendRepeatedly(ctx, to, req)
 	if err != nil {
-		r.T.Fatalf("%s %s: no final answer within %s: %v", req.Method, req.Path, caseTimeout, err)
+		r.T.Fatalf("%s %s: no final response within %s: %v", req.Method, req.Path, caseTimeout, err)
 	}
 	return reply
 }
@@ -81,7 +81,7 @@ func (r Run) Expect(what string, got Reply, status int, parts ...string) {
 	}
 }
 
-// ExpectProblem expects an application/problem+json answer (RFC 9457) whose type ends
+// ExpectProblem expects an application/problem+json response (RFC 9457) whose type ends
 // in /problems/ and slug.
 func (r Run) ExpectProblem(what string, got Reply, status int, slug string) {
 	r.T.Helper()

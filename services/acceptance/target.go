@@ -18,7 +18,7 @@ import (
 
 // Target is an API, wherever it runs.
 type Target interface {
-	// String says where it is.
+	// String returns the address, for messages.
 	fmt.Stringer
 	// Do sends a request whose URL has only a path and query.
 	Do(r *http.Request) (*http.Response, error)
@@ -78,7 +78,7 @@ func (r remote) Do(req *http.Request) (*http.Response, error) {
 const (
 	requestTimeout = 20 * time.Second
 	probeTimeout   = 15 * time.Second // a function may have to start, a stage may be changing
-	caseTimeout    = 30 * time.Second // for one answer, or what becomes visible later
+	caseTimeout    = 30 * time.Second // for one response, or an effect that becomes visible later
 )
 
 var between = backoff.Backoff{Min: 5 * time.Millisecond, Max: 2 * time.Second}
@@ -90,7 +90,7 @@ type Request struct {
 	Header             map[string]string
 }
 
-// Reply is a whole answer.
+// Reply is a whole response.
 type Reply struct {
 	Status int
 	Header http.Header
@@ -121,7 +121,7 @@ func (r Reply) transientError() error {
 	return nil
 }
 
-// Send sends a request once, whatever comes back.
+// Send sends a request once, and returns any response.
 func Send(ctx context.Context, to Target, r Request) (Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.Path, bytes.NewBufferString(r.Body))
 	if err != nil {
@@ -145,7 +145,7 @@ func Send(ctx context.Context, to Target, r Request) (Reply, error) {
 	return Reply{res.StatusCode, res.Header, string(body)}, err
 }
 
-// sendRepeatedly sends a request until it is answered for good or ctx ends.
+// sendRepeatedly sends a request until it gets a final response or ctx ends.
 func sendRepeatedly(ctx context.Context, to Target, r Request) (reply Reply, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
 		var err error

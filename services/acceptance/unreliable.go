@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Unreliable puts an API behind a gateway that answers every third GET with 502, as
-// the gateway of a stage does now and then: cases must bear it. It is safe for
+// Unreliable puts an API behind a gateway that responds to every third GET with 502, as
+// the gateway of a stage does occasionally: cases must tolerate it. It is safe for
 // concurrent use if the API is.
 func Unreliable(api Target) http.Handler {
 	var gets atomic.Int64

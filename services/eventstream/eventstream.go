@@ -28,7 +28,7 @@ func Open(ctx context.Context, sdk aws.Config, name string) (*kinesis.Publisher,
 }
 
 // Close sends what is pending, for at most ten seconds even if ctx has ended. Its error
-// accounts for what was not sent.
+// accounts for unsent events.
 func Close(ctx context.Context, p *kinesis.Publisher) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()

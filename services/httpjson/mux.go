@@ -33,7 +33,7 @@ type MuxConfig struct {
 
 // Mux routes requests to endpoints, by the patterns of http.ServeMux. Each request
 // has a deadline and carries correlation ids (see package correlation); what matches
-// no pattern is answered with a problem too. It is safe for concurrent use once all
+// no pattern gets a problem too. It is safe for concurrent use once all
 // patterns are registered. Make it with NewMux.
 type Mux struct {
 	cfg      MuxConfig
@@ -69,7 +69,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.Serv
 // Requests returns how many requests were received.
 func (m *Mux) Requests() int64 { return m.requests.Load() }
 
-// Failures returns how many requests were answered with a problem of status 500 or
+// Failures returns how many requests got a problem of status 500 or
 // above, or not to the end.
 func (m *Mux) Failures() int64 { return m.failures.Load() }
 
@@ -85,8 +85,8 @@ func (m *Mux) dispatch(w http.ResponseWriter, r *http.Request) {
 	m.mux.ServeHTTP(w, r)
 }
 
-// refuseUnrouted answers a request that matches no pattern. The ServeMux knows whether
-// the path is unknown or only the method, and says so in plain text: its status is
+// refuseUnrouted responds to a request that matches no pattern. The ServeMux knows whether
+// the path is unknown or only the method, and responds in plain text: its status is
 // kept and its body replaced.
 func (m *Mux) refuseUnrouted(w http.ResponseWriter, r *http.Request) {
 	plain := statusRecorder{header: http.Header{}}
@@ -116,7 +116,7 @@ func (m *Mux) fail(w *answer, r *http.Request, err error) {
 	WriteProblem(w, p)
 }
 
-// statusRecorder keeps the status and header of an answer and discards its body.
+// statusRecorder keeps the status and header of a response and discards its body.
 type statusRecorder struct {
 	header http.Header
 	status int

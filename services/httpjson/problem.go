@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// Problem is an error answer (RFC 9457). Type is a reference relative to the
+// Problem is an error response (RFC 9457). Type is a reference relative to the
 // service, such as "/problems/not-found"; clients decide by it and by Status.
 type Problem struct {
 	Type   string `json:"type"`
@@ -82,7 +82,7 @@ func (ps Problems) Of(err error) Problem {
 	return Problem{Type: problemType("internal"), Title: "Internal error", Status: http.StatusInternalServerError}
 }
 
-// WriteProblem answers with p.
+// WriteProblem responds with p.
 func WriteProblem(w http.ResponseWriter, p Problem) {
 	switch p.Status {
 	case http.StatusUnauthorized:

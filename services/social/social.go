@@ -1,7 +1,7 @@
 // Package social is the example company: a small social network with users,
 // relationships, posts and timelines. Its folders hold the monolith, the services
 // that were extracted from it, their entity plans, and the acceptance cases of its
-// APIs. It shows how the backbone is used, and is no part of it.
+// APIs. It shows how the backbone is used, and is not a part of it.
 package social
 
 import _ "embed"

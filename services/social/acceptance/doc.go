@@ -9,6 +9,6 @@
 //	BANYAN_ACCEPTANCE=http BANYAN_ACCEPTANCE_URL_MOBILE=https://api.stage.example go test -count=1 ./services/social/acceptance
 //
 // Users and posts cannot be deleted by these APIs: those that a run makes have names
-// and e-mails of their own (acceptance+<run>@example.invalid), a password that nobody
-// keeps, and a text that says that they may be deleted. Follows are undone.
+// and e-mails of their own (acceptance+<run>@example.invalid), a password that is
+// not stored, and a text that says that they may be deleted. Follows are undone.
 package acceptance

@@ -17,7 +17,7 @@ var MobileAPI = acceptance.API{
 }
 
 // Mobile runs the cases of the old mobile API, as a mobile client sees it: also
-// through a proxy, and whichever side answers.
+// through a proxy, whichever side responds.
 func Mobile(t *testing.T, api acceptance.Target) {
 	MobileAPI.Run(t, api, cases(map[string]func(run, acceptance.Target){
 		"accounts": accounts, "old timeline": oldTimeline, "strangers": strangers,
@@ -39,7 +39,7 @@ type accountBody struct {
 	} `json:"data"`
 }
 
-// register makes an account; if an answer was lost the account is there, and logging
+// register creates an account; if a response was lost the account exists, and logging
 // in finds it.
 func (r run) register(api acceptance.Target, who string) account {
 	r.T.Helper()

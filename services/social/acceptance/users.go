@@ -67,7 +67,7 @@ func lifeOfAUser(r run, api acceptance.Target) {
 		r.T.Errorf("wrote %+v, read %+v", u.person, seen)
 	}
 	if strings.Contains(got.Body, u.password) || strings.Contains(got.Body, "$2a$") {
-		r.T.Error("the answer shows the password")
+		r.T.Error("the response contains the password")
 	}
 	ifChanged := map[string]string{"If-None-Match": got.Header.Get("ETag")}
 	unchanged := r.Send(api, acceptance.Request{Method: "GET", Path: u.path, Header: ifChanged})

@@ -36,7 +36,7 @@ type Users interface {
 	Authenticate(ctx context.Context, email, password string) (client.User, error)
 }
 
-// Publisher puts an event on the stream and returns where, once it is kept.
+// Publisher publishes an event and returns its position, once it is kept.
 type Publisher interface {
 	Publish(ctx context.Context, e events.Event) (events.Position, error)
 }

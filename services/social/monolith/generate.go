@@ -47,7 +47,7 @@ func (c GenerateConfig) Validate() error {
 	return nil
 }
 
-// Generated is what Generate made; what was there already is counted too.
+// Generated counts what Generate made, and what existed already.
 type Generated struct {
 	Users   int64 `json:"users"`
 	Follows int64 `json:"follows"`
@@ -120,7 +120,7 @@ func generateChunkOf(ctx context.Context, db Database, cfg GenerateConfig, n int
 	return Generated{Users: int64(len(users)), Follows: int64(len(follows)), Posts: int64(len(posts))}, nil
 }
 
-// insertNew inserts what is not there yet.
+// insertNew inserts the documents that do not exist yet.
 func insertNew(ctx context.Context, db Database, collection string, docs []any) error {
 	refused, err := insertAll(ctx, db, collection, docs)
 	for _, why := range refused {

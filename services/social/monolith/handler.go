@@ -115,7 +115,7 @@ func (h *Handler) welcome(w http.ResponseWriter, status int, u client.User, at e
 	if err != nil {
 		return err
 	}
-	return answer(w, status, at, map[string]any{"user": presentUser(u), "token": token})
+	return respond(w, status, at, map[string]any{"user": presentUser(u), "token": token})
 }
 
 func (h *Handler) profile(w http.ResponseWriter, r *http.Request, _ string) error {
@@ -123,7 +123,7 @@ func (h *Handler) profile(w http.ResponseWriter, r *http.Request, _ string) erro
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, events.Position{}, map[string]any{"user": presentUser(u)})
+	return respond(w, http.StatusOK, events.Position{}, map[string]any{"user": presentUser(u)})
 }
 
 func (h *Handler) changeProfile(w http.ResponseWriter, r *http.Request, me string) error {
@@ -138,7 +138,7 @@ func (h *Handler) changeProfile(w http.ResponseWriter, r *http.Request, me strin
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, done.Position, map[string]any{"user": presentUser(done.User)})
+	return respond(w, http.StatusOK, done.Position, map[string]any{"user": presentUser(done.User)})
 }
 
 func (h *Handler) follow(w http.ResponseWriter, r *http.Request, me string) error {
@@ -146,7 +146,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, me string) erro
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, at, map[string]any{"following": true})
+	return respond(w, http.StatusOK, at, map[string]any{"following": true})
 }
 
 func (h *Handler) unfollow(w http.ResponseWriter, r *http.Request, me string) error {
@@ -154,7 +154,7 @@ func (h *Handler) unfollow(w http.ResponseWriter, r *http.Request, me string) er
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, at, map[string]any{"following": false})
+	return respond(w, http.StatusOK, at, map[string]any{"following": false})
 }
 
 func (h *Handler) post(w http.ResponseWriter, r *http.Request, me string) error {
@@ -168,7 +168,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, me string) error 
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusCreated, at, map[string]any{"post": presentPost(p)})
+	return respond(w, http.StatusCreated, at, map[string]any{"post": presentPost(p)})
 }
 
 func (h *Handler) timeline(w http.ResponseWriter, r *http.Request, me string) error {
@@ -192,5 +192,5 @@ func (h *Handler) timeline(w http.ResponseWriter, r *http.Request, me string) er
 	for i, p := range posts {
 		shown[i] = presentPost(p)
 	}
-	return answer(w, http.StatusOK, events.Position{}, timelineBody{Posts: shown, Next: next})
+	return respond(w, http.StatusOK, events.Position{}, timelineBody{Posts: shown, Next: next})
 }

@@ -41,7 +41,7 @@ type ImportSummary struct {
 	Bad          int64 `json:"bad"`
 }
 
-// ErrFile is returned when an export makes no sense as a whole.
+// ErrFile is returned for an export that is not valid as a whole.
 var ErrFile = errors.New("not a mongoexport file")
 
 // Import loads users from a mongoexport file in extended JSON, canonical or

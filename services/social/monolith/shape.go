@@ -96,8 +96,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	httpjson.WriteJSON(w, status, envelope{Status: "error", Error: &body})
 }
 
-// answer writes data, and where the write's event is, if there was one.
-func answer(w http.ResponseWriter, status int, at events.Position, data any) error {
+// respond writes data, and the position of the write's event, if there is one.
+func respond(w http.ResponseWriter, status int, at events.Position, data any) error {
 	if at != (events.Position{}) {
 		w.Header().Set(events.HeaderWritten, at.String())
 	}

@@ -10,8 +10,8 @@
 // (RFC 9457) and say in type, relative to the service, what they are.
 //
 // Caveats: the model follows the writes a little later. A client that wrote and
-// wants to read that, sends the Banyan-Written of the write's answer as
-// Banyan-Read-After. The answer is then 412 with /problems/read-model-behind as
+// wants to read that, sends the Banyan-Written of the write's response as
+// Banyan-Read-After. The response is then 412 with /problems/read-model-behind as
 // long as the model has not applied it for that user, and says what it has
 // applied in Banyan-Applied. Only a user's own events count there.
 //

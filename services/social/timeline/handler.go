@@ -15,7 +15,7 @@ import (
 	"github.com/banyan-fig/banyan/services/httpjson"
 )
 
-// HeaderApplied says, in an answer about a read model that is behind, which
+// HeaderApplied says, in a response of a read model that is behind, which
 // position it has applied for the user.
 const HeaderApplied = "Banyan-Applied"
 
@@ -25,7 +25,7 @@ type Reader interface {
 	Applied(ctx context.Context, userID string) (events.Position, error)
 }
 
-// Tokens verifies whose a request is, normally [token.Tokens].
+// Tokens verifies the user of a request, normally [token.Tokens].
 type Tokens interface {
 	Subject(r *http.Request) (string, error)
 }
@@ -63,7 +63,7 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	return mux, nil
 }
 
-// ready reads the position of a user that does not exist: any answer will do.
+// ready reads the position of a user that does not exist: any response proves that the table works.
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) error {
 	if _, err := h.cfg.Reader.Applied(r.Context(), "readyz"); err != nil {
 		h.cfg.Logger.WarnContext(r.Context(), "not ready", "error", err.Error())

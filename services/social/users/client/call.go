@@ -19,7 +19,7 @@ type call struct {
 	in, out      any
 }
 
-// answer is what came back, its body already decoded.
+// answer is a response with its decoded body.
 type answer struct {
 	status int
 	header http.Header
@@ -44,7 +44,7 @@ func (r call) encode() ([]byte, error) {
 	return body, nil
 }
 
-// send makes one request and reads its answer whole.
+// send makes one request and reads the whole response.
 func (c *Client) send(ctx context.Context, r call, body []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
@@ -75,18 +75,18 @@ func (c *Client) read(res *http.Response, r call) (answer, error) {
 		return a, fmt.Errorf("%w: read the answer: %w", ErrUnavailable, err)
 	}
 	if int64(len(body)) > c.cfg.MaxBody {
-		return a, fmt.Errorf("%w: it has more than %d bytes", ErrAnswer, c.cfg.MaxBody)
+		return a, fmt.Errorf("%w: it has more than %d bytes", ErrResponse, c.cfg.MaxBody)
 	}
 	if a.status >= 300 {
 		var p problem
-		_ = json.Unmarshal(body, &p) // an answer without a problem still has its status
+		_ = json.Unmarshal(body, &p) // a response without a problem still has its status
 		return a, p.error(a.status)
 	}
 	if r.out == nil {
 		return a, nil
 	}
 	if err := json.Unmarshal(body, r.out); err != nil {
-		return a, fmt.Errorf("%w: %w", ErrAnswer, err)
+		return a, fmt.Errorf("%w: %w", ErrResponse, err)
 	}
 	return a, nil
 }

@@ -39,7 +39,7 @@ type Config struct {
 	// BreakFor. Defaults 20 and 500 ms.
 	BreakAfter int
 	BreakFor   time.Duration
-	// MaxBody is the most bytes of an answer that are read. Default 4 MiB.
+	// MaxBody is the most bytes of a response that are read. Default 4 MiB.
 	MaxBody int64
 }
 
@@ -59,7 +59,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports what is missing or cannot work.
+// Validate returns an error for missing or invalid fields.
 func (c Config) Validate() error {
 	u, err := url.Parse(c.BaseURL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -110,7 +110,7 @@ func (c *Client) write(ctx context.Context, r call) (Written, error) {
 	}
 	w.Created = answer.status == http.StatusCreated
 	if w.Position, err = events.ParsePosition(answer.header.Get(events.HeaderWritten)); err != nil {
-		return Written{}, fmt.Errorf("%s %s: header %s: %w: %w", r.method, r.path, events.HeaderWritten, ErrAnswer, err)
+		return Written{}, fmt.Errorf("%s %s: header %s: %w: %w", r.method, r.path, events.HeaderWritten, ErrResponse, err)
 	}
 	return w, nil
 }
@@ -161,7 +161,7 @@ func (c *Client) Authenticate(ctx context.Context, email, password string) (User
 	return u, err
 }
 
-// do repeats a request until its answer is final or the time is up.
+// do repeats a request until its response is final or the time is up.
 func (c *Client) do(ctx context.Context, r call) (answer, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -126,8 +126,8 @@ func TestRetries(t *testing.T) {
 		{"unavailable, failing, cut off", []http.HandlerFunc{status(503), status(500), cutOff, status(429)}, 5, nil},
 		{"hanging", []http.HandlerFunc{hang}, 2, nil},
 		{"not found is an answer", []http.HandlerFunc{status(404)}, 1, client.ErrNotFound},
-		{"no JSON is an answer", []http.HandlerFunc{writing("<html>")}, 1, client.ErrAnswer},
-		{"too much is an answer", []http.HandlerFunc{writing(strings.Repeat(" ", 2000))}, 1, client.ErrAnswer},
+		{"no JSON is an answer", []http.HandlerFunc{writing("<html>")}, 1, client.ErrResponse},
+		{"too much is an answer", []http.HandlerFunc{writing(strings.Repeat(" ", 2000))}, 1, client.ErrResponse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url, n := flaky(t, c.how...)

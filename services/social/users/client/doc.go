@@ -3,8 +3,8 @@
 // Caveats first:
 //
 //   - Every call is idempotent, also Create, because the caller chooses the id; so
-//     every call is repeated when its answer was lost, the service failed, or asks
-//     to try again. A call can therefore take as long as its context, or
+//     every call is repeated when its response was lost, the service failed, or requests
+//     a retry. A call can therefore take as long as its context, or
 //     Config.Timeout where that has no deadline.
 //   - Create returns no error when the user is there already with the same e-mail,
 //     even if the name or the password differ.

@@ -8,7 +8,7 @@ import (
 
 // Errors that callers can test with errors.Is.
 var (
-	// ErrNotFound: there is no such user.
+	// ErrNotFound: the user does not exist.
 	ErrNotFound = errors.New("no such user")
 	// ErrConflict: the e-mail or the id belongs to another user. ErrEmailTaken and
 	// ErrIDTaken say which.
@@ -24,8 +24,8 @@ var (
 	// ErrUnavailable: the service could not be reached, or failed, until the time
 	// was up. Whether a write was made is unknown; repeating it is harmless.
 	ErrUnavailable = errors.New("the users service is unavailable")
-	// ErrAnswer: the answer of the service is not one that this client knows.
-	ErrAnswer = errors.New("unexpected answer of the users service")
+	// ErrResponse: this client does not understand the response of the service.
+	ErrResponse = errors.New("unexpected response of the users service")
 )
 
 // problem is an RFC 9457 body.
@@ -68,5 +68,5 @@ func errorOfStatus(status int) error {
 	case status >= 500, status == http.StatusTooManyRequests:
 		return ErrUnavailable
 	}
-	return ErrAnswer
+	return ErrResponse
 }

@@ -1,6 +1,6 @@
 // Command banyan-monolith is the sample legacy application.
 //
-//	serve      answers the old mobile API
+//	serve      serves the old mobile API
 //	import     loads users from a mongoexport file
 //	generate   makes up users, follows and posts
 //	snapshot   publishes what is there, for read models that begin empty
@@ -28,7 +28,7 @@ import (
 type commands struct {
 	MongodbURI string `help:"Legacy database: URI or reference, ssm:/name, secret:name." env:"MONGODB_URI" required:"" placeholder:"$MONGODB_URI"`
 
-	Serve    serve        `cmd:"" help:"Answer the old mobile API."`
+	Serve    serve        `cmd:"" help:"Serve the old mobile API."`
 	Import   importUsers  `cmd:"" help:"Load users from a mongoexport file in extended JSON: one a line, or an array."`
 	Generate generate     `cmd:"" help:"Make up users, follows and posts, the same for the same seed."`
 	Snapshot snapshotting `cmd:"" help:"Publish the users, follows and posts that are there already."`

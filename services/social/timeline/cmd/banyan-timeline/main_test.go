@@ -185,7 +185,7 @@ func TestRefusals(t *testing.T) {
 		"missing table": {args: []string{"--table", "nowhere"}, code: 1, says: `there is no table "nowhere"`},
 		"wrong endpoint": {
 			args: []string{"--table", "timelines"}, env: map[string]string{"AWS_ENDPOINT_URL": "http://" + nobody},
-			code: 1, says: "DynamoDB does not answer",
+			code: 1, says: "DynamoDB does not respond",
 		},
 		"short secret": {
 			args: []string{"--table", "timelines"}, env: map[string]string{"BANYAN_JWT_SECRET": "short"},

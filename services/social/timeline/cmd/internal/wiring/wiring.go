@@ -56,7 +56,7 @@ func (s *Settings) Handler(ctx context.Context, sdk aws.Config, tokens timeline.
 		return nil, fmt.Errorf("there is no table %q: create it, or name another with %s", s.Table, tableVariable)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("DynamoDB does not answer for table %q (check AWS_ENDPOINT_URL, AWS_REGION and the credentials): %w", s.Table, err)
+		return nil, fmt.Errorf("DynamoDB does not respond for table %q (check AWS_ENDPOINT_URL, AWS_REGION and the credentials): %w", s.Table, err)
 	}
 	return timeline.NewHandler(timeline.Config{Reader: readmodel.NewReader(client, s.Table), Tokens: tokens, Logger: log})
 }
