@@ -12,8 +12,8 @@ const sequenceDigits = 20
 // goes back, not even when the wall clock does. The zero value is ready. Safe
 // for concurrent use.
 //
-// Its promise ends with the process: after a restart with a wall clock that was
-// set back, readings may be smaller than before. What is certain is the order
+// The guarantee ends with the process: after a restart with a wall clock that was
+// set back, readings may be smaller than before. The only certain order is that
 // on the stream, see [Position].
 type Clock struct {
 	// Now is the wall clock, time.Now when nil. Set it before the first use.

@@ -17,7 +17,7 @@ var (
 // Decode reads one event in structured CloudEvents JSON, of any producer. It
 // accepts at most [MaxSize] bytes and [MaxDepth] levels, demands every required
 // attribute in its right form (see the package comment), and skips extensions
-// that it does not know. It does not ask whether a registry has the type:
+// that it does not know. It does not check whether a registry has the type:
 // [Registry.Decode] does. Every error is [ErrMalformed] and names the attribute.
 //
 // The result shares nothing with b.
@@ -50,20 +50,20 @@ type decoder struct {
 }
 
 func (d *decoder) event() error {
-	d.space()
+	d.skipSpace()
 	if !d.accept('{') {
 		return malformed("event", "%v", d.fail("an object"))
 	}
-	d.space()
+	d.skipSpace()
 	if !d.accept('}') {
 		if err := d.members(); err != nil {
 			return err
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.expectEnd(); err != nil {
 		return malformed("event", "%v", err)
 	}
-	return d.complete()
+	return d.checkPresence()
 }
 
 func (d *decoder) members() error {
@@ -75,7 +75,7 @@ func (d *decoder) members() error {
 		if err := d.attribute(name); err != nil {
 			return err
 		}
-		if more, err := d.more('}'); err != nil {
+		if more, err := d.hasNext('}'); err != nil {
 			return malformed("event", "%v", err)
 		} else if !more {
 			return nil
@@ -173,7 +173,7 @@ func (d *decoder) field(name string) (*string, int) {
 // optionalText reads a string that is not empty, or null, which gives "".
 func (d *decoder) optionalText() (string, error) {
 	if d.peek() == 'n' {
-		return "", d.word("null")
+		return "", d.literal("null")
 	}
 	s, err := d.text()
 	if err == nil && s == "" {
@@ -210,7 +210,7 @@ func (d *decoder) version() error {
 	s := ""
 	switch d.peek() {
 	case 'n':
-		return d.word("null")
+		return d.literal("null")
 	case '"':
 		text, err := d.text()
 		if err != nil {
@@ -253,8 +253,8 @@ func (d *decoder) data() error {
 	return nil
 }
 
-// complete looks for what validateAttributes cannot see in an Event.
-func (d *decoder) complete() error {
+// checkPresence checks what validateAttributes cannot see in an Event.
+func (d *decoder) checkPresence() error {
 	for _, required := range [...]struct {
 		bit  int
 		name string

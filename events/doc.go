@@ -1,4 +1,4 @@
-// Package events has what flows on the stream: the envelope of an event, the
+// Package events defines what is on the stream: the envelope of an event, the
 // registry of its types, and the codec.
 //
 // # Types of your own
@@ -22,18 +22,18 @@
 //   - Every event may be delivered more than once. ID is what repeats, Position
 //     is what a guard compares.
 //   - No secret, no e-mail address and no password hash belongs into an event:
-//     an event is kept for ever and read by everybody.
+//     an event is kept for ever, and every consumer can read it.
 //
 // # The Kinesis binding
 //
 // CloudEvents defines no protocol binding for Amazon Kinesis Data Streams; this
-// is the one that Banyan keeps.
+// is Banyan's.
 //
 //   - Content mode: structured only. The Data of a Kinesis record (or of one
 //     sub-record of a KPL aggregate, see package aggregate) is one event in the
 //     CloudEvents 1.0 JSON format, "application/cloudevents+json", UTF-8,
 //     without a byte order mark. Kinesis records have no headers, so a binary
-//     mode is impossible, and the content type is not carried: it is this one.
+//     mode is impossible, and the content type is not transmitted: it is always this one.
 //   - Batches: none. Many events in one record are an aggregate, never a JSON
 //     array.
 //   - Partition key: the PartitionKey of the (sub-)record equals the extension

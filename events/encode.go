@@ -89,8 +89,8 @@ func (e *Event) append(b []byte, plain bool) []byte {
 	return append(b, '}')
 }
 
-// appendText needs valid UTF-8 without control characters, which validate has
-// made sure of.
+// appendText needs valid UTF-8 without control characters, which validate
+// guarantees.
 func appendText(b []byte, s string, plain bool) []byte {
 	if plain {
 		return append(b, s...)
@@ -111,7 +111,7 @@ func appendEscaped(b []byte, s string) []byte {
 }
 
 // appendTime writes t in UTC as time.RFC3339Nano does, for the years that
-// validate lets through.
+// validate accepts.
 func appendTime(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()

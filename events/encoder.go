@@ -1,7 +1,7 @@
 package events
 
 // chunkSize is the memory that an Encoder allocates at once. Events beyond a quarter
-// of it have memory of their own, so that little is left over.
+// of it get memory of their own, so that little is wasted.
 const chunkSize = 32 << 10
 
 // Encoder is Encode for callers that drop many events at about the same time:
@@ -26,7 +26,7 @@ func (c *Encoder) Encode(e Event) ([]byte, error) {
 		return nil, err
 	}
 	n := len(b)
-	if n <= cap(c.free) { // else escapes made it longer, and it went elsewhere
+	if n <= cap(c.free) { // otherwise escapes made it longer, and append allocated
 		c.free = c.free[n:n:cap(c.free)]
 	}
 	return b[:n:n], nil

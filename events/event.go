@@ -25,17 +25,17 @@ const HeaderReadAfter = "Banyan-Read-After"
 type Event struct {
 	// ID is unique for each fact (a UUIDv7) and the same for each delivery of it.
 	ID string
-	// Source is what published it, a URI-reference such as "/services/users".
+	// Source is the publisher, a URI-reference such as "/services/users".
 	Source string
 	// Type names the kind of fact, for instance "user.joined". See [Registry].
 	Type string
 	// Version is the version of the payload, from 1; extension "dataversion".
 	Version int
-	// Subject is what the fact is about, such as "user/59b99db4cfa9a34dcd7885b6".
+	// Subject is the entity of the fact, such as "user/59b99db4cfa9a34dcd7885b6".
 	Subject string
 	// Time is when it happened by the clock of the source, in UTC.
 	Time time.Time
-	// PartitionKey decides on the shard, and thereby which events are ordered
+	// PartitionKey selects the shard, and so decides which events are ordered
 	// among themselves. 1 to 256 characters (the Kinesis limit).
 	PartitionKey string
 	// Sequence is a hybrid clock reading: nanoseconds since 1970 in 20 digits,
@@ -43,16 +43,16 @@ type Event struct {
 	Sequence string
 	// TraceParent is the W3C trace context, empty when there is none.
 	TraceParent string
-	// CorrelationID is shared by everything that one request led to.
+	// CorrelationID is shared by all requests and events that one request caused.
 	CorrelationID string
-	// CausationID is the id of the event or request right before this one.
+	// CausationID is the id of the event or request that caused this one.
 	CausationID string
 	// Data is the payload as JSON.
 	Data json.RawMessage
 }
 
 // Factory makes events. The zero value uses the wall clock, the sequence of this
-// process and random UUIDv7s; tests put their own in. Safe for concurrent use
+// process and random UUIDv7s; tests replace them. Safe for concurrent use
 // if its parts are.
 type Factory struct {
 	Clock *Clock                 // nil: the clock that all events of this process share
@@ -139,9 +139,9 @@ func (e *Event) correlate(ids correlation.IDs) {
 	}
 }
 
-// Context returns ctx with the correlation that e hands on: what is done under
+// Context returns ctx with the correlation that follows from e: work under
 // it has the trace and the correlation id of e, and e as its cause. A debug
-// decision that ctx already carries stays.
+// flag that ctx already carries stays.
 func (e Event) Context(ctx context.Context) context.Context {
 	return correlation.With(ctx, correlation.IDs{
 		TraceParent:   e.TraceParent,

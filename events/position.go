@@ -103,7 +103,7 @@ func trimZeros(digits string) string {
 	return trimmed
 }
 
-// shorten keeps what came from outside from filling an error message.
+// shorten limits how much text from outside an error message contains.
 func shorten(s string) string {
 	const most = 80
 	if len(s) > most {

@@ -25,7 +25,7 @@ type member struct {
 	members  []member // of the object that it is
 }
 
-// writtenMembers are those that p's type writes whatever its value, p being the
+// writtenMembers returns the members that p's type writes for every value, p being the
 // zero value. A type that cannot write that has none: a MarshalJSON of its own may follow
 // a nil pointer.
 func writtenMembers(p any) (all []member) {
@@ -80,7 +80,7 @@ func missingMember(text string, members []member) (path string) {
 // eachMember calls do for each member of an object, until the text is not JSON.
 func eachMember(text string, do func(name, value string)) {
 	c := scanner{s: text, i: 1}
-	c.space()
+	c.skipSpace()
 	if c.accept('}') {
 		return
 	}
@@ -97,7 +97,7 @@ func eachMember(text string, do func(name, value string)) {
 			return
 		}
 		do(name, text[start:c.i])
-		if more, err = c.more('}'); err != nil {
+		if more, err = c.hasNext('}'); err != nil {
 			return
 		}
 	}
@@ -105,36 +105,36 @@ func eachMember(text string, do func(name, value string)) {
 
 func isNull(value json.RawMessage) bool { return string(value) == "null" }
 
-// read decodes the data of e, which has this type and version, and checks what
+// decodeAndCheck decodes the data of e, which has this type and version, and checks what
 // that promises. Methods of a payload may panic where the data has null for a
 // pointer that they follow.
-func (t *Type) read(e *Event) (p Payload, err error) {
+func (t *Type) decodeAndCheck(e *Event) (p Payload, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, t.breach(e, fmt.Errorf("a method of %s panicked: %v", t.goType, r))
+			p, err = nil, t.promiseError(e, fmt.Errorf("a method of %s panicked: %v", t.goType, r))
 		}
 	}()
 	if p, err = t.decode(e.Data); err != nil {
-		return nil, t.breach(e, err)
+		return nil, t.promiseError(e, err)
 	}
 	if path := missingMember(strings.TrimLeft(string(e.Data), " \t\r\n"), t.required); path != "" {
-		return nil, t.breach(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
+		return nil, t.promiseError(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
 	}
 	if err := validatePayload(p); err != nil {
-		return nil, t.breach(e, err)
+		return nil, t.promiseError(e, err)
 	}
 	switch key := p.PartitionKey(); key {
 	case e.PartitionKey:
 		return p, nil
 	case "":
-		return nil, t.breach(e, fmt.Errorf("the partition key (%s) is empty", t.PartitionKey))
+		return nil, t.promiseError(e, fmt.Errorf("the partition key (%s) is empty", t.PartitionKey))
 	default:
 		return nil, payloadError(e, malformed("partitionkey", "the envelope has %q, and %s version %d names %q (%s)",
 			shorten(e.PartitionKey), t.Name, t.Version, shorten(key), t.PartitionKey))
 	}
 }
 
-// liftFrom is t.lift, with the promise of what it returns.
+// liftFrom calls t.lift, and checks the promise of the returned payload.
 func (t *Type) liftFrom(p Payload) (lifted Payload, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -147,7 +147,7 @@ func (t *Type) liftFrom(p Payload) (lifted Payload, err error) {
 	return lifted, validatePayload(lifted)
 }
 
-func (t *Type) breach(e *Event, err error) error {
+func (t *Type) promiseError(e *Event, err error) error {
 	return payloadError(e, fmt.Errorf("%w: data: does not fit %s version %d: %w", ErrMalformed, t.Name, t.Version, err))
 }
 

@@ -28,7 +28,7 @@ type Registry struct {
 //
 // It refuses a version that is there twice, one that is missing between others,
 // one whose lift leads to another Go type than the next version has, a type
-// without a name, a version from 1, or words for its partition key, and one whose
+// without a name, a version from 1, or a description of its partition key, and one whose
 // example cannot be written as JSON and read again.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string][]Type)}
@@ -101,11 +101,11 @@ func (r *Registry) Types() []Type {
 // not have the type or the version, and with [ErrMalformed] when e breaks the
 // promise of its type (see [Registry.Check]) or cannot be lifted.
 func (r *Registry) Decode(e Event) (Payload, error) {
-	versions, err := r.find(&e)
+	versions, err := r.versionsFrom(&e)
 	if err != nil {
 		return nil, err
 	}
-	p, err := versions[0].read(&e)
+	p, err := versions[0].decodeAndCheck(&e)
 	if err != nil {
 		return nil, err
 	}
@@ -126,16 +126,16 @@ func (r *Registry) Decode(e Event) (Payload, error) {
 //
 // Nothing is promised for types and versions that the registry does not have.
 func (r *Registry) Check(e Event) error {
-	versions, err := r.find(&e)
+	versions, err := r.versionsFrom(&e)
 	if err != nil {
 		return nil
 	}
-	_, err = versions[0].read(&e)
+	_, err = versions[0].decodeAndCheck(&e)
 	return err
 }
 
-// find returns the version of the type that e has, and all newer ones.
-func (r *Registry) find(e *Event) ([]Type, error) {
+// versionsFrom returns the version of the type that e has, and all newer ones.
+func (r *Registry) versionsFrom(e *Event) ([]Type, error) {
 	var versions []Type
 	if r != nil {
 		versions = r.types[e.Type]

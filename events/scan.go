@@ -23,11 +23,11 @@ func validJSON(text []byte) error {
 	if !utf8.ValidString(c.s) {
 		return errNotUTF8
 	}
-	c.space()
+	c.skipSpace()
 	if err := c.value(1); err != nil {
 		return err
 	}
-	return c.end()
+	return c.expectEnd()
 }
 
 type syntaxError struct {
@@ -41,15 +41,15 @@ func (e *syntaxError) Error() string {
 
 func (c *scanner) fail(want string) error { return &syntaxError{c.i, want} }
 
-func (c *scanner) end() error {
-	c.space()
+func (c *scanner) expectEnd() error {
+	c.skipSpace()
 	if c.i < len(c.s) {
 		return c.fail("the end")
 	}
 	return nil
 }
 
-func (c *scanner) space() {
+func (c *scanner) skipSpace() {
 	for c.i < len(c.s) && c.s[c.i] <= ' ' && isSpace(c.s[c.i]) {
 		c.i++
 	}
@@ -57,7 +57,7 @@ func (c *scanner) space() {
 
 func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\r' }
 
-// peek is 0 at the end, which is not a character of JSON.
+// peek returns 0 at the end, which is not a character of JSON.
 func (c *scanner) peek() byte {
 	if c.i < len(c.s) {
 		return c.s[c.i]
@@ -77,23 +77,23 @@ func (c *scanner) accept(b byte) bool {
 func (c *scanner) value(depth int) error {
 	switch b := c.peek(); {
 	case b == '"':
-		return c.quoted()
+		return c.skipString()
 	case b == '{':
 		return c.object(depth)
 	case b == '[':
 		return c.array(depth)
 	case b == 't':
-		return c.word("true")
+		return c.literal("true")
 	case b == 'f':
-		return c.word("false")
+		return c.literal("false")
 	case b == 'n':
-		return c.word("null")
+		return c.literal("null")
 	default:
 		return c.number()
 	}
 }
 
-func (c *scanner) word(w string) error {
+func (c *scanner) literal(w string) error {
 	if len(c.s)-c.i < len(w) || c.s[c.i:c.i+len(w)] != w {
 		return c.fail(w)
 	}
@@ -106,12 +106,12 @@ func (c *scanner) object(depth int) error {
 		return errTooDeep
 	}
 	c.i++
-	c.space()
+	c.skipSpace()
 	if c.accept('}') {
 		return nil
 	}
 	for {
-		if err := c.quoted(); err != nil {
+		if err := c.skipString(); err != nil {
 			return err
 		}
 		if err := c.colon(); err != nil {
@@ -120,7 +120,7 @@ func (c *scanner) object(depth int) error {
 		if err := c.value(depth + 1); err != nil {
 			return err
 		}
-		if more, err := c.more('}'); !more {
+		if more, err := c.hasNext('}'); !more {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (c *scanner) array(depth int) error {
 		return errTooDeep
 	}
 	c.i++
-	c.space()
+	c.skipSpace()
 	if c.accept(']') {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (c *scanner) array(depth int) error {
 		if err := c.value(depth + 1); err != nil {
 			return err
 		}
-		if more, err := c.more(']'); !more {
+		if more, err := c.hasNext(']'); !more {
 			return err
 		}
 	}
@@ -147,46 +147,46 @@ func (c *scanner) array(depth int) error {
 
 // name reads a member's name up to and with the colon and what is blank after.
 func (c *scanner) name() (text string, escaped bool, err error) {
-	if text, escaped, err = c.span(); err != nil {
+	if text, escaped, err = c.rawString(); err != nil {
 		return "", false, err
 	}
 	return text, escaped, c.colon()
 }
 
 func (c *scanner) colon() error {
-	c.space()
+	c.skipSpace()
 	if !c.accept(':') {
 		return c.fail("a colon")
 	}
-	c.space()
+	c.skipSpace()
 	return nil
 }
 
-// more reads the comma before the next element, or the end.
-func (c *scanner) more(end byte) (bool, error) {
-	c.space()
+// hasNext reads the comma before the next element, or the end.
+func (c *scanner) hasNext(end byte) (bool, error) {
+	c.skipSpace()
 	switch {
 	case c.accept(end):
 		return false, nil
 	case c.accept(','):
-		c.space()
+		c.skipSpace()
 		return true, nil
 	}
 	return false, c.fail(fmt.Sprintf("a comma or %q", end))
 }
 
-// span reads a string and returns what is between its quotes, as written.
-func (c *scanner) span() (text string, escaped bool, err error) {
+// rawString reads a string and returns what is between its quotes, as written.
+func (c *scanner) rawString() (text string, escaped bool, err error) {
 	start := c.i + 1
-	if err := c.quoted(); err != nil {
+	if err := c.skipString(); err != nil {
 		return "", false, err
 	}
 	text = c.s[start : c.i-1]
 	return text, strings.IndexByte(text, '\\') >= 0, nil
 }
 
-// quoted skips a string.
-func (c *scanner) quoted() error {
+// skipString skips a string.
+func (c *scanner) skipString() error {
 	if !c.accept('"') {
 		return c.fail("a string")
 	}
@@ -261,7 +261,7 @@ func (c *scanner) digits() bool {
 // text reads a string and resolves its escapes.
 func (c *scanner) text() (string, error) {
 	start := c.i
-	text, escaped, err := c.span()
+	text, escaped, err := c.rawString()
 	if err != nil || !escaped {
 		return text, err
 	}

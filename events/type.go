@@ -13,10 +13,10 @@ import (
 type Payload interface {
 	EventType() string    // such as "user.joined", the same for every value
 	EventVersion() int    // from 1, the same for every value
-	Subject() string      // what the event is about, such as "user/42"; may be empty
+	Subject() string      // the entity of the event, such as "user/42"; may be empty
 	PartitionKey() string // events with the same one are ordered among themselves
-	// Validate() error, a method that a payload may have besides, says what a
-	// value must fulfil beyond its Go type. [New] and every registry call it.
+	// Validate() error, an optional method of a payload, checks what a
+	// value must meet beyond its Go type. [New] and every registry call it.
 }
 
 // Type is one version of one type of events. Make it with [Define], or with
@@ -24,7 +24,7 @@ type Payload interface {
 type Type struct {
 	Name         string
 	Version      int
-	PartitionKey string  // what the partition key is, in words
+	PartitionKey string  // a description of the partition key
 	Example      Payload // complete, with made-up values
 
 	goType   reflect.Type
@@ -36,13 +36,13 @@ type Type struct {
 }
 
 // Define describes the newest version of a type by a complete example with
-// made-up values and, in words, what the partition key is. Name and version are
+// made-up values and a description of the partition key. Name and version are
 // those of the example. [Registry.Decode] returns payloads as P, so a type
 // switch names P as it was given here: Define(Placed{...}, ...) gives
 // "case Placed", and Define(&Placed{...}, ...), for methods with pointer
 // receivers, "case *Placed".
 //
-// What is wrong with it is returned by [NewRegistry].
+// Errors in a definition are returned by [NewRegistry].
 func Define[P Payload](example P, partitionKey string) Type {
 	t := Type{PartitionKey: partitionKey, Example: example, goType: reflect.TypeFor[P](), decode: decodeData[P]}
 	if t.goType.Kind() == reflect.Interface {
@@ -53,7 +53,7 @@ func Define[P Payload](example P, partitionKey string) Type {
 		t.err = fmt.Errorf("the example of %s is nil", t.goType)
 		return t
 	}
-	t.Name, t.Version, t.required = example.EventType(), example.EventVersion(), writtenMembers(zero[P]())
+	t.Name, t.Version, t.required = example.EventType(), example.EventVersion(), writtenMembers(zeroValue[P]())
 	if _, ok := any(example).(validator); !ok {
 		if _, ok := any(&example).(validator); ok {
 			t.err = fmt.Errorf("Validate of %s has a pointer receiver, so that it would not be called: define the type by &%s{}", t.goType, t.goType)
@@ -65,8 +65,8 @@ func Define[P Payload](example P, partitionKey string) Type {
 // GoType is the type that was given to [Define]: a struct or a pointer to one, say.
 func (t Type) GoType() reflect.Type { return t.goType }
 
-// DefineOld describes a version that has a successor, which lift makes of it:
-// the payload of the next version, as that is defined. It stays as long as an
+// DefineOld describes a version that has a successor, into which lift converts it:
+// the payload of the next version, as that is defined. Keep it as long as an
 // event of it may be found on a stream, in an archive or among dead letters.
 func DefineOld[Old, New Payload](example Old, partitionKey string, lift func(Old) (New, error)) Type {
 	t := Define(example, partitionKey)
@@ -89,8 +89,8 @@ func decodeData[P Payload](data json.RawMessage) (Payload, error) {
 	return p, nil
 }
 
-// zero is the zero value of a payload; where P is a pointer, of what it points to.
-func zero[P Payload]() any {
+// zeroValue returns the zero value of a payload; where P is a pointer, of its target.
+func zeroValue[P Payload]() any {
 	if t := reflect.TypeFor[P](); t.Kind() == reflect.Pointer {
 		return reflect.New(t.Elem()).Interface()
 	}

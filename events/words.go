@@ -2,7 +2,7 @@ package events
 
 import "math/bits"
 
-// Text is looked at eight bytes at a time, as one number in which each byte is
+// Text is scanned eight bytes at a time, as one number in which each byte is
 // marked by its own highest bit. What the arithmetic carries over
 // from one byte to the next can only be wrong behind a byte that is found, never
 // before it, so the first find is right.
@@ -21,7 +21,7 @@ func word(s string, i int) uint64 {
 }
 
 // isPlain reports whether s is printable ASCII without quotes and backslashes:
-// right as an attribute, and the same in JSON. The empty text is.
+// valid in an attribute, and unchanged in JSON. So is the empty text.
 func isPlain(s string) bool {
 	n := len(s) - wordSize
 	if n < 0 {

@@ -2,7 +2,7 @@ package aggregate
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// Builder puts an aggregate together. The zero value is an empty one. It keeps
+// Builder builds an aggregate. The zero value is an empty one. It keeps
 // its memory over [Builder.Reset], so that one that is used again allocates
 // nothing. Not safe for concurrent use.
 type Builder struct {
@@ -12,7 +12,7 @@ type Builder struct {
 	bytes   int // of the records when written
 }
 
-// pending is a record as the message will refer to it.
+// pending is a record with its indexes in the tables.
 type pending struct {
 	data []byte
 	key  uint32
@@ -23,13 +23,13 @@ type pending struct {
 type table struct {
 	index   map[string]uint32
 	encoded []byte
-	last    string // as the same text often comes again at once
+	last    string // since the same text often repeats at once
 	lastAt  uint32
 }
 
-// find returns the index that s has or would get, and the bytes that adding it
+// indexOf returns the index that s has or would get, and the bytes that adding it
 // costs.
-func (t *table) find(s string) (index uint32, cost int) {
+func (t *table) indexOf(s string) (index uint32, cost int) {
 	if s == t.last && len(t.index) > 0 {
 		return t.lastAt, 0
 	}
@@ -40,7 +40,7 @@ func (t *table) find(s string) (index uint32, cost int) {
 	return uint32(len(t.index)), 1 + protowire.SizeBytes(len(s))
 }
 
-// add puts s at an index that find gave for it.
+// add puts s at an index that indexOf returned for it.
 func (t *table) add(field protowire.Number, s string, index uint32) {
 	if t.index == nil {
 		t.index = make(map[string]uint32)
@@ -60,25 +60,25 @@ func (t *table) reset() {
 // Len is how many records were added.
 func (b *Builder) Len() int { return len(b.records) }
 
-// Size is how many bytes the aggregate has as it stands, [Overhead] when empty.
+// Size returns how many bytes the aggregate has now, [Overhead] when empty.
 func (b *Builder) Size() int {
 	return Overhead + len(b.keys.encoded) + len(b.hashes.encoded) + b.bytes
 }
 
-// place is where a record goes, and what it costs.
-type place struct {
+// placement holds the indexes of a record in the tables, and what adding it costs.
+type placement struct {
 	key, hash         uint32
 	keyCost, hashCost int
 	record            int
 }
 
-func (p place) cost() int { return p.keyCost + p.hashCost + p.record }
+func (p placement) cost() int { return p.keyCost + p.hashCost + p.record }
 
-func (b *Builder) place(r Record) place {
-	var p place
-	p.key, p.keyCost = b.keys.find(r.PartitionKey)
+func (b *Builder) placementOf(r Record) placement {
+	var p placement
+	p.key, p.keyCost = b.keys.indexOf(r.PartitionKey)
 	if r.ExplicitHashKey != "" {
-		p.hash, p.hashCost = b.hashes.find(r.ExplicitHashKey)
+		p.hash, p.hashCost = b.hashes.indexOf(r.ExplicitHashKey)
 		p.hash++
 	}
 	p.record = 1 + protowire.SizeBytes(messageSize(pending{r.Data, p.key, p.hash}))
@@ -96,12 +96,12 @@ func messageSize(r pending) int {
 // Add appends r; its index in the aggregate is the Len before. The data is not
 // copied: it must stay as it is until the aggregate is written and the builder
 // reset.
-func (b *Builder) Add(r Record) { b.addAt(r, b.place(r)) }
+func (b *Builder) Add(r Record) { b.addAt(r, b.placementOf(r)) }
 
 // AddWithin adds r if the aggregate has at most so many bytes then, and reports
 // whether it did.
 func (b *Builder) AddWithin(r Record, most int) bool {
-	p := b.place(r)
+	p := b.placementOf(r)
 	if b.Size()+p.cost() > most {
 		return false
 	}
@@ -109,7 +109,7 @@ func (b *Builder) AddWithin(r Record, most int) bool {
 	return true
 }
 
-func (b *Builder) addAt(r Record, p place) {
+func (b *Builder) addAt(r Record, p placement) {
 	if p.keyCost > 0 {
 		b.keys.add(fieldPartitionKeys, r.PartitionKey, p.key)
 	}
@@ -128,7 +128,7 @@ func (b *Builder) Append(dst []byte) []byte {
 	return dst
 }
 
-// AppendUnsealed is Append with nothing but place for the digest, which [Seal]
+// AppendUnsealed is Append with zeros in place of the digest, which [Seal]
 // writes: the digests of many aggregates cost less at once.
 func (b *Builder) AppendUnsealed(dst []byte) []byte {
 	dst = append(dst, magic...)

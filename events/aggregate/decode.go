@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ErrTooMany is returned for a sound aggregate of more than [MaxRecords].
+// ErrTooMany is returned for a valid aggregate of more than [MaxRecords].
 var ErrTooMany = fmt.Errorf("more than %d records in one aggregate", MaxRecords)
 
 // IsAggregate reports whether data begins with the magic bytes and ends with the
@@ -47,7 +47,7 @@ func Decode(data []byte) ([]Record, error) {
 
 // Each calls do for every record that [Decode] would return, without a slice of
 // them, and stops at the first error, which it returns as it is. Nothing is
-// called before the whole aggregate was found sound.
+// called before the whole aggregate was found valid.
 func Each(data []byte, do func(sub int, r Record) error) error {
 	c, err := open(data)
 	if err != nil {
@@ -56,7 +56,7 @@ func Each(data []byte, do func(sub int, r Record) error) error {
 	return c.each(do)
 }
 
-// contents is a sound aggregate, or a plain record.
+// contents is a valid aggregate, or a plain record.
 type contents struct {
 	plain   []byte // the record itself, when message is nil
 	message []byte
@@ -155,8 +155,8 @@ func fields(m []byte, do func(protowire.Number, []byte) error) error {
 	return nil
 }
 
-// record reads one record; of a field given twice the last counts, as protobuf
-// has it.
+// record reads one record; of a repeated field the last counts, as in
+// protobuf.
 func (c *contents) record(m []byte) (Record, error) {
 	var r Record
 	var hasKey, hasData bool

@@ -4,10 +4,10 @@
 // # Caveats first
 //
 //   - The sub-records of an aggregate share its shard and its sequence number.
-//     Whoever builds one must only put records into it whose partition keys
+//     A program that builds one must only add records whose partition keys
 //     hash to that shard; nothing in the format checks it.
-//   - What looks like an aggregate and is not one (wrong digest, broken
-//     protobuf) is one plain record, as the official de-aggregators have it:
+//   - Data that looks like an aggregate and is not one (wrong digest, broken
+//     protobuf) is one plain record, as in the official de-aggregators:
 //     a plain payload may start with the magic bytes.
 //   - Tags, which no official library writes, are skipped.
 //
@@ -36,7 +36,7 @@ import "crypto/md5" //nolint:gosec // the format says MD5, as a checksum
 const (
 	magic      = "\xf3\x89\x9a\xc2"
 	digestSize = md5.Size
-	// Overhead is how many bytes an aggregate has beside its message.
+	// Overhead is how many bytes an aggregate has besides its message.
 	Overhead = len(magic) + digestSize
 )
 
@@ -56,7 +56,7 @@ const (
 
 // Record is one record inside an aggregate, or a plain one.
 type Record struct {
-	// PartitionKey is empty for a plain record: it stands on the Kinesis record.
+	// PartitionKey is empty for a plain record: it is on the Kinesis record.
 	PartitionKey string
 	// ExplicitHashKey is a decimal number of 128 bits, empty for none.
 	ExplicitHashKey string

@@ -1,8 +1,8 @@
-// Package correlation carries the ids that tie requests and events together,
+// Package correlation passes the ids that relate requests and events to each other
 // through contexts and HTTP headers.
 //
-// The ids come from the caller, so they prove nothing: never decide on access by
-// one. What is too long or has other than printable ASCII characters
+// The ids come from the caller, so they prove nothing: never base access on
+// one. An id that is too long or has other than printable ASCII characters
 // is replaced, so that no id can break a log line or a header.
 package correlation
 
@@ -27,15 +27,15 @@ const (
 // MaxID is the most bytes that an id from outside may have.
 const MaxID = 128
 
-// IDs are what travels with a request and into the events it leads to.
+// IDs are passed with a request, and into the events that it causes.
 type IDs struct {
 	// TraceParent is the W3C trace context, version 00.
 	TraceParent string
-	// CorrelationID is shared by all that one request led to.
+	// CorrelationID is shared by all requests and events that one request caused.
 	CorrelationID string
-	// CausationID is the id of the event or request right before.
+	// CausationID is the id of the event or request that caused this one.
 	CausationID string
-	// Debug asks every service on the way to log in detail.
+	// Debug makes every service that handles the request log in detail.
 	Debug bool
 }
 
@@ -54,7 +54,7 @@ func From(ctx context.Context) IDs {
 
 // FromHeader reads the ids of a request and makes those that are missing or
 // unusable: a new trace, a new correlation id, and the correlation id as the
-// cause, since the request is what starts the chain.
+// cause, since the request starts the chain.
 func FromHeader(h http.Header) IDs {
 	ids := IDs{
 		TraceParent:   traceParent(h.Get(HeaderTraceParent)),
@@ -75,7 +75,7 @@ func FromHeader(h http.Header) IDs {
 }
 
 // Inject sets the headers of an outgoing request to what ctx carries. Ids that
-// ctx does not carry leave their headers alone.
+// ctx does not carry leave their headers unchanged.
 func Inject(ctx context.Context, h http.Header) {
 	ids := From(ctx)
 	set(h, HeaderTraceParent, ids.TraceParent)
@@ -92,7 +92,7 @@ func set(h http.Header, name, value string) {
 	}
 }
 
-// Middleware hands each request on with the ids of its headers in its context.
+// Middleware calls next with the ids of the headers in the request's context.
 func Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(With(r.Context(), FromHeader(r.Header))))
@@ -140,7 +140,7 @@ func traceParent(s string) string {
 	return "00" + s[2:length]
 }
 
-// isHex is about lower case only, as the W3C demands.
+// isHex accepts lower case only, as the W3C requires.
 func isHex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {

@@ -7,7 +7,7 @@
 //		eventstest.CheckHistory(t, shop.Registry(), "testdata/events", *update)
 //	}
 //
-// Run it with -update after a version was added, and commit what it wrote.
+// Run it with -update after a version was added, and commit the files that it wrote.
 package eventstest
 
 import (
@@ -31,7 +31,7 @@ import (
 
 const schemaSuffix = ".schema.json"
 
-// CheckHistory holds a registry against a directory with two files for each
+// CheckHistory compares a registry with a directory with two files for each
 // version ever published: an event as it was published, <type>/<version>.json, and
 // the schema of its data, <type>/<version>.schema.json. Characters of a type that
 // a file name should not have are percent-encoded, and a long one is shortened. Files
@@ -116,7 +116,7 @@ func (h history) checkEvent(r *events.Registry) error {
 	return nil
 }
 
-// recordEvent makes the same event of the same example, whenever it runs.
+// recordEvent always makes the same event from the same example.
 func (h history) recordEvent() ([]byte, error) {
 	noon := func() time.Time { return time.Date(2016, 11, 21, 12, 0, 0, 0, time.UTC) }
 	factory := events.Factory{Now: noon, Clock: &events.Clock{Now: noon}, NewID: func() (string, error) {

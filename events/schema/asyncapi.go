@@ -8,7 +8,7 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Info is what an AsyncAPI document says about itself.
+// Info is the metadata of an AsyncAPI document.
 type Info struct {
 	Title   string // of the document, such as "Events of the shop"
 	Version string // of the document, such as "1.4.0"

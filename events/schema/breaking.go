@@ -37,8 +37,8 @@ func keyText(v any) string {
 // document is a schema that may refer to its own definitions.
 type document struct{ root map[string]any }
 
-// maxReferences bounds how many references lead from one to the next: in a circle, a
-// schema says nothing.
+// maxReferences bounds how many references lead from one to the next: in a cycle, a
+// schema has no meaning.
 const maxReferences = 100
 
 // resolve follows references, and reports whether null is allowed besides.
@@ -70,7 +70,7 @@ func (c *comparison) report(format string, args ...any) {
 	c.found = append(c.found, fmt.Sprintf(format, args...))
 }
 
-// descriptive keywords change nothing that is valid.
+// descriptive keywords do not affect validity.
 var descriptive = []string{
 	"$schema", "$id", "$defs", "title", "description", "examples", "default", PartitionKey,
 	"properties", "required", "items", "additionalProperties", // compared on their own

@@ -157,8 +157,8 @@ func shorten(s string, limit int) string {
 	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
 
-// oneLine leaves out the first line of a validation error, which names no member, and
-// what is beyond maxReason.
+// oneLine drops the first line of a validation error, which names no member, and
+// everything beyond maxReason.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) > 1 {

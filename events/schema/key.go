@@ -32,7 +32,7 @@ func keyMember(t events.Type) string {
 }
 
 func keyOf(t events.Type, members map[string]json.RawMessage) (key string) {
-	defer func() { _ = recover() }() // of a payload that cannot bear the probe
+	defer func() { _ = recover() }() // of a payload that panics on the probe
 	data, err := json.Marshal(members)
 	if err != nil {
 		return ""

@@ -1,14 +1,14 @@
-// Package schema writes what a registry knows for people and programs without its
+// Package schema describes the types of a registry for people and programs without its
 // Go types: a JSON Schema for each version of each type, and one AsyncAPI
 // document for all. The same registry always gives the same bytes.
 //
-// A schema says what [events.Registry.Check] demands, with these exceptions: what
+// A schema requires what [events.Registry.Check] requires, with these exceptions: what
 // a Validate method checks is not in it, nor is the form of types with a
 // MarshalJSON of their own, which may have a method
 //
 //	JSONSchema() *jsonschema.Schema
 //
-// to say it; and members of list elements and of map values are required in the
+// to describe it; and members of list elements and of map values are required in the
 // schema alone. Tags such as `jsonschema:"minLength=1,description=..."` add to a
 // member, see github.com/invopop/jsonschema.
 package schema
@@ -39,7 +39,7 @@ func Of(t events.Type) (out []byte, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case string: // the reflector's way to say that a type has no JSON
+		case string: // the reflector panics with a string for a type without JSON
 			out, err = nil, fmt.Errorf("schema: %s version %d: %s", t.Name, t.Version, r)
 		default:
 			panic(r)
@@ -130,8 +130,8 @@ var (
 	ownSchema     = reflect.TypeFor[interface{ JSONSchema() *jsonschema.Schema }]()
 )
 
-// mapType gives the schema of types that do not write themselves as their Go type
-// looks. nil: as it looks.
+// mapType returns the schema of types whose JSON differs from their Go
+// type, nil for others.
 func mapType(t reflect.Type) *jsonschema.Schema {
 	p := reflect.PointerTo(t)
 	switch {
@@ -145,7 +145,7 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 	return nil
 }
 
-// allowNull lets null be where encoding/json writes it: for pointers, lists and
+// allowNull accepts null where encoding/json writes it: for pointers, lists and
 // maps. s is the schema of t, which is changed.
 func allowNull(s *jsonschema.Schema, t reflect.Type) *jsonschema.Schema {
 	if s == nil || t == nil || mapType(t) != nil || t == reflect.TypeFor[json.RawMessage]() {
@@ -162,7 +162,7 @@ func allowNull(s *jsonschema.Schema, t reflect.Type) *jsonschema.Schema {
 	return s
 }
 
-// allowNullInside is allowNull for what s consists of.
+// allowNullInside is allowNull for the parts of s.
 func allowNullInside(s *jsonschema.Schema, t reflect.Type) {
 	switch {
 	case t == nil:
