@@ -214,9 +214,9 @@ func handlesInOrder(t *testing.T) {
 	}
 }
 
-// TestHaltRunsNothingInVain: after a failure, later records are not begun, and
+// TestHaltStopsLaterMessages: after a failure, later records are not begun, and
 // none of the same key is ever.
-func TestHaltRunsNothingInVain(t *testing.T) { synctest.Test(t, runsNothingInVain) }
+func TestHaltStopsLaterMessages(t *testing.T) { synctest.Test(t, runsNothingInVain) }
 
 func runsNothingInVain(t *testing.T) {
 	var records []awsevents.KinesisEventRecord

@@ -340,7 +340,7 @@ func TestReadsFollowWrites(t *testing.T) {
 }
 
 // A client can neither pretend a position nor speak for another address.
-func TestClientHeadersAreNotBelieved(t *testing.T) {
+func TestClientHeadersAreNotTrusted(t *testing.T) {
 	w := newWorld(t)
 	w.percent(100)
 	for path, side := range map[string]*http.HandlerFunc{"/x": &w.old, "/api/v1/timeline": &w.new} {

@@ -61,7 +61,7 @@ func TestCompileReportsEveryMistake(t *testing.T) {
 
 // What is wrong once is said once: unset variables do not make every route
 // wrong that needs them.
-func TestUnsetVariablesAreSaidOnce(t *testing.T) {
+func TestUnsetVariablesAreReportedOnce(t *testing.T) {
 	src, err := os.ReadFile("testdata/routes.yaml")
 	if err != nil {
 		t.Fatal(err)

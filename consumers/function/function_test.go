@@ -226,8 +226,8 @@ func record(t *testing.T, n int, p events.Payload) awsevents.KinesisEventRecord 
 
 const nothingFailed = `{"batchItemFailures":[]}`
 
-// TestWhatAnAdoptersFunctionMeets: one bad event of each kind among good ones.
-func TestWhatAnAdoptersFunctionMeets(t *testing.T) {
+// TestAnAdoptersFunction: one bad event of each kind among good ones.
+func TestAnAdoptersFunction(t *testing.T) {
 	f := newFixture(t)
 	fn := f.start(orders("orders"))
 	future := streamtest.Event(t, placed{Customer: "ada", Cents: 1})

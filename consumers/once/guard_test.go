@@ -136,9 +136,9 @@ func TestMarkerCountsAnEventOnce(t *testing.T) {
 	}
 }
 
-// TestCutShortBetweenTwoChanges: an event that writes two changes loses its process in
+// TestInterruptedBetweenTwoChanges: an event that writes two changes loses its process in
 // between; delivered again it does the rest and nothing twice.
-func TestCutShortBetweenTwoChanges(t *testing.T) {
+func TestInterruptedBetweenTwoChanges(t *testing.T) {
 	w, f := newWriter(t, once.Config{}, nil)
 	handle := func(ctx context.Context, die context.CancelFunc) error {
 		if _, err := w.Write(ctx, counted(1, "first")); err != nil {

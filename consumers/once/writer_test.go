@@ -118,7 +118,7 @@ func TestEachChangeOnce(t *testing.T) {
 	}
 }
 
-func TestDroppedTakesNoOtherWithIt(t *testing.T) {
+func TestADroppedChangeDoesNotAffectOthers(t *testing.T) {
 	w, _ := newWriter(t, once.Config{}, nil)
 	if _, err := w.Write(t.Context(), counted(1, "x")); err != nil {
 		t.Fatal(err)
@@ -194,8 +194,8 @@ func TestMoreThanATransactionHolds(t *testing.T) {
 	}
 }
 
-// TestCallerThatGivesUp: what is not in flight is withdrawn.
-func TestCallerThatGivesUp(t *testing.T) {
+// TestCallerWhoseContextEnds: what is not in flight is withdrawn.
+func TestCallerWhoseContextEnds(t *testing.T) {
 	gate := streamtest.NewGate("TransactWriteItems", "fact")
 	faults := streamtest.NewFaults(0, 0)
 	faults.Before = gate.Before
@@ -249,7 +249,7 @@ func TestEndsWithoutCallers(t *testing.T) {
 	})
 }
 
-func TestGivesUpInTime(t *testing.T) {
+func TestRetriesEndWithTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
 			cfg      once.Config

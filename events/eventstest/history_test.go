@@ -208,7 +208,7 @@ func TestCompatibleChangesAreRecorded(t *testing.T) {
 	}
 }
 
-func TestVersionsComeAndNeverGo(t *testing.T) {
+func TestVersionsAreNeverRemoved(t *testing.T) {
 	old := events.DefineOld(example(), "c", func(p placed) (placedV2, error) { return placedV2{p}, nil })
 	newest := events.Define(placedV2{example()}, "c")
 	dir := record(t, events.Define(example(), "c"))

@@ -160,9 +160,9 @@ type poolError struct{ error }
 
 func (poolError) Retryable() bool { return true }
 
-// TestWhatIsRepeated: errors that pass are met again, others are not, and nothing is
-// repeated for ever.
-func TestWhatIsRepeated(t *testing.T) {
+// TestWhatIsRetried: transient errors are retried, others are not, and nothing is
+// retried for ever.
+func TestWhatIsRetried(t *testing.T) {
 	client, err := mongo.Connect() // nothing is asked of it
 	if err != nil {
 		t.Fatal(err)

@@ -366,9 +366,9 @@ func TestBadURIIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestLoopsGoOn: a change stream is ended and begun anew with each user, and by its
+// TestLoopsResume: a change stream is ended and started again with each user, and by its
 // resume token it tells every change once.
-func TestLoopsGoOn(t *testing.T) {
+func TestLoopsResume(t *testing.T) {
 	w := newWorld(t)
 	w.gate.SetUser("u0", "pw")
 	s := newSource(w.gate.URI("u0", "pw", "legacy"))

@@ -16,7 +16,7 @@ import (
 
 // A process that is paused over its lease and wakes handles nothing more, and
 // does not put the position back.
-func TestAPausedFollowerThatWakesHasNoSay(t *testing.T) {
+func TestAPausedFollowerCannotSaveWhenItResumes(t *testing.T) {
 	w := newWorld(t, 1)
 	paused := w.process()
 	paused.awaits(t, "ready", 1)

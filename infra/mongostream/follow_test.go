@@ -18,7 +18,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
 )
 
-func TestGoesOnWhereItStopped(t *testing.T) {
+func TestResumesWhereItStopped(t *testing.T) {
 	w := newWorld(t, 1)
 	w.insert(1) // before the first start: not handled
 	var seen log

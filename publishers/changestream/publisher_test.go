@@ -471,9 +471,9 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
-// TestSequencesGoOnInAService: the events of the service that takes over come
+// TestSequencesContinueInAService: the events of the service that takes over come
 // after those of the change stream.
-func TestSequencesGoOnInAService(t *testing.T) {
+func TestSequencesContinueInAService(t *testing.T) {
 	w := newWorld(t, 1)
 	p, stop := w.publisher(w.config(parse(t, usersMapping)))
 	w.do(w.users.InsertOne(w.ctx, doc("_id", id(1), "name", "x")))

@@ -44,10 +44,10 @@ func (s *stuck) keys(n int, stuck bool) (keys []string) {
 	return keys
 }
 
-// TestAStuckShardLeavesPlacesToTheOthers fills the publisher with events of a
+// TestAStuckShardLeavesCapacityToTheOthers fills the publisher with events of a
 // shard that takes nothing, and publishes many times what the publisher may have
 // pending to the others.
-func TestAStuckShardLeavesPlacesToTheOthers(t *testing.T) {
+func TestAStuckShardLeavesCapacityToTheOthers(t *testing.T) {
 	for name, cfg := range map[string]kinesis.Config{
 		"events": {MaxPending: 100},
 		"bytes":  {MaxPendingBytes: 2048, MaxRecordBytes: 1024, AggregateBytes: 1024},
@@ -148,9 +148,9 @@ func TestALargeEventIsNotStarved(t *testing.T) {
 	flush(t, p)
 }
 
-// TestWhoWaitsFollowsItsKeyToTheNewShard splits the stuck shard while callers
+// TestWaitingEventsFollowTheirKeyToTheNewShard splits the stuck shard while callers
 // wait for places.
-func TestWhoWaitsFollowsItsKeyToTheNewShard(t *testing.T) {
+func TestWaitingEventsFollowTheirKeyToTheNewShard(t *testing.T) {
 	s := newStuck(t, 2)
 	p := s.publisher(kinesis.Config{Client: s.client, MaxPending: 20})
 	var waiting sync.WaitGroup
@@ -250,9 +250,9 @@ func TestTheRateOfAThrottledShardIsInTheStats(t *testing.T) {
 	w.check(published)
 }
 
-// TestNobodyLingersWhileOthersWait has a linger of an hour, which a full
+// TestNoLingeringWhileCallersWait has a linger of an hour, which a full
 // publisher must not sit out.
-func TestNobodyLingersWhileOthersWait(t *testing.T) {
+func TestNoLingeringWhileCallersWait(t *testing.T) {
 	w := newWorld(t, 3, sandbox.Config{Unlimited: true})
 	p := w.publisher(kinesis.Config{MaxPending: 7, Linger: time.Hour})
 	number := make(map[string]int)

@@ -449,7 +449,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestNewWaitsForNoOneForEver(t *testing.T) {
+func TestNewFailsWhenListingHangs(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	m := &meddler{API: hangingLister{hang}}

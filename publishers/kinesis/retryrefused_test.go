@@ -62,8 +62,8 @@ func TestInsistWaitsForAStreamThatIsGone(t *testing.T) {
 	}
 }
 
-// TestWhoIsToldAtOnce is everybody else: the events of a refused request fail.
-func TestWhoIsToldAtOnce(t *testing.T) {
+// TestWithoutRetryRefusedEventsFail: without RetryRefused, the events of a refused request fail.
+func TestWithoutRetryRefusedEventsFail(t *testing.T) {
 	_, cfg := faulty(t, "kinesis.PutRecords denied=1", 1)
 	w := newWorld(t, 1, cfg)
 	p := w.publisher(kinesis.Config{})

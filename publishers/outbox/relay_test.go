@@ -66,7 +66,7 @@ func TestEventsAreRelayedInOrderAndLeaveNoTrace(t *testing.T) {
 // The rest of an array that the relay's own clean-up leaves shows in the change
 // stream as if it was new. Here the relay remembers only one event, so nothing but
 // the mark tells that it is not.
-func TestTheCleanUpIsNotTakenForNews(t *testing.T) {
+func TestTheCleanUpBringsNoNewEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	held := make(chan struct{})
@@ -247,7 +247,7 @@ func (l *later) Wait(ctx context.Context) (events.Position, error) {
 
 // A relay that ends while its publisher still has events has neither taken them
 // out of the database nor stored a position behind them.
-func TestNothingIsPassedBeforeItIsPublished(t *testing.T) {
+func TestThePositionWaitsForPublishing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	never := &held{w.publisher(), func([]byte) (publishers.Receipt, bool) { return &later{done: make(chan struct{})}, true }}
@@ -267,10 +267,10 @@ func TestNothingIsPassedBeforeItIsPublished(t *testing.T) {
 	w.check(map[string]int{"key": 5})
 }
 
-// The position does not move over events that are published and could not be taken
-// out of the database yet: who starts there would sweep them up again, without their
+// The position does not move over events that are published and could not be
+// removed from the database yet: a relay that starts there would sweep them again, without their
 // successors.
-func TestNothingIsPassedBeforeItIsCleanedUp(t *testing.T) {
+func TestThePositionWaitsForTheCleanUp(t *testing.T) {
 	t.Parallel()
 	var sick atomic.Bool
 	w := newWorld(t, func(c *mongodb.Config) {

@@ -52,7 +52,7 @@ func seeded(t *testing.T) *rand.Rand {
 }
 
 // Two relays of one name at once: one works, the other takes over when it ends.
-func TestTwoRelaysTakeTurns(t *testing.T) {
+func TestOfTwoRelaysOneIsActive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, stopA := w.relay()

@@ -53,7 +53,7 @@ func TestTheFirstSweepFindsWhatWasThereBefore(t *testing.T) {
 
 // The relay was away for longer than the oplog reaches: it takes a new position
 // and finds what waits, before it goes on with what the stream tells.
-func TestALostHistoryIsMadeUpForByASweep(t *testing.T) {
+func TestASweepReplacesALostHistory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *mongodb.Config) { c.OplogEntries = 50 })
 	_, stop := w.relay()

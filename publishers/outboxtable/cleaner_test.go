@@ -57,7 +57,7 @@ func TestCleaner(t *testing.T) {
 }
 
 // A table that cannot be reached delays nobody.
-func TestCleanerGivesUp(t *testing.T) {
+func TestCleanerCloseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.faults("delay 1m\ndynamodb.BatchWriteItem timeout-before=1")

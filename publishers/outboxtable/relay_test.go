@@ -65,7 +65,7 @@ func TestHandlePublishesInTheOrderOfTheTable(t *testing.T) {
 }
 
 // What the table's stream forgot comes with the next event of its key, before it.
-func TestARecordBringsWhatWasMissed(t *testing.T) {
+func TestARecordRelaysMissedEvents(t *testing.T) {
 	w := newWorld(t)
 	for n := 1; n <= 3; n++ {
 		w.write(event("k", n))

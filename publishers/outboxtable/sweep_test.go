@@ -17,7 +17,7 @@ import (
 )
 
 // Only keys with something old are swept; of those, everything.
-func TestSweepTakesWhatIsOld(t *testing.T) {
+func TestSweepRelaysOldItems(t *testing.T) {
 	w := newWorld(t)
 	old := event("old", 1)
 	old.Time = time.Now().Add(-time.Hour)

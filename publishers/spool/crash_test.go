@@ -304,9 +304,9 @@ func TestADamagedRootLosesNothing(t *testing.T) {
 	}
 }
 
-// TestSalvageBringsNothingBack damages a file in which the events that were passed
+// TestSalvageRestoresNoRemovedEvents damages a file in which the events that were passed
 // on still stand on free pages.
-func TestSalvageBringsNothingBack(t *testing.T) {
+func TestSalvageRestoresNoRemovedEvents(t *testing.T) {
 	path := filepath.Join(memoryDirectory(t), "s")
 	fill(t, path, 300, 0)
 	s := open(t, spool.Config{Path: path, AckTimeout: -1})

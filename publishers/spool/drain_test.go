@@ -130,9 +130,9 @@ func (m *moody) calmDown() {
 	m.calm, m.down = true, false
 }
 
-// TestDrainingIntoAMoodyPublisher publishes and drains at once, and opens the
+// TestDrainingIntoAnUnreliablePublisher publishes and drains at once, and opens the
 // spool anew now and then.
-func TestDrainingIntoAMoodyPublisher(t *testing.T) {
+func TestDrainingIntoAnUnreliablePublisher(t *testing.T) {
 	for _, cfg := range []spool.Config{
 		{Window: 100}, {Window: 1}, {Window: 20, PerKey: 1}, {Window: 50, MaxEvents: 100},
 	} {

@@ -61,7 +61,7 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 }
 
-func TestOtherFilesAreLeftAlone(t *testing.T) {
+func TestFilesOfOtherProgramsStay(t *testing.T) {
 	directory := t.TempDir()
 	for name, content := range map[string][]byte{
 		"text":     []byte("my diary\n" + strings.Repeat("dear diary, ", 1000)),
@@ -118,8 +118,8 @@ func otherDatabase(t *testing.T) []byte {
 	return b
 }
 
-// TestALaterFormatIsLeftAlone raises the number of the format in a file.
-func TestALaterFormatIsLeftAlone(t *testing.T) {
+// TestALaterFormatIsRefused raises the number of the format in a file.
+func TestALaterFormatIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	fill(t, path, 10, 0)
 	db, err := bolt.Open(path, 0o600, nil)
@@ -170,8 +170,8 @@ func TestFilesAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
-// TestDamageIsToldEverywhere damages one event of many.
-func TestDamageIsToldEverywhere(t *testing.T) {
+// TestDamageIsReportedEverywhere damages one event of many.
+func TestDamageIsReportedEverywhere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	b := fill(t, path, 200, 0)
 	b = bytes.ReplaceAll(b, []byte("k3#17#"), []byte("k3?17?"))
@@ -243,7 +243,7 @@ func TestAnEmptyFileGetsSmall(t *testing.T) {
 	}
 }
 
-func TestTooLargeIsSaidAtOnce(t *testing.T) {
+func TestTooLargeIsReportedAtOnce(t *testing.T) {
 	s := open(t, spool.Config{Path: filepath.Join(t.TempDir(), "s"), MaxEventBytes: 1000})
 	if _, err := s.EnqueueEncoded(context.Background(), "key", make([]byte, 998)); !errors.Is(err, spool.ErrTooLarge) {
 		t.Errorf("998 bytes and a key of 3: %v", err)
@@ -319,7 +319,7 @@ func TestInspectWhileItIsWritten(t *testing.T) {
 	t.Logf("%d looks of %d were at one instant, %d events", still, looks, last)
 }
 
-func TestInspectTellsWhatIsThere(t *testing.T) {
+func TestInspectListsEverything(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	s := open(t, spool.Config{Path: path, Now: func() time.Time { return now }})

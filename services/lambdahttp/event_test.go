@@ -131,7 +131,7 @@ func TestPathIsDecoded(t *testing.T) {
 	}
 }
 
-func TestStageIsTakenOff(t *testing.T) {
+func TestStageIsRemovedFromThePath(t *testing.T) {
 	for _, c := range []struct{ stage, raw, want string }{
 		{"$default", "/v1/x", "/v1/x"},
 		{"", "/v1/x", "/v1/x"},

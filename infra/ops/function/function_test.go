@@ -73,8 +73,8 @@ func TestFunctionsRun(t *testing.T) {
 	}
 }
 
-// TestWrongSettingsAreSaid in one sentence, before the function runs.
-func TestWrongSettingsAreSaid(t *testing.T) {
+// TestInvalidSettingsAreReported in one sentence, before the function runs.
+func TestInvalidSettingsAreReported(t *testing.T) {
 	for name, want := range map[string]string{
 		"janitor":           `janitor: cannot start: invalid JANITOR_KEEP "few"`,
 		"keep-warm":         "keep-warm: cannot start: warm: no function is named",

@@ -106,8 +106,8 @@ func TestDrainWithoutSuccess(t *testing.T) {
 	}
 }
 
-// TestOthersFiles are left alone.
-func TestOthersFiles(t *testing.T) {
+// TestFilesOfOtherProgramsStay: files that are not spools are not changed.
+func TestFilesOfOtherProgramsStay(t *testing.T) {
 	w := newWorld(t)
 	w.setEnvironment()
 	nowhere := filepath.Join(t.TempDir(), "nowhere")

@@ -123,7 +123,7 @@ func TestTimelinePages(t *testing.T) {
 }
 
 // Follows are told each time, with the time of the first.
-func TestFollowIsToldAgain(t *testing.T) {
+func TestFollowIsPublishedAgain(t *testing.T) {
 	w := newWorld(t, 1)
 	ann, bob := w.register(0, "Ann", "ann@x.y"), w.register(0, "Bob", "bob@x.y")
 	for range 2 {

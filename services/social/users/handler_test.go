@@ -208,7 +208,7 @@ func (a *api) checkEvents() {
 	}
 }
 
-func TestHeldWriteWaitsAndReadsGoOn(t *testing.T) {
+func TestHeldWriteWaitsAndReadsContinue(t *testing.T) {
 	a := newAPI(t, ownership.MongoDB)
 	a.do(put(ned, nedBody))
 	r, err := a.at.Control.Load(t.Context(), "users")

@@ -59,7 +59,7 @@ func number(t *testing.T, decimal *string) *big.Int {
 
 // Each answer names the shard in whose listed range the hash of the key is, and
 // the ranges are without gaps.
-func TestRecordsAreInTheShardThatTheListingTells(t *testing.T) {
+func TestRecordsAreInTheListedShard(t *testing.T) {
 	for _, shards := range []int{1, 3, 4, 7} {
 		_, client, _ := start(t, counting.Stream{Name: "s", Shards: shards})
 		list, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
@@ -101,7 +101,7 @@ func TestRecordsAreInTheShardThatTheListingTells(t *testing.T) {
 	}
 }
 
-func TestCheckCountsEventsAndFindsThoseAstray(t *testing.T) {
+func TestCheckCountsEventsAndFindsMisplacedOnes(t *testing.T) {
 	server, client, _ := start(t, counting.Stream{Name: "s", Shards: 2, Check: true})
 	var b aggregate.Builder
 	var right int64

@@ -106,7 +106,7 @@ func TestTheRateRecovers(t *testing.T) {
 	}
 }
 
-func TestACrowdOfRefusalsCountsOnce(t *testing.T) {
+func TestManyRefusalsAtOnceCountOnce(t *testing.T) {
 	r := pace.New(0.1)
 	now := start
 	refused := func(n int) {
@@ -180,7 +180,7 @@ func TestAShardThatRefusesEverythingHalfTheTime(t *testing.T) {
 	}
 }
 
-func TestARateThatIsNotNeededIsForgotten(t *testing.T) {
+func TestAnUnusedRateLimitIsDropped(t *testing.T) {
 	r := pace.New(0.001)
 	r.Accepted(start.Add(-time.Second), 0.01)
 	r.Throttled(start)
@@ -194,7 +194,7 @@ func TestARateThatIsNotNeededIsForgotten(t *testing.T) {
 	}
 }
 
-func TestItCanBeSwitchedOff(t *testing.T) {
+func TestAZeroIncreaseSwitchesTheLimitOff(t *testing.T) {
 	r := pace.New(0)
 	r.Throttled(start)
 	if r.Limit() != 0 || r.Wait(start) != 0 {

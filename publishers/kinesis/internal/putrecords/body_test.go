@@ -170,9 +170,9 @@ func TestGivingUpDoesNotMixRequests(t *testing.T) {
 	s.check(t)
 }
 
-// TestWhoKeepsTheBodyReadsNothing: a middleware that holds on to the stream gets
+// TestAKeptBodyReadsNothing: a middleware that holds on to the stream gets
 // an error once the request is over, and never another one's bytes.
-func TestWhoKeepsTheBodyReadsNothing(t *testing.T) {
+func TestAKeptBodyReadsNothing(t *testing.T) {
 	_, url := record(t, success)
 	var readers sync.WaitGroup
 	var read atomic.Int64

@@ -187,7 +187,7 @@ func checkSignature(t *testing.T, got received) {
 	}
 }
 
-func TestCBORSaysTheSame(t *testing.T) {
+func TestCBORHasTheSameContent(t *testing.T) {
 	rec, url := record(t, success)
 	client := newClient(t, url)
 	seed := rand.Uint64()

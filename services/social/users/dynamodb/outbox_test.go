@@ -132,7 +132,7 @@ func TestEventsAreCommittedWithTheWrite(t *testing.T) {
 }
 
 // A write that is refused, or was made before, leaves nothing in the outbox.
-func TestNothingIsToldOfNothing(t *testing.T) {
+func TestARefusedWriteLeavesNoEvent(t *testing.T) {
 	f := withOutbox(t)
 	u, taken := userstest.User(1), userstest.User(2)
 	if _, _, err := f.store.Create(t.Context(), 4, u); err != nil {
@@ -174,7 +174,7 @@ func TestNothingIsToldOfNothing(t *testing.T) {
 }
 
 // Of many who change one user at once, each version is told, once.
-func TestEachVersionIsToldOnce(t *testing.T) {
+func TestEachVersionIsPublishedOnce(t *testing.T) {
 	f := withOutbox(t)
 	u := userstest.User(1)
 	if _, _, err := f.store.Create(t.Context(), 2, u); err != nil {

@@ -120,7 +120,7 @@ func TestOlderEpochIsFenced(t *testing.T) {
 }
 
 // A listing that began in the order of ids goes on with the ids behind the last.
-func TestListGoesOnFromMongoDB(t *testing.T) {
+func TestListContinuesFromMongoDB(t *testing.T) {
 	f := newFixture(t)
 	for n := range 20 {
 		if _, _, err := f.store.Create(t.Context(), 1, userstest.User(n)); err != nil {

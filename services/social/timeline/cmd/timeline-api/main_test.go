@@ -118,8 +118,8 @@ func TestKeptWarm(t *testing.T) {
 	}
 }
 
-// TestWrongSettingsAreSaid in one sentence, before the function runs.
-func TestWrongSettingsAreSaid(t *testing.T) {
+// TestInvalidSettingsAreReported in one sentence, before the function runs.
+func TestInvalidSettingsAreReported(t *testing.T) {
 	w := newWorld(t, nil)
 	path := functiontest.Build(t, ".")
 	for want, env := range map[string]string{

@@ -27,9 +27,9 @@ func processes(t *testing.T) (pids []int) {
 	return pids
 }
 
-// TestSecretOfASleeper: a secret that changed while Lambda had stopped the process
-// is in force with the first request after it.
-func TestSecretOfASleeper(t *testing.T) {
+// TestSecretChangedWhileFrozen: a secret that changed while Lambda had stopped the process
+// is used from the first request after it on.
+func TestSecretChangedWhileFrozen(t *testing.T) {
 	w := newWorld(t, map[string]string{"TIMELINE_TABLE": table, "BANYAN_JWT_SECRET": "ssm:" + secretName, "BANYAN_CONFIG_TTL": "100ms"})
 	w.put(oldKey)
 	for round := range 2 {
