@@ -127,7 +127,7 @@ func (c *Client) Refresh(ctx context.Context, r Reference) (Secret, error) {
 		c.mu.Unlock()
 		return Secret{}, err
 	}
-	done := c.ask(e)
+	done := c.requestReading(e)
 	c.mu.Unlock()
 	if err := c.wait(ctx, r.key, done, 0); err != nil {
 		return Secret{}, err

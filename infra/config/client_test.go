@@ -187,10 +187,10 @@ func testOneInFlight(t *testing.T, w *world) {
 	}
 }
 
-// TestLastGoodIsKept: through a source that is dead, throttles, is slow, or has
+// TestLastGoodValueStaysInForce: through a source that is dead, throttles, is slow, or has
 // lost the value, Gets answer at once with the last good one, whose age shows; and
 // the new value comes when the source is back.
-func TestLastGoodIsKept(t *testing.T) {
+func TestLastGoodValueStaysInForce(t *testing.T) {
 	for name, trouble := range map[string]struct {
 		begin, end func(w *world)
 		kind       error

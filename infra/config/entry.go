@@ -44,8 +44,8 @@ func (c *Client) entry(k key) (*entry, error) {
 	return e, nil
 }
 
-// ask wants a reading that begins from now on; the channel is closed at its end.
-func (c *Client) ask(e *entry) <-chan struct{} {
+// requestReading wants a reading that begins from now on; the channel is closed at its end.
+func (c *Client) requestReading(e *entry) <-chan struct{} {
 	e.asked = true
 	select {
 	case c.wake <- struct{}{}:
@@ -80,7 +80,7 @@ func (c *Client) value(ctx context.Context, k key) (string, error) {
 			return "", err
 		}
 	}
-	return c.best(k, e)
+	return c.bestValue(k, e)
 }
 
 // renewal is the end of the reading that a caller shall wait for; nil for none.
@@ -96,7 +96,7 @@ func (c *Client) renewal(e *entry) <-chan struct{} {
 	case e.err != nil && now.Before(e.due): // it failed a moment ago
 		return nil
 	}
-	return c.ask(e)
+	return c.requestReading(e)
 }
 
 // wait waits for done, for ctx, and for patience unless that is 0.
@@ -117,8 +117,8 @@ func (c *Client) wait(ctx context.Context, k key, done <-chan struct{}, patience
 	return nil
 }
 
-// best is the last good value if it is not too old.
-func (c *Client) best(k key, e *entry) (string, error) {
+// bestValue is the last good value if it is not too old.
+func (c *Client) bestValue(k key, e *entry) (string, error) {
 	switch age := e.age(time.Now()); {
 	case !e.have && e.err != nil:
 		return "", e.err

@@ -173,8 +173,8 @@ func TestInterruptedAndBack(t *testing.T) {
 	}
 }
 
-// TestUnreadableAlarmsTurnBack: alarms that cannot be read are none that are quiet.
-func TestUnreadableAlarmsTurnBack(t *testing.T) {
+// TestUnreadableAlarmsRollBack: alarms that cannot be read are none that are quiet.
+func TestUnreadableAlarmsRollBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.first(other(t, "one"))

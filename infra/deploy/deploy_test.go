@@ -27,10 +27,10 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Fatalf("waited in vain until %s", what)
 }
 
-// TestNobodyNoticesADeployment: while the alias moves, every invocation is
+// TestADeploymentFailsNoInvocation: while the alias moves, every invocation is
 // answered, first by the old version, then by both, in the end by the new one; a
 // rollback is as quiet.
-func TestNobodyNoticesADeployment(t *testing.T) {
+func TestADeploymentFailsNoInvocation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.first(greeting(t, "one"))
@@ -76,8 +76,8 @@ func TestNobodyNoticesADeployment(t *testing.T) {
 	}
 }
 
-// TestAnAlarmTurnsBack at any step, also at the last.
-func TestAnAlarmTurnsBack(t *testing.T) {
+// TestAnAlarmRollsBack at any step, also at the last.
+func TestAnAlarmRollsBack(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int{10, 50, 100} {
 		w := newWorld(t, nil)

@@ -35,9 +35,9 @@ func (w *world) faultyAlarms() (kind *atomic.Uint32) {
 	return kind
 }
 
-// TestUnreadableAlarmsTurnBackInTime: however alarms fail, and however patient the client is, a
+// TestUnreadableAlarmsRollBackInTime: however alarms fail, and however patient the client is, a
 // deployment is back when Config.AlarmOutage is over, and says why.
-func TestUnreadableAlarmsTurnBackInTime(t *testing.T) {
+func TestUnreadableAlarmsRollBackInTime(t *testing.T) {
 	t.Parallel()
 	const blind, late = 300 * time.Millisecond, 2 * time.Minute // that a busy machine may take longer
 	for kind, why := range map[fault.Kind]string{

@@ -82,7 +82,7 @@ func get(c *http.Client, url string) string {
 	return string(text)
 }
 
-func TestListenSaysWhatToChange(t *testing.T) {
+func TestListenErrorsNameTheSetting(t *testing.T) {
 	s, err := serving.Listen("--listen", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -55,8 +55,8 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// TestSocketOfTheDead: what a killed process left behind does not hinder the next.
-func TestSocketOfTheDead(t *testing.T) {
+// TestSocketOfAnEndedProcess: what a killed process left behind does not hinder the next.
+func TestSocketOfAnEndedProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {

@@ -122,8 +122,8 @@ func (n number) natural() string {
 	return TypeDecimal
 }
 
-// SameNumber reports whether two texts are the same DynamoDB number.
-func SameNumber(a, b string) bool {
+// sameNumber reports whether two texts are the same DynamoDB number.
+func sameNumber(a, b string) bool {
 	if a == b {
 		return true
 	}

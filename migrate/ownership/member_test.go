@@ -296,7 +296,7 @@ func TestUpdate(t *testing.T) {
 }
 
 // An update whose answer was lost knows its own write again.
-func TestUpdateKnowsItsOwnWrite(t *testing.T) {
+func TestUpdateRecognisesItsOwnWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, sent := newServer(t), 0
 		plan := func(operation string) fate {

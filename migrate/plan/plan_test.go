@@ -9,7 +9,7 @@ import (
 	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
 )
 
-func TestAPlanErrorSaysWhereAndWhat(t *testing.T) {
+func TestAPlanErrorHasPositionAndRemedy(t *testing.T) {
 	const good = "entity: users\nsource: {collection: users}\ntarget:\n  table: users\n"
 	for name, tc := range map[string]struct{ text, at, says string }{
 		"unknown key":     {good + "sauce: 1\n", "p.yaml:5:1", "spelling"},

@@ -58,9 +58,9 @@ func TestEmptyPages(t *testing.T) {
 	w.expect(w.scalerWith(streams{w.kinesis}, metrics{call: paged}), autoscale.Up, true, 6)
 }
 
-// TestAnswersThatSayNothing: figures that CloudWatch calls incomplete, that were
+// TestIncompleteAnswers: figures that CloudWatch calls incomplete, that were
 // not asked for, or that have no end are none.
-func TestAnswersThatSayNothing(t *testing.T) {
+func TestIncompleteAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.stream("events", 8)
 	w.load("events", 40, all(0.1))
@@ -90,9 +90,9 @@ func TestAnswersThatSayNothing(t *testing.T) {
 	}
 }
 
-// TestOvertakenWhileLooking: another run acts between the first look at the state
+// TestConflictWhileObserving: another run acts between the first look at the state
 // and the last at the figures, which are of before.
-func TestOvertakenWhileLooking(t *testing.T) {
+func TestConflictWhileObserving(t *testing.T) {
 	w := newWorld(t)
 	w.stream("events", 4)
 	w.load("events", 3, all(0.85))

@@ -257,7 +257,7 @@ func TestHotShardIsSplit(t *testing.T) {
 	}
 }
 
-func TestOnDemandIsLeftAlone(t *testing.T) {
+func TestOnDemandIsNotScaled(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.kinesis.CreateStream(t.Context(),
 		&kinesis.CreateStreamInput{StreamName: aws.String("events"), StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}})

@@ -289,9 +289,9 @@ func TestDeadline(t *testing.T) {
 	same(t, "versions", w.versions("api"), []int{8})
 }
 
-// TestColdStartsStarveNobody: a new execution environment each time, that comes no
+// TestColdStartsStarveNoItem: a new execution environment each time, that comes no
 // further than a few functions, reaches all of them.
-func TestColdStartsStarveNobody(t *testing.T) {
+func TestColdStartsStarveNoItem(t *testing.T) {
 	r := seed(t)
 	w := newWorld(t)
 	const functions = 12

@@ -219,9 +219,9 @@ func TestDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestTooLittleTimeIsSaid: a timeout that leaves none would look like a clean
+// TestTooLittleTimeIsLogged: a timeout that leaves none would look like a clean
 // region.
-func TestTooLittleTimeIsSaid(t *testing.T) {
+func TestTooLittleTimeIsLogged(t *testing.T) {
 	w := newWorld(t)
 	w.function("api", 5)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

@@ -13,8 +13,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// DefaultRecurseAfter is how long a turn polls.
-const DefaultRecurseAfter = 30 * time.Second
+// defaultRecurseAfter is how long a turn polls.
+const defaultRecurseAfter = 30 * time.Second
 
 // SQS is what is used of its client.
 type SQS interface {
@@ -151,7 +151,7 @@ func (e *execution) runTurn(ctx context.Context, turn Turn, claim string) (Turn,
 
 // pollUntilDue polls until it is time to start the next turn.
 func (e *execution) pollUntilDue(ctx context.Context, lease *lease) {
-	after := cmp.Or(e.RecurseAfter, DefaultRecurseAfter)
+	after := cmp.Or(e.RecurseAfter, defaultRecurseAfter)
 	for began := time.Now(); ; {
 		if err := lease.ensureHeld(e.working); err != nil {
 			if !endsLoop(err) {

@@ -238,7 +238,7 @@ func TestLateStartIsShutOut(t *testing.T) {
 
 // An overrun loop whose token was taken over finishes its work, deletes what it
 // has handled, and ends: it starts nothing and changes nothing of the new loop.
-func TestTakenOverLoopLeavesTheNewOneAlone(t *testing.T) {
+func TestTakenOverLoopDoesNotTouchTheNewOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, sqsloop.Queue{Handler: "mail", Wait: time.Second})
 		s.send("slow")

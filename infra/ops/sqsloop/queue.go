@@ -18,9 +18,9 @@ import (
 const (
 	defaultMax        = 10
 	defaultBatch      = 10
-	DefaultWait       = 20 * time.Second
+	defaultWait       = 20 * time.Second
 	defaultVisibility = time.Minute
-	DefaultStaleAfter = time.Minute
+	defaultStaleAfter = time.Minute
 )
 
 // The bounds of SQS: ReceiveMessage in its API reference.
@@ -146,9 +146,9 @@ func (q Queue) withDefaults() Queue {
 	q.Min = cmp.Or(q.Min, 1)
 	q.Max = cmp.Or(q.Max, max(defaultMax, q.Min))
 	q.Batch = cmp.Or(q.Batch, defaultBatch)
-	q.Wait = cmp.Or(q.Wait, DefaultWait)
+	q.Wait = cmp.Or(q.Wait, defaultWait)
 	q.Visibility = cmp.Or(q.Visibility, defaultVisibility)
-	q.StaleAfter = cmp.Or(q.StaleAfter, DefaultStaleAfter)
+	q.StaleAfter = cmp.Or(q.StaleAfter, defaultStaleAfter)
 	return q
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// TestNobodyAnswers: a call without an answer is tried again, and a person is told.
-func TestNobodyAnswers(t *testing.T) {
+// TestAttemptsWithoutAnAnswerTimeOut: a call without an answer is tried again, and a person is told.
+func TestAttemptsWithoutAnAnswerTimeOut(t *testing.T) {
 	var calls atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if calls.Add(1) < 3 {

@@ -31,7 +31,7 @@ func Load(p function.Parts) (*Shipper, error) {
 		Own:         ownGroups(p.Getenv), Metrics: p.Metrics, Logger: p.Logger,
 	}
 	if e.flag("LOG_PLATFORM_METRICS") {
-		cfg.Functions = emf.New(os.Stdout, FunctionsNamespace)
+		cfg.Functions = emf.New(os.Stdout, functionsNamespace)
 	}
 	cfg.Bulk = e.bulk(p, cmp.Or(cfg.Index, defaultIndex))
 	if err := errors.Join(e.errs...); err != nil {

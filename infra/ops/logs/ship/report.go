@@ -8,8 +8,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
-// FunctionsNamespace is that of the metrics of functions.
-const FunctionsNamespace = "Banyan/Functions"
+// functionsNamespace is that of the metrics of functions.
+const functionsNamespace = "Banyan/Functions"
 
 // Report is what became of one batch. Events = Created + Doubled + Refused +
 // Dropped + Pending.

@@ -256,9 +256,9 @@ func TestDoubledDeliveryIsOne(t *testing.T) {
 	w.want(t, map[string]float64{"LogEvents": 8, "LogCreated": 3, "LogDoubled": 5})
 }
 
-// TestSecondCopyTakesNoPlace: of two copies in one request the first counts, even
+// TestSecondCopyIsLeftOut: of two copies in one request the first counts, even
 // if it is put off and the second would not have been.
-func TestSecondCopyTakesNoPlace(t *testing.T) {
+func TestSecondCopyIsLeftOut(t *testing.T) {
 	for seed := range uint64(20) {
 		w := newWorld(t, bulktest.Faults{Item429: 0.5, Seed: seed})
 		one, two := delivery(t, "g", "s", "a", "b"), delivery(t, "g", "s", "c", "d")
@@ -318,8 +318,8 @@ func TestRefusedDocuments(t *testing.T) {
 	}
 }
 
-// TestDeadLettersThatCannotBeKept come again.
-func TestDeadLettersThatCannotBeKept(t *testing.T) {
+// TestDeadLettersThatCannotBeWritten come again.
+func TestDeadLettersThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t, bulktest.Faults{Refuse: func(source map[string]any) (int, string) {
 		if source["message"] == "never" {
 			return http.StatusBadRequest, "mapper_parsing_exception"

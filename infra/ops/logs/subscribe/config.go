@@ -53,10 +53,10 @@ type Config struct {
 
 // Defaults of a Config, and of an environment.
 const (
-	DefaultFilterName    = "banyan-log-shipper"
+	defaultFilterName    = "banyan-log-shipper"
 	defaultFunction      = "log-subscriber"
-	DefaultShipper       = "log-shipper"
-	DefaultRetentionDays = 30
+	defaultShipper       = "log-shipper"
+	defaultRetentionDays = 30
 	defaultGrace         = time.Hour
 	defaultRate          = 3
 	maxRate              = 5 // "CloudWatch Logs quotas": PutSubscriptionFilter, requests a second
@@ -94,7 +94,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		StreamARN: getenv("LOG_STREAM_ARN"), RoleARN: getenv("LOG_ROLE_ARN"), FilterName: getenv("LOG_FILTER_NAME"),
 		Include: list(getenv("LOG_INCLUDE")), Exclude: list(getenv("LOG_EXCLUDE")),
 		Shippers: list(getenv("LOG_SHIPPER_FUNCTIONS")), KeepForever: list(getenv("LOG_RETENTION_EXCLUDE")),
-		RetentionDays: DefaultRetentionDays, Function: getenv("AWS_LAMBDA_FUNCTION_NAME"),
+		RetentionDays: defaultRetentionDays, Function: getenv("AWS_LAMBDA_FUNCTION_NAME"),
 	}
 	var errs []error
 	read := func(name, wanted string, parse func(text string) error) {

@@ -178,9 +178,9 @@ func TestBackFill(t *testing.T) {
 	}
 }
 
-// TestWhoReadsTheStreamIsLeftAlone whatever its name is; and while that cannot be
+// TestReadersOfTheStreamAreNotSubscribed whatever its name is; and while that cannot be
 // known, nothing is subscribed.
-func TestWhoReadsTheStreamIsLeftAlone(t *testing.T) {
+func TestReadersOfTheStreamAreNotSubscribed(t *testing.T) {
 	a := newAccount(t, "", 1)
 	a.create("/aws/lambda/a", "/aws/lambda/somebody", "/custom/group")
 	r := &fakeReaders{err: &types.ServiceUnavailableException{}}

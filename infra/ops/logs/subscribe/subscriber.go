@@ -56,7 +56,7 @@ func New(logs Logs, functions Functions, cfg Config) (*Subscriber, error) {
 		return nil, err
 	}
 	cfg.Function = cmp.Or(cfg.Function, defaultFunction)
-	cfg.FilterName = cmp.Or(cfg.FilterName, DefaultFilterName)
+	cfg.FilterName = cmp.Or(cfg.FilterName, defaultFilterName)
 	cfg.RetentionGrace = cmp.Or(cfg.RetentionGrace, defaultGrace)
 	cfg.Rate = cmp.Or(cfg.Rate, defaultRate)
 	cfg.Reserve = cmp.Or(cfg.Reserve, defaultReserve)
@@ -64,7 +64,7 @@ func New(logs Logs, functions Functions, cfg Config) (*Subscriber, error) {
 	cfg.Conflicts = cmp.Or(cfg.Conflicts, defaultConflicts)
 	cfg.Pause = cmp.Or(cfg.Pause, defaultPause)
 	if cfg.Shippers == nil {
-		cfg.Shippers = []string{DefaultShipper}
+		cfg.Shippers = []string{defaultShipper}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

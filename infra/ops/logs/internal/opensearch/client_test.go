@@ -91,7 +91,7 @@ func TestWholeAnswers(t *testing.T) {
 	}
 }
 
-func TestAHungServerIsGivenUp(t *testing.T) {
+func TestRequestsToAHungServerTimeOut(t *testing.T) {
 	over := make(chan struct{})
 	front := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
 	defer front.Close()
