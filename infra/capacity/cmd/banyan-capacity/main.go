@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,6 +65,9 @@ func (g *grammar) load() capacity.Load {
 // Validate refuses what makes no sense as wrong usage, and a 0 that would be taken
 // for the default.
 func (g *grammar) Validate() error {
+	if g.Rate <= 0 {
+		return errors.New("--rate must be more than 0, such as --rate 1000")
+	}
 	for flag, zero := range map[string]bool{
 		"size": g.Size == 0, "key": g.Key == 0, "use": g.Use == 0, "publishers": g.Publishers == 0, "linger": g.Linger == 0,
 		"round-trip": g.RoundTrip == 0, "read-models": g.ReadModels == 0, "items": g.Items == 0, "item-size": g.ItemSize == 0,

@@ -17,8 +17,8 @@ func TestCommand(t *testing.T) {
 	}{
 		{0, "shards (provisioned)", []string{"--rate", "1000000", "--size", "400"}},
 		{0, "--read-models", []string{"--help"}},
-		{2, "Rate 0", nil},
-		{2, "Rate -1", []string{"--rate=-1"}},
+		{2, "--rate must be more than 0", nil},
+		{2, "--rate must be more than 0", []string{"--rate=-1"}},
 		{2, "us-east-1", []string{"--rate", "1", "--region", "eu-nowhere-1"}},
 		{2, "--items must be more than 0", []string{"--rate", "1", "--items", "0"}},
 		{2, "read the prices: [8:1] ", []string{"--rate", "1", "--prices", "main.go"}},
