@@ -64,7 +64,7 @@ func check(stdout io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d routes, no errors\n", path, len(t.Stats()))
+	fmt.Fprintf(stdout, "%s: no errors, routes: %d\n", path, len(t.Stats()))
 	return nil
 }
 
@@ -129,7 +129,7 @@ type server struct {
 func listen(address string, h http.Handler) (*server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s (is another process using it?): %w", address, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; stop the process that uses it, or choose another address by --listen or --admin-listen", address, err)
 	}
 	s := &server{
 		http:    &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10},
