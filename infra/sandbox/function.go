@@ -35,7 +35,7 @@ const functionTimeout = 60 // seconds
 // Lambda that is the user's.
 func (s *Sandbox) CreateFunction(ctx context.Context, f Function) error {
 	if !s.embeds(Lambda) {
-		return fmt.Errorf("create the function %s: Lambda is not embedded, your environment names a server for it; deploy the function there", f.Name)
+		return fmt.Errorf("create the function %s: AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_LAMBDA names another server; unset it, or deploy the function there", f.Name)
 	}
 	archive, err := Archive(f.File)
 	if err != nil {

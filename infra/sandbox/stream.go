@@ -15,7 +15,7 @@ import (
 // until it takes records. It refuses to touch a Kinesis that is the user's.
 func (s *Sandbox) CreateStream(ctx context.Context, name string, shards int32) error {
 	if !s.embeds(Kinesis) {
-		return fmt.Errorf("create the stream %s: Kinesis is not embedded, your environment names a server for it; create the stream there", name)
+		return fmt.Errorf("create the stream %s: AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KINESIS names another server; unset it, or create the stream there", name)
 	}
 	client := s.kinesisClient()
 	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards}); err != nil {

@@ -15,7 +15,7 @@ import (
 // user's.
 func (s *Sandbox) CreateTable(ctx context.Context, name string) error {
 	if !s.embeds(DynamoDB) {
-		return fmt.Errorf("create the table %s: DynamoDB is not embedded, your environment names a server for it; create the table there", name)
+		return fmt.Errorf("create the table %s: AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_DYNAMODB names another server; unset it, or create the table there", name)
 	}
 	client := dynamodb.NewFromConfig(s.sdk(DynamoDB))
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{

@@ -33,7 +33,9 @@ prints the environment variables by which any SDK finds it, and serves until SIG
 A service for which AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> or MONGODB_URI already names a server is not embedded.
 
 A fault plan has one rule a line, or between semicolons: service.operation kind=probability ..., with * for any service or
-operation. Services: %s. Kinds: throttle, partial, timeout-before, timeout-after, internal, duplicate, late, denied.`
+operation. Services: %s. Kinds: throttle, partial, timeout-before, timeout-after, internal, duplicate, late, denied. The rule "delay 20ms"
+sets how long a late call or a timeout takes. For example:
+banyan-sandbox --faults "kinesis.PutRecords throttle=0.1" --stream events -- ./your-tests`
 
 // streamShards is what on-demand streams begin with, too.
 const streamShards = 4
@@ -156,7 +158,7 @@ func (f flags) plan() (fault.Plan, error) {
 func announce(out io.Writer, s *sandbox.Sandbox, urls []string) {
 	theirs := slices.DeleteFunc(sandbox.Services(), func(service string) bool { return slices.Contains(s.Embedded(), service) })
 	if len(s.Embedded()) == 0 {
-		fmt.Fprintln(out, "# nothing is embedded: your environment names a server for every service")
+		fmt.Fprintln(out, "# nothing is embedded: your environment names a server for every service (AWS_ENDPOINT_URL..., MONGODB_URI; unset these if they are of a sandbox that ended)")
 	} else {
 		fmt.Fprintf(out, "# embedded: %s; ctrl-c ends it, and its data is gone\n", strings.Join(s.Embedded(), ", "))
 		if len(theirs) > 0 {
