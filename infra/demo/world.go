@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -88,6 +89,28 @@ type World struct {
 	mu sync.Mutex // guards the report's counters while the migration runs
 }
 
+// checkEndpoints refuses an environment that names a server where nothing listens, as
+// one does that was exported for a sandbox which has ended.
+func checkEndpoints(ctx context.Context, environ []string) error {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if name != "MONGODB_URI" && !strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+			continue
+		}
+		u, err := url.Parse(value)
+		if err != nil || u.Port() == "" { // several hosts, mongodb+srv, or a service of AWS
+			continue
+		}
+		c, err := dialer.DialContext(ctx, "tcp", u.Host)
+		if err != nil {
+			return fmt.Errorf("%s names a server that does not answer: %w; start it, or unset %s to use the sandbox", name, err, name)
+		}
+		_ = c.Close()
+	}
+	return nil
+}
+
 // newWorld starts the sandbox, or finds the user's own servers, and makes
 // what the parts need in it.
 func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
@@ -107,6 +130,9 @@ func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
 		return nil, err
 	}
 	w.metrics.log = w.functionLog
+	if err = checkEndpoints(ctx, os.Environ()); err != nil {
+		return nil, err
+	}
 	if w.sandbox, err = sandbox.Start(ctx, sandbox.Config{Seed: cfg.Seed, FunctionLog: w.metrics, Dir: w.dir}); err != nil {
 		return nil, err
 	}
