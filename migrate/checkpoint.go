@@ -115,7 +115,7 @@ func (f *follower) saveRow(ctx context.Context) error {
 
 // Release implements mongostream.Checkpoint. The cause stays for status.
 func (f *follower) Release(ctx context.Context, cause error) error {
-	if cause != nil {
+	if cause != nil && !errors.Is(cause, errDone) {
 		f.row.Error = f.explain(cause).Error()
 	}
 	f.row.Worker = ""

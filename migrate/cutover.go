@@ -147,12 +147,12 @@ func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (
 	}
 	b, now := e.Plan.Budgets, time.Now()
 	if rec.Phase != ownership.Shadowing || !j.Copied {
-		add("the phase is %s, not shadowing: keep `banyan-migrate run` running", rec.Phase)
+		add("the phase is %s, not shadowing: %s", rec.Phase, phaseRemedy(rec.Phase))
 	}
 	if lag := row.summary(now).Lag; row.Worker != "" && lag < 0 {
 		add("the lag of the changes is not known yet: wait a moment")
 	} else if row.Worker != "" && lag > b.Lag {
-		add("the changes lag by %s, allowed are %s: wait, or look why with `banyan-migrate status`", lag.Round(time.Millisecond), b.Lag)
+		add("the changes lag by %s, allowed are %s: wait, or start `banyan-migrate run` if `banyan-migrate status` shows no live worker", lag.Round(time.Millisecond), b.Lag)
 	}
 	if age := now.Sub(row.OutOfBand.LastAt); row.OutOfBand.Writes > 0 && age < b.OutOfBandQuiet {
 		add("an out-of-band write changed document %s %s ago: make that writer use the service, and wait until %s have passed",
@@ -167,6 +167,14 @@ func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (
 		add("the last verification is %s old, allowed are %s: run `banyan-migrate verify` again", now.Sub(v.FinishedAt).Round(time.Second), b.Verification)
 	}
 	return v, problems, nil
+}
+
+// phaseRemedy says how a migration in a phase gets to shadowing.
+func phaseRemedy(phase ownership.Phase) string {
+	if phase == ownership.Switching {
+		return "a cut-over is under way; if its process has died, `banyan-migrate run` undoes it, and `banyan-migrate cutover` begins it again"
+	}
+	return "let `banyan-migrate run` copy until it says so"
 }
 
 type cutover struct {

@@ -61,7 +61,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	now := time.Now().UTC()
-	s := Status{At: now, Entity: e.Plan.Entity, Owner: rec.Owner, Epoch: rec.Epoch, Phase: rec.Phase, WritesHeld: rec.Hold,
+	s := Status{At: now, Entity: e.Plan.Entity, Owner: rec.Owner, Epoch: rec.Epoch, Phase: rec.Phase, WritesHeld: holds(rec, now),
 		Generation: j.Generation, StartedAt: j.StartedAt, Paused: j.Paused, Throttle: j.Throttle, Changes: row.summary(now), Cutover: j.Cutover}
 	if s.Copied, err = e.copied(ctx); err != nil {
 		return s, err
@@ -75,15 +75,26 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	if v := s.Verification; v != nil && v.Mismatches == 0 {
 		s.VerifiedUntil = v.FinishedAt.Add(e.Plan.Budgets.Verification)
 	}
-	return s, e.addParticipants(ctx, &s)
+	return s, e.addParticipants(ctx, &s, row.Worker)
 }
 
-func (e *Engine) addParticipants(ctx context.Context, s *Status) error {
+// holds reports whether writes wait: a hold before the switch ends by itself.
+func holds(rec ownership.Record, now time.Time) bool {
+	return rec.Hold && (rec.HoldUntil.IsZero() || now.Before(rec.HoldUntil))
+}
+
+// addParticipants adds the workers and the service's instances. A follower that
+// died without releasing the changes does not follow them any more.
+func (e *Engine) addParticipants(ctx context.Context, s *Status, follower string) error {
 	workers, err := state.List[workerRow](ctx, e.state, workerPrefix)
 	if err != nil {
 		return err
 	}
+	s.Changes.Followed = false
 	for _, w := range workers {
+		if w.ID == follower && s.At.Sub(w.At) < 2*w.Lease {
+			s.Changes.Followed = true
+		}
 		s.Workers = append(s.Workers, Worker{ID: w.ID, Host: w.Host, PID: w.PID, SeenAt: w.At})
 	}
 	members, err := e.owners.Members(ctx, e.Plan.Entity)
