@@ -113,11 +113,14 @@ func checkEndpoints(ctx context.Context, environ []string) error {
 
 // newWorld starts the sandbox, or finds the user's own servers, and makes
 // what the parts need in it.
-func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
+func newWorld(ctx context.Context, cfg Config) (_ *World, err error) {
 	if err := cfg.applyDefaults(); err != nil {
 		return nil, err
 	}
-	w = &World{cfg: cfg, screen: newScreen(cfg.Out), metrics: &meter{}}
+	if err := checkEndpoints(ctx, os.Environ()); err != nil {
+		return nil, err
+	}
+	w := &World{cfg: cfg, screen: newScreen(cfg.Out), metrics: &meter{}}
 	if w.dir, err = os.MkdirTemp("", "banyan-"); err != nil {
 		return nil, err
 	}
@@ -130,9 +133,6 @@ func newWorld(ctx context.Context, cfg Config) (w *World, err error) {
 		return nil, err
 	}
 	w.metrics.log = w.functionLog
-	if err = checkEndpoints(ctx, os.Environ()); err != nil {
-		return nil, err
-	}
 	if w.sandbox, err = sandbox.Start(ctx, sandbox.Config{Seed: cfg.Seed, FunctionLog: w.metrics, Dir: w.dir}); err != nil {
 		return nil, err
 	}
