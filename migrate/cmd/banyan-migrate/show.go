@@ -180,8 +180,11 @@ func showSwitch(s migrate.Switch) string {
 	if s.DryRun && s.Step == migrate.StepPossible {
 		return fmt.Sprintf("The cut-over of %s is possible now. Nothing was touched.", s.Entity)
 	}
-	return fmt.Sprintf("%s belongs to DynamoDB since epoch %d. Writes were held for %d ms; %d documents compared before, %d while held.",
-		s.Entity, s.Epoch+1, s.Held, s.Compared, s.TailKeys)
+	owner := fmt.Sprintf("%s belongs to DynamoDB since epoch %d.", s.Entity, s.Epoch+1)
+	if s.Held == 0 { // finished for a process that died, and took the times with it
+		return owner
+	}
+	return owner + fmt.Sprintf(" Writes were held for %d ms; %d documents compared before, %d while held.", s.Held, s.Compared, s.TailKeys)
 }
 
 func showStatus(s migrate.Status) string {
