@@ -152,7 +152,8 @@ func (e *Engine) unmetPreconditions(ctx context.Context, rec ownership.Record) (
 	if lag := row.summary(now).Lag; row.Worker != "" && lag < 0 {
 		add("the lag of the changes is not known yet: wait a moment")
 	} else if row.Worker != "" && lag > b.Lag {
-		add("the changes lag by %s, allowed are %s: wait, or start `banyan-migrate run` if `banyan-migrate status` shows no live worker", lag.Round(time.Millisecond), b.Lag)
+		add("the changes lag by %s, allowed are %s: wait, or start `banyan-migrate run` if `banyan-migrate status` shows no live worker",
+			lag.Round(time.Millisecond), b.Lag)
 	}
 	if age := now.Sub(row.OutOfBand.LastAt); row.OutOfBand.Writes > 0 && age < b.OutOfBandQuiet {
 		add("an out-of-band write changed document %s %s ago: make that writer use the service, and wait until %s have passed",

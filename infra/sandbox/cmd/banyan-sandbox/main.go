@@ -158,7 +158,8 @@ func (f flags) plan() (fault.Plan, error) {
 func announce(out io.Writer, s *sandbox.Sandbox, urls []string) {
 	theirs := slices.DeleteFunc(sandbox.Services(), func(service string) bool { return slices.Contains(s.Embedded(), service) })
 	if len(s.Embedded()) == 0 {
-		fmt.Fprintln(out, "# nothing is embedded: your environment names a server for every service (AWS_ENDPOINT_URL..., MONGODB_URI; unset these if they are of a sandbox that ended)")
+		fmt.Fprintln(out, "# nothing is embedded: your environment names a server for every service (AWS_ENDPOINT_URL..., "+
+			"MONGODB_URI; unset these if they are of a sandbox that ended)")
 	} else {
 		fmt.Fprintf(out, "# embedded: %s; ctrl-c ends it, and its data is gone\n", strings.Join(s.Embedded(), ", "))
 		if len(theirs) > 0 {
