@@ -287,7 +287,7 @@ func TestCloseEndsLongPolls(t *testing.T) {
 		_, _ = client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20},
 			func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
 	}()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // most likely it waits by then
 	if err := s.Close(); err != nil { // as after ten seconds, when it gives up
 		t.Error(err)
 	}

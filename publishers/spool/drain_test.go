@@ -81,7 +81,7 @@ func (m *moody) EnqueueEncoded(_ context.Context, key string, data []byte) (publ
 // that is there, as when a service refuses: a part of it may have been kept.
 func (m *moody) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond) // the service takes its time
 		m.mu.Lock()
 		if !m.down {
 			m.settleSome()

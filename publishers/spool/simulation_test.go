@@ -52,8 +52,8 @@ func TestOrderAndNoLossThroughTheSpool(t *testing.T) {
 			})
 		}
 		producing.Wait()
-		time.Sleep(time.Duration(rnd.IntN(100)) * time.Millisecond)
-		cancel() // with a window of events in flight
+		time.Sleep(time.Duration(rnd.IntN(100)) * time.Millisecond) // somewhere in the drain
+		cancel()                                                    // with a window of events in flight
 		working.Wait()
 		_ = p.Close(ended())
 		if err := s.Close(context.Background()); err != nil {

@@ -98,7 +98,7 @@ func (s suite) malformedHashKey(t *testing.T) {
 func (s suite) iteratorTypes(t *testing.T) {
 	name := s.stream(t, 1)
 	a := s.put(t, name, "k", "a")
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond) // so that times differ
 	b := s.put(t, name, "k", "b")
 	latest := s.iterator(t, name, kinesis.GetShardIteratorInput{ShardId: a.ShardId, ShardIteratorType: types.ShardIteratorTypeLatest})
 	s.put(t, name, "k", "c")

@@ -161,7 +161,7 @@ func TestOrderWhileRightsAreMissing(t *testing.T) {
 	w.faults("kinesis.PutRecords denied=0.5")
 	for range 10 {
 		write(2)
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // more requests than one
 	}
 	w.faults("")
 	write(1)

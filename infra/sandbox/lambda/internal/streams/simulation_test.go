@@ -257,7 +257,7 @@ func simulate(t *testing.T, seed uint64) {
 			stop()
 			stop = start(mapping, settings())
 		case 2:
-			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
+			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond) // as requests come
 		}
 	}
 	firsts := map[string][]int{}
