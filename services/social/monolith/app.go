@@ -17,8 +17,8 @@ import (
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
 
-// Source names the monolith in its events.
-const Source = "/monolith"
+// source names the monolith in its events.
+const source = "/monolith"
 
 // Collections of the monolith's database.
 const (
@@ -139,7 +139,7 @@ func find[D any](ctx context.Context, db Database, collection string, filter bso
 
 // publish publishes a fact after it was written.
 func (a *App) publish(ctx context.Context, fact events.Payload) (events.Position, error) {
-	e, err := events.New(ctx, Source, fact)
+	e, err := events.New(ctx, source, fact)
 	if err != nil {
 		return events.Position{}, fmt.Errorf("make the event %s: %w", fact.EventType(), err)
 	}

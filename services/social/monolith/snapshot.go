@@ -143,7 +143,7 @@ func (s *snapshotter) publishUser(ctx context.Context, u client.User, follows []
 }
 
 func (s *snapshotter) publish(ctx context.Context, fact events.Payload) error {
-	e, err := events.New(ctx, Source, fact)
+	e, err := events.New(ctx, source, fact)
 	if err != nil {
 		return fmt.Errorf("publish %s of %s: %w", fact.EventType(), fact.Subject(), err)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
 )
 
-// ErrMissing says that the stream has not got all that was sent, or some of it
-// in another shard than its own. It may have got some of it twice: the SDK sends
-// a request again when the connection breaks before the answer is read.
+// ErrMissing is returned when the stream lacks events that were sent, or has some of them
+// in a shard other than their own. Some may be there twice: the SDK retries
+// a request when the connection breaks before the response is read.
 var ErrMissing = errors.New("the stream did not get what was sent")
 
 // checkedEvents go through each way before it is measured.
