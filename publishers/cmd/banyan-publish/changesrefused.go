@@ -18,7 +18,7 @@ import (
 
 // changesName names a publisher of changes, its checkpoint and its dead letters.
 type changesName struct {
-	Name string `help:"Name under which the position is stored; of processes with one name, one is active at a time." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
+	Name string `help:"Name of the stored position; one process of a name is active at a time." default:"changes" env:"BANYAN_PUBLISH_CHANGES_NAME"`
 }
 
 func (n *changesName) refused(db *mongo.Database) *mongo.Collection {

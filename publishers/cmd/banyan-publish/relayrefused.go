@@ -12,7 +12,7 @@ import (
 
 // relayName names a relay and its dead letters.
 type relayName struct {
-	Name    string `help:"Name of the relay, under which its position is stored; of relays with one name, one is active at a time." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
+	Name    string `help:"Name of the relay and its stored position; one relay of a name is active at a time." default:"outbox" env:"BANYAN_PUBLISH_RELAY_NAME"`
 	Refused string `help:"Collection for events that cannot be published. Default NAME_refused." env:"BANYAN_PUBLISH_REFUSED" placeholder:"COLLECTION"`
 }
 
