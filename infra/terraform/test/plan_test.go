@@ -49,7 +49,7 @@ func TestPeerPlanIsEmpty(t *testing.T) {
 		}
 		for name, after := range c.Change.After {
 			before := c.Change.Before[name]
-			if reflect.DeepEqual(before, after) {
+			if reflect.DeepEqual(before, after) || isSameJSON(before, after) {
 				continue
 			}
 			if slices.Contains(forgotten[c.Type], name) && slices.Equal(c.Change.Actions, []string{"update"}) {
@@ -62,4 +62,13 @@ func TestPeerPlanIsEmpty(t *testing.T) {
 	for what, n := range skipped {
 		fmt.Printf("SKIPPED %s of %d resources in the second plan: moto does not give it back\n", what, n)
 	}
+}
+
+// isSameJSON reports whether two texts are the same JSON: moto puts spaces into the
+// redrive policy of a queue.
+func isSameJSON(a, b any) bool {
+	first, isText := a.(string)
+	second, isTextToo := b.(string)
+	var x, y any
+	return isText && isTextToo && json.Unmarshal([]byte(first), &x) == nil && json.Unmarshal([]byte(second), &y) == nil && reflect.DeepEqual(x, y)
 }
