@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,15 +122,14 @@ func pack(t testing.TB, v any) []byte {
 	return b.Bytes()
 }
 
-var ids int
+var ids atomic.Int64 // of log events; tests run at the same time
 
 // delivery is a record with one event a message.
 func delivery(t testing.TB, group, stream string, messages ...string) []byte {
 	t.Helper()
 	r := line.Record{MessageType: line.Data, Owner: "1", LogGroup: group, LogStream: stream}
 	for _, m := range messages {
-		ids++
-		r.LogEvents = append(r.LogEvents, line.Event{ID: fmt.Sprintf("%056d", ids), Timestamp: start.UnixMilli(), Message: m})
+		r.LogEvents = append(r.LogEvents, line.Event{ID: fmt.Sprintf("%056d", ids.Add(1)), Timestamp: start.UnixMilli(), Message: m})
 	}
 	return pack(t, r)
 }
