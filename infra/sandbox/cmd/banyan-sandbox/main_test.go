@@ -202,6 +202,7 @@ func occupied() {
 	if err != nil {
 		exit(err)
 	}
+	defer l.Close() // and until then it is not collected, which would free the port
 	os.Args = append([]string{"banyan-sandbox", "--addr=" + l.Addr().String(), "--mongo-addr=127.0.0.1:0"}, os.Args[1:]...)
 	main()
 }

@@ -128,7 +128,7 @@ func TestInvalidSettingsAreReported(t *testing.T) {
 		"BANYAN_JWT_SECRET refers to ssm:/nowhere":                     "BANYAN_JWT_SECRET=ssm:/nowhere",
 		"BANYAN_JWT_SECRET: not a reference":                           "BANYAN_JWT_SECRET=ssm:",
 		`there is no table "nowhere": create it, or name another with`: "BANYAN_JWT_SECRET=" + oldKey + " TIMELINE_TABLE=nowhere",
-		`LOG_LEVEL is "loud"`:                                          "BANYAN_JWT_SECRET=" + oldKey + " LOG_LEVEL=loud",
+		`invalid LOG_LEVEL "loud"`:                                     "BANYAN_JWT_SECRET=" + oldKey + " LOG_LEVEL=loud",
 		"no AWS region is known":                                       "AWS_REGION= AWS_DEFAULT_REGION=",
 	} {
 		cmd := exec.Command(path)
