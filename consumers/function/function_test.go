@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,12 +295,13 @@ func TestTwoFunctionsOnOneTable(t *testing.T) {
 func TestWithoutTables(t *testing.T) {
 	f := newFixture(t)
 	f.vars = map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "prod-mailer"}
-	reports, outer := 0, false
+	reports := 0
+	var outer atomic.Bool
 	fn := f.start(function.Spec{
 		Name: "mailer", Policy: consumers.Halt, Namespace: "Shop", Attempts: 1,
 		Observe: func(_ context.Context, r consumers.Report) { reports += r.Records },
 		Middleware: []consumers.Middleware{func(next consumers.Handler) consumers.Handler {
-			return func(ctx context.Context, m consumers.Message) error { outer = true; return next(ctx, m) }
+			return func(ctx context.Context, m consumers.Message) error { outer.Store(true); return next(ctx, m) }
 		}},
 		Handler: func(e function.Env) (consumers.Handler, error) {
 			return func(_ context.Context, m consumers.Message) error {
@@ -316,8 +318,8 @@ func TestWithoutTables(t *testing.T) {
 	if want := `{"batchItemFailures":[{"itemIdentifier":"` + streamtest.Sequence(2) + `"}]}`; answer != want {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
-	if reports != 3 || !outer || !strings.Contains(f.log.String(), `"payload":null`) {
-		t.Errorf("%d records in reports, middleware %v, log %s", reports, outer, &f.log)
+	if reports != 3 || !outer.Load() || !strings.Contains(f.log.String(), `"payload":null`) {
+		t.Errorf("%d records in reports, middleware %v, log %s", reports, outer.Load(), &f.log)
 	}
 	for _, want := range []string{`"Mails":1`, `"Namespace":"Shop"`, `"Function":"prod-mailer"`, `"Failed":1`} {
 		if !strings.Contains(f.metrics.String(), want) {
