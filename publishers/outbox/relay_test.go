@@ -392,18 +392,23 @@ func TestArraysWrittenAsAWhole(t *testing.T) {
 func TestAnEntryThatBecomesAnEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, stop := w.relay()
-	e := event("key", 0)
+	held := make(chan struct{}) // until then the first event keeps the relay from removing what is no event yet
+	slow := &unreliable{Publisher: w.publisher(), fail: func() error { <-held; return nil }}
+	_, stop := w.relay(func(c *outbox.Config) { c.Publisher = slow })
+	first, err := outbox.Entries(event("key", 0))
+	w.must(err)
+	e := event("key", 1)
 	b, err := events.Encode(e)
 	w.must(err)
-	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: bson.A{bson.D{}}}})
+	_, err = w.users.InsertOne(w.ctx, bson.D{{Key: "_id", Value: "doc"}, {Key: "_outbox", Value: bson.A{first[0], bson.D{}}}})
 	w.must(err)
 	_, err = w.users.UpdateOne(w.ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "_outbox.0.id", Value: e.ID}, {Key: "_outbox.0.event", Value: bson.Binary{Data: b}}}}})
+		{Key: "_outbox.1.id", Value: e.ID}, {Key: "_outbox.1.event", Value: bson.Binary{Data: b}}}}})
 	w.must(err)
-	w.await("the event", func() bool { return len(w.read()) == 1 })
+	close(held)
+	w.await("the event", func() bool { return len(w.read()) == 2 })
 	w.stop(stop)
-	w.check(map[string]int{"key": 1})
+	w.check(map[string]int{"key": 2})
 }
 
 func TestAConfigSaysWhatIsWrong(t *testing.T) {
