@@ -3,7 +3,9 @@ package consumers
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
 )
@@ -26,25 +28,43 @@ type outcome struct {
 // isRedelivered reports whether the record is delivered again.
 func (o outcome) isRedelivered() bool { return o.kind == unhandled || o.kind == failed }
 
-// batch runs tasks: those of one key in order, and of all that are ready the earliest
-// first, so that few messages of an interrupted batch are handled twice.
-type batch struct {
-	tasks []*task
+var (
+	errDeaf   = errors.New("the handler ignored the end of its context, and was abandoned")
+	errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit)")
+)
 
-	mu      sync.Mutex
-	wake    sync.Cond
-	ready   ready              // the next task of each key that is not running
-	waiting map[string][]*task // the others, by key
-	running int
-	halted  map[string]int // by shard, the lowest index that is redelivered
-	ended   bool           // the time of the batch is over
+// batch runs tasks: those of one key in order, and of all that are ready the earliest
+// first, so that few messages of an interrupted batch are handled twice. A handler that
+// does not return, or ends its goroutine, costs its task alone.
+type batch struct {
+	work      context.Context // in which tasks begin and run
+	late      context.Context // in which handlers are waited for
+	handle    func(context.Context, *task) error
+	settle    func(*task, error) outcome // of what handle returned; may write a dead letter
+	share     time.Duration              // of a task, when its context ends
+	grace     time.Duration              // behind it, when its handler is abandoned
+	abandoned *abandoned
+
+	mu       sync.Mutex
+	wake     sync.Cond
+	ready    ready              // the next task of each key that is not running
+	waiting  map[string][]*task // the others, by key
+	handling int                // tasks whose handler runs
+	settling int                // tasks whose handler returned, or was abandoned
+	halted   map[string]int     // by shard, the lowest index that is redelivered
+	ended    bool               // no task begins any more
+	cut      bool               // no handler is waited for any more
 }
 
-func newBatch(tasks []*task) *batch {
-	b := &batch{tasks: tasks, waiting: map[string][]*task{}, halted: map[string]int{}}
+// line puts the tasks that are still to be handled in line.
+func (b *batch) line(tasks []*task) {
+	b.waiting, b.halted = map[string][]*task{}, map[string]int{}
 	b.wake.L = &b.mu
 	seen := map[string]bool{}
 	for _, t := range tasks {
+		if !t.done.isRedelivered() {
+			continue
+		}
 		if seen[t.key] {
 			b.waiting[t.key] = append(b.waiting[t.key], t)
 			continue
@@ -52,29 +72,151 @@ func newBatch(tasks []*task) *batch {
 		seen[t.key] = true
 		b.ready = append(b.ready, t) // sorted, which is a heap
 	}
-	return b
 }
 
-// run returns when every task is completed, or is redelivered anyway. When ctx ends, no
-// further task begins, and run waits for those that are in flight.
-func (b *batch) run(ctx context.Context, workers int, process func(*task) outcome) {
-	defer context.AfterFunc(ctx, b.stop)()
-	var wg sync.WaitGroup
-	for range min(workers, len(b.ready)) {
-		wg.Go(func() {
-			for t := b.dequeue(); t != nil; t = b.dequeue() {
-				b.complete(t, process(t))
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func (b *batch) stop() {
+// run returns when every task is settled, or is redelivered anyway. When work ends, no
+// further task begins; when late ends, what has not returned is left behind.
+func (b *batch) run(workers int) {
+	defer context.AfterFunc(b.work, func() { b.stop(&b.ended) })()
+	defer context.AfterFunc(b.late, func() { b.stop(&b.cut) })()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ended = true
+	for range min(workers, len(b.ready)) {
+		go b.runTasks()
+	}
+	for !b.isOverLocked() {
+		b.wake.Wait()
+	}
+	b.ended, b.cut = true, true
+	b.wake.Broadcast() // workers that wait
+	b.abandoned.add(b.handling)
+}
+
+func (b *batch) isOverLocked() bool {
+	idle := b.handling == 0 && (b.ended || len(b.ready) == 0)
+	return b.settling == 0 && (idle || b.cut)
+}
+
+func (b *batch) stop(what *bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	*what = true
 	b.wake.Broadcast()
+}
+
+func (b *batch) runTasks() {
+	w := b.newWatch()
+	defer func() { w.end() }()
+	for t := b.dequeue(); t != nil; t = b.dequeue() {
+		if w.isOver() {
+			w.end()
+			w = b.newWatch()
+		}
+		if !b.runTask(w, t) {
+			return
+		}
+	}
+}
+
+// runTask reports whether the worker may go on: another one has the place of a worker
+// whose task was abandoned.
+func (b *batch) runTask(w *watch, t *task) (owned bool) {
+	err := errGoexit
+	defer func() { // also when the goroutine ends
+		w.stop()
+		if owned = b.claim(t); !owned {
+			b.abandoned.add(-1)
+			return
+		}
+		b.complete(t, b.settle(t, err))
+		if err == errGoexit {
+			go b.runTasks()
+		}
+	}()
+	w.start(t)
+	err = b.handle(w.ctx, t)
+	return
+}
+
+// abandon settles a task whose handler does not return.
+func (b *batch) abandon(t *task) {
+	if b.claim(t) {
+		b.abandoned.add(1)
+		go b.runTasks()
+		b.complete(t, b.settle(t, errDeaf))
+	}
+}
+
+// watch is the time of one task after the other, with one context and one timer until the
+// first that takes too long: they cost as much as the rest.
+type watch struct {
+	ctx   context.Context
+	end   context.CancelFunc
+	batch *batch
+	timer *time.Timer
+	late  *time.Timer // runs once ctx has ended
+	fired bool
+
+	mu   sync.Mutex
+	task *task
+}
+
+func (b *batch) newWatch() *watch {
+	w := &watch{batch: b}
+	w.ctx, w.end = context.WithCancel(b.work)
+	return w
+}
+
+func (w *watch) start(t *task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.task = t
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.batch.share, w.endShare)
+	} else {
+		w.timer.Reset(w.batch.share)
+	}
+}
+
+func (w *watch) endShare() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fired = true; w.task == nil {
+		return // it was done just now
+	}
+	t := w.task
+	w.end()
+	w.late = time.AfterFunc(w.batch.grace, func() { w.batch.abandon(t) })
+}
+
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fired = !w.timer.Stop() || w.fired
+	w.task = nil
+	if w.late != nil {
+		w.late.Stop()
+	}
+}
+
+// isOver reports whether the watch is of no use for another task.
+func (w *watch) isOver() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fired
+}
+
+// claim reports whether the caller is the one to settle t.
+func (b *batch) claim(t *task) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.claimed || b.cut {
+		return false
+	}
+	t.claimed = true
+	b.handling--
+	b.settling++
+	return true
 }
 
 // dequeue waits for a task that may run; nil when there will be none.
@@ -87,14 +229,15 @@ func (b *batch) dequeue() *task {
 			if b.isHaltedLocked(t) {
 				continue // as are all later tasks of its key
 			}
-			b.running++
+			b.handling++
 			return t
 		}
-		if b.running == 0 {
-			return nil
+		if b.handling+b.settling == 0 {
+			break
 		}
 		b.wake.Wait()
 	}
+	b.wake.Broadcast()
 	return nil
 }
 
@@ -108,7 +251,7 @@ func (b *batch) isHaltedLocked(t *task) bool {
 func (b *batch) complete(t *task, o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.running--
+	b.settling--
 	t.done = o
 	if o.isRedelivered() {
 		b.haltShardLocked(t)
@@ -126,15 +269,21 @@ func (b *batch) haltShardLocked(t *task) {
 	}
 }
 
-// response names the first task of each shard that is redelivered.
-func (b *batch) response() awsevents.KinesisEventResponse {
-	response := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
+// firstRedelivered returns the first task of each shard that is redelivered.
+func firstRedelivered(tasks []*task) (first []*task) {
 	reported := map[string]bool{}
-	for _, t := range b.tasks {
-		if !t.done.isRedelivered() || reported[t.message.Shard] {
-			continue
+	for _, t := range tasks {
+		if t.done.isRedelivered() && !reported[t.message.Shard] {
+			reported[t.message.Shard] = true
+			first = append(first, t)
 		}
-		reported[t.message.Shard] = true
+	}
+	return first
+}
+
+func response(tasks []*task) awsevents.KinesisEventResponse {
+	response := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
+	for _, t := range firstRedelivered(tasks) {
 		response.BatchItemFailures = append(response.BatchItemFailures,
 			awsevents.KinesisBatchItemFailure{ItemIdentifier: t.record})
 	}

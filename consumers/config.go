@@ -36,12 +36,20 @@ type Config struct {
 	Policy Policy
 	// DeadLetters stores dead letters.
 	DeadLetters DeadLetters
-	// Attempts at a message in one delivery, the first included. 0: 5.
+	// Notes keeps what must outlive the process, see [Notes]. nil: a batch that ends the
+	// process is delivered for as long as the mapping retries, as it is with [Halt].
+	Notes Notes
+	// Attempts at a message, the first included. Those of an earlier delivery count where
+	// the message used up its share. 0: 5.
 	Attempts int
 	// Concurrency is how many messages are handled at the same time. 0: 32.
 	Concurrency int
-	// Timeout of one attempt. 0: 30 s.
+	// Timeout of one attempt. 0: 30 s. The share bounds it as well.
 	Timeout time.Duration
+	// Share is the longest that one message may be handled in one delivery, all attempts
+	// included. 0: half of the function's time less Margin, or three quarters where the
+	// batch has one message, which is also the most.
+	Share time.Duration
 	// Margin is the part of the function's time that is reserved for dead letters and the
 	// response: no handler runs in it. 0: 2 s, but never more than a fifth of
 	// the time that the batch had when it began.
@@ -71,8 +79,8 @@ func (c Config) Validate() error {
 	if c.Policy == KeepDeadLetter && c.DeadLetters == nil {
 		invalid("DeadLetters is nil: must be set unless Policy is Halt")
 	}
-	if c.Attempts < 0 || c.Concurrency < 0 || c.Timeout < 0 || c.Margin < 0 {
-		invalid("Attempts, Concurrency, Timeout and Margin must not be negative")
+	if c.Attempts < 0 || c.Concurrency < 0 || c.Timeout < 0 || c.Share < 0 || c.Margin < 0 {
+		invalid("Attempts, Concurrency, Timeout, Share and Margin must not be negative")
 	}
 	if len(errs) == 0 {
 		return nil
@@ -88,5 +96,25 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Policy == Halt {
+		c.Notes = nil // nothing is given up
+	}
 	return c
 }
+
+// EventShare is the longest that a function with a timeout may handle one message of a
+// batch of several in one delivery, all attempts included: see Share.
+func (c Config) EventShare(timeout time.Duration) time.Duration {
+	return c.withDefaults().shareOf(timeout, 2)
+}
+
+func (c Config) shareOf(timeout time.Duration, messages int) time.Duration {
+	work := timeout - c.marginOf(timeout)
+	most := work * 3 / 4 // so that who ignores its end is found out before the function's own
+	if messages == 1 {
+		return min(cmp.Or(c.Share, most), most)
+	}
+	return min(cmp.Or(c.Share, work/2), most)
+}
+
+func (c Config) marginOf(timeout time.Duration) time.Duration { return min(c.Margin, timeout/5) }

@@ -2,8 +2,8 @@ package consumers
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -11,11 +11,13 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 )
 
-// Consumer runs one handler over batches. It keeps nothing between batches, and
-// is safe for concurrent use.
+// Consumer runs one handler over batches. Between batches it keeps which messages of an
+// unfinished one are finished. It is safe for concurrent use.
 type Consumer struct {
-	cfg    Config
-	handle Handler
+	cfg       Config
+	handle    Handler
+	memory    memory
+	abandoned abandoned
 }
 
 // New makes a consumer, or returns everything that is wrong with cfg.
@@ -44,54 +46,39 @@ func wrapHandler(cfg Config) Handler {
 	return Recover()(h) // middleware may panic as well
 }
 
+// ErrWornOut is returned for a batch when too many handlers that were abandoned, since
+// they ignored the end of their context, still run. Nothing was handled; the process must
+// end, so that another one is given the batch. [function.Main] does that.
+var ErrWornOut = fmt.Errorf("%d handlers that ignored the end of their context still run", maxAbandoned)
+
+// maxAbandoned bounds what abandoned handlers can hold on to.
+const maxAbandoned = 32
+
+// abandoned counts handlers that run though nobody waits for them.
+type abandoned struct{ n atomic.Int64 }
+
+func (a *abandoned) add(n int) { a.n.Add(int64(n)) }
+
 // HandleKinesis handles one batch of an event source mapping that has
 // ReportBatchItemFailures. The response names, for each shard in the batch (there
 // is one), the lowest sequence number that is to be delivered again; it is empty
 // when none is.
 //
 // An error applies to the whole batch: it is returned when a record has no sequence
-// number to be reported by; then nothing was handled.
+// number to be reported by, and [ErrWornOut]; then nothing was handled.
 func (c *Consumer) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (awsevents.KinesisEventResponse, error) {
 	tasks, err := unpack(e, c.cfg.Registry)
+	if err == nil && c.abandoned.n.Load() >= maxAbandoned {
+		err = ErrWornOut
+	}
 	if err != nil {
 		return awsevents.KinesisEventResponse{}, fmt.Errorf("consumers: %s: %w", c.cfg.Name, err)
 	}
-	b := newBatch(tasks)
-	work, cancel := c.workTime(ctx)
-	defer cancel()
-	b.run(work, c.cfg.Concurrency, func(t *task) outcome { return c.process(ctx, work, t) })
+	d := c.newDelivery(ctx, tasks)
+	defer d.cancel()
+	d.run()
 	if c.cfg.Observe != nil {
-		c.cfg.Observe(ctx, b.report(c.cfg.Name, len(e.Records), c.cfg.Now()))
+		c.cfg.Observe(ctx, d.report(len(e.Records)))
 	}
-	return b.response(), nil
-}
-
-// workTime is ctx less the margin in which no handler runs.
-func (c *Consumer) workTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	margin := min(c.cfg.Margin, time.Until(deadline)/5)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
-}
-
-// process decides the outcome of one message: applied, stale, a dead letter, or failed. The handler runs
-// under work; a dead letter may use the whole time of the function.
-func (c *Consumer) process(ctx, work context.Context, t *task) outcome {
-	err := t.broken
-	if err == nil {
-		err = c.handle(work, t.message)
-	}
-	switch {
-	case err == nil:
-		return outcome{kind: applied}
-	case errors.Is(err, ErrStale):
-		return outcome{kind: stale}
-	case t.broken == nil && work.Err() != nil:
-		return outcome{kind: unhandled, err: err} // out of time, whatever the error says
-	case c.cfg.Policy == Halt || IsUnavailable(err):
-		return outcome{kind: failed, err: err}
-	}
-	return c.writeDeadLetter(ctx, t, err)
+	return response(tasks), nil
 }

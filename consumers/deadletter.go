@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,12 +61,18 @@ func (c *Consumer) writeDeadLetter(ctx context.Context, t *task, reason error) o
 // returns the error if it still fails. nil means that its effects are there, through
 // this call or before.
 func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
-	m := Message{Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}
-	err := m.decode(c.cfg.Registry)
-	if err == nil {
-		err = c.handle(ctx, m)
-	}
-	if err != nil && !errors.Is(err, ErrStale) {
+	t := &task{message: Message{Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}}
+	t.broken = t.message.decode(c.cfg.Registry)
+	run := c.newDelivery(ctx, []*task{t})
+	defer run.cancel()
+	run.runPart(run.tasks, func(_ *task, err error) outcome {
+		if err == nil || errors.Is(err, ErrStale) {
+			return outcome{kind: applied}
+		}
+		return outcome{kind: failed, err: err}
+	})
+	if t.done.kind != applied {
+		err := cmp.Or(t.done.err, context.Cause(run.work), context.Canceled)
 		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
 	}
 	return nil

@@ -25,6 +25,24 @@
 // (Config.Margin), and an event that is cut short by the end of that time does not
 // become a dead letter.
 //
+// # Failures are bounded
+//
+// One event has its share of an invocation (Config.Share, half of it by default) for all
+// its attempts. Whatever its handler does, it then is a dead letter, or the shard halts:
+//
+//	an error, or a panic           after Config.Attempts
+//	an error, past the share       after Config.Attempts, counted over deliveries: at most one
+//	                               delivery each, however many processes they go to
+//	runtime.Goexit                 at once
+//	it ignores its context         at once, when the share and a fifth of the time, at most
+//	                               5 s, are over; it runs on, and 32 of them end the process
+//	the process dies               after two deaths alone in hand, see Notes: 5 in all for a
+//	                               batch of 100
+//
+// Meanwhile its neighbours are not handled again and again: what is finished behind an
+// unfinished event is remembered by the process, up to 100,000 events for 15 minutes.
+// Another process handles them once more.
+//
 // # Middleware
 //
 // A [Middleware] is a plain function around a handler, one file each: [Correlation],
@@ -42,6 +60,7 @@
 //     up to Config.Concurrency.
 //   - With [KeepDeadLetter], later events of its key are handled without an event that
 //     keeps failing. Use [Halt] where every event must be in its place.
-//   - A handler that ignores its context can outlive its batch: on Lambda it is frozen,
-//     and resumes with the next one. Guard effects by position.
+//   - A handler that ignores its context outlives its batch: on Lambda it is frozen,
+//     resumes with the next one, and may run beside a later event of its key. Guard
+//     effects by position.
 package consumers

@@ -39,7 +39,7 @@ func FuzzNothingIsDropped(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		out, err := c.HandleKinesis(ctx, awsevents.KinesisEvent{Records: recs(before, streamtest.Record(2, "x", data), after)})
 		if err != nil || len(out.BatchItemFailures) != 0 {

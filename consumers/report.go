@@ -23,15 +23,17 @@ type Report struct {
 	Unhandled         int // not begun or interrupted; delivered again
 	// Lags is, for each message that was applied, how long ago it arrived.
 	Lags []time.Duration
-	// Errors has the first few reasons of dead letters and failures.
+	// Errors has the first few reasons of dead letters and failures, and what went wrong
+	// with notes.
 	Errors []error
 }
 
 const maxReportErrors = 10
 
-func (b *batch) report(consumer string, records int, now time.Time) Report {
-	r := Report{Consumer: consumer, At: now, Records: records, Messages: len(b.tasks)}
-	for _, t := range b.tasks {
+func (d *delivery) report(records int) Report {
+	now := d.cfg.Now()
+	r := Report{Consumer: d.cfg.Name, At: now, Records: records, Messages: len(d.tasks), Errors: d.errs}
+	for _, t := range d.tasks {
 		switch t.done.kind {
 		case applied:
 			r.Applied++

@@ -14,11 +14,16 @@ import (
 // task is one message of a batch.
 type task struct {
 	index   int    // in the batch, which is the order of the shard
+	stream  string // its ARN
 	record  string // the sequence number to report it by
 	key     string // the partition key that orders it
 	message Message
 	broken  error // why it could not be decoded
+	claimed bool  // its handler returned, or was abandoned
 	done    outcome
+	// attempts at it that used up its share, in this delivery and, as far as this process
+	// knows, in earlier ones.
+	attempts int
 }
 
 // maxSub is the last index inside an aggregate that a Position can have.
@@ -56,7 +61,7 @@ func splitRecord(r awsevents.KinesisRecord) []aggregate.Record {
 
 func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int, registry *events.Registry) *task {
 	shard, _, _ := strings.Cut(r.EventID, ":")
-	t := &task{record: r.Kinesis.SequenceNumber, key: part.PartitionKey}
+	t := &task{stream: r.EventSourceArn, record: r.Kinesis.SequenceNumber, key: part.PartitionKey}
 	t.message = Message{
 		Position: events.Position{Sequence: r.Kinesis.SequenceNumber, Sub: sub},
 		Shard:    shard,

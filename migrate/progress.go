@@ -3,21 +3,31 @@ package migrate
 import (
 	"time"
 
+	"github.com/banyan-fig/banyan/migrate/control"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/reverse"
+	"github.com/banyan-fig/banyan/migrate/verify"
 )
 
 // Progress is a running migration's state at one moment.
 type Progress struct {
 	At     time.Time       `json:"at"`
+	Entity string          `json:"entity"`
 	Phase  ownership.Phase `json:"phase"`
-	Copied Copied          `json:"copied"`
+	Copied control.Copied  `json:"copied"`
 	// PerSecond is this process's view of the copying speed of all, over the last
 	// seconds; 0 when unknown.
 	PerSecond float64 `json:"documentsPerSecond"`
 	// ETA until the backfill is complete; 0 when unknown or complete.
-	ETA     time.Duration `json:"etaNanoseconds"`
-	Changes Changes       `json:"changes"`
-	Message string        `json:"message,omitempty"`
+	ETA     time.Duration     `json:"etaNanoseconds"`
+	Changes control.Following `json:"changes"`
+	// Reverse is the way back, which begins when all is copied.
+	Reverse reverse.Health `json:"reverse"`
+	// Verification is the last one, nil before the first; Verifying is the one of this process
+	// that is under way, nil for none.
+	Verification *control.Verification `json:"verification,omitempty"`
+	Verifying    *verify.Progress      `json:"verifying,omitempty"`
+	Message      string                `json:"message,omitempty"`
 }
 
 // meter turns counts into a speed.
@@ -39,7 +49,7 @@ func (m *meter) observe(now time.Time, count int64) float64 {
 	return m.speed
 }
 
-func eta(c Copied, speed float64) time.Duration {
+func eta(c control.Copied, speed float64) time.Duration {
 	left := c.Of - c.Documents
 	if c.Complete || left <= 0 || speed < 1 {
 		return 0

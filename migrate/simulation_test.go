@@ -5,44 +5,58 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-
+	"github.com/banyan-fig/banyan/infra/linktest"
+	"github.com/banyan-fig/banyan/infra/matrix"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/control"
+	"github.com/banyan-fig/banyan/migrate/cutover"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/migrate/target"
+	"github.com/banyan-fig/banyan/migrate/side"
+	"github.com/banyan-fig/banyan/migrate/verify"
 )
 
-// crasher ends an engine's work at one of its named points, now and then.
-type crasher struct {
+// troubler kills a process at one of its commands, now and then, or loses, delays or
+// repeats the command.
+type troubler struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
-	odds  float64
-	total int
-	most  int // crashes; 0 is unlimited
+	odds  float64 // of a command that changes something
+	kills int
+	most  int // kills; 0 is unlimited
 	count map[string]int
 }
 
-func (c *crasher) at(point string) error {
+// changing are the commands that change something.
+var changing = map[string]bool{"renameCollection": true, "create": true, "drop": true, "collMod": true, "insert": true, "PutItem": true,
+	"TransactWriteItems": true, "DeleteItem": true}
+
+func (c *troubler) choose(cmd linktest.Command) linktest.Fate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	odds := c.odds
-	if point == "change" || point == "position" {
+	if !is(cmd, "owner") && cmd.Store == "dynamodb" {
 		odds /= 25 // these come often
 	}
-	if c.rng.Float64() >= odds || c.most > 0 && c.total == c.most {
-		return nil
+	if !changing[cmd.Name] || c.rng.Float64() >= odds {
+		return linktest.Deliver
 	}
-	c.total++
-	c.count[point]++
-	return errors.New("simulated")
+	fate := []linktest.Fate{linktest.KillBefore, linktest.KillAfter, linktest.Lose, linktest.Late, linktest.Repeat}[c.rng.IntN(5)]
+	if fate == linktest.KillBefore || fate == linktest.KillAfter {
+		if c.most > 0 && c.kills == c.most {
+			return linktest.Deliver
+		}
+		c.kills++
+	}
+	c.count[fmt.Sprint(cmd.Name, " ", fate)]++
+	return fate
 }
 
-func (c *crasher) calm() {
+func (c *troubler) calm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.odds = 0
@@ -52,8 +66,14 @@ func (c *crasher) calm() {
 // service write, both stores fail now and then, and every process crashes at
 // random points and is started again.
 func TestMigrationUnderTrafficFaultsAndCrashes(t *testing.T) {
-	for _, seed := range []uint64{1, uint64(time.Now().UnixNano())} {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { simulate(t, seed) })
+	t.Parallel()
+	mongodbtest.Lacks(t, "SecantusDB", "acknowledges writes to a view and loses them")
+	drawn := matrix.Some(1, 2)
+	for i, seed := range []uint64{uint64(time.Now().UnixNano()), 1} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			drawn.Skip(t, i)
+			simulate(t, seed)
+		})
 	}
 }
 
@@ -61,10 +81,11 @@ func simulate(t *testing.T, seed uint64) {
 	const users = 300
 	w := newWorld(t)
 	w.seed(users)
-	c := &crasher{rng: rand.New(rand.NewPCG(seed, 7)), odds: 0.2, count: map[string]int{}}
+	w.encapsulate()
+	c := &troubler{rng: rand.New(rand.NewPCG(seed, 7)), odds: 0.2, count: map[string]int{}}
 	began := time.Now()
 	small := func(cfg *migrate.Config) {
-		cfg.RangeSize, cfg.ChunkSize, cfg.Crash = 100, 20, c.at
+		cfg.RangeSize, cfg.ChunkSize = 100, 20
 		// A machine too slow for these is given more, as an operator would.
 		own, times := *w.plan, 1+time.Since(began)/(10*time.Second)
 		own.Budgets.Hold = times * 1500 * time.Millisecond // faults make requests slow here
@@ -79,7 +100,7 @@ func simulate(t *testing.T, seed uint64) {
 
 	stopRuns := background(w.ctx, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			if err := w.engine(small).Run(ctx, migrate.RunOptions{}); err == nil {
+			if err := w.process(&linktest.Link{Choose: c.choose, Delay: 2 * time.Second}, small).Run(ctx, migrate.RunOptions{}); err == nil {
 				return nil
 			}
 			_ = pause(ctx, 20*time.Millisecond)
@@ -87,8 +108,10 @@ func simulate(t *testing.T, seed uint64) {
 		return ctx.Err()
 	})
 	// The operator's commands crash too, and more often; three times, then not.
-	commands := &crasher{rng: rand.New(rand.NewPCG(seed, 8)), odds: 0.3, most: 3, count: map[string]int{}}
-	w.switchSomehow(func(cfg *migrate.Config) { small(cfg); cfg.Crash = commands.at }, 4*time.Minute)
+	commands := &troubler{rng: rand.New(rand.NewPCG(seed, 8)), odds: 0.3, most: 3, count: map[string]int{}}
+	w.switchSomehow(func() *migrate.Engine {
+		return w.process(&linktest.Link{Choose: commands.choose, Delay: 2 * time.Second}, small)
+	}, 4*time.Minute)
 	if err := stopRuns(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error("run: ", err)
 	}
@@ -98,22 +121,23 @@ func simulate(t *testing.T, seed uint64) {
 	if n := tr.late.Load(); n > 0 {
 		t.Errorf("MongoDB acknowledged %d writes after DynamoDB was the owner", n)
 	}
-	w.mustBeEqual(append([]string{"users__banyan_e1"}, w.recreated()...)...)
-	t.Logf("%d writes before the switch, %d faults, crashes of runs %v, of commands %v", tr.writes.Load(), w.faults.injected, c.count, commands.count)
+	w.mustBeEqual("users")
+	w.mustStand()
+	t.Logf("%d writes before the switch, %d faults, troubles of runs %v, of commands %v", tr.writes.Load(), w.faults.injected, c.count, commands.count)
 }
 
 // switchSomehow verifies and cuts over until the owner is DynamoDB and writes
 // are released, as an operator would who does not give up.
-func (w *world) switchSomehow(change func(*migrate.Config), patience time.Duration) {
+func (w *world) switchSomehow(process func() *migrate.Engine, patience time.Duration) {
 	w.t.Helper()
 	var last error
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		e := w.engine(change)
+		e := process()
 		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
-		v, err := e.Verify(ctx, migrate.VerifyOptions{Report: func(m target.Mismatch) { w.t.Errorf("mismatch: %+v", m) }})
+		v, err := e.Verify(ctx, verify.Options{Report: func(m side.Mismatch) { w.t.Errorf("mismatch: %+v", m) }})
 		if err == nil && v.Mismatches == 0 || w.ownerOrNone() == ownership.DynamoDB || w.switching() {
-			var sum migrate.Switch
-			if sum, err = w.engine(change).Cutover(ctx, migrate.CutoverOptions{}); err == nil && sum.Step == migrate.StepDone {
+			var sum control.Switch
+			if sum, err = process().Cutover(ctx, cutover.Options{NoMembers: true}); err == nil && sum.Step == cutover.StepDone {
 				cancel()
 				return
 			}
@@ -138,23 +162,15 @@ func (w *world) switching() bool {
 	return err == nil && r.Phase == ownership.Switching
 }
 
-func (w *world) recreated() []string {
-	w.t.Helper()
-	names, err := w.db.ListCollectionNames(w.ctx, bson.D{{Key: "name", Value: bson.Regex{Pattern: "^users__banyan_recreated_"}}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// waitFor asks again and again, for as long as a slow machine may need.
+// waitFor asks again and again, for as long as a slow machine may need, and more and more
+// seldom: what it asks takes a processor from what it waits for.
 func waitFor(t testing.TB, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !done(); {
+	rest := 5 * time.Millisecond
+	for end := time.Now().Add(2 * time.Minute); !done(); rest = min(rest*5/4, 200*time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("waited too long")
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(rest)
 	}
 }

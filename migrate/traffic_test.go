@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (w *world) startTraffic(instances, users int, seed uint64) *traffic {
 	ctx, cancel := context.WithCancel(w.ctx)
 	tr := &traffic{w: w, stop: cancel}
 	for i := range instances {
-		m, err := ownership.Join(w.ctx, ownership.MemberConfig{Table: w.owners, Entity: "users", Service: "test"})
+		m, err := ownership.Join(w.ctx, ownership.MemberConfig{Table: w.owners, Entity: "users", Service: "test", Probe: anyName})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func (tr *traffic) work(ctx context.Context, m *ownership.Member, n, of, users i
 				return nil
 			}
 			before := tr.seenNew.Load()
-			err := tr.write(ctx, rng, n, of, users)
+			err := tr.write(ctx, tr.w.db.Collection(cmp.Or(g.Collection, "users")), rng, n, of, users)
 			if err == nil {
 				tr.writes.Add(1)
 				if before {
@@ -71,7 +72,7 @@ func (tr *traffic) work(ctx context.Context, m *ownership.Member, n, of, users i
 			return fencedError(err)
 		})
 		cancel()
-		_ = pause(ctx, time.Duration(5+rng.IntN(20))*time.Millisecond)
+		_ = pause(ctx, slower*time.Duration(5+rng.IntN(20))*time.Millisecond)
 	}
 }
 
@@ -85,9 +86,8 @@ func fencedError(err error) error {
 
 // write does one of what services do: join, change, move an e-mail from one
 // user to another, leave.
-func (tr *traffic) write(ctx context.Context, rng *rand.Rand, n, of, users int) error {
+func (tr *traffic) write(ctx context.Context, c *mongo.Collection, rng *rand.Rand, n, of, users int) error {
 	pick := func() bson.ObjectID { return userID(rng.IntN(users/of)*of + n) }
-	c := tr.w.users
 	switch rng.IntN(8) {
 	case 0:
 		i := (users+rng.IntN(users))/of*of + n
@@ -97,7 +97,7 @@ func (tr *traffic) write(ctx context.Context, rng *rand.Rand, n, of, users int) 
 		_, err := c.DeleteOne(ctx, bson.D{{Key: "_id", Value: pick()}})
 		return err
 	case 2, 3:
-		return tr.moveEmail(ctx, pick(), pick(), rng)
+		return tr.moveEmail(ctx, c, pick(), pick(), rng)
 	case 4:
 		_, err := c.UpdateByID(ctx, pick(), bson.D{{Key: "$set", Value: bson.D{{Key: "score", Value: rng.Float64()}}},
 			{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
@@ -110,14 +110,14 @@ func (tr *traffic) write(ctx context.Context, rng *rand.Rand, n, of, users int) 
 }
 
 // moveEmail gives a another address, and its old one to b.
-func (tr *traffic) moveEmail(ctx context.Context, a, b bson.ObjectID, rng *rand.Rand) error {
+func (tr *traffic) moveEmail(ctx context.Context, c *mongo.Collection, a, b bson.ObjectID, rng *rand.Rand) error {
 	set := func(id bson.ObjectID, email string) error {
-		_, err := tr.w.users.UpdateByID(ctx, id, bson.D{{Key: "$set", Value: bson.D{{Key: "email", Value: email}}},
+		_, err := c.UpdateByID(ctx, id, bson.D{{Key: "$set", Value: bson.D{{Key: "email", Value: email}}},
 			{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}}})
 		return err
 	}
 	var doc struct{ Email string }
-	if err := tr.w.users.FindOne(ctx, bson.D{{Key: "_id", Value: a}}).Decode(&doc); err != nil || a == b {
+	if err := c.FindOne(ctx, bson.D{{Key: "_id", Value: a}}).Decode(&doc); err != nil || a == b {
 		return err
 	}
 	if err := set(a, fmt.Sprintf("moved%d@example.com", rng.Uint64())); err != nil {

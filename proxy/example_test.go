@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/banyan-fig/banyan/proxy"
+	"github.com/banyan-fig/banyan/proxy/route"
 )
 
 // A proxy inside a program of one's own: parse the routes, serve them.
@@ -21,7 +23,7 @@ func Example() {
 	}))
 	defer orders.Close()
 
-	table, err := proxy.Compile("routes.yaml", []byte(`
+	table, err := route.Compile("routes.yaml", []byte(`
 version: 1
 legacy: old
 upstreams:
@@ -45,7 +47,11 @@ routes:
 		fmt.Println(err)
 		return
 	}
-	p := proxy.New(table, nil)
+	p, err := proxy.New(context.Background(), table, proxy.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer p.Close()
 	for _, path := range []string{"/api/orders/7", "/api/users/ada"} {
 		w := httptest.NewRecorder()
@@ -59,14 +65,14 @@ routes:
 }
 
 // Errors of a route file name the line and the column.
-func ExampleCompile() {
-	_, err := proxy.Compile("routes.yaml", []byte(`version: 1
+func Example_mistakes() {
+	_, err := route.Compile("routes.yaml", []byte(`version: 1
 legacy: old
 upstreams:
   old: {url: "localhost"}
 `), nil)
 	fmt.Println(err)
-	var file *proxy.FileError
+	var file *route.FileError
 	fmt.Println(errors.As(err, &file) && file.Line == 4)
 	// Output:
 	// routes.yaml:4:14: invalid address "localhost": it must be such as http://127.0.0.1:8080
@@ -75,7 +81,7 @@ upstreams:
 
 // Explain says where a request would go, without sending it.
 func ExampleProxy_Explain() {
-	table, err := proxy.Compile("routes.yaml", []byte(`
+	table, err := route.Compile("routes.yaml", []byte(`
 version: 1
 legacy: old
 upstreams:
@@ -88,10 +94,14 @@ routes:
 		fmt.Println(err)
 		return
 	}
-	p := proxy.New(table, nil)
+	p, err := proxy.New(context.Background(), table, proxy.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer p.Close()
 	for _, path := range []string{"/api/orders/7", "/api/users"} {
-		d := p.Explain("GET", path, "")
+		d := p.Explain(&route.Request{Method: "GET", Path: path}, "")
 		fmt.Printf("%s: %s (%s)\n", path, d.Upstream, d.Reason)
 	}
 	// Output:

@@ -1,11 +1,14 @@
 package proxy_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,9 +24,22 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/proxy"
+	"github.com/banyan-fig/banyan/proxy/route"
+	"github.com/banyan-fig/banyan/proxy/route/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const secret = "0123456789abcdef0123456789abcdef"
+
+func testEnv(extra map[string]string) func(string) (string, bool) {
+	env := map[string]string{"SECRET": secret, "COHORT_KEY": "a key that no client has"}
+	maps.Copy(env, extra)
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+}
+
+func TestMain(m *testing.M) {
+	// net/http's server closes some connections half, and then waits for half a second.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // world is a proxy before an old and a new side that a test scripts.
 type world struct {
@@ -32,10 +48,13 @@ type world struct {
 	old, new http.HandlerFunc
 	proxy    *proxy.Proxy
 	url      string
+	routes   string
 	env      func(string) (string, bool)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, proxy.Config{}) }
+
+func newWorldWith(t *testing.T, cfg proxy.Config) *world {
 	w := &world{t: t}
 	w.old = func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "old ", r.URL.RequestURI()) }
 	w.new = func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, `{"id":"7"}`) }
@@ -55,29 +74,38 @@ func newWorld(t *testing.T) *world {
 	oldURL := start(side(&w.old))
 	newURL := start(side(&w.new))
 	w.env = testEnv(map[string]string{"OLD_URL": oldURL, "NEW_URL": newURL})
-	src, err := os.ReadFile("testdata/routes.yaml")
+	src, err := os.ReadFile("route/testdata/routes.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.proxy = proxy.New(w.compile(string(src)), nil)
+	if w.proxy, err = proxy.New(t.Context(), w.compile(string(src)), cfg); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(w.proxy.Close)
 	w.url = start(w.proxy.ServeHTTP)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return w
 }
 
-func (w *world) compile(src string) *proxy.Table {
+func (w *world) compile(src string) *route.Table {
 	w.t.Helper()
-	table, err := proxy.Compile("routes.yaml", []byte(src), w.env)
+	table, err := route.Compile("routes.yaml", []byte(src), w.env)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return table
 }
 
+func (w *world) swap(src string) {
+	w.t.Helper()
+	if err := w.proxy.Swap(w.t.Context(), w.compile(src)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) percent(p int) {
-	src, _ := os.ReadFile("testdata/routes.yaml")
-	w.proxy.Swap(w.compile(strings.Replace(string(src), "percent: 50", fmt.Sprintf("percent: %d", p), 1)))
+	src, _ := os.ReadFile("route/testdata/routes.yaml")
+	w.swap(strings.Replace(string(src), "percent: 50", fmt.Sprintf("percent: %d", p), 1))
 }
 
 func token(t *testing.T, subject string) string {
@@ -134,6 +162,9 @@ func TestLegacyIsByteForByte(t *testing.T) {
 	w := newWorld(t)
 	payload := bytes.Repeat([]byte("\x00\xff{}\r\n"), 10_000)
 	w.old = func(rw http.ResponseWriter, r *http.Request) {
+		if r.RequestURI != "/a%2Fb//c/../d?x=1;y=%zz" {
+			t.Errorf("the legacy side saw %q", r.RequestURI)
+		}
 		got, _ := io.ReadAll(r.Body)
 		rw.Header()["X-Odd"] = []string{"a", "b"}
 		rw.Header().Set("Content-Type", "text/x-legacy")
@@ -168,7 +199,7 @@ func TestForwardMapsBothWays(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ method, path, body, sees, answers string }{
-		{"GET", "/api/v1/timeline?count=5&before=x", "", "GET /v1/timelines/ann?cursor=x&limit=5 ", `{"status":"ok","data":{"posts":[` +
+		{"GET", "/api/v1/timeline?count=5&before=x", "", "GET /v1/timelines/ann?limit=5&cursor=x ", `{"status":"ok","data":{"posts":[` +
 			`{"post_id":"p1","created_ts":1459512000500},{"post_id":"<p2>","created_ts":1459512000000}],"next":"n"}}`},
 		{"GET", "/api/v1/timeline", "", "GET /v1/timelines/ann?limit=20 ", ""},
 		{"GET", "/api/v1/users/a%2Fb", "", "GET /v1/users/a%2Fb ", `{"user":{"user_id":12345678901234567890,"name":"A & B","price":"$5"}}`},
@@ -198,6 +229,45 @@ func TestBodyThatCannotBeMapped(t *testing.T) {
 	}
 }
 
+// TestBodyThatIsNotSent: where the mapping does not send the body that came, nobody waits for it; a
+// short one leaves the connection to the next request, and an API that never answers is given up.
+func TestBodyThatIsNotSent(t *testing.T) {
+	w := newWorld(t)
+	w.new = func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/hangs" {
+			<-r.Context().Done()
+		}
+		fmt.Fprintf(rw, "%s %d %q %q", r.Method, r.ContentLength, body, r.Header["Content-Type"])
+	}
+	w.swap(`
+version: 1
+legacy: old
+upstreams: {old: {url: "${OLD_URL}"}, new: {url: "${NEW_URL}"}}
+routes:
+  - {name: a, path: /a, mode: forward, upstream: new, public: true, request: {body: null}}
+  - {name: b, method: POST, path: /b, mode: forward, upstream: new, public: true, request: {method: DELETE}}
+  - {name: hangs, path: /hangs, mode: forward, upstream: new, public: true, request: {body: null}, timeouts: {firstByte: 20ms, idle: 1h}}
+`)
+	for path, want := range map[string]string{"/a": `200 POST 0 "" []`, "/b": `200 DELETE 0 "" []`, "/hangs": "504 "} {
+		for size, last := range map[int]bool{0: false, 100: false, 100_000: true} {
+			req, err := http.NewRequest("POST", w.url+path, strings.NewReader(strings.Repeat("a", size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if got := fmt.Sprint(resp.StatusCode, " ", string(body)); !strings.HasPrefix(got, want) || resp.Close != last {
+				t.Errorf("%s with %d bytes: %s, want %s; the connection's last: %v", path, size, got, want, resp.Close)
+			}
+		}
+	}
+}
+
 // lura#295, skipper#3340: what happens on the new side must not change what a
 // client gets. A safe request is answered by the legacy side whatever the new
 // API does.
@@ -214,12 +284,10 @@ func TestSafeRequestsFallBack(t *testing.T) {
 			case <-done:
 			}
 		},
-		"garbage": func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<html>") },
 		"short": func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Length", "100")
 			fmt.Fprint(rw, `{"id":`)
 		},
-		"huge": func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(rw, io.LimitReader(zeros{}, 3<<20)) },
 	} {
 		w.mu.Lock()
 		w.new = h
@@ -228,10 +296,40 @@ func TestSafeRequestsFallBack(t *testing.T) {
 			t.Errorf("%s: %d %.80s", name, got.status, got.body)
 		}
 	}
-	stats := w.proxy.Table().Stats()[1]
-	if stats.FellBack != 6 || stats.Forwarded != 0 {
+	wait(t, func() bool { return w.proxy.Stats()[1].Legacy == 4 }) // an exchange is counted when its answer is out
+	if stats := w.proxy.Stats()[1]; stats.FellBack != 4 || stats.Forwarded != 0 || stats.Failed != 0 {
 		t.Errorf("stats %+v", stats)
 	}
+}
+
+// An answer that cannot be mapped is no upstream that failed: no fallback hides it. The client
+// of a write gets the answer as it is, since the write took effect.
+func TestAnswersThatCannotBeMapped(t *testing.T) {
+	w := newWorld(t)
+	answers := map[string]http.HandlerFunc{
+		"garbage": func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<html>") },
+		"huge":    func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(rw, io.LimitReader(zeros{}, 3<<20)) },
+	}
+	src, _ := os.ReadFile("route/testdata/routes.yaml")
+	w.swap(string(src) + `  - {name: create, method: POST, path: /api/v1/users, mode: forward, upstream: new, response: {body: {id: $.id}}}
+`)
+	for name, h := range answers {
+		w.mu.Lock()
+		w.new = h
+		w.mu.Unlock()
+		if got := w.do("GET", "/api/v1/users/7", "ann", ""); got.status != 502 || !strings.Contains(got.body, `"code":"unavailable"`) {
+			t.Errorf("%s: %d %.80s", name, got.status, got.body)
+		}
+		if got := w.do("POST", "/api/v1/users", "ann", "{}"); got.status != 200 || len(got.body) != 6 && len(got.body) != 3<<20 {
+			t.Errorf("%s: a write is answered by %d %.80q, of %d bytes", name, got.status, got.body, len(got.body))
+		}
+	}
+	const unmapped = "answer-unmappable"
+	wait(t, func() bool { // an exchange is counted when its answer is out
+		all := w.proxy.Stats()
+		reads, writes := all[1], all[4]
+		return reads.Failed == 2 && writes.Forwarded == 2 && reads.Causes[unmapped] == 2 && writes.Causes[unmapped] == 2
+	})
 }
 
 type zeros struct{}
@@ -278,7 +376,7 @@ func TestCohortIsMonotone(t *testing.T) {
 		n := 0
 		for i := range subjects {
 			s := fmt.Sprintf("user-%d", i)
-			d := w.proxy.Explain("GET", "/api/v1/timeline", s)
+			d := w.proxy.Explain(&route.Request{Method: "GET", Path: "/api/v1/timeline"}, s)
 			if in[s] && !d.Forward {
 				t.Fatalf("%s left the cohort at %d percent", s, p)
 			}
@@ -363,7 +461,7 @@ func TestClientHeadersAreNotTrusted(t *testing.T) {
 		if ff := got.Get("X-Forwarded-For"); ff != "127.0.0.1" || got.Get("X-Forwarded-Host") == "evil" {
 			t.Errorf("%s: X-Forwarded-For %q, X-Forwarded-Host %q", path, ff, got.Get("X-Forwarded-Host"))
 		}
-		if got.Get("Traceparent") == "" || got.Get("X-Correlation-Id") == "" {
+		if got.Get("X-Correlation-Id") == "" {
 			t.Errorf("%s: no correlation in %v", path, got)
 		}
 	}
@@ -378,7 +476,7 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 		v, _ := w.env(k)
 		t.Setenv(k, v)
 	}
-	good, _ := os.ReadFile("testdata/routes.yaml")
+	good, _ := os.ReadFile("route/testdata/routes.yaml")
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write := func(b string) {
 		tmp := path + ".new"
@@ -387,7 +485,10 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 		}
 	}
 	write(string(good))
-	reloader := &proxy.Reloader{Proxy: w.proxy, Path: path, Every: 2 * time.Millisecond}
+	reloader := &proxy.Reloader{Proxy: w.proxy, Source: source.NewFile(path), Every: 2 * time.Millisecond}
+	if _, err := reloader.First(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { reloader.Run(ctx) })
@@ -409,21 +510,60 @@ func TestHotReloadUnderTraffic(t *testing.T) {
 	}
 	for i := range 100 {
 		write(strings.Replace(string(good), "percent: 50", fmt.Sprintf("percent: %d", i), 1))
-		wait(t, func() bool { return w.proxy.Table().Stats()[0].Percent == float64(i) })
+		wait(t, func() bool { return w.proxy.Stats()[0].Percent == float64(i) })
 	}
 	write("version: 1\nnonsense")
-	wait(t, func() bool { return reloader.Err() != nil })
-	if !strings.Contains(reloader.Err().Error(), path+":2:1:") {
-		t.Errorf("the error names no place: %v", reloader.Err())
+	wait(t, func() bool { return reloader.State().Refused != "" })
+	if why := reloader.State().Refused; !strings.Contains(why, path+":2:1:") {
+		t.Errorf("the error names no place: %s", why)
 	}
-	if p := w.proxy.Table().Stats()[0].Percent; p != 99 {
+	if p := w.proxy.Stats()[0].Percent; p != 99 {
 		t.Errorf("in force: %v percent, want the last good 99", p)
 	}
 	write(strings.Replace(string(good), "percent: 50", "percent: 7", 1))
-	wait(t, func() bool { return w.proxy.Table().Stats()[0].Percent == 7 && reloader.Err() == nil })
+	wait(t, func() bool { return w.proxy.Stats()[0].Percent == 7 && reloader.State().Refused == "" })
 	close(stop)
 	cancel()
 	wg.Wait()
+}
+
+// A route file that is found half written is valid and lacks routes: it is not put in force.
+func TestHalfWrittenRouteFileDropsNoRoutes(t *testing.T) {
+	w := newWorld(t)
+	for _, k := range []string{"OLD_URL", "NEW_URL", "SECRET", "COHORT_KEY"} {
+		v, _ := w.env(k)
+		t.Setenv(k, v)
+	}
+	whole, _ := os.ReadFile("route/testdata/routes.yaml")
+	half, _, _ := strings.Cut(string(whole), "  - name: rename")
+	if table, err := route.Compile("half", []byte(half), w.env); err != nil || len(table.Routes) != 2 {
+		t.Fatalf("half a file must be valid to be of use here: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "routes.yaml")
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reloader := &proxy.Reloader{Proxy: w.proxy, Source: source.NewFile(path)}
+	if _, err := reloader.First(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		content string
+		routes  int
+		percent float64
+	}{
+		{half, 4, 50}, // what was in force
+		{strings.Replace(string(whole), "percent: 50", "percent: 60", 1), 4, 50},
+		{"", 4, 60}, // as it was
+	} {
+		if step.content != "" && os.WriteFile(path, []byte(step.content), 0o600) != nil {
+			t.Fatal("cannot write")
+		}
+		reloader.Look(t.Context())
+		if s := w.proxy.Stats(); len(s) != step.routes || s[0].Percent != step.percent {
+			t.Errorf("%d routes, %v percent; want %d, %v", len(s), s[0].Percent, step.routes, step.percent)
+		}
+	}
 }
 
 func wait(t *testing.T, done func() bool) {
@@ -437,7 +577,7 @@ func wait(t *testing.T, done func() bool) {
 
 func TestAdmin(t *testing.T) {
 	w := newWorld(t)
-	admin := httptest.NewServer(proxy.Admin(w.proxy, &proxy.Reloader{Proxy: w.proxy, Path: "testdata/none.yaml"}))
+	admin := httptest.NewServer(proxy.Admin(w.proxy, &proxy.Reloader{Proxy: w.proxy, Source: source.NewFile("testdata/none.yaml")}, ""))
 	defer admin.Close()
 	get := func(method, path string) (int, map[string]any) {
 		req, _ := http.NewRequest(method, admin.URL+path, nil)
@@ -458,7 +598,34 @@ func TestAdmin(t *testing.T) {
 	if status, v := get("POST", "/reload"); status != 422 || !strings.Contains(fmt.Sprint(v["refused"]), "testdata/none.yaml") {
 		t.Errorf("%d %v", status, v)
 	}
-	if status, v := get("GET", "/routes"); status != 200 || len(v["routes"].([]any)) != 4 {
+	if status, v := get("GET", "/status"); status != 200 || len(v["routes"].([]any)) != 4 {
 		t.Errorf("%d %v", status, v)
+	}
+}
+
+// TestRefusedUploadIsAnswered: a client that waits for 100 gets the answer of an upstream
+// that says it and refuses at once, however the two meet.
+func TestRefusedUploadIsAnswered(t *testing.T) {
+	w := newWorld(t)
+	w.old = func(rw http.ResponseWriter, r *http.Request) {
+		rw.WriteHeader(http.StatusContinue)
+		rw.WriteHeader(http.StatusRequestEntityTooLarge)
+	}
+	for range 300 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprint(conn, "PUT /upload HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50000000\r\n\r\n")
+		answers := bufio.NewReader(conn)
+		for status := 100; status == 100; {
+			answer, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatalf("no answer: %v", err)
+			}
+			status = answer.StatusCode
+		}
+		conn.Close()
 	}
 }

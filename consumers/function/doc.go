@@ -27,14 +27,23 @@
 //	DEAD_LETTER_TABLE  DeadLetterTable  banyan-dead-letters  table of dead letters, for all consumers
 //	ON_FAILURE         Policy           dead-letter          what becomes of an event that cannot be decoded
 //	                                                         or handled: dead-letter or halt
-//	ATTEMPTS           Attempts         5                    at an event in one delivery, 1 to 1000
+//	ATTEMPTS           Attempts         5                    at an event, 1 to 1000
 //	CONCURRENCY        Concurrency      32                   events handled at the same time, 1 to 1000
 //	HANDLER_TIMEOUT    Timeout          30s                  of one attempt
+//	EVENT_SHARE        Share            half of the time     of all attempts at an event in one delivery
+//	MARGIN             Margin           2s, a fifth at most  of the function's time, in which no handler runs
+//	METRICS_NAMESPACE  Namespace        Banyan/Consumers     of the metrics
 //	LOG_LEVEL                           info                 debug, info, warn or error
 //
 // and AWS_LAMBDA_FUNCTION_NAME, which Lambda sets, is the dimension Function of the
-// metrics. The AWS SDK has variables of its own, such as AWS_REGION and
+// metrics; AWS_LAMBDA_FUNCTION_MEMORY_SIZE less a tenth is what the collector keeps to,
+// unless GOMEMLIMIT is set. The AWS SDK has variables of its own, such as AWS_REGION and
 // AWS_ENDPOINT_URL.
+//
+// FUNCTION_TIMEOUT and MAPPING_RETRIES say what the function and its mapping are deployed
+// with (Terraform's module consumer sets them): a function does not start with times that
+// do not fit into its timeout, or behind a mapping that would give up whole batches first.
+// Without them the log of the first invocation says what does not fit.
 //
 // A function does not start with a setting that is invalid, or without its tables: it
 // writes one line to the standard error and exits with 1. Every table of Tables must

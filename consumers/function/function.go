@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -35,7 +37,23 @@ func Main(spec Spec) {
 		fmt.Fprintf(os.Stderr, "%s: cannot start: %v\n", cmp.Or(spec.Name, "function"), err)
 		os.Exit(1)
 	}
-	lambda.Start(f.Invoke)
+	limitMemory(os.Getenv)
+	lambda.Start(func(ctx context.Context, payload json.RawMessage) (any, error) {
+		out, err := f.Invoke(ctx, payload)
+		if errors.Is(err, consumers.ErrWornOut) {
+			fmt.Fprintf(os.Stderr, "%s: ending the process, the batch is delivered to another: %v\n", spec.Name, err)
+			os.Exit(1)
+		}
+		return out, err
+	})
+}
+
+// limitMemory lets the collector work harder before the function's memory ends.
+func limitMemory(getenv func(string) string) {
+	mib, err := strconv.ParseInt(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 32)
+	if err == nil && getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(mib << 20 / 10 * 9)
+	}
 }
 
 // Function is a consumer with its environment.
@@ -43,6 +61,8 @@ type Function struct {
 	*consumers.Consumer
 	name        string
 	deadLetters *deadletter.Store
+	checkOnce   sync.Once
+	checkTimes  func(timeout time.Duration)
 }
 
 // New makes a function from its environment. It makes sure that its tables exist. The
@@ -64,15 +84,19 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		return nil, err
 	}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: settings.Level})).With("consumer", spec.Name)
-	namespace := cmp.Or(spec.Namespace, DefaultNamespace)
 	handler, err := spec.Handler(Env{
-		AWS: sdk, DynamoDB: client, Logger: logger, Metrics: emf.New(metrics, namespace), Getenv: getenv, tables: settings.Tables,
+		AWS: sdk, DynamoDB: client, Logger: logger, Metrics: emf.New(metrics, settings.Namespace), Getenv: getenv, tables: settings.Tables,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the handler: %w", err)
 	}
 	f := &Function{name: spec.Name, deadLetters: deadletter.New(client, settings.DeadLetterTable)}
-	writeMetrics := consumers.EMF(metrics, namespace, cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), spec.Name))
+	f.checkTimes = func(timeout time.Duration) {
+		if err := settings.checkTimes(timeout); err != nil {
+			logger.Error("a setting has no effect", "error", err)
+		}
+	}
+	writeMetrics := consumers.EMF(metrics, settings.Namespace, cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), spec.Name))
 	f.Consumer, err = consumers.New(consumers.Config{
 		Name:        spec.Name,
 		Handler:     handler,
@@ -81,9 +105,11 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		Attempts:    settings.Attempts,
 		Concurrency: settings.Concurrency,
 		Timeout:     settings.Timeout,
-		Margin:      spec.Margin,
+		Share:       settings.Share,
+		Margin:      settings.Margin,
 		Middleware:  append([]consumers.Middleware{consumers.Logging(logger)}, spec.Middleware...),
 		DeadLetters: f.deadLetters,
+		Notes:       f.deadLetters,
 		Observe: func(ctx context.Context, r consumers.Report) {
 			writeMetrics(ctx, r)
 			logReport(ctx, logger, r)
@@ -106,6 +132,9 @@ func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, er
 	}
 	if err != nil {
 		return nil, fmt.Errorf("invoked with neither a batch of Kinesis records nor a redrive: %w", err)
+	}
+	if deadline, ok := ctx.Deadline(); ok { // the one place where a function learns its timeout
+		f.checkOnce.Do(func() { f.checkTimes(time.Until(deadline).Round(time.Second)) })
 	}
 	if request.Redrive == nil {
 		return f.HandleKinesis(ctx, request.KinesisEvent)
@@ -139,6 +168,6 @@ func logReport(ctx context.Context, logger *slog.Logger, r consumers.Report) {
 	for i, err := range r.Errors {
 		reasons[i] = err.Error()
 	}
-	logger.WarnContext(ctx, "not every event of the batch was applied",
+	logger.WarnContext(ctx, "the batch had trouble",
 		"messages", r.Messages, "dead_letters", r.DeadLetters, "failed", r.Failed, "unhandled", r.Unhandled, "reasons", reasons)
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -19,7 +18,6 @@ import (
 	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
@@ -28,10 +26,11 @@ import (
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/dynamo"
+	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // The events of an adopter: orders, whose first version had euros.
 
@@ -115,13 +114,16 @@ func TestParseSettings(t *testing.T) {
 	}{
 		"little": {map[string]string{"B": "b"}, function.Settings{
 			Tables: map[string]string{"A": "a", "B": "b"}, DeadLetterTable: "banyan-dead-letters", Attempts: 3, Timeout: time.Second,
+			Namespace: "Banyan/Consumers", MappingRetries: -1,
 		}},
 		"all": {map[string]string{
 			"A": "x", "B": "b", "DEAD_LETTER_TABLE": "d", "CONCURRENCY": "7", "ATTEMPTS": "2", "LOG_LEVEL": "debug",
-			"ON_FAILURE": "halt", "HANDLER_TIMEOUT": "15s",
+			"ON_FAILURE": "halt", "HANDLER_TIMEOUT": "15s", "EVENT_SHARE": "20s", "MARGIN": "3s", "METRICS_NAMESPACE": "Shop",
+			"FUNCTION_TIMEOUT": "60s", "MAPPING_RETRIES": "3",
 		}, function.Settings{
 			Tables: map[string]string{"A": "x", "B": "b"}, DeadLetterTable: "d", Concurrency: 7, Attempts: 2, Level: slog.LevelDebug,
-			Policy: consumers.Halt, Timeout: 15 * time.Second,
+			Policy: consumers.Halt, Timeout: 15 * time.Second, Share: 20 * time.Second, Margin: 3 * time.Second, Namespace: "Shop",
+			FunctionTimeout: time.Minute, MappingRetries: 3,
 		}},
 	} {
 		if got, err := function.ParseSettings(spec, env(c.env)); err != nil || !reflect.DeepEqual(got, c.want) {
@@ -138,6 +140,34 @@ func TestParseSettings(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}
+	}
+}
+
+// TestSettingsThatDoNotFit the function's timeout or its mapping are refused when it
+// starts, or told when the timeout is known.
+func TestSettingsThatDoNotFit(t *testing.T) {
+	for _, c := range []struct{ variable, value, want string }{
+		{"HANDLER_TIMEOUT", "29s", ""},
+		{"HANDLER_TIMEOUT", "45s", "HANDLER_TIMEOUT 45s is longer than 29s, the share of one event in the function's timeout of 1m0s"},
+		{"EVENT_SHARE", "50s", "EVENT_SHARE 50s does not fit into the function's timeout of 1m0s: set it to 43.5s or less"},
+		{"MARGIN", "13s", "MARGIN 13s is more than a fifth of the function's timeout of 1m0s: set it to 12s or less"},
+		{"MAPPING_RETRIES", "2", "set its retries to -1, or to 8 or more"},
+		{"MAPPING_RETRIES", "8", ""},
+	} {
+		vars := map[string]string{"FUNCTION_TIMEOUT": "60s", c.variable: c.value}
+		if _, err := function.ParseSettings(function.Spec{}, env(vars)); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s=%s: %v, want %q", c.variable, c.value, err, c.want)
+		}
+	}
+	f := newFixture(t)
+	spec := orders("orders")
+	spec.Timeout = time.Hour
+	fn := f.start(spec)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := fn.Invoke(ctx, json.RawMessage(`{"Records":[]}`))
+	if err != nil || !strings.Contains(f.log.String(), "HANDLER_TIMEOUT 1h0m0s is longer than") {
+		t.Errorf("%v, logged %s", err, &f.log)
 	}
 }
 
@@ -461,17 +491,14 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 // that it cannot work in.
 func TestBinaryRefusesAWrongEnvironment(t *testing.T) {
 	db := streamtest.NewDynamoDB(t)
-	binary := filepath.Join(t.TempDir(), "timeline")
-	if out, err := exec.Command("go", "build", "-o", binary, "../social/cmd/timeline").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	binary := functiontest.Build(t, "./internal/fragile")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary)
 	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+db.Endpoint, "AWS_ENDPOINT_URL_DYNAMODB=", "AWS_REGION=us-east-1",
-		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "TIMELINE_TABLE=nowhere")
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "NAME=fragile", "DEAD_LETTER_TABLE=nowhere")
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), `timeline: cannot start: table "`) || strings.Count(string(out), "\n") != 1 {
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), `fragile: cannot start: table "`) || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

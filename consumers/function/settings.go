@@ -24,7 +24,13 @@ type Settings struct {
 	Policy                consumers.Policy
 	Attempts, Concurrency int           // 0: the runtime's default
 	Timeout               time.Duration // 0: the runtime's default
+	Share, Margin         time.Duration // 0: the runtime's default
+	Namespace             string
 	Level                 slog.Level
+	// FunctionTimeout and MappingRetries are what the function and its mapping are deployed
+	// with, for the check of the others. 0 and -1: unknown, or no limit.
+	FunctionTimeout time.Duration
+	MappingRetries  int
 }
 
 // ParseSettings reads an environment. The error names every variable that is invalid.
@@ -36,6 +42,10 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 		Attempts:        spec.Attempts,
 		Concurrency:     spec.Concurrency,
 		Timeout:         spec.Timeout,
+		Share:           spec.Share,
+		Margin:          spec.Margin,
+		Namespace:       cmp.Or(getenv("METRICS_NAMESPACE"), spec.Namespace, DefaultNamespace),
+		MappingRetries:  -1,
 	}
 	var errs []error
 	parse := func(variable, form string, parse func(text string) error) {
@@ -53,21 +63,63 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 			errs = append(errs, fmt.Errorf("%s must be set to the name of a table", t.Variable))
 		}
 	}
-	const number = "a number from 1 to 1000"
-	parse("ATTEMPTS", number, parseNumber(&s.Attempts))
-	parse("CONCURRENCY", number, parseNumber(&s.Concurrency))
-	parse("HANDLER_TIMEOUT", "a duration such as 15s", parseTimeout(&s.Timeout))
+	const number, duration = "a number from 1 to 1000", "a duration such as 15s"
+	parse("ATTEMPTS", number, parseNumber(&s.Attempts, 1, 1000))
+	parse("CONCURRENCY", number, parseNumber(&s.Concurrency, 1, 1000))
+	parse("HANDLER_TIMEOUT", duration, parseTimeout(&s.Timeout))
+	parse("EVENT_SHARE", duration, parseTimeout(&s.Share))
+	parse("MARGIN", duration, parseTimeout(&s.Margin))
+	parse("FUNCTION_TIMEOUT", duration, parseTimeout(&s.FunctionTimeout))
+	parse("MAPPING_RETRIES", "a number from -1 to 10000", parseNumber(&s.MappingRetries, -1, 10_000))
 	parse("ON_FAILURE", "dead-letter or halt", func(text string) error { return s.Policy.UnmarshalText([]byte(text)) })
 	parse("LOG_LEVEL", "debug, info, warn or error", func(text string) error { return s.Level.UnmarshalText([]byte(text)) })
+	if len(errs) == 0 {
+		errs = append(errs, s.checkTimes(s.FunctionTimeout), s.checkRetries())
+	}
 	return s, errors.Join(errs...)
 }
 
+// checkTimes makes sure that what an event may take fits into an invocation of a function
+// with this timeout; 0: unknown.
+func (s Settings) checkTimes(timeout time.Duration) error {
+	if timeout == 0 {
+		return nil
+	}
+	if s.Margin > timeout/5 {
+		return fmt.Errorf("MARGIN %v is more than a fifth of the function's timeout of %v: set it to %v or less, or raise the timeout",
+			s.Margin, timeout, timeout/5)
+	}
+	share := consumers.Config{Share: s.Share, Margin: s.Margin}.EventShare(timeout)
+	if s.Share > share {
+		return fmt.Errorf("EVENT_SHARE %v does not fit into the function's timeout of %v: set it to %v or less, or raise the timeout", s.Share, timeout, share)
+	}
+	if s.Timeout > share {
+		return fmt.Errorf("HANDLER_TIMEOUT %v is longer than %v, the share of one event in the function's timeout of %v: "+
+			"set it to that or less, or raise the timeout or EVENT_SHARE", s.Timeout, share, timeout)
+	}
+	return nil
+}
+
+// checkRetries makes sure that the mapping does not give up a batch before the function
+// knows which event of it is to blame.
+func (s Settings) checkRetries() error {
+	if s.MappingRetries < 0 || s.Policy == consumers.Halt || s.MappingRetries >= max(s.Attempts, minRetries) {
+		return nil
+	}
+	return fmt.Errorf("MAPPING_RETRIES %d: the mapping would give up whole batches before the function has found the event to blame: "+
+		"set its retries to -1, or to %d or more", s.MappingRetries, max(s.Attempts, minRetries))
+}
+
+// minRetries is how many deaths of processes it takes to find the event behind them in the
+// largest batch, and the attempts of the default.
+const minRetries = 8
+
 var errOutOfRange = errors.New("out of range")
 
-func parseNumber(into *int) func(string) error {
+func parseNumber(into *int, least, most int) func(string) error {
 	return func(text string) (err error) {
 		*into, err = strconv.Atoi(text)
-		if *into < 1 || *into > 1000 {
+		if *into < least || *into > most {
 			err = errors.Join(err, errOutOfRange)
 		}
 		return err

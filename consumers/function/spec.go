@@ -31,9 +31,9 @@ type Spec struct {
 	Registry *events.Registry
 	// Policy for events that cannot be decoded or handled.
 	Policy consumers.Policy
-	// Attempts, Concurrency, Timeout and Margin are those of [consumers.Config].
-	Attempts, Concurrency int
-	Timeout, Margin       time.Duration
+	// Attempts, Concurrency, Timeout, Share and Margin are those of [consumers.Config].
+	Attempts, Concurrency  int
+	Timeout, Share, Margin time.Duration
 	// Middleware goes around the handler, inside of the function's logging; the first
 	// is outermost.
 	Middleware []consumers.Middleware

@@ -59,7 +59,7 @@ func newFixture(t *testing.T, faults *streamtest.Faults) fixture {
 func newWriter(t *testing.T, cfg once.Config, faults *streamtest.Faults) (*once.Writer, fixture) {
 	t.Helper()
 	f := newFixture(t, faults)
-	cfg.Client, cfg.Table = f.sent, f.table
+	cfg.Client, cfg.Table, cfg.Timeout = f.sent, f.table, time.Minute
 	return once.NewWriter(cfg), f
 }
 

@@ -47,6 +47,26 @@ func (p UserProfileUpdated) Subject() string { return "user/" + p.UserID }
 // PartitionKey is the user's id.
 func (p UserProfileUpdated) PartitionKey() string { return p.UserID }
 
+// UserLeft says that a user closed the account. The id is never used again: whatever else
+// is delivered of this user, before or after, no longer counts, their posts included, for
+// which there is no post.deleted.
+type UserLeft struct {
+	UserID string    `json:"userId"`
+	At     time.Time `json:"at"`
+}
+
+// EventType is "user.left".
+func (UserLeft) EventType() string { return "user.left" }
+
+// EventVersion is 1.
+func (UserLeft) EventVersion() int { return 1 }
+
+// Subject is the user.
+func (p UserLeft) Subject() string { return "user/" + p.UserID }
+
+// PartitionKey is the user's id.
+func (p UserLeft) PartitionKey() string { return p.UserID }
+
 // RelationshipFollowed says that the follower wants to see what the followee posts.
 type RelationshipFollowed struct {
 	FollowerID string    `json:"followerId"`
@@ -119,6 +139,29 @@ func (p PostPublished) PartitionKey() string { return p.AuthorID }
 
 // Validate requires the post's id.
 func (p PostPublished) Validate() error { return required("postId", p.PostID) }
+
+// PostDeleted says that the author took a post back. The id is never used again: a
+// post.published that is delivered later no longer counts.
+type PostDeleted struct {
+	PostID   string    `json:"postId"`
+	AuthorID string    `json:"authorId"`
+	At       time.Time `json:"at"`
+}
+
+// EventType is "post.deleted".
+func (PostDeleted) EventType() string { return "post.deleted" }
+
+// EventVersion is 1.
+func (PostDeleted) EventVersion() int { return 1 }
+
+// Subject is the post.
+func (p PostDeleted) Subject() string { return "post/" + p.PostID }
+
+// PartitionKey is the author's id, so that the deletion comes after the post.
+func (p PostDeleted) PartitionKey() string { return p.AuthorID }
+
+// Validate requires the post's id.
+func (p PostDeleted) Validate() error { return required("postId", p.PostID) }
 
 func required(member, value string) error {
 	if value == "" {

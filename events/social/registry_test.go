@@ -63,6 +63,9 @@ func TestIDsAreRequired(t *testing.T) {
 		social.RelationshipFollowed{FollowerID: "ada"},
 		social.RelationshipUnfollowed{FollowerID: "ada"},
 		social.PostPublished{AuthorID: "ada"},
+		social.UserLeft{},
+		social.PostDeleted{AuthorID: "ada"},
+		social.PostDeleted{PostID: "post"},
 	} {
 		if _, err := events.New(t.Context(), "/test", p); !errors.Is(err, events.ErrMalformed) {
 			t.Errorf("%+v: %v", p, err)

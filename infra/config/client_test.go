@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/banyan-fig/banyan/infra/config"
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 )
@@ -213,7 +214,7 @@ func TestLastGoodValueStaysInForce(t *testing.T) {
 					t.Fatal(err)
 				}
 				trouble.begin(w)
-				eventually(t, "the trouble shows", func() bool { return errors.Is(c.Status()[0].Err, trouble.kind) })
+				eventually.True(t, "the trouble shows", func() bool { return errors.Is(c.Status()[0].Err, trouble.kind) })
 				for range 20 {
 					began := time.Now()
 					got, err := c.Secret(t.Context(), ref)
@@ -227,11 +228,11 @@ func TestLastGoodValueStaysInForce(t *testing.T) {
 				}
 				trouble.end(w)
 				w.put("/x", "new", types.ParameterTypeSecureString)
-				eventually(t, "the new value", func() bool {
+				eventually.True(t, "the new value", func() bool {
 					got, err := c.Secret(t.Context(), ref)
 					return err == nil && got.Reveal() == "new"
 				})
-				eventually(t, "all is well", func() bool { return c.Status()[0].Err == nil })
+				eventually.True(t, "all is well", func() bool { return c.Status()[0].Err == nil })
 			})
 		})
 	}
@@ -283,7 +284,7 @@ func testBoundedStaleness(t *testing.T, w *world) {
 		break
 	}
 	w.down.Store(false)
-	eventually(t, "the value is back", func() bool { _, err := c.Secret(t.Context(), ref); return err == nil })
+	eventually.True(t, "the value is back", func() bool { _, err := c.Secret(t.Context(), ref); return err == nil })
 }
 
 // TestRotation under load and under random trouble: no Get fails, no value goes
@@ -400,7 +401,7 @@ func testNamesAreBounded(t *testing.T, w *world) {
 	if _, err := c.Secret(t.Context(), reference(t, "ssm:/x/3")); !errors.Is(err, config.ErrTooMany) {
 		t.Errorf("the fourth of three: %v", err)
 	}
-	eventually(t, "names that nobody uses are forgotten", func() bool { return len(c.Status()) == 0 })
+	eventually.True(t, "names that nobody uses are forgotten", func() bool { return len(c.Status()) == 0 })
 }
 
 func TestClosed(t *testing.T) {

@@ -43,7 +43,8 @@
 //     secretsmanager.REGION.amazonaws.com with kms:EncryptionContext:SecretARN = the
 //     secret's ARN. The keys aws/ssm and aws/secretsmanager need no grant.
 //
-// Programs with MONGODB_URI as a reference: banyan-users, banyan-monolith,
-// banyan-publish, banyan-migrate. With BANYAN_JWT_SECRET: banyan-timeline, timeline-api,
-// banyan-monolith.
+// Programs with MONGODB_URI as a reference: banyan-users, banyan-social, banyan-entity,
+// banyan-monolith, banyan-publish, banyan-migrate. With BANYAN_JWT_SECRET: banyan-timeline,
+// timeline-api, banyan-monolith. With ENTITY_TOKENS: banyan-entity. With the keys that a
+// route file names: banyan-proxy.
 package config

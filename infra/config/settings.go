@@ -146,18 +146,3 @@ func (s *Setting) Close() {
 		s.end()
 	}
 }
-
-// OnChange calls do with each new value until ctx ends, in the caller's goroutine.
-// A value that cannot be had (see MaxStale) is skipped until it can.
-func (s *Setting) OnChange(ctx context.Context, do func(Secret)) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.changed:
-			if v, err := s.Get(ctx); err == nil {
-				do(v)
-			}
-		}
-	}
-}

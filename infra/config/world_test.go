@@ -195,13 +195,3 @@ func reference(t *testing.T, text string) config.Reference {
 	}
 	return r
 }
-
-// eventually waits until ok, a minute at most.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
-}

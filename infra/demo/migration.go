@@ -9,15 +9,18 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/dynamo"
 	"github.com/banyan-fig/banyan/migrate"
 	"github.com/banyan-fig/banyan/migrate/codec"
+	"github.com/banyan-fig/banyan/migrate/control"
 	"github.com/banyan-fig/banyan/migrate/ownership"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 	"github.com/banyan-fig/banyan/migrate/plan"
 )
 
@@ -28,92 +31,191 @@ const (
 	copyTimeout  = 10 * time.Minute
 )
 
-// migrate moves the entity users while the apps keep writing it.
-func (w *World) migrateUsers(ctx context.Context, r *Report) error {
-	w.screen.heading("III. The users move from MongoDB to DynamoDB")
-	if err := w.runVerb(ctx, "plan"); err != nil {
+// migrateAll moves the entities one after the other while the apps keep writing them. The first
+// is rolled back and cut over again, in the end while the last one is cut over.
+func (w *World) migrateAll(ctx context.Context, r *Report) error {
+	w.screen.heading("III. Users, relationships and posts move from MongoDB to DynamoDB")
+	if w.cfg.Chaos {
+		if err := w.startNetwork(); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all := map[string]*move{}
+	for _, name := range entities {
+		m := &move{World: w, r: r, name: name, following: make(chan error, 1)}
+		if err := m.begin(ctx); err != nil {
+			return err
+		}
+		all[name] = m
+		var err error
+		switch name {
+		case "users":
+			err = m.changeOwners(ctx, "cutover", "rollback", "cutover")
+		case "relationships":
+			err = m.changeOwners(ctx, "cutover")
+		case "posts":
+			w.screen.step("the posts are cut over while the users are rolled back")
+			both, ctx := errgroup.WithContext(ctx)
+			both.Go(func() error { return m.changeOwners(ctx, "cutover") })
+			both.Go(func() error { return all["users"].changeOwners(ctx, "rollback", "cutover") })
+			err = both.Wait()
+		}
+		if err != nil {
+			return fmt.Errorf("migrate %s: %w", name, err)
+		}
+	}
+	cancel()
+	for _, m := range all {
+		if err := <-m.following; !errors.Is(err, context.Canceled) {
+			return err
+		}
+		if again, err := m.status(context.WithoutCancel(ctx)); err != nil || again.Copied != m.copied {
+			return fmt.Errorf("after the changes of owner %+v of %s is copied, and it was %+v (%w)", again.Copied, m.name, m.copied, err)
+		}
+	}
+	return nil
+}
+
+// move is the migration of one entity.
+type move struct {
+	*World
+	r         *Report
+	name      string
+	copied    control.Copied
+	following chan error // the end of banyan-migrate run
+}
+
+// begin copies the entity, and follows its changes until ctx ends.
+func (m *move) begin(ctx context.Context) error {
+	if err := m.runUntilDone(ctx, "plan"); err != nil {
 		return err
 	}
-	w.screen.step("plan: every document fits")
-	copying := make(chan error, 1)
-	following, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { copying <- w.keepMigrateRunning(following, r) }()
-
+	m.screen.step("plan: every document of %s fits", m.name)
+	if err := m.encapsulate(ctx); err != nil {
+		return err
+	}
+	go func() { m.following <- m.keepMigrateRunning(ctx) }()
 	began := time.Now()
-	s, err := w.awaitShadowing(ctx, copying)
+	s, err := m.awaitShadowing(ctx)
 	if err != nil {
 		return err
 	}
-	w.screen.step("copied %s documents in %.1f s; their changes are applied as they happen%s", number(s.Copied.Documents),
-		time.Since(began).Seconds(), w.killsSoFar(r))
-	if err := w.runUntilDone(ctx, r, "verify"); err != nil {
+	m.copied = s.Copied
+	m.r.Documents += s.Copied.Documents
+	m.screen.step("copied %s documents of %s in %.1f s; their changes are applied as they happen%s", number(s.Copied.Documents), m.name,
+		time.Since(began).Seconds(), m.killsSoFar())
+	return nil
+}
+
+// settleTime is how long each owner serves the traffic.
+const settleTime = time.Second
+
+// changeOwners makes one database after the other the owner.
+func (m *move) changeOwners(ctx context.Context, verbs ...string) error {
+	for _, verb := range verbs {
+		if err := m.changeOwner(ctx, verb); err != nil {
+			return err
+		}
+		select {
+		case err := <-m.following:
+			return fmt.Errorf("`banyan-migrate run` ended before the migration: %w", err)
+		case <-time.After(settleTime): // with traffic
+		}
+	}
+	return nil
+}
+
+// changeOwner verifies, and has a verb make a store the owner.
+func (m *move) changeOwner(ctx context.Context, verb string) error {
+	if err := m.runUntilDone(ctx, "verify"); err != nil {
 		return err
 	}
-	if s, err = w.migration(ctx); err != nil {
+	s, err := m.status(ctx)
+	if err != nil {
 		return err
 	}
 	if s.Verification == nil {
 		return errors.New("the verification left no record")
 	}
-	r.Documents, r.Compared, r.Mismatches = s.Copied.Documents, s.Verification.Documents, s.Verification.Mismatches
-	w.screen.step("verified: %s documents compared, %s mismatches", number(r.Compared), number(r.Mismatches))
-	if err := w.runUntilDone(ctx, r, "cutover"); err != nil {
+	m.mu.Lock()
+	m.r.Compared += s.Verification.Documents
+	m.r.Mismatches += s.Verification.Mismatches
+	m.mu.Unlock()
+	m.screen.step("verified: %s documents of %s compared, %s mismatches", number(s.Verification.Documents), m.name, number(s.Verification.Mismatches))
+	if err := m.runUntilDone(ctx, verb); err != nil {
 		return err
 	}
-	if s, err = w.migration(ctx); err != nil {
+	if s, err = m.status(ctx); err != nil {
 		return err
 	}
+	m.mu.Lock()
 	if s.Cutover != nil {
-		r.WriteHoldMS = float64(s.Cutover.Held)
+		m.r.WriteHoldMS = max(m.r.WriteHoldMS, float64(s.Cutover.Held))
 	}
-	if s.Owner != ownership.DynamoDB {
-		return fmt.Errorf("after the cut-over the owner is %s", s.Owner)
+	m.mu.Unlock()
+	owner, done := ownership.DynamoDB, "cut over: DynamoDB owns the %s (epoch %d), and MongoDB refuses writes to them%s"
+	if verb == "rollback" {
+		owner, done = ownership.MongoDB, "rolled back: MongoDB owns the %s again (epoch %d), with all that was written to DynamoDB%s"
 	}
-	w.screen.step("cut over: DynamoDB owns the users (epoch %d), and MongoDB refuses writes to them%s", s.Epoch, w.killsSoFar(r))
-	select {
-	case err := <-copying:
-		return err
-	case <-time.After(time.Minute):
-		return errors.New("the copying process did not end after the switch")
+	if s.Owner != owner {
+		return fmt.Errorf("after %s the owner is %s", verb, s.Owner)
 	}
+	m.screen.step(done, m.name, s.Epoch, m.killsSoFar())
+	return nil
 }
 
-func (w *World) killsSoFar(r *Report) string {
-	if !w.cfg.Chaos {
+// encapsulate gives the collection its physical name. Under chaos it is given back once,
+// and taken again.
+func (m *move) encapsulate(ctx context.Context) error {
+	verb := []string{"encapsulate", "--watch", "2s", "--accept-gap"}
+	if m.cfg.Chaos {
+		if err := m.runUntilDone(ctx, verb[0], verb[1:]...); err != nil {
+			return err
+		}
+		if err := m.runUntilDone(ctx, "abandon"); err != nil {
+			return err
+		}
+		m.screen.step("encapsulated, and abandoned: the collection has its public name again%s", m.killsSoFar())
+	}
+	if err := m.runUntilDone(ctx, verb[0], verb[1:]...); err != nil {
+		return err
+	}
+	m.screen.step("encapsulated: the collection has a name that only the %s service knows, and MongoDB refuses writes by its old one", m.name)
+	return nil
+}
+
+func (m *move) killsSoFar() string {
+	if !m.cfg.Chaos {
 		return ""
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return fmt.Sprintf(" (%d SIGKILLs so far)", r.MigrateKills)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf(" (%d SIGKILLs so far)", m.r.MigrateKills)
 }
 
-func (w *World) runVerb(ctx context.Context, verb string) error {
-	return w.run(ctx, verb, nil, "banyan-migrate", verb, "--plan", w.path("users.yaml"))
-}
-
-func (w *World) migration(ctx context.Context) (s migrate.Status, err error) {
+func (m *move) status(ctx context.Context) (s migrate.Status, err error) {
 	var out bytes.Buffer
 	for range attempts { // faults are injected into this command's calls as well
 		out.Reset()
-		if err = w.run(ctx, "status", &out, "banyan-migrate", "status", "--plan", w.path("users.yaml"), "--json"); err == nil {
+		if err = m.run(ctx, "status", &out, "banyan-migrate", "status", "--plan", m.path(m.name+".yaml"), "--json"); err == nil {
 			return s, lastJSON(out.Bytes(), &s)
 		}
 	}
 	return s, err
 }
 
-// keepMigrateRunning keeps `banyan-migrate run` running until it ends by itself, which it
-// does when the owner has changed. Under chaos it is killed again and again.
-func (w *World) keepMigrateRunning(ctx context.Context, r *Report) error {
-	k := newKiller(w.cfg.Seed)
+// keepMigrateRunning keeps `banyan-migrate run` running until ctx ends: it follows the
+// changes, or the way back. Under chaos it is killed again and again.
+func (m *move) keepMigrateRunning(ctx context.Context) error {
+	k := newKiller(m.cfg.Seed + uint64(len(m.name)))
 	for ctx.Err() == nil {
-		p, err := w.start("run", nil, "banyan-migrate", "run", "--plan", w.path("users.yaml"), "--json")
+		p, err := m.start("run-"+m.name, nil, "banyan-migrate", "run", "--plan", m.path(m.name+".yaml"), "--json")
 		if err != nil {
 			return err
 		}
-		killed := w.waitOrKill(ctx, p, k, r)
-		if !killed {
+		if killed := m.waitOrKill(ctx, p, k); !killed {
 			return p.exitError()
 		}
 	}
@@ -122,9 +224,9 @@ func (w *World) keepMigrateRunning(ctx context.Context, r *Report) error {
 
 // waitOrKill waits for a process and measures its memory; under chaos it kills it at a
 // random time.
-func (w *World) waitOrKill(ctx context.Context, p *process, k *killer, r *Report) (killed bool) {
+func (m *move) waitOrKill(ctx context.Context, p *process, k *killer) (killed bool) {
 	var killAt <-chan time.Time
-	if w.cfg.Chaos {
+	if m.cfg.Chaos {
 		killAt = time.After(k.lifetime())
 	}
 	look := time.NewTicker(50 * time.Millisecond)
@@ -134,17 +236,21 @@ func (w *World) waitOrKill(ctx context.Context, p *process, k *killer, r *Report
 		case <-p.done:
 			return false
 		case <-look.C:
-			w.mu.Lock()
-			r.MigratePeakBytes = max(r.MigratePeakBytes, peakMemory(p.cmd.Process.Pid))
-			w.mu.Unlock()
+			m.mu.Lock()
+			m.r.MigratePeakBytes = max(m.r.MigratePeakBytes, peakMemory(p.cmd.Process.Pid))
+			m.mu.Unlock()
 		case <-ctx.Done():
 			p.kill()
 			return true
 		case <-killAt:
+			if wait := m.untilLeasesRanOut(); wait > 0 {
+				killAt = time.After(wait)
+				continue
+			}
 			p.kill()
-			w.mu.Lock()
-			r.MigrateKills++
-			w.mu.Unlock()
+			m.mu.Lock()
+			m.r.MigrateKills++
+			m.mu.Unlock()
 			return true
 		}
 	}
@@ -153,22 +259,23 @@ func (w *World) waitOrKill(ctx context.Context, p *process, k *killer, r *Report
 // runUntilDone runs a verb until it succeeds: under chaos it is killed at random times,
 // and a cut-over that exceeds its budget undoes itself. The last attempts are not
 // killed.
-func (w *World) runUntilDone(ctx context.Context, r *Report, verb string) error {
-	k := newKiller(w.cfg.Seed + uint64(len(verb)))
+func (m *move) runUntilDone(ctx context.Context, verb string, flags ...string) error {
+	k := newKiller(m.cfg.Seed + uint64(len(m.name)+len(verb)))
 	var err error
 	for i := range attempts {
 		var p *process
-		if p, err = w.start(verb, nil, "banyan-migrate", verb, "--plan", w.path("users.yaml"), "--json"); err != nil {
+		args := append([]string{"banyan-migrate", verb, "--plan", m.path(m.name + ".yaml"), "--json"}, flags...)
+		if p, err = m.start(verb+"-"+m.name, nil, args...); err != nil {
 			return err
 		}
-		if w.cfg.Chaos && i < attempts/6 {
-			if w.waitOrKill(ctx, p, k, r) {
+		if m.cfg.Chaos && i < attempts/6 {
+			if m.waitOrKill(ctx, p, k) {
 				continue
 			}
 		} else {
 			<-p.done
 		}
-		if err = p.exitError(); err == nil || ctx.Err() != nil || (!w.cfg.Chaos && i >= calmAttempts) {
+		if err = p.exitError(); err == nil || ctx.Err() != nil || (!m.cfg.Chaos && i >= calmAttempts) {
 			return err
 		}
 		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
@@ -179,19 +286,19 @@ func (w *World) runUntilDone(ctx context.Context, r *Report, verb string) error 
 }
 
 // awaitShadowing waits until everything is copied and followed.
-func (w *World) awaitShadowing(ctx context.Context, copying <-chan error) (migrate.Status, error) {
+func (m *move) awaitShadowing(ctx context.Context) (migrate.Status, error) {
 	deadline := time.Now().Add(copyTimeout)
 	for time.Now().Before(deadline) {
-		s, err := w.migration(ctx)
+		s, err := m.status(ctx)
 		if err != nil {
 			return s, err
 		}
 		if s.Phase == ownership.Shadowing {
 			return s, nil
 		}
-		w.screen.progress("%s of about %s documents copied", number(s.Copied.Documents), number(s.Copied.Of))
+		m.screen.progress("%s of about %s documents copied", number(s.Copied.Documents), number(s.Copied.Of))
 		select {
-		case err := <-copying:
+		case err := <-m.following:
 			return s, fmt.Errorf("the copying process ended early: %w", errors.Join(err, ctx.Err()))
 		case <-time.After(150 * time.Millisecond):
 		}
@@ -217,76 +324,82 @@ func (w *World) sampleUsers(ctx context.Context, n int) (ids []string, err error
 	return ids, err
 }
 
-// compareUsers is the audit's own comparison, after the switch: what MongoDB
+// compareDocuments is the audit's own comparison, after the switch: what MongoDB
 // had when it was fenced is in DynamoDB, byte for byte where the service has
 // not written since, and every user who was published that it exists does.
-func (w *World) compareUsers(ctx context.Context, t *traffic, r *Report) error {
-	entity, err := plan.Parse("users.yaml", usersPlan())
-	if err != nil {
-		return err
-	}
-	there := map[string]bool{}
-	differ := func(id, how string) {
+func (w *World) compareDocuments(ctx context.Context, t *traffic, r *Report) error {
+	differ := func(entity, id, how string) {
 		r.Mismatches++
 		if len(r.Details) < 2*shownErrors {
-			r.Details = append(r.Details, "user "+id+" "+how)
+			r.Details = append(r.Details, entity+" "+id+" "+how)
 		}
 	}
-	err = w.withMongo(ctx, func(db *mongo.Database) error {
-		return eachDocument(ctx, db.Collection("users"), func(d bson.Raw) {
-			id := text(d, "_id")
-			there[id] = true
-			if how := w.compareUser(ctx, entity.Codec(), id, d); how != "" {
-				differ(id, how)
-			}
-		})
-	})
-	if err != nil {
-		return err
-	}
-	if len(there) < len(t.others) {
-		return fmt.Errorf("the fenced collection has only %d documents", len(there))
-	}
-	for _, m := range t.signed {
-		if item, err := w.userItem(ctx, m.id); err != nil {
+	for _, name := range entities {
+		entity, n := w.plans[name], 0
+		items, err := w.items(ctx, entity)
+		if err != nil {
 			return err
-		} else if len(item) == 0 {
-			differ(m.id, "signed up and is not in DynamoDB")
+		}
+		err = w.withMongo(ctx, func(db *mongo.Database) error {
+			return eachDocument(ctx, db.Collection(entity.Source.Collection), func(d bson.Raw) {
+				n++
+				if how := compareDocument(entity.Codec(), items, d); how != "" {
+					differ(name, text(d, "_id"), how)
+				}
+			})
+		})
+		if err != nil {
+			return err
+		}
+		if name != "users" {
+			continue
+		}
+		if n < len(t.others) {
+			return fmt.Errorf("the fenced collection has only %d documents", n)
+		}
+		for _, m := range t.signed {
+			if items[m.id] == nil {
+				differ(name, m.id, "signed up and is not in DynamoDB")
+			}
 		}
 	}
 	return nil
 }
 
-func (w *World) compareUser(ctx context.Context, c *codec.Codec, id string, d bson.Raw) (how string) {
-	item, err := w.userItem(ctx, id)
-	if err != nil {
-		return "cannot be read: " + err.Error()
-	}
-	if len(item) == 0 {
+func compareDocument(c *codec.Codec, items map[string]dynamo.Item, d bson.Raw) (how string) {
+	item := items[text(d, "_id")]
+	if item == nil {
 		return "is in MongoDB and not in DynamoDB"
 	}
-	if meta, ok := item["_banyan"].(*types.AttributeValueMemberM); ok && meta.Value["e"] != nil {
+	if s := stamp.Of(item); s.HasEpoch && !stamp.IsMongoDBs(s.Epoch) {
 		return "" // written by the service since the switch
 	}
 	got, err := c.Decode(item)
 	if err != nil {
 		return "cannot be decoded: " + err.Error()
 	}
-	if !bytes.Equal(got, d) {
+	if d = c.Kept(d); !bytes.Equal(got, d) {
 		return fmt.Sprintf("differs: %s in MongoDB, %s in DynamoDB", d, got)
 	}
 	return ""
 }
 
-func (w *World) userItem(ctx context.Context, id string) (map[string]types.AttributeValue, error) {
-	out, err := w.aws.dynamodb.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: aws.String("users"), ConsistentRead: aws.Bool(true),
-		Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read user %s: %w", id, err)
+// items are those of an entity's table, by their keys, which are texts here; also tombstones.
+func (w *World) items(ctx context.Context, entity *plan.Plan) (map[string]dynamo.Item, error) {
+	all := map[string]dynamo.Item{}
+	pages := dynamodb.NewScanPaginator(w.aws.dynamodb, &dynamodb.ScanInput{TableName: &entity.Target.Table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the table %s: %w", entity.Target.Table, err)
+		}
+		for _, item := range page.Items {
+			if stamp.Of(item).Barrier == "" {
+				all[dynamo.StringOf(item, "id")] = item
+			}
+		}
 	}
-	return out.Item, nil
+	return all, nil
 }
 
 func (w *World) withMongo(ctx context.Context, do func(*mongo.Database) error) error {

@@ -20,6 +20,7 @@ type mobile struct {
 
 	id, mail, password, token string
 	name                      string          // last acknowledged
+	unsure                    string          // a later name, whose request failed: nobody knows whether it took effect
 	follows                   map[string]bool // acknowledged
 	lastPost                  post            // last acknowledged
 }
@@ -49,6 +50,7 @@ type (
 		CreatedTS  int64  `json:"created_ts"`
 	}
 	posted    struct{ Post post } // field names match without regard to case
+	unposted  struct{ Deleted bool }
 	following struct {
 		Following bool `json:"following"`
 	}
@@ -98,6 +100,9 @@ func (m *mobile) readSelf(ctx context.Context) error {
 }
 
 func (m *mobile) checkAccount(got account) error {
+	if m.unsure != "" && got.User.DisplayName == m.unsure { // it did
+		m.name, m.unsure = m.unsure, ""
+	}
 	if got.User.UserID != m.id || got.User.DisplayName != m.name {
 		return violation{fmt.Sprintf("user %s renamed itself %q and reads %q (%s)", m.id, m.name, got.User.DisplayName, got.User.UserID)}
 	}
@@ -106,9 +111,10 @@ func (m *mobile) checkAccount(got account) error {
 
 func (m *mobile) rename(ctx context.Context, name string) error {
 	if _, err := call[account](ctx, m, http.MethodPut, "/api/v1/users/me", map[string]string{"display_name": name}, http.StatusOK); err != nil {
+		m.unsure = name
 		return err
 	}
-	m.name = name
+	m.name, m.unsure = name, ""
 	return nil
 }
 
@@ -122,6 +128,17 @@ func (m *mobile) publish(ctx context.Context, text string) error {
 	}
 	m.lastPost = got.Post
 	return nil
+}
+
+// unpublish deletes the app's last post. Whatever comes of it, the post need not be there any more.
+func (m *mobile) unpublish(ctx context.Context) error {
+	id := m.lastPost.PostID
+	m.lastPost = post{}
+	got, err := call[unposted](ctx, m, http.MethodDelete, "/api/v1/posts/"+id, nil, http.StatusOK)
+	if err == nil && !got.Deleted {
+		err = fmt.Errorf("deleted post %s, answered %+v", id, got)
+	}
+	return err
 }
 
 func (m *mobile) follow(ctx context.Context, id string, on bool) error {

@@ -25,6 +25,7 @@ func TestMobileNoticesWhatIsWrong(t *testing.T) {
 	}
 	user := `{"status":"ok","data":{"user":{"user_id":"ann","display_name":%q,"mail":"m","about":"","joined_ts":1}}}`
 	read := func(m *mobile) func(context.Context) error { return m.readTimeline }
+	gone := func(m *mobile) func(context.Context) error { return m.unpublish }
 	self := func(m *mobile) func(context.Context) error { return m.readSelf }
 	for name, c := range map[string]struct {
 		do        func(*mobile) func(context.Context) error
@@ -43,6 +44,8 @@ func TestMobileNoticesWhatIsWrong(t *testing.T) {
 		"a post without an author":       {do: read, body: timeline(`{"post_id":"x","author_id":"bob","author_name":"","text":"t","created_ts":1}`)},
 		"an error":                       {do: read, status: 502, body: `{}`},
 		"no JSON":                        {do: read, body: `<html>`},
+		"its post is deleted":            {do: gone, body: `{"status":"ok","data":{"deleted":true}}`, fine: true},
+		"its post is not deleted":        {do: gone, body: `{"status":"ok","data":{"deleted":false}}`},
 		"its name":                       {do: self, body: fmt.Sprintf(user, "Ann"), fine: true},
 		"its name before the last write": {do: self, body: fmt.Sprintf(user, "Anna"), violation: true},
 	} {

@@ -18,11 +18,14 @@ import (
 // A process is one of the world's programs. What it prints goes to a file of
 // its own below the work folder.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{} // closed when it has ended and err is set
-	err  error
+	name  string
+	env   []string
+	args  []string
+	ready string // the URL that says so
+	cmd   *exec.Cmd
+	log   string
+	done  chan struct{} // closed when it has ended and err is set
+	err   error
 }
 
 // start runs a program of the bin folder. It dies with this process.
@@ -33,7 +36,7 @@ func (w *World) start(name string, env []string, args ...string) (*process, erro
 		return nil, err
 	}
 	defer out.Close() // the child has its own copy
-	p := &process{name: name, log: logPath, done: make(chan struct{})}
+	p := &process{name: name, env: env, args: args, log: logPath, done: make(chan struct{})}
 	p.cmd = w.command(context.Background(), env, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
@@ -50,6 +53,9 @@ func (w *World) start(name string, env []string, args ...string) (*process, erro
 func (w *World) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.cfg.Bin, args[0]), args[1:]...)
 	cmd.Env = append(append(os.Environ(), w.env...), env...)
+	if w.network != nil && args[0] == "banyan-migrate" {
+		cmd.Env = append(cmd.Env, "MONGODB_URI="+w.network.uri)
+	}
 	cmd.SysProcAttr = diesWithParent()
 	return cmd
 }

@@ -23,12 +23,14 @@ func TestEachBrokenInvariantIsNamed(t *testing.T) {
 		"no document":              func(r *Report) { r.Documents = 0 },
 		"3 requests failed":        func(r *Report) { r.FailedRequests = 3 },
 		"1 events were lost":       func(r *Report) { r.EventsLost = 1 },
+		"changes of 6 users":       func(r *Report) { r.OutOfOrder = 6 },
 		"2 effects":                func(r *Report) { r.EventsAppliedTwice = 2 },
 		"5 reads":                  func(r *Report) { r.ReadYourWritesViolation = 5 },
 		"4 documents differ":       func(r *Report) { r.Mismatches = 4 },
 		"longest write hold was 0": func(r *Report) { r.WriteHoldMS = 0 },
 		"hold was 1000 ms":         func(r *Report) { r.WriteHoldMS = 1000 },
 		"1 dead letters":           func(r *Report) { r.DeadLetters = 1 },
+		"no instance of a service": func(r *Report) { r.Chaos = true },
 	} {
 		r := good
 		spoil(&r)
@@ -40,6 +42,11 @@ func TestEachBrokenInvariantIsNamed(t *testing.T) {
 		if r.print(newScreen(&out)); !strings.Contains(out.String(), r.Broken[0]) {
 			t.Errorf("%q is not shown", want)
 		}
+	}
+	killed := good
+	killed.Chaos, killed.ServiceKills, killed.WriteHoldMS = true, 1, 5999
+	if killed.checkInvariants(); len(killed.Broken) != 0 {
+		t.Errorf("what another process finished in time is checked %v", killed.Broken)
 	}
 	var out bytes.Buffer
 	unchecked := good

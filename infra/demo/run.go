@@ -20,10 +20,16 @@ const catchUp = 10 * time.Minute
 
 // Run runs the whole demo and checks every invariant. Its error says what broke; the
 // summary was printed, and written if asked for, before it returns.
-func Run(ctx context.Context, cfg Config) (err error) {
+func Run(ctx context.Context, cfg Config) error {
+	_, err := run(ctx, cfg)
+	return err
+}
+
+// run is Run; its report is nil where the world could not be made.
+func run(ctx context.Context, cfg Config) (r *Report, err error) {
 	w, err := newWorld(ctx, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil && ctx.Err() == nil {
@@ -32,40 +38,42 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		w.Close(err != nil || cfg.Keep)
 	}()
 	began := time.Now()
-	r := &Report{Seed: w.cfg.Seed, Size: w.cfg.Size, Chaos: w.cfg.Chaos}
+	r = &Report{Seed: w.cfg.Seed, Size: w.cfg.Size, Chaos: w.cfg.Chaos}
 
 	if err := w.startMonolith(ctx); err != nil {
-		return err
+		return r, err
 	}
-	t, err := w.startTraffic(ctx)
+	t, err := w.startTraffic(ctx, r)
 	if err != nil {
-		return err
+		return r, err
 	}
-	for _, part := range []func(context.Context, *Report) error{w.moveTimeline, w.migrateUsers, w.keepRunning} {
+	for _, part := range []func(context.Context, *Report) error{w.moveTimeline, w.migrateAll, w.keepRunning} {
 		if err := part(ctx, r); err != nil {
 			t.stopAndWait()
 			r.collect(w, t, began)
 			r.print(w.screen)
-			return err
+			return r, err
 		}
 	}
 	t.stopAndWait()
-	w.stopFaults()
+	if err := w.stopFaults(); err != nil {
+		return r, err
+	}
 	if err := w.checkOutcome(ctx, t, r); err != nil {
-		return err
+		return r, err
 	}
 	r.collect(w, t, began)
 	r.checkInvariants()
 	r.print(w.screen)
 	if cfg.Report != "" {
 		if err := r.save(cfg.Report); err != nil {
-			return err
+			return r, err
 		}
 	}
 	if len(r.Broken) > 0 {
-		return fmt.Errorf("%d invariants broken (seed %d)", len(r.Broken), r.Seed)
+		return r, fmt.Errorf("%d invariants broken (seed %d)", len(r.Broken), r.Seed)
 	}
-	return nil
+	return r, nil
 }
 
 // startMonolith starts what there is before a migration: a monolith with its data in
@@ -165,7 +173,7 @@ func (w *World) loadMonolith(ctx context.Context) error {
 }
 
 // startTraffic starts the mobile apps, and with chaos the faults.
-func (w *World) startTraffic(ctx context.Context) (*traffic, error) {
+func (w *World) startTraffic(ctx context.Context, r *Report) (*traffic, error) {
 	others, err := w.sampleUsers(ctx, 300)
 	if err != nil {
 		return nil, err
@@ -181,13 +189,17 @@ func (w *World) startTraffic(ctx context.Context) (*traffic, error) {
 		w.sandbox.Faults().Switch(true)
 		w.screen.step("chaos: throttles, time-outs, partial failures and duplicates are injected from here on (seed %d)", w.cfg.Seed)
 	}
-	t := newTraffic("http://"+w.addresses.proxy, w.cfg.Seed, others)
+	t := newTraffic("http://"+w.addresses["proxy"], w.cfg.Seed, others)
 	if err := t.start(ctx, w.cfg.Rate); err != nil {
 		t.stopAndWait()
 		return nil, err
 	}
 	w.traffic = t
-	w.screen.step("%d simulated mobile apps send %d requests a second to the proxy at http://%s until the end", mobiles, w.cfg.Rate, w.addresses.proxy)
+	if w.cfg.Chaos {
+		w.startKilling(r)
+		w.screen.step("chaos: instances of the services are killed, and started anew, from here on")
+	}
+	w.screen.step("%d simulated mobile apps send %d requests a second to the proxy at http://%s until the end", mobiles, w.cfg.Rate, w.addresses["proxy"])
 	return t, w.showTraffic(ctx, 3*time.Second)
 }
 
@@ -236,7 +248,7 @@ func (w *World) timelineRoute(ctx context.Context) (routeStats, error) {
 		}
 		Refused string
 	}
-	if err := getJSON(ctx, "http://"+w.addresses.proxyAdmin+"/routes", &state); err != nil {
+	if err := getJSON(ctx, "http://"+w.addresses["proxy-admin"]+"/status", &state); err != nil {
 		return routeStats{}, err
 	}
 	if state.Refused != "" {
@@ -260,19 +272,27 @@ func (w *World) keepRunning(ctx context.Context, _ *Report) error {
 	return nil
 }
 
-// stopFaults ends the injected faults, so that none of them is the reason for what is
+// stopFaults ends the injected faults, and waits for late commands, so that none of them is the reason for what is
 // wrong in the end.
-func (w *World) stopFaults() {
+func (w *World) stopFaults() (err error) {
 	if w.cfg.Chaos {
+		err = w.killing.stop()
 		w.sandbox.Faults().Switch(false)
 	}
+	if w.network != nil {
+		w.network.calmDown()
+	}
+	return err
 }
 
 // checkOutcome compares what was acknowledged with what is there.
 func (w *World) checkOutcome(ctx context.Context, t *traffic, r *Report) error {
 	w.screen.step("the traffic has ended; comparing what was acknowledged with what is there")
+	if err := w.awaitOutboxes(ctx); err != nil {
+		return err
+	}
 	t.readBack(ctx)
-	if err := w.compareUsers(ctx, t, r); err != nil {
+	if err := w.compareDocuments(ctx, t, r); err != nil {
 		return err
 	}
 	if err := w.audit(ctx, t, r); err != nil {
@@ -283,13 +303,19 @@ func (w *World) checkOutcome(ctx context.Context, t *traffic, r *Report) error {
 	}
 	var m struct {
 		LongestWriteHoldMS float64 `json:"longest_write_hold_ms"`
+		ServicesRetried    int64   `json:"services_retried"`
+		ServicesUnknown    int64   `json:"services_unknown"`
 	}
-	if err := getJSON(ctx, "http://"+w.addresses.usersAdmin+"/metrics.json", &m); err != nil {
-		return err
+	a := w.addresses
+	for _, admin := range []string{a["users-admin"], a["relationships-admin"], a["posts-admin"], a["monolith-admin"]} {
+		if err := getJSON(ctx, "http://"+admin+"/metrics.json", &m); err != nil {
+			return err
+		}
+		// The longest that a service held a write, or if there was none during the
+		// cut-over, what the cut-over itself measured.
+		r.WriteHoldMS = max(r.WriteHoldMS, m.LongestWriteHoldMS)
 	}
-	// The longest that the service held a write, or if there was none during the
-	// cut-over, what the cut-over itself measured.
-	r.WriteHoldMS = max(r.WriteHoldMS, m.LongestWriteHoldMS)
+	r.ServicesRetried, r.ServicesUnknown = m.ServicesRetried, m.ServicesUnknown
 	return w.checkProcesses()
 }
 
@@ -302,6 +328,10 @@ func (r *Report) collect(w *World, t *traffic, began time.Time) {
 	r.Details = append(r.Details, t.errors...)
 	if w.cfg.Chaos {
 		r.FaultsInjected = int64(w.sandbox.Faults().Total())
+	}
+	if w.network != nil {
+		n := w.network.counted()
+		r.CommandsLost, r.CommandsLate, r.CommandsRepeated, r.LatestMS = n.lost, n.late, n.repeated, ms(n.longest)
 	}
 }
 

@@ -129,6 +129,8 @@ func (t *traffic) chooseAction(m *mobile, r *rand.Rand) (do, refresh func(contex
 		return m.readTimeline, nil
 	case p < 64:
 		return m.readSelf, nil
+	case p < 67 && m.lastPost.PostID != "":
+		return m.unpublish, m.readTimeline
 	case p < 76:
 		return func(ctx context.Context) error { return m.publish(ctx, fmt.Sprintf("%s says %d", m.name, r.Uint32())) }, m.readTimeline
 	case p < 86:

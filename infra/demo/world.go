@@ -10,17 +10,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/sandbox"
+	"github.com/banyan-fig/banyan/migrate/plan"
 	"github.com/banyan-fig/banyan/services/social"
-	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
+	"github.com/banyan-fig/banyan/services/social/plans"
 )
 
-// usersPlan is the entity plan of users, as an operator would have it.
-func usersPlan() []byte { return usersplan.Users }
+// entities are those that move, in this order, with their plans as an operator would have them.
+var (
+	entities  = []string{"users", "relationships", "posts"}
+	planTexts = map[string][]byte{"users": plans.Users, "relationships": plans.Relationships, "posts": plans.Posts}
+)
 
 // Config says how large the world is and what happens in it.
 type Config struct {
@@ -80,13 +85,17 @@ type World struct {
 	database string
 	metrics  *meter
 
+	plans       map[string]*plan.Plan // of the entities
 	functionLog *os.File
+	network     *network // nil without chaos
 
-	addresses struct{ monolith, users, usersAdmin, timeline, monolithAdmin, proxy, proxyAdmin string }
+	addresses map[string]string // by the name of a program, and behind -admin that for operators
 	processes []*process
 	traffic   *traffic
+	killing   *serviceKiller // nil without chaos
 
-	mu sync.Mutex // guards the report's counters while the migration runs
+	mu             sync.Mutex // guards the following, processes, and the report's counters while the migration runs
+	instanceKilled time.Time  // when one was last
 }
 
 // checkEndpoints refuses an environment that names a server where nothing listens, as
@@ -152,7 +161,20 @@ func newWorld(ctx context.Context, cfg Config) (_ *World, err error) {
 	if w.aws, err = newClients(ctx, w.vars); err != nil {
 		return nil, err
 	}
-	return w, os.WriteFile(w.path("users.yaml"), usersPlan(), 0o600)
+	return w, w.writePlans()
+}
+
+func (w *World) writePlans() (err error) {
+	w.plans = map[string]*plan.Plan{}
+	for name, text := range planTexts {
+		if w.plans[name], err = plan.Parse(name+".yaml", text); err != nil {
+			return err
+		}
+		if err := os.WriteFile(w.path(name+".yaml"), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func databaseOf(uri string) (string, error) {
@@ -170,10 +192,16 @@ func (w *World) path(name string) string { return filepath.Join(w.dir, name) }
 
 // Close ends everything. With keep the work folder stays and is named.
 func (w *World) Close(keep bool) {
+	if w.killing != nil {
+		_ = w.killing.stop()
+	}
 	for i := len(w.processes) - 1; i >= 0; i-- {
 		if p := w.processes[i]; p.checkAlive() == nil {
 			_ = p.stop(5 * time.Second)
 		}
+	}
+	if w.network != nil {
+		_ = w.network.proxy.Close()
 	}
 	if w.sandbox != nil {
 		_ = w.sandbox.Close()
@@ -209,38 +237,75 @@ func (w *World) run(ctx context.Context, name string, out io.Writer, args ...str
 	return nil
 }
 
-// startServices starts the services and waits until each is ready.
+// startServices starts the services and waits until each is ready. Under chaos there are two
+// instances of each that owns an entity, as one is killed now and then.
 func (w *World) startServices(ctx context.Context) error {
-	a := &w.addresses
-	for _, p := range []*string{&a.monolith, &a.monolithAdmin, &a.users, &a.usersAdmin, &a.timeline, &a.proxy, &a.proxyAdmin} {
-		var err error
-		if *p, err = freeAddress(); err != nil {
-			return fmt.Errorf("find a free port: %w", err)
+	w.addresses = map[string]string{}
+	urls := map[string]string{}
+	var all []service
+	for _, name := range entities {
+		args := []string{"banyan-social", "--service", name}
+		if name == "users" {
+			args = []string{"banyan-users", "--bcrypt-cost", "4"}
 		}
+		instances := []string{name}
+		if w.cfg.Chaos {
+			instances = append(instances, name+"-2")
+		}
+		for i, instance := range instances {
+			if err := w.findAddresses(instance); err != nil {
+				return err
+			}
+			instances[i] = "http://" + w.addresses[instance]
+			all = append(all, service{"banyan-" + instance, w.addresses[instance+"-admin"],
+				append(slices.Clip(args), "--listen", w.addresses[instance], "--admin-listen", w.addresses[instance+"-admin"])})
+		}
+		urls[name] = strings.Join(instances, ",")
 	}
-	urls := []string{"MONOLITH_URL=http://" + a.monolith, "USERS_URL=http://" + a.users, "TIMELINE_URL=http://" + a.timeline}
+	if err := w.findAddresses("timeline", "monolith", "proxy"); err != nil {
+		return err
+	}
+	a := w.addresses
+	all = append(all,
+		service{"banyan-timeline", a["timeline"], []string{"banyan-timeline", "--listen", a["timeline"]}},
+		service{"banyan-monolith", a["monolith-admin"], []string{"banyan-monolith", "serve", "--listen", a["monolith"], "--admin-listen", a["monolith-admin"],
+			"--users-url", urls["users"], "--relationships-url", urls["relationships"], "--posts-url", urls["posts"]}},
+		service{"banyan-proxy", a["proxy-admin"], []string{"banyan-proxy", "serve", "--routes", w.path("routes.yaml"), "--listen", a["proxy"],
+			"--admin-listen", a["proxy-admin"]}})
 	if err := w.setTimelinePercent(0); err != nil {
 		return err
 	}
-	for _, s := range []struct {
-		ready string
-		args  []string
-	}{
-		{"http://" + a.usersAdmin, []string{"banyan-users", "--listen", a.users, "--admin-listen", a.usersAdmin, "--bcrypt-cost", "4"}},
-		{"http://" + a.timeline, []string{"banyan-timeline", "--listen", a.timeline}},
-		{"http://" + a.monolithAdmin, []string{"banyan-monolith", "serve", "--listen", a.monolith, "--admin-listen", a.monolithAdmin}},
-		{"http://" + a.proxyAdmin, []string{"banyan-proxy", "serve", "--routes", w.path("routes.yaml"), "--listen", a.proxy, "--admin-listen", a.proxyAdmin}},
-	} {
-		p, err := w.start(s.args[0], urls, s.args...)
+	env := []string{"MONOLITH_URL=http://" + a["monolith"], "USERS_URL=http://" + a["users"], "TIMELINE_URL=http://" + a["timeline"]}
+	for _, s := range all {
+		p, err := w.start(s.name, env, s.args...)
 		if err != nil {
 			return err
 		}
+		p.ready = "http://" + s.ready + "/readyz"
 		w.processes = append(w.processes, p)
-		if err := p.awaitReady(ctx, s.ready+"/readyz"); err != nil {
+		if err := p.awaitReady(ctx, p.ready); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// findAddresses finds free ports for programs.
+func (w *World) findAddresses(names ...string) (err error) {
+	for _, name := range names {
+		for _, of := range []string{name, name + "-admin"} {
+			if w.addresses[of], err = freeAddress(); err != nil {
+				return fmt.Errorf("find a free port: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// service is a program that is started, and where it says that it is ready.
+type service struct {
+	name, ready string
+	args        []string
 }
 
 // setTimelinePercent writes the route file with the timeline route's percentage, as an
@@ -256,6 +321,8 @@ func (w *World) setTimelinePercent(percent int) error {
 
 // checkProcesses reports a process that ended by itself.
 func (w *World) checkProcesses() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var errs []error
 	for _, p := range w.processes {
 		errs = append(errs, p.checkAlive())

@@ -217,12 +217,13 @@ func TestAnUnansweredMove(t *testing.T) {
 	for name, test := range map[string]struct {
 		effect  bool
 		silence int32 // calls that are not answered, the move included
+		patient time.Duration
 		want    error
 		at      string
 	}{
-		"moved, and silence":         {true, 1 << 30, deploy.ErrUnknown, "version 1, with 10 % to version 2"},
-		"not moved, and silence":     {false, 1 << 30, deploy.ErrUnknown, "version 1"},
-		"moved, and an answer later": {true, 15, nil, "version 2 (before: 1)"},
+		"moved, and silence":         {true, 1 << 30, 300 * time.Millisecond, deploy.ErrUnknown, "version 1, with 10 % to version 2"},
+		"not moved, and silence":     {false, 1 << 30, 300 * time.Millisecond, deploy.ErrUnknown, "version 1"},
+		"moved, and an answer later": {true, 15, time.Minute, nil, "version 2 (before: 1)"},
 	} {
 		var left atomic.Int32
 		w := newWorld(t, func(next http.Handler) http.Handler {
@@ -241,7 +242,7 @@ func TestAnUnansweredMove(t *testing.T) {
 		})
 		w.first(other(t, "one"))
 		d := w.deployer(func(c *deploy.Config) {
-			c.MoveTimeout = 300 * time.Millisecond
+			c.MoveTimeout = test.patient
 			c.Progress = func(p deploy.Progress) {
 				if p.Did == "published" {
 					left.Store(test.silence)

@@ -14,18 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/banyan-fig/banyan/infra/deploy"
+	"github.com/banyan-fig/banyan/infra/eventually"
 )
-
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain until %s", what)
-}
 
 // TestADeploymentFailsNoInvocation: while the alias moves, every invocation is
 // answered, first by the old version, then by both, in the end by the new one; a
@@ -35,7 +25,7 @@ func TestADeploymentFailsNoInvocation(t *testing.T) {
 	w := newWorld(t, nil)
 	w.first(greeting(t, "one"))
 	tr := w.traffic(3)
-	eventually(t, "the old version answers", func() bool { return tr.count("one") > 5 })
+	eventually.True(t, "the old version answers", func() bool { return tr.count("one") > 5 })
 
 	var moves []int
 	d := w.deployer(func(c *deploy.Config) {
@@ -57,7 +47,7 @@ func TestADeploymentFailsNoInvocation(t *testing.T) {
 		t.Errorf("the moves were %v", moves)
 	}
 	before := tr.count("one")
-	eventually(t, "the new version answers", func() bool { return tr.count("two") > before/2 })
+	eventually.True(t, "the new version answers", func() bool { return tr.count("two") > before/2 })
 	if after := tr.count("one"); after > before+3 { // those under way
 		t.Errorf("the old version answered %d more", after-before)
 	}
@@ -247,12 +237,12 @@ func TestMappingsMoveAlong(t *testing.T) {
 		return string(b)
 	}
 	put()
-	eventually(t, "the old version got a batch", func() bool { return noted() == "one\n" })
+	eventually.True(t, "the old version got a batch", func() bool { return noted() == "one\n" })
 	if _, err := w.deployer(nil).Deploy(ctx, live, greeting(t, "two"), deploy.Steps{100}); err != nil {
 		t.Fatal(err)
 	}
 	put()
-	eventually(t, "the new version got a batch", func() bool { return noted() == "one\ntwo\n" })
+	eventually.True(t, "the new version got a batch", func() bool { return noted() == "one\ntwo\n" })
 
 	id := mapTo(function)
 	_, err := w.deployer(nil).Deploy(ctx, live, other(t, "three"), deploy.Steps{100})

@@ -149,7 +149,7 @@ func newWorld(t *testing.T, disturb func(http.Handler) http.Handler) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := host.Close(ctx); err != nil {
 			t.Error(err)
@@ -212,7 +212,7 @@ func (w *world) provide(p deploy.Package) {
 	w.t.Helper()
 	_, err := w.lambda.CreateFunction(w.t.Context(), &lambda.CreateFunctionInput{
 		FunctionName: aws.String(function), Role: aws.String(w.role), Runtime: types.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
-		Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: p.Zip}, Architectures: []types.Architecture{types.Architecture(p.Architecture)},
+		Timeout: aws.Int32(60), Code: &types.FunctionCode{ZipFile: p.Zip}, Architectures: []types.Architecture{types.Architecture(p.Architecture)},
 		Environment: &types.Environment{Variables: map[string]string{"OUT": w.out}},
 	})
 	if err != nil {
@@ -241,7 +241,7 @@ func (w *world) set(state cwtypes.StateValue) {
 // deployer has short times; change makes it otherwise.
 func (w *world) deployer(change func(*deploy.Config)) *deploy.Deployer {
 	w.t.Helper()
-	cfg := deploy.Config{Functions: w.lambda, Alarms: w.metrics, Interval: 40 * time.Millisecond, Poll: 5 * time.Millisecond, AlarmOutage: time.Second}
+	cfg := deploy.Config{Functions: w.lambda, Alarms: w.metrics, Interval: 40 * time.Millisecond, Poll: 5 * time.Millisecond, AlarmOutage: time.Minute}
 	if change != nil {
 		change(&cfg)
 	}

@@ -28,6 +28,7 @@ func TestShop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: it builds a module of its own")
 	}
+	t.Parallel()
 	bin := buildShop(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

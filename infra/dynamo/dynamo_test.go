@@ -29,7 +29,7 @@ func newClient(t *testing.T) *awsdynamodb.Client {
 
 func TestEnsureTable(t *testing.T) {
 	client := newClient(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var several sync.WaitGroup
 	for range 4 { // at the same time

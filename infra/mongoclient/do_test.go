@@ -56,7 +56,7 @@ func TestBrokenConnections(t *testing.T) {
 	for i := range people {
 		running.Go(func() {
 			for k := range each {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				id := fmt.Sprintf("%d-%d", i, k)
 				if err := errors.Join(put(ctx, db, id), has(ctx, db, id)); err != nil {
 					t.Errorf("seed %d: %s: %v", seed, id, err)
@@ -125,7 +125,7 @@ func TestPoolIsCleared(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = client.Disconnect(context.Background()) }()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			db := mongoclient.Of(client.Database("legacy"))
 			var met []error

@@ -166,4 +166,5 @@ func (f *follower) retire(old *generation) {
 	grace, cancel := context.WithTimeout(f.life, f.cfg.Drain)
 	defer cancel()
 	old.retire(grace)
+	f.cfg.Log.InfoContext(grace, "the former MongoDB URI is no longer used here: what it logs in with can go when all programs say so")
 }

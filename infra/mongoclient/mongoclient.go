@@ -24,7 +24,7 @@
 //     the next one.
 //   - A new URI may change everything but the name of the database, which must
 //     stay the same.
-//   - Drop a user only when all programs use the next one:
+//   - Drop a user only when all programs have logged that they no longer use it:
 //     after the TTL of the configuration and Drain.
 package mongoclient
 
@@ -44,6 +44,7 @@ var ErrClosed = errors.New("the database was closed")
 // it, unless it was made by [Of].
 type Database struct {
 	name   string
+	app    string
 	follow *follower // nil for a URI that never changes
 
 	mu     sync.Mutex
@@ -61,7 +62,7 @@ func Open(ctx context.Context, uri string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Database{name: a.database, now: g}, nil
+	return &Database{name: a.database, app: *a.options.AppName, now: g}, nil
 }
 
 // Of makes a Database from one whose client the caller owns and disconnects.
@@ -73,6 +74,10 @@ func Of(db *mongo.Database) *Database {
 
 // Name is the name of the database.
 func (d *Database) Name() string { return d.name }
+
+// AppName is the application name by which the server knows the connections: that of the
+// URI, or else of the program.
+func (d *Database) AppName() string { return d.app }
 
 // Close stops following the URI and closes the connections, when those in use are idle or ctx
 // ends. Operations that still run then fail.

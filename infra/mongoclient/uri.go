@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,9 @@ const DefaultName = "legacy"
 // connectTimeout bounds the wait for a server at the start.
 const connectTimeout = 5 * time.Second
 
+// maxAppName is the most bytes of an application name that a server takes.
+const maxAppName = 128
+
 // ErrURI is returned for a URI that cannot be used.
 var ErrURI = errors.New("invalid MONGODB_URI")
 
@@ -36,7 +41,7 @@ type address struct {
 // the driver quotes from the URI, unless the reason is about a name or a file.
 func parse(uri string) (*address, error) {
 	if uri == "" {
-		return nil, errors.New("no MongoDB: set MONGODB_URI, for instance to mongodb://127.0.0.1:27017/legacy")
+		return nil, fmt.Errorf("%w: there is none: set MONGODB_URI, for instance to mongodb://127.0.0.1:27017/legacy", ErrURI)
 	}
 	o := options.Client().ApplyURI(uri)
 	err := o.Validate()
@@ -44,6 +49,10 @@ func parse(uri string) (*address, error) {
 	var file *fs.PathError
 	switch {
 	case err == nil:
+		if o.AppName == nil {
+			program := filepath.Base(os.Args[0])
+			o.SetAppName(program[:min(len(program), maxAppName)])
+		}
 		return &address{o, databaseOf(uri)}, nil
 	case errors.As(err, &name):
 		return nil, fmt.Errorf("look up the hosts of MONGODB_URI: %w", name)

@@ -17,14 +17,16 @@ const (
 	Unauthorized              = 13
 	TypeMismatch              = 14
 	AuthenticationFailed      = 18
+	IllegalOperation          = 20
 	NamespaceNotFound         = 26
 	CursorNotFound            = 43
 	NamespaceExists           = 48
+	MaxTimeMSExpired          = 50
 	CommandNotFound           = 59
+	WriteConcernTimeout       = 64
 	ImmutableField            = 66
 	InvalidOptions            = 72
 	InvalidNamespace          = 73
-	NoSuchTransaction         = 251
 	CommandNotSupported       = 115
 	DocumentValidationFailure = 121
 	CommandNotSupportedOnView = 166
@@ -34,8 +36,10 @@ const (
 	InvalidResumeToken        = 260
 	ChangeStreamFatalError    = 280
 	ChangeStreamHistoryLost   = 286
+	CollectionUUIDMismatch    = 361
 	BSONObjectTooLarge        = 10334
 	DuplicateKey              = 11000
+	IDLUnknownField           = 40415
 	NoReplicaSet              = 40573 // change streams need one
 	NotWritablePrimary        = 10107
 )
@@ -59,10 +63,10 @@ func HasCode(err error, codes ...int) bool {
 // and commands that the server does not know, missing rights, views, images that are
 // required and absent, positions that are gone.
 var permanent = []int{
-	BadValue, FailedToParse, Unauthorized, TypeMismatch, AuthenticationFailed, 20, 47, NamespaceExists, CommandNotFound,
+	BadValue, FailedToParse, Unauthorized, TypeMismatch, AuthenticationFailed, IllegalOperation, 47, NamespaceExists, CommandNotFound,
 	ImmutableField, InvalidOptions, InvalidNamespace, CommandNotSupported, DocumentValidationFailure,
-	CommandNotSupportedOnView, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost,
-	BSONObjectTooLarge, 40324, 40415, NoReplicaSet,
+	CommandNotSupportedOnView, CollectionUUIDMismatch, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost,
+	BSONObjectTooLarge, 40324, IDLUnknownField, NoReplicaSet,
 }
 
 // notPrimary are the codes of a server that is not, or no longer, the primary, or

@@ -18,8 +18,14 @@ type Change struct {
 	Operation string
 	// Database and Collection of the change; both are empty for an invalidation.
 	Database, Collection string
-	// RenamedTo is the collection's new name, for a rename.
-	RenamedTo string
+	// RenamedToDatabase and RenamedTo are the collection's new name, for a rename.
+	RenamedToDatabase, RenamedTo string
+	// CollectionUUID is the collection's, in 32 hex digits. It is empty without
+	// Source.ShowExpandedEvents and before MongoDB 6.0.
+	CollectionUUID string
+	// DropTarget is the UUID of the collection that a rename dropped, as
+	// CollectionUUID. MongoDB sends no drop for it.
+	DropTarget string
 	// Key is the documentKey: _id, and before it the shard key where there is one.
 	Key bson.Raw
 	// Full is the document after the change, nil where the server sends none: for
@@ -45,6 +51,9 @@ type Change struct {
 	Wall time.Time
 	// Token is the resume token.
 	Token bson.Raw
+	// Stripped says that the event was too large for the server to send, so that it was
+	// read without Full, Before, Updated, Removed and Truncated: read the document.
+	Stripped bool
 }
 
 // Truncation says that an array was cut to a new length.
@@ -56,9 +65,20 @@ type Truncation struct {
 // ID returns the _id of the changed document.
 func (c *Change) ID() bson.RawValue { return c.Key.Lookup("_id") }
 
-// String names the change in messages: operation, collection, document and time.
+// String names the change in messages: operation, what it is about, and time.
 func (c *Change) String() string {
-	return fmt.Sprintf("%s of %s in %s.%s at %d.%d", c.Operation, shorten(c.ID().String()), c.Database, c.Collection, c.ClusterTime.T, c.ClusterTime.I)
+	what := ""
+	switch {
+	case c.IsOfDocument():
+		what = fmt.Sprintf(" of %s in %s.%s", shorten(c.ID().String()), c.Database, c.Collection)
+	case c.RenamedTo != "":
+		what = fmt.Sprintf(" of %s.%s to %s.%s", c.Database, c.Collection, c.RenamedToDatabase, c.RenamedTo)
+	case c.Collection != "":
+		what = fmt.Sprintf(" of %s.%s", c.Database, c.Collection)
+	case c.Database != "":
+		what = " of " + c.Database
+	}
+	return fmt.Sprintf("%s%s at %d.%d", c.Operation, what, c.ClusterTime.T, c.ClusterTime.I)
 }
 
 func shorten(s string) string {
@@ -68,32 +88,53 @@ func shorten(s string) string {
 	return s
 }
 
-// decode copies raw, since the driver reuses its memory.
-func decode(raw bson.Raw) (*Change, error) {
-	raw = append(bson.Raw(nil), raw...)
+// event is an event of a change stream, in one part or in the fragments that the server
+// split it into at its fields.
+type event []bson.Raw
+
+// lookup finds a value in the part that has it.
+func (e event) lookup(path ...string) bson.RawValue {
+	for _, part := range e {
+		if v := part.Lookup(path...); !v.IsZero() {
+			return v
+		}
+	}
+	return bson.RawValue{}
+}
+
+// decode keeps the memory of e. The token is that of the last part.
+func decode(e event) (*Change, error) {
 	c := &Change{}
 	var named, timed, tokened bool
-	c.Operation, named = raw.Lookup("operationType").StringValueOK()
-	c.ClusterTime.T, c.ClusterTime.I, timed = raw.Lookup("clusterTime").TimestampOK()
-	c.Token, tokened = raw.Lookup("_id").DocumentOK()
+	c.Operation, named = e.lookup("operationType").StringValueOK()
+	c.ClusterTime.T, c.ClusterTime.I, timed = e.lookup("clusterTime").TimestampOK()
+	c.Token, tokened = e[len(e)-1].Lookup("_id").DocumentOK()
 	if !named || !timed || !tokened {
 		return nil, errMalformed
 	}
-	c.Database, _ = raw.Lookup("ns", "db").StringValueOK()
-	c.Collection, _ = raw.Lookup("ns", "coll").StringValueOK()
-	c.RenamedTo, _ = raw.Lookup("to", "coll").StringValueOK()
-	c.Key, _ = raw.Lookup("documentKey").DocumentOK()
-	c.Full, _ = raw.Lookup("fullDocument").DocumentOK()
-	c.Before, _ = raw.Lookup("fullDocumentBeforeChange").DocumentOK()
+	c.Database, _ = e.lookup("ns", "db").StringValueOK()
+	c.Collection, _ = e.lookup("ns", "coll").StringValueOK()
+	c.RenamedToDatabase, _ = e.lookup("to", "db").StringValueOK()
+	c.RenamedTo, _ = e.lookup("to", "coll").StringValueOK()
+	c.CollectionUUID = uuidOf(e.lookup("collectionUUID"))
+	c.DropTarget = uuidOf(e.lookup("operationDescription", "dropTarget"))
+	c.Key, _ = e.lookup("documentKey").DocumentOK()
+	c.Full, _ = e.lookup("fullDocument").DocumentOK()
+	c.Before, _ = e.lookup("fullDocumentBeforeChange").DocumentOK()
 	c.Wall = time.Unix(int64(c.ClusterTime.T), 0).UTC()
-	if ms, ok := raw.Lookup("wallTime").DateTimeOK(); ok {
+	if ms, ok := e.lookup("wallTime").DateTimeOK(); ok {
 		c.Wall = time.UnixMilli(ms).UTC()
 	}
-	return c, c.describe(raw)
+	return c, c.describe(e)
 }
 
-func (c *Change) describe(raw bson.Raw) error {
-	d, ok := raw.Lookup("updateDescription").DocumentOK()
+func uuidOf(v bson.RawValue) string {
+	_, data, _ := v.BinaryOK()
+	return hex.EncodeToString(data)
+}
+
+func (c *Change) describe(e event) error {
+	d, ok := e.lookup("updateDescription").DocumentOK()
 	if !ok {
 		return nil
 	}

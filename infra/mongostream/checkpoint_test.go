@@ -10,13 +10,16 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 )
 
 // A process that is paused over its lease and wakes handles nothing more, and
 // does not put the position back.
 func TestAPausedFollowerCannotSaveWhenItResumes(t *testing.T) {
+	mongodbtest.Lacks(t, "SecantusDB", "gives tokens that do not compare as text")
 	w := newWorld(t, 1)
 	paused := w.process()
 	paused.awaits(t, "ready", 1)
@@ -25,9 +28,9 @@ func TestAPausedFollowerCannotSaveWhenItResumes(t *testing.T) {
 	paused.pause(t)
 	w.insert(3)
 	var seen log
-	_, stop := w.follower(mongostream.Config{Handle: seen.handle, Lease: childLease})
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(4, 5)
-	waitFor(t, "the second follower to take over", func() bool { return slices.Contains(seen.get(), inserted(5)) })
+	eventually.True(t, "the second follower to take over", func() bool { return slices.Contains(seen.get(), inserted(5)) })
 	if !slices.Contains(seen.get(), inserted(3)) {
 		t.Errorf("the change made in between was lost: %v", seen.get())
 	}
@@ -37,7 +40,7 @@ func TestAPausedFollowerCannotSaveWhenItResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := data(before)
-	waitFor(t, "the woken follower to notice", func() bool {
+	eventually.True(t, "the woken follower to notice", func() bool {
 		now := data(w.position())
 		if now < last {
 			t.Fatalf("the position went back from %s to %s", last, now)
@@ -46,13 +49,13 @@ func TestAPausedFollowerCannotSaveWhenItResumes(t *testing.T) {
 		return paused.said("note") > 0
 	})
 	w.insert(6)
-	waitFor(t, "one more", func() bool { return slices.Contains(seen.get(), inserted(6)) })
+	eventually.True(t, "one more", func() bool { return slices.Contains(seen.get(), inserted(6)) })
 	w.awaitPosition()
 	after := w.position()
 	if paused.said("handled") != 2 {
 		t.Errorf("the woken follower said %v", paused.lines)
 	}
-	if data(before) > data(after) || after.Lookup("epoch").AsInt64() != 2 {
+	if data(before) > data(after) || after.Lookup("epoch").AsInt64() != before.Lookup("epoch").AsInt64() {
 		t.Errorf("the position went from %v to %v", before, after)
 	}
 	if err := stop(); err != nil {
@@ -97,9 +100,9 @@ func TestALateSaveIsRefused(t *testing.T) {
 			w.awaitSaves(20, insert)
 			left.Store(tc.saves)
 			insert()
-			waitFor(t, "a save to be held up", func() bool { return hits.Load() > 0 })
+			eventually.True(t, "a save to be held up", func() bool { return hits.Load() > 0 })
 			last, arrived := "", time.Now().Add(tc.late+200*time.Millisecond)
-			waitFor(t, "the delayed save to arrive, and the owner to change where the lease ran out", func() bool {
+			eventually.True(t, "the delayed save to arrive, and the owner to change where the lease ran out", func() bool {
 				insert()
 				now := data(w.position())
 				if now < last {
@@ -119,15 +122,17 @@ func TestALateSaveIsRefused(t *testing.T) {
 func data(position bson.Raw) string { return position.Lookup("token", "_data").StringValue() }
 
 func TestOnlyOneFollows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
+	const lease = 4 * time.Second
 	var first, second log
-	a, stopA := w.follower(mongostream.Config{Handle: first.handle, Lease: time.Second})
-	b, stopB := w.start(mongostream.Config{Handle: second.handle, Lease: time.Second})
+	a, stopA := w.follower(mongostream.Config{Handle: first.handle, Lease: lease})
+	b, stopB := w.start(mongostream.Config{Handle: second.handle, Lease: lease})
 	w.insert(1, 2, 3)
-	waitFor(t, "the first to handle", func() bool { return len(first.get()) == 3 })
+	eventually.True(t, "the first to handle", func() bool { return len(first.get()) == 3 })
 	expires := func() int64 { return w.position().Lookup("expires").DateTime() }
 	once := expires()
-	waitFor(t, "the lease to be renewed beyond its term", func() bool { return expires() > once+1000 })
+	eventually.True(t, "the lease to be renewed beyond its term", func() bool { return expires() > once+lease.Milliseconds() })
 	if len(second.get()) > 0 || b.Status().Following || !a.Status().Following {
 		t.Fatalf("both follow: %v %v", first.get(), second.get())
 	}
@@ -138,7 +143,7 @@ func TestOnlyOneFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.insert(4)
-	waitFor(t, "the second to go on", func() bool { return slices.Equal(second.get(), []string{inserted(4)}) })
+	eventually.True(t, "the second to go on", func() bool { return slices.Equal(second.get(), []string{inserted(4)}) })
 	if err := stopB(); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +158,8 @@ func TestKilledRightAfterTheStart(t *testing.T) {
 	killed.kill()
 	w.insert(1, 2)
 	var seen log
-	_, stop := w.follower(mongostream.Config{Handle: seen.handle, Lease: childLease})
-	waitFor(t, "what happened in between", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
+	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
+	eventually.True(t, "what happened in between", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

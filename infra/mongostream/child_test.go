@@ -15,22 +15,26 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/mongostream"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 )
 
 const childEnv = "BANYAN_FOLLOW_TEST_CHILD"
 
-const childLease = 700 * time.Millisecond
+// childLease runs out in a test, and does not where a loaded machine stalls the child.
+const childLease = 2 * time.Second
 
 // child is a follower in a process of its own, which prints what it handles.
 func child() {
-	client, err := mongo.Connect(options.Client().ApplyURI(os.Getenv(childEnv)))
+	uri := os.Getenv(childEnv)
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		fmt.Println("error", err)
 		return
 	}
 	f, err := mongostream.New(mongostream.Config{
-		Name: "test", Source: mongostream.Source{Database: client.Database("legacy"), Collection: "things"}, Lease: childLease,
+		Name: "test", Source: mongostream.Source{Database: client.Database(mongodbtest.Database(uri)), Collection: "things"}, Lease: childLease,
 		Handle: func(_ context.Context, c mongostream.Change) (mongostream.Ack, error) {
 			fmt.Println("handled", c.ID().AsInt64())
 			return nil, nil
@@ -100,7 +104,7 @@ func (p *process) pause(t *testing.T) {
 		time.Sleep(200 * time.Millisecond) // no Linux: nobody tells
 		return
 	}
-	waitFor(t, "the child to stand", func() bool {
+	eventually.True(t, "the child to stand", func() bool {
 		stat, err := os.ReadFile(state)
 		return err == nil && strings.Contains(string(stat), ") T ")
 	})
@@ -120,5 +124,5 @@ func (p *process) said(prefix string) (n int) {
 
 func (p *process) awaits(t *testing.T, prefix string, n int) {
 	t.Helper()
-	waitFor(t, fmt.Sprintf("the child to say %q %d times", prefix, n), func() bool { return p.said(prefix) >= n })
+	eventually.True(t, fmt.Sprintf("the child to say %q %d times", prefix, n), func() bool { return p.said(prefix) >= n })
 }

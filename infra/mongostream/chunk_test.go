@@ -8,6 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
@@ -60,14 +61,14 @@ func TestChunksHaveTheirPlace(t *testing.T) {
 	cfg := mongostream.Config{Handle: seen.handle, StartAt: start, Interleave: c}
 	_, stop := w.follower(cfg)
 	want := []string{inserted(1), "chunk 0", inserted(2), inserted(3), "chunk 1"}
-	waitFor(t, "changes and chunks", func() bool { return slices.Equal(seen.get(), want) })
-	waitFor(t, "the state to be stored", func() bool { return w.position().Lookup("state", "n").AsInt64() == 2 })
+	eventually.True(t, "changes and chunks", func() bool { return slices.Equal(seen.get(), want) })
+	eventually.True(t, "the state to be stored", func() bool { return w.position().Lookup("state", "n").AsInt64() == 2 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	_, stop = w.follower(cfg)
 	w.insert(4)
-	waitFor(t, "to go on", func() bool { return slices.Equal(seen.get(), append(want, inserted(4))) })
+	eventually.True(t, "to go on", func() bool { return slices.Equal(seen.get(), append(want, inserted(4))) })
 	w.awaitPosition()
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -70,8 +70,12 @@ type Config struct {
 	// nil means behind the server's present time.
 	StartAt *bson.Timestamp
 	// FollowOn resumes behind a drop or a rename of the collection instead of
-	// stopping with ErrInvalidated.
+	// stopping with ErrInvalidated. It does so in any case behind a rename by migrate
+	// ([Change.IsMove]) in the stream of a database: Source selects both names.
 	FollowOn bool
+	// Moved, optional, is called for such a rename unless DDL is set, in the order of the
+	// stream, never at the same time as Handle.
+	Moved func(c Change)
 	// Log gets transient errors; nil discards them.
 	Log *slog.Logger
 }
@@ -107,6 +111,9 @@ func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Checkpoint == nil && c.Database != nil {
 		c.Checkpoint = NewCheckpoint(c.Database.Collection(Checkpoints), c.Name, c.Lease)
+	}
+	if c.unsupported == nil {
+		c.unsupported = &unsupported{}
 	}
 	if c.Transient == nil {
 		c.Transient = transient

@@ -48,14 +48,25 @@
 // Transient errors (a lost connection, a killed cursor, an election) are retried with
 // a growing delay for as long as Run's context lives; the stream is then read again
 // from the position on, after everything in flight is acknowledged, so that the order
-// stays. Others end Run. A stream that the server ended without an error, which the
-// driver reads for ever as one without changes, is [ErrClosed].
+// stays. Others end Run.
 //
 // # Drops and renames
 //
-// When the followed collection is dropped or renamed, its documents disappear without
-// an event for each. Run acknowledges what came before, stores the position behind
-// it, and stops with [ErrInvalidated], once: Run again follows whatever collection has
-// the name then. Config.FollowOn makes it resume by itself, Config.DDL decides case
-// by case.
+// When the followed collection is dropped, renamed or replaced by a rename onto its
+// name, its documents disappear or appear without an event for each. Run acknowledges
+// what came before, stores the position behind it, and stops with [ErrInvalidated],
+// once: Run again follows whatever collection has the name then. Config.FollowOn makes
+// it resume by itself, Config.DDL decides case by case.
+//
+// A rename onto a name is an event of the other collection, and behind the end of its
+// database the server closes a stream without an error. So a pipeline that selects by ns
+// alone misses both: use [Collections.Match]. A stream that ends without showing why
+// is [ErrInvalidated] too, since it would end so at each opening.
+//
+// # Large changes
+//
+// An event with its documents may be larger than the 16 MB that the server sends. From
+// MongoDB 6.0.9 and 7.0 on the server splits it, and the change comes whole. An older
+// one fails: then that change, and it alone, is read without documents, and says so
+// (Change.Stripped), so that Handle reads the document itself.
 package mongostream

@@ -13,15 +13,18 @@ var (
 	ErrHistoryLost = errors.New("the stored position is no longer in the server's oplog, so changes have been missed")
 	// ErrInvalidated: the followed collection was dropped or renamed, or its
 	// database dropped. The position behind that is stored: Run again resumes there.
+	// Where the pipeline has filtered the event of it, there is no such position, and
+	// Run ends again until the position is removed: see [Collections.Match].
 	ErrInvalidated = errors.New("the followed collection was dropped or renamed")
-	// ErrEventTooLarge: the server cannot send a change because its event, images
-	// included, is larger than a document may be.
-	ErrEventTooLarge = errors.New("the event of a change is larger than the 16 MB of a document; " +
-		"resume without asking for documents and before-images until the change is passed, and make documents smaller if it happens again")
+	// ErrEventTooLarge: a change cannot be read because its event is larger than
+	// 64 MB, or than the 16 MB that the server can send even without the documents.
+	ErrEventTooLarge = errors.New("the event of a change is too large")
 	// ErrNoStream: the server has no change streams.
 	ErrNoStream = errors.New("the server has no change streams: they need a replica set (one node is enough) or a sharded cluster")
 	// ErrClosed: the server closed the cursor without an error, as it does behind an
-	// invalidation. The driver would go on to report no changes for ever.
+	// invalidation. The driver would go on to report no changes for ever. The stream may
+	// be opened again where it stopped; where it then ends without a change, that
+	// is ErrInvalidated.
 	ErrClosed = errors.New("the server closed the change stream")
 	// ErrLeaseLost: another process follows, or the lease ran out. A [Checkpoint]
 	// returns it; Run then waits for the lease again.
@@ -43,7 +46,7 @@ func Permanent(err error) error {
 		return fmt.Errorf("%w: %w", ErrEventTooLarge, err)
 	case mongoerr.HasCode(err, mongoerr.NoReplicaSet):
 		return fmt.Errorf("%w: %w", ErrNoStream, err)
-	case mongoerr.IsPermanent(err), errors.Is(err, errMalformed), errors.Is(err, ErrInvalidated):
+	case mongoerr.IsPermanent(err), errors.Is(err, errMalformed), errors.Is(err, ErrInvalidated), errors.Is(err, ErrEventTooLarge):
 		return err
 	}
 	return nil

@@ -150,6 +150,7 @@ type session struct {
 	shortAwait bool           // the stream was opened while a chunk was waiting
 	last       bson.Timestamp // of the last change handled
 	index      int
+	lastDDL    string
 	enqueued   atomic.Int64 // changes and chunks
 }
 

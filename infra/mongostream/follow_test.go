@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/mongoerr"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
@@ -24,14 +25,14 @@ func TestResumesWhereItStopped(t *testing.T) {
 	var seen log
 	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(2, 3)
-	waitFor(t, "two changes", func() bool { return len(seen.get()) == 2 })
+	eventually.True(t, "two changes", func() bool { return len(seen.get()) == 2 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	w.insert(4)
 	_, stop = w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(5)
-	waitFor(t, "four changes", func() bool { return len(seen.get()) == 4 })
+	eventually.True(t, "four changes", func() bool { return len(seen.get()) == 4 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func TestHistoryLost(t *testing.T) {
 	var seen log
 	_, stop := w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(1)
-	waitFor(t, "a change", func() bool { return len(seen.get()) == 1 })
+	eventually.True(t, "a change", func() bool { return len(seen.get()) == 1 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestHistoryLost(t *testing.T) {
 	}
 	_, stop = w.follower(mongostream.Config{Handle: seen.handle})
 	w.insert(2)
-	waitFor(t, "to go on afresh", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
+	eventually.True(t, "to go on afresh", func() bool { return slices.Equal(seen.get(), []string{inserted(1), inserted(2)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +84,8 @@ func TestHistoryLost(t *testing.T) {
 
 func TestDropsAndRenames(t *testing.T) {
 	for name, away := range map[string]func(w *world) error{
-		"drop": func(w *world) error { return w.things.Drop(w.ctx) },
-		"rename": func(w *world) error {
-			return w.client.Database("admin").RunCommand(w.ctx, bson.D{{Key: "renameCollection", Value: "legacy.things"}, {Key: "to", Value: "legacy.old"}}).Err()
-		},
+		"drop":         func(w *world) error { return w.things.Drop(w.ctx) },
+		"rename":       func(w *world) error { return w.rename("things", "old", false) },
 		"dropDatabase": func(w *world) error { return w.db.Drop(w.ctx) },
 	} {
 		for _, scope := range []string{"things", ""} {
@@ -96,7 +95,7 @@ func TestDropsAndRenames(t *testing.T) {
 			t.Run(name+" of "+scope, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 1)
-				positions := w.client.Database("relays").Collection("positions")
+				positions := w.client.Database(w.db.Name() + "_relays").Collection("positions")
 				cfg := mongostream.Config{
 					Name: "test", Source: mongostream.Source{Database: w.db, Collection: scope},
 					Checkpoint: mongostream.NewCheckpoint(positions, "test", 10*time.Second),
@@ -152,7 +151,7 @@ func goesOn(t *testing.T, w *world, cfg mongostream.Config, away func() error) {
 	t.Helper()
 	var seen log
 	cfg.Name, cfg.Handle, cfg.FollowOn = "another", seen.handle, true
-	cfg.Checkpoint = mongostream.NewCheckpoint(w.client.Database("relays").Collection("positions"), "another", 10*time.Second)
+	cfg.Checkpoint = mongostream.NewCheckpoint(w.client.Database(w.db.Name()+"_relays").Collection("positions"), "another", 10*time.Second)
 	_, stop := w.follower(cfg)
 	w.insert(3)
 	_ = w.db.Collection("old").Drop(w.ctx)
@@ -160,7 +159,7 @@ func goesOn(t *testing.T, w *world, cfg mongostream.Config, away func() error) {
 		t.Fatal(err)
 	}
 	w.insert(4)
-	waitFor(t, "both changes", func() bool { return slices.Equal(seen.get(), []string{inserted(3), inserted(4)}) })
+	eventually.True(t, "both changes", func() bool { return slices.Equal(seen.get(), []string{inserted(3), inserted(4)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +198,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 	}
 	var rest log
 	_, stop := w.follower(mongostream.Config{Handle: rest.handle})
-	waitFor(t, "the unacknowledged changes", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
+	eventually.True(t, "the unacknowledged changes", func() bool { return slices.Equal(rest.get(), []string{inserted(3), inserted(4)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -222,18 +221,18 @@ func TestDoneInOrder(t *testing.T) {
 		Done: func(_ context.Context, c mongostream.Change) error { done.add(c); return nil },
 	})
 	settle := func(n int64) {
-		waitFor(t, "a receipt", func() bool { mu.Lock(); defer mu.Unlock(); return pendings[n] != nil })
+		eventually.True(t, "a receipt", func() bool { mu.Lock(); defer mu.Unlock(); return pendings[n] != nil })
 		pendings[n].complete(nil)
 	}
 	w.insert(1, 2, 3)
 	settle(3)
 	settle(2)
-	waitFor(t, "all to be in flight", func() bool { return f.Status().InFlight == 3 })
+	eventually.True(t, "all to be in flight", func() bool { return f.Status().InFlight == 3 })
 	if len(done.get()) > 0 {
 		t.Errorf("%v before the first is acknowledged", done.get())
 	}
 	settle(1)
-	waitFor(t, "all", func() bool { return slices.Equal(done.get(), []string{inserted(1), inserted(2), inserted(3)}) })
+	eventually.True(t, "all", func() bool { return slices.Equal(done.get(), []string{inserted(1), inserted(2), inserted(3)}) })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +316,7 @@ func TestDDLIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.insert(2)
-	waitFor(t, "what came after the drop", func() bool { return len(seen.get()) == 2 })
+	eventually.True(t, "what came after the drop", func() bool { return len(seen.get()) == 2 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,7 @@ func forget(ctx context.Context, rows *mongo.Collection, name string) error {
 	for _, field := range []string{"token", "start", "clusterTime", "n", "after", "state"} {
 		position = append(position, bson.E{Key: field, Value: ""})
 	}
+	ctx = context.WithoutCancel(ctx) // or the lease would stay until it runs out
 	return l.updateFenced(ctx, func() any {
 		return bson.D{{Key: "$set", Value: released}, {Key: "$unset", Value: position}}
 	})

@@ -1,6 +1,7 @@
 package mongostream
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -27,6 +28,18 @@ type Position struct {
 	CaughtUp time.Time
 	// Changes counts the changes up to the position.
 	Changes int64
+}
+
+// String names the position in messages.
+func (p Position) String() string {
+	at := tokenTime(p.Token)
+	switch {
+	case p.Token == nil:
+		at = p.Start
+	case at.IsZero():
+		return "behind the token " + shorten(p.Token.String())
+	}
+	return fmt.Sprintf("behind %d.%d", at.T, at.I)
 }
 
 // isZero reports whether nothing was stored yet.

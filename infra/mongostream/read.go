@@ -29,7 +29,7 @@ func (s *session) readUntilStopped(ctx context.Context) error {
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
-		if errors.Is(err, errReopen) {
+		if errors.Is(err, errReopen) || errors.Is(err, errBehindInvalidation) {
 			continue
 		}
 		if err = s.permanent(err); err != nil {
@@ -67,6 +67,9 @@ func (s *session) permanent(err error) error {
 		}
 	default:
 		if err := Permanent(err); err != nil {
+			if errors.Is(err, ErrClosed) && s.lastDDL != "" {
+				err = fmt.Errorf("%w; the last event of it was %s", err, s.lastDDL)
+			}
 			return streamError{err}
 		}
 	}
@@ -78,6 +81,9 @@ func (s *session) permanent(err error) error {
 // errReopen makes the session open the stream again when no chunk is left: how long
 // the server waits cannot be changed on an open one.
 var errReopen = errors.New("no chunk left")
+
+// errBehindInvalidation makes the session open a new stream behind an invalidation.
+var errBehindInvalidation = errors.New("invalidated")
 
 // readOnce opens the stream at the acknowledged position and reads it.
 func (s *session) readOnce(ctx context.Context) error {
@@ -241,7 +247,7 @@ func (s *session) setIndex(c *Change) {
 // ends as the config says. After a transient error of Config.DDL the event is read again.
 func (s *session) handleDDL(ctx context.Context, it *item) error {
 	c := it.change
-	it.change = nil
+	it.change, s.lastDDL = nil, c.String()
 	var refused error
 	if s.cfg.DDL == nil {
 		refused = s.removalError(c)
@@ -258,7 +264,7 @@ func (s *session) handleDDL(ctx context.Context, it *item) error {
 	case refused != nil:
 		return refused
 	case c.Operation == "invalidate":
-		return ErrClosed // the caller opens the stream again behind it
+		return errBehindInvalidation
 	}
 	return nil
 }
@@ -266,20 +272,21 @@ func (s *session) handleDDL(ctx context.Context, it *item) error {
 // removalError reports a drop or a rename once, as ErrInvalidated. A stream of one
 // collection gets the drop and then the invalidation, and only the second ends it.
 func (s *session) removalError(c *Change) error {
+	if c.IsMove() && s.cfg.Collection == "" {
+		if s.cfg.Moved != nil {
+			s.cfg.Moved(*c)
+		}
+		return nil
+	}
 	if !c.isRemoval() {
 		return nil
 	}
-	place := c.Database + "." + c.Collection
-	if c.Collection == "" {
-		place = s.cfg.Database.Name() + "." + s.cfg.Collection
-	}
-	s.cfg.Log.Warn("the collection was dropped or renamed", "name", s.cfg.Name, "operation", c.Operation, "collection", place)
+	s.cfg.Log.Warn("the collection was dropped or renamed", "name", s.cfg.Name, "event", c)
 	invalidationFollows := c.Operation != "invalidate" && (s.cfg.Collection != "" || c.Operation == "dropDatabase")
 	if s.cfg.FollowOn || invalidationFollows {
 		return nil
 	}
-	return fmt.Errorf("%w (%s of %s at %d.%d); run again to follow the collection that has the name then",
-		ErrInvalidated, c.Operation, place, c.ClusterTime.T, c.ClusterTime.I)
+	return fmt.Errorf("%w (%s); run again to follow the collection that has the name then", ErrInvalidated, c)
 }
 
 // handleEmpty handles an empty response: the stream holds no further changes before token.

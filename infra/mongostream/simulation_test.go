@@ -63,10 +63,12 @@ func TestSimulation(t *testing.T) {
 			time.Sleep(2 * time.Millisecond) // a load, no flood
 		}
 	})
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(done) }
 	finished := func() bool { mu.Lock(); defer mu.Unlock(); return len(done) > 0 && done[len(done)-1] == total-1 }
 	runs := 0
-	for end := time.Now().Add(time.Minute); !finished() && time.Now().Before(end); runs++ {
-		w.runBriefly(cfg, time.Duration(50+random.IntN(400))*time.Millisecond)
+	for end := time.Now().Add(3 * time.Minute); !finished() && time.Now().Before(end); runs++ {
+		before := count()
+		w.runBriefly(cfg, time.Duration(50+random.IntN(400))*time.Millisecond, func() bool { return count() > before || finished() })
 	}
 	writing.Wait()
 	for name, got := range map[string][]int64{"handled": firsts(handled), "done": firsts(done)} {
@@ -88,16 +90,22 @@ func TestSimulation(t *testing.T) {
 
 var errRefused = errors.New("refused by the test")
 
-// runBriefly follows until it fails, or for some time.
-func (w *world) runBriefly(cfg mongostream.Config, d time.Duration) {
+// runBriefly follows until it fails, or for some time, and longer where nothing has come of it.
+func (w *world) runBriefly(cfg mongostream.Config, d time.Duration, enough func() bool) {
 	w.t.Helper()
 	cfg.Name, cfg.Source = "test", w.source()
 	f, err := mongostream.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, d)
+	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
+	time.AfterFunc(d, func() {
+		for ctx.Err() == nil && !enough() {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	})
 	if err := f.Run(ctx); err != nil && !errors.Is(err, errRefused) {
 		w.t.Error(err)
 	}
@@ -107,7 +115,7 @@ func (w *world) runBriefly(cfg mongostream.Config, d time.Duration) {
 func (w *world) writer() *mongo.Collection {
 	client := connect(w.t, w.uri)
 	w.t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
-	return client.Database("legacy").Collection("things")
+	return client.Database(w.db.Name()).Collection("things")
 }
 
 func (w *world) insertMany(into *mongo.Collection, from, n int) {

@@ -14,8 +14,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 )
 
 func TestMain(m *testing.M) {
@@ -62,24 +64,15 @@ func (f *faults) hook(string, string) mongodb.Fault {
 func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), faults: &faults{rand: rand.New(rand.NewPCG(seed, 0))}}
-	cfg := mongodb.Config{Fault: w.faults.hook}
-	for _, c := range change {
-		c(&cfg)
-	}
-	server, err := mongodb.Start(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.uri = server.URI()
+	w.uri = mongodbtest.Start(t, w.faults.hook, change...)
 	w.client = connect(t, w.uri)
 	t.Cleanup(func() {
 		w.faults.set(0)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = w.client.Disconnect(ctx)
-		_ = server.Close()
 	})
-	w.db = w.client.Database("legacy")
+	w.db = w.client.Database(mongodbtest.Database(w.uri))
 	w.things = w.db.Collection("things")
 	return w
 }
@@ -114,9 +107,6 @@ func (w *world) start(cfg mongostream.Config) (*mongostream.Follower, func() err
 	if cfg.Database == nil {
 		cfg.Source = w.source()
 	}
-	if cfg.Lease == 0 {
-		cfg.Lease = 2 * time.Second
-	}
 	f, err := mongostream.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
@@ -143,7 +133,7 @@ func (w *world) ended(cfg mongostream.Config) error {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	err = f.Run(ctx)
 	if err == nil {
@@ -186,7 +176,7 @@ func (w *world) position() bson.Raw {
 func (w *world) awaitPosition() {
 	w.t.Helper()
 	now := w.now()
-	waitFor(w.t, "the position to be stored", func() bool {
+	eventually.True(w.t, "the position to be stored", func() bool {
 		t, i, _ := w.position().Lookup("clusterTime").TimestampOK()
 		return !bson.Timestamp{T: t, I: i + 1}.Before(*now)
 	})
@@ -197,7 +187,7 @@ func (w *world) awaitSaves(n int64, between func()) {
 	w.t.Helper()
 	saves := func() int64 { return w.position().Lookup("rev").AsInt64() }
 	first := saves()
-	waitFor(w.t, "saves of the position", func() bool { between(); return saves() >= first+n })
+	eventually.True(w.t, "saves of the position", func() bool { between(); return saves() >= first+n })
 }
 
 // log keeps what a handler saw.
@@ -244,14 +234,4 @@ func (p *pending) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("timed out waiting for %s", what)
 }

@@ -57,6 +57,8 @@ func mongodbFaults(in *fault.Injector) func(command, namespace string) mongodb.F
 			return mongodb.Fault{Kind: mongodb.NotWritablePrimary}
 		case fault.Late:
 			return mongodb.Fault{Delay: f.Delay}
+		case fault.Duplicate:
+			return mongodb.Fault{Kind: mongodb.Repeat, Delay: f.Delay}
 		}
 		return mongodb.Fault{}
 	}

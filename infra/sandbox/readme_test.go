@@ -24,10 +24,11 @@ var dispatch = []struct{ service, file, pattern string }{
 	{"CloudWatch Logs", "logs/server.go", `"([A-Z]\w+)": +awsjson\.`},
 	{"Parameter Store", "settings/parameters.go", `"([A-Z]\w+)": +awsjson\.`},
 	{"Secrets Manager", "settings/secrets.go", `"([A-Z]\w+)": +awsjson\.`},
-	{"MongoDB commands", "mongodb/commands.go", `"(\w+)": +\{\w+, (?:true|false)\}`},
+	{"MongoDB commands", "mongodb/commands.go", `"(\w+)": +\{\w+, [\w| ]+\}`},
 	{"update operators", "mongodb/query/operators.go", `"(\$\w+)": +\w+`},
 	{"pipeline stages", "mongodb/query/pipeline.go", `"(\$\w+)": [a-z]\w*[,\n]`},
 	{"pipeline stages", "mongodb/aggregate.go", `"(\$\w+)": +\(\*request\)`},
+	{"pipeline stages", "mongodb/out.go", `"(\$\w+)": +\(\*request\)`},
 	{"expressions", "mongodb/query/expression.go", `"(\$\w+)": +(?:ordering\(|\{)`},
 }
 

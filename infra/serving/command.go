@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
 )
@@ -54,9 +55,16 @@ func (e *ExitError) Unwrap() error { return e.Err }
 // values to the other flags. A flag counts before its environment variable, and that
 // before the file. The file may be named by a variable too, which is called after the
 // command: BANYAN_PUBLISH_CONFIG for banyan-publish.
+//
+// A shell completes verbs, flags and the values of enumerations once it was told that the
+// command itself does it: complete -C banyan-publish banyan-publish.
+//
+// In the tags of flags stands ${env} for the name of the command as a part of variables, without
+// banyan-: USERS for banyan-users; beside what Vars adds.
 type Command struct {
 	Name, Description string
 	Grammar           any
+	Vars              kong.Vars
 	// Run does the work until ctx ends. log writes JSON lines to the standard
 	// error.
 	Run func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error
@@ -124,6 +132,10 @@ func (c Command) Execute(ctx context.Context, args []string, stdout, stderr io.W
 	if err != nil {
 		return c.complain(stderr, err, ExitFailure)
 	}
+	// A shell that completes a command line runs the command with the line in a variable.
+	if kongplete.Complete(parser); exited >= 0 {
+		return exited
+	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help or --version
@@ -162,8 +174,9 @@ func (c Command) parser(options ...kong.Option) (*kong.Kong, error) {
 		Config  configFile       `help:"YAML file with values of flags, each named as the flag is without its dashes." env:"${config}" placeholder:"FILE"`
 		Version kong.VersionFlag `help:"Print the version and the commit it was built from."`
 	}
-	return kong.New(c.Grammar, append(options, kong.Name(c.Name), kong.Description(c.help()), kong.Embed(&common),
-		kong.Vars{"version": c.Name + " " + Version(), "config": configVariable(c.Name)})...)
+	return kong.New(c.Grammar, append(options, kong.Name(c.Name), kong.Description(c.help()), kong.Embed(&common), c.Vars, kong.Vars{
+		"version": c.Name + " " + Version(), "config": variable(c.Name) + "_CONFIG", "env": strings.TrimPrefix(variable(c.Name), "BANYAN_"),
+	})...)
 }
 
 func (c Command) complain(stderr io.Writer, err error, code int) int {

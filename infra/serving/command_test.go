@@ -1,11 +1,18 @@
 package serving_test
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/infra/serving"
 )
@@ -43,4 +50,35 @@ func TestSignals(t *testing.T) {
 		}
 		<-ctx.Done()
 	})
+}
+
+// TestCompletion: a shell that asks what may stand at the end of a line gets verbs, flags, and
+// the values of a flag, and the command does nothing else.
+func TestCompletion(t *testing.T) {
+	var grammar struct {
+		Copy struct {
+			Until string `enum:"half,whole" default:"whole"`
+		} `cmd:""`
+		Count struct{} `cmd:""`
+	}
+	c := serving.Command{Name: "example", Grammar: &grammar, Run: func(context.Context, *kong.Context, *slog.Logger) error {
+		t.Error("it ran")
+		return nil
+	}}
+	for line, want := range map[string]string{
+		"example co":             "copy\ncount\n",
+		"example copy --un":      "--until\n",
+		"example copy --until ":  "half\nwhole\n",
+		"example count --until ": "",
+	} {
+		t.Setenv("COMP_LINE", line)
+		t.Setenv("COMP_POINT", strconv.Itoa(len(line)))
+		var out, errs strings.Builder
+		code := c.Execute(t.Context(), nil, &out, &errs)
+		all := strings.SplitAfter(out.String(), "\n")
+		slices.Sort(all)
+		if got := strings.Join(all, ""); code != 0 || got != want || errs.Len() > 0 {
+			t.Errorf("%q: exit %d, %q, want %q; %s", line, code, got, want, errs.String())
+		}
+	}
 }

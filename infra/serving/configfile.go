@@ -14,9 +14,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-func configVariable(command string) string {
-	return strings.ToUpper(strings.ReplaceAll(command, "-", "_")) + "_CONFIG"
-}
+// variable is the name of a command as a part of the names of its variables.
+func variable(command string) string { return strings.ToUpper(strings.ReplaceAll(command, "-", "_")) }
 
 // byteOrderMark begins files that some editors write.
 const byteOrderMark = "\ufeff"

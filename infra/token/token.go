@@ -1,12 +1,19 @@
-// Package token issues and checks the bearer tokens of clients: JWT (RFC 7519),
-// HS256 and no other algorithm, with the user's id in "sub" and an expiry in "exp".
+// Package token says whose a request is, by its token: a JWT (RFC 7519).
+//
+// Tokens issues and checks those of a service of ours, with HS256, the user's id in
+// "sub" and an expiry in "exp":
 //
 //	tokens, err := token.New(token.Config{Secret: secret})
 //	signed, err := tokens.Issue("ada")
 //	user, err := tokens.Subject(request) // token.ErrInvalid
 //
-// A program that gets its secret from a setting, which may change while it runs,
-// opens it with package keys.
+// Verifier checks those that anybody issued, by Rules that name the algorithms, the
+// claim and what else must hold:
+//
+//	verifier, err := token.NewVerifier(token.Rules{Algorithms: []string{"RS256"}, Claim: "/user/id"})
+//	set, err := verifier.Verify(raw, set) // *token.RefusedError
+//
+// A program whose keys may change while it runs opens them with package keys.
 //
 // # Rotation
 //
@@ -14,23 +21,19 @@
 // of every one are valid. So a key is replaced without a client noticing, in steps
 // that wait until every process has read the previous one: "old", then "old" and
 // below it "new", then "new" and below it "old", and when the last token of the old
-// key has expired, "new".
+// key has expired, "new". Public keys are replaced by a set that has both for a while.
 //
 // # Caveats
 //
 //   - A token cannot be revoked before it expires, except by removing its key.
-//   - Tokens of other algorithms or with the user in another claim are refused. A
-//     service that has such tokens implements the one method Subject itself.
+//   - Encrypted tokens (JWE) are not supported.
 package token
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -53,75 +56,51 @@ var ErrInvalid = errors.New("a valid bearer token is required")
 // ErrSecret is returned for a secret with a key that is too short, or too many keys.
 var ErrSecret = fmt.Errorf("the token secret must have at least %d bytes", MinSecret)
 
-// Config configures New. Secret is required.
+// Config configures New. Secret or Keys is required.
 type Config struct {
 	// Secret has one key on each line, each of at least MinSecret bytes. The first
 	// one signs.
 	Secret []byte
+	// Keys returns those in force, of ParseSecret, where they change: see package keys.
+	Keys func() *KeySet
 	// Lifetime of the tokens issued. Default DefaultLifetime.
 	Lifetime time.Duration
 	// Now is the clock that tokens expire by. Default time.Now.
 	Now func() time.Time
 }
 
-// Validate returns ErrSecret for a secret that New refuses.
-func (c Config) Validate() error {
-	_, err := parseKeys(c.Secret)
-	return err
-}
+// ParseSecret reads the keys of a secret. An error is an ErrSecret.
+func ParseSecret(text []byte) (KeySet, error) { return issued.parseSecrets(text) }
 
-func parseKeys(secret []byte) (jwt.VerificationKeySet, error) {
-	var set jwt.VerificationKeySet
-	for line := range bytes.Lines(bytes.TrimRight(secret, "\r\n")) {
-		key := bytes.TrimRight(line, "\r\n")
-		if len(key) < MinSecret {
-			return set, fmt.Errorf("%w, not %d", ErrSecret, len(key))
-		}
-		set.Keys = append(set.Keys, bytes.Clone(key))
-	}
-	switch n := len(set.Keys); {
-	case n == 0:
-		return set, fmt.Errorf("%w, not 0", ErrSecret)
-	case n > MaxKeys:
-		return set, fmt.Errorf("%w, and at most %d lines, not %d", ErrSecret, MaxKeys, n)
-	}
-	return set, nil
-}
+// issued are the rules of the tokens that Tokens issues.
+var issued = Rules{Algorithms: []string{jwt.SigningMethodHS256.Alg()}}
 
 // Tokens issues and checks tokens. It is safe for concurrent use. Make it with New.
 type Tokens struct {
-	cfg    Config
-	parser *jwt.Parser
-	keys   atomic.Pointer[jwt.VerificationKeySet]
+	cfg      Config
+	verifier *Verifier
 }
 
-// New fails as Validate does.
+// New fails as ParseSecret does.
 func New(cfg Config) (*Tokens, error) {
-	keys, err := parseKeys(cfg.Secret)
-	if err != nil {
-		return nil, err
+	if cfg.Keys == nil {
+		keys, err := ParseSecret(cfg.Secret)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Keys = func() *KeySet { return &keys }
 	}
 	cfg.Lifetime = cmp.Or(max(cfg.Lifetime, 0), DefaultLifetime)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	t := &Tokens{cfg: cfg, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // a token must not choose its own algorithm
-		jwt.WithExpirationRequired(),
-		jwt.WithTimeFunc(cfg.Now),
-	)}
-	t.keys.Store(&keys)
-	return t, nil
-}
-
-// SetSecret replaces the secret. It fails as Validate does, and then changes nothing.
-func (t *Tokens) SetSecret(secret []byte) error {
-	keys, err := parseKeys(secret)
+	rules := issued
+	rules.Now = cfg.Now
+	verifier, err := NewVerifier(rules)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.keys.Store(&keys)
-	return nil
+	return &Tokens{cfg, verifier}, nil
 }
 
 // Issue makes a token for the user.
@@ -129,7 +108,7 @@ func (t *Tokens) Issue(userID string) (string, error) {
 	now := t.cfg.Now()
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
 		Subject: userID, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(t.cfg.Lifetime)),
-	}).SignedString(t.keys.Load().Keys[0])
+	}).SignedString((*t.cfg.Keys())[0].material)
 	if err != nil {
 		return "", fmt.Errorf("issue a token for user %s: %w", userID, err)
 	}
@@ -139,21 +118,13 @@ func (t *Tokens) Issue(userID string) (string, error) {
 // Subject returns the id of the user whose token the request carries, or
 // ErrInvalid.
 func (t *Tokens) Subject(r *http.Request) (string, error) {
-	raw, ok := bearer(r.Header)
-	if !ok {
+	found, err := Place{}.Find(r)
+	if err != nil {
 		return "", ErrInvalid
 	}
-	var claims jwt.RegisteredClaims
-	_, err := t.parser.ParseWithClaims(raw, &claims, func(*jwt.Token) (any, error) { return *t.keys.Load(), nil })
-	if err != nil || claims.Subject == "" {
+	v, err := t.verifier.Verify(found.Token, *t.cfg.Keys())
+	if err != nil {
 		return "", ErrInvalid
 	}
-	return claims.Subject, nil
-}
-
-// bearer returns the token of an Authorization header. The scheme has any case and
-// any number of spaces behind it (RFC 9110, 11.4).
-func bearer(h http.Header) (string, bool) {
-	scheme, raw, ok := strings.Cut(h.Get("Authorization"), " ")
-	return strings.Trim(raw, " "), ok && strings.EqualFold(scheme, "Bearer")
+	return v.Subject, nil
 }

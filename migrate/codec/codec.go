@@ -21,11 +21,11 @@ package codec
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // Item is a DynamoDB item as the SDK has it.
@@ -35,8 +35,8 @@ type Item = map[string]types.AttributeValue
 // holds the hints of this package, the rest belongs to the migration.
 const Reserved = "_banyan"
 
-// hintsKey is the member of the reserved map that holds the hints.
-const hintsKey = "h"
+// HintsMember is the member of the reserved map that holds the hints.
+const HintsMember = "h"
 
 // escape precedes the attribute name of a field whose own name cannot be used:
 // empty, reserved, or taken by a mapping of the plan.
@@ -56,7 +56,14 @@ const (
 type Key struct {
 	Attribute string // of the table; default "id"
 	From      string // field of the document; default "_id"
-	Type      string // TypeObjectID (default), TypeString, TypeInt32, TypeInt64 or TypeUUID
+	Type      string // TypeObjectID (default), TypeString, TypeInt32, TypeInt64, TypeUUID, TypeDate, TypeDocument, TypeNumber or TypeMixed
+	// Template makes the partition key of several fields, such as "{tenant}#{_id}". Type is then
+	// that of the identifier, which must be among them. With more than one field, % and # within
+	// values are %25 and %23. Values are as those of [Derived.Template].
+	Template string
+	// Parts, of a TypeDocument, are its two fields, as a partition key and a sort key; or they
+	// are a template for each.
+	Parts []Part
 }
 
 // Field maps one top-level field.
@@ -65,14 +72,19 @@ type Field struct {
 	To         string // name of the attribute; default From
 	Type       string // what BSON type the attribute stands for without a hint; default by kind
 	Compressed bool   // stored as deflated binary: the way out for large fields
+	Drop       bool   // not stored
 }
 
 // Config of a [Codec]. The zero value works: the key is `_id` as an ObjectId in
 // the attribute `id`, and no field is declared.
 type Config struct {
-	Key    Key
-	Fields []Field
-	Deep   Deep
+	Key     Key
+	Fields  []Field
+	Derived []Derived
+	Deep    Deep
+	// Passing are fields that documents have for a while only, such as an outbox: they are
+	// not stored, and nothing restores them.
+	Passing []string
 }
 
 // Codec encodes and decodes the documents of one entity.
@@ -83,12 +95,19 @@ type Codec struct {
 	byTo   map[string]int
 	taken  map[string]bool
 	deep   Deep
+
+	attributes []KeyAttribute
+	parts      []part
+	made       []madeKey
+	drop       []string
+	passing    []string
+	derived    []Derived
 }
 
 // New checks cfg and returns its codec. The error names the setting that is
 // wrong.
 func New(cfg Config) (*Codec, error) {
-	c := &Codec{key: cfg.Key, deep: cfg.Deep, byFrom: map[string]int{}, byTo: map[string]int{}, taken: map[string]bool{}}
+	c := &Codec{key: cfg.Key, deep: cfg.Deep, passing: cfg.Passing, byFrom: map[string]int{}, byTo: map[string]int{}, taken: map[string]bool{}}
 	c.key.defaults()
 	if !keyTypes[c.key.Type] {
 		return nil, fmt.Errorf("codec: key type %q cannot be a partition key; use one of %s", c.key.Type, names(keyTypes))
@@ -96,8 +115,11 @@ func New(cfg Config) (*Codec, error) {
 	if c.deep != DeepRefuse && c.deep != DeepBinary {
 		return nil, fmt.Errorf("codec: deep nesting %q is unknown; use %q or leave it out", c.deep, DeepBinary)
 	}
-	if strings.HasPrefix(c.key.Attribute, Reserved) {
-		return nil, fmt.Errorf("codec: key attribute %q is reserved; choose another name", c.key.Attribute)
+	if err := checkKeyName(c.key.Attribute); err != nil {
+		return nil, err
+	}
+	if err := c.setKey(); err != nil {
+		return nil, err
 	}
 	c.taken[c.key.Attribute] = true
 	for _, f := range cfg.Fields {
@@ -105,7 +127,49 @@ func New(cfg Config) (*Codec, error) {
 			return nil, err
 		}
 	}
+	for _, d := range cfg.Derived {
+		if err := c.addDerived(d); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+func checkKeyName(name string) error {
+	switch {
+	case len(name) > maxKeyName:
+		return fmt.Errorf("codec: key attribute has a name of %d bytes, allowed are %d; choose a shorter one", len(name), maxKeyName)
+	case strings.HasPrefix(name, Reserved):
+		return fmt.Errorf("codec: key attribute %q is reserved; choose another name", name)
+	}
+	return nil
+}
+
+// setKey sets the attributes of the key.
+func (c *Codec) setKey() error {
+	switch {
+	case c.key.Template != "" || slices.ContainsFunc(c.key.Parts, func(p Part) bool { return p.Template != "" }):
+		return c.setTemplates()
+	case len(c.key.Parts) > 0:
+		return c.setParts()
+	}
+	c.attributes = []KeyAttribute{{c.key.Attribute, KeyKind(c.key.Type)}}
+	return nil
+}
+
+func (c *Codec) addDerived(d Derived) error {
+	switch {
+	case d.Attribute == "" || strings.HasPrefix(d.Attribute, Reserved) || len(d.Attribute) > maxKeyName:
+		return fmt.Errorf("codec: attribute %q cannot be made; choose another name of 1 to %d bytes", d.Attribute, maxKeyName)
+	case c.taken[d.Attribute]:
+		return fmt.Errorf("codec: attribute %q is taken; choose another name", d.Attribute)
+	}
+	if err := d.parse(); err != nil {
+		return err
+	}
+	c.taken[d.Attribute] = true
+	c.derived = append(c.derived, d)
+	return nil
 }
 
 func (k *Key) defaults() {
@@ -125,11 +189,19 @@ func (c *Codec) add(f Field) error {
 		f.To = f.From
 	}
 	_, twice := c.byFrom[f.From]
+	twice = twice || slices.Contains(c.drop, f.From)
 	switch {
+	case slices.Contains(c.passing, f.From):
+		return fmt.Errorf("codec: field %q is the outbox's; nothing can be said of it", f.From)
 	case f.From == "" || f.From == c.key.From:
 		return fmt.Errorf("codec: field %q cannot be mapped; name a field other than the key", f.From)
 	case twice:
 		return fmt.Errorf("codec: field %q is mapped twice; keep one", f.From)
+	case f.Drop && (f.To != f.From || f.Type != "" || f.Compressed):
+		return fmt.Errorf("codec: field %q is dropped; nothing else can be said of it", f.From)
+	case f.Drop:
+		c.drop = append(c.drop, f.From)
+		return nil
 	case strings.HasPrefix(f.To, Reserved):
 		return fmt.Errorf("codec: attribute %q of field %q is reserved; choose another name", f.To, f.From)
 	case c.taken[f.To]:
@@ -213,41 +285,4 @@ func (c *Codec) naturalOrder(item Item) []string {
 	}
 	sort.Strings(order[known:])
 	return order
-}
-
-// keyWayOut says what to do about an identifier of a type.
-func (c *Codec) keyWayOut(code string) string {
-	another := "give those documents another " + c.key.From
-	if keyTypes[code] && code != c.key.Type {
-		return "set target.key.type to " + code + " if all documents have that, or " + another
-	}
-	return another + ", of a type that can be a key: " + names(keyTypes)
-}
-
-// Key encodes an identifier as the item's partition key.
-func (c *Codec) Key(id bson.RawValue) (types.AttributeValue, error) {
-	av, code, err := encodeScalar(id)
-	fail := func(reason error) error {
-		return &FitError{ID: Show(id), Field: c.key.From, Reason: reason, WayOut: c.keyWayOut(code)}
-	}
-	if err != nil || code != c.key.Type {
-		return nil, fail(fmt.Errorf("%w: it is %s, the plan says %s", ErrKeyType, TypeName(id.Type), c.key.Type))
-	}
-	if s, ok := av.(*types.AttributeValueMemberS); ok && (len(s.Value) == 0 || len(s.Value) > MaxKeySize) {
-		return nil, fail(fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrKeySize, len(s.Value), MaxKeySize))
-	}
-	return av, nil
-}
-
-// ID decodes the identifier from an item or from its key alone.
-func (c *Codec) ID(item Item) (bson.RawValue, error) {
-	av, ok := item[c.key.Attribute]
-	if !ok {
-		return bson.RawValue{}, fmt.Errorf("codec: item has no key attribute %q", c.key.Attribute)
-	}
-	t, b, err := appendScalar(nil, av, c.key.Type)
-	if err != nil {
-		return bson.RawValue{}, fmt.Errorf("codec: key attribute %q: %w", c.key.Attribute, err)
-	}
-	return bson.RawValue{Type: t, Value: b}, nil
 }

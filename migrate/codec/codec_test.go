@@ -259,6 +259,7 @@ func TestSizeCountsAsDynamoDBDoes(t *testing.T) {
 func TestConfigErrorsNameTheSetting(t *testing.T) {
 	for want, cfg := range map[string]codec.Config{
 		"key type":   {Key: codec.Key{Type: "double"}},
+		"shorter":    {Key: codec.Key{Attribute: strings.Repeat("k", 256)}},
 		"reserved":   {Fields: []codec.Field{{From: "a", To: "_banyan"}}},
 		"taken":      {Fields: []codec.Field{{From: "a", To: "id"}}},
 		"twice":      {Fields: []codec.Field{{From: "a"}, {From: "a", To: "b"}}},

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,9 +15,10 @@ import (
 const maxDecodeDepth = 64
 
 type decoder struct {
-	codec *Codec
-	hints map[string]string
-	used  int
+	codec   *Codec
+	hints   map[string]string
+	used    int
+	lenient bool // passes over hints that do not fit
 }
 
 // Decode returns the document an item stands for: byte for byte the one that
@@ -47,6 +49,50 @@ func (c *Codec) Decode(item Item) (bson.Raw, error) {
 	return doc, nil
 }
 
+// Read returns the document that an item stands for which a service may have changed since
+// it was encoded. It is Decode, but passes over hints that do not fit any more: what they
+// are about is read as an attribute without a hint, by the type that the plan declares or
+// by its kind, and fields whose order is not known are in their natural order.
+func (c *Codec) Read(item Item) (bson.Raw, error) {
+	doc, err := c.Decode(item)
+	if !errors.Is(err, ErrHint) {
+		return doc, err
+	}
+	hints, raw, _ := hintsOf(item)
+	if raw != nil {
+		hints = nil
+	}
+	order := c.naturalOrder(item)
+	d := decoder{codec: c, hints: hints, lenient: true}
+	if o, ok := d.hint(rootPath); ok {
+		if as, err := permute(o, order); err == nil {
+			order = as
+		}
+	}
+	return d.fields(item, order)
+}
+
+// Field decodes one top-level field of an item, as Read does; the zero value for none.
+func (c *Codec) Field(item Item, field string) (bson.RawValue, error) {
+	hints, raw, err := hintsOf(item)
+	if err != nil {
+		return bson.RawValue{}, err
+	}
+	if raw != nil {
+		if doc, err := c.decodeRaw(item, raw); err == nil {
+			return doc.Lookup(field), nil
+		}
+		hints = nil
+	}
+	name := c.Attribute(field)
+	if _, there := item[name]; !there {
+		return bson.RawValue{}, nil
+	}
+	d := decoder{codec: c, hints: hints, lenient: true}
+	doc, err := d.fields(item, []string{name})
+	return doc.Lookup(field), err
+}
+
 // decodeRaw returns the document stored whole, provided that the attributes beside it
 // are unchanged.
 func (c *Codec) decodeRaw(item Item, raw []byte) (bson.Raw, error) {
@@ -69,13 +115,13 @@ func hintsOf(item Item) (map[string]string, []byte, error) {
 		}
 		return nil, nil, nil
 	}
-	member, ok := reserved.Value[hintsKey]
+	member, ok := reserved.Value[HintsMember]
 	if !ok {
 		return nil, nil, nil
 	}
 	m, ok := member.(*types.AttributeValueMemberM)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %s.%s must be a map", ErrHint, Reserved, hintsKey)
+		return nil, nil, fmt.Errorf("%w: %s.%s must be a map", ErrHint, Reserved, HintsMember)
 	}
 	hints := make(map[string]string, len(m.Value))
 	for path, av := range m.Value {
@@ -105,6 +151,30 @@ func (d *decoder) hint(path string) (string, bool) {
 	return h, ok
 }
 
+// code is what an attribute is read as: its hint, or else what its kind and the plan say.
+func (d *decoder) code(path []byte, av types.AttributeValue, declared Field) string {
+	if hint, ok := d.hint(string(path)); ok && d.accepts(av, hint) {
+		return hint
+	}
+	return natural(av, declared)
+}
+
+// accepts reports whether a hint is to be followed: all are, unless the decoder is lenient.
+func (d *decoder) accepts(av types.AttributeValue, hint string) bool {
+	if !d.lenient {
+		return true
+	}
+	switch v := av.(type) {
+	case *types.AttributeValueMemberM:
+		_, err := permute(hint, sortedNames(v.Value))
+		return err == nil || hint == TypeDocument
+	case *types.AttributeValueMemberL:
+		return hint == TypeArray
+	}
+	_, _, err := appendScalar(nil, av, hint)
+	return err == nil
+}
+
 func (d *decoder) fields(item Item, order []string) (bson.Raw, error) {
 	doc := make([]byte, 4, 256)
 	for _, name := range order {
@@ -113,16 +183,35 @@ func (d *decoder) fields(item Item, order []string) (bson.Raw, error) {
 		}
 		path := appendStep(nil, name)
 		declared := d.codec.declared(name)
-		code, hinted := d.hint(string(path))
-		if !hinted {
-			code = natural(item[name], declared)
-		}
 		var err error
-		if doc, err = d.element(doc, d.codec.field(name), item[name], code, path, 1); err != nil {
+		if (derivedKeys[declared.Type] || d.codec.made != nil) && name == d.codec.key.Attribute {
+			doc, err = d.key(doc, d.codec.KeyOf(item), string(path))
+		} else {
+			doc, err = d.element(doc, d.codec.field(name), item[name], d.code(path, item[name], declared), path, 1)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("codec: attribute %q: %w", name, err)
 		}
 	}
 	return sealDocument(doc, 0), nil
+}
+
+// derivedKeys are the key types whose attribute is not read as a value of that type.
+var derivedKeys = map[string]bool{TypeDocument: true, TypeNumber: true, TypeMixed: true}
+
+// key appends the identifier that a key stands for.
+func (d *decoder) key(doc []byte, av types.AttributeValue, path string) ([]byte, error) {
+	id, err := d.codec.keyID(av)
+	if hint, ok := d.hint(path); ok {
+		if hinted, hintErr := d.codec.hintedID(av, hint); hintErr == nil || !d.lenient {
+			id, err = hinted, hintErr
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	doc = append(append(append(doc, byte(id.Type)), d.codec.key.From...), 0)
+	return append(doc, id.Value...), nil
 }
 
 // element appends type, name and value.
@@ -186,7 +275,7 @@ func (d *decoder) array(dst []byte, list []types.AttributeValue, path []byte, de
 	for i, av := range list {
 		var err error
 		name := strconv.Itoa(i)
-		if hinted {
+		if hinted && d.accepts(av, shared) {
 			dst, err = d.element(dst, name, av, shared, appendStep(path, name), depth+1)
 		} else {
 			dst, err = d.nested(dst, name, av, appendStep(path, name), depth)
@@ -199,11 +288,7 @@ func (d *decoder) array(dst []byte, list []types.AttributeValue, path []byte, de
 }
 
 func (d *decoder) nested(dst []byte, name string, av types.AttributeValue, path []byte, depth int) ([]byte, error) {
-	code, hinted := d.hint(string(path))
-	if !hinted {
-		code = natural(av, Field{})
-	}
-	return d.element(dst, name, av, code, path, depth+1)
+	return d.element(dst, name, av, d.code(path, av, Field{}), path, depth+1)
 }
 
 // Same reports whether two items are equal in all attributes and in their
@@ -229,7 +314,7 @@ func Same(a, b Item) bool {
 
 func hintMember(i Item) types.AttributeValue {
 	if m, ok := i[Reserved].(*types.AttributeValueMemberM); ok {
-		return m.Value[hintsKey]
+		return m.Value[HintsMember]
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -26,8 +28,12 @@ const orderHint = "order:"
 // maxInflated bounds what a compressed field may grow to: a BSON document.
 const maxInflated = 17 << 20
 
-// maxName is the longest attribute name that DynamoDB accepts, in bytes.
-const maxName = 65535
+// The longest names that DynamoDB accepts, in bytes: of attributes, at any depth, and of
+// those that are keys ("Supported data types and naming rules in Amazon DynamoDB").
+const (
+	maxName    = 65535
+	maxKeyName = 255
+)
 
 // element is one field of a document, not copied.
 type element struct {
@@ -42,6 +48,7 @@ func elements(doc []byte) (all []element, ok bool) {
 		return nil, false
 	}
 	rest = rest[:len(rest)-1]
+	all = make([]element, 0, 8)
 	for len(rest) > 0 {
 		var e bsoncore.Element
 		if e, rest, ok = bsoncore.ReadElement(rest); !ok {
@@ -70,6 +77,7 @@ func exact(v bson.RawValue) bool {
 
 type encoder struct {
 	codec *Codec
+	doc   bson.Raw // the whole
 	hints map[string]string
 	path  []byte
 }
@@ -77,7 +85,9 @@ type encoder struct {
 // Encode returns the item for a document. The error is a *FitError when the
 // document cannot be stored.
 func (c *Codec) Encode(doc bson.Raw) (Item, error) {
-	e := encoder{codec: c, hints: map[string]string{}}
+	e := encoder{codec: c, doc: doc, hints: map[string]string{}}
+	whole := doc
+	doc = c.Kept(doc)
 	fields, ok := elements(doc)
 	if !ok {
 		return nil, &FitError{ID: "(unknown)", Reason: ErrMalformed, WayOut: "repair the document in MongoDB"}
@@ -86,7 +96,12 @@ func (c *Codec) Encode(doc bson.Raw) (Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.attachHints(item, e.hints, order, doc, unfaithful)
+	if err := c.attachHints(item, e.hints, order, doc, unfaithful); err != nil {
+		return nil, located(err, fields, c, "")
+	}
+	if err := c.derive(item, whole); err != nil {
+		return nil, located(err, fields, c, "")
+	}
 	if size := Size(item) + reserve; size > MaxItemSize {
 		return nil, tooLarge(item, fields, c, size)
 	}
@@ -97,7 +112,7 @@ func (c *Codec) Encode(doc bson.Raw) (Item, error) {
 // attribute names, so that only the whole document's bytes are without loss.
 func (e *encoder) fields(fields []element) (item Item, order []string, unfaithful bool, err error) {
 	c := e.codec
-	item = make(Item, len(fields)+1)
+	item, order = make(Item, len(fields)+2), make([]string, 0, len(fields))
 	for _, f := range fields {
 		name := c.Attribute(f.name)
 		if _, twice := item[name]; twice || len(name) > maxName || !utf8.ValidString(name) {
@@ -106,20 +121,34 @@ func (e *encoder) fields(fields []element) (item Item, order []string, unfaithfu
 		}
 		var av types.AttributeValue
 		if f.name == c.key.From {
-			av, err = c.Key(f.value)
+			if av, err = c.fullKey(e.doc, f.value); err == nil {
+				e.hintKey(f.value)
+			}
 		} else {
 			av, err = e.field(name, f.value)
 		}
 		if err != nil {
 			return nil, nil, false, located(err, fields, c, f.name)
 		}
-		item[name] = av
+		if item[name] = av; f.name == c.key.From {
+			maps.Copy(item, c.KeyItem(av))
+		}
 		order = append(order, name)
 	}
 	if _, ok := item[c.key.Attribute]; !ok {
 		return nil, nil, false, &FitError{ID: "(none)", Field: c.key.From, Reason: ErrKeyMissing, WayOut: "give the document its " + c.key.From}
 	}
 	return item, order, unfaithful, nil
+}
+
+// hintKey notes what the key does not say about the identifier.
+func (e *encoder) hintKey(id bson.RawValue) {
+	if !derivedKeys[e.codec.key.Type] {
+		return // the attribute says all
+	}
+	if hint := e.codec.keyHint(id); hint != "" {
+		e.hints[string(appendStep(nil, e.codec.key.Attribute))] = hint
+	}
 }
 
 // located completes an error with the document and the field it came from.
@@ -129,7 +158,7 @@ func located(err error, fields []element, c *Codec, field string) error {
 		return err
 	}
 	if fit == nil {
-		fit = &FitError{Field: field, Reason: err, WayOut: "repair the field in MongoDB"}
+		fit = &FitError{Field: shorten(field), Reason: err, WayOut: "repair the field in MongoDB"}
 	}
 	fit.ID = "(none)"
 	for _, f := range fields {
@@ -148,43 +177,53 @@ func tooLarge(item Item, fields []element, c *Codec, size int) error {
 			largest, most = f.name, valueSize(av)
 		}
 	}
-	return located(&FitError{Field: largest,
+	return located(&FitError{Field: shorten(largest),
 		Reason: fmt.Errorf("%w: %d bytes, allowed are %d (this field has %d)", ErrTooLarge, size, MaxItemSize, most),
-		WayOut: "declare the field `compressed: true` in the plan, or make the document smaller"}, fields, c, largest)
+		WayOut: "declare the field `compressed: true` in the plan, or `drop: true` to leave it out, or make the document smaller"}, fields, c, largest)
 }
 
-// attachHints writes the hints into the reserved attribute, if there are any.
-func (c *Codec) attachHints(item Item, hints map[string]string, order []string, doc bson.Raw, unfaithful bool) {
+// attachHints writes the hints into the reserved attribute, if there are any. The path of
+// each is the name of an attribute there.
+func (c *Codec) attachHints(item Item, hints map[string]string, order []string, doc bson.Raw, unfaithful bool) error {
 	if o := permutation(order, c.naturalOrder(item)); o != "" {
 		hints[rootPath] = o
 	}
+	if len(hints) == 0 && !unfaithful {
+		return nil
+	}
 	h := make(map[string]types.AttributeValue, len(hints))
+	longest := ""
 	for path, code := range hints {
 		h[path] = str(code)
+		if len(path) > len(longest) || len(path) == len(longest) && path < longest {
+			longest = path
+		}
 	}
-	if unfaithful {
+	switch {
+	case unfaithful:
 		h = map[string]types.AttributeValue{rootPath: bin(doc)}
+	case len(longest) > maxName:
+		return &FitError{Field: shorten(longest),
+			Reason: fmt.Errorf("%w: the names that lead to the value have %d bytes together, allowed are %d", ErrNameSize, len(longest), maxName),
+			WayOut: "shorten the names in MongoDB, or declare the top-level field `compressed: true` in the plan"}
 	}
-	if len(h) > 0 {
-		item[Reserved] = &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{
-			hintsKey: &types.AttributeValueMemberM{Value: h}}}
-	}
+	item[Reserved] = &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{
+		HintsMember: &types.AttributeValueMemberM{Value: h}}}
+	return nil
 }
 
 // permutation says how order arises from natural, "" if they are the same.
 func permutation(order, natural []string) string {
+	if slices.Equal(order, natural) {
+		return ""
+	}
 	index := make(map[string]int, len(natural))
 	for i, n := range natural {
 		index[n] = i
 	}
-	same := true
 	parts := make([]string, len(order))
 	for i, n := range order {
-		same = same && index[n] == i
 		parts[i] = strconv.Itoa(index[n])
-	}
-	if same {
-		return ""
 	}
 	return orderHint + strings.Join(parts, ",")
 }
@@ -222,7 +261,7 @@ func (e *encoder) field(name string, v bson.RawValue) (types.AttributeValue, err
 	if err != nil {
 		return nil, err
 	}
-	if code != natural(av, declared) {
+	if code != declared.Type && code != natural(av, declared) { // the former it was just read back as
 		e.hints[string(e.path)] = code
 	}
 	return av, nil
@@ -245,7 +284,7 @@ func (e *encoder) value(v bson.RawValue, depth int) (types.AttributeValue, strin
 	}
 	fields, ok := elements(v.Value)
 	if depth > MaxDepth && e.codec.deep != DeepBinary {
-		return nil, "", &FitError{Field: string(e.path), Reason: fmt.Errorf("%w: more than %d containers within each other", ErrTooDeep, MaxDepth),
+		return nil, "", &FitError{Field: shorten(string(e.path)), Reason: fmt.Errorf("%w: more than %d containers within each other", ErrTooDeep, MaxDepth),
 			WayOut: "set `deepNesting: binary` in the plan to store the deepest part as binary BSON"}
 	}
 	if !ok || depth > MaxDepth || isDocument && !plainNames(fields) || isArray && !plainIndexes(fields) {
@@ -356,7 +395,7 @@ func (e *encoder) at(err error) error {
 	if errors.As(err, &fit) {
 		return err
 	}
-	return &FitError{Field: string(e.path), Reason: err, WayOut: "repair the field in MongoDB"}
+	return &FitError{Field: shorten(string(e.path)), Reason: err, WayOut: "repair the field in MongoDB"}
 }
 
 func sortedNames(m map[string]types.AttributeValue) []string {

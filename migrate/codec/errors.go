@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -11,25 +10,37 @@ import (
 // What can be wrong with a document or an item. Test with errors.Is.
 var (
 	// ErrTooLarge: the item would be larger than MaxItemSize.
-	ErrTooLarge = errors.New("larger than a DynamoDB item may be")
+	ErrTooLarge error = valueError("larger than a DynamoDB item may be")
 	// ErrKeyType: the identifier is not of the plan's key type.
-	ErrKeyType = errors.New("identifier of another type")
+	ErrKeyType error = valueError("identifier of another type")
 	// ErrKeySize: a key is empty or longer than MaxKeySize.
-	ErrKeySize = errors.New("key of a size that DynamoDB does not accept")
+	ErrKeySize error = valueError("key of a size that DynamoDB does not accept")
+	// ErrNameSize: a name, or the path of a hint, is longer than an attribute name may be.
+	ErrNameSize error = valueError("name longer than DynamoDB accepts")
 	// ErrKeyMissing: the document has no identifying field.
-	ErrKeyMissing = errors.New("no identifier")
+	ErrKeyMissing error = valueError("no identifier")
+	// ErrKeyField: a field that the key is made of is absent, null, or of another kind.
+	ErrKeyField error = valueError("a field of the key has no value that can be part of a key")
 	// ErrTooDeep: nested beyond MaxDepth, and the plan declares no way out.
-	ErrTooDeep = errors.New("nested deeper than DynamoDB allows")
+	ErrTooDeep error = valueError("nested deeper than DynamoDB allows")
 	// ErrMalformed: the bytes are not a BSON document.
-	ErrMalformed = errors.New("not a well-formed BSON document")
+	ErrMalformed error = valueError("not a well-formed BSON document")
 	// ErrDigits: a number has more digits than any BSON type (34) or than
 	// DynamoDB (38) can hold.
-	ErrDigits = errors.New("number with too many digits")
+	ErrDigits error = valueError("number with too many digits")
 	// ErrHint: a hint does not fit the attribute it stands for.
-	ErrHint = errors.New("hint does not fit the attribute")
+	ErrHint error = valueError("hint does not fit the attribute")
 	// ErrAttribute: an attribute of a kind that no BSON type corresponds to.
-	ErrAttribute = errors.New("attribute kind without BSON counterpart")
+	ErrAttribute error = valueError("attribute kind without BSON counterpart")
 )
+
+// valueError is wrong with a value itself.
+type valueError string
+
+func (e valueError) Error() string { return string(e) }
+
+// Permanent reports that another attempt will fail in the same way.
+func (valueError) Permanent() bool { return true }
 
 // Limits of DynamoDB, and the depth this package keeps to.
 const (
@@ -43,7 +54,7 @@ const (
 // field, and what to do about it.
 type FitError struct {
 	ID     string // the document's identifier as extended JSON
-	Field  string // where in the document; "" for the whole
+	Field  string // where in the document, of which 200 bytes at most; "" for the whole
 	Reason error  // one of the errors above, wrapped
 	WayOut string
 }
@@ -58,6 +69,9 @@ func (e *FitError) Error() string {
 
 func (e *FitError) Unwrap() error { return e.Reason }
 
+// Permanent reports that another attempt will fail in the same way.
+func (e *FitError) Permanent() bool { return true }
+
 // Show renders an identifier for people: an ObjectId as its hex, all else as
 // extended JSON, of which 200 bytes at most.
 func Show(id bson.RawValue) string {
@@ -67,7 +81,10 @@ func Show(id bson.RawValue) string {
 	if id.Validate() != nil {
 		return "(malformed)"
 	}
-	s := id.String()
+	return shorten(id.String())
+}
+
+func shorten(s string) string {
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "..." // not in the middle of a character
 	}

@@ -131,3 +131,12 @@ func sameNumber(a, b string) bool {
 	y, ok2 := parseNumber(b)
 	return ok && ok2 && x == y
 }
+
+// NumberText is a DynamoDB number in the one form that equal numbers share, however the
+// server has rewritten it; what is no number stays as it is.
+func NumberText(s string) string {
+	if n, ok := parseNumber(s); ok {
+		return n.String()
+	}
+	return s
+}

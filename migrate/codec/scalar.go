@@ -46,8 +46,6 @@ const (
 	typeNegativeZero = "double-0"
 )
 
-var keyTypes = map[string]bool{TypeObjectID: true, TypeString: true, TypeInt32: true, TypeInt64: true, TypeUUID: true}
-
 var fieldTypes = map[string]bool{TypeString: true, TypeObjectID: true, TypeDate: true, TypeInt32: true, TypeInt64: true,
 	TypeDouble: true, TypeDecimal: true, TypeBool: true, TypeBinary: true, TypeUUID: true, TypeTimestamp: true,
 	TypeDocument: true, TypeArray: true}
@@ -70,13 +68,23 @@ func bin(b []byte) types.AttributeValue {
 	return &types.AttributeValueMemberB{Value: append([]byte{}, b...)}
 }
 
+// Scalar is the attribute value of a value that is neither a document nor an array, and the
+// type that it stands for.
+func Scalar(v bson.RawValue) (av types.AttributeValue, kind string, err error) {
+	if v.Type == bson.TypeEmbeddedDocument || v.Type == bson.TypeArray {
+		return nil, "", fmt.Errorf("%w: %s", ErrAttribute, TypeName(v.Type))
+	}
+	return encodeScalar(v)
+}
+
 // encodeScalar returns the attribute of a value that contains no others, and
 // the code under which appendScalar gives the same bytes back. What has no
 // faithful form of its own becomes typeRaw.
 func encodeScalar(v bson.RawValue) (types.AttributeValue, string, error) {
 	av, code := faithful(v)
 	if av != nil {
-		if t, back, err := appendScalar(nil, av, code); err == nil && t == v.Type && bytes.Equal(back, v.Value) {
+		var buffer [64]byte // of most, so that reading back allocates nothing
+		if t, back, err := appendScalar(buffer[:0], av, code); err == nil && t == v.Type && bytes.Equal(back, v.Value) {
 			return av, code, nil
 		}
 	}

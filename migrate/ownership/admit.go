@@ -46,7 +46,8 @@ func (m *Member) Read(ctx context.Context, fn func(context.Context, Grant) error
 //
 // When the store refuses the write, fn must return an error that wraps ErrFenced;
 // then the record is read again and fn is run with the new grant. Any other error
-// of fn is returned as it is.
+// of fn is returned as it is. ErrLate is returned where DynamoDB took the write while the
+// lease was lost, and the owner has changed.
 func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) error) error {
 	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()
@@ -58,7 +59,15 @@ func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) erro
 		if err != nil {
 			return err
 		}
-		err = m.runAdmitted(ctx, a, fn)
+		var sure bool
+		err = m.runAdmitted(ctx, a, func(ctx context.Context, g Grant) error {
+			err := fn(ctx, g)
+			sure = m.isSure(g)
+			return err
+		})
+		if err == nil && !sure {
+			return m.confirm(ctx, a)
+		}
 		if !errors.Is(err, ErrFenced) {
 			return err
 		}
@@ -69,6 +78,25 @@ func (m *Member) Write(ctx context.Context, fn func(context.Context, Grant) erro
 			return err
 		}
 	}
+}
+
+// isSure reports whether a write that has just ended, and that changes of the owner still wait
+// for, was in time. MongoDB refuses one that is late; DynamoDB does so only where the migration
+// has written since.
+func (m *Member) isSure(g Grant) bool {
+	now := m.cfg.Clock.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return g.Owner != DynamoDB || m.leasedLocked(now) && m.rec.Epoch == g.Epoch
+}
+
+// confirm reads the record behind a write that has ended without a lease.
+func (m *Member) confirm(ctx context.Context, a admission) error {
+	rec, err := m.freshRecord(ctx)
+	if err != nil || rec.Epoch != a.grant.Epoch {
+		return fmt.Errorf("write %s in epoch %d: %w", m.cfg.Entity, a.grant.Epoch, errors.Join(ErrLate, err))
+	}
+	return nil
 }
 
 // admission is one operation that was admitted.
@@ -140,29 +168,10 @@ func (m *Member) waitReasonLocked(now time.Time, write bool) (time.Duration, err
 	if !m.leasedLocked(now) {
 		return m.cfg.Lease, errors.Join(ErrNoLease, m.trying)
 	}
-	if !write || !m.rec.Hold {
-		return 0, nil
+	if left := m.rec.HoldLeft(now, m.heldSince); write && left > 0 {
+		return left, ErrHeld
 	}
-	left := m.holdLeftLocked(now)
-	if left <= 0 {
-		return 0, nil
-	}
-	return left, ErrHeld
-}
-
-// holdLeftLocked is how long the hold lasts if the record does not change. Before the
-// switch it ends with HoldUntil: the fence refuses late writes. After the switch it
-// delays writes while another member may still answer reads from the old store, so it
-// ends when no member can still hold a lease under the old owner.
-func (m *Member) holdLeftLocked(now time.Time) time.Duration {
-	until := m.rec.HoldUntil.Sub(now.Round(0))
-	if !m.rec.beforeSwitch() {
-		return max(until, MaxLease+MaxLease/20-now.Sub(m.heldSince))
-	}
-	if m.rec.HoldUntil.IsZero() {
-		return MaxLease // then look again
-	}
-	return until
+	return 0, nil
 }
 
 // await waits for a change, but not longer than d.
@@ -184,7 +193,9 @@ func (m *Member) admitLocked(write bool) admission {
 		m.reads[m.rec.Epoch]++
 	}
 	return admission{
-		grant:    Grant{Owner: m.rec.Owner, Epoch: m.rec.Epoch},
+		grant: Grant{
+			Owner: m.rec.Owner, Epoch: m.rec.Epoch, Collection: m.rec.Collection, CollectionUUID: m.rec.CollectionUUID,
+		},
 		revision: m.rec.Revision,
 		write:    write,
 	}
@@ -223,7 +234,10 @@ func decrement(m map[int64]int, key int64) {
 // since, and for one more poll if that record is unchanged.
 func (m *Member) awaitChange(ctx context.Context, a admission) error {
 	wake(m.polls)
-	if err := m.await(ctx, nil, backoff.Backoff{Min: m.cfg.PollSwitching}.Delay(0)); err != nil {
+	m.mu.Lock()
+	pause := m.pollSwitchingLocked()
+	m.mu.Unlock()
+	if err := m.await(ctx, nil, backoff.Backoff{Min: pause}.Delay(0)); err != nil {
 		return m.refusalError(errors.Join(ErrHeld, ErrFenced), err)
 	}
 	_, err := m.freshRecord(ctx)
@@ -257,12 +271,12 @@ func (m *Member) freshRecord(ctx context.Context) (Record, error) {
 		now := m.cfg.Clock.Now()
 		m.mu.Lock()
 		rec, fresh, changed := m.rec, m.leasedLocked(now) && m.recSent.After(called), m.changed
-		reason := m.trying
+		reason, pause := m.trying, m.pollSwitchingLocked()
 		m.mu.Unlock()
 		if fresh {
 			return rec, nil
 		}
-		if err := m.await(ctx, changed, m.cfg.PollSwitching); err != nil {
+		if err := m.await(ctx, changed, pause); err != nil {
 			return Record{}, m.refusalError(errors.Join(ErrNoLease, reason), err)
 		}
 	}

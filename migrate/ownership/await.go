@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,10 @@ import (
 )
 
 // awaitInterval is how often AwaitAck looks at the members.
-const awaitInterval = 15 * time.Millisecond
+const awaitInterval = 5 * time.Millisecond
+
+// sweepInterval is how often Sweep does.
+const sweepInterval = 150 * time.Millisecond
 
 // errEvicted says that a member's row is gone or not the one expected.
 var errEvicted = errors.New("the member's row is no longer there")
@@ -36,6 +40,47 @@ type MemberState struct {
 	Lease time.Duration
 	// Inflight is the number of operations running at the last renewal.
 	Inflight int
+	// Names says that the member uses the collection by the name in its grant. Members
+	// of former versions do not: they know one name, and lose it to a move.
+	Names bool
+	// AppName is the application name of the member's connections to MongoDB, "" where it
+	// did not say, or where others have it too.
+	AppName string
+	// Relay says that the member is no instance of the owning service, see MemberConfig.
+	Relay bool
+	// Shadow is what the member has found by shadow reads.
+	Shadow ShadowReads
+	// Problem is why the member cannot use the collection's next name, as announced by
+	// the record of ProblemRevision; "" when there is none.
+	Problem         string
+	ProblemRevision int64
+}
+
+// HasOwner reports whether an instance of the owning service is among members.
+func HasOwner(members []MemberState) bool {
+	return slices.ContainsFunc(members, func(m MemberState) bool { return !m.Relay })
+}
+
+// ShadowReads counts what a member has compared in both stores, in the present epoch and
+// since it has joined.
+type ShadowReads struct {
+	Compared  int64 `json:"compared"`
+	InFlight  int64 `json:"inFlight"`  // differed for a time, as changes are applied with a lag
+	Different int64 `json:"different"` // and stayed so
+	Failed    int64 `json:"failed"`    // could not be compared
+	// Last is the last difference: the key and what differs, and LastAt when, by the
+	// member's clock.
+	Last   string    `json:"last,omitempty"`
+	LastAt time.Time `json:"lastAt,omitzero"`
+}
+
+// CannotFollow says, with what to do, that the member would lose a collection that gets
+// another name; "" if it would not.
+func (s MemberState) CannotFollow() string {
+	if s.Names {
+		return ""
+	}
+	return fmt.Sprintf("the instance %s (%s) does not follow the collection to another name: deploy a version that does", s.ID, s.Service)
 }
 
 // Members lists the rows of all members, dead ones included, read consistently.
@@ -84,12 +129,16 @@ func (t *Table) membersOnce(ctx context.Context, entity string) ([]MemberState, 
 //
 // A member that crashed costs one lease (2 s by default), unless another member,
 // or Sweep, has removed its row before. When ctx ends first the error is
-// ErrNotAcked and names the members waited for.
+// ErrNotAcked and names the members waited for. When a member reports that it cannot
+// use the name that this revision announces, the error is ErrProbeFailed, at once.
 func (t *Table) AwaitAck(ctx context.Context, entity string, revision int64) error {
 	seen := sightings{}
 	var behind []MemberState
 	for {
 		states, err := t.Members(ctx, entity)
+		if problem := problemAt(states, entity, revision); problem != nil {
+			return problem
+		}
 		if err == nil {
 			behind, err = t.unacknowledged(ctx, entity, revision, seen, states)
 		}
@@ -129,10 +178,25 @@ func (t *Table) Sweep(ctx context.Context, entity string) error {
 		if err != nil || len(still) == 0 {
 			return err
 		}
-		if err := backoff.Sleep(ctx, 10*awaitInterval); err != nil {
+		if err := backoff.Sleep(ctx, sweepInterval); err != nil {
 			return fmt.Errorf("remove the dead members of %s: %w", entity, err)
 		}
 	}
+}
+
+// problemAt returns why the members that report a problem with revision cannot
+// acknowledge it.
+func problemAt(states []MemberState, entity string, revision int64) error {
+	var problems []string
+	for _, s := range states {
+		if s.Problem != "" && s.ProblemRevision == revision && s.Acked < revision {
+			problems = append(problems, s.ID+": "+s.Problem)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("wait for revision %d of %s: %w: %s", revision, entity, ErrProbeFailed, strings.Join(problems, "; "))
 }
 
 // unacknowledged returns the live members that have yet to acknowledge.

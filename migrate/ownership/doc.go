@@ -9,13 +9,17 @@
 //     MongoDB a view in place of the collection; in DynamoDB the epoch on the
 //     item). This package makes that rare and harmless: the refused write comes
 //     back as ErrFenced and is run again with the new owner. It does not make it
-//     impossible.
+//     impossible. What a store has to refuse, and what else an owner must do, is the
+//     contract (CONTRACT.md), which package ownertest checks.
 //   - The service depends on the control table. An instance that cannot reach it
 //     for longer than its lease (2 s) serves neither reads nor writes.
 //   - A function given to Read or Write may run more than once. A run that returned
 //     an error or was repeated must have no effect besides what is in the store.
-//   - Hold is a courtesy. Its end, HoldUntil, is compared with each member's wall
-//     clock; a wrong clock lets writes run into the fence, where they wait.
+//   - Hold is a courtesy, which has an end only while the collection keeps its name:
+//     HoldUntil is then compared with each member's wall clock, and a wrong clock lets
+//     writes run into the fence, where they wait. While a Move may have been sent,
+//     writes wait for the next change of the record, and fail with ErrHeld at their
+//     own deadlines if its coordinator has died; another process has to undo.
 //
 // # The protocol
 //
@@ -44,4 +48,14 @@
 // epoch is no longer the one it was admitted under, its result is thrown away and
 // it is run again. So no answer leaves an instance from the old store after the
 // writes of the new one have begun, not even from an instance that slept.
+//
+// # Names
+//
+// What owns an entity is the database; where in MongoDB its collection is, the record
+// says, too. A coordinator that is about to rename it first announces the Move. A member
+// then probes the new name (MemberConfig.Probe) before it acknowledges; if it cannot use
+// it, its row says why and AwaitAck fails at once with ErrProbeFailed. Writes go on
+// meanwhile. Then the coordinator sets Hold, waits, and only then sends the rename. The
+// change that clears the Move gives members the new name with the collection's UUID, in
+// each Grant. A write names both, so that it finds the collection or nothing.
 package ownership

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,9 @@ func (m *Member) leasedLocked(now time.Time) bool {
 // keepPolling reads the record periodically.
 func (m *Member) keepPolling(ctx context.Context) {
 	for {
-		wait := m.pollInterval()
-		if err := m.poll(ctx); err != nil {
+		err := m.poll(ctx)
+		wait := m.pollInterval() // of what was just read
+		if err != nil {
 			wait = retryPause.Delay(0)
 		}
 		if !m.pause(ctx, wait, m.polls) {
@@ -44,10 +46,24 @@ func (m *Member) keepPolling(ctx context.Context) {
 func (m *Member) pollInterval() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.rec.Hold || m.rec.beforeSwitch() {
-		return m.cfg.PollSwitching
+	if m.rec.Changing() {
+		return m.pollSwitchingLocked()
 	}
 	return m.cfg.Poll
+}
+
+// Bounds of MemberConfig.PollSwitching where it is not configured.
+const (
+	minPollSwitching = 10 * time.Millisecond
+	maxPollSwitching = 50 * time.Millisecond
+)
+
+func (m *Member) pollSwitchingLocked() time.Duration {
+	each := maxPollSwitching // until they were counted
+	if m.instances > 0 {
+		each = min(max(time.Duration(m.instances)*time.Millisecond, minPollSwitching), maxPollSwitching)
+	}
+	return cmp.Or(m.cfg.PollSwitching, min(each, m.cfg.Poll))
 }
 
 func (m *Member) poll(ctx context.Context) error {
@@ -77,6 +93,10 @@ func (m *Member) applyRecord(sent time.Time, r Record) error {
 	}
 	if r.Hold && (!m.rec.Hold || r.Epoch != m.rec.Epoch) {
 		m.heldSince = now
+	}
+	if r.Revision != m.rec.Revision {
+		m.problem = ""
+		wake(m.probes)
 	}
 	m.rec, m.recSent = r, sent
 	m.broadcastLocked()
@@ -148,6 +168,9 @@ func (m *Member) keepSweeping(ctx context.Context) {
 			return err
 		})
 		if err == nil {
+			m.mu.Lock()
+			m.instances = len(states)
+			m.mu.Unlock()
 			_, err = m.cfg.Table.removeDead(ctx, m.cfg.Entity, seen, states)
 		}
 		m.recordFailure(err)

@@ -20,6 +20,7 @@ type Member struct {
 	loops  sync.WaitGroup
 	polls  chan struct{} // asks for a read of the record now
 	renews chan struct{} // asks for a renewal now
+	probes chan struct{} // asks for a probe now
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when anything below changes
@@ -34,10 +35,16 @@ type Member struct {
 	recSent   time.Time // when the read that brought rec was sent
 	heldSince time.Time // when the present hold was first seen, under the present epoch
 
+	instances int // of the service, as last counted; 0 before
+
+	probed  int64  // the announced revision whose probe has ended
+	problem string // why it failed; "" when it did not
+
 	reads  map[int64]int // running reads by epoch
 	writes map[int64]int // running writes by revision
 	left   bool
 	stats  Stats
+	shadow ShadowReads
 	trying error // the last failure to renew or to read
 }
 
@@ -52,6 +59,7 @@ func Join(ctx context.Context, cfg MemberConfig) (*Member, error) {
 		cfg:     cfg.withDefaults(),
 		polls:   make(chan struct{}, 1),
 		renews:  make(chan struct{}, 1),
+		probes:  make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		reads:   map[int64]int{},
 		writes:  map[int64]int{},
@@ -89,6 +97,7 @@ func (m *Member) start(ctx context.Context) {
 	m.loops.Go(func() { m.keepPolling(ctx) })
 	m.loops.Go(func() { m.keepRenewing(ctx) })
 	m.loops.Go(func() { m.keepSweeping(ctx) })
+	m.loops.Go(func() { m.keepProbing(ctx) })
 }
 
 // Leave stops admitting operations, waits for those running until ctx ends, and
@@ -159,7 +168,8 @@ func (m *Member) register(ctx context.Context) error {
 func (m *Member) rowLocked() MemberState {
 	return MemberState{
 		ID: m.id, Service: m.cfg.Service, Acked: m.ackableLocked(), Beat: m.beat, Lease: m.cfg.Lease,
-		Inflight: m.inflightLocked(),
+		Inflight: m.inflightLocked(), Names: m.cfg.Probe != nil, AppName: m.cfg.AppName, Relay: m.cfg.Relay, Shadow: m.shadow,
+		Problem: m.problem, ProblemRevision: m.probed,
 	}
 }
 
@@ -182,8 +192,12 @@ func (m *Member) inflightLocked() int {
 }
 
 // ackableLocked is the highest revision under whose rules everything running was
-// admitted. It never falls, because what it says stays true.
+// admitted, and whose next name may be used. It never falls, because what it says
+// stays true.
 func (m *Member) ackableLocked() int64 {
+	if m.rec.announces() && m.cfg.Probe != nil && (m.probed != m.rec.Revision || m.problem != "") {
+		return m.acked
+	}
 	for revision := range m.writes {
 		if revision < m.rec.Revision {
 			return m.acked
@@ -214,7 +228,7 @@ func wake(c chan struct{}) {
 func (m *Member) Record() Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.rec
+	return m.rec.clone()
 }
 
 // Ready returns nil while the member can admit reads, else why it cannot.

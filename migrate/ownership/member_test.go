@@ -24,7 +24,10 @@ type bench struct {
 	p      *process
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newProbingBench(t, nil) }
+
+// newProbingBench is one whose member follows names, if probe is not nil.
+func newProbingBench(t *testing.T, probe func(context.Context, string) error) *bench {
 	b := &bench{t: t, server: newServer(t), p: newProcess()}
 	b.table = tableOn(b.server)
 	plan := func(string) fate {
@@ -35,7 +38,9 @@ func newBench(t *testing.T) *bench {
 	}
 	control := ownership.NewTable(clientOver(wire{handler: b.server, plan: plan, stop: b.p.wait}), "")
 	var err error
-	if b.member, err = ownership.Join(t.Context(), ownership.MemberConfig{Table: control, Entity: entity, Clock: b.p}); err != nil {
+	if b.member, err = ownership.Join(t.Context(), ownership.MemberConfig{
+		Table: control, Entity: entity, Clock: b.p, Probe: probe,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -79,6 +84,17 @@ func TestHold(t *testing.T) {
 		{"none", func(*ownership.Record) {}, 0, nil},
 		{"until released", hold(time.Time{}), 20 * time.Second, ownership.ErrHeld},
 		{"ends by itself before the switch", func(r *ownership.Record) { hold(time.Now().Add(3 * time.Second))(r) }, 3 * time.Second, nil},
+		{"with a move only by the record", func(r *ownership.Record) {
+			hold(time.Now().Add(3 * time.Second))(r)
+			r.Generation, r.Move = 1, &ownership.Move{From: "users", To: "users__banyan_g1"}
+		}, 20 * time.Second, ownership.ErrHeld},
+		{"with a move after which the owner will change", func(r *ownership.Record) {
+			r.Hold, r.Phase, r.Move = true, ownership.Shadowing, &ownership.Move{From: "users", To: "users__banyan_g1"}
+		}, 20 * time.Second, ownership.ErrHeld},
+		{"without a move while the owner stays", func(r *ownership.Record) {
+			hold(time.Now().Add(3 * time.Second))(r)
+			r.Phase = ownership.Encapsulated
+		}, 3 * time.Second, nil},
 		{"after the switch ends when no member can believe in the old owner", func(r *ownership.Record) {
 			r.Hold, r.Phase, r.Owner, r.Epoch = true, ownership.Switched, ownership.DynamoDB, 2
 		}, ownership.MaxLease, nil},
@@ -110,6 +126,36 @@ func TestHold(t *testing.T) {
 
 // A member that cannot reach the table stops serving when its lease is over, and
 // goes on by itself afterwards.
+// TestAnAnnouncedHoldIsSeenAtOnce: clients wait while the last instance has not seen a hold,
+// nor its end. So instances read the record often from the announcement on, which comes
+// right before the hold, and the more often the fewer they are.
+func TestAnAnnouncedHoldIsSeenAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		joined time.Duration
+		most   time.Duration
+	}{{0, 50 * time.Millisecond}, {5 * time.Second, 10 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newProbingBench(t, func(context.Context, string) error { return nil })
+			defer b.leave()
+			time.Sleep(c.joined)
+			await := func(r ownership.Record) time.Duration {
+				began := time.Now()
+				if err := b.table.AwaitAck(context.Background(), entity, r.Revision); err != nil {
+					t.Fatal(err)
+				}
+				return time.Since(began)
+			}
+			await(b.change(func(r *ownership.Record) {
+				r.Phase, r.Generation, r.Move = ownership.Encapsulated, 1, &ownership.Move{From: "things", To: "things__banyan_g1"}
+			}))
+			took := await(b.change(func(r *ownership.Record) { r.Hold, r.HoldUntil = true, time.Now().Add(time.Minute) }))
+			if most := c.most + 5*time.Millisecond; took > most { // AwaitAck looks every 5 ms
+				t.Errorf("%s after it has joined, an instance sees a hold after %s, want %s at most", c.joined, took, most)
+			}
+		})
+	}
+}
+
 func TestLeaseRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -159,6 +205,40 @@ func TestReadThatSleptRunsAgain(t *testing.T) {
 			t.Errorf("Read = %v with grants %v, want one for each owner", err, owners)
 		}
 	})
+}
+
+// A write that slept through a rollback, and that DynamoDB took, is not acknowledged; one that
+// slept while the owner stayed is.
+func TestWriteThatSleptThroughARollback(t *testing.T) {
+	for name, late := range map[string]bool{"the owner changes": true, "the owner stays": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				defer b.leave()
+				b.change(func(r *ownership.Record) { r.Owner, r.Epoch, r.Phase = ownership.DynamoDB, 2, ownership.Switched })
+				time.Sleep(time.Second)
+				err := b.member.Write(t.Context(), func(_ context.Context, g ownership.Grant) error {
+					if g.Owner != ownership.DynamoDB {
+						t.Errorf("granted %s", g.Owner)
+					}
+					resume := b.p.stop()
+					if late {
+						r := b.change(func(r *ownership.Record) { r.Owner, r.Epoch, r.Phase = ownership.MongoDB, 3, ownership.Shadowing })
+						if err := b.table.AwaitAck(context.Background(), entity, r.Revision); err != nil {
+							t.Errorf("AwaitAck of a sleeping member = %v", err)
+						}
+					} else {
+						time.Sleep(ownership.MaxLease)
+					}
+					resume()
+					return nil
+				})
+				if errors.Is(err, ownership.ErrLate) != late || !late && err != nil {
+					t.Errorf("Write = %v, want ErrLate: %v", err, late)
+				}
+			})
+		})
+	}
 }
 
 // An acknowledgement waits for the writes and for the reads of the old owner.
@@ -263,36 +343,6 @@ func TestDeadMembersAreRemoved(t *testing.T) {
 			t.Errorf("Read after Leave = %v", err)
 		}
 	})
-}
-
-func TestUpdate(t *testing.T) {
-	table := tableOn(newServer(t))
-	r, err := table.Load(t.Context(), entity)
-	if err != nil || r != (ownership.Record{Entity: entity, Owner: ownership.MongoDB, Epoch: 1, Phase: ownership.Legacy}) {
-		t.Fatalf("Load of nothing = %+v, %v", r, err)
-	}
-	until := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
-	next, err := table.Update(t.Context(), r, hold(until))
-	if err != nil || next.Revision != 1 {
-		t.Fatalf("Update = %+v, %v", next, err)
-	}
-	if got, err := table.Load(t.Context(), entity); err != nil || got != next {
-		t.Errorf("Load = %+v, %v; want %+v", got, err, next)
-	}
-	if _, err := table.Update(t.Context(), r, hold(until)); !errors.Is(err, ownership.ErrConflict) {
-		t.Errorf("Update of an old record = %v, want ErrConflict", err)
-	}
-	for name, change := range map[string]func(*ownership.Record){
-		"owner without epoch": func(r *ownership.Record) { r.Owner = ownership.DynamoDB },
-		"epoch without owner": func(r *ownership.Record) { r.Epoch++ },
-		"unknown owner":       func(r *ownership.Record) { r.Owner, r.Epoch = "oracle", 2 },
-		"unknown phase":       func(r *ownership.Record) { r.Phase = "done" },
-		"another entity":      func(r *ownership.Record) { r.Entity = "posts" },
-	} {
-		if _, err := table.Update(t.Context(), next, change); !errors.Is(err, ownership.ErrInvalid) {
-			t.Errorf("%s: %v, want ErrInvalid", name, err)
-		}
-	}
 }
 
 // An update whose answer was lost knows its own write again.

@@ -31,6 +31,14 @@ func (m *Member) Stats() Stats {
 	return s
 }
 
+// SetShadowReads has the member's row say what shadow reads have found, from the next
+// renewal on.
+func (m *Member) SetShadowReads(s ShadowReads) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shadow = s
+}
+
 func (m *Member) countHeld(d time.Duration) {
 	if d <= 0 {
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,6 +34,7 @@ type DynamoDBAPI interface {
 type Table struct {
 	client DynamoDBAPI
 	name   string
+	kept   sync.Map // entity to the revision of the change that was last written down
 }
 
 // attemptTimeout bounds one request of a coordinator to the control table, and
@@ -73,20 +75,52 @@ func (t *Table) Load(ctx context.Context, entity string) (Record, error) {
 }
 
 // Update applies change to r and stores the result, unless another process changed the
-// record since r was loaded: then it fails with ErrConflict. It sets Revision. A change
-// of Owner must raise Epoch by one, else the error is ErrInvalid. It retries when the
-// table is slow or throttles, and recognises its own write when the answer was lost.
+// record since r was loaded: then it fails with ErrConflict. It sets Revision, HeldAt
+// when Hold changes, Turn with HoldUntil, Changed with Owner and Phase, and no
+// CollectionUUID where a Move ends without a Collection. It
+// retries when the table is slow or throttles, and recognises its own write when the
+// answer was lost.
+//
+// ErrInvalid is returned for a change that breaks a rule. Owner and Epoch change
+// together, the latter by one, and not while there is a Move. Generation never falls.
+// Collection and CollectionUUID change only in the change that clears Move: to Move.To,
+// or to "" in the phase Abandoned; but the UUID can be set with the first Move, and while
+// MongoDB is the owner and there is no Move to that of another collection that stands
+// there now. A hold with a Move ends only in or after the change that clears the Move.
 func (t *Table) Update(ctx context.Context, r Record, change func(*Record)) (Record, error) {
-	next := r
+	next := r.clone()
 	change(&next)
 	next.Revision = r.Revision + 1
+	if r.Move != nil && next.Move == nil && next.Collection == "" {
+		next.CollectionUUID = ""
+	}
+	if next.Hold != r.Hold && next.HeldAt.Equal(r.HeldAt) {
+		next.HeldAt = time.Time{}
+		if next.Hold {
+			next.HeldAt = time.Now().UTC().Round(0)
+		}
+	}
+	if !next.HoldUntil.Equal(r.HoldUntil) {
+		next.Turn = 0
+		if !next.HoldUntil.IsZero() {
+			next.Turn = max(time.Millisecond, time.Until(next.HoldUntil).Round(time.Millisecond))
+		}
+	}
 	if err := validateChange(r, next); err != nil {
 		return Record{}, err
+	}
+	if noteChange(r, &next); next.Changed != r.Changed {
+		if err := t.keepChange(ctx, r); err != nil {
+			return Record{}, err
+		}
 	}
 	token := uuid.NewString()
 	err := t.retry(ctx, func(ctx context.Context) error { return t.replaceOnce(ctx, r, next, token) })
 	if err != nil {
 		return Record{}, err
+	}
+	if next.Changed != r.Changed && !next.Hold { // else writes would wait for it
+		t.keepSoon(ctx, next)
 	}
 	return next, nil
 }

@@ -16,7 +16,7 @@ import (
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/banyan-fig/banyan/migrate/plan"
-	usersplan "github.com/banyan-fig/banyan/services/social/users/plan"
+	"github.com/banyan-fig/banyan/services/social/plans"
 )
 
 var update = flag.Bool("update", false, "write plan.schema.json and plan.md anew")
@@ -52,13 +52,18 @@ func TestSchema(t *testing.T) {
 		text string
 		fits bool
 	}{
-		"users":         {string(usersplan.Users), true},
+		"users":         {string(plans.Users), true},
+		"relationships": {string(plans.Relationships), true},
+		"posts":         {string(plans.Posts), true},
 		"smallest":      {good, true},
 		"int64 key":     {good + "  key: {type: int64}\n", true},
 		"unknown key":   {good + "sauce: 1\n", false},
-		"type of a key": {good + "  key: {type: document}\n", false},
+		"type of a key": {good + "  key: {type: decimal128}\n", false},
 		"no table":      {"entity: users\nsource: {collection: users}\ntarget: {}\n", false},
 		"duration":      {good + "budgets: {hold: soon}\n", false},
+		"acknowledge":   {good + "acknowledge: [collation, 'ttl:at_1']\n", true},
+		"same twice":    {good + "acknowledge: [collation, collation]\n", false},
+		"no name":       {good + "acknowledge: ['']\n", false},
 		"short table":   {good + "unique: [{field: a, table: b}]\n", false},
 	} {
 		var value any
@@ -101,6 +106,9 @@ func reflectSchema(t *testing.T) *jsonschema.Schema {
 // withoutName makes "Hold is the longest hold" of a Go comment "The longest hold".
 func withoutName(comment string) string {
 	words := strings.Fields(comment)
+	if len(words) < 2 {
+		return comment
+	}
 	if words = words[1:]; words[0] == "is" || words[0] == "are" {
 		words = words[1:]
 	}
@@ -140,13 +148,15 @@ func renderPart(out *bytes.Buffer, s *jsonschema.Schema, name, path string) {
 	for p := part.Properties.Oldest(); p != nil; p = p.Next() {
 		kind, ref := p.Value.Type, p.Value.Ref
 		sub := nested{path: strings.TrimPrefix(path+"."+p.Key, ".")}
-		if kind == "array" {
-			ref, sub.path = p.Value.Items.Ref, sub.path+"[]"
+		switch {
+		case kind == "array":
+			kind, ref, sub.path = "list", p.Value.Items.Ref, sub.path+"[]"
+		case ref != "":
+			kind = "map"
 		}
 		if ref != "" {
 			sub.name = ref[strings.LastIndex(ref, "/")+1:]
 			parts = append(parts, sub)
-			kind = map[bool]string{true: "list", false: "map"}[kind == "array"]
 		}
 		if p.Value.Pattern == duration {
 			kind = "duration"

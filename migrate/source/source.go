@@ -4,156 +4,164 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
-	"strings"
+	"math"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongoserver"
+	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
+	"github.com/banyan-fig/banyan/migrate/names"
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/side"
 )
 
 // Barriers is the collection whose inserts are barriers in the change stream: a reader
 // that has read one has read everything that was acknowledged before its insert.
 const Barriers = "banyan_barriers"
 
+// Claims is the collection that says which control table a collection's migration belongs
+// to, by the collection's public name, and what its TTL indexes said before a fence.
+const Claims = "banyan_claims"
+
+// The collections of the way back from DynamoDB, see package reverse.
+const (
+	Positions  = "banyan_reverse"         // a row for each stream, and one for each of its shards
+	Misfits    = "banyan_reverse_misfits" // items that do not fit MongoDB
+	LateWrites = "banyan_late_writes"     // writes to the table while MongoDB owned the entity
+)
+
 // Collection is the collection that a migration moves, under whichever name it has.
 // It is safe for concurrent use.
 type Collection struct {
-	DB     *mongo.Database
-	Name   string // before any fence
+	DB     *mongo.Database // reads of the primary, writes with majority
+	Names  names.Names
+	UUID   string // of the collection, wherever it is: 32 hexadecimal digits
 	Entity string // of the plan
+	Codec  *codec.Codec
+
+	last    atomic.Pointer[string] // the name that it had last
+	noQueue atomic.Bool            // the user may not see what waits in the primary
 }
 
-// FencedName is the collection's name while it is fenced in an epoch.
-// FencedName is the collection's name while it is fenced in an epoch.
-func (s *Collection) FencedName(epoch int64) string {
-	return fmt.Sprintf("%s__banyan_e%d", s.Name, epoch)
+// Primary is a database for a [Collection]: whatever its client prefers, what is
+// compared and copied is read of the primary, and what is written has a majority.
+func Primary(client *mongo.Client, database string) *mongo.Database {
+	return client.Database(database, options.Database().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority()))
 }
 
-// RecreatedName names the nth collection that a late writer recreated during one lease
-// of the fence. Their text order is their order in time.
-func (s *Collection) RecreatedName(lease int64, n int) string {
-	return fmt.Sprintf("%s%010d_%06d", s.recreatedPrefix(), lease, n)
-}
+// ErrGone says that no collection has the UUID.
+var ErrGone error = retry.Permanent("the collection was dropped or replaced: none has the UUID that the migration is bound to; " +
+	"restore it, or take what stands there now as the source with `banyan-migrate run --from-start`")
 
-func (s *Collection) recreatedPrefix() string { return s.Name + "__banyan_recreated_" }
+// Look lists what stands under the collection's names now.
+func (s *Collection) Look(ctx context.Context) (Layout, error) { return Look(ctx, s.DB, s.Names) }
 
-// RecreatedIn lists the recreated collections among collections, the oldest first.
-func (s *Collection) RecreatedIn(kinds map[string]string) []string {
-	var all []string
-	for name := range kinds {
-		if strings.HasPrefix(name, s.recreatedPrefix()) {
-			all = append(all, name)
-		}
+// Locate is the name that the collection has now.
+func (s *Collection) Locate(ctx context.Context) (string, error) {
+	l, err := s.Look(ctx)
+	if err != nil {
+		return "", err
 	}
-	slices.Sort(all)
-	return all
+	name := l.Locate(s.UUID)
+	if name == "" {
+		return "", fmt.Errorf("find %s: %w", s.Names, ErrGone)
+	}
+	s.last.Store(&name)
+	return name, nil
 }
 
-// Names matches all collections that may hold the entity's documents in an epoch.
-func (s *Collection) Names(epoch int64) bson.A {
-	return bson.A{s.Name, s.FencedName(epoch), bson.Regex{Pattern: "^" + regexp.QuoteMeta(s.recreatedPrefix())}}
-}
+// errMoved: the collection has another name after a read than before it.
+var errMoved = errors.New("the collection was renamed meanwhile")
 
-// Kinds returns the entity's collections that exist, each as "collection" or "view".
-func (s *Collection) Kinds(ctx context.Context) (map[string]string, error) {
-	kinds := map[string]string{}
-	err := retry.Do(ctx, "list the collections of "+s.DB.Name(), func(ctx context.Context) error {
-		ours := bson.D{{Key: "name", Value: bson.Regex{Pattern: "^" + regexp.QuoteMeta(s.Name) + "($|__banyan_)"}}}
-		cur, err := s.DB.ListCollections(ctx, ours)
-		if err != nil {
-			return err
+// read runs a read under the collection's name, and again when the collection had another
+// one after it: a name that it left is empty, or another's. Once it is so at once, since
+// clients wait for what is read right behind a fence.
+func (s *Collection) read(ctx context.Context, what string, fn func(ctx context.Context, name string) error) error {
+	var name string
+	if last := s.last.Load(); last != nil {
+		name = *last
+	} else if first, err := s.Locate(ctx); err != nil {
+		return err
+	} else {
+		name = first
+	}
+	return retry.Do(ctx, what, func(ctx context.Context) error {
+		for range 2 {
+			readErr := fn(ctx, name)
+			now, err := s.Locate(ctx)
+			if err != nil {
+				return err
+			}
+			if now == name {
+				return readErr
+			}
+			name = now
 		}
-		var all []struct{ Name, Type string }
-		if err := cur.All(ctx, &all); err != nil {
-			return err
-		}
-		clear(kinds)
-		for _, c := range all {
-			kinds[c.Name] = c.Type
-		}
-		return nil
+		return errMoved
 	})
-	return kinds, err
 }
 
 // ping sends one request, so that a wrong address is reported at once.
 func (s *Collection) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, retry.AttemptTimeout)
 	defer cancel()
-	err := s.DB.Client().Ping(ctx, nil)
+	err := s.DB.Client().Ping(ctx, readpref.Primary())
 	if retry.IsUnreachable(err) {
 		return retry.Reachable("MongoDB", "MONGODB_URI", err)
 	}
 	return nil // other errors are left to the retries
 }
 
-// MustExist fails when the collection does not exist. While it is fenced it exists
-// under its fenced name only.
-func (s *Collection) MustExist(ctx context.Context, epoch int64) error {
+// ErrNothingToMove is returned by Find where no collection has the public name.
+var ErrNothingToMove = errors.New("there is nothing to move")
+
+// Find returns what stands under the public name, before there is a UUID to look for. It
+// fails with ErrNothingToMove unless it is a collection.
+func (s *Collection) Find(ctx context.Context) (Entry, error) {
 	if err := s.ping(ctx); err != nil {
-		return err
+		return Entry{}, err
 	}
-	kinds, err := s.Kinds(ctx)
+	l, err := s.Look(ctx)
 	if err != nil {
-		return retry.Reachable("MongoDB", "MONGODB_URI", err)
+		return Entry{}, retry.Reachable("MongoDB", "MONGODB_URI", err)
 	}
-	if kinds[s.Name] == "" && kinds[s.FencedName(epoch)] == "" {
-		return fmt.Errorf("the collection %s.%s does not exist; check source.collection in the plan and the database in MONGODB_URI", s.DB.Name(), s.Name)
+	e, there := l.At(string(s.Names))
+	switch {
+	case !there:
+		return e, fmt.Errorf("%w: the collection %s.%s does not exist; check source.collection in the plan and the database in MONGODB_URI",
+			ErrNothingToMove, s.DB.Name(), s.Names)
+	case e.View:
+		return e, fmt.Errorf("%w: %s.%s is a view on %s; a migration needs the collection", ErrNothingToMove, s.DB.Name(), s.Names, e.ViewOn)
+	case e.UUID == "":
+		return e, fmt.Errorf("%w: the server lists no UUID of %s.%s; a migration needs MongoDB 4.2 or later", ErrNothingToMove, s.DB.Name(), s.Names)
 	}
-	return nil
+	return e, nil
 }
 
-// Chunk is a piece of the collection as it was at one moment.
-type Chunk struct {
-	Docs []bson.Raw
-	At   stamp.ClusterTime // every document is at least as new as this
-}
-
-// Read returns up to limit documents with _id above after and up to upTo, in
-// order of _id; either bound may be missing. Where the server has snapshot
-// reads, all are of one moment; elsewhere the moment is a lower bound.
-func (s *Collection) Read(ctx context.Context, after, upTo bson.RawValue, limit int) (Chunk, error) {
-	var c Chunk
-	err := retry.Do(ctx, "read "+s.Name, func(ctx context.Context) (err error) {
-		c, err = s.readSnapshot(ctx, idFilter(after, upTo), limit)
+// ReadRange returns up to limit documents from the beginning of a range, in the order of
+// _id. Where the server has snapshot reads, all are of one moment; elsewhere the moment is
+// a lower bound.
+func (s *Collection) ReadRange(ctx context.Context, r side.Range, limit int) (side.Chunk, error) {
+	var c side.Chunk
+	filter := codec.IDRange(unpackID(r.From), unpackID(r.To))
+	err := s.read(ctx, "read "+string(s.Names), func(ctx context.Context, name string) (err error) {
+		c, err = s.readSnapshot(ctx, name, filter, limit)
 		if snapshotUnsupported(err) {
-			c, err = s.readMajority(ctx, idFilter(after, upTo), limit)
+			c, err = s.readMajority(ctx, name, filter, limit)
 		}
 		return err
 	})
+	if c.Next = r.From; len(c.Docs) > 0 {
+		c.Next = packID(c.Docs[len(c.Docs)-1].Lookup("_id"))
+	}
 	return c, err
-}
-
-// ReadCollection returns up to limit documents of a collection that is no longer written.
-func (s *Collection) ReadCollection(ctx context.Context, name string, after bson.RawValue, limit int) (docs []bson.Raw, err error) {
-	err = retry.Do(ctx, "read "+name, func(ctx context.Context) error {
-		reply, err := s.DB.RunCommand(ctx, findCommand(name, idFilter(after, bson.RawValue{}), limit, "majority")).Raw()
-		if err != nil {
-			return err
-		}
-		docs, err = firstBatch(reply)
-		return err
-	})
-	return docs, err
-}
-
-func idFilter(after, upTo bson.RawValue) bson.D {
-	var bounds bson.D
-	if !after.IsZero() {
-		bounds = append(bounds, bson.E{Key: "$gt", Value: after})
-	}
-	if !upTo.IsZero() {
-		bounds = append(bounds, bson.E{Key: "$lte", Value: upTo})
-	}
-	if bounds == nil {
-		return bson.D{}
-	}
-	return bson.D{{Key: "_id", Value: bounds}}
 }
 
 func findCommand(name string, filter bson.D, limit int, concern string) bson.D {
@@ -162,17 +170,17 @@ func findCommand(name string, filter bson.D, limit int, concern string) bson.D {
 		{Key: "readConcern", Value: bson.D{{Key: "level", Value: concern}}}}
 }
 
-func (s *Collection) readSnapshot(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
-	reply, err := s.DB.RunCommand(ctx, findCommand(s.Name, filter, limit, "snapshot")).Raw()
+func (s *Collection) readSnapshot(ctx context.Context, name string, filter bson.D, limit int) (side.Chunk, error) {
+	reply, err := s.DB.RunCommand(ctx, findCommand(name, filter, limit, "snapshot")).Raw()
 	if err != nil {
-		return Chunk{}, err
+		return side.Chunk{}, err
 	}
 	t, i, ok := reply.Lookup("cursor", "atClusterTime").TimestampOK()
 	if !ok {
-		return Chunk{}, errNoSnapshot
+		return side.Chunk{}, errNoSnapshot
 	}
 	docs, err := firstBatch(reply)
-	return Chunk{docs, stamp.ClusterTimeOf(bson.Timestamp{T: t, I: i})}, err
+	return side.Chunk{Docs: docs, At: stamp.ClusterTimeOf(bson.Timestamp{T: t, I: i})}, err
 }
 
 var errNoSnapshot = errors.New("the server's reply has no atClusterTime")
@@ -183,25 +191,37 @@ func snapshotUnsupported(err error) bool {
 		(server.HasErrorCode(72) || server.HasErrorCode(123) || server.HasErrorCode(9) || server.HasErrorCode(2))
 }
 
-func (s *Collection) readMajority(ctx context.Context, filter bson.D, limit int) (Chunk, error) {
-	at, err := s.Now(ctx)
+func (s *Collection) readMajority(ctx context.Context, name string, filter bson.D, limit int) (side.Chunk, error) {
+	at, err := s.now(ctx)
 	if err != nil {
-		return Chunk{}, err
+		return side.Chunk{}, err
 	}
-	reply, err := s.DB.RunCommand(ctx, findCommand(s.Name, filter, limit, "majority")).Raw()
+	reply, err := s.DB.RunCommand(ctx, findCommand(name, filter, limit, "majority")).Raw()
 	if err != nil {
-		return Chunk{}, err
+		return side.Chunk{}, err
 	}
 	docs, err := firstBatch(reply)
-	return Chunk{docs, at}, err
+	return side.Chunk{Docs: docs, At: at}, err
 }
 
 // Now is a cluster time that no later read is older than.
-func (s *Collection) Now(ctx context.Context) (stamp.ClusterTime, error) {
+func (s *Collection) Now(ctx context.Context) (now stamp.ClusterTime, err error) {
+	err = retry.Do(ctx, "read the cluster time of MongoDB", func(ctx context.Context) (err error) {
+		now, err = s.now(ctx)
+		return err
+	})
+	return now, err
+}
+
+func (s *Collection) now(ctx context.Context) (stamp.ClusterTime, error) {
 	reply, err := s.DB.RunCommand(ctx, bson.D{{Key: "ping", Value: 1}}).Raw()
 	if err != nil {
 		return 0, err
 	}
+	return operationTime(reply)
+}
+
+func operationTime(reply bson.Raw) (stamp.ClusterTime, error) {
 	if t, i, ok := reply.Lookup("operationTime").TimestampOK(); ok {
 		return stamp.ClusterTimeOf(bson.Timestamp{T: t, I: i}), nil
 	}
@@ -224,68 +244,39 @@ func firstBatch(reply bson.Raw) ([]bson.Raw, error) {
 	return docs, err
 }
 
-// Current reads documents by _id as they are now, under whichever name the fence gave
-// their collection; those of recreated collections are newer and win. The result is by
-// IDKey and has no entry for a missing document.
-func (s *Collection) Current(ctx context.Context, ids []bson.RawValue, epoch int64) (map[string]bson.Raw, error) {
+// Current reads documents by _id as they are now. The result is by IDKey and has no entry
+// for a missing document.
+func (s *Collection) Current(ctx context.Context, ids []bson.RawValue) (map[string]bson.Raw, error) {
 	found := map[string]bson.Raw{}
 	if len(ids) == 0 {
 		return found, nil
 	}
-	for range 2 { // the second pass finds what a rename hid from the first
-		kinds, err := s.Kinds(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range s.currentNames(kinds, epoch) {
-			if err := s.Lookup(ctx, name, ids, found); err != nil {
-				return nil, err
-			}
-		}
-		if len(found) == len(ids) {
-			break
-		}
-	}
-	return found, nil
-}
-
-// currentNames lists the collections that hold documents now, the newest last.
-func (s *Collection) currentNames(kinds map[string]string, epoch int64) []string {
-	var all []string
-	if kinds[s.FencedName(epoch)] != "" {
-		all = append(all, s.FencedName(epoch))
-	}
-	all = append(all, s.RecreatedIn(kinds)...)
-	if kinds[s.Name] != "view" {
-		all = append(all, s.Name)
-	}
-	return all
-}
-
-// Lookup reads documents of one collection by _id into a map by IDKey.
-// Lookup reads documents of one collection by _id into a map by IDKey.
-func (s *Collection) Lookup(ctx context.Context, name string, ids []bson.RawValue, into map[string]bson.Raw) error {
-	return retry.Do(ctx, "read "+name+" by _id", func(ctx context.Context) error {
-		cur, err := s.DB.Collection(name).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, options.Find().SetBatchSize(int32(len(ids)+1)))
-		if err != nil {
-			return err
-		}
-		defer cur.Close(ctx)
-		for cur.Next(ctx) {
-			into[IDKey(cur.Current.Lookup("_id"))] = append(bson.Raw{}, cur.Current...)
-		}
-		return cur.Err()
+	err := s.read(ctx, "read "+string(s.Names)+" by _id", func(ctx context.Context, name string) error {
+		clear(found)
+		return s.find(ctx, name, ids, options.Find(), func(doc bson.Raw) { found[side.IDKey(doc.Lookup("_id"))] = doc })
 	})
+	return found, err
 }
 
-// IDKey is an identifier as a map key: its type and its bytes.
-func IDKey(id bson.RawValue) string { return string([]byte{byte(id.Type)}) + string(id.Value) }
+// find reads documents by _id.
+func (s *Collection) find(ctx context.Context, name string, ids []bson.RawValue, opts *options.FindOptionsBuilder, each func(bson.Raw)) error {
+	in := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}
+	cur, err := s.DB.Collection(name).Find(ctx, in, opts.SetBatchSize(int32(len(ids)+1)))
+	if err != nil {
+		return err
+	}
+	defer cur.Close(ctx)
+	for cur.Next(ctx) {
+		each(append(bson.Raw{}, cur.Current...))
+	}
+	return cur.Err()
+}
 
 // InsertBarrier inserts a barrier; the changes pass it after everything that was
 // acknowledged before.
-func (s *Collection) InsertBarrier(ctx context.Context, id string, epoch int64) error {
+func (s *Collection) InsertBarrier(ctx context.Context, id string) error {
 	return retry.Do(ctx, "insert a barrier into "+Barriers, func(ctx context.Context) error {
-		_, err := s.DB.Collection(Barriers).InsertOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "entity", Value: s.Entity}, {Key: "epoch", Value: epoch}})
+		_, err := s.DB.Collection(Barriers).InsertOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "entity", Value: s.Entity}})
 		if mongo.IsDuplicateKeyError(err) {
 			return nil
 		}
@@ -293,43 +284,104 @@ func (s *Collection) InsertBarrier(ctx context.Context, id string, epoch int64) 
 	})
 }
 
-// DeleteBarrier removes a barrier that is no longer needed.
+// Settled is a time up to which a majority has everything, and every later read with it:
+// that of a write of its own, which is a barrier nobody waits for.
+func (s *Collection) Settled(ctx context.Context) (at stamp.ClusterTime, err error) {
+	id := bson.NewObjectID()
+	err = retry.Do(ctx, "insert a barrier into "+Barriers, func(ctx context.Context) error {
+		id = bson.NewObjectID() // the time of one that stands already is not known
+		reply, err := s.DB.RunCommand(ctx, bson.D{{Key: "insert", Value: Barriers}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: id}}}},
+			{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}}}}).Raw()
+		if err == nil {
+			at, err = operationTime(reply)
+		}
+		return err
+	})
+	if err == nil {
+		_, _ = s.DB.Collection(Barriers).DeleteOne(ctx, bson.D{{Key: "_id", Value: id}}) // one left behind does no harm
+	}
+	return at, err
+}
+
 // DeleteBarrier removes a barrier that is no longer needed.
 func (s *Collection) DeleteBarrier(ctx context.Context, id string) error {
 	_, err := s.DB.Collection(Barriers).DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
 	return err
 }
 
-// Extremes returns the smallest and the largest _id in the order over all
-// types; zero values when the collection is empty.
-func (s *Collection) Extremes(ctx context.Context) (least, most bson.RawValue, err error) {
-	for _, end := range []struct {
-		direction int
-		into      *bson.RawValue
-	}{{1, &least}, {-1, &most}} {
-		err = retry.Do(ctx, "read the ends of "+s.Name, func(ctx context.Context) error {
-			opts := options.FindOne().SetSort(bson.D{{Key: "_id", Value: end.direction}}).SetProjection(bson.D{{Key: "_id", Value: 1}})
-			doc, err := s.DB.Collection(s.Name).FindOne(ctx, bson.D{}, opts).Raw()
-			if errors.Is(err, mongo.ErrNoDocuments) {
-				return nil
-			}
-			*end.into = doc.Lookup("_id")
-			return err
-		})
-		if err != nil {
-			return least, most, err
-		}
+// Divide divides the collection into ranges of about size documents, or a 64th of it for 0
+// (but at least 5,000, and at most 100,000), and calls each with them, in the order of _id. The first is open below and the last
+// above. It returns how many there are.
+func (s *Collection) Divide(ctx context.Context, size int, each func(n int, r side.Range) error) (int, error) {
+	if err := s.checkIDTypes(ctx); err != nil {
+		return 0, err
 	}
-	return least, most, nil
+	if size == 0 {
+		estimated, err := s.EstimatedCount(ctx)
+		if err != nil {
+			return 0, err
+		}
+		size = int(min(max(estimated/64, 5000), 100_000))
+	}
+	var from bson.RawValue
+	for n := 0; ; n++ {
+		to, err := s.idAfter(ctx, from, size)
+		if err != nil {
+			return n, err
+		}
+		if err := each(n, side.Range{From: packID(from), To: packID(to)}); err != nil {
+			return n, err
+		}
+		if to.IsZero() {
+			return n + 1, nil
+		}
+		from = to
+	}
 }
 
-// IDAfter returns the _id that is n documents after another, zero at the end.
-func (s *Collection) IDAfter(ctx context.Context, after bson.RawValue, n int) (bson.RawValue, error) {
-	var id bson.RawValue
-	err := retry.Do(ctx, "divide "+s.Name+" into ranges", func(ctx context.Context) error {
-		opts := options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}}).SetSkip(int64(n - 1))
-		doc, err := s.DB.Collection(s.Name).FindOne(ctx, idFilter(after, bson.RawValue{}), opts).Raw()
-		if errors.Is(err, mongo.ErrNoDocuments) {
+// checkIDTypes makes sure that no _id is of another type than the key's. Documents sort by
+// type first, so where the key has one type looking at both ends is enough.
+func (s *Collection) checkIDTypes(ctx context.Context) error {
+	least, most, err := s.extremes(ctx)
+	if err != nil {
+		return err
+	}
+	nan, err := s.firstID(ctx, bson.D{{Key: "_id", Value: math.NaN()}}, options.FindOne()) // no comparison finds it
+	if err != nil {
+		return err
+	}
+	for _, id := range []bson.RawValue{least, most, nan} {
+		if id.IsZero() {
+			continue
+		}
+		if _, err := s.Codec.Key(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extremes returns the smallest and the largest _id in the order over all
+// types; zero values when the collection is empty.
+func (s *Collection) extremes(ctx context.Context) (least, most bson.RawValue, err error) {
+	if least, err = s.firstID(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}})); err != nil {
+		return least, most, err
+	}
+	most, err = s.firstID(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}))
+	return least, most, err
+}
+
+// idAfter returns the _id that is n documents after another, zero at the end.
+func (s *Collection) idAfter(ctx context.Context, after bson.RawValue, n int) (bson.RawValue, error) {
+	opts := options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetSkip(int64(n - 1))
+	return s.firstID(ctx, codec.IDRange(after, bson.RawValue{}), opts)
+}
+
+// firstID returns the _id of the first document, zero for none.
+func (s *Collection) firstID(ctx context.Context, filter bson.D, opts *options.FindOneOptionsBuilder) (id bson.RawValue, err error) {
+	err = s.read(ctx, "divide "+string(s.Names)+" into ranges", func(ctx context.Context, name string) error {
+		doc, err := s.DB.Collection(name).FindOne(ctx, filter, opts.SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
+		if id = (bson.RawValue{}); errors.Is(err, mongo.ErrNoDocuments) {
 			return nil
 		}
 		id = doc.Lookup("_id")
@@ -339,32 +391,66 @@ func (s *Collection) IDAfter(ctx context.Context, after bson.RawValue, n int) (b
 }
 
 // EstimatedCount is the number of documents by the server's metadata.
-// EstimatedCount is the number of documents by the server's metadata.
 func (s *Collection) EstimatedCount(ctx context.Context) (n int64, err error) {
-	err = retry.Do(ctx, "count "+s.Name, func(ctx context.Context) (err error) {
-		n, err = s.DB.Collection(s.Name).EstimatedDocumentCount(ctx)
+	err = s.read(ctx, "count "+string(s.Names), func(ctx context.Context, name string) (err error) {
+		n, err = s.DB.Collection(name).EstimatedDocumentCount(ctx)
 		return err
 	})
 	return n, err
 }
 
-// IsOwn reports whether a collection name is one the fence makes.
-func (s *Collection) IsOwn(name string) bool { return strings.HasPrefix(name, s.Name+"__banyan_") }
-
 // Present returns which of the ids are in the collection, by IDKey.
 func (s *Collection) Present(ctx context.Context, ids []bson.RawValue) (map[string]bool, error) {
 	there := map[string]bool{}
-	err := retry.Do(ctx, "look for documents in "+s.Name, func(ctx context.Context) error {
-		opts := options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(int32(len(ids) + 1))
-		cur, err := s.DB.Collection(s.Name).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, opts)
+	err := s.read(ctx, "look for documents in "+string(s.Names), func(ctx context.Context, name string) error {
+		clear(there)
+		opts := options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}})
+		return s.find(ctx, name, ids, opts, func(doc bson.Raw) { there[side.IDKey(doc.Lookup("_id"))] = true })
+	})
+	return there, err
+}
+
+// Load is how far the majority of the servers is behind the primary, to a second, and how many
+// operations wait there. Where the user may not see that, it is not asked for again.
+func (s *Collection) Load(ctx context.Context) (side.Load, error) {
+	load := side.Load{Queue: -1}
+	err := retry.Do(ctx, "ask MongoDB how far its servers are", func(ctx context.Context) error {
+		hello, err := mongoserver.AskHello(ctx, s.DB)
+		load.Lag = hello.MajorityLag()
+		return err
+	})
+	if err != nil || s.noQueue.Load() {
+		return load, err
+	}
+	if n, err := mongoserver.AskQueue(ctx, s.DB.Client()); err == nil {
+		load.Queue = n
+	} else if mongoerr.HasCode(err, mongoerr.Unauthorized, mongoerr.CommandNotFound) {
+		s.noQueue.Store(true)
+	}
+	return load, nil
+}
+
+// maxWaiting bounds how many waiting events are listed.
+const maxWaiting = 1000
+
+// Waiting names the first events that wait in documents to be published, in an array.
+func (s *Collection) Waiting(ctx context.Context, field string) (waiting []string, err error) {
+	path := field + ".id"
+	var docs []bson.Raw
+	err = s.read(ctx, "look for events that wait to be published", func(ctx context.Context, name string) error {
+		cursor, err := s.DB.Collection(name).Find(ctx, bson.D{{Key: path, Value: bson.D{{Key: "$exists", Value: true}}}},
+			options.Find().SetProjection(bson.D{{Key: path, Value: 1}}).SetLimit(maxWaiting))
 		if err != nil {
 			return err
 		}
-		defer cur.Close(ctx)
-		for cur.Next(ctx) {
-			there[IDKey(cur.Current.Lookup("_id"))] = true
-		}
-		return cur.Err()
+		return cursor.All(ctx, &docs)
 	})
-	return there, err
+	for _, doc := range docs {
+		array, _ := doc.Lookup(field).ArrayOK()
+		entries, _ := array.Values() // the server's documents are well-formed
+		for _, e := range entries {
+			waiting = append(waiting, fmt.Sprintf("%s in the document %s", e, codec.Show(doc.Lookup("_id"))))
+		}
+	}
+	return waiting, err
 }

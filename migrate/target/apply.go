@@ -2,10 +2,9 @@ package target
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -13,36 +12,78 @@ import (
 	"github.com/banyan-fig/banyan/migrate/codec"
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
+	"github.com/banyan-fig/banyan/migrate/side"
 )
 
 // maxConflicts bounds the attempts to write one document that others write too.
 const maxConflicts = 30
 
-// Mode chooses which items [Tables.Apply] may replace. It never replaces an item that the
-// service wrote.
-type Mode int
+// mode chooses which items of the same epoch apply may replace. It always replaces those of
+// an earlier one, and never those of a later one, which the service wrote.
+type mode int
 
 const (
-	// IfOlder replaces what carries an older time.
-	IfOlder Mode = iota
-	// AnyItem also replaces items without a time. For repairs.
-	AnyItem
-	onlyAbsent // replaces nothing
+	// ifOlder replaces what carries an older time, and fails with side.ErrSameTime where
+	// another document of the same time is there.
+	ifOlder    mode = iota
+	ifNotNewer      // also replaces what carries the same time
+	anyItem         // also replaces items without a time
+	onlyAbsent      // replaces nothing, of whichever epoch
 )
 
-// Apply writes one document unless the item in its place is newer: e as of at or, with
-// a nil item, its tombstone. It is conditional on the very item it read, so of two
-// appliers one retries; unique entries change in the same transaction. It fails with
-// ErrServiceOwned where the service has written already.
-func (t *Tables) Apply(ctx context.Context, e Entry, at stamp.ClusterTime, mode Mode) error {
-	_, err := t.apply(ctx, e, at, mode)
+// Apply writes one version of a document, or the tombstone of a deleted one, unless the
+// item in its place is newer. It is conditional on the very item it read, so of two
+// appliers one retries; unique entries change in the same transaction. Where there are none, one
+// request does unless something newer stands there. It fails with
+// [side.ErrServiceOwned], [side.ErrSameTime], with [side.ErrOutOfBand] where somebody else has
+// written, and with a [*side.Misfit] for a document that does not fit. One with an
+// invalid identifier was never copied, so deleting it is nothing.
+func (t *Tables) Apply(ctx context.Context, v side.Version) error {
+	if v.Read {
+		return t.applyVersion(ctx, v, ifNotNewer)
+	}
+	return t.applyVersion(ctx, v, ifOlder)
+}
+
+// Repair is [Tables.Apply] of a version that was read, which also replaces items of which
+// nobody knows who wrote them.
+func (t *Tables) Repair(ctx context.Context, v side.Version) error {
+	return t.applyVersion(ctx, v, anyItem)
+}
+
+func (t *Tables) applyVersion(ctx context.Context, v side.Version, m mode) error {
+	var e Entry
+	var err error
+	if v.Doc == nil {
+		if e, err = t.deleted(v.ID); err != nil {
+			return nil
+		}
+	} else if e, err = t.Encode(v.Doc, v.At); err != nil {
+		return err
+	}
+	if len(t.Plan.Unique) == 0 && m == ifOlder {
+		if err := t.putOverOlder(ctx, e, v.At); !dynamo.IsConditionFailed(err) {
+			return err
+		}
+	}
+	_, err = t.apply(ctx, e, v.At, m)
 	return err
 }
 
+// putOverOlder puts a version where nothing stands, or what the migration wrote of an earlier
+// epoch or time, without a look before it.
+func (t *Tables) putOverOlder(ctx context.Context, e Entry, at stamp.ClusterTime) error {
+	put, c := t.replacePut(e, nil, at), &condition{}
+	c.absent(t.Plan.Codec().KeyAttribute())
+	c.older(t.epoch(), at)
+	put.ConditionExpression, put.ExpressionAttributeNames, put.ExpressionAttributeValues = c.either(), c.names, c.values
+	return t.writeTogether(ctx, []types.TransactWriteItem{{Put: put}})
+}
+
 // apply returns the item that it found, nil for none.
-func (t *Tables) apply(ctx context.Context, e Entry, at stamp.ClusterTime, mode Mode) (old codec.Item, err error) {
+func (t *Tables) apply(ctx context.Context, e Entry, at stamp.ClusterTime, m mode) (old codec.Item, err error) {
 	for i := range maxConflicts {
-		old, err = t.applyOnce(ctx, e, at, mode)
+		old, err = t.applyOnce(ctx, e, at, m)
 		if !dynamo.IsConditionFailed(err) {
 			return old, err
 		}
@@ -54,33 +95,91 @@ func (t *Tables) apply(ctx context.Context, e Entry, at stamp.ClusterTime, mode 
 }
 
 // applyOnce makes one attempt.
-func (t *Tables) applyOnce(ctx context.Context, e Entry, at stamp.ClusterTime, mode Mode) (codec.Item, error) {
+func (t *Tables) applyOnce(ctx context.Context, e Entry, at stamp.ClusterTime, m mode) (codec.Item, error) {
+	items, entries, err := t.Get(ctx, nonNil(e.Key), nonEmpty(e.Unique))
+	if err != nil {
+		return nil, err
+	}
+	s := &standing{key: e.Key, item: items[keyText(e.Key)]}
+	if n := t.Plan.Lookup(); n >= 0 {
+		if s, err = t.stand(ctx, e.Unique[n], entries[n][e.Unique[n]], items); err != nil {
+			return nil, err
+		}
+	}
+	old, inPlace := s.version(), items[keyText(e.Key)]
+	for _, there := range []codec.Item{old, inPlace} { // most often the same
+		if is := stamp.Of(there); m == onlyAbsent && (is.HasEpoch || is.HasTime) {
+			return there, nil
+		}
+		if err := t.mayReplace(e, there, m); err != nil {
+			return there, err
+		}
+	}
+	switch seen := stamp.Of(old); {
+	case seen.Epoch < t.epoch():
+	case seen.Time > at, seen.Time == at && m == ifOlder && sameContent(e, old):
+		return old, nil
+	case seen.Time == at && m == ifOlder:
+		return old, fmt.Errorf("document %s: %w", codec.Show(e.ID), side.ErrSameTime)
+	}
+	writes, err := t.replaceWrites(ctx, e, s, inPlace, entries, at)
+	if err != nil {
+		return nil, err
+	}
+	return old, t.writeTogether(ctx, writes)
+}
+
+// mayReplace fails where the owner, or somebody else, has written an item.
+func (t *Tables) mayReplace(e Entry, item codec.Item, m mode) error {
+	seen := stamp.Of(item)
+	switch {
+	case item == nil:
+	case t.isOwners(seen):
+		return fmt.Errorf("document %s: %w", codec.Show(e.ID), side.ErrServiceOwned)
+	case !seen.HasTime && !seen.HasEpoch && m != anyItem:
+		return fmt.Errorf("document %s: %w; empty the table %s, or name another in the plan", codec.Show(e.ID), side.ErrOutOfBand, t.Plan.Target.Table)
+	}
+	return nil
+}
+
+// replaceWrites puts a version of a document in the place of exactly what was read: of its
+// item, which may have another key, of inPlace, which has its new key, and of entries.
+func (t *Tables) replaceWrites(ctx context.Context, e Entry, s *standing, inPlace codec.Item, entries []map[string]codec.Item,
+	at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
 	wanted := e.Unique
 	if e.Item == nil {
 		wanted = make([]string, len(t.Plan.Unique))
 	}
-	items, entries, err := t.Get(ctx, []types.AttributeValue{e.Key}, nonEmpty(wanted))
-	if err != nil {
-		return nil, err
+	var writes []types.TransactWriteItem
+	put := func(e Entry, old codec.Item) {
+		writes = append(writes, types.TransactWriteItem{Put: t.replacePut(e, old, at)})
 	}
-	old := items[keyText(e.Key)]
-	seen := stamp.Of(old)
-	switch {
-	case mode == onlyAbsent && old != nil && (seen.HasEpoch || seen.HasTime):
-		return old, nil
-	case seen.HasEpoch:
-		return old, fmt.Errorf("document %s: %w", codec.Show(e.ID), ErrServiceOwned)
-	case old != nil && !seen.HasTime && mode != AnyItem:
-		return old, fmt.Errorf("document %s: %w; empty the table %s, or name another in the plan", codec.Show(e.ID), ErrOutOfBand, t.Plan.Target.Table)
-	case old != nil && seen.Time > at:
-		return old, nil
+	if e.Key != nil {
+		put(e, inPlace)
 	}
-	writes, err := t.uniqueWrites(ctx, e, old, wanted, entries, at)
-	if err != nil {
-		return nil, err
+	if s.item != nil && keyText(s.key) != keyText(e.Key) {
+		put(Entry{Key: s.key}, s.item)
 	}
-	writes = append([]types.TransactWriteItem{{Put: t.replacePut(e, old, seen, at)}}, writes...)
-	return old, t.writeTogether(ctx, writes)
+	unique, err := t.uniqueWrites(ctx, keyText(s.key), keyText(e.Key), t.heldBy(s.item), wanted, entries, at)
+	stays := e.Key
+	if e.Item == nil {
+		stays = nil
+	}
+	return slices.Concat(writes, unique, t.writeLookup(s, stays, at)), err
+}
+
+func nonNil(key types.AttributeValue) []types.AttributeValue {
+	if key == nil {
+		return nil
+	}
+	return []types.AttributeValue{key}
+}
+
+func sameContent(e Entry, item codec.Item) bool {
+	if stamp.Of(item).Tombstone || e.Item == nil {
+		return stamp.Of(item).Tombstone == (e.Item == nil)
+	}
+	return codec.Same(e.Item, item)
 }
 
 func nonEmpty(values []string) [][]string {
@@ -94,239 +193,51 @@ func nonEmpty(values []string) [][]string {
 }
 
 // replacePut puts the new item, or the tombstone, in the place of exactly the old.
-func (t *Tables) replacePut(e Entry, old codec.Item, seen stamp.Stamp, at stamp.ClusterTime) *types.Put {
+func (t *Tables) replacePut(e Entry, old codec.Item, at stamp.ClusterTime) *types.Put {
 	item := e.Item
 	if item == nil {
 		item = t.itemKey(e.Key)
-		stamp.Put(item, at, true)
+		stamp.Put(item, t.epoch(), at, true)
 	}
-	put := &types.Put{TableName: &t.Plan.Target.Table, Item: item}
+	c := t.itemUnchanged(old)
+	return &types.Put{TableName: &t.Plan.Target.Table, Item: item, ConditionExpression: c.expression(),
+		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values}
+}
+
+// itemUnchanged requires that an item is still as it was read: absent, or of the same
+// epoch and time, and with the same unique values. That does not tell versions apart that the
+// service wrote in one epoch: where they may be replaced, that epoch is over.
+func (t *Tables) itemUnchanged(old codec.Item) *condition {
+	c := &condition{}
 	if old == nil {
-		put.ConditionExpression = aws.String("attribute_not_exists(#pk)")
-		put.ExpressionAttributeNames = map[string]string{"#pk": t.Plan.Codec().KeyAttribute()}
-		return put
+		return c.absent(t.Plan.Codec().KeyAttribute())
 	}
-	if !seen.HasTime { // an out-of-band item, under repair
-		put.ConditionExpression = aws.String("attribute_not_exists(#b.#t) AND attribute_not_exists(#b.#e)")
-		put.ExpressionAttributeNames = map[string]string{"#b": stamp.Attribute, "#t": stamp.Time, "#e": stamp.Epoch}
-		return put
-	}
-	put.ConditionExpression = aws.String("#b.#t = :seen AND attribute_not_exists(#b.#e)")
-	put.ExpressionAttributeNames = map[string]string{"#b": stamp.Attribute, "#t": stamp.Time, "#e": stamp.Epoch}
-	put.ExpressionAttributeValues = map[string]types.AttributeValue{":seen": seen.Time.Value()}
-	return put
-}
-
-// uniqueWrites releases the values of the old item and claims those of the new. A value
-// that another document claimed at a later time stays with it: this document has a later
-// change, still to be applied, that gives the value up.
-func (t *Tables) uniqueWrites(ctx context.Context, e Entry, old codec.Item, wanted []string, entries []map[string]codec.Item,
-	at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
-	var writes []types.TransactWriteItem
-	held := make([]string, len(wanted))
-	if old != nil && !stamp.Of(old).Tombstone {
-		var err error
-		if held, err = t.uniqueOf(old); err != nil {
-			return nil, err
-		}
-	}
-	owner := keyText(e.Key)
-	for i, u := range t.Plan.Unique {
-		if held[i] != "" && held[i] != wanted[i] {
-			release, err := t.releaseUnique(ctx, i, held[i], owner)
-			if err != nil {
-				return nil, err
+	c.stamp(old, stamp.Time, stamp.Epoch, stamp.Tombstone)
+	asked := map[string]bool{}
+	for i := range t.Plan.Unique {
+		for _, field := range t.Plan.Unique[i].Reads() {
+			if name := t.Plan.Codec().Attribute(field); !asked[name] {
+				asked[name] = true
+				c.same(name, old[name])
 			}
-			writes = append(writes, release...)
 		}
-		if wanted[i] == "" {
-			continue
-		}
-		claim, err := t.claimUnique(u.Table, wanted[i], owner, entries[i][wanted[i]], at)
-		if err != nil {
-			return nil, err
-		}
-		writes = append(writes, claim...)
 	}
-	return writes, nil
-}
-
-func (t *Tables) releaseUnique(ctx context.Context, constraint int, value, owner string) ([]types.TransactWriteItem, error) {
-	values := make([][]string, len(t.Plan.Unique))
-	values[constraint] = []string{value}
-	_, entries, err := t.Get(ctx, nil, values)
-	if err != nil {
-		return nil, err
-	}
-	held := entries[constraint][value]
-	if held == nil || keyText(held["owner"]) != owner || stamp.Of(held).HasEpoch {
-		return nil, nil
-	}
-	return []types.TransactWriteItem{{Delete: &types.Delete{TableName: &t.Plan.Unique[constraint].Table, Key: uniqueKey(value),
-		ConditionExpression:       aws.String("#owner = :owner AND attribute_not_exists(#b.#e)"),
-		ExpressionAttributeNames:  map[string]string{"#owner": "owner", "#b": stamp.Attribute, "#e": stamp.Epoch},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":owner": dynamo.String(owner)}}}}, nil
-}
-
-func (t *Tables) claimUnique(table, value, owner string, held codec.Item, at stamp.ClusterTime) ([]types.TransactWriteItem, error) {
-	seen := stamp.Of(held)
-	switch {
-	case seen.HasEpoch:
-		return nil, fmt.Errorf("unique value %q: %w", value, ErrServiceOwned)
-	case held != nil && (keyText(held["owner"]) == owner || seen.Time > at):
-		return nil, nil
-	}
-	put := claimAbsent(table, value, owner, at)
-	if held != nil {
-		put.ConditionExpression = aws.String("#owner = :other AND #b.#t = :seen AND attribute_not_exists(#b.#e)")
-		put.ExpressionAttributeNames = map[string]string{"#owner": "owner", "#b": stamp.Attribute, "#t": stamp.Time, "#e": stamp.Epoch}
-		put.ExpressionAttributeValues = map[string]types.AttributeValue{":other": held["owner"], ":seen": seen.Time.Value()}
-	}
-	return []types.TransactWriteItem{{Put: put}}, nil
-}
-
-func claimAbsent(table, value, owner string, at stamp.ClusterTime) *types.Put {
-	item := codec.Item{"value": dynamo.String(value), "owner": dynamo.String(owner)}
-	stamp.Put(item, at, false)
-	return &types.Put{TableName: &table, Item: item, ConditionExpression: aws.String("attribute_not_exists(#value)"),
-		ExpressionAttributeNames: map[string]string{"#value": "value"}}
+	return c
 }
 
 // writeTogether writes one put alone, or several writes as one transaction.
 func (t *Tables) writeTogether(ctx context.Context, writes []types.TransactWriteItem) error {
-	return retry.Do(ctx, "write to "+t.Plan.Target.Table, func(ctx context.Context) error {
-		if len(writes) == 1 && writes[0].Put != nil {
-			p := writes[0].Put
-			_, err := t.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: p.TableName, Item: p.Item, ConditionExpression: p.ConditionExpression,
-				ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues})
-			return err
-		}
-		_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	return retry.Do(ctx, "write to "+t.Plan.Target.Table, func(ctx context.Context) error { return t.writeOnce(ctx, writes) })
+}
+
+// writeOnce is one attempt of writeTogether.
+func (t *Tables) writeOnce(ctx context.Context, writes []types.TransactWriteItem) error {
+	if len(writes) == 1 && writes[0].Put != nil {
+		p := writes[0].Put
+		_, err := t.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: p.TableName, Item: p.Item, ConditionExpression: p.ConditionExpression,
+			ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues}, t.ofWrites...)
 		return err
-	})
-}
-
-// Bounds of one transaction of the backfill: DynamoDB accepts 100 items and 4 MB.
-const (
-	maxBatchDocs  = 25
-	maxBatchBytes = 3 << 20
-)
-
-// Batches divides entries so that each batch fits one transaction and touches no
-// unique value twice.
-func (t *Tables) Batches(all []Entry) [][]Entry {
-	var out [][]Entry
-	most := min(maxBatchDocs, 100/(1+len(t.Plan.Unique)))
-	var batch []Entry
-	size, seen := 0, map[string]bool{}
-	for _, e := range all {
-		clash := false
-		for i, v := range e.Unique {
-			clash = clash || v != "" && seen[t.Plan.Unique[i].Table+v]
-		}
-		if len(batch) > 0 && (clash || len(batch) == most || size+e.Size > maxBatchBytes) {
-			out, batch, size = append(out, batch), nil, 0
-			clear(seen)
-		}
-		batch, size = append(batch, e), size+e.Size
-		for i, v := range e.Unique {
-			seen[t.Plan.Unique[i].Table+v] = true
-		}
 	}
-	if len(batch) > 0 {
-		out = append(out, batch)
-	}
-	return out
-}
-
-// PutAbsent copies a batch: each document only if no item, not even a tombstone,
-// is there. It writes all in one transaction first, and those that a condition refused
-// one by one. With fresh it also replaces items that are older than the copy: a
-// migration that was restarted finds the items of the one before.
-func (t *Tables) PutAbsent(ctx context.Context, batch []Entry, at stamp.ClusterTime, fresh bool) error {
-	for len(batch) > 0 {
-		if len(batch) == 1 && len(t.Plan.Unique) > 0 || len(t.Plan.Unique) == 0 {
-			return t.putEachAbsent(ctx, batch, at, fresh)
-		}
-		err := t.writeTogether(ctx, t.absentWrites(batch, at))
-		if err == nil {
-			return nil
-		}
-		if !dynamo.IsConditionFailed(err) {
-			return err
-		}
-		rest, refused := t.splitRefused(batch, err)
-		if len(refused) == 0 {
-			return err
-		}
-		if err := t.putEachAbsent(ctx, refused, at, fresh); err != nil {
-			return err
-		}
-		batch = rest
-	}
-	return nil
-}
-
-func (t *Tables) absentWrites(batch []Entry, at stamp.ClusterTime) []types.TransactWriteItem {
-	var writes []types.TransactWriteItem
-	for _, e := range batch {
-		writes = append(writes, types.TransactWriteItem{Put: t.replacePut(e, nil, stamp.Stamp{}, at)})
-		for i, v := range e.Unique {
-			if v != "" {
-				writes = append(writes, types.TransactWriteItem{Put: claimAbsent(t.Plan.Unique[i].Table, v, keyText(e.Key), at)})
-			}
-		}
-	}
-	return writes
-}
-
-// splitRefused divides a cancelled batch into the entries whose conditions held and
-// those whose conditions failed.
-func (t *Tables) splitRefused(batch []Entry, err error) (rest, refused []Entry) {
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
-		return nil, batch
-	}
-	at := 0
-	for _, e := range batch {
-		writes := 1
-		for _, v := range e.Unique {
-			if v != "" {
-				writes++
-			}
-		}
-		bad := false
-		for i := at; i < at+writes && i < len(cancelled.CancellationReasons); i++ {
-			code := aws.ToString(cancelled.CancellationReasons[i].Code)
-			bad = bad || code != "" && code != "None"
-		}
-		if at += writes; bad {
-			refused = append(refused, e)
-		} else {
-			rest = append(rest, e)
-		}
-	}
-	return rest, refused
-}
-
-// putEachAbsent copies documents one by one.
-func (t *Tables) putEachAbsent(ctx context.Context, batch []Entry, at stamp.ClusterTime, fresh bool) error {
-	for _, e := range batch {
-		if err := t.putOneAbsent(ctx, e, at, fresh); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *Tables) putOneAbsent(ctx context.Context, e Entry, at stamp.ClusterTime, fresh bool) error {
-	mode := onlyAbsent
-	if fresh {
-		mode = IfOlder
-	}
-	old, err := t.apply(ctx, e, at, mode)
-	if errors.Is(err, ErrServiceOwned) && old != nil {
-		return nil
-	}
+	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes}, t.ofWrites...)
 	return err
 }

@@ -17,27 +17,25 @@ import (
 // ensureTimeout bounds the creation of one table.
 const ensureTimeout = 2 * time.Minute
 
-// Ensure creates the tables that are missing, and fails if one exists with another key
-// than the plan's.
-func (t *Tables) Ensure(ctx context.Context) error {
-	conflicts, err := t.KeyConflicts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, conflict := range conflicts {
-		return conflict
+// Ensure creates the tables that are missing, and returns the identities of all. It fails if
+// one exists with another key than the plan's, without an index of the plan, or with a stream
+// of other images. A table that it creates has no stream yet: see [Tables.EnsureStream].
+func (t *Tables) Ensure(ctx context.Context) ([]Identity, error) {
+	if err := t.conflict(ctx); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	for _, in := range t.Plan.TableInputs() {
+		in.StreamSpecification = nil
 		err := retry.Do(ctx, "create the table "+*in.TableName, func(ctx context.Context) error {
 			return dynamo.EnsureTable(ctx, t.Client, in)
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return t.Identities(ctx)
 }
 
 // KeyConflict is a table that exists with another key than the plan's.
@@ -54,23 +52,39 @@ func (c *KeyConflict) Error() string {
 		c.Table, c.Have, c.Want)
 }
 
-// KeyConflicts returns the tables of the plan that exist with another key.
-func (t *Tables) KeyConflicts(ctx context.Context) ([]*KeyConflict, error) {
-	var all []*KeyConflict
+// conflict returns a [*KeyConflict] or an [*IndexConflict] of a table that exists, or an error
+// about its stream, nil for none.
+func (t *Tables) conflict(ctx context.Context) error {
 	for _, in := range t.Plan.TableInputs() {
 		table, err := t.describeTable(ctx, *in.TableName)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		want := keyOf(in.KeySchema, in.AttributeDefinitions)
 		if table == nil {
 			continue
 		}
-		if have := keyOf(table.KeySchema, table.AttributeDefinitions); have != want {
-			all = append(all, &KeyConflict{Table: *in.TableName, Want: want, Have: have})
+		if conflict := CompareKeys(table, in); conflict != nil {
+			return conflict
+		}
+		for _, conflict := range CompareIndexes(table, in) {
+			return conflict
+		}
+		if in.StreamSpecification != nil && hasOtherStream(table) {
+			return otherStream(table)
 		}
 	}
-	return all, nil
+	return nil
+}
+
+// CompareKeys holds the key of a table that exists against the one that it should have; it
+// returns nil where they are the same.
+func CompareKeys(exists *types.TableDescription, wanted *dynamodb.CreateTableInput) *KeyConflict {
+	have := keyOf(exists.KeySchema, exists.AttributeDefinitions)
+	want := keyOf(wanted.KeySchema, wanted.AttributeDefinitions)
+	if have == want {
+		return nil
+	}
+	return &KeyConflict{Table: *wanted.TableName, Want: want, Have: have}
 }
 
 // describeTable returns nil for a table that does not exist.

@@ -1,9 +1,9 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -15,34 +15,25 @@ import (
 	"github.com/banyan-fig/banyan/migrate/internal/retry"
 	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 	"github.com/banyan-fig/banyan/migrate/plan"
-)
-
-var (
-	// ErrServiceOwned: the service has written the item in DynamoDB; a migration
-	// never overwrites that.
-	ErrServiceOwned error = retry.Permanent("the item was written by the owning service in DynamoDB")
-	// ErrOutOfBand: the target holds an item that neither the migration nor the
-	// service wrote.
-	ErrOutOfBand error = retry.Permanent("the target holds an item that neither the migration nor the service wrote")
+	"github.com/banyan-fig/banyan/migrate/side"
 )
 
 // keyText is a key attribute as text: the owner in unique tables, a map key here.
-func keyText(av types.AttributeValue) string {
-	switch v := av.(type) {
-	case *types.AttributeValueMemberS:
-		return v.Value
-	case *types.AttributeValueMemberN:
-		return v.Value
-	}
-	return ""
-}
+func keyText(av types.AttributeValue) string { return codec.KeyText(av) }
 
 // DynamoDBAPI is what [Tables] needs of *dynamodb.Client.
 type DynamoDBAPI interface {
+	BatchExecuteStatement(context.Context, *dynamodb.BatchExecuteStatementInput, ...func(*dynamodb.Options)) (*dynamodb.BatchExecuteStatementOutput, error)
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+	UpdateTable(context.Context, *dynamodb.UpdateTableInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateTableOutput, error)
+	UpdateTimeToLive(context.Context, *dynamodb.UpdateTimeToLiveInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateTimeToLiveOutput, error)
+	DescribeTimeToLive(context.Context, *dynamodb.DescribeTimeToLiveInput,
+		...func(*dynamodb.Options)) (*dynamodb.DescribeTimeToLiveOutput, error)
 	dynamo.TableAPI
 }
 
@@ -51,69 +42,86 @@ type DynamoDBAPI interface {
 type Tables struct {
 	Plan   *plan.Plan
 	Client DynamoDBAPI
+	// Epoch is one of MongoDB's ownership: that of all documents that are written, and
+	// 0 for the first. What is of an earlier one is replaced, of a later one never.
+	Epoch int64
+
+	ofWrites []func(*dynamodb.Options)
+	learned  *flow // nil: nothing is kept
 }
 
 // Entry is one encoded document. With a nil Item it stands for the tombstone of Key.
 type Entry struct {
 	ID     bson.RawValue
-	Key    types.AttributeValue
+	Key    types.AttributeValue // nil for a tombstone whose key only the lookup entry says
 	Item   codec.Item
 	Unique []string // value for each constraint of the plan, "" for none
 	Size   int      // in bytes, by DynamoDB's measure
 }
 
-// Encode encodes a document of the source as of at. It fails with a [*codec.FitError]
-// for a document that does not fit.
-// Encode encodes a document of the source as of at. It fails with a [*codec.FitError]
-// for a document that does not fit.
-func (t *Tables) Encode(doc bson.Raw, at stamp.ClusterTime) (Entry, error) {
-	item, err := t.Plan.Codec().Encode(doc)
-	if err != nil {
-		return Entry{}, err
+// InEpoch returns the same tables, written to in an epoch.
+func (t *Tables) InEpoch(epoch int64) *Tables {
+	bound := *t
+	bound.Epoch = epoch
+	return &bound
+}
+
+func (t *Tables) epoch() int64 { return cmp.Or(t.Epoch, stamp.FirstEpoch) }
+
+// isOwners reports whether the owner has written an item in an epoch in which MongoDB has
+// no say: a later one than these tables are written to in.
+func (t *Tables) isOwners(s stamp.Stamp) bool {
+	return s.Epoch > t.epoch() || s.Epoch == t.epoch() && !s.HasTime
+}
+
+// deleted is the entry of a document that was deleted.
+func (t *Tables) deleted(id bson.RawValue) (Entry, error) {
+	e := Entry{ID: id, Unique: make([]string, len(t.Plan.Unique))}
+	var err error
+	if e.Key, err = t.Plan.Codec().KeyOfID(id); err != nil {
+		return e, err
 	}
-	e := Entry{Item: item, Key: item[t.Plan.Codec().KeyAttribute()], Size: codec.Size(item)}
+	if n := t.Plan.Lookup(); n >= 0 {
+		e.Key = nil // its lookup entry says it
+		e.Unique[n], err = t.lookupValue(id)
+	}
+	return e, err
+}
+
+// Encode encodes a document of the source as of at. It fails with a [*side.Misfit] about a
+// [*codec.FitError] for a document that does not fit.
+func (t *Tables) Encode(doc bson.Raw, at stamp.ClusterTime) (Entry, error) {
+	item, unique, err := t.Plan.Fit(doc)
+	if err != nil {
+		return Entry{}, t.misfit(doc, err)
+	}
+	e := Entry{Item: item, Key: t.Plan.Codec().KeyOf(item), Unique: unique, Size: codec.Size(item)}
 	// The key was encoded, so the document has it.
 	e.ID = doc.Lookup(t.Plan.Codec().KeyField())
-	if e.Unique, err = t.uniqueOf(item); err != nil {
-		var fit *codec.FitError
-		if errors.As(err, &fit) {
-			fit.ID = codec.Show(e.ID)
-		}
-		return Entry{}, err
-	}
-	stamp.Put(item, at, false)
+	stamp.Put(item, t.epoch(), at, false)
 	return e, nil
 }
 
-// uniqueOf returns an item's values under the plan's constraints. Absent and
-// null values are unconstrained.
-func (t *Tables) uniqueOf(item codec.Item) ([]string, error) {
-	values := make([]string, len(t.Plan.Unique))
-	for i, u := range t.Plan.Unique {
-		switch v := item[t.Plan.Codec().Attribute(u.Field)].(type) {
-		case nil, *types.AttributeValueMemberNULL:
-			continue
-		case *types.AttributeValueMemberS:
-			values[i] = u.Field + "#" + v.Value
-		case *types.AttributeValueMemberN:
-			values[i] = u.Field + "#" + v.Value
-		default:
-			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: a unique value must be a string or a number", codec.ErrKeyType),
-				WayOut: "repair the field in MongoDB, or take the constraint out of the plan"}
-		}
-		if len(values[i]) > codec.MaxKeySize {
-			return nil, &codec.FitError{Field: u.Field, Reason: fmt.Errorf("%w: %d bytes, allowed are %d", codec.ErrKeySize, len(values[i]), codec.MaxKeySize),
-				WayOut: "shorten the value in MongoDB, or take the constraint out of the plan"}
-		}
+func (t *Tables) misfit(doc bson.Raw, err error) error {
+	fit, misfit := errors.AsType[*codec.FitError](err)
+	if !misfit {
+		return err
 	}
-	return values, nil
+	id := doc.Lookup(t.Plan.Codec().KeyField())
+	fit.ID = codec.Show(id)
+	return &side.Misfit{ID: id, Shown: fit.ID, Field: fit.Field, Why: fit.Reason.Error(), WayOut: fit.WayOut, Err: err}
+}
+
+// uniqueValue returns an item's value under one constraint of the plan, "" for none.
+func (t *Tables) uniqueValue(constraint int, item codec.Item) (string, error) {
+	return t.Plan.Unique[constraint].Value(func(name string) (bson.RawValue, error) { return t.Plan.Codec().Field(item, name) })
 }
 
 func (t *Tables) itemKey(key types.AttributeValue) codec.Item {
-	return codec.Item{t.Plan.Codec().KeyAttribute(): key}
+	return t.Plan.Codec().KeyItem(key)
 }
 
-func uniqueKey(value string) codec.Item { return codec.Item{"value": dynamo.String(value)} }
+func uniqueKey(value string) codec.Item { return codec.Item{entryValue: dynamo.String(value)} }
 
 // Get reads items and unique entries consistently, at most 100 together.
 func (t *Tables) Get(ctx context.Context, keys []types.AttributeValue, unique [][]string) (map[string]codec.Item, []map[string]codec.Item, error) {
@@ -138,12 +146,12 @@ func (t *Tables) Get(ctx context.Context, keys []types.AttributeValue, unique []
 	}
 	err := t.batchGet(ctx, request, func(table string, item codec.Item) {
 		if table == t.Plan.Target.Table {
-			items[keyText(item[t.Plan.Codec().KeyAttribute()])] = item
+			items[keyText(t.Plan.Codec().KeyOf(item))] = item
 			return
 		}
 		for i, u := range t.Plan.Unique {
 			if u.Table == table {
-				entries[i][keyText(item["value"])] = item
+				entries[i][keyText(item[entryValue])] = item
 			}
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
@@ -31,7 +32,8 @@ func child() {
 }
 
 func runChild(ctx context.Context) error {
-	client, err := mongo.Connect(options.Client().ApplyURI(os.Getenv(childMongo)))
+	uri := os.Getenv(childMongo)
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		return err
 	}
@@ -43,7 +45,7 @@ func runChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := changestream.New(changestream.Config{Database: client.Database("legacy"), Mapping: m, To: to, Permanent: permanent,
+	p, err := changestream.New(changestream.Config{Database: client.Database(mongodbtest.Database(uri)), Mapping: m, To: to, Permanent: permanent,
 		Lease: childLease, EnsureImages: true, Snapshot: true, SnapshotChunk: 5})
 	if err != nil {
 		return err

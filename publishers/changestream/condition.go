@@ -35,7 +35,7 @@ func (w *condition) matches(d *document) (bool, error) {
 	if len(w.changed) > 0 && !anyChanged(w.changed, d.c) {
 		return false, nil
 	}
-	if d.c.Operation == "update" && d.main == nil {
+	if lacksDocument(d.c) {
 		return true, nil // the document is deleted: the rule's gone: decides
 	}
 	for _, p := range w.exists {

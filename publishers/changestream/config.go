@@ -50,12 +50,6 @@ type Config struct {
 	// both images of each change, until the change falls off the oplog.
 	EnsureImages bool
 
-	// NoImages requests changes without documents, and reads the
-	// document of each update separately, in its present state. It is for a run that has to
-	// pass a change whose event is too large (mongostream.ErrEventTooLarge); deletes
-	// have only their key then, and "was" is refused.
-	NoImages bool
-
 	// Source of the events that name none; "" means "/changes/<database>".
 	Source string
 	// Cluster is part of the ids of the events: give it where two clusters publish
@@ -91,7 +85,6 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.To != nil, "To is missing: give a publisher of the stream or the spool")
-	check(!c.NoImages || !c.EnsureImages, "NoImages and EnsureImages exclude each other")
 	check(c.SnapshotChunk > 0, "SnapshotChunk %d is negative", c.SnapshotChunk)
 	_, err := url.Parse(c.Source)
 	check(err == nil, "Source %q is not a URI-reference", c.Source)

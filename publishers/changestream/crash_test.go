@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 )
 
 // writer changes users at random, and remembers the last version of each, and
@@ -31,7 +32,7 @@ func newWriter(w *world, seed uint64) *writer {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
-	return &writer{w: w, random: rand.New(rand.NewPCG(seed, 2)), users: client.Database("legacy").Collection("users"), last: map[int]int{}}
+	return &writer{w: w, random: rand.New(rand.NewPCG(seed, 2)), users: client.Database(w.db.Name()).Collection("users"), last: map[int]int{}}
 }
 
 // write changes one of n users: it makes a user of version 0, or the next version.
@@ -89,6 +90,7 @@ func (w *world) account(key string, all []events.Event, snapshot string) account
 // TestSIGKILL kills the publisher while users change: no change is lost, each
 // user's are in order, and what was published twice has the same id.
 func TestSIGKILL(t *testing.T) {
+	mongodbtest.Lacks(t, "SecantusDB", "looks up the document when it is asked for the post-image")
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -15,6 +15,9 @@
 //     and a repeated event has newer data under the old id; or it is deleted, and the
 //     rule skips or refuses. Let Config.EnsureImages turn images on if the server
 //     is MongoDB 6.0 or newer and has the disk space.
+//   - An event with its images may be larger than the 16 MB that a server sends. Since
+//     MongoDB 6.0.9 and 7.0 it comes in parts; before, that change comes without documents:
+//     its document is looked up, and every field counts as changed.
 //   - Without before-images a delete has nothing but the key; "changed" is taken
 //     from the server's description of an update, and is always true of a
 //     replacement; "was" and "of: before" have nothing to read.
@@ -101,6 +104,12 @@
 // With Config.Snapshot it forgets the position and begins a snapshot by itself.
 // To read the collections again although the position is good, call
 // [Publisher.Forget] (banyan-publish changes forget): the next Run starts as the first one did.
+//
+// # While migrate moves a collection
+//
+// migrate gives a collection that it moves names of its own, <name>__banyan_g<n>. The
+// publisher follows it there without being told: the mapping, the events and their ids keep
+// the name that it had.
 //
 // # Dead letters
 //

@@ -61,12 +61,12 @@ func (p path) after(prefix path) (rest path, ok bool) {
 
 // changedBy reports whether a change changed the field, as far as can be known. Of
 // an update, the server reports what was set and removed. Of a replacement only a
-// before-image shows it; without one, every field counts as changed. Of the others,
-// every field is new or gone.
+// before-image shows it; without one, and of an event that was too large to be sent,
+// every field counts as changed. Of the others, every field is new or gone.
 func (p path) changedBy(c *Change) bool {
 	switch c.Operation {
 	case "update":
-		return p.updatedBy(c)
+		return c.Stripped || p.updatedBy(c)
 	case "replace":
 		return c.Before == nil || p.differs(c.Before, c.Full)
 	}

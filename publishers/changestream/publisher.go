@@ -28,6 +28,8 @@ type Publisher struct {
 	mu       sync.Mutex
 	follower *mongostream.Follower
 	status   Status
+
+	moves mongostream.Moves // of this follower, and its reader's own
 }
 
 // New checks cfg. It sends no request; Run does.
@@ -43,7 +45,7 @@ func (p *Publisher) Ready() <-chan struct{} { return p.ready }
 
 // Run publishes until ctx ends, which is no error, or something stops it for
 // good: what stops a follower (mongostream.ErrHistoryLost, unless Config.Snapshot
-// recovers from it; mongostream.ErrInvalidated; mongostream.ErrEventTooLarge),
+// recovers from it; mongostream.ErrInvalidated),
 // or a refusal of the stream that is not about one event.
 func (p *Publisher) Run(ctx context.Context) error {
 	for {
@@ -69,12 +71,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 // withRemedy adds what to do about an error that ends Run.
 func withRemedy(err error) error {
-	switch {
-	case errors.Is(err, mongostream.ErrHistoryLost):
+	if errors.Is(err, mongostream.ErrHistoryLost) {
 		return fmt.Errorf("%w; forget the position and publish a snapshot of the collections (banyan-publish changes --snapshot does both), "+
 			"and make the oplog larger or longer (replSetResizeOplog, minRetentionHours) if it happens again", err)
-	case errors.Is(err, mongostream.ErrEventTooLarge):
-		return fmt.Errorf("%w (banyan-publish changes --no-images)", err)
 	}
 	return err
 }
@@ -115,23 +114,16 @@ func (p *Publisher) newFollower(ctx context.Context) (*mongostream.Follower, err
 }
 
 func (p *Publisher) follow(after, before options.FullDocument) (*mongostream.Follower, error) {
+	of := mongostream.Collections{Names: p.cfg.Mapping.collectionNames()}.AndMoved()
+	p.moves = mongostream.Moves{}
 	return mongostream.New(mongostream.Config{
-		Name:       p.cfg.Name,
-		Source:     mongostream.Source{Database: p.cfg.Database, Pipeline: p.pipeline(), FullDocument: after, FullDocumentBeforeChange: before},
+		Name: p.cfg.Name,
+		Source: mongostream.Source{Database: p.cfg.Database, Pipeline: mongo.Pipeline{of.Match()},
+			FullDocument: after, FullDocumentBeforeChange: before},
 		Checkpoint: mongostream.NewCheckpoint(p.cfg.Checkpoints, p.cfg.Name, p.cfg.Lease),
-		Handle:     p.handle, Interleave: &snapshot{p: p},
+		Handle:     p.handle, Moved: p.noteMove, Interleave: &snapshot{p: p},
 		Window: p.cfg.Window, Lease: p.cfg.Lease, StartAt: p.cfg.StartAt, FollowOn: p.cfg.FollowOn, Log: p.cfg.Log,
 	})
-}
-
-// pipeline selects the changes of the mapping's collections.
-func (p *Publisher) pipeline() mongo.Pipeline {
-	ours := bson.D{{Key: "$in", Value: p.cfg.Mapping.collectionNames()}}
-	return mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
-		bson.D{{Key: "ns.coll", Value: ours}},
-		bson.D{{Key: "to.coll", Value: ours}},
-		bson.D{{Key: "operationType", Value: bson.D{{Key: "$in", Value: bson.A{"invalidate", "dropDatabase"}}}}},
-	}}}}}}
 }
 
 // Forget removes the position, so that the next Run starts as the first one did: with a
@@ -146,7 +138,7 @@ func (p *Publisher) Forget(ctx context.Context) error {
 
 // handle publishes the events of one change.
 func (p *Publisher) handle(ctx context.Context, c Change) (mongostream.Ack, error) {
-	if p.cfg.Mapping.Collections[c.Collection] == nil {
+	if !p.belongs(&c) {
 		p.counted(func(s *Status) { s.Ignored++ })
 		return nil, nil
 	}

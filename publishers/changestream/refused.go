@@ -44,17 +44,19 @@ type RefusedChange struct {
 	Index       int                      `bson:"n"`
 	Wall        time.Time                `bson:"wallTime"`
 	Snapshot    string                   `bson:"snapshot,omitempty"`
+	Stripped    bool                     `bson:"stripped,omitempty"`
 }
 
 func changeOf(c *Change, snapshot string) RefusedChange {
 	return RefusedChange{c.Operation, c.Database, c.Collection, c.Key, c.Full, c.Before,
-		c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot}
+		c.Updated, c.Removed, c.Truncated, c.ClusterTime, c.Index, c.Wall, snapshot, c.Stripped}
 }
 
 // toChange is the inverse of changeOf.
 func (k *RefusedChange) toChange() *Change {
 	return &Change{Operation: k.Operation, Database: k.Database, Collection: k.Collection, Key: k.Key, Full: k.Full, Before: k.Before,
-		Updated: k.Updated, Removed: k.Removed, Truncated: k.Truncated, ClusterTime: k.ClusterTime, Index: k.Index, Wall: k.Wall.UTC()}
+		Updated: k.Updated, Removed: k.Removed, Truncated: k.Truncated, ClusterTime: k.ClusterTime, Index: k.Index, Wall: k.Wall.UTC(),
+		Stripped: k.Stripped}
 }
 
 // refuse stores a dead letter. e is nil when no event was made.

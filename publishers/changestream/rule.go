@@ -85,17 +85,17 @@ func (r *rule) apply(c *Change) (e events.Event, ok bool, err error) {
 			return e, false, err
 		}
 	}
-	if c.Operation == "update" && c.Full == nil {
+	if lacksDocument(c) {
 		return e, false, r.missingDocumentError()
 	}
 	e, err = r.build(d)
 	return e, err == nil, err
 }
 
-// missingDocumentError is the outcome of an update whose document was deleted before it was looked up.
+// missingDocumentError is the outcome of a change whose document was deleted before it was looked up.
 func (r *rule) missingDocumentError() error {
 	if r.gone == refuse {
-		return errors.New("the document was deleted before the server looked it up for the update; turn on post-images to keep it")
+		return errors.New("the document was deleted before it could be looked up for the change; turn on post-images to keep it")
 	}
 	return fmt.Errorf("%w: the document is deleted; the change of its deletion follows", ErrSkip)
 }

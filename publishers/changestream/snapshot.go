@@ -145,12 +145,27 @@ func (s *snapshot) publish(ctx context.Context, name, id string, docs []bson.Raw
 	return all, nil
 }
 
-// read returns the next documents, all as of one cluster time.
-func (s *snapshot) read(ctx context.Context) ([]bson.Raw, bson.Timestamp, error) {
+// read returns the next documents, all as of one cluster time; none of a collection that
+// does not exist.
+func (s *snapshot) read(ctx context.Context) (docs []bson.Raw, at bson.Timestamp, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	err = s.p.readWhere(ctx, s.state.Collections[0], func(name string) (bool, error) {
+		docs, at, err = s.readFrom(ctx, name)
+		for mongoerr.HasCode(err, mongoerr.SnapshotUnavailable) && retryDelay.Wait(ctx, 0) == nil {
+			docs, at, err = s.readFrom(ctx, name) // a rename was newer than the server's snapshots
+		}
+		return len(docs) > 0, err
+	})
+	if errors.Is(err, errCollectionGone) {
+		err = nil
+	}
+	return docs, at, err
+}
+
+func (s *snapshot) readFrom(ctx context.Context, name string) ([]bson.Raw, bson.Timestamp, error) {
 	n := int32(s.p.cfg.SnapshotChunk)
-	reply, err := s.p.cfg.Database.RunCommand(ctx, bson.D{{Key: "find", Value: s.state.Collections[0]}, {Key: "filter", Value: s.filter()},
+	reply, err := s.p.cfg.Database.RunCommand(ctx, bson.D{{Key: "find", Value: name}, {Key: "filter", Value: s.filter()},
 		{Key: "sort", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "limit", Value: n}, {Key: "batchSize", Value: n}, {Key: "singleBatch", Value: true},
 		{Key: "readConcern", Value: bson.D{{Key: "level", Value: "snapshot"}}}}).Raw()
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandboxkinesis "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 	"github.com/banyan-fig/banyan/publishers/changestream"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/streamtest"
@@ -107,33 +108,24 @@ func (f *faults) kinesis(operation, _ string) fault.Fault {
 func newWorld(t testing.TB, seed uint64, change ...func(*mongodb.Config)) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), faults: &faults{rand: rand.New(rand.NewPCG(seed, 0))}}
-	cfg := mongodb.Config{Fault: w.faults.mongodb}
-	for _, c := range change {
-		c(&cfg)
-	}
-	server, err := mongodb.Start(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	k, err := sandboxkinesis.New(sandboxkinesis.Config{Transition: time.Millisecond, Unlimited: true, Fault: w.faults.kinesis})
 	if err != nil {
 		t.Fatal(err)
 	}
 	front := httptest.NewServer(k)
 	t.Cleanup(front.Close)
-	w.uri, w.aws = server.URI(), front.URL
+	w.uri, w.aws = mongodbtest.Start(t, w.faults.mongodb, change...), front.URL
 	w.client = kinesisClient(t, front.URL)
 	if w.mongo, err = mongo.Connect(options.Client().ApplyURI(w.uri).SetMonitor(w.cursors.monitor())); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		w.faults.set(0)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = w.mongo.Disconnect(ctx)
-		_ = server.Close()
 	})
-	w.db = w.mongo.Database("legacy")
+	w.db = w.mongo.Database(mongodbtest.Database(w.uri))
 	w.users = w.db.Collection("users")
 	w.do(nil, streamtest.Create(w.ctx, w.client, stream, 3))
 	return w
@@ -152,12 +144,12 @@ func (w *world) kinesis() *kinesis.Publisher { return w.stream(true) }
 func (w *world) stream(insist bool) *kinesis.Publisher {
 	w.t.Helper()
 	p, err := kinesis.New(w.ctx, kinesis.Config{Client: w.client, Stream: stream, Linger: time.Millisecond,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Second, RetryRefused: insist})
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Minute, RetryRefused: insist})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = p.Close(ctx)
 	})
@@ -170,7 +162,7 @@ func permanent(err error) bool {
 
 // config is complete but for what a test is about.
 func (w *world) config(m *changestream.Mapping) changestream.Config {
-	return changestream.Config{Database: w.db, Mapping: m, To: w.kinesis(), Permanent: permanent, Lease: 2 * time.Second}
+	return changestream.Config{Database: w.db, Mapping: m, To: w.kinesis(), Permanent: permanent}
 }
 
 // publisher runs one and waits until it is ready; the function ends it and
@@ -214,7 +206,7 @@ func (w *world) ended(cfg changestream.Config) (*changestream.Publisher, error) 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	return p, p.Run(ctx)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -97,60 +99,98 @@ func (b *batch) isPublished() bool {
 	return true
 }
 
-// cleanUp removes what is published or refused, and retries until it succeeds. What came from the
-// stream is read again from the position if this is interrupted, so it may be removed in
-// any order. What a sweep found can only be found in the database: it is removed in the
-// order in which it was published, so that an event never remains without its successors.
+// cleanUp removes what is published or refused, and retries until it succeeds. Of one
+// key it removes events in the order in which they were published, so that none ever
+// waits without its successors: where the position is lost, or was not there yet, the
+// sweep publishes what waits behind what was published already.
 func (r *Relay) cleanUp(ctx context.Context, group []*batch) error {
 	if err := r.moveAll(ctx, group); err != nil {
 		return err
 	}
-	var streamed []*batch
-	for _, b := range group {
-		if b.origin != nil && b.sweep == nil {
-			streamed = append(streamed, b)
-		}
+	steps := inOrder(group)
+	if r.cfg.Admit == nil || len(steps) == 0 {
+		return r.remove(ctx, steps)
 	}
-	for name := range r.collections {
-		if err := r.removeFrom(ctx, name, ofCollection(streamed, name)); err != nil {
+	return r.retryTransient(ctx, func(ctx context.Context) error {
+		return r.cfg.Admit(ctx, func(ctx context.Context) error { return r.remove(ctx, steps) })
+	})
+}
+
+// remove executes the steps until each was executed where the collections are. A name that
+// a collection has left is vacant, so that nothing is found there, or a view. No name is
+// used twice: where a collection still is, it was at the time of the request.
+func (r *Relay) remove(ctx context.Context, steps [][]*batch) error {
+	places := *r.places.Load()
+	for attempt := 0; ; attempt++ {
+		found, err := r.removeFrom(ctx, places, steps)
+		if err == nil && found || err != nil && !errors.Is(err, errMoved) {
 			return err
 		}
-	}
-	for len(group) > 0 {
-		n := 1
-		for n < len(group) && group[n].sameCollection(group[0]) {
-			n++
+		var now map[string]string
+		locate := func(ctx context.Context) (err error) { now, err = r.locate(ctx); return err }
+		if err := r.retryTransient(ctx, locate); err != nil {
+			return err
 		}
-		if first := group[0]; first.sweep != nil {
-			if err := r.removeFrom(ctx, first.origin.collection, group[:n]); err != nil {
+		if maps.Equal(now, places) {
+			if err == nil {
+				return nil // removed before
+			}
+			r.cfg.Log.Warn("clean-up waits", "relay", r.cfg.Name, "error", err)
+			if retryDelay.Wait(ctx, attempt) != nil {
 				return err
 			}
 		}
-		group = group[n:]
+		places = now
 	}
-	return nil
 }
 
-func ofCollection(group []*batch, collection string) []*batch {
-	return slices.DeleteFunc(slices.Clone(group), func(b *batch) bool { return b.origin.collection != collection })
+// removeFrom reports whether there was something to remove for each request.
+func (r *Relay) removeFrom(ctx context.Context, places map[string]string, steps [][]*batch) (found bool, err error) {
+	found = true
+	for _, step := range steps {
+		name, removals := step[0].origin.collection, groupByDocument(step)
+		var models []mongo.WriteModel
+		for _, l := range removals {
+			if r.isOutbox(name) {
+				models = append(models, mongo.NewDeleteOneModel().SetFilter(elementsOf(l.document)))
+			} else {
+				models = append(models, r.cfg.Field.removalModels(l)...)
+			}
+			found = found && len(l.values) == 0 // which are counted twice
+		}
+		n, err := r.writeModels(ctx, r.cfg.Database.Collection(places[name]), models)
+		if err != nil {
+			return false, err
+		}
+		found = found && n == int64(len(removals))
+	}
+	return found, nil
 }
 
-// sameCollection reports whether two batches of one sweep are of one collection.
-func (b *batch) sameCollection(other *batch) bool {
-	return b.sweep != nil && b.sweep == other.sweep && b.origin.collection == other.origin.collection
-}
-
-// removeFrom removes the entries of batches from their collection.
-func (r *Relay) removeFrom(ctx context.Context, name string, group []*batch) error {
-	var models []mongo.WriteModel
-	for _, l := range groupByDocument(group) {
-		if r.isOutbox(name) {
-			models = append(models, mongo.NewDeleteOneModel().SetFilter(elementsOf(l.document)))
-		} else {
-			models = append(models, r.cfg.Field.removalModels(l)...)
+// inOrder sorts a group into steps, each of one collection and as few as can be: of one
+// key, no batch is in an earlier step than one before it.
+func inOrder(group []*batch) (steps [][]*batch) {
+	last := make(map[string]int) // step of a key
+	for _, b := range group {
+		if b.origin == nil {
+			continue
+		}
+		i := 0
+		for _, p := range b.entries {
+			i = max(i, last[p.key])
+		}
+		for i < len(steps) && steps[i][0].origin.collection != b.origin.collection {
+			i++
+		}
+		if i == len(steps) {
+			steps = append(steps, nil)
+		}
+		steps[i] = append(steps[i], b)
+		for _, p := range b.entries {
+			last[p.key] = i
 		}
 	}
-	return r.writeModels(ctx, r.collections[name], models)
+	return steps
 }
 
 // retryTransient retries transient errors until ctx ends.
@@ -179,8 +219,8 @@ type removal struct {
 	values   bson.A // whole, for what has no id or is no event
 }
 
-// groupByDocument sorts a group by document. Of what a sweep found, the events of one key
-// keep their order, so a document may occur more than once.
+// groupByDocument sorts a group by document. The events of one key keep their order, so a
+// document may occur more than once.
 func groupByDocument(group []*batch) (all []*removal) {
 	of := make(map[string]int)   // the last of a document
 	upTo := make(map[string]int) // the last with a key
@@ -190,7 +230,7 @@ func groupByDocument(group []*batch) (all []*removal) {
 				continue
 			}
 			i, there := of[string(b.origin.document)]
-			if !there || b.sweep != nil && i < upTo[p.key] {
+			if !there || i < upTo[p.key] {
 				i = len(all)
 				all = append(all, &removal{document: b.origin.document})
 				of[string(b.origin.document)] = i
@@ -215,33 +255,57 @@ func (l *removal) add(p *flight) {
 	l.ids = append(l.ids, p.id)
 }
 
-// removalModels returns the updates that remove published entries. Where nothing else waits, the field is unset,
-// which leaves no trace and shows nothing in the change stream. Else the rest of
-// the array shows there as if it was new; the mark says that it is not.
-func (f Field) removalModels(l *removal) (models []mongo.WriteModel) {
-	update := func(condition bson.D, change bson.D) {
-		filter := append(elementsOf(l.document), condition...)
-		models = append(models, mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(change))
-	}
+// Removal takes published events out of a document: by an update, or, where there is none, by
+// deleting the document.
+type Removal struct{ Filter, Update bson.D }
+
+// Remove returns how events are taken out of a document, which a condition selects, by their ids,
+// one Removal after the other. Where nothing else waits, the field is unset, which leaves no trace;
+// a document that is marked as deleted is deleted. Else the rest of the array shows in the change
+// stream as if it was new; the mark says that it is not.
+func (f Field) Remove(document bson.D, ids bson.A) []Removal {
 	array, id := string(f), string(f)+".id"
-	vanish := bson.D{{Key: "$unset", Value: bson.D{{Key: array, Value: ""}, {Key: f.clearedField(), Value: ""}}}}
-	pull := func(what bson.D) bson.D {
-		return bson.D{{Key: "$pull", Value: bson.D{{Key: array, Value: what}}},
-			{Key: "$set", Value: bson.D{{Key: f.clearedField(), Value: bson.NewObjectID()}}}}
+	each := bson.A{bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(ids)}}}}}
+	for _, one := range ids {
+		each = append(each, bson.D{{Key: id, Value: one}})
 	}
+	any := bson.D{{Key: "$in", Value: ids}}
+	others := bson.D{{Key: "$elemMatch", Value: bson.D{{Key: "id", Value: bson.D{{Key: "$nin", Value: ids}}}}}}
+	marked := func(is bool) bson.E { return bson.E{Key: f.Deleted(), Value: bson.D{{Key: "$exists", Value: is}}} }
+	return []Removal{
+		{append(slices.Clip(document), bson.E{Key: "$and", Value: each}, marked(false)), f.vanish()},
+		{append(slices.Clip(document), bson.E{Key: id, Value: any}, // what is marked is found by what waits
+			bson.E{Key: "$or", Value: bson.A{bson.D{marked(false)}, bson.D{{Key: array, Value: others}}}}), f.pull(bson.D{{Key: "id", Value: any}})},
+		{append(slices.Clip(document), bson.E{Key: id, Value: any}, marked(true), bson.E{Key: array, Value: bson.D{{Key: "$not", Value: others}}}), nil},
+	}
+}
+
+func (f Field) vanish() bson.D {
+	return bson.D{{Key: "$unset", Value: bson.D{{Key: string(f), Value: ""}, {Key: f.clearedField(), Value: ""}}}}
+}
+
+func (f Field) pull(what bson.D) bson.D {
+	return bson.D{{Key: "$pull", Value: bson.D{{Key: string(f), Value: what}}},
+		{Key: "$set", Value: bson.D{{Key: f.clearedField(), Value: bson.NewObjectID()}}}}
+}
+
+// removalModels returns the updates that remove published entries.
+func (f Field) removalModels(l *removal) (models []mongo.WriteModel) {
+	document, array := elementsOf(l.document), string(f)
+	var all []Removal
 	if len(l.ids) > 0 {
-		each := bson.A{bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: len(l.ids)}}}}}
-		for _, one := range l.ids {
-			each = append(each, bson.D{{Key: id, Value: one}})
-		}
-		any := bson.D{{Key: "$in", Value: l.ids}}
-		update(bson.D{{Key: "$and", Value: each}}, vanish)
-		update(bson.D{{Key: id, Value: any}}, pull(bson.D{{Key: "id", Value: any}}))
+		all = f.Remove(document, l.ids)
 	}
 	if len(l.values) > 0 {
 		any := bson.D{{Key: "$in", Value: l.values}}
-		update(bson.D{{Key: array, Value: bson.D{{Key: "$elemMatch", Value: any}}}}, pull(any)) // of an array only
-		update(bson.D{{Key: array, Value: bson.D{{Key: "$size", Value: 0}}}}, vanish)
+		all = append(all, // of an array only
+			Removal{append(slices.Clip(document), bson.E{Key: array, Value: bson.D{{Key: "$elemMatch", Value: any}}}), f.pull(any)},
+			Removal{append(slices.Clip(document), bson.E{Key: array, Value: bson.D{{Key: "$size", Value: 0}}}), f.vanish()})
+	}
+	for _, one := range all {
+		if one.Update != nil { // else it is its service's, which alone may delete it
+			models = append(models, mongo.NewUpdateOneModel().SetFilter(one.Filter).SetUpdate(one.Update))
+		}
 	}
 	return models
 }
@@ -256,33 +320,43 @@ func elementsOf(doc bson.Raw) bson.D {
 }
 
 // writeModels executes the models in order, and skips those that a document
-// refuses.
-func (r *Relay) writeModels(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) error {
+// refuses. It returns how many documents were there, or errMoved.
+func (r *Relay) writeModels(ctx context.Context, c *mongo.Collection, models []mongo.WriteModel) (found int64, err error) {
 	for len(models) > 0 {
 		var refused mongo.WriteError
 		err := r.retryTransient(ctx, func(ctx context.Context) error {
-			_, err := c.BulkWrite(ctx, models)
+			out, err := c.BulkWrite(ctx, models)
+			if out != nil {
+				found += out.MatchedCount + out.DeletedCount
+			}
+			if mongoerr.HasCode(err, mongoerr.CommandNotSupportedOnView) {
+				return fmt.Errorf("%w: %w", errMoved, err)
+			}
 			if e, ok := refusedWrite(err); ok {
 				refused, err = e, errUnwritable
 			}
 			return err
 		})
-		if !errors.Is(err, errUnwritable) {
-			return err
+		if !errors.Is(err, errUnwritable) || errors.Is(err, errMoved) {
+			return found, err
 		}
 		r.counts.stuck.Add(1)
 		r.cfg.Log.Error("a document refuses its clean-up: its events are published and stay in it", "collection", c.Name(), "error", refused)
 		models = models[refused.Index+1:]
 	}
-	return nil
+	return found, nil
 }
 
 // errUnwritable ends the retries.
 var errUnwritable = errors.New("a document cannot be changed")
 
+// errMoved: there is a view under the name of a collection.
+var errMoved = fmt.Errorf("%w: the name that its collection had is that of a view; if migrate moved the collection, "+
+	"the relay needs the right to list collections", errUnwritable)
+
 // refusedWrite finds an error that belongs to one document and will not pass: its
 // validation, for instance. It knows the server's codes for a bad value, an invalid
-// path, a failed validation, a view and a document that is too large.
+// path, a failed validation and a document that is too large.
 func refusedWrite(err error) (mongo.WriteError, bool) {
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || len(bulk.WriteErrors) == 0 {
@@ -290,7 +364,7 @@ func refusedWrite(err error) (mongo.WriteError, bool) {
 	}
 	first := bulk.WriteErrors[0].WriteError
 	switch first.Code {
-	case mongoerr.BadValue, 28, mongoerr.DocumentValidationFailure, mongoerr.CommandNotSupportedOnView, mongoerr.BSONObjectTooLarge, 17280:
+	case mongoerr.BadValue, 28, mongoerr.DocumentValidationFailure, mongoerr.BSONObjectTooLarge, 17280:
 		return first, true
 	}
 	return mongo.WriteError{}, false

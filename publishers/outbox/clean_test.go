@@ -8,22 +8,32 @@ import (
 	"github.com/banyan-fig/banyan/publishers/outbox"
 )
 
-// A document is asked once, unless that would take out an event of a sweep before an
-// earlier one of its key.
+// A document is cleaned up once, unless that would remove an event before an earlier one
+// of its key.
 func TestTheOrderOfTheCleanUp(t *testing.T) {
 	t.Parallel()
-	oneKey := [][3]string{{"a", "k", "0"}, {"b", "k", "1"}, {"a", "k", "2"}, {"b", "k", "3"}, {"b", "k", "4"}}
-	twoKeys := [][3]string{{"a", "k", "0"}, {"b", "l", "0'"}, {"a", "k", "1"}, {"b", "l", "1'"}, {"b", "k", "2"}, {"a", "k", "3"}}
 	for name, tc := range map[string]struct {
-		swept   bool
-		entries [][3]string
+		entries [][4]string
 		want    [][]string
 	}{
-		"what the stream published": {false, oneKey, [][]string{{"a", "0", "2"}, {"b", "1", "3", "4"}}},
-		"one key that was swept":    {true, oneKey, [][]string{{"a", "0"}, {"b", "1"}, {"a", "2"}, {"b", "3", "4"}}},
-		"two keys, swept":           {true, twoKeys, [][]string{{"a", "0", "1"}, {"b", "0'", "1'", "2"}, {"a", "3"}}},
+		"each key has a document": {
+			[][4]string{{"c", "a", "k", "0"}, {"c", "b", "l", "0'"}, {"c", "a", "k", "1"}, {"c", "b", "l", "1'"}},
+			[][]string{{"c", "a", "0", "1"}, {"c", "b", "0'", "1'"}},
+		},
+		"one key in two documents": {
+			[][4]string{{"c", "a", "k", "0"}, {"c", "b", "k", "1"}, {"c", "a", "k", "2"}, {"c", "b", "k", "3"}, {"c", "b", "k", "4"}},
+			[][]string{{"c", "a", "0"}, {"c", "b", "1"}, {"c", "a", "2"}, {"c", "b", "3", "4"}},
+		},
+		"two keys in two documents": {
+			[][4]string{{"c", "a", "k", "0"}, {"c", "b", "l", "0'"}, {"c", "a", "k", "1"}, {"c", "b", "l", "1'"}, {"c", "b", "k", "2"}, {"c", "a", "k", "3"}},
+			[][]string{{"c", "a", "0", "1"}, {"c", "b", "0'", "1'", "2"}, {"c", "a", "3"}},
+		},
+		"two keys in two collections": {
+			[][4]string{{"c", "a", "k", "0"}, {"d", "b", "l", "0'"}, {"d", "b", "k", "1"}, {"c", "a", "l", "1'"}, {"c", "a", "k", "2"}},
+			[][]string{{"c", "a", "0"}, {"d", "b", "0'", "1"}, {"c", "a", "1'", "2"}},
+		},
 	} {
-		if diff := cmp.Diff(tc.want, outbox.Leftovers(tc.swept, tc.entries...)); diff != "" {
+		if diff := cmp.Diff(tc.want, outbox.CleanUps(tc.entries...)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}

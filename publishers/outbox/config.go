@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,6 +75,11 @@ type Config struct {
 	// Window is how many changes may be handled and not yet published and cleaned
 	// up; 0 means 1,000.
 	Window int
+	// Admit, optional, runs each clean-up, when that is admitted: give it Read of an
+	// ownership.Member of an entity that migrate moves. Clean-ups must not wait for the end of
+	// a hold: behind its fence, a cut-over waits for the outbox to be empty. What it returns is
+	// retried. nil: at any time. Where the collections are, the relay finds out by itself.
+	Admit func(ctx context.Context, write func(context.Context) error) error
 	// Lease is how long a relay that is gone keeps the next one waiting; 0 means
 	// 10 s.
 	Lease time.Duration

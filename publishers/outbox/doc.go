@@ -70,12 +70,25 @@
 // A position is stored when all events before it are published and removed. An
 // event that waits in the database and that the stream has passed (it was
 // written before there was a relay, or the position fell off the oplog) is found
-// by the sweep: see [Config].SweepEvery. So a lost history is no reason to stop.
+// by the sweep: see [Config].SweepEvery. So a lost history is no reason to stop. The
+// order holds then too: of one key, events are removed in the order in which they were
+// published, so what still waits are the last ones, and they come again in theirs.
 //
 // Nothing is dropped. An entry that cannot be an event, or that the publisher
 // refuses for good, is moved to a collection of refused ones, whole, with where it
 // was found and why it was refused; the next ones are published. [Redrive] (banyan-publish
 // relay redrive) puts it back.
+//
+// # While migrate moves a collection
+//
+// migrate gives a collection that it moves names of its own, <name>__banyan_g<n>, and puts
+// a view in its place. The relay follows it there without being told, by the renames in
+// the change stream and by listCollections, a right that it needs then. A clean-up that
+// finds nothing looks whether the collection has left the name, and is repeated where it
+// is. A cut-over waits behind its fence until no event waits any more, where the entity's plan
+// names the array as its outbox. A relay that registers as a member of the entity, as
+// banyan-publish relay --entities does, is known to the migration, which takes it for a
+// stranger otherwise; see [Config].Admit.
 //
 // # The stored form
 //

@@ -13,6 +13,9 @@ import (
 
 // handle publishes the events that a change added.
 func (r *Relay) handle(ctx context.Context, c mongostream.Change) (mongostream.Ack, error) {
+	if !r.belongs(&c) {
+		return nil, nil
+	}
 	found, err := r.entriesIn(ctx, &c)
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -33,6 +36,9 @@ func (r *Relay) origin(collection string, document bson.Raw) *origin {
 
 // entriesIn returns the entries that a change added, and maybe others.
 func (r *Relay) entriesIn(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
+	if c.Stripped { // its event was too large to be sent
+		return r.entriesAt(ctx, c)
+	}
 	if r.isOutbox(c.Collection) {
 		if c.Operation != "insert" || c.Full == nil {
 			return nil, nil
@@ -44,7 +50,7 @@ func (r *Relay) entriesIn(ctx context.Context, c *mongostream.Change) ([]bson.Ra
 	}
 	news := r.cfg.Field.addedIn(c.Updated)
 	if news.unclear {
-		return r.arrayAt(ctx, c)
+		return r.entriesAt(ctx, c)
 	}
 	return news.entries, nil
 }
@@ -93,13 +99,13 @@ func (f Field) addedIn(updated bson.Raw) (b brought) {
 	return b
 }
 
-// arrayAt reads the array as the change left it.
-func (r *Relay) arrayAt(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
+// entriesAt reads the entries as the change left them.
+func (r *Relay) entriesAt(ctx context.Context, c *mongostream.Change) ([]bson.RawValue, error) {
 	doc, err := r.documentAt(ctx, c)
 	if err != nil || doc == nil {
 		return nil, err // too long ago: the sweep will find it
 	}
-	return elements(doc.Lookup(string(r.cfg.Field))), nil
+	return r.entriesOf(c.Collection, doc), nil
 }
 
 // idsAt returns the ids of the document as the change left them; none, rather than
@@ -122,7 +128,7 @@ func (r *Relay) idsAt(ctx context.Context, c *mongostream.Change) ids {
 
 // documentAt reads a document as of a change; nil if it is too long ago.
 func (r *Relay) documentAt(ctx context.Context, c *mongostream.Change) (bson.Raw, error) {
-	docs, err := r.readAt(ctx, r.collections[c.Collection], []bson.RawValue{c.ID()}, c.ClusterTime)
+	docs, err := r.readAt(ctx, c.Collection, []bson.RawValue{c.ID()}, c.ClusterTime)
 	if tooLongAgo(err) || err == nil && len(docs) == 0 {
 		return nil, nil
 	}

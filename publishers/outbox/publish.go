@@ -85,6 +85,11 @@ func (b *batch) complete(err error) {
 // one: it is removed from the database when that is published. The batch is nil if
 // there is nothing.
 func (r *Relay) publish(ctx context.Context, o *origin, found []bson.RawValue, sweep *sweepRun) (*batch, error) {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	b := &batch{origin: o, sweep: sweep, done: make(chan struct{})}
 	first := o.number
 	for i, raw := range found {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 	"github.com/banyan-fig/banyan/publishers/internal/refused"
 )
 
@@ -48,21 +51,46 @@ func withPackage(err error) error {
 // behind what was published meanwhile; if it is refused again, it is moved here
 // again. Where the document was deleted it fails with [ErrGone].
 func Redrive(ctx context.Context, collection *mongo.Collection, id string) error {
-	err := InTransaction(ctx, collection.Database().Client(), func(ctx context.Context) error {
-		var one Refused
-		err := collection.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&one)
-		if errors.Is(err, mongo.ErrNoDocuments) {
-			return fmt.Errorf("in %s: %w", collection.Name(), ErrGone)
+	for before := ""; ; {
+		place, err := placeOfRefused(ctx, collection, id)
+		if err == nil {
+			err = InTransaction(ctx, collection.Database().Client(), func(ctx context.Context) error {
+				var one Refused
+				if err := collection.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&one); err != nil {
+					return orGone(err)
+				}
+				return one.restore(ctx, collection.Database().Collection(place))
+			})
 		}
-		if err != nil {
-			return err
+		moved := place != before && (errors.Is(err, ErrGone) || mongoerr.HasCode(err, mongoerr.CommandNotSupportedOnView))
+		switch {
+		case err == nil:
+			return nil
+		case !moved:
+			return fmt.Errorf("publishers/outbox: restore the refused event %s of %s: %w", id, collection.Name(), err)
 		}
-		return one.restore(ctx, collection.Database().Collection(one.Collection))
-	})
-	if err != nil {
-		return fmt.Errorf("publishers/outbox: restore the refused event %s: %w", id, err)
+		before = place // migrate may have renamed the collection meanwhile: look again
 	}
-	return nil
+}
+
+func orGone(err error) error {
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return ErrGone
+	}
+	return err
+}
+
+// placeOfRefused returns the present name of the collection that an event waited in.
+func placeOfRefused(ctx context.Context, collection *mongo.Collection, id string) (string, error) {
+	var one Refused
+	if err := collection.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&one); err != nil {
+		return "", orGone(err)
+	}
+	places, err := mongostream.Locate(ctx, collection.Database(), one.Collection)
+	if mongoerr.HasCode(err, mongoerr.Unauthorized) {
+		err = nil
+	}
+	return cmp.Or(places[one.Collection].Name, one.Collection), err
 }
 
 func (r *Refused) restore(ctx context.Context, c *mongo.Collection) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,11 +22,14 @@ import (
 // for what it promises. Run may be called by one goroutine at a time; Status and
 // Ready may be called by any.
 type Relay struct {
-	cfg         Config
-	follower    *mongostream.Follower
-	collections map[string]*mongo.Collection // that events wait in
-	refused     *mongo.Collection
-	counts      counts
+	cfg      Config
+	follower *mongostream.Follower
+	places   atomic.Pointer[map[string]string] // where the collections are that events wait in
+	moves    mongostream.Moves                 // the reader's own
+	refused  *mongo.Collection
+	counts   counts
+
+	publishing sync.Mutex // held by the reader while it may hand events to the publisher
 
 	known *lru.Cache[string, publishers.Receipt] // events published or in flight, added by the reader
 	lost  atomic.Bool                            // something failed: clear known before reading again
@@ -40,14 +44,12 @@ func New(cfg Config) (*Relay, error) {
 	}
 	cfg = cfg.withDefaults()
 	r := &Relay{
-		cfg:         cfg,
-		collections: make(map[string]*mongo.Collection),
-		refused:     cfg.Database.Collection(cfg.Refused),
-		queue:       make(chan *batch, cfg.Window),
+		cfg:     cfg,
+		moves:   mongostream.Moves{},
+		refused: cfg.Database.Collection(cfg.Refused),
+		queue:   make(chan *batch, cfg.Window),
 	}
-	for _, name := range slices.Concat(cfg.Documents, cfg.Outboxes) {
-		r.collections[name] = cfg.Database.Collection(name)
-	}
+	r.setPlaces(nil)
 	var err error
 	if r.known, err = lru.New[string, publishers.Receipt](cfg.Remember); err != nil {
 		return nil, fmt.Errorf("publishers/outbox: %w", err)
@@ -67,6 +69,8 @@ func (r *Relay) followerConfig() mongostream.Config {
 		Source:     mongostream.Source{Database: r.cfg.Database, Pipeline: r.pipeline()},
 		Checkpoint: mongostream.NewCheckpoint(r.cfg.Checkpoints, r.cfg.Name, r.cfg.Lease),
 		Handle:     r.handle,
+		DDL:        r.followMove,
+		WhileHeld:  r.awaitPublisher,
 		Sweep:      r.sweep,
 		SweepEvery: r.cfg.SweepEvery,
 		Interleave: reopening{r},
@@ -75,7 +79,6 @@ func (r *Relay) followerConfig() mongostream.Config {
 		Lease:      r.cfg.Lease,
 		Grace:      r.cfg.Grace,
 		StartAt:    r.cfg.StartAt,
-		FollowOn:   true, // a collection that comes back may carry events again
 		Log:        r.cfg.Log,
 	}
 }
@@ -84,20 +87,19 @@ func (r *Relay) followerConfig() mongostream.Config {
 // documents that the relay does not read.
 func (r *Relay) pipeline() mongo.Pipeline {
 	array := "fullDocument." + string(r.cfg.Field)
+	of := mongostream.Collections{Names: r.names()}.AndMoved()
 	brings := bson.D{{Key: "$or", Value: bson.A{
-		bson.D{{Key: "operationType", Value: "invalidate"}},
+		bson.D{{Key: "operationType", Value: bson.D{{Key: "$nin", Value: bson.A{"insert", "replace", "delete"}}}}},
 		bson.D{{Key: "operationType", Value: "insert"}, {Key: "ns.coll", Value: anyOf(r.cfg.Outboxes)}},
-		bson.D{{Key: "operationType", Value: "update"}, {Key: "ns.coll", Value: anyOf(r.cfg.Documents)}},
-		bson.D{{Key: "operationType", Value: anyOf([]string{"insert", "replace"})}, {Key: "ns.coll", Value: anyOf(r.cfg.Documents)},
-			{Key: array, Value: bson.D{{Key: "$exists", Value: true}}}},
+		bson.D{{Key: "operationType", Value: anyOf([]string{"insert", "replace"})}, {Key: array, Value: bson.D{{Key: "$exists", Value: true}}}},
 	}}}
-	stages := mongo.Pipeline{{{Key: "$match", Value: brings}}}
+	stages := mongo.Pipeline{of.Match(), {{Key: "$match", Value: brings}}}
 	if len(r.cfg.Outboxes) > 0 {
 		return stages // whole documents are needed
 	}
 	return append(stages, bson.D{{Key: "$project", Value: bson.D{
 		{Key: "operationType", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "wallTime", Value: 1}, {Key: "ns", Value: 1},
-		{Key: "documentKey", Value: 1}, {Key: "updateDescription", Value: 1},
+		{Key: "to", Value: 1}, {Key: "documentKey", Value: 1}, {Key: "updateDescription", Value: 1},
 		{Key: array, Value: 1}, {Key: "fullDocument." + r.cfg.Correlation, Value: 1},
 	}}})
 }
@@ -116,12 +118,15 @@ func (r *Relay) Ready() <-chan struct{} { return r.follower.Ready() }
 
 // Run relays until ctx ends, which is no error, or something is wrong that will
 // not pass: no change streams, or missing rights. While MongoDB or the publisher
-// cannot be reached it waits. Where the position fell off the oplog, or the next
-// change is too large for an event, it starts at a new one and sweeps the collections
-// for what it missed.
+// cannot be reached it waits. Where the position fell off the oplog, it starts at a new
+// one and sweeps the collections for what it missed.
 func (r *Relay) Run(ctx context.Context) error {
-	if err := r.Ensure(ctx); err != nil && ctx.Err() == nil {
-		r.cfg.Log.Warn("the sweep will read whole collections: no index", "relay", r.cfg.Name, "error", err)
+	_, err := r.locate(ctx)
+	if err == nil {
+		err = r.Ensure(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.cfg.Log.Warn("the sweep may read whole collections, or find no snapshot", "relay", r.cfg.Name, "error", err)
 	}
 	cleaning, stop := context.WithCancel(context.WithoutCancel(ctx))
 	cleaned := make(chan struct{})
@@ -129,7 +134,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer close(cleaned)
 		r.runCleanUp(cleaning)
 	}()
-	err := r.follow(ctx)
+	err = r.follow(ctx)
 	stop()
 	<-cleaned
 	if err != nil {
@@ -144,7 +149,7 @@ func (r *Relay) follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, mongostream.ErrHistoryLost) && !errors.Is(err, mongostream.ErrEventTooLarge) {
+		if !errors.Is(err, mongostream.ErrHistoryLost) {
 			return err
 		}
 		if err := r.recoverPosition(ctx, err); err != nil {
@@ -153,8 +158,8 @@ func (r *Relay) follow(ctx context.Context) error {
 	}
 }
 
-// recoverPosition removes a position that the server no longer has, or cannot resume
-// from. The next one is stored before the collections are searched, and the search comes before the first
+// recoverPosition removes a position that the server no longer has. The next one is
+// stored before the collections are searched, and the search comes before the first
 // change that is read from there. So what was written before is found where it
 // waits, since an event leaves the database only when it is published, and what
 // is written after is in the stream. (A publisher of the changes themselves
@@ -165,13 +170,11 @@ func (r *Relay) recoverPosition(ctx context.Context, lost error) error {
 	err := mongostream.Forget(ctx, r.cfg.Checkpoints, r.cfg.Name)
 	switch {
 	case err == nil, errors.Is(err, mongostream.ErrNoPosition), errors.Is(err, mongostream.ErrFollowed): // then the other one does it
-		return nil
-	case ctx.Err() != nil:
-		return nil
-	case !errors.Is(transient(err), errTransient):
+	case ctx.Err() == nil && !errors.Is(transient(err), errTransient):
 		return err
 	}
-	return retryDelay.Wait(ctx, 0)
+	_ = retryDelay.Wait(ctx, 0)
+	return nil
 }
 
 // reopening is called whenever the stream is opened anew.
@@ -194,7 +197,27 @@ func (o reopening) Begin(ctx context.Context, state bson.Raw, _ bool) (bson.Raw,
 		o.r.known.Purge()
 	}
 	o.r.epoch = epoch
-	return state, nil
+	_, err := o.r.locate(ctx)
+	return state, transient(err)
+}
+
+// awaitPublisher keeps the lease until the publisher has nothing of this relay any more, for
+// Grace at most: what it sent after the next relay began would come behind newer events.
+// The follower waits for changes that it has enqueued; this is for what a sweep had, and
+// for a change that was handled when the end came.
+func (r *Relay) awaitPublisher(ctx context.Context) error {
+	<-ctx.Done()
+	late := time.After(r.cfg.Grace)
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	for _, receipt := range r.known.Values() {
+		select {
+		case <-receipt.Done():
+		case <-late:
+			return nil
+		}
+	}
+	return nil
 }
 
 // Next has nothing: events that wait are found by the sweep.

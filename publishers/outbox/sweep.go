@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/infra/mongoerr"
+	"github.com/banyan-fig/banyan/infra/mongostream"
 )
 
 // How many documents are looked at together, how many entries are held to be put
@@ -25,20 +27,29 @@ const (
 
 // Ensure creates the index by which the sweep finds documents with waiting
 // events, in each collection that has such. It holds only documents that have
-// some. Run calls Ensure as well.
+// some. It creates collections that are missing: one that is younger than the relay's
+// start has no snapshot of that time to sweep. Run calls Ensure as well.
 func (r *Relay) Ensure(ctx context.Context) error {
-	path := string(r.cfg.Field) + ".id"
-	there := bson.D{{Key: path, Value: bson.D{{Key: "$exists", Value: true}}}}
-	index := mongo.IndexModel{
-		Keys:    bson.D{{Key: path, Value: 1}},
-		Options: options.Index().SetName(string(r.cfg.Field) + "_waiting").SetPartialFilterExpression(there),
-	}
+	keys, name, there := r.cfg.Field.WaitingIndex()
+	index := mongo.IndexModel{Keys: keys, Options: options.Index().SetName(name).SetPartialFilterExpression(there)}
 	for _, name := range r.cfg.Documents {
-		if _, err := r.collections[name].Indexes().CreateOne(ctx, index); err != nil {
+		if _, err := r.collection(name).Indexes().CreateOne(ctx, index); err != nil {
 			return fmt.Errorf("publishers/outbox: create the index of waiting events of %s: %w", name, err)
 		}
 	}
+	for _, name := range r.cfg.Outboxes {
+		if err := r.cfg.Database.CreateCollection(ctx, name); err != nil && !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
+			return fmt.Errorf("publishers/outbox: create %s: %w", name, err)
+		}
+	}
 	return nil
+}
+
+// WaitingIndex is the index that finds documents with events that wait: its keys, its name,
+// and the documents that it holds, which is the condition to find them by, too.
+func (f Field) WaitingIndex() (keys bson.D, name string, documents bson.D) {
+	path := string(f) + ".id"
+	return bson.D{{Key: path, Value: 1}}, string(f) + "_waiting", bson.D{{Key: path, Value: bson.D{{Key: "$exists", Value: true}}}}
 }
 
 // sweep publishes waiting events that the change stream has passed: it
@@ -48,14 +59,21 @@ func (r *Relay) Ensure(ctx context.Context) error {
 // stream has not shown yet.
 //
 // When the stream is further behind than the server's snapshots reach, that cannot
-// be known: this sweep does nothing, and the next one tries again.
+// be known: this sweep does nothing, and the next one tries again. Only the first one
+// cannot wait, since it looks for what is older than the stream: there the relay begins
+// at a newer position.
 func (r *Relay) sweep(ctx context.Context) error {
+	first := r.follower.Status().Position.IsZero()
 	at, err := r.handledUpTo(ctx)
 	if err != nil || at == (bson.Timestamp{}) {
 		return transient(err)
 	}
-	s := &sweeping{r: r, at: at}
-	for _, name := range slices.Concat(r.cfg.Documents, r.cfg.Outboxes) {
+	places, err := r.locate(ctx)
+	if err != nil {
+		return transient(err)
+	}
+	s := &sweeping{r: r, at: at, places: places}
+	for _, name := range r.names() {
 		if err = s.sweepCollection(ctx, name); err != nil {
 			err = fmt.Errorf("sweep %s: %w", name, err)
 			break
@@ -67,6 +85,8 @@ func (r *Relay) sweep(ctx context.Context) error {
 	switch {
 	case err == nil:
 		r.counts.sweeps.Add(1)
+	case tooLongAgo(err) && first:
+		return fmt.Errorf("%w: %w", mongostream.ErrHistoryLost, err)
 	case tooLongAgo(err):
 		r.counts.postponed.Add(1)
 		return nil
@@ -99,10 +119,11 @@ func previousTime(t bson.Timestamp) bson.Timestamp {
 
 // sweeping is one sweep.
 type sweeping struct {
-	r    *Relay
-	at   bson.Timestamp
-	held []missed
-	size int
+	r      *Relay
+	at     bson.Timestamp
+	places map[string]string // where the collections are read
+	held   []missed
+	size   int
 }
 
 // missed is one entry that the change stream has passed.
@@ -184,6 +205,12 @@ func (s *sweeping) collect(name string, now, then bson.Raw) {
 // clocks of their writers show, and waits until that is done. The order of
 // each document stays in any case.
 func (s *sweeping) publish(ctx context.Context) error {
+	switch places, err := s.r.locate(ctx); {
+	case err != nil:
+		return err
+	case !maps.Equal(places, s.places): // under a name that it had left, nothing was found
+		return fmt.Errorf("%w: a collection was renamed during the sweep", errTransient)
+	}
 	slices.SortStableFunc(s.held, func(a, b missed) int { return cmp.Compare(a.when, b.when) })
 	batches := make([]*batch, 0, len(s.held))
 	run := &sweepRun{}
@@ -206,10 +233,10 @@ func (s *sweeping) publish(ctx context.Context) error {
 
 func (r *Relay) findWaiting(ctx context.Context, name string) (*mongo.Cursor, error) {
 	if r.isOutbox(name) {
-		return r.collections[name].Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
+		return r.collection(name).Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(sweepPage))
 	}
-	there := bson.D{{Key: string(r.cfg.Field) + ".id", Value: bson.D{{Key: "$exists", Value: true}}}}
-	return r.collections[name].Find(ctx, there, options.Find().SetProjection(r.projection()).SetBatchSize(sweepPage))
+	_, _, there := r.cfg.Field.WaitingIndex()
+	return r.collection(name).Find(ctx, there, options.Find().SetProjection(r.projection()).SetBatchSize(sweepPage))
 }
 
 // projection selects the fields of a document that the relay reads.
@@ -240,7 +267,7 @@ func (r *Relay) readAsOf(ctx context.Context, name string, at bson.Timestamp, pa
 	for i, doc := range page {
 		ids[i] = doc.Lookup("_id")
 	}
-	docs, err := r.readAt(ctx, r.collections[name], ids, at)
+	docs, err := r.readAt(ctx, name, ids, at)
 	byID := make(map[string]bson.Raw, len(docs))
 	for _, doc := range docs {
 		byID[idText(doc)] = doc
@@ -263,7 +290,7 @@ func (r *Relay) originOf(name string, doc bson.Raw, at bson.Timestamp) *origin {
 }
 
 // readAt reads documents as of a cluster time.
-func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.RawValue, at bson.Timestamp) ([]bson.Raw, error) {
+func (r *Relay) readAt(ctx context.Context, name string, docs []bson.RawValue, at bson.Timestamp) ([]bson.Raw, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	session, err := r.cfg.Database.Client().StartSession(options.Session().SetSnapshot(true).SetSnapshotTime(at))
@@ -273,10 +300,10 @@ func (r *Relay) readAt(ctx context.Context, from *mongo.Collection, docs []bson.
 	defer session.EndSession(ctx)
 	ctx = mongo.NewSessionContext(ctx, session)
 	opts := options.Find()
-	if !r.isOutbox(from.Name()) {
+	if !r.isOutbox(name) {
 		opts.SetProjection(r.projection())
 	}
-	cursor, err := from.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: docs}}}}, opts)
+	cursor, err := r.collection(name).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: docs}}}}, opts)
 	if err != nil {
 		return nil, err
 	}

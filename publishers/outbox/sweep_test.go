@@ -140,12 +140,9 @@ func TestTheSweepDoesNotOvertakeTheStream(t *testing.T) {
 	}
 	close(release)
 	w.awaitEmpty()
+	w.await("a sweep", func() bool { return r.Status().Sweeps > before })
 	w.stop(stop)
-	s := r.Status()
-	if n := w.check(map[string]int{"key": 100}); n > 0 || s.Swept > 0 {
-		t.Errorf("%d events came again, %d were swept", n, s.Swept)
-	}
-	if s.Sweeps == before {
-		t.Error("there was no sweep")
+	if n, swept := w.check(map[string]int{"key": 100}), r.Status().Swept; n > 0 || swept > 0 {
+		t.Errorf("%d events came again, %d were swept", n, swept)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +22,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/kinesis"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb"
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/mongodbtest"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outbox"
@@ -54,6 +57,7 @@ type world struct {
 	outbox  *mongo.Collection
 	stream  *awskinesis.Client
 	faults  *faults
+	written atomic.Int64 // events, by write
 }
 
 // faults hits calls by chance while it is on.
@@ -62,6 +66,12 @@ type faults struct {
 	rand           *rand.Rand
 	mongo, kinesis float64
 	hit            int
+}
+
+func (f *faults) hits() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hit
 }
 
 func (f *faults) set(mongo, kinesis float64) {
@@ -113,26 +123,18 @@ func newWorld(t testing.TB, change ...func(*mongodb.Config)) *world {
 
 func (w *world) startMongo(change ...func(*mongodb.Config)) {
 	w.t.Helper()
-	cfg := mongodb.Config{Fault: w.faults.onMongo}
-	for _, c := range change {
-		c(&cfg)
-	}
-	server, err := mongodb.Start(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.mongo = server.URI()
+	w.mongo = mongodbtest.Start(w.t, w.faults.onMongo, change...)
 	w.client = connect(w.t, w.mongo)
 	others := connect(w.t, w.mongo)
 	w.t.Cleanup(func() {
 		w.faults.set(0, 0)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = w.client.Disconnect(ctx)
 		_ = others.Disconnect(ctx)
-		_ = server.Close()
 	})
-	w.db, w.relays = w.client.Database("legacy"), others.Database("legacy")
+	name := mongodbtest.Database(w.mongo)
+	w.db, w.relays = w.client.Database(name), others.Database(name)
 	w.users, w.outbox = w.db.Collection("users"), w.db.Collection("outbox")
 }
 
@@ -171,7 +173,7 @@ func (w *world) publisher() *kinesis.Publisher {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = p.Close(ctx)
 	})
@@ -180,7 +182,7 @@ func (w *world) publisher() *kinesis.Publisher {
 
 func publisherConfig(client *awskinesis.Client) kinesis.Config {
 	return kinesis.Config{
-		Client: client, Stream: stream, Linger: time.Millisecond, AttemptTimeout: time.Second,
+		Client: client, Stream: stream, Linger: time.Millisecond, AttemptTimeout: time.Minute,
 		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, MaxRecordBytes: 64 << 10, RetryRefused: true,
 	}
 }
@@ -234,17 +236,7 @@ func (w *world) stop(stop func() error) {
 
 func (w *world) await(what string, ok func() bool) {
 	w.t.Helper()
-	await(w.t, what, ok)
-}
-
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("timed out waiting for %s", what)
+	eventually.True(w.t, what, ok)
 }
 
 // awaitEmpty waits until no document has events, the outbox none either.

@@ -22,6 +22,9 @@ type Field string
 // clearedField is the field that the relay marks when it cleans up the array, see the package comment.
 func (f Field) clearedField() string { return string(f) + "_cleared" }
 
+// Deleted is the field that marks a document as deleted but for the events that wait in it: it goes with the last of them.
+func (f Field) Deleted() string { return string(f) + "_deleted" }
+
 func (f Field) validate() error {
 	if f == "" || f == "_id" || strings.ContainsAny(string(f), ".$\x00") {
 		return fmt.Errorf("invalid field %q: must be the name of a top level field", f)
@@ -97,9 +100,9 @@ func (f Field) checkUpdate(update bson.D) error {
 	return nil
 }
 
-// isReserved reports whether a path is the array, inside it, or the relay's mark.
+// isReserved reports whether a path is the array, inside it, or a mark.
 func (f Field) isReserved(path string) bool {
-	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.clearedField()
+	return path == string(f) || strings.HasPrefix(path, string(f)+".") || path == f.clearedField() || path == f.Deleted()
 }
 
 // appendToPush adds entries to the fields of an existing $push.

@@ -20,20 +20,28 @@ var errLost = errors.New("the claim was lost to another relay")
 // claim reserves the key of which s is the first item for this relay, or renews that.
 func (r *Relay) claim(ctx context.Context, s stored) error {
 	now := r.cfg.Now()
-	_, err := r.cfg.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:           &r.cfg.Table,
-		Key:                 s.key(),
+	return claimItem(ctx, r.cfg.Client, r.cfg.Table, s.key(), r.cfg.ID, now, now.Add(r.cfg.Claim))
+}
+
+// claimItem claims the key of an item for me; errLost where another has.
+func claimItem(ctx context.Context, client interface {
+	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+}, table string, key dynamo.Item, me string, now, until time.Time,
+) error {
+	_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:           &table,
+		Key:                 key,
 		UpdateExpression:    aws.String("SET #relay = :me, #until = :until"),
 		ConditionExpression: aws.String("attribute_exists(#pk) AND (attribute_not_exists(#relay) OR #relay = :me OR #until < :now)"),
 		ExpressionAttributeNames: map[string]string{
 			"#pk": dynamo.AttrPK, "#relay": attrRelay, "#until": attrUntil,
 		},
 		ExpressionAttributeValues: dynamo.Item{
-			":me": dynamo.String(r.cfg.ID), ":until": dynamo.Int(now.Add(r.cfg.Claim).UnixMilli()), ":now": dynamo.Int(now.UnixMilli()),
+			":me": dynamo.String(me), ":until": dynamo.Int(until.UnixMilli()), ":now": dynamo.Int(now.UnixMilli()),
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("claim it by %s: %w", s.sk, lostOr(err))
+		return fmt.Errorf("claim it by %s: %w", dynamo.StringOf(key, dynamo.AttrSK), lostOr(err))
 	}
 	return nil
 }

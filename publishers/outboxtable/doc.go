@@ -19,10 +19,8 @@
 //     end the process instead ([ErrInFlight]).
 //   - [TimeToLive] is a last resort against a table that grows because nothing
 //     relays it: what expires was never published, and nothing reports it.
-//   - An owner that publishes by itself and only leaves the rest to the sweep
-//     ([Cleaner]) has no order between the two: an event that was left to the sweep
-//     comes behind newer ones of its key. Readers must then compare a version in
-//     the event.
+//   - An owner that publishes by itself, and uses the table for what it did not get
+//     to publish, does so by package direct with a [Box].
 //
 // # The table
 //

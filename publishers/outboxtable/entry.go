@@ -11,6 +11,7 @@ import (
 
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/dynamo"
+	"github.com/banyan-fig/banyan/publishers/direct"
 )
 
 // MaxItemBytes is DynamoDB's limit for an item,
@@ -82,6 +83,15 @@ func NewEntryByClock(es ...events.Event) (Entry, error) {
 		return Entry{}, fmt.Errorf("outboxtable: event %s: %w: sequence: %q is not a number", es[0].ID, events.ErrMalformed, es[0].Sequence)
 	}
 	return NewEntry(order, es...)
+}
+
+// Direct is the entry as package direct has it.
+func (e Entry) Direct() direct.Entry {
+	d := direct.Entry{Place: direct.Place(e.PartitionKey), ID: e.SortKey}
+	for _, data := range e.encoded {
+		d.Events = append(d.Events, direct.Event{Key: e.PartitionKey, Data: data})
+	}
+	return d
 }
 
 // Item is what an owner adds to the transaction of the entity's write: the put

@@ -283,7 +283,7 @@ func TestHandleSaysWhatIsInFlight(t *testing.T) {
 	w := newWorld(t)
 	w.write(event("a", 1))
 	w.faults("delay 30s\nkinesis.PutRecords timeout-before=1")
-	const given = 5 * time.Second
+	const given = 10 * time.Second // of which a fifth is for deletions
 	ctx, cancel := context.WithTimeout(t.Context(), given)
 	defer cancel()
 	p := w.publisher(kinesis.Config{})

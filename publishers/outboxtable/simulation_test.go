@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
 )
@@ -57,7 +58,7 @@ func TestSimulation(t *testing.T) {
 	relays.Wait()
 	w.faults("")
 	last := w.relay(outboxtable.Config{})
-	waitFor(t, "a sweep that finds no claim", func() bool { return !w.sweepFails(last) })
+	eventually.True(t, "a sweep that finds no claim", func() bool { return !w.sweepFails(last) })
 	if n := w.items(); n != 0 {
 		t.Errorf("%d items are left", n)
 	}
@@ -155,7 +156,7 @@ func (s *simulation) relays(ctx context.Context, number uint64) {
 		}
 		relay, err := outboxtable.New(outboxtable.Config{
 			Client: s.dynamo, Table: table, Publisher: p, DeadLetters: &letters{fail: errors.New("there should be none")},
-			Claim: 150 * time.Millisecond, Margin: 50 * time.Millisecond,
+			Claim: 400 * time.Millisecond, Margin: 50 * time.Millisecond,
 		})
 		if err != nil {
 			s.Error(err)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
@@ -46,25 +44,6 @@ func (r *Relay) Sweep(ctx context.Context, olderThan time.Duration) (Report, err
 		r.cfg.Observe(ctx, rep)
 	}
 	return rep, errors.Join(errs[:min(len(errs), maxErrors)]...)
-}
-
-// SweepEvery sweeps at once, and then repeatedly with pauses of about every,
-// jittered so that the instances of a service do not sweep at the same moment. It
-// returns when ctx ends, and a sweep with it. report gets each sweep that found
-// something or failed.
-func (r *Relay) SweepEvery(ctx context.Context, every, olderThan time.Duration, report func(Report, error)) {
-	for {
-		rep, err := r.Sweep(ctx, olderThan)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil || rep.Keys > 0 {
-			report(rep, err)
-		}
-		if backoff.Sleep(ctx, every*3/4+rand.N(every/2+1)) != nil {
-			return
-		}
-	}
 }
 
 func (r *Relay) scanInput(before time.Time) *dynamodb.ScanInput {

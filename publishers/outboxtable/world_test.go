@@ -1,6 +1,7 @@
 package outboxtable_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,6 +147,7 @@ func (w *world) relay(cfg outboxtable.Config) *outboxtable.Relay {
 	if cfg.DeadLetters == nil {
 		cfg.DeadLetters = &letters{}
 	}
+	cfg.Claim = cmp.Or(cfg.Claim, 5*time.Minute)
 	r, err := outboxtable.New(cfg)
 	if err != nil {
 		w.Fatal(err)
@@ -270,14 +272,4 @@ func mustBe(t testing.TB, err, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("error = %v, want %v", err, want)
 	}
-}
-
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("timed out waiting for %s", what)
 }

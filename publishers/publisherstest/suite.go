@@ -9,7 +9,7 @@ import (
 )
 
 // patience is how long anything may take before a test fails.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // Harness makes publishers for the suite. New and Closed are needed.
 type Harness struct {

@@ -64,7 +64,7 @@ func (w *world) serve(change func(*kinesis.Config, *sidecar.Config)) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = p.Close(ctx)
 	})

@@ -13,6 +13,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
@@ -49,7 +50,7 @@ func BenchmarkThrough(b *testing.B) {
 	for i := range b.N {
 		take(b, s, benchKey(i))
 	}
-	eventually(b, "all forwarded", func() bool { return s.Status().Forwarded >= uint64(b.N) })
+	eventually.True(b, "all forwarded", func() bool { return s.Status().Forwarded >= uint64(b.N) })
 	perSecond(b)
 	cancel()
 	draining.Wait()

@@ -85,7 +85,7 @@ func obey(text string) error {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	cancel()
 	working.Wait()
-	limited, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	limited, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	return s.Close(limited)
 }
@@ -93,7 +93,7 @@ func obey(text string) error {
 func drainInto(ctx context.Context, s *spool.Spool, endpoint string, working *sync.WaitGroup) error {
 	p, err := kinesis.New(ctx, kinesis.Config{
 		Client: streamtest.NewClient(endpoint, &http.Transport{MaxIdleConnsPerHost: 16}), Stream: stream, Linger: time.Millisecond, AggregateBytes: 2000,
-		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond, RetryRefused: true,
+		BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, AttemptTimeout: time.Minute, RetryRefused: true,
 	})
 	if err != nil {
 		return err
@@ -147,6 +147,7 @@ type child struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
 	opens chan struct{}
+	keeps chan struct{} // closed when it has kept an event, or ended without one
 	said  chan struct{} // closed when all that it said was read
 	lines []string
 	err   words
@@ -182,7 +183,7 @@ func start(t *testing.T, o orders) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{cmd: exec.Command(os.Args[0], "-test.run=^$"), opens: make(chan struct{}), said: make(chan struct{})}
+	c := &child{cmd: exec.Command(os.Args[0], "-test.run=^$"), opens: make(chan struct{}), keeps: make(chan struct{}), said: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), childOrders+"="+string(text))
 	c.cmd.Stderr = &c.err
 	c.stdin, err = c.cmd.StdinPipe()
@@ -215,10 +216,15 @@ func (c *child) listen(out io.Reader) {
 			first = false
 			continue
 		}
-		c.lines = append(c.lines, lines.Text())
+		if c.lines = append(c.lines, lines.Text()); len(c.lines) == 1 {
+			close(c.keeps)
+		}
 	}
 	if first {
 		close(c.opens)
+	}
+	if len(c.lines) == 0 {
+		close(c.keeps)
 	}
 }
 

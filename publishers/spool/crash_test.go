@@ -70,6 +70,9 @@ func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	acknowledged := make(map[string]int)
 	for round := range 6 {
 		c := start(t, orders{Path: path, Round: round, Producers: 4})
+		if round == 0 {
+			<-c.keeps
+		}
 		time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond) // its life
 		maps.Copy(acknowledged, c.kill(t))
 		s := open(t, spool.Config{Path: path})
@@ -80,9 +83,6 @@ func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 		if err := s.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if len(acknowledged) == 0 {
-		t.Error("no event was acknowledged: too calm to prove anything")
 	}
 }
 

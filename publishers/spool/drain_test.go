@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
@@ -164,7 +165,7 @@ func TestDrainingIntoAnUnreliablePublisher(t *testing.T) {
 						publish(t, s, key, []byte("poison"))
 					}
 				}
-				eventually(t, "nearly drained", func() bool { return s.Status().Events <= 20 })
+				eventually.True(t, "nearly drained", func() bool { return s.Status().Events <= 20 })
 				cancel()
 				draining.Wait()
 				if err := s.Close(context.Background()); err != nil {
@@ -191,7 +192,7 @@ func TestDrainingIntoAnUnreliablePublisher(t *testing.T) {
 
 func publish(t *testing.T, s *spool.Spool, key string, data []byte) publishers.Receipt {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := s.EnqueueEncoded(ctx, key, data)
 	if err != nil {
@@ -243,7 +244,7 @@ func TestAStuckDestination(t *testing.T) {
 			<-publish(t, s, fmt.Sprint("k", i/50), []byte("x")).Done()
 		}
 		want := map[int]int{0: 10, 1: 1, 3: 3}[perKey]
-		eventually(t, "the window is full", func() bool { return s.Status().InFlight >= want })
+		eventually.True(t, "the window is full", func() bool { return s.Status().InFlight >= want })
 		if st := s.Status(); st.Events != 100 || !st.Draining || st.InFlight != want || st.Failing {
 			t.Errorf("%+v", st)
 		}
@@ -309,7 +310,7 @@ func TestCloseEndsADrain(t *testing.T) {
 	for i := range 200 {
 		publish(t, s, "k", publisherstest.Body("k", i))
 	}
-	eventually(t, "the first event forwarded", func() bool { return len(to.records()) > 0 })
+	eventually.True(t, "the first event forwarded", func() bool { return len(to.records()) > 0 })
 	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
 	}

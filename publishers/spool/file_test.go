@@ -54,7 +54,7 @@ func TestOneProcessAtATime(t *testing.T) {
 		t.Errorf("inspect: %+v, %v", in, err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { _ = c.cmd.Process.Kill() })
-	s := open(t, spool.Config{Path: path, LockTimeout: 10 * time.Second}) // waits for that
+	s := open(t, spool.Config{Path: path, LockTimeout: time.Minute}) // waits for that
 	_ = s.Close(context.Background())
 	if in, err = spool.Inspect(context.Background(), path, spool.InspectOptions{}); err != nil || in.Holder != "" {
 		t.Errorf("inspect: %+v, %v", in, err)
@@ -292,7 +292,7 @@ func TestInspectWhileItIsWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	c := start(t, orders{Path: path, Producers: 4, Endpoint: w.url})
 	still, looks, last := 0, 0, uint64(0)
-	for limit := time.Now().Add(10 * time.Second); (last < 3000 || looks < 50) && time.Now().Before(limit); looks++ {
+	for limit := time.Now().Add(time.Minute); (last < 3000 || looks < 50 || still == 0) && time.Now().Before(limit); looks++ {
 		in, err := spool.Inspect(context.Background(), path, spool.InspectOptions{Keys: 3, Entries: 5})
 		if err != nil || in.Damage != "" {
 			t.Fatalf("%+v, %v", in, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
@@ -36,7 +37,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 			c := start(t, orders{Path: path, Producers: 4, FileLimit: 400 << 10, Refuse: refuse})
 			full := awaitFull(t, c, path)
 			raiseLimit(t, c.cmd.Process.Pid)
-			eventually(t, "enqueued again after there was space", func() bool { return takenIn(t, path) >= full+100 })
+			eventually.True(t, "enqueued again after there was space", func() bool { return takenIn(t, path) >= full+100 })
 			acknowledged := c.killFull(t)
 			s := open(t, spool.Config{Path: path})
 			if salvages := s.Status().Salvages; len(salvages) > 0 {
@@ -76,7 +77,7 @@ func takenIn(t *testing.T, path string) uint64 {
 // awaitFull waits until the child says that its disk is full.
 func awaitFull(t *testing.T, c *child, path string) uint64 {
 	t.Helper()
-	eventually(t, "the file full", func() bool { return strings.Contains(c.err.String(), "the disk is full") })
+	eventually.True(t, "the file full", func() bool { return strings.Contains(c.err.String(), "the disk is full") })
 	return takenIn(t, path)
 }
 
@@ -88,7 +89,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	s := open(t, spool.Config{Path: filepath.Join(disk, "s")})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	const events = 6000
 	var producing sync.WaitGroup
@@ -104,7 +105,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 			}
 		}
 	})
-	eventually(t, "the disk full", func() bool { return s.Status().Failing })
+	eventually.True(t, "the disk full", func() bool { return s.Status().Failing })
 	st := s.Status()
 	if !strings.Contains(st.LastError, syscall.ENOSPC.Error()) {
 		t.Errorf("the last error is %q", st.LastError)
@@ -126,7 +127,7 @@ func TestDrainingAFullDiskMakesSpace(t *testing.T) {
 		}
 	})
 	producing.Wait()
-	eventually(t, "all drained", func() bool { st := s.Status(); return st.Events == 0 && st.Pending == 0 })
+	eventually.True(t, "all drained", func() bool { st := s.Status(); return st.Events == 0 && st.Pending == 0 })
 	cancel()
 	draining.Wait()
 	numbers := numbersOf(t, to.records())

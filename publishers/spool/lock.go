@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/filelock"
 )
 
 // lock is the file beside the spool that one process at a time can lock. It names that
@@ -25,7 +26,7 @@ func acquireLock(ctx context.Context, path string, patience time.Duration) (*loc
 		return nil, fmt.Errorf("the lock beside it: %w%s", err, directoryAdvice(path, err))
 	}
 	for deadline := time.Now().Add(patience); ; {
-		got, err := tryLock(f)
+		got, err := filelock.Try(f)
 		if got {
 			return writeHolder(f)
 		}
@@ -78,7 +79,7 @@ func holder(path string) string {
 		return ""
 	}
 	defer f.Close()
-	if got, err := tryLock(f); got || err != nil {
+	if got, err := filelock.Try(f); got || err != nil {
 		return ""
 	}
 	return readHolder(f)

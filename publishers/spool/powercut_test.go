@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/publishers/publisherstest"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
@@ -73,7 +74,7 @@ func drainSome(t *testing.T, s *spool.Spool, to *memory, n int) {
 	if err := s.DrainAll(ctx, to); err != nil && ctx.Err() == nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all known to be forwarded", func() bool { return s.Status().Forwarded >= uint64(len(to.records())) })
+	eventually.True(t, "all known to be forwarded", func() bool { return s.Status().Forwarded >= uint64(len(to.records())) })
 }
 
 func contents(t *testing.T, path string) []byte {

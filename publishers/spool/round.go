@@ -81,6 +81,9 @@ func (r *round) sendOne(ctx context.Context, rec readRecord) error {
 		r.flights <- flight{number: rec.number, refused: rec.err}
 		return nil
 	}
+	if err := ctx.Err(); err != nil { // it may have ended while the window was full
+		return err
+	}
 	key := string(rec.key)
 	if err := r.keys.acquire(ctx, key); err != nil {
 		return err

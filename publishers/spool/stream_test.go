@@ -22,6 +22,7 @@ type world struct {
 	t      *testing.T
 	client *awskinesis.Client
 	url    string
+	front  *httptest.Server
 	faults *fault.Injector
 	away   atomic.Bool // it cannot be reached
 }
@@ -48,16 +49,16 @@ func newWorld(t *testing.T, plan string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+	w.front = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		if w.away.Load() && strings.HasSuffix(in.Header.Get("X-Amz-Target"), ".PutRecords") {
 			panic(http.ErrAbortHandler) // the connection breaks
 		}
 		server.ServeHTTP(out, in)
 	}))
-	t.Cleanup(front.Close)
+	t.Cleanup(w.front.Close)
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
-	w.url, w.client = front.URL, streamtest.NewClient(front.URL, transport)
+	w.url, w.client = w.front.URL, streamtest.NewClient(w.front.URL, transport)
 	if err := streamtest.Create(t.Context(), w.client, stream, 2); err != nil {
 		t.Fatal(err)
 	}

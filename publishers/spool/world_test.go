@@ -32,16 +32,6 @@ func open(t testing.TB, cfg spool.Config) *spool.Spool {
 	return s
 }
 
-// eventually waits until a condition holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

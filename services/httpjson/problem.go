@@ -15,6 +15,9 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
+	// Field is the field that the problem is about, or several joined by +: what the method
+	// ProblemField() string of an error says.
+	Field string `json:"field,omitempty"`
 }
 
 // Rule says which problem an error becomes. Make it with WithDetail or WithoutDetail.
@@ -75,6 +78,10 @@ func (ps Problems) Of(err error) Problem {
 			p := rule.problem
 			if rule.withDetail {
 				p.Detail = err.Error()
+			}
+			var about interface{ ProblemField() string }
+			if errors.As(err, &about) {
+				p.Field = about.ProblemField()
 			}
 			return p
 		}

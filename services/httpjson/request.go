@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxBody is the maximum size of a request body in bytes.
+// MaxBody is the maximum size in bytes of a request body that is read as JSON here.
 const MaxBody = 64 << 10
 
 // The errors of requests. Their texts are meant for clients.
 var (
 	ErrInvalid   = errors.New("invalid request")
-	ErrTooLarge  = fmt.Errorf("the request body is too large: at most %d bytes are accepted", MaxBody)
+	ErrTooLarge  = errors.New("the request body is too large")
 	ErrMediaType = errors.New("the request body must be application/json")
 	ErrNoRoute   = errors.New("no such endpoint")
 	ErrMethod    = errors.New("the endpoint does not have that method")
@@ -40,16 +40,25 @@ func ReadLooseJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	return readObject(w, r, into, func(*json.Decoder) {})
 }
 
-func readObject(w http.ResponseWriter, r *http.Request, into any, configure func(*json.Decoder)) error {
+// ReadBody reads a body of at most so many bytes, whatever it is. ErrTooLarge, ErrInvalid.
+func ReadBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if a, ok := w.(*answer); ok {
 		w = a.ResponseWriter // the server's, which then closes the connection
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return ErrTooLarge
+		return nil, fmt.Errorf("%w: at most %d bytes are accepted", ErrTooLarge, most)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the request body is incomplete: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: the request body is incomplete: %w", ErrInvalid, err)
+	}
+	return body, nil
+}
+
+func readObject(w http.ResponseWriter, r *http.Request, into any, configure func(*json.Decoder)) error {
+	body, err := ReadBody(w, r, MaxBody)
+	if err != nil {
+		return err
 	}
 	if !utf8.Valid(body) {
 		return fmt.Errorf("%w: the request body is not UTF-8", ErrInvalid)

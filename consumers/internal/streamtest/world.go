@@ -34,6 +34,7 @@ type World struct {
 	follows  map[string]map[string]bool
 	posts    map[string][]string // by author
 	names    map[string]string
+	left     map[string]bool
 
 	t       testing.TB
 	random  *rand.Rand
@@ -50,7 +51,7 @@ func NewWorld(t testing.TB, seed uint64, size Size) *World {
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), clock: Start,
 		Shards: make([][]awsevents.KinesisEventRecord, size.Shards), pending: make([][]events.Event, size.Shards),
 		follows: map[string]map[string]bool{}, posts: map[string][]string{},
-		names: map[string]string{}, version: map[string]int64{},
+		names: map[string]string{}, left: map[string]bool{}, version: map[string]int64{},
 	}
 	w.factory = events.Factory{Now: func() time.Time { return w.clock }}
 	for i := range size.Users {
@@ -76,14 +77,19 @@ func (w *World) act() {
 	user := w.Users[w.random.IntN(len(w.Users))]
 	other := w.Users[w.random.IntN(1+w.random.IntN(len(w.Users)))] // the first are popular
 	switch n := w.random.IntN(100); {
+	case w.left[user]: // who may be followed still
 	case n < 35:
 		w.Post(user)
-	case n < 65:
+	case n < 60:
 		w.follow(user, other)
-	case n < 90:
+	case n < 80:
 		w.unfollow(user, other)
-	default:
+	case n < 90:
+		w.deletePost(user)
+	case n < 98:
 		w.rename(user)
+	default:
+		w.leave(user)
 	}
 }
 
@@ -113,6 +119,23 @@ func (w *World) Post(user string) {
 	id := fmt.Sprintf("%08x-0000-7000-8000-%s", w.clock.Sub(Start).Milliseconds(), user[12:])
 	w.posts[user] = append(w.posts[user], id)
 	w.publish(social.PostPublished{PostID: id, AuthorID: user, Text: "post " + id, PublishedAt: w.clock})
+}
+
+// deletePost lets a user take back one of their posts, as a rule a late one.
+func (w *World) deletePost(user string) {
+	posts := w.posts[user]
+	if len(posts) == 0 {
+		return
+	}
+	i := max(w.random.IntN(len(posts)), w.random.IntN(len(posts)))
+	id := posts[i]
+	w.posts[user] = slices.Delete(posts, i, i+1)
+	w.publish(social.PostDeleted{PostID: id, AuthorID: user, At: w.clock})
+}
+
+func (w *World) leave(user string) {
+	w.left[user], w.names[user], w.posts[user], w.follows[user] = true, "", nil, map[string]bool{}
+	w.publish(social.UserLeft{UserID: user, At: w.clock})
 }
 
 // publish puts an event on its shard, alone or with others in one record.
@@ -180,7 +203,7 @@ func Data(t testing.TB, all ...events.Event) []byte {
 }
 
 // LegacyTimeline is what the monolith would answer: the posts of a user and of
-// everyone they follow now, newest first.
+// everyone they follow now, newest first. Whoever left has no posts and follows nobody.
 func (w *World) LegacyTimeline(user string) []string {
 	ids := slices.Clone(w.posts[user])
 	for _, other := range w.followees(user) {
@@ -190,8 +213,11 @@ func (w *World) LegacyTimeline(user string) []string {
 	return ids
 }
 
-// LegacyCounters are a user's followers, followees and posts.
+// LegacyCounters are a user's followers, followees and posts; of a user who left, nothing.
 func (w *World) LegacyCounters(user string) (followers, following, posts int) {
+	if w.left[user] {
+		return 0, 0, 0
+	}
 	for _, other := range w.Users {
 		if other != user && w.follows[other][user] {
 			followers++

@@ -1,8 +1,11 @@
 package profile
 
 import (
+	"math"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/banyan-fig/banyan/consumers/once"
@@ -19,9 +22,14 @@ const (
 	attrFollowers = "followers"
 	attrFollowing = "following"
 	attrPosts     = "posts"
+	attrLeft      = "left"
+	attrDeleted   = "deleted"
+
+	prefixEdge = "edge#"
 )
 
 func profileKey(user string) once.Key { return once.KeyOf(readmodel.PrefixUser+user, "profile") }
+func leftKey(user string) once.Key    { return once.KeyOf(readmodel.PrefixUser+user, "left") }
 
 // nameChange keeps the newest name and bio, beside the counters of the item.
 func nameChange(p social.UserProfileUpdated, pos events.Position) once.Change {
@@ -61,12 +69,61 @@ func joinedAt(p social.UserJoined) types.AttributeValue {
 	return dynamo.String(p.JoinedAt.UTC().Format(time.RFC3339Nano))
 }
 
+// leftChange marks a profile as left and takes name and bio out of it. Its version is the last, which no name
+// exceeds; the mark beside it is what a follow is checked against.
+func leftChange(user string, pos events.Position) once.Change {
+	return once.Change{Ops: []once.Op{
+		once.Put(leftKey(user), once.At(pos, nil), once.Absent()),
+		once.Update(profileKey(user), "SET #left = :left, #version = :version, #pos = :pos REMOVE #name, #bio", once.Condition{
+			Names: map[string]string{
+				"#left": attrLeft, "#version": readmodel.AttrVersion, "#pos": once.AttrPosition,
+				"#name": attrName, "#bio": attrBio,
+			},
+			Values: dynamo.Item{
+				":left": dynamo.Bool(true), ":version": dynamo.Int(math.MaxInt64), ":pos": dynamo.String(pos.String()),
+			},
+		}),
+	}}
+}
+
+// followsQuery lists whom the user follows.
+func followsQuery(table, user string) *dynamodb.QueryInput {
+	return &dynamodb.QueryInput{
+		TableName: &table, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression: aws.String("#pk = :pk AND begins_with(#sk, :edge)"),
+		FilterExpression:       aws.String("#following = :true"),
+		ProjectionExpression:   aws.String("#sk"),
+		ExpressionAttributeNames: map[string]string{
+			"#pk": dynamo.AttrPK, "#sk": dynamo.AttrSK, "#following": attrFollowing,
+		},
+		ExpressionAttributeValues: dynamo.Item{
+			":pk": dynamo.String(readmodel.PrefixUser + user), ":edge": dynamo.String(prefixEdge), ":true": dynamo.Bool(true),
+		},
+	}
+}
+
+func postKey(author, post string) once.Key {
+	return once.KeyOf(readmodel.PrefixUser+author, "post#"+post)
+}
+
 func postChange(p social.PostPublished, pos events.Position) once.Change {
-	post := once.KeyOf(readmodel.PrefixUser+p.AuthorID, "post#"+p.PostID)
 	return once.Change{
-		Ops:  []once.Op{once.Put(post, once.At(pos, nil), once.Absent())},
+		Ops:  []once.Op{once.Put(postKey(p.AuthorID, p.PostID), once.At(pos, nil), once.Absent())},
 		Adds: []once.Add{addTo(p.AuthorID, attrPosts, 1)},
 	}
+}
+
+// deleteChange is the deletion of a post that was counted, or of one that never came.
+func deleteChange(p social.PostDeleted, counted bool, pos events.Position) once.Change {
+	c := once.Change{}
+	condition := once.Absent()
+	if counted {
+		condition.Text = "attribute_exists(#pk) AND attribute_not_exists(#deleted)"
+		condition.Names["#deleted"] = attrDeleted
+		c.Adds = []once.Add{addTo(p.AuthorID, attrPosts, -1)}
+	}
+	c.Ops = []once.Op{once.Put(postKey(p.AuthorID, p.PostID), once.At(pos, dynamo.Item{attrDeleted: dynamo.Bool(true)}), condition)}
+	return c
 }
 
 func addTo(user, counter string, n int64) once.Add {
@@ -76,15 +133,27 @@ func addTo(user, counter string, n int64) once.Add {
 type edge struct{ follower, author string }
 
 // flip is the change of an edge in the opposite state. An absent edge does
-// not follow.
+// not follow, and whoever has left follows nobody.
 func (e edge) flip(following bool, pos events.Position) once.Change {
-	n := int64(1)
-	if !following {
-		n = -1
+	c := once.Change{Ops: []once.Op{e.putOp(following, pos, isEarlier(!following, pos))}}
+	n := int64(-1)
+	if following {
+		n = 1
+		c.Ops = append(c.Ops, once.Check(leftKey(e.follower), once.Absent()))
 	}
+	c.Adds = []once.Add{addTo(e.follower, attrFollowing, n), addTo(e.author, attrFollowers, n)}
+	return c
+}
+
+// end is the change of an edge whose follower has left, and has no counters any more.
+func (e edge) end(pos events.Position) once.Change {
 	return once.Change{
-		Ops:  []once.Op{e.putOp(following, pos, isEarlier(!following, pos))},
-		Adds: []once.Add{addTo(e.follower, attrFollowing, n), addTo(e.author, attrFollowers, n)},
+		Ops: []once.Op{e.putOp(false, pos, once.Condition{
+			Text:   "#following = :true",
+			Names:  map[string]string{"#following": attrFollowing},
+			Values: dynamo.Item{":true": dynamo.Bool(true)},
+		})},
+		Adds: []once.Add{addTo(e.author, attrFollowers, -1)},
 	}
 }
 
@@ -94,7 +163,7 @@ func (e edge) raisePosition(following bool, pos events.Position) once.Change {
 }
 
 func (e edge) putOp(following bool, pos events.Position, c once.Condition) once.Op {
-	key := once.KeyOf(readmodel.PrefixUser+e.follower, "edge#"+e.author)
+	key := once.KeyOf(readmodel.PrefixUser+e.follower, prefixEdge+e.author)
 	return once.Put(key, once.At(pos, dynamo.Item{attrFollowing: dynamo.Bool(following)}), c)
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -21,15 +23,22 @@ const DefaultTable = "banyan-profile"
 // TableInput defines the table.
 func TableInput(name string) *dynamodb.CreateTableInput { return dynamo.CompositeTable(name) }
 
+// Client is the part of the DynamoDB client that a Model uses.
+type Client interface {
+	once.Client
+	dynamodb.QueryAPIClient
+}
+
 // Config says where a Model writes. Client is required.
 type Config struct {
-	Client once.Client
+	Client Client
 	Table  string // "": DefaultTable
 }
 
 // Model writes the table. Safe for concurrent use; see [consumers.Handler] for what may
 // run at the same time.
 type Model struct {
+	cfg    Config
 	writer *once.Writer
 	handle consumers.Handler
 }
@@ -39,7 +48,8 @@ func New(cfg Config) (*Model, error) {
 	if cfg.Client == nil {
 		return nil, errors.New("profile: config: Client is nil")
 	}
-	m := &Model{writer: once.NewWriter(once.Config{Client: cfg.Client, Table: cmp.Or(cfg.Table, DefaultTable)})}
+	cfg.Table = cmp.Or(cfg.Table, DefaultTable)
+	m := &Model{cfg: cfg, writer: once.NewWriter(once.Config{Client: cfg.Client, Table: cfg.Table})}
 	m.handle = readmodel.Handler("profile", m.apply)
 	return m, nil
 }
@@ -56,6 +66,10 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 		return m.writer.Apply(ctx, nameChange(p, msg.Position), watermark)
 	case social.PostPublished:
 		return m.writer.Apply(ctx, postChange(p, msg.Position), watermark)
+	case social.PostDeleted:
+		return m.deletePost(ctx, msg.Position, p, watermark)
+	case social.UserLeft:
+		return m.leave(ctx, msg.Position, p.UserID, watermark)
 	case social.RelationshipFollowed:
 		return m.setEdge(ctx, edge{p.FollowerID, p.FolloweeID}, true, msg.Position, watermark)
 	case social.RelationshipUnfollowed:
@@ -83,6 +97,48 @@ func (m *Model) setEdge(ctx context.Context, e edge, following bool, pos events.
 	err := m.writer.Apply(ctx, e.flip(following, pos), watermark)
 	if errors.Is(err, consumers.ErrStale) {
 		return m.writer.Apply(ctx, e.raisePosition(following, pos))
+	}
+	return err
+}
+
+// deletePost leaves a mark in the post's place, which refuses the post should it be
+// delivered only now. A post that was counted, also in between by a delivery that was held
+// up, no longer is.
+func (m *Model) deletePost(ctx context.Context, pos events.Position, p social.PostDeleted, watermark once.Change) error {
+	var err error
+	for _, counted := range []bool{true, false, true} {
+		if err = m.writer.Apply(ctx, deleteChange(p, counted, pos), watermark); !errors.Is(err, consumers.ErrStale) {
+			break
+		}
+	}
+	return err
+}
+
+// leave takes the profile away, then ends the follows of the user, so that whom they
+// followed lose a follower. Cut short, it goes on with those that are left.
+func (m *Model) leave(ctx context.Context, pos events.Position, user string, watermark once.Change) error {
+	err := m.writer.Apply(ctx, leftChange(user, pos))
+	stale := errors.Is(err, consumers.ErrStale)
+	if err != nil && !stale {
+		return err
+	}
+	pages := dynamodb.NewQueryPaginator(m.cfg.Client, followsQuery(m.cfg.Table, user))
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("read whom %s follows: %w", user, err)
+		}
+		ends := make([]once.Change, len(page.Items))
+		for i, item := range page.Items {
+			ends[i] = edge{user, strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrSK), prefixEdge)}.end(pos)
+		}
+		if _, err := m.writer.Write(ctx, ends...); err != nil {
+			return fmt.Errorf("end the follows of %s: %w", user, err)
+		}
+	}
+	err = m.writer.Apply(ctx, watermark)
+	if stale && err == nil {
+		return consumers.ErrStale
 	}
 	return err
 }

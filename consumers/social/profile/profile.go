@@ -12,6 +12,7 @@ import (
 // Profile is what others see of a user.
 type Profile struct {
 	UserID    string
+	Left      bool // and nothing else is shown
 	Name, Bio string
 	Joined    time.Time // zero before the user.joined
 	Followers int64
@@ -21,10 +22,11 @@ type Profile struct {
 
 // Decode reads the item of a profile.
 func Decode(item dynamo.Item) (p Profile, err error) {
-	p = Profile{
-		UserID: strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), readmodel.PrefixUser),
-		Name:   dynamo.StringOf(item, attrName), Bio: dynamo.StringOf(item, attrBio),
+	p.UserID = strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), readmodel.PrefixUser)
+	if p.Left = dynamo.BoolOf(item, attrLeft); p.Left {
+		return p, nil
 	}
+	p.Name, p.Bio = dynamo.StringOf(item, attrName), dynamo.StringOf(item, attrBio)
 	if joined := dynamo.StringOf(item, attrJoined); joined != "" {
 		if p.Joined, err = time.Parse(time.RFC3339Nano, joined); err != nil {
 			return p, fmt.Errorf("profile of %s: attribute %s: %w", p.UserID, attrJoined, err)

@@ -14,6 +14,7 @@ import (
 // cannot be seen from a counter.
 func DiffProfiles(want, got Profiles) []Difference {
 	return diff(want, got, func(c *comparison, want, got Profile) {
+		c.text("left", fmt.Sprint(want.Left), fmt.Sprint(got.Left))
 		c.text("name", want.Name, got.Name)
 		c.text("bio", want.Bio, got.Bio)
 		if !want.Joined.Equal(got.Joined) {

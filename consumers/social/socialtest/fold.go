@@ -10,6 +10,7 @@ package socialtest
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type Fold struct {
 	joined  map[string]joined
 	edges   map[edge]following
 	posts   map[string]map[string]timeline.Entry // by author and id
+	deleted map[[2]string]bool                   // posts, by author and id
+	left    map[string]bool                      // users
 	applied map[string]events.Position
 }
 
@@ -52,11 +55,12 @@ type following struct {
 func NewFold() *Fold {
 	return &Fold{
 		names: map[string]name{}, joined: map[string]joined{}, edges: map[edge]following{},
-		posts: map[string]map[string]timeline.Entry{}, applied: map[string]events.Position{},
+		posts: map[string]map[string]timeline.Entry{}, deleted: map[[2]string]bool{}, left: map[string]bool{},
+		applied: map[string]events.Position{},
 	}
 }
 
-// Apply applies one event. It fails for one that a consumer would refuse. Types that
+// Apply applies one event. A user who left and a post that was deleted never come back. It fails for one that a consumer would refuse. Types that
 // are not in the registry only raise the watermark.
 func (f *Fold) Apply(m consumers.Message) error {
 	payload, err := social.Registry().Decode(m.Event)
@@ -78,6 +82,12 @@ func (f *Fold) Apply(m consumers.Message) error {
 		f.setEdge(edge{p.FollowerID, p.FolloweeID}, following{true, m.Position})
 	case social.RelationshipUnfollowed:
 		f.setEdge(edge{p.FollowerID, p.FolloweeID}, following{false, m.Position})
+	case social.UserLeft:
+		f.left[p.UserID] = true
+		f.rename(p.UserID, name{version: math.MaxInt64})
+	case social.PostDeleted:
+		f.deleted[[2]string{p.AuthorID, p.PostID}] = true
+		delete(f.posts[p.AuthorID], p.PostID)
 	case social.PostPublished:
 		f.addPost(timeline.Entry{PostID: p.PostID, AuthorID: p.AuthorID, Text: p.Text, PublishedAt: p.PublishedAt})
 	}
@@ -98,6 +108,9 @@ func (f *Fold) setEdge(e edge, now following) {
 }
 
 func (f *Fold) addPost(e timeline.Entry) {
+	if f.deleted[[2]string{e.AuthorID, e.PostID}] {
+		return
+	}
 	if f.posts[e.AuthorID] == nil {
 		f.posts[e.AuthorID] = map[string]timeline.Entry{}
 	}
@@ -106,10 +119,10 @@ func (f *Fold) addPost(e timeline.Entry) {
 	}
 }
 
-// eachFollow calls do for whoever follows somebody else now.
+// eachFollow calls do for whoever follows somebody else now, and has not left.
 func (f *Fold) eachFollow(do func(edge)) {
 	for e, state := range f.edges {
-		if state.now && e.follower != e.author {
+		if state.now && e.follower != e.author && !f.left[e.follower] {
 			do(e)
 		}
 	}
@@ -138,6 +151,9 @@ func (f *Fold) Profiles() Profiles {
 		change(e.follower, func(p *Profile) { p.Following++ })
 		change(e.author, func(p *Profile) { p.Followers++ })
 	})
+	for user := range f.left {
+		change(user, func(p *Profile) { p.Profile = profile.Profile{UserID: user, Left: true} })
+	}
 	return all
 }
 
@@ -145,10 +161,15 @@ func (f *Fold) Profiles() Profiles {
 // each user at most; 0: [timeline.DefaultCap].
 func (f *Fold) Timelines(limit int) Timelines {
 	authors := map[string][]string{} // whose posts a user sees
-	for author := range f.posts {
-		authors[author] = append(authors[author], author)
+	sees := func(user, author string) {
+		if !f.left[user] && !f.left[author] {
+			authors[user] = append(authors[user], author)
+		}
 	}
-	f.eachFollow(func(e edge) { authors[e.follower] = append(authors[e.follower], e.author) })
+	for author := range f.posts {
+		sees(author, author)
+	}
+	f.eachFollow(func(e edge) { sees(e.follower, e.author) })
 	all := Timelines{}
 	for user, pos := range f.applied {
 		t := Timeline{Name: f.names[user].name, Applied: pos}

@@ -79,35 +79,53 @@ func SnapshotProfiles(ctx context.Context, client Scanner, table string) (Profil
 }
 
 // SnapshotTimelines reads the table of package timeline, whose model has the cap limit;
-// 0: [timeline.DefaultCap].
+// 0: [timeline.DefaultCap]. It shows what the reader does: no post that was deleted, and
+// nobody who left.
 func SnapshotTimelines(ctx context.Context, client Scanner, table string, limit int) (Timelines, error) {
-	all := Timelines{}
-	err := scan(ctx, client, table, all.add)
-	for user, t := range all {
+	s := timelineScan{all: Timelines{}, posts: map[[2]string]timeline.Entry{}, entries: map[string][][2]string{}, left: map[string]bool{}}
+	err := scan(ctx, client, table, s.add)
+	for user, entries := range s.entries {
+		t := s.all[user]
+		for _, e := range entries {
+			if post, ok := s.posts[e]; ok && !s.left[e[0]] && !s.left[user] {
+				t.Entries = append(t.Entries, post)
+			}
+		}
 		t.Entries = newestFirst(t.Entries, limit)
-		all[user] = t
+		s.all[user] = t
 	}
-	return all, err
+	return s.all, err
 }
 
-func (all Timelines) add(pk, sk string, item dynamo.Item) (err error) {
+type timelineScan struct {
+	all     Timelines
+	posts   map[[2]string]timeline.Entry // by author and id
+	entries map[string][][2]string       // author and id, by user
+	left    map[string]bool
+}
+
+func (s *timelineScan) add(pk, sk string, item dynamo.Item) (err error) {
 	kind, user, _ := strings.Cut(pk, "#")
-	t := all[user]
-	switch kind + " " + sk {
-	case "user name":
-		t.Name = dynamo.StringOf(item, "name")
-	case "user floor":
-		t.Floor = dynamo.StringOf(item, "post")
-	case "user watermark":
-		t.Applied, err = once.PositionOf(item)
-	default:
-		if kind != "timeline" {
-			return nil // posts and edges: how the rest came about
+	switch kind {
+	case "posts":
+		post, ok, err := timeline.DecodePost(item)
+		if ok {
+			s.posts[[2]string{user, sk}] = post
 		}
-		var e timeline.Entry
-		e, err = timeline.Decode(item)
-		t.Entries = append(t.Entries, e)
+		return err
+	case "timeline":
+		s.entries[user] = append(s.entries[user], [2]string{dynamo.StringOf(item, "author"), sk})
+	case "user":
+		t := s.all[user]
+		switch sk {
+		case "name":
+			t.Name, s.left[user] = dynamo.StringOf(item, "name"), dynamo.BoolOf(item, "left")
+		case "floor":
+			t.Floor = dynamo.StringOf(item, "post")
+		case "watermark":
+			t.Applied, err = once.PositionOf(item)
+		}
+		s.all[user] = t
 	}
-	all[user] = t
-	return err
+	return err // edges: how the rest came about
 }

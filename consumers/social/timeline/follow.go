@@ -28,19 +28,19 @@ func (m *Model) follow(ctx context.Context, pos events.Position, follower, autho
 	if err := m.writeEdge(ctx, pos, follower, author, true); err != nil {
 		return err
 	}
-	posts, err := m.posts(ctx, author, m.cfg.Cap)
+	posts, err := m.posts(ctx, author)
 	if err != nil {
 		return err
 	}
 	ops := make([]once.Op, len(posts))
-	for i, e := range posts {
-		ops[i] = e.putOp(follower)
+	for i, id := range posts {
+		ops[i] = putEntry(follower, author, id)
 	}
 	if err := m.writeUnderEdge(ctx, pos, follower, author, ops); err != nil {
 		return fmt.Errorf("copy the posts: %w", err)
 	}
 	if len(posts) > 0 {
-		if err := m.trimSometimes(ctx, follower, posts[0].PostID); err != nil {
+		if err := m.trimSometimes(ctx, follower, posts[0]); err != nil {
 			return err
 		}
 	}
@@ -103,19 +103,16 @@ func (m *Model) raiseWatermark(ctx context.Context, user string, pos events.Posi
 	return nil
 }
 
-// posts reads the author's newest posts, at most limit.
-func (m *Model) posts(ctx context.Context, author string, limit int) ([]Entry, error) {
-	var posts []Entry
-	err := m.eachItem(ctx, m.newestFirst(prefixPosts+author, limit), func(item dynamo.Item) error {
-		e, err := Decode(item)
-		e.AuthorID = author
-		posts = append(posts, e)
-		return err
-	})
+// posts lists the author's newest posts that are not deleted, as many as a timeline keeps.
+func (m *Model) posts(ctx context.Context, author string) ([]string, error) {
+	in := m.newestFirst(prefixPosts+author, m.cfg.Cap)
+	in.FilterExpression = aws.String("attribute_not_exists(#deleted)")
+	in.ExpressionAttributeNames["#deleted"] = attrDeleted
+	ids, err := m.sortKeys(ctx, in)
 	if err != nil {
 		return nil, fmt.Errorf("read the posts of %s: %w", author, err)
 	}
-	return posts, nil
+	return ids[:min(len(ids), m.cfg.Cap)], nil
 }
 
 // entriesOf lists the posts of author to be removed from a user's timeline: the entries
@@ -138,32 +135,20 @@ func (m *Model) entriesOf(ctx context.Context, user, author string) ([]string, e
 	return slices.Compact(ids), nil
 }
 
-// sortKeys runs a query to its end, or to its limit.
+// sortKeys runs a query to its end, or until it has found as many as its limit.
 func (m *Model) sortKeys(ctx context.Context, in *dynamodb.QueryInput) (keys []string, err error) {
 	in.ProjectionExpression = aws.String("#sk")
 	in.ExpressionAttributeNames["#sk"] = dynamo.AttrSK
-	err = m.eachItem(ctx, in, func(item dynamo.Item) error {
-		keys = append(keys, dynamo.StringOf(item, dynamo.AttrSK))
-		return nil
-	})
-	return keys, err
-}
-
-// eachItem runs a query to its end, or to its limit.
-func (m *Model) eachItem(ctx context.Context, in *dynamodb.QueryInput, do func(dynamo.Item) error) error {
-	for found := 0; ; {
+	for {
 		out, err := m.cfg.Client.Query(ctx, in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, item := range out.Items {
-			if err := do(item); err != nil {
-				return err
-			}
+			keys = append(keys, dynamo.StringOf(item, dynamo.AttrSK))
 		}
-		found += len(out.Items)
-		if in.Limit != nil && found >= int(*in.Limit) || len(out.LastEvaluatedKey) == 0 {
-			return nil
+		if in.Limit != nil && len(keys) >= int(*in.Limit) || len(out.LastEvaluatedKey) == 0 {
+			return keys, nil
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}

@@ -13,6 +13,8 @@ const (
 	attrFanned    = "fanned"
 	attrName      = "name"
 	attrPost      = "post"
+	attrLeft      = "left"
+	attrDeleted   = "deleted"
 
 	prefixPosts     = "posts#"
 	prefixFollowers = "followers#"

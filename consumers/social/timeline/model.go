@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -89,23 +90,26 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 	pos := msg.Position
 	switch p := payload.(type) {
 	case social.UserJoined:
-		return m.rename(ctx, pos, p.UserID, p.Name, 0)
+		return m.rename(ctx, pos, p.UserID, 0, dynamo.Item{attrName: dynamo.String(p.Name)})
 	case social.UserProfileUpdated:
-		return m.rename(ctx, pos, p.UserID, p.Name, p.Version)
+		return m.rename(ctx, pos, p.UserID, p.Version, dynamo.Item{attrName: dynamo.String(p.Name)})
+	case social.UserLeft: // the last version, which no name exceeds
+		return m.rename(ctx, pos, p.UserID, math.MaxInt64, dynamo.Item{attrLeft: dynamo.Bool(true)})
 	case social.RelationshipFollowed:
 		return m.follow(ctx, pos, p.FollowerID, p.FolloweeID)
 	case social.RelationshipUnfollowed:
 		return m.unfollow(ctx, pos, p.FollowerID, p.FolloweeID)
 	case social.PostPublished:
 		return m.publish(ctx, pos, p)
+	case social.PostDeleted:
+		return m.deletePost(ctx, pos, p)
 	}
 	return m.writer.Apply(ctx, readmodel.Watermark(msg.Event.PartitionKey, pos))
 }
 
-// rename keeps the newest name of a user.
-func (m *Model) rename(ctx context.Context, pos events.Position, user, name string, version int64) error {
-	put := once.Put(nameKey(user), once.At(pos, dynamo.Item{
-		attrName: dynamo.String(name), readmodel.AttrVersion: dynamo.Int(version),
-	}), readmodel.NewestVersion(version, pos))
+// rename keeps the newest name of a user, or that the user has left.
+func (m *Model) rename(ctx context.Context, pos events.Position, user string, version int64, name dynamo.Item) error {
+	name[readmodel.AttrVersion] = dynamo.Int(version)
+	put := once.Put(nameKey(user), once.At(pos, name), readmodel.NewestVersion(version, pos))
 	return m.writer.Apply(ctx, once.Change{Ops: []once.Op{put}}, readmodel.Watermark(user, pos))
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/banyan-fig/banyan/consumers"
@@ -14,6 +16,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
+	sandbox "github.com/banyan-fig/banyan/infra/sandbox/dynamodb"
 )
 
 // TestFanOutResumes: the fan-out of a post for more followers than fit into the time of
@@ -83,22 +86,8 @@ func TestReaderPages(t *testing.T) {
 		tb.apply(3+i, post([]string{ada, bob}[i%2], i))
 	}
 	reader := timeline.NewReader(tb.db.Client(nil), tb.name)
-	var got []string
-	cursor, pages := "", 0
-	for {
-		p, err := reader.Read(t.Context(), bob, cursor, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range p.Items {
-			got = append(got, item.PostID[10:]+item.AuthorName)
-		}
-		pages++
-		if cursor = p.Next; cursor == "" {
-			break
-		}
-	}
-	if want := "6Ada 5 4Ada 3 2Ada 1 0Ada"; strings.Join(got, " ") != want || pages != 3 {
+	got, pages := tb.read(bob, 3)
+	if want := "0006Ada 0005 0004Ada 0003 0002Ada 0001 0000Ada"; strings.Join(got, " ") != want || pages != 3 {
 		t.Errorf("got %v in %d pages, want %s in 3", got, pages, want)
 	}
 	for _, bad := range []string{"x", "!!", "MC5h", "LTEuYQ", "MS4"} {
@@ -108,6 +97,88 @@ func TestReaderPages(t *testing.T) {
 	}
 	if p, err := reader.Read(t.Context(), "nobody", "", 0); err != nil || len(p.Items) != 0 || p.Next != "" {
 		t.Errorf("nobody sees %v, %v", p, err)
+	}
+}
+
+// read reads the user's whole timeline in pages of limit.
+func (tb *table) read(user string, limit int) (got []string, pages int) {
+	tb.t.Helper()
+	reader := timeline.NewReader(tb.db.Client(nil), tb.name)
+	for cursor := ""; pages == 0 || cursor != ""; pages++ {
+		p, err := reader.Read(tb.t.Context(), user, cursor, limit)
+		if err != nil {
+			tb.t.Fatal(err)
+		}
+		for _, item := range p.Items {
+			got = append(got, item.PostID[7:]+item.AuthorName)
+		}
+		cursor = p.Next
+	}
+	return got, pages
+}
+
+// TestReaderShowsNothingDeleted: deletions take one write whoever has the post in the
+// timeline, and pages are full though half of what is read for them was deleted.
+func TestReaderShowsNothingDeleted(t *testing.T) {
+	tb := newTable(t, 0)
+	tb.apply(1, social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, followed(bob, ada), followed(bob, "eve"))
+	for i := range 100 {
+		tb.apply(10+i, post(ada, i))
+	}
+	tb.apply(400, post("eve", 500), post(bob, 501))
+	for i := range 100 {
+		if i%2 == 0 || i > 30 && i < 97 {
+			tb.apply(500+2*i, deleted(ada, i), post(ada, i)) // and late once more
+		}
+	}
+	tb.expect()
+	if got, pages := tb.read(bob, 4); fmt.Sprint(got[:6]) != "[0501 0500 0099Ada 0097Ada 0029Ada 0027Ada]" || len(got) != 19 || pages != 5 {
+		t.Errorf("got %d, %v in %d pages, want 19 in 5", len(got), got, pages)
+	}
+	tb.apply(2000, left("eve"), post("eve", 600))
+	tb.expect()
+	if got, _ := tb.read(bob, 100); fmt.Sprint(got[:2]) != "[0501 0099Ada]" || len(got) != 18 {
+		t.Errorf("got %d, %v after eve has left, want 18", len(got), got)
+	}
+	tb.apply(3000, left(bob), followed(bob, ada))
+	tb.expect()
+	if got, _ := tb.read(bob, 100); len(got) != 0 {
+		t.Errorf("who has left sees %v", got)
+	}
+}
+
+// TestReaderAsksAgain: for what DynamoDB leaves unprocessed, until it leaves too much; and a
+// page takes two requests otherwise.
+func TestReaderAsksAgain(t *testing.T) {
+	var partial, gets atomic.Int64
+	server := httptest.NewServer(sandbox.New(sandbox.Config{Fault: func(operation, _ string) sandbox.Fault {
+		if operation != "BatchGetItem" {
+			return sandbox.FaultNone
+		}
+		gets.Add(1)
+		if partial.Add(-1) >= 0 {
+			return sandbox.FaultPartial
+		}
+		return sandbox.FaultNone
+	}}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", server.URL)
+	tb := newTable(t, 0)
+	for i := range 120 {
+		tb.apply(1+i, post(ada, i))
+	}
+	for _, c := range []struct {
+		partial     int64
+		limit       int
+		wantGets    int64
+		unprocessed bool
+	}{{0, 20, 1, false}, {0, 100, 2, false}, {3, 100, 4, false}, {20, 100, 0, true}} {
+		partial.Store(c.partial)
+		gets.Store(0)
+		p, err := timeline.NewReader(tb.db.Client(nil), tb.name).Read(t.Context(), ada, "", c.limit)
+		if c.unprocessed != (err != nil) || err == nil && len(p.Items) != c.limit || c.wantGets > 0 && gets.Load() != c.wantGets {
+			t.Errorf("%+v: %d posts by %d requests, %v", c, len(p.Items), gets.Load(), err)
+		}
 	}
 }
 
@@ -126,6 +197,8 @@ func TestNothingMoreThanNeeded(t *testing.T) {
 		{followed(bob, ada), 4},
 		{post(ada, 2), 3},
 		{unfollowed(bob, ada), 5},
+		{deleted(ada, 1), 1},
+		{left(ada), 1},
 	} {
 		if err := m.Handle(t.Context(), tb.message(1+i, c.payload)); err != nil {
 			t.Fatal(err)

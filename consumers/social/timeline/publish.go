@@ -25,10 +25,15 @@ func (m *Model) publish(ctx context.Context, pos events.Position, p social.PostP
 	if err != nil && !stale {
 		return fmt.Errorf("write the post: %w", err)
 	}
-	if stale { // an earlier delivery wrote it, and may have been interrupted
-		if start, err = m.fanOutProgress(ctx, e); err != nil {
+	if stale { // it was deleted, or an earlier delivery wrote it and may have been interrupted
+		post, err := readmodel.GetItem(ctx, m.cfg.Client, m.cfg.Table, postKey(e.AuthorID, e.PostID))
+		if err != nil {
 			return fmt.Errorf("read the progress of the fan-out: %w", err)
 		}
+		if dynamo.BoolOf(post, attrDeleted) {
+			return consumers.ErrStale
+		}
+		start = dynamo.StringOf(post, attrFanned)
 	}
 	if err := m.fanOut(ctx, e, start); err != nil {
 		return fmt.Errorf("fan out: %w", err)
@@ -43,14 +48,18 @@ func postChange(e Entry, pos events.Position) once.Change {
 	post := once.At(pos, dynamo.Item{attrText: dynamo.String(e.Text), attrAt: dynamo.String(formatTime(e.PublishedAt))})
 	return once.Change{Ops: []once.Op{
 		once.Put(postKey(e.AuthorID, e.PostID), post, once.Absent()),
-		e.putOp(e.AuthorID),
+		putEntry(e.AuthorID, e.AuthorID, e.PostID),
 	}}
 }
 
-// fanOutProgress returns the last follower that an earlier delivery of the post reached.
-func (m *Model) fanOutProgress(ctx context.Context, e Entry) (string, error) {
-	item, err := readmodel.GetItem(ctx, m.cfg.Client, m.cfg.Table, postKey(e.AuthorID, e.PostID))
-	return dynamo.StringOf(item, attrFanned), err
+// deletePost leaves a mark in the post's place, which takes it out of every timeline at
+// once and refuses the post should it be delivered only now.
+func (m *Model) deletePost(ctx context.Context, pos events.Position, p social.PostDeleted) error {
+	mark := once.Put(postKey(p.AuthorID, p.PostID), once.At(pos, dynamo.Item{attrDeleted: dynamo.Bool(true)}), once.Condition{
+		Text: "attribute_not_exists(#deleted)", Names: map[string]string{"#deleted": attrDeleted},
+	})
+	change := once.Change{Ops: []once.Op{mark, once.Delete(entryKey(p.AuthorID, p.PostID))}}
+	return m.writer.Apply(ctx, change, readmodel.Watermark(p.AuthorID, pos))
 }
 
 // fanOut writes the entry for every follower after start, a page at a time. For users who
@@ -106,7 +115,7 @@ func (m *Model) deliver(ctx context.Context, e Entry, followers []string) error 
 	}
 	changes := make([]once.Change, len(followers))
 	for i, follower := range followers {
-		changes[i] = once.Change{Ops: []once.Op{once.Check(edgeKey(follower, e.AuthorID), stillFollows()), e.putOp(follower)}}
+		changes[i] = once.Change{Ops: []once.Op{once.Check(edgeKey(follower, e.AuthorID), stillFollows()), putEntry(follower, e.AuthorID, e.PostID)}}
 	}
 	if _, err := m.writer.Write(ctx, changes...); err != nil {
 		return err

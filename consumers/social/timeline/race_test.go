@@ -43,6 +43,12 @@ func unfollowed(follower, author string) events.Payload {
 	return social.RelationshipUnfollowed{FollowerID: follower, FolloweeID: author, At: streamtest.Start}
 }
 
+func deleted(author string, n int) events.Payload {
+	return social.PostDeleted{PostID: fmt.Sprintf("post-%06d", n), AuthorID: author, At: streamtest.Start}
+}
+
+func left(user string) events.Payload { return social.UserLeft{UserID: user, At: streamtest.Start} }
+
 // table is a table, a model on it, and a fold of the same events.
 type table struct {
 	t     *testing.T
@@ -137,6 +143,33 @@ func TestOvertaken(t *testing.T) {
 			held:   unfollowed(bob, ada),
 			gate:   streamtest.NewGate("TransactWriteItems", `"timeline#bob"`),
 			passes: []events.Payload{followed(bob, ada)},
+		},
+		{
+			name:   "publish by the deletion, before it writes the post",
+			before: []events.Payload{followed(bob, ada)},
+			held:   post(ada, 1),
+			gate:   streamtest.NewGate("TransactWriteItems", `"posts#ada"`),
+			passes: []events.Payload{deleted(ada, 1)},
+		},
+		{
+			name:   "publish by the deletion and a follow, before it looks for followers",
+			held:   post(ada, 1),
+			gate:   streamtest.NewGate("Query", `"followers#ada"`),
+			passes: []events.Payload{deleted(ada, 1), followed(bob, ada)},
+		},
+		{
+			name:   "follow by the deletion of a post that it copies",
+			before: []events.Payload{post(ada, 1), post(ada, 2)},
+			held:   followed(bob, ada),
+			gate:   streamtest.NewGate("TransactWriteItems", `"timeline#bob"`),
+			passes: []events.Payload{deleted(ada, 1)},
+		},
+		{
+			name:   "follow by the leaving of the author",
+			before: []events.Payload{post(ada, 1), post(bob, 2)},
+			held:   followed(bob, ada),
+			gate:   streamtest.NewGate("TransactWriteItems", `"timeline#bob"`),
+			passes: []events.Payload{left(ada)},
 		},
 		{
 			name:   "follow by later unfollow and follow",

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/backoff"
@@ -69,8 +70,8 @@ func (r *Reader) Applied(ctx context.Context, userID string) (events.Position, e
 }
 
 // Read returns a page of a user's timeline: from its beginning with an empty cursor,
-// else from where the page with that Next ended. Limit is 1 to 100, 0 for 20. An
-// unknown user has an empty timeline.
+// else from where the page with that Next ended. Limit is 1 to 100, 0 for 20. A user who
+// is unknown or has left has an empty timeline.
 func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Page, error) {
 	at, err := parseCursor(cursor)
 	if err != nil {
@@ -80,100 +81,112 @@ func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Pa
 	if limit <= 0 {
 		return Page{}, nil
 	}
-	entries, err := r.entries(ctx, userID, at.post, limit+1)
+	items, err := r.items(ctx, userID, at.post, limit+1)
 	if err != nil {
 		return Page{}, fmt.Errorf("timeline: read %s: %w", userID, err)
 	}
-	var p Page
-	if len(entries) > limit {
-		entries = entries[:limit]
+	p := Page{Items: items}
+	if len(items) > limit {
+		p.Items = items[:limit]
 		if at.served+limit < r.limit {
-			p.Next = place{at.served + limit, entries[limit-1].PostID}.cursor()
+			p.Next = place{at.served + limit, items[limit-1].PostID}.cursor()
 		}
-	}
-	p.Items, err = r.joinNames(ctx, entries)
-	if err != nil {
-		return Page{}, fmt.Errorf("timeline: read %s: %w", userID, err)
 	}
 	return p, nil
 }
 
-func (r *Reader) entries(ctx context.Context, user, before string, limit int) ([]Entry, error) {
+// items reads what follows the post with the id before, at least n if there are as many.
+func (r *Reader) items(ctx context.Context, user, before string, n int) ([]Item, error) {
 	in := partitionQuery(r.table, prefixTimeline+user)
-	in.ScanIndexForward = aws.Bool(false)
+	in.ScanIndexForward, in.Limit = aws.Bool(false), aws.Int32(int32(n))
 	if before != "" {
 		in.ExclusiveStartKey = entryKey(user, before).Item()
 	}
-	var entries []Entry
-	for len(entries) < limit {
-		in.Limit = aws.Int32(int32(limit - len(entries)))
+	for items := []Item{}; ; {
 		out, err := r.client.Query(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		for _, item := range out.Items {
-			e, err := Decode(item)
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, e)
+		more, err := r.join(ctx, user, out.Items)
+		if err != nil {
+			return nil, err
 		}
-		if len(out.LastEvaluatedKey) == 0 {
-			break
+		if items = append(items, more...); len(items) >= n || len(out.LastEvaluatedKey) == 0 {
+			return items, nil
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
-	return entries, nil
 }
 
-// joinNames adds the authors' names to the entries.
-func (r *Reader) joinNames(ctx context.Context, entries []Entry) ([]Item, error) {
-	names, err := r.names(ctx, entries)
-	if err != nil {
+// join adds to the entries of a user's timeline their posts and the names of the authors.
+// It leaves out posts that were deleted and those of authors who left, and all of them if
+// the user did.
+func (r *Reader) join(ctx context.Context, user string, entries []dynamo.Item) ([]Item, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	wanted := map[once.Key]bool{nameKey(user): true}
+	for _, e := range entries {
+		author := dynamo.StringOf(e, attrAuthor)
+		wanted[nameKey(author)], wanted[postKey(author, dynamo.StringOf(e, dynamo.AttrSK))] = true, true
+	}
+	found, err := r.getMany(ctx, wanted)
+	if err != nil || dynamo.BoolOf(found[nameKey(user)], attrLeft) {
 		return nil, err
 	}
-	items := make([]Item, len(entries))
-	for i, e := range entries {
-		items[i] = Item{e.PostID, e.AuthorID, names[e.AuthorID], e.Text, e.PublishedAt}
+	var items []Item
+	for _, e := range entries {
+		author := dynamo.StringOf(e, attrAuthor)
+		name := found[nameKey(author)]
+		post, ok, err := DecodePost(found[postKey(author, dynamo.StringOf(e, dynamo.AttrSK))])
+		if err != nil {
+			return nil, err
+		}
+		if ok && !dynamo.BoolOf(name, attrLeft) {
+			items = append(items, Item{post.PostID, author, dynamo.StringOf(name, attrName), post.Text, post.PublishedAt})
+		}
 	}
 	return items, nil
 }
 
-// maxUnprocessed is how often DynamoDB may leave a part of the names unprocessed.
-const maxUnprocessed = 8
+const (
+	maxGet         = 100 // items of a BatchGetItem
+	maxUnprocessed = 8   // how often DynamoDB may leave some of them unprocessed
+)
 
 var unprocessedDelays = backoff.Backoff{Min: 20 * time.Millisecond, Max: 160 * time.Millisecond}
 
-func (r *Reader) names(ctx context.Context, entries []Entry) (map[string]string, error) {
-	names := map[string]string{}
+// getMany reads items, strongly consistent. Those that do not exist are left out.
+func (r *Reader) getMany(ctx context.Context, wanted map[once.Key]bool) (map[once.Key]dynamo.Item, error) {
 	var keys []map[string]types.AttributeValue
-	for _, e := range entries {
-		if _, ok := names[e.AuthorID]; !ok {
-			names[e.AuthorID] = ""
-			keys = append(keys, nameKey(e.AuthorID).Item())
-		}
+	for k := range wanted {
+		keys = append(keys, k.Item())
 	}
-	for try := 0; len(keys) > 0; try++ {
-		if try > maxUnprocessed {
-			return nil, fmt.Errorf("names of %d authors: DynamoDB left them unprocessed %d times", len(keys), maxUnprocessed)
-		}
-		if try > 0 {
-			if err := unprocessedDelays.Wait(ctx, try-1); err != nil {
-				return nil, err
-			}
-		}
+	found := make(map[once.Key]dynamo.Item, len(keys))
+	for unprocessed := 0; len(keys) > 0; {
+		n := min(len(keys), maxGet)
 		out, err := r.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-			RequestItems: map[string]types.KeysAndAttributes{r.table: {Keys: keys, ConsistentRead: aws.Bool(true)}},
+			RequestItems: map[string]types.KeysAndAttributes{r.table: {Keys: keys[:n], ConsistentRead: aws.Bool(true)}},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("names of authors: %w", err)
+			return nil, fmt.Errorf("posts and names: %w", err)
 		}
 		for _, item := range out.Responses[r.table] {
-			names[strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), readmodel.PrefixUser)] = dynamo.StringOf(item, attrName)
+			found[once.KeyOf(dynamo.StringOf(item, dynamo.AttrPK), dynamo.StringOf(item, dynamo.AttrSK))] = item
 		}
-		keys = out.UnprocessedKeys[r.table].Keys
+		left := out.UnprocessedKeys[r.table].Keys
+		keys = append(keys[n:], left...)
+		if len(left) == 0 {
+			continue
+		}
+		if unprocessed++; unprocessed > maxUnprocessed {
+			return nil, fmt.Errorf("posts and names: DynamoDB left %d of them unprocessed %d times", len(left), unprocessed)
+		}
+		if err := unprocessedDelays.Wait(ctx, unprocessed-1); err != nil {
+			return nil, err
+		}
 	}
-	return names, nil
+	return found, nil
 }
 
 // place is where a page of a timeline ended.

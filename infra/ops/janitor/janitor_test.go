@@ -272,11 +272,11 @@ func TestDeadline(t *testing.T) {
 	w := newWorld(t)
 	w.function("api", 8)
 	j, err := janitor.New(w.client,
-		janitor.Config{Keep: 1, Reserve: 5 * time.Second, Rate: 15, Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
+		janitor.Config{Keep: 1, Reserve: 5 * time.Second, Rate: 5, Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5700*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 6500*time.Millisecond)
 	defer cancel()
 	r := j.Sweep(ctx, false)
 	if deadline, _ := ctx.Deadline(); r.Stopped != sweep.Deadline || r.Remaining != 1 || time.Until(deadline) < 100*time.Millisecond {

@@ -62,7 +62,7 @@ func newWorld(t testing.TB, env ...string) *world {
 	}))
 	t.Cleanup(func() {
 		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := host.Close(ctx); err != nil {
 			t.Error(err)

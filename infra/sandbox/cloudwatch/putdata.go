@@ -12,17 +12,14 @@ import (
 
 type dimension struct{ Name, Value string }
 
-type statisticSet struct{ SampleCount, Sum, Minimum, Maximum float64 }
-
 type datum struct {
-	MetricName        string
-	Dimensions        []dimension
-	Timestamp         *instant
-	Value             *float64
-	StatisticValues   *statisticSet
-	Values, Counts    []float64
-	Unit              string
-	StorageResolution int
+	MetricName      string
+	Dimensions      []dimension
+	Timestamp       *instant
+	Value           *float64
+	StatisticValues any
+	Values          []any
+	Unit            string
 }
 
 type putInput struct {
@@ -40,7 +37,6 @@ const (
 // Bounds of PutMetricData, from "CloudWatch service quotas".
 const (
 	maxData       = 1000
-	maxValues     = 150
 	maxDimensions = 30
 )
 
@@ -122,10 +118,10 @@ func (s *Server) putMetricData(in *putInput) (any, error) {
 		return nil, awsjson.Errorf("InvalidParameterValue", "The collection MetricData must not have a size greater than %d.", maxData)
 	}
 	keys := make([]string, len(in.MetricData))
-	points := make([][]point, len(in.MetricData))
+	points := make([]point, len(in.MetricData))
 	for i, d := range in.MetricData {
 		var err error
-		if points[i], err = s.points(d); err != nil {
+		if points[i], err = s.point(d); err != nil {
 			return nil, err
 		}
 		keys[i] = key(in.Namespace, d.MetricName, d.Dimensions)
@@ -133,51 +129,29 @@ func (s *Server) putMetricData(in *putInput) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, k := range keys {
-		for _, p := range points[i] {
-			if err := s.record(k, p); err != nil {
-				return nil, err
-			}
+		if err := s.record(k, points[i]); err != nil {
+			return nil, err
 		}
 	}
 	return struct{}{}, nil
 }
 
-func (s *Server) points(d datum) ([]point, error) {
+func (s *Server) point(d datum) (point, error) {
 	at := s.cfg.Now()
 	if d.Timestamp != nil {
 		at = d.Timestamp.Time
 	}
 	switch {
 	case d.MetricName == "":
-		return nil, awsjson.Errorf("MissingParameter", "The parameter MetricData.member.1.MetricName is required.")
+		return point{}, awsjson.Errorf("MissingParameter", "The parameter MetricData.member.1.MetricName is required.")
 	case len(d.Dimensions) > maxDimensions:
-		return nil, awsjson.Errorf("InvalidParameterValue", "The collection Dimensions must not have a size greater than %d.", maxDimensions)
-	case len(d.Values) > maxValues || len(d.Counts) > 0 && len(d.Counts) != len(d.Values):
-		return nil, awsjson.Errorf("InvalidParameterValue", "Values and Counts must be of one length, at most %d.", maxValues)
-	case d.StorageResolution != 0 && d.StorageResolution != 1 && d.StorageResolution != 60:
-		return nil, awsjson.Errorf("InvalidParameterValue", "The value %d for StorageResolution is invalid.", d.StorageResolution)
+		return point{}, awsjson.Errorf("InvalidParameterValue", "The collection Dimensions must not have a size greater than %d.", maxDimensions)
+	case d.StatisticValues != nil || len(d.Values) > 0:
+		return point{}, awsjson.NotImplemented("StatisticValues and Values of PutMetricData")
+	case d.Value == nil:
+		return point{}, awsjson.Errorf("InvalidParameterCombination", "One of the parameters Value, Values or StatisticValues is required.")
+	case math.IsNaN(*d.Value) || math.IsInf(*d.Value, 0):
+		return point{}, awsjson.Errorf("InvalidParameterValue", "The value for MetricData of %s is not a number.", d.MetricName)
 	}
-	var out []point
-	if d.Value != nil {
-		out = append(out, point{at, 1, *d.Value, *d.Value, *d.Value})
-	}
-	if v := d.StatisticValues; v != nil {
-		out = append(out, point{at, v.SampleCount, v.Sum, v.Minimum, v.Maximum})
-	}
-	for i, v := range d.Values {
-		n := 1.0
-		if len(d.Counts) > 0 {
-			n = d.Counts[i]
-		}
-		out = append(out, point{at, n, v * n, v, v})
-	}
-	for _, p := range out {
-		if math.IsNaN(p.total) || math.IsInf(p.total, 0) {
-			return nil, awsjson.Errorf("InvalidParameterValue", "The value for MetricData of %s is not a number.", d.MetricName)
-		}
-	}
-	if len(out) == 0 {
-		return nil, awsjson.Errorf("InvalidParameterCombination", "One of the parameters Value, Values or StatisticValues is required.")
-	}
-	return out, nil
+	return point{at, 1, *d.Value, *d.Value, *d.Value}, nil
 }

@@ -182,16 +182,17 @@ func short(test string) string {
 	return test
 }
 
-// reason is what a test said when it skipped itself: "file.go:12: why".
+// reason is what a test said last when it skipped itself: "file.go:12: why".
 func reason(output string) string {
+	last := "it does not say why"
 	for line := range strings.Lines(output) {
 		if _, why, ok := strings.Cut(line, ".go:"); ok {
 			if _, why, ok = strings.Cut(why, ": "); ok {
-				return strings.TrimSpace(why)
+				last = strings.TrimSpace(why)
 			}
 		}
 	}
-	return "it does not say why"
+	return last
 }
 
 func indent(text string) string {

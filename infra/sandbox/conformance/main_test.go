@@ -19,7 +19,7 @@ const (
 	passAll  = `{"Action":"pass","Package":"p","Test":"TestConforms"}`
 	ended    = `{"Action":"pass","Package":"p","Elapsed":1.25}`
 	runAll   = `{"Action":"run","Package":"p","Test":"TestConforms"}`
-	why      = `{"Action":"output","Package":"p","Test":"TestConforms/b","Output":"    suite.go:92: it has no views\n"}`
+	why      = `{"Action":"output","Package":"p","Test":"TestConforms/b","Output":"    suite.go:90: seed 1\n    suite.go:92: it has no views\n"}`
 	skipB    = `{"Action":"skip","Package":"p","Test":"TestConforms/b"}`
 	wrong    = `{"Action":"output","Package":"p","Test":"TestConforms/c","Output":"    c.go:1: got 1, want 2\n"}`
 	failC    = `{"Action":"fail","Package":"p","Test":"TestConforms/c"}`

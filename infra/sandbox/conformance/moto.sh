@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command with moto's server (PyPI moto[server]), an independent SQS, SSM,
+# Runs a command with moto's server (PyPI moto[server]), an independent S3, SQS, SSM,
 # Secrets Manager, CloudWatch, CloudWatch Logs and API of Lambda functions, at
 # BANYAN_CONFORMANCE_<SERVICE>:
 #
@@ -21,5 +21,5 @@ start() { PYTHONPATH=lib exec python3 -c 'from moto.server import main; main()' 
 need python3
 once "moto-$version" install
 serve
-for service in SQS LAMBDA SSM SECRETSMANAGER LOGS CLOUDWATCH; do export BANYAN_CONFORMANCE_$service=http://127.0.0.1:$port; done
+for service in SQS LAMBDA SSM SECRETSMANAGER LOGS CLOUDWATCH S3; do export BANYAN_CONFORMANCE_$service=http://127.0.0.1:$port; done
 "$@"

@@ -1,8 +1,9 @@
 # What the scripts that start a peer share; they source it after setting peer,
-# the name a person knows it by.
+# the name a person knows it by, which the command finds in BANYAN_CONFORMANCE_PEER.
 
 [ $# -gt 0 ] || { echo "usage: $0 command [argument...]" >&2; exit 2; }
 
+export BANYAN_CONFORMANCE_PEER=$peer
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 cache=${BANYAN_CACHE:-$root/.cache}
@@ -26,9 +27,16 @@ once() {
 	home=$cache/$1
 	[ -d "$home" ] && return
 	mkdir -p "$cache" || skip "$cache cannot be written"
+	exec 9>"$home.lock"
+	! command -v flock >/dev/null || flock 9 # of two at once, one installs
+	[ -d "$home" ] || install_once "$2"
+	exec 9>&-
+}
+
+install_once() {
 	local stage
 	stage=$(mktemp -d "$home.XXXXXX")
-	if ! (cd "$stage" && "$2" >install.log 2>&1); then
+	if ! (cd "$stage" && "$1" >install.log 2>&1); then
 		rm -rf "$home.failed" && mv "$stage" "$home.failed"
 		skip "it could not be fetched: $(complaint "$home.failed/install.log") (all of it in $home.failed/install.log)"
 	fi
@@ -103,9 +111,11 @@ listens() {
 	return 1
 }
 
+# stop gives the server 10 seconds to end.
 stop() {
 	[ -n "${server:-}" ] || return 0
 	kill "$server" 2>/dev/null || true
+	timeout 10 tail --pid="$server" -f /dev/null || kill -9 "$server" 2>/dev/null || true
 	wait "$server" 2>/dev/null || true
 	server=
 }

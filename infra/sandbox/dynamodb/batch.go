@@ -199,7 +199,7 @@ func (s *Server) prepareTableGets(r *request) (*batchGet, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.expressions.bind(r)
+	b, err := r.bind()
 	if err != nil {
 		return nil, err
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -16,15 +16,16 @@ import (
 // controlOperations are the operations on tables and streams; requests are few, so they go through
 // encoding/json.
 var controlOperations = map[string]func(s *Server, body, out []byte) ([]byte, error){
-	"CreateTable":      control((*Server).createTable),
-	"DescribeTable":    control((*Server).describeTable),
-	"DeleteTable":      control((*Server).deleteTable),
-	"ListTables":       control((*Server).listTables),
-	"UpdateTable":      control((*Server).updateTable),
-	"UpdateTimeToLive": control((*Server).updateTimeToLive),
-	"DescribeStream":   control((*Server).describeStream),
-	"GetShardIterator": control((*Server).getShardIterator),
-	"GetRecords":       (*Server).getRecords,
+	"CreateTable":        control((*Server).createTable),
+	"DescribeTable":      control((*Server).describeTable),
+	"UpdateTable":        control((*Server).updateTable),
+	"DeleteTable":        control((*Server).deleteTable),
+	"ListTables":         control((*Server).listTables),
+	"UpdateTimeToLive":   control((*Server).updateTimeToLive),
+	"DescribeTimeToLive": control((*Server).describeTimeToLive),
+	"DescribeStream":     control((*Server).describeStream),
+	"GetShardIterator":   control((*Server).getShardIterator),
+	"GetRecords":         (*Server).getRecords,
 }
 
 // control makes an operation of a function from its input to its output.
@@ -105,21 +106,23 @@ func (s *Server) newTable(in *createTableInput) (*table, error) {
 	return t, nil
 }
 
-// newIndex makes an index and fills it from the table.
+// newIndex makes the empty index of a new table.
 func (t *table) newIndex(in indexInput, attributes []attributeDefinition) *index {
 	ix := &index{name: in.IndexName, keys: in.KeySchema.keys(attributes), items: newTree()}
 	ix.projection, ix.nonKey = in.Projection.ProjectionType, in.Projection.NonKeyAttributes
 	if ix.projection != "ALL" {
 		ix.projected = slices.Concat(t.keys.names(), ix.keys.names(), ix.nonKey)
 	}
-	t.items.Ascend(func(e *entry) bool {
-		ix.replace(nil, ix.entryOf(e))
-		return true
-	})
 	return ix
 }
 
-func (s *Server) named(name string) (*table, error) {
+// named finds a table for an operation on tables.
+func (s *Server) named(name string) (*table, error) { return s.find(name, noTableNamed(name)) }
+
+// table finds a table for an operation on items.
+func (s *Server) table(name string) (*table, error) { return s.find(name, noTable()) }
+
+func (s *Server) find(name string, missing error) (*table, error) {
 	if err := checkTableName("tableName", name); err != nil {
 		return nil, err
 	}
@@ -127,7 +130,7 @@ func (s *Server) named(name string) (*table, error) {
 	defer s.mu.RUnlock()
 	t, ok := s.tables[name]
 	if !ok {
-		return nil, noTableNamed(name)
+		return nil, missing
 	}
 	return t, nil
 }
@@ -151,6 +154,40 @@ func (s *Server) describeTable(in *tableInput) (tableOutput, error) {
 	return tableOutput{Table: &description}, nil
 }
 
+type updateTableInput struct {
+	TableName           string
+	StreamSpecification *streamSpecification
+}
+
+// updateTable turns a table's stream on or off.
+func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
+	t, err := s.named(in.TableName)
+	if err == nil {
+		err = in.StreamSpecification.check()
+	}
+	if err != nil {
+		return tableOutput{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case in.StreamSpecification == nil:
+		return tableOutput{}, notImplemented("an update of anything but the stream")
+	case in.StreamSpecification.on() == (t.stream != nil):
+		return tableOutput{}, invalid("Table already has its stream turned on or off: %s", t.name)
+	case t.stream != nil:
+		t.stream.close()
+		t.stream = nil
+	default:
+		t.stream = s.newStream(t, in.StreamSpecification.StreamViewType)
+		s.mu.Lock()
+		s.keepStream(t.stream)
+		s.mu.Unlock()
+	}
+	description := t.describe("ACTIVE")
+	return tableOutput{TableDescription: &description}, nil
+}
+
 func (s *Server) deleteTable(in *tableInput) (tableOutput, error) {
 	t, err := s.named(in.TableName)
 	if err != nil {
@@ -168,157 +205,18 @@ func (s *Server) deleteTable(in *tableInput) (tableOutput, error) {
 	return tableOutput{TableDescription: &description}, nil
 }
 
-type listTablesInput struct {
-	ExclusiveStartTableName string
-	Limit                   *int
-}
+type listTablesOutput struct{ TableNames []string }
 
-type listTablesOutput struct {
-	TableNames             []string
-	LastEvaluatedTableName string `json:",omitempty"`
-}
-
-func (s *Server) listTables(in *listTablesInput) (listTablesOutput, error) {
-	limit := 100
-	if in.Limit != nil {
-		if limit = *in.Limit; limit < 1 || limit > 100 {
-			return listTablesOutput{}, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must "+
-				"have value between 1 and 100", limit)
-		}
-	}
+// listTables gives one page, which is all that is asked for.
+func (s *Server) listTables(*struct{}) (listTablesOutput, error) {
 	s.mu.RLock()
-	names := make([]string, 0, len(s.tables))
-	for name := range s.tables {
-		if name > in.ExclusiveStartTableName {
-			names = append(names, name)
-		}
-	}
+	names := slices.AppendSeq([]string{}, maps.Keys(s.tables))
 	s.mu.RUnlock()
-	sort.Strings(names)
-	out := listTablesOutput{TableNames: names}
-	if len(names) > limit {
-		out.TableNames, out.LastEvaluatedTableName = names[:limit], names[limit-1]
+	if len(names) > 100 {
+		return listTablesOutput{}, notImplemented("a second page of tables")
 	}
-	return out, nil
-}
-
-type updateTableInput struct {
-	createTableInput
-	GlobalSecondaryIndexUpdates []struct {
-		Create *indexInput
-		Update *struct{ IndexName string }
-		Delete *struct{ IndexName string }
-	}
-}
-
-func (in *updateTableInput) empty() bool {
-	return in.StreamSpecification == nil && in.BillingMode == "" && in.ProvisionedThroughput == nil &&
-		len(in.GlobalSecondaryIndexUpdates) == 0
-}
-
-func (s *Server) updateTable(in *updateTableInput) (tableOutput, error) {
-	t, err := s.named(in.TableName)
-	switch {
-	case err != nil:
-		return tableOutput{}, err
-	case in.empty():
-		return tableOutput{}, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates " +
-			"or SSESpecification or ReplicaUpdates is required")
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := s.updateIndexes(t, in); err != nil {
-		return tableOutput{}, err
-	}
-	if err := s.updateStream(t, in.StreamSpecification); err != nil {
-		return tableOutput{}, err
-	}
-	t.description.update(in)
-	description := t.describe("ACTIVE")
-	return tableOutput{TableDescription: &description}, nil
-}
-
-func (s *Server) updateStream(t *table, spec *streamSpecification) error {
-	switch {
-	case spec == nil:
-		return nil
-	case spec.on() && t.stream != nil:
-		return invalid("Table already has an enabled stream: TableName: %s", t.name)
-	case spec.on():
-		if err := spec.check(); err != nil {
-			return err
-		}
-		t.stream = s.newStream(t, spec.StreamViewType)
-		s.mu.Lock()
-		s.keepStream(t.stream)
-		s.mu.Unlock()
-	case t.stream == nil:
-		return invalid("Table is already without a stream: TableName: %s", t.name)
-	default:
-		t.stream.close()
-		t.stream = nil
-	}
-	return nil
-}
-
-func (s *Server) updateIndexes(t *table, in *updateTableInput) error {
-	attributes := in.AttributeDefinitions
-	for _, a := range t.description.attributes {
-		if !slices.ContainsFunc(attributes, func(b attributeDefinition) bool { return a.AttributeName == b.AttributeName }) {
-			attributes = append(attributes, a)
-		}
-	}
-	for _, u := range in.GlobalSecondaryIndexUpdates {
-		switch {
-		case u.Delete != nil:
-			if err := t.dropIndex(u.Delete.IndexName); err != nil {
-				return err
-			}
-		case u.Create != nil:
-			if err := t.addIndex(*u.Create, attributes); err != nil {
-				return err
-			}
-		case u.Update != nil && t.indexNamed(u.Update.IndexName) == nil:
-			return noTable()
-		}
-	}
-	t.description.attributes = t.usedAttributes(attributes)
-	return nil
-}
-
-func (t *table) dropIndex(name string) error {
-	i := slices.IndexFunc(t.indexes, func(ix *index) bool { return ix.name == name })
-	if i < 0 {
-		return noTable()
-	}
-	t.indexes = slices.Delete(slices.Clone(t.indexes), i, i+1)
-	return nil
-}
-
-func (t *table) addIndex(in indexInput, attributes []attributeDefinition) error {
-	if t.indexNamed(in.IndexName) != nil {
-		return invalid("Attempting to create an index which already exists")
-	}
-	if err := in.check(attributes); err != nil {
-		return err
-	}
-	t.indexes = append(slices.Clone(t.indexes), t.newIndex(in, attributes))
-	return nil
-}
-
-// usedAttributes are the definitions that the table and its indexes still have a use for.
-func (t *table) usedAttributes(all []attributeDefinition) []attributeDefinition {
-	var out []attributeDefinition
-	for _, a := range all {
-		used := slices.Contains(t.keys.names(), a.AttributeName)
-		for _, ix := range t.indexes {
-			used = used || slices.Contains(ix.keys.names(), a.AttributeName)
-		}
-		if used {
-			out = append(out, a)
-		}
-	}
-	return out
+	slices.Sort(names)
+	return listTablesOutput{names}, nil
 }
 
 // epoch writes a time as the protocol does.

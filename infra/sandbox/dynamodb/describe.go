@@ -15,16 +15,6 @@ func (s *tableSettings) setThroughput(t *throughput) {
 	}
 }
 
-func (s *tableSettings) update(in *updateTableInput) {
-	switch in.BillingMode {
-	case "PAY_PER_REQUEST":
-		s.onDemand, s.throughput = true, throughput{}
-	case "PROVISIONED":
-		s.onDemand = false
-	}
-	s.setThroughput(in.ProvisionedThroughput)
-}
-
 type tableDescription struct {
 	TableName                 string
 	TableArn                  string

@@ -3,7 +3,7 @@
 //
 // What it is not: it keeps everything in memory and forgets it at the end; secondary indexes follow
 // at once where the real ones follow soon; a table is ready as soon as it is made; capacity is counted
-// but never enforced (Config.Fault throttles); a stream has one shard; requests are not authenticated;
+// but never enforced (Config.Fault throttles); a stream has one shard unless it is split by Server.SplitShards; of a signature only the age is looked at;
 // local indexes, the legacy parameters from before expressions, PartiQL, backups and global tables are refused with
 // "not implemented by the sandbox".
 //

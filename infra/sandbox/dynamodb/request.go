@@ -92,115 +92,66 @@ func (rd *reader) fields(r *request) error {
 }
 
 // field decodes one parameter; false if there is none of that name here.
-func (rd *reader) field(r *request, name string) (bool, error) {
-	if target := r.text(name); target != nil {
-		var err error
-		*target, err = rd.scan.String()
-		return true, err
-	}
-	if target := r.expression(name); target != nil {
-		text, err := rd.scan.String()
-		*target = &text
-		return true, err
-	}
-	if target := r.items(name); target != nil {
-		var err error
-		*target, err = attribute.ReadItem(&rd.scan)
-		return true, err
-	}
-	if target := r.whole(name); target != nil {
-		n, err := rd.scan.Int()
-		*target = &n
-		return true, err
-	}
-	return rd.structure(r, name)
-}
-
-func (r *request) text(name string) *string {
+func (rd *reader) field(r *request, name string) (known bool, err error) {
 	switch name {
 	case "TableName":
-		return &r.table
+		r.table, err = rd.scan.String()
 	case "ReturnValues":
-		return &r.returnValues
+		r.returnValues, err = rd.scan.String()
 	case "ReturnValuesOnConditionCheckFailure":
-		return &r.returnOnFailed
+		r.returnOnFailed, err = rd.scan.String()
 	case "ReturnConsumedCapacity":
-		return &r.capacity
+		r.capacity, err = rd.scan.String()
 	case "IndexName":
-		return &r.index
+		r.index, err = rd.scan.String()
 	case "Select":
-		return &r.sel
+		r.sel, err = rd.scan.String()
 	case "ClientRequestToken":
-		return &r.token
-	}
-	return nil
-}
-
-func (r *request) expression(name string) **string {
-	switch name {
+		r.token, err = rd.scan.String()
 	case "ConditionExpression":
-		return &r.condition
+		r.condition, err = pointer(rd.scan.String())
 	case "UpdateExpression":
-		return &r.update
+		r.update, err = pointer(rd.scan.String())
 	case "ProjectionExpression":
-		return &r.projection
+		r.projection, err = pointer(rd.scan.String())
 	case "FilterExpression":
-		return &r.filter
+		r.filter, err = pointer(rd.scan.String())
 	case "KeyConditionExpression":
-		return &r.keyCondition
-	}
-	return nil
-}
-
-func (r *request) items(name string) *attribute.Item {
-	switch name {
+		r.keyCondition, err = pointer(rd.scan.String())
 	case "Key":
-		return &r.key
+		r.key, err = attribute.ReadItem(&rd.scan)
 	case "Item":
-		return &r.item
+		r.item, err = attribute.ReadItem(&rd.scan)
 	case "ExclusiveStartKey":
-		return &r.start
-	}
-	return nil
-}
-
-func (r *request) whole(name string) **int64 {
-	switch name {
+		r.start, err = attribute.ReadItem(&rd.scan)
 	case "Limit":
-		return &r.limit
+		r.limit, err = pointer(rd.scan.Int())
 	case "Segment":
-		return &r.segment
+		r.segment, err = pointer(rd.scan.Int())
 	case "TotalSegments":
-		return &r.segments
+		r.segments, err = pointer(rd.scan.Int())
+	case "ConsistentRead":
+		r.consistent, err = rd.scan.Bool()
+	case "ScanIndexForward":
+		r.backward, err = rd.scan.Bool()
+		r.backward = !r.backward
+	case "ExpressionAttributeNames":
+		r.hasNames, err = true, rd.expressionNames(r)
+	case "ExpressionAttributeValues":
+		r.hasValues, err = true, rd.expressionValues(r)
+	case "Keys":
+		err = rd.keys(r)
+	case "TransactItems":
+		err = rd.transactItems(r)
+	case "RequestItems":
+		err = rd.requestItems(r)
+	default:
+		return false, nil
 	}
-	return nil
+	return true, err
 }
 
-func (rd *reader) structure(r *request, name string) (bool, error) {
-	switch name {
-	case "ConsistentRead":
-		var err error
-		r.consistent, err = rd.scan.Bool()
-		return true, err
-	case "ScanIndexForward":
-		forward, err := rd.scan.Bool()
-		r.backward = !forward
-		return true, err
-	case "ExpressionAttributeNames":
-		r.hasNames = true
-		return true, rd.expressionNames(r)
-	case "ExpressionAttributeValues":
-		r.hasValues = true
-		return true, rd.expressionValues(r)
-	case "Keys":
-		return true, rd.keys(r)
-	case "TransactItems":
-		return true, rd.transactItems(r)
-	case "RequestItems":
-		return true, rd.requestItems(r)
-	}
-	return false, nil
-}
+func pointer[T any](v T, err error) (*T, error) { return &v, err }
 
 func (rd *reader) expressionNames(r *request) error {
 	err := rd.scan.Object(func(placeholder string) error {

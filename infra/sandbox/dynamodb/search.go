@@ -37,7 +37,7 @@ func (s *Server) prepareSearch(r *request) (*search, error) {
 		return nil, err
 	}
 	q := &search{request: r, table: t, keys: t.keys}
-	if q.bound, err = s.expressions.bind(r); err != nil {
+	if q.bound, err = r.bind(); err != nil {
 		return nil, err
 	}
 	if r.limit != nil && *r.limit < 1 {
@@ -251,7 +251,7 @@ func newSortRange(k expression.KeyRange) sortRange {
 	if k.Op == "" {
 		return r
 	}
-	low := attribute.KeyText(k.Low)
+	low := attribute.KeyText(k.Value)
 	switch k.Op {
 	case "=":
 		r.low, r.high, r.unbounded = low, low, false
@@ -259,8 +259,6 @@ func newSortRange(k expression.KeyRange) sortRange {
 		r.high, r.highOpen, r.unbounded = low, k.Op == "<", false
 	case ">", ">=":
 		r.low, r.lowOpen = low, k.Op == ">"
-	case "BETWEEN":
-		r.low, r.high, r.unbounded = low, attribute.KeyText(k.High), false
 	case "begins_with":
 		r.low, r.prefix = low, low
 	}

@@ -52,9 +52,8 @@ func (c Config) withDefaults() Config {
 // Server is the stand-in: an http.Handler for both of the service's targets. It holds its tables
 // in memory, starts no goroutine of its own and is safe for concurrent use.
 type Server struct {
-	cfg         Config
-	expressions *expressionCache
-	tokens      *tokenCache
+	cfg    Config
+	tokens *tokenCache
 
 	mu      sync.RWMutex // taken after a table's own, never before it
 	tables  map[string]*table
@@ -65,10 +64,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	return &Server{
-		cfg:         cfg,
-		expressions: newExpressionCache(),
-		tokens:      newTokenCache(cfg.Now),
-		tables:      map[string]*table{},
+		cfg:    cfg,
+		tokens: newTokenCache(cfg.Now),
+		tables: map[string]*table{},
 	}
 }
 
@@ -99,11 +97,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		b.out = respond(w, b.out[:0], unreadable(err))
 		return
 	}
+	if err = s.checkSignature(req.Header.Get("X-Amz-Date")); err != nil {
+		b.out = respond(w, b.out[:0], err)
+		return
+	}
 	out, err := s.serve(operation, b.in, b.out[:0])
 	if out != nil {
 		b.out = out
 	}
 	b.out = respond(w, b.out, err)
+}
+
+const signatureDate, signatureLife = "20060102T150405Z", 15 * time.Minute
+
+// checkSignature refuses a request that was signed too long ago.
+func (s *Server) checkSignature(date string) error {
+	now := s.cfg.Now().UTC()
+	if at, err := time.Parse(signatureDate, date); err == nil && now.Sub(at) > signatureLife {
+		return fail("InvalidSignatureException", "Signature expired: %s is now earlier than %s (%s - 15 min.)", date,
+			now.Add(-signatureLife).Format(signatureDate), now.Format(signatureDate))
+	}
+	return nil
 }
 
 func readBody(req *http.Request, into []byte) ([]byte, error) {
@@ -156,7 +170,6 @@ var itemOperations = map[string]func(s *Server, r *request, out []byte) ([]byte,
 	"Scan":               (*Server).scan,
 	"BatchGetItem":       (*Server).batchGetItem,
 	"BatchWriteItem":     (*Server).batchWriteItem,
-	"TransactGetItems":   (*Server).transactGetItems,
 	"TransactWriteItems": (*Server).transactWriteItems,
 }
 

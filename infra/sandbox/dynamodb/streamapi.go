@@ -50,8 +50,8 @@ type sequenceRange struct {
 }
 
 type shardDescription struct {
-	ShardId             string
-	SequenceNumberRange sequenceRange
+	ShardId, ParentShardId string `json:",omitempty"`
+	SequenceNumberRange    sequenceRange
 }
 
 type streamDescription struct {
@@ -77,13 +77,17 @@ func (s *Server) describeStream(in *describeStreamInput) (describeStreamOutput, 
 		StreamArn: st.arn, StreamLabel: st.label, StreamStatus: "ENABLED", StreamViewType: st.view, TableName: st.table,
 		CreationRequestDateTime: epoch(st.created), KeySchema: st.keys.schema(), Shards: []shardDescription{},
 	}
-	shard := shardDescription{ShardId: st.shard, SequenceNumberRange: sequenceRange{StartingSequenceNumber: sequence(st.first)}}
 	if st.closed {
 		d.StreamStatus = "DISABLED"
-		shard.SequenceNumberRange.EndingSequenceNumber = sequence(st.next() - 1)
 	}
-	if in.ExclusiveStartShardId < st.shard {
-		d.Shards = append(d.Shards, shard)
+	for _, sh := range st.shards {
+		shard := shardDescription{ShardId: sh.id, ParentShardId: sh.parent, SequenceNumberRange: sequenceRange{StartingSequenceNumber: sequence(sh.first)}}
+		if st.ended(sh) {
+			shard.SequenceNumberRange.EndingSequenceNumber = sequence(sh.last)
+		}
+		if in.ExclusiveStartShardId < sh.id {
+			d.Shards = append(d.Shards, shard)
+		}
 	}
 	return describeStreamOutput{d}, nil
 }
@@ -97,21 +101,32 @@ func (s *Server) getShardIterator(in *shardIteratorInput) (shardIteratorOutput, 
 	if err != nil {
 		return shardIteratorOutput{}, err
 	}
-	if in.ShardId != st.shard {
-		return shardIteratorOutput{}, fail("ResourceNotFoundException", "Requested resource not found: Shard does not exist")
+	sh, err := st.shard(in.ShardId)
+	if err != nil {
+		return shardIteratorOutput{}, err
 	}
-	number, err := st.startOf(in)
-	return shardIteratorOutput{s.iterator(st, number)}, err
+	number, err := st.startOf(sh, in)
+	return shardIteratorOutput{s.iterator(st, sh, number)}, err
 }
 
-func (st *stream) startOf(in *shardIteratorInput) (int64, error) {
+func (st *stream) shard(id string) (*shard, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	i := slices.IndexFunc(st.shards, func(sh *shard) bool { return sh.id == id })
+	if i < 0 {
+		return nil, fail("ResourceNotFoundException", "Requested resource not found: Shard does not exist")
+	}
+	return st.shards[i], nil
+}
+
+func (st *stream) startOf(sh *shard, in *shardIteratorInput) (int64, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch in.ShardIteratorType {
 	case "TRIM_HORIZON":
-		return st.first, nil
+		return sh.first, nil
 	case "LATEST":
-		return st.next(), nil
+		return st.next, nil
 	case "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER":
 	default:
 		return 0, oneOf("shardIteratorType", in.ShardIteratorType+" ", "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
@@ -121,39 +136,43 @@ func (st *stream) startOf(in *shardIteratorInput) (int64, error) {
 	switch {
 	case in.SequenceNumber == "":
 		return 0, invalid("The parameter SequenceNumber is required for the shard iterator type %s", in.ShardIteratorType)
-	case !ok || err != nil || number > st.next():
+	case !ok || err != nil || number > st.next:
 		return 0, invalid("Invalid SequenceNumber: %s", in.SequenceNumber)
 	case in.ShardIteratorType == "AFTER_SEQUENCE_NUMBER":
 		number++
 	}
-	if number < st.first {
+	if number < sh.first {
 		return 0, fail("TrimmedDataAccessException", "The operation attempted to read past the oldest stream record in a shard.")
 	}
 	return number, nil
 }
 
-// iterator encodes stream, position and time of making; clients must treat it as opaque.
-func (s *Server) iterator(st *stream, number int64) string {
-	raw := st.arn + "|" + strconv.FormatInt(number, 10) + "|" + strconv.FormatInt(s.cfg.Now().UnixMilli(), 10)
+// iterator encodes stream, shard, position and time of making; clients must treat it as opaque.
+func (s *Server) iterator(st *stream, sh *shard, number int64) string {
+	raw := st.arn + "|" + sh.id + "|" + strconv.FormatInt(number, 10) + "|" + strconv.FormatInt(s.cfg.Now().UnixMilli(), 10)
 	return base64.StdEncoding.EncodeToString([]byte(raw))
 }
 
-func (s *Server) parseIterator(text string) (*stream, int64, error) {
+func (s *Server) parseIterator(text string) (*stream, *shard, int64, error) {
 	raw, err := base64.StdEncoding.DecodeString(text)
 	parts := strings.Split(string(raw), "|")
-	if err != nil || len(parts) != 3 {
-		return nil, 0, invalid("Invalid ShardIterator")
+	if err != nil || len(parts) != 4 {
+		return nil, nil, 0, invalid("Invalid ShardIterator")
 	}
-	number, err1 := strconv.ParseInt(parts[1], 10, 64)
-	made, err2 := strconv.ParseInt(parts[2], 10, 64)
+	number, err1 := strconv.ParseInt(parts[2], 10, 64)
+	made, err2 := strconv.ParseInt(parts[3], 10, 64)
 	if err1 != nil || err2 != nil {
-		return nil, 0, invalid("Invalid ShardIterator")
+		return nil, nil, 0, invalid("Invalid ShardIterator")
 	}
 	if s.cfg.Now().Sub(time.UnixMilli(made)) > iteratorLife {
-		return nil, 0, fail("ExpiredIteratorException", "The shard iterator has expired and can no longer be used to retrieve stream records.")
+		return nil, nil, 0, fail("ExpiredIteratorException", "The shard iterator has expired and can no longer be used to retrieve stream records.")
 	}
 	st, err := s.streamOf(parts[0])
-	return st, number, err
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	sh, err := st.shard(parts[1])
+	return st, sh, number, err
 }
 
 func (s *Server) getRecords(body, out []byte) ([]byte, error) {
@@ -168,19 +187,19 @@ func (s *Server) getRecords(body, out []byte) ([]byte, error) {
 	if err != nil {
 		return out, err
 	}
-	st, number, err := s.parseIterator(in.ShardIterator)
+	st, sh, number, err := s.parseIterator(in.ShardIterator)
 	if err != nil {
 		return out, err
 	}
 	s.expireTable(st.table)
-	page, next, ended := st.from(number, limit, maxRecordBytes)
+	page, next, ended := st.from(sh, number, limit, maxRecordBytes)
 	out = append(out, `{"Records":[`...)
 	for i := range page {
 		out = st.appendRecord(comma(out, i), &page[i], s.cfg.Region)
 	}
 	out = append(out, ']')
 	if !ended {
-		out = wire.AppendString(append(out, `,"NextShardIterator":`...), s.iterator(st, next))
+		out = wire.AppendString(append(out, `,"NextShardIterator":`...), s.iterator(st, sh, next))
 	}
 	return append(out, '}'), nil
 }

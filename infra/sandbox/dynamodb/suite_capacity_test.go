@@ -73,9 +73,21 @@ func (s *suite) timeToLive(t *testing.T) {
 			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &attribute, Enabled: &enabled}})
 		return err
 	}
-	wantError(t, set("expires", false), validation, "TimeToLive is already disabled")
+	status := func() types.TimeToLiveStatus {
+		out, err := s.client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.TimeToLiveDescription.TimeToLiveStatus
+	}
+	if got := status(); got != types.TimeToLiveStatusDisabled {
+		t.Errorf("before: %s", got)
+	}
 	if err := set("expires", true); err != nil {
 		t.Fatal(err)
+	}
+	if got := status(); got != types.TimeToLiveStatusEnabled && got != types.TimeToLiveStatusEnabling {
+		t.Errorf("after: %s", got)
 	}
 	wantError(t, set("expires", true), validation, "TimeToLive is already enabled")
 	wantError(t, set("other", true), validation, "TimeToLive is active on a different AttributeName")

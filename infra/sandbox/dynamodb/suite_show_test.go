@@ -2,14 +2,13 @@ package dynamodb_test
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// show writes an item in one fixed way: names and sets sorted. Equal items look equal.
+// show writes an item in one fixed way: names and maps sorted. Equal items look equal.
 func show(it item) string {
 	names := make([]string, 0, len(it))
 	for name := range it {
@@ -39,12 +38,6 @@ func showValue(v types.AttributeValue) string {
 		return show(v.Value)
 	case *types.AttributeValueMemberL:
 		return showList(v.Value)
-	case *types.AttributeValueMemberSS:
-		return showSet("SS", v.Value)
-	case *types.AttributeValueMemberNS:
-		return showSet("NS", v.Value)
-	case *types.AttributeValueMemberBS:
-		return showSet("BS", asText(v.Value))
 	}
 	return fmt.Sprintf("%T", v)
 }
@@ -63,17 +56,4 @@ func showList(l []types.AttributeValue) string {
 		parts[i] = showValue(v)
 	}
 	return "[" + strings.Join(parts, " ") + "]"
-}
-
-func showSet(kind string, elements []string) string {
-	sorted := slices.Sorted(slices.Values(elements))
-	return fmt.Sprintf("%s%q", kind, sorted)
-}
-
-func asText(raw [][]byte) []string {
-	out := make([]string, len(raw))
-	for i, b := range raw {
-		out[i] = string(b)
-	}
-	return out
 }

@@ -18,7 +18,7 @@ func (s *suite) streamCases(t *testing.T) {
 	}
 	t.Run("can be read from a sequence number", s.streamPositions)
 	t.Run("hear of transactions and batches", s.streamOfMany)
-	t.Run("are turned on and off", s.streamToggled)
+	t.Run("are turned on and off", s.turnedStreams)
 	t.Run("are refused", s.badStreams)
 }
 
@@ -196,31 +196,6 @@ func (s *suite) streamOfMany(t *testing.T) {
 	}
 }
 
-func (s *suite) streamToggled(t *testing.T) {
-	ctx, table := contextOf(t), s.table(t, spec{})
-	toggle := func(on bool) error {
-		st := &types.StreamSpecification{StreamEnabled: &on}
-		if on {
-			st.StreamViewType = types.StreamViewTypeKeysOnly
-		}
-		_, err := s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &table, StreamSpecification: st})
-		return err
-	}
-	s.put(t, table, item{"pk": str("before")})
-	if err := toggle(true); err != nil {
-		t.Fatal(err)
-	}
-	wantError(t, toggle(true), validation)
-	s.put(t, table, item{"pk": str("during")})
-	arn := s.streamARN(t, table)
-	s.records(t, arn, 1)
-	if err := toggle(false); err != nil {
-		t.Fatal(err)
-	}
-	s.put(t, table, item{"pk": str("after")})
-	s.records(t, arn, 1)
-}
-
 func (s *suite) badStreams(t *testing.T) {
 	ctx, table := contextOf(t), s.table(t, spec{view: types.StreamViewTypeKeysOnly})
 	arn := s.streamARN(t, table)
@@ -232,4 +207,27 @@ func (s *suite) badStreams(t *testing.T) {
 	wantError(t, err, "ResourceNotFoundException")
 	_, err = s.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("this is no iterator at all")})
 	wantError(t, err, validation)
+}
+
+func (s *suite) turnedStreams(t *testing.T) {
+	ctx, table := contextOf(t), s.table(t, spec{sort: "S"})
+	for _, on := range []bool{true, false, true} {
+		stream := &types.StreamSpecification{StreamEnabled: aws.Bool(on)}
+		if on {
+			stream.StreamViewType = types.StreamViewTypeKeysOnly
+		}
+		if _, err := s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &table, StreamSpecification: stream}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Table.StreamSpecification; on != (got != nil && aws.ToBool(got.StreamEnabled)) {
+			t.Errorf("turned on %t, its stream is %+v", on, got)
+		}
+		if _, err := s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: &table, StreamSpecification: stream}); err == nil {
+			t.Errorf("turned on %t twice, and not refused", on)
+		}
+	}
 }

@@ -168,14 +168,7 @@ func list(v ...types.AttributeValue) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: v}
 }
 func members(m item) types.AttributeValue { return &types.AttributeValueMemberM{Value: m} }
-func strs(s ...string) types.AttributeValue {
-	return &types.AttributeValueMemberSS{Value: s}
-}
-func nums(n ...string) types.AttributeValue {
-	return &types.AttributeValueMemberNS{Value: n}
-}
-
-func key(pk, sk string) item { return item{"pk": str(pk), "sk": str(sk)} }
+func key(pk, sk string) item              { return item{"pk": str(pk), "sk": str(sk)} }
 
 // with is a copy of the item with more attributes.
 func with(it item, more item) item {

@@ -140,24 +140,17 @@ func (r *request) checkTransactItem(i int) error {
 	return r.checkCommon()
 }
 
-// lockTables locks the tables in the order of their names, each once, and returns how to unlock.
-func lockTables(tables []*table, write bool) func() {
+// lockTables locks the tables for writing, in the order of their names, each once, and returns how
+// to unlock.
+func lockTables(tables []*table) func() {
 	slices.SortFunc(tables, func(a, b *table) int { return strings.Compare(a.name, b.name) })
 	tables = slices.Compact(tables)
 	for _, t := range tables {
-		if write {
-			t.mu.Lock()
-		} else {
-			t.mu.RLock()
-		}
+		t.mu.Lock()
 	}
 	return func() {
 		for _, t := range tables {
-			if write {
-				t.mu.Unlock()
-			} else {
-				t.mu.RUnlock()
-			}
+			t.mu.Unlock()
 		}
 	}
 }
@@ -169,7 +162,7 @@ func (s *Server) runTransaction(changes []*change, used *usages) error {
 		tables[i] = c.table
 		c.table.expire(s.cfg.Now())
 	}
-	defer lockTables(tables, true)()
+	defer lockTables(tables)()
 	if err := decideAll(changes); err != nil {
 		return err
 	}
@@ -219,72 +212,4 @@ func asReason(err error) reason {
 		code = "ValidationError"
 	}
 	return reason{code: code, message: api.message, item: api.item}
-}
-
-func (s *Server) transactGetItems(r *request, out []byte) ([]byte, error) {
-	if err := errors.Join(r.checkCommon(), checkTransactSize(r)); err != nil {
-		return out, err
-	}
-	gets, err := s.prepareTransactGets(r)
-	if err != nil {
-		return out, err
-	}
-	var used usages
-	if err := s.readTransaction(gets, &used); err != nil {
-		return out, err
-	}
-	for _, u := range used {
-		u.units *= 2 // transactions cost double
-	}
-	out = used.appendField(append(out, '{'), r, true)
-	out = append(out, `"Responses":[`...)
-	for i, g := range gets {
-		out = comma(out, i)
-		if g.found == nil {
-			out = append(out, '{', '}')
-			continue
-		}
-		out = append(g.projection.Apply(g.found.item).AppendJSON(append(out, `{"Item":`...)), '}')
-	}
-	return append(out, ']', '}'), nil
-}
-
-func (s *Server) prepareTransactGets(r *request) ([]*get, error) {
-	gets := make([]*get, len(r.transact))
-	seen := map[identity]bool{}
-	for i, one := range r.transact {
-		if one.operation != "Get" || one.key == nil {
-			return nil, invalid("1 validation error detected: Value null at 'transactItems.%d.member.get' failed to satisfy constraint: Member must not be null", i+1)
-		}
-		g, err := s.prepareGet(one)
-		if err != nil {
-			return nil, err
-		}
-		id := identity{g.table.name, g.key.identity()}
-		if seen[id] {
-			return nil, invalid("Transaction request cannot include multiple operations on one item")
-		}
-		seen[id] = true
-		gets[i] = g
-	}
-	return gets, nil
-}
-
-func (s *Server) readTransaction(gets []*get, used *usages) error {
-	tables := make([]*table, len(gets))
-	for i, g := range gets {
-		tables[i] = g.table
-		g.table.expire(s.cfg.Now())
-	}
-	defer lockTables(tables, false)()
-	bytes := 0
-	for _, g := range gets {
-		g.found = g.table.find(g.key)
-		bytes += g.size()
-		used.of(g.table).read(g.table, readUnits(g.size(), true))
-	}
-	if bytes > maxTransactBytes {
-		return tooLarge()
-	}
-	return nil
 }

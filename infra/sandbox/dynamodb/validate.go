@@ -96,9 +96,6 @@ func checkNames(it attribute.Item) error {
 		if it[i].Name == "" {
 			return parameter("Empty attribute name")
 		}
-		if len(it[i].Name) > 64<<10-1 {
-			return parameter("Attribute name is too large, must be less than 65536 bytes")
-		}
 	}
 	return nil
 }

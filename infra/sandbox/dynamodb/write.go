@@ -26,7 +26,7 @@ func (s *Server) prepare(r *request) (*change, error) {
 		return nil, err
 	}
 	c := &change{request: r, table: t}
-	if c.bound, err = s.expressions.bind(r); err != nil {
+	if c.bound, err = r.bind(); err != nil {
 		return nil, err
 	}
 	switch r.operation {
@@ -216,7 +216,7 @@ func (s *Server) prepareGet(r *request) (*get, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.expressions.bind(r)
+	b, err := r.bind()
 	if err != nil {
 		return nil, err
 	}
@@ -254,18 +254,4 @@ func (s *Server) getItem(r *request, out []byte) ([]byte, error) {
 		out = append(used.appendJSON(append(out, `"ConsumedCapacity":`...), false), ',')
 	}
 	return endObject(out), nil
-}
-
-// table finds a table for an operation on items.
-func (s *Server) table(name string) (*table, error) {
-	if err := checkTableName("tableName", name); err != nil {
-		return nil, err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	t, ok := s.tables[name]
-	if !ok {
-		return nil, noTable()
-	}
-	return t, nil
 }

@@ -133,7 +133,7 @@ func Start(t testing.TB, cfg lambda.Config, options ...func(*awslambda.Options))
 	server := httptest.NewServer(host)
 	t.Cleanup(func() {
 		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := host.Close(ctx); err != nil {
 			t.Error(err)
@@ -148,7 +148,7 @@ func Deploy(t testing.TB, client *awslambda.Client, name string, code []byte, en
 	t.Helper()
 	_, err := client.CreateFunction(t.Context(), &awslambda.CreateFunctionInput{
 		FunctionName: &name, Role: aws.String("arn:aws:iam::000000000000:role/function"), Handler: aws.String("bootstrap"),
-		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(10), Code: &types.FunctionCode{ZipFile: code},
+		Runtime: types.RuntimeProvidedal2023, Timeout: aws.Int32(60), Code: &types.FunctionCode{ZipFile: code},
 		Environment: &types.Environment{Variables: env},
 	})
 	must(t, err)

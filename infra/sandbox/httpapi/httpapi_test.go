@@ -65,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	functiontest.Deploy(t, host.Client, "api", functiontest.Small(t, functiontest.Build(t, "./internal/testfunction")), nil)
 	plain := &http.Transport{DisableCompression: true}
 	t.Cleanup(plain.CloseIdleConnections)
-	return &world{t, host.Client, &http.Client{Transport: plain, Timeout: 20 * time.Second}, &output{}, throttled}
+	return &world{t, host.Client, &http.Client{Transport: plain, Timeout: time.Minute}, &output{}, throttled}
 }
 
 // serve starts an API and returns its URL.

@@ -83,6 +83,6 @@ func (s *Server) describeStreamSummary(_ context.Context, in *streamRef) (*summa
 	summary := &out.StreamDescriptionSummary
 	summary.streamDescription = st.describe()
 	summary.OpenShardCount = len(st.open)
-	summary.MaxRecordSizeInKiB = st.maxRecord >> 10
+	summary.MaxRecordSizeInKiB = maxRecordBytes >> 10
 	return out, nil
 }

@@ -8,7 +8,8 @@
 //     their retention had passed, and counted in [Stats].
 //   - Not implemented, and said so when called: enhanced fan-out (consumers,
 //     SubscribeToShard), encryption, resource policies, channels, tags,
-//     changes of retention, warm throughput, the record distribution strategy AUTO.
+//     changes of retention, records over 1 MiB, warm throughput, the record
+//     distribution strategy AUTO.
 //     Enhanced monitoring is noted and makes no metrics.
 //   - On-demand streams have four shards and stay with them unless resharded.
 //   - There are no permissions; signatures are not looked at.

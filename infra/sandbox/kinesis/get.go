@@ -17,8 +17,6 @@ import (
 const (
 	maxGetRecords = 10_000
 	maxGetBytes   = 10 << 20
-	shardReads    = 5
-	shardReadRate = 2 << 20
 )
 
 type getRecordsInput struct {
@@ -72,7 +70,7 @@ func (s *Server) getRecords(_ context.Context, in *getRecordsInput, f fault.Faul
 	if f.Kind == fault.Late {
 		limit = 0
 	}
-	return s.read(st, sh, it, limit, now)
+	return read(st, sh, it, limit, now), nil
 }
 
 func (s *Server) lockedShard(it iterator) (*stream, *shard, error) {
@@ -89,39 +87,32 @@ func (s *Server) lockedShard(it iterator) (*stream, *shard, error) {
 	return st, sh, nil
 }
 
-func (s *Server) read(st *stream, sh *shard, it iterator, limit int, now time.Time) (*getRecordsOutput, error) {
+func read(st *stream, sh *shard, it iterator, limit int, now time.Time) *getRecordsOutput {
 	unread := sh.records[sh.from(it.clock):]
-	n, bytes := batch(unread, limit)
-	if s.cfg.LimitReads && !sh.reads.take(now, bytes, shardReads, shardReadRate) {
-		return nil, awsjson.Errorf(codeThroughput, "Rate exceeded for reads of shard %s in stream %s under account %s.", shardID(sh.number), st.name, s.cfg.Account)
-	}
+	n := batch(unread, limit)
 	out := &getRecordsOutput{shard: sh.number, records: slices.Clone(unread[:n])}
 	if n < len(unread) {
 		out.behind = max(0, now.UnixMilli()-int64(unread[n].clock/1e6))
 	} else if !sh.isOpen() {
 		out.children = st.children(sh.number)
-		return out, nil
+		return out
 	}
 	it.issued = now.UnixMilli()
 	if n > 0 {
 		it.clock = unread[n-1].clock + 1
 	}
 	out.next = it.String()
-	return out, nil
+	return out
 }
 
-// batch is how many of the records go into one answer, and their bytes: at
-// most limit and 10 MiB.
-func batch(records []record, limit int) (n, bytes int) {
-	for n < len(records) && n < limit {
-		size := records[n].size()
-		if n > 0 && bytes+size > maxGetBytes {
+// batch is how many of the records go into one answer: at most limit and 10 MiB.
+func batch(records []record, limit int) (n int) {
+	for bytes := 0; n < len(records) && n < limit; n++ {
+		if bytes += records[n].size(); n > 0 && bytes > maxGetBytes {
 			break
 		}
-		bytes += size
-		n++
 	}
-	return n, bytes
+	return n
 }
 
 func (st *stream) children(parent int) []childShard {

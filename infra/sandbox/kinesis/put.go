@@ -80,23 +80,16 @@ type put struct {
 func newPut(entries []putEntry) (put, error) {
 	p := put{entries, make([]hashKey, len(entries))}
 	for i, e := range entries {
+		if e.size() > maxRecordBytes {
+			return p, awsjson.Errorf("InvalidArgumentException", "record %d has %d bytes with its key, more than the %d of a record",
+				i, e.size(), maxRecordBytes)
+		}
 		var err error
 		if p.hashes[i], err = e.hash(); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
-}
-
-// validate checks the sizes that depend on the stream.
-func (p put) validate(st *stream) error {
-	for i, e := range p.entries {
-		if e.size() > st.maxRecord {
-			return awsjson.Errorf("InvalidArgumentException", "record %d has %d bytes with its key, more than the %d that stream %s takes",
-				i, e.size(), st.maxRecord, st.name)
-		}
-	}
-	return nil
 }
 
 func (s *Server) putRecord(_ context.Context, in *putRecordInput, f fault.Fault) (*putRecordOutput, error) {
@@ -109,9 +102,6 @@ func (s *Server) putRecord(_ context.Context, in *putRecordInput, f fault.Fault)
 		return nil, err
 	}
 	defer st.mu.Unlock()
-	if err := p.validate(st); err != nil {
-		return nil, err
-	}
 	result := s.store(st, p, f)[0]
 	if result.ErrorCode != "" {
 		return nil, awsjson.Errorf(result.ErrorCode, "%s", result.ErrorMessage)
@@ -132,9 +122,6 @@ func (s *Server) putRecords(_ context.Context, in *putRecordsInput, f fault.Faul
 		return nil, err
 	}
 	defer st.mu.Unlock()
-	if err := p.validate(st); err != nil {
-		return nil, err
-	}
 	out := &putRecordsOutput{Records: s.store(st, p, f), EncryptionType: "NONE"}
 	for _, r := range out.Records {
 		if r.ErrorCode != "" {
@@ -184,7 +171,7 @@ func (s *Server) store(st *stream, p put, f fault.Fault) []putResult {
 
 func (s *Server) storeOne(st *stream, now time.Time, p put, i int) putResult {
 	entry, sh := p.entries[i], st.route(p.hashes[i])
-	if !s.cfg.Unlimited && !sh.writes.take(now, entry.size(), shardRecords, shardBytes) {
+	if !s.cfg.Unlimited && !sh.writes.take(now, entry.size()) {
 		st.throttled++
 		return putResult{ErrorCode: codeThroughput, ErrorMessage: "Rate exceeded for shard " + shardID(sh.number) + " in stream " +
 			st.name + " under account " + s.cfg.Account + "."}

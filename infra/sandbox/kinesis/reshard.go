@@ -19,7 +19,7 @@ func (s *Server) splitShard(_ context.Context, in *splitShardInput) (*struct{}, 
 	if err != nil {
 		return nil, err
 	}
-	if open, _ := s.countShards(); open+1 > s.cfg.ShardLimit {
+	if open, _ := s.countShards(); open+1 > shardLimit {
 		return nil, s.shardLimitExceeded(open, 1)
 	}
 	st, err := s.lockedForChange(in.streamRef)
@@ -145,7 +145,7 @@ func (s *Server) updateShardCount(_ context.Context, in *updateShardCountInput) 
 	if err := in.validate(st); err != nil {
 		return nil, err
 	}
-	if more := in.TargetShardCount - current; allOpen+more > s.cfg.ShardLimit {
+	if more := in.TargetShardCount - current; allOpen+more > shardLimit {
 		return nil, s.shardLimitExceeded(allOpen, more)
 	}
 	if err := s.countScaling(st, now); err != nil {

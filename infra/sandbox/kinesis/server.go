@@ -23,9 +23,6 @@ type Config struct {
 	// records/s, and ten UpdateShardCount a day. The limits that are sizes
 	// stay. For benchmarks.
 	Unlimited bool
-	// LimitReads enforces 5 GetRecords/s and 2 MiB/s a shard. Off by default,
-	// so that several fast pollers can share a sandbox.
-	LimitReads bool
 	// Transition is how long a stream stays CREATING, UPDATING or DELETING; 0
 	// means 50 ms. Mind that the SDK's waiters look again only after ten
 	// seconds unless given a shorter MinDelay.
@@ -33,8 +30,6 @@ type Config struct {
 	// MaxStreamBytes bounds the records a stream keeps, in bytes of data and
 	// keys; 0 means 256 MiB. Beyond it the oldest are trimmed.
 	MaxStreamBytes int64
-	// ShardLimit is the account's limit of open shards; 0 means 1,000.
-	ShardLimit int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Fault is asked before every call; nil injects nothing. Partial fails
@@ -51,8 +46,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("kinesis sandbox: Transition %s is negative", c.Transition)
 	case c.MaxStreamBytes < 0 || c.MaxStreamBytes > 0 && c.MaxStreamBytes < maxCallBytes:
 		return fmt.Errorf("kinesis sandbox: MaxStreamBytes %d is less than one PutRecords call can hold (%d)", c.MaxStreamBytes, maxCallBytes)
-	case c.ShardLimit < 0:
-		return fmt.Errorf("kinesis sandbox: ShardLimit %d is negative", c.ShardLimit)
 	}
 	return nil
 }
@@ -62,7 +55,6 @@ func (c Config) withDefaults() Config {
 	c.Account = cmp.Or(c.Account, "000000000000")
 	c.Transition = cmp.Or(c.Transition, 50*time.Millisecond)
 	c.MaxStreamBytes = cmp.Or(c.MaxStreamBytes, 256<<20)
-	c.ShardLimit = cmp.Or(c.ShardLimit, 1000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -116,7 +108,6 @@ func (s *Server) operations() map[string]awsjson.Operation {
 		"SplitShard":               awsjson.Op(s.splitShard),
 		"MergeShards":              awsjson.Op(s.mergeShards),
 		"UpdateShardCount":         awsjson.Op(s.updateShardCount),
-		"UpdateMaxRecordSize":      awsjson.Op(s.updateMaxRecordSize),
 		"EnableEnhancedMonitoring": awsjson.Op(s.enableMonitoring),
 	}
 }

@@ -31,7 +31,6 @@ type stream struct {
 	settleAt  time.Time // when the transition is over
 	onSettle  func(now time.Time)
 	mode      string
-	maxRecord int         // bytes, key included
 	scaled    []time.Time // the last UpdateShardCount calls
 	monitored []string    // shard-level metrics that are wanted
 
@@ -51,7 +50,7 @@ type shard struct {
 	first, last      hashKey
 	opened, closed   uint64 // clock; closed is 0 while open
 	records          []record
-	writes, reads    window
+	writes           window
 }
 
 // record is kept once; readers share its data.

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	defaultRecordBytes = 1 << 20
-	maxRecordBytes     = 10 << 20
-	retention          = 24 * time.Hour
-	onDemandShards     = 4
-	onDemandStreams    = 50
+	maxRecordBytes  = 1 << 20
+	retention       = 24 * time.Hour
+	onDemandShards  = 4
+	onDemandStreams = 50
+	shardLimit      = 1000 // open ones of the account
 )
 
 var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
@@ -68,13 +68,8 @@ func (in createStreamInput) validate() error {
 		return awsjson.NotImplemented("WarmThroughputMiBps")
 	case len(in.Tags) > 0:
 		return awsjson.NotImplemented("Tags of streams")
-	}
-	return validateRecordSize(in.MaxRecordSizeInKiB)
-}
-
-func validateRecordSize(kib *int) error {
-	if kib != nil && (*kib < defaultRecordBytes>>10 || *kib > maxRecordBytes>>10) {
-		return awsjson.Errorf("ValidationException", "MaxRecordSizeInKiB %d must be between 1024 and 10240", *kib)
+	case in.MaxRecordSizeInKiB != nil:
+		return awsjson.NotImplemented("MaxRecordSizeInKiB")
 	}
 	return nil
 }
@@ -84,7 +79,7 @@ func (s *Server) createStream(_ context.Context, in *createStreamInput) (*struct
 		return nil, err
 	}
 	open, onDemand := s.countShards()
-	if open+in.shards() > s.cfg.ShardLimit {
+	if open+in.shards() > shardLimit {
 		return nil, s.shardLimitExceeded(open, in.shards())
 	}
 	if in.mode() == modeOnDemand && onDemand >= onDemandStreams {
@@ -105,10 +100,7 @@ func (s *Server) addStream(in *createStreamInput) error {
 	now := s.cfg.Now()
 	st := &stream{
 		name: in.StreamName, arn: s.arn(in.StreamName), created: now, maxBytes: s.cfg.MaxStreamBytes,
-		mode: in.mode(), maxRecord: defaultRecordBytes,
-	}
-	if in.MaxRecordSizeInKiB != nil {
-		st.maxRecord = *in.MaxRecordSizeInKiB << 10
+		mode: in.mode(),
 	}
 	st.begin(statusCreating, now, s.cfg.Transition, func(now time.Time) { st.openAll(in.shards(), now) })
 	s.mu.Lock()
@@ -226,7 +218,7 @@ func (s *Server) countShards() (open, onDemand int) {
 func (s *Server) shardLimitExceeded(open, more int) error {
 	return awsjson.Errorf("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. Current shard "+
 		"count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
-		s.cfg.Account, s.cfg.Region, open, s.cfg.ShardLimit, more)
+		s.cfg.Account, s.cfg.Region, open, shardLimit, more)
 }
 
 func (st *stream) isGone() bool {

@@ -2,7 +2,6 @@ package kinesis_test
 
 import (
 	"crypto/md5"
-	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -203,23 +202,4 @@ func (s suite) recordLimit(t *testing.T) {
 
 func (s suite) recordLimitCountsTheKey(t *testing.T) {
 	wantRefused(t, s.puts(t, entries("key", []string{strings.Repeat("x", 1<<20-2)})), "more than 1 MiB with the key")
-}
-
-func (s suite) raisedRecordLimit(t *testing.T) {
-	ctx, name := t.Context(), s.stream(t, 1)
-	arn := s.awaitActive(t, name).StreamARN
-	_, err := s.client.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(2048)})
-	sandboxtest.Must(t, err)
-	if got := s.awaitActive(t, name).MaxRecordSizeInKiB; aws.ToInt32(got) != 2048 {
-		t.Errorf("the limit is %d KiB, want 2048", aws.ToInt32(got))
-	}
-	data := make([]byte, 3<<19)
-	out, err := s.client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), Data: data})
-	sandboxtest.Must(t, err)
-	records, _ := s.readShard(t, name, *out.ShardId, 1)
-	if len(records[0].Data) != len(data) {
-		t.Errorf("read %d bytes, want %d", len(records[0].Data), len(data))
-	}
-	_, err = s.client.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(10_241)})
-	wantRefused(t, err, fmt.Sprintf("%d KiB", 10_241))
 }

@@ -50,7 +50,6 @@ func conforms(t *testing.T, client *kinesis.Client, skips ...sandboxtest.Skip) {
 		{Name: "CallOver10MiB", Run: s.callOver10MiB},
 		{Name: "RecordLimit", Run: s.recordLimit},
 		{Name: "RecordLimitCountsTheKey", Run: s.recordLimitCountsTheKey},
-		{Name: "RaisedRecordLimit", Run: s.raisedRecordLimit},
 		{Name: "Split", Run: s.split},
 		{Name: "Merge", Run: s.merge},
 		{Name: "UpdateShardCount", Run: s.updateShardCount},

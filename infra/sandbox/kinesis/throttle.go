@@ -2,41 +2,21 @@ package kinesis
 
 import "time"
 
-// window is one shard's allowance of the current second of the clock, as the
-// service states its limits: so many calls and so many bytes a second.
-//
-// One unit larger than a second's bytes (a raised record size, a big read) is
-// let in when nothing of the allowance is used, and its excess is paid off by
-// the seconds that follow.
+// window is what a shard has taken in the current second of the clock.
 type window struct {
-	second int64
-	count  int
-	bytes  int
+	second       int64
+	count, bytes int
 }
 
-// maxDebt bounds, in seconds, what an excess can cost; no call is as large.
-const maxDebt = 60
-
-// take admits n bytes as one unit, or reports false and takes nothing.
-func (w *window) take(now time.Time, n, maxCount, maxBytes int) bool {
-	w.advance(now.Unix(), maxBytes)
-	if w.count+1 > maxCount || w.bytes > 0 && w.bytes+n > maxBytes {
+// take admits a record of n bytes, or reports false and takes nothing.
+func (w *window) take(now time.Time, n int) bool {
+	if second := now.Unix(); second != w.second {
+		*w = window{second: second}
+	}
+	if w.count == shardRecords || w.bytes+n > shardBytes {
 		return false
 	}
 	w.count++
 	w.bytes += n
 	return true
-}
-
-func (w *window) advance(second int64, maxBytes int) {
-	passed := second - w.second
-	if passed == 0 {
-		return
-	}
-	w.second, w.count = second, 0
-	if passed < 0 || passed > maxDebt {
-		w.bytes = 0
-		return
-	}
-	w.bytes = max(0, w.bytes-maxBytes*int(passed))
 }

@@ -107,9 +107,6 @@ func (c Config) Validate() error {
 	if c.LogSize < 0 || c.Concurrency < 0 || c.AsyncQueue < 0 {
 		return errors.New("LogSize, Concurrency and AsyncQueue must not be negative")
 	}
-	if c.Concurrency < 0 {
-		return fmt.Errorf("Concurrency: %d is negative", c.Concurrency)
-	}
 	for _, d := range []time.Duration{c.IdleTimeout, c.InitTimeout, c.PollInterval, c.RetryBackoff, c.RetryBackoffMax, c.AsyncRetry} {
 		if d < 0 {
 			return errors.New("durations must not be negative")

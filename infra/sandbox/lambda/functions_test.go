@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
@@ -114,7 +115,7 @@ func TestArchiveIsBounded(t *testing.T) {
 // with the next invocation and lets the one under way end.
 func TestAliasesAndUpdatesDecideWhatRuns(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Seed: 7})
-	w.function("which", 5, nil)
+	w.function("which", 60, nil)
 	ctx, name := t.Context(), aws.String("which")
 	for _, v := range []string{"one", "two"} {
 		if _, err := w.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
@@ -153,10 +154,10 @@ func TestAliasesAndUpdatesDecideWhatRuns(t *testing.T) {
 
 func TestUpdateLetsInvocationsEnd(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("updated", 5, nil)
+	out := w.function("updated", 60, nil)
 	done := make(chan *lambda.InvokeOutput, 1)
 	go func() { done <- w.invoke("updated", map[string]any{"sleepMs": 300, "env": []string{"NEW"}}) }()
-	eventually(t, "it runs", func() bool { return len(lines(t, out, "calls")) == 1 })
+	eventually.True(t, "it runs", func() bool { return len(lines(t, out, "calls")) == 1 })
 	if _, err := w.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
 		FunctionName: aws.String("updated"), Environment: &types.Environment{Variables: map[string]string{"NEW": "yes", "OUT": out}},
 	}); err != nil {
@@ -169,11 +170,11 @@ func TestUpdateLetsInvocationsEnd(t *testing.T) {
 	if got := parse[described](t, old.Payload); old.FunctionError != nil || got.Env["NEW"] != "" {
 		t.Errorf("the invocation under way: %s", old.Payload)
 	}
-	eventually(t, "the old process is gone", func() bool { return !alive(pids(t, out)[0]) })
+	eventually.True(t, "the old process is gone", func() bool { return !alive(pids(t, out)[0]) })
 	if _, err := w.lambda.DeleteFunction(t.Context(), &lambda.DeleteFunctionInput{FunctionName: aws.String("updated")}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new process is gone", func() bool { return !alive(pids(t, out)[1]) })
+	eventually.True(t, "the new process is gone", func() bool { return !alive(pids(t, out)[1]) })
 }
 
 func TestHandlesKnowsItsPaths(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
@@ -87,7 +88,7 @@ func TestInvokeRunsTheBinary(t *testing.T) {
 func TestLogsAreBoundedAndPassedOn(t *testing.T) {
 	var out lockedBuffer
 	w := newWorld(t, sandbox.Config{Log: &out, LogSize: 2000})
-	w.function("talks", 5, nil)
+	w.function("talks", 60, nil)
 	for n := range 40 {
 		w.invoke("talks", map[string]any{"print": fmt.Sprintf("line %d\nand more", n)})
 	}
@@ -126,7 +127,7 @@ func (l *lockedBuffer) String() string {
 // time.
 func TestEnvironmentsAreReused(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("reused", 5, nil)
+	out := w.function("reused", 60, nil)
 	for range 5 {
 		w.invoke("reused", map[string]int{})
 	}
@@ -135,23 +136,23 @@ func TestEnvironmentsAreReused(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 3 {
-		wg.Go(func() { w.invoke("reused", map[string]int{"sleepMs": 300}) })
+		wg.Go(func() { // until the host is closed
+			_, _ = w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("reused"), Payload: []byte(`{"sleepMs":60000}`)})
+		})
+	}
+	eventually.True(t, "three invocations at a time have three processes", func() bool { return len(lines(t, out, "starts")) == 3 })
+	if err := w.host.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 	wg.Wait()
-	if n := len(lines(t, out, "starts")); n != 3 {
-		t.Errorf("%d processes for three invocations at a time", n)
-	}
 }
 
 func TestIdleEnvironmentsAreEnded(t *testing.T) {
 	w := newWorld(t, sandbox.Config{IdleTimeout: 50 * time.Millisecond})
-	out := w.function("idle", 5, map[string]string{"SIGTERM": "1"})
+	out := w.function("idle", 60, nil)
 	w.invoke("idle", map[string]int{})
 	pid := pids(t, out)[0]
-	eventually(t, "the idle process is gone", func() bool { return !alive(pid) })
-	if len(lines(t, out, "sigterm")) != 1 {
-		t.Error("a process with an extension got no SIGTERM")
-	}
+	eventually.True(t, "the idle process is gone", func() bool { return !alive(pid) })
 	w.invoke("idle", map[string]int{})
 }
 
@@ -173,7 +174,7 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 // The ways to fail, as a caller sees them.
 func TestFailuresOfFunctions(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("fails", 1, nil)
+	out, slow := w.function("fails", 60, nil), w.function("slow", 1, nil)
 	for _, c := range []struct {
 		name, kind, message string
 		request             map[string]any
@@ -181,11 +182,12 @@ func TestFailuresOfFunctions(t *testing.T) {
 		{"error", "errorString", "^deliberate$", map[string]any{"error": "deliberate"}},
 		{"panic", "string", "^asked to$", map[string]any{"panic": true}},
 		{"exit", "Runtime.ExitError", "^RequestId: [0-9a-f-]+ Error: Runtime exited with error: exit status 9$", map[string]any{"exit": 9}},
-		{"timeout", "Sandbox.Timedout", `^RequestId: [0-9a-f-]+ Error: Task timed out after 1\.00 seconds$`, map[string]any{"sleepMs": 5000}},
+		{"timeout", "Sandbox.Timedout", `^RequestId: [0-9a-f-]+ Error: Task timed out after 1\.00 seconds$`, map[string]any{"sleepMs": 60_000}},
 		{"large", "Function.ResponseSizeTooLarge", "exceeded maximum allowed payload size", map[string]any{"large": 7 << 20}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := w.invoke("fails", c.request)
+			name := map[bool]string{false: "fails", true: "slow"}[c.name == "timeout"]
+			got := w.invoke(name, c.request)
 			if got.FunctionError == nil || *got.FunctionError != "Unhandled" || got.StatusCode != 200 {
 				t.Fatalf("the error is %v: %s", got.FunctionError, got.Payload)
 			}
@@ -193,32 +195,33 @@ func TestFailuresOfFunctions(t *testing.T) {
 			if ok, _ := regexp.MatchString(c.message, f.Message); !ok || f.Type != c.kind {
 				t.Errorf("got %+v", f)
 			}
-			if again := w.invoke("fails", map[string]any{}); again.FunctionError != nil {
-				t.Errorf("the next invocation failed: %s", again.Payload)
-			}
+			eventually.True(t, "invocations succeed again", func() bool { return w.invoke(name, map[string]any{}).FunctionError == nil })
 		})
 	}
-	if !strings.Contains(string(w.host.Log("fails")), "Task timed out after 1.00 seconds") {
+	if !strings.Contains(string(w.host.Log("slow")), "Task timed out after 1.00 seconds") {
 		t.Error("the timeout is not in the log")
 	}
-	for _, pid := range pids(t, out)[:len(pids(t, out))-1] {
-		if alive(pid) {
-			t.Errorf("process %d is still there", pid)
+	for _, of := range []string{out, slow} {
+		for _, pid := range pids(t, of)[:len(pids(t, of))-1] {
+			if alive(pid) {
+				t.Errorf("process %d is still there", pid)
+			}
 		}
 	}
 }
 
 func TestFailuresOfInitialisation(t *testing.T) {
-	w := newWorld(t, sandbox.Config{InitTimeout: 200 * time.Millisecond})
-	w.function("exits", 1, map[string]string{"INIT": "exit"})
+	w := newWorld(t, sandbox.Config{InitTimeout: time.Minute})
+	w.function("exits", 60, map[string]string{"INIT": "exit"})
 	if f := parse[failure](t, w.invoke("exits", nil).Payload); f.Type != "Runtime.ExitError" || !strings.HasSuffix(f.Message, "exit status 3") {
 		t.Errorf("got %+v", f)
 	}
-	w.function("hangs", 1, map[string]string{"INIT": "hang"})
-	if f := parse[failure](t, w.invoke("hangs", nil).Payload); f.Type != "Sandbox.Timedout" {
+	hasty := newWorld(t, sandbox.Config{InitTimeout: 200 * time.Millisecond})
+	hasty.function("hangs", 1, map[string]string{"INIT": "hang"})
+	if f := parse[failure](t, hasty.invoke("hangs", nil).Payload); f.Type != "Sandbox.Timedout" {
 		t.Errorf("got %+v", f)
 	}
-	out := w.function("once", 1, map[string]string{"INIT": "once"})
+	out := w.function("once", 60, map[string]string{"INIT": "once"})
 	if got := w.invoke("once", map[string]int{}); got.FunctionError != nil || len(lines(t, out, "starts")) != 2 {
 		t.Errorf("the initialisation was not tried again: %s", got.Payload)
 	}
@@ -244,7 +247,7 @@ func (w *world) create(t *testing.T, name string, code []byte) {
 // What a function reports of its own initialisation is what the caller gets.
 func TestReportedInitError(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	w.function("reports", 5, map[string]string{"INIT": "report"})
+	w.function("reports", 60, map[string]string{"INIT": "report"})
 	got := w.invoke("reports", nil)
 	if f := parse[failure](t, got.Payload); got.FunctionError == nil || f.Type != "Function.Config" || f.Message != "no table" {
 		t.Errorf("got %s", got.Payload)
@@ -255,7 +258,7 @@ func TestReportedInitError(t *testing.T) {
 // them.
 func TestRuntimeAPIAnswersMistakes(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("by-hand", 5, map[string]string{"INIT": "by hand"})
+	out := w.function("by-hand", 60, map[string]string{"INIT": "by hand"})
 	if got := w.invoke("by-hand", nil); string(got.Payload) != `"by hand"` {
 		t.Errorf("got %s", got.Payload)
 	}
@@ -275,7 +278,7 @@ func (w *world) occupy() (free func()) {
 		defer close(ended)
 		_, _ = w.lambda.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: aws.String("occupying"), Payload: []byte(`{"sleepMs":60000}`)})
 	}()
-	eventually(w.t, "the occupying function runs", func() bool { return len(lines(w.t, out, "calls")) == 1 })
+	eventually.True(w.t, "the occupying function runs", func() bool { return len(lines(w.t, out, "calls")) == 1 })
 	return func() {
 		if err := syscall.Kill(pids(w.t, out)[0], syscall.SIGKILL); err != nil {
 			w.t.Fatal(err)
@@ -286,7 +289,7 @@ func (w *world) occupy() (free func()) {
 
 func TestConcurrencyIsTheLimit(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Concurrency: 1})
-	w.function("one", 5, nil)
+	w.function("one", 60, nil)
 	defer w.occupy()()
 	_, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("one")})
 	var throttle *types.TooManyRequestsException
@@ -302,7 +305,7 @@ func isCode(err error, code string) bool {
 
 func TestLimitsOfPayloads(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	w.function("limits", 5, nil)
+	w.function("limits", 60, nil)
 	for _, c := range []struct {
 		name, code string
 		kind       types.InvocationType
@@ -328,7 +331,7 @@ func TestLimitsOfPayloads(t *testing.T) {
 // An event is run later, and again twice where the function fails.
 func TestEventsAreRetriedTwice(t *testing.T) {
 	w := newWorld(t, sandbox.Config{AsyncRetry: 5 * time.Millisecond})
-	out := w.function("events", 5, nil)
+	out := w.function("events", 60, nil)
 	for _, request := range []string{`{}`, `{"error":"always"}`} {
 		accepted, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{
 			FunctionName: aws.String("events"), InvocationType: types.InvocationTypeEvent, Payload: []byte(request),
@@ -337,7 +340,7 @@ func TestEventsAreRetriedTwice(t *testing.T) {
 			t.Fatalf("%v, %v", accepted, err)
 		}
 	}
-	eventually(t, "the failing event is discarded", func() bool {
+	eventually.True(t, "the failing event is discarded", func() bool {
 		return strings.Contains(string(w.host.Log("events")), "discarded after 3 attempts")
 	})
 	counts := map[string]int{}
@@ -351,10 +354,10 @@ func TestEventsAreRetriedTwice(t *testing.T) {
 
 func TestQueueOfEventsIsBounded(t *testing.T) {
 	w := newWorld(t, sandbox.Config{AsyncQueue: 2})
-	w.function("bounded", 5, nil)
+	w.function("bounded", 60, nil)
 	for n := range 3 {
 		_, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{
-			FunctionName: aws.String("bounded"), InvocationType: types.InvocationTypeEvent, Payload: []byte(`{"sleepMs":3000}`),
+			FunctionName: aws.String("bounded"), InvocationType: types.InvocationTypeEvent, Payload: []byte(`{"sleepMs":60000}`),
 		})
 		if refused := isCode(err, "TooManyRequestsException"); refused != (n == 2) {
 			t.Errorf("event %d: %v", n, err)
@@ -386,7 +389,7 @@ func TestCloseEndsRunningFunctions(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both run", func() bool { return len(lines(t, out, "starts")) == 2 })
+	eventually.True(t, "both run", func() bool { return len(lines(t, out, "starts")) == 2 })
 	begin := time.Now()
 	if err := w.host.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -418,7 +421,7 @@ func zombie(pid int) bool {
 func TestInjectedFaults(t *testing.T) {
 	var next fault.Fault
 	w := newWorld(t, sandbox.Config{Fault: func(string) fault.Fault { return next }})
-	out := w.function("faulty", 5, nil)
+	out := w.function("faulty", 60, nil)
 	for _, c := range []struct {
 		fault fault.Fault
 		code  string

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/dynamostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/sources"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
@@ -39,7 +40,7 @@ func (h *Host) newMapping(id, source, role string, w wanted) *mapping {
 // stream returns the source behind an ARN.
 func (h *Host) stream(arn, role string) streams.Source {
 	if strings.Contains(arn, ":dynamodb:") {
-		return &sources.DynamoDB{Client: h.clients.dynamodb, ARN: arn, Region: h.cfg.Region}
+		return &sources.DynamoDB{Stream: dynamostream.Stream{Client: h.clients.dynamodb, ARN: arn}, Region: h.cfg.Region}
 	}
 	return &sources.Kinesis{Client: h.clients.kinesis, ARN: arn, Region: h.cfg.Region, Role: role}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	"github.com/banyan-fig/banyan/infra/sandbox/fault"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
@@ -45,7 +46,7 @@ func (w *world) stream(name string, shards int32) string {
 // active waits until a stream can be used and returns its ARN.
 func (w *world) active(name string) (arn string) {
 	w.t.Helper()
-	eventually(w.t, "the stream is active", func() bool {
+	eventually.True(w.t, "the stream is active", func() bool {
 		out, err := w.kinesis.DescribeStreamSummary(w.t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
 		if err != nil {
 			return false
@@ -84,7 +85,7 @@ func (w *world) mapping(function, arn string, in lambda.CreateEventSourceMapping
 
 func (w *world) awaitState(id, state string) {
 	w.t.Helper()
-	eventually(w.t, "the mapping is "+state, func() bool { return *w.describe(id).State == state })
+	eventually.True(w.t, "the mapping is "+state, func() bool { return *w.describe(id).State == state })
 }
 
 // describe finds a mapping by its id.
@@ -135,12 +136,12 @@ func batches(deliveries []delivery) []string {
 // The event has the shape that AWS documents, to the letter.
 func TestKinesisEventShape(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("shape", 5, map[string]string{"MODE": "stream", "RAW": "1"})
+	out := w.function("shape", 60, map[string]string{"MODE": "stream", "RAW": "1"})
 	arn := w.stream("shape", 1)
 	begin := time.Now()
 	w.put("shape", `k<&>:data`)
 	w.mapping("shape", arn, lambda.CreateEventSourceMappingInput{})
-	eventually(t, "the record is delivered", func() bool { return len(lines(t, out, "raw")) == 1 })
+	eventually.True(t, "the record is delivered", func() bool { return len(lines(t, out, "raw")) == 1 })
 	event := parse[map[string][]map[string]any](t, []byte(lines(t, out, "raw")[0]))
 	record := event["Records"][0]
 	inner := record["kinesis"].(map[string]any)
@@ -260,7 +261,7 @@ func TestRulesOfBatches(t *testing.T) {
 			for k, v := range c.env {
 				env[k] = v
 			}
-			out := w.function("rules", 5, env)
+			out := w.function("rules", 60, env)
 			arn := w.stream("rules", 1)
 			for _, data := range c.put {
 				w.put("rules", "key:"+data)
@@ -270,9 +271,9 @@ func TestRulesOfBatches(t *testing.T) {
 				Destination: aws.String("arn:aws:sqs:us-east-1:000000000000:dead"),
 			}}
 			w.mapping("rules", arn, c.mapping)
-			eventually(t, "the batches are "+fmt.Sprint(c.want), func() bool { return len(batches(delivered(t, out))) >= len(c.want) })
+			eventually.True(t, "the batches are "+fmt.Sprint(c.want), func() bool { return len(batches(delivered(t, out))) >= len(c.want) })
 			w.put("rules", "key:last")
-			eventually(t, "the shard goes on", func() bool { return strings.HasSuffix(strings.Join(batches(delivered(t, out)), " "), "last") })
+			eventually.True(t, "the shard goes on", func() bool { return strings.HasSuffix(strings.Join(batches(delivered(t, out)), " "), "last") })
 			got := batches(delivered(t, out))
 			if got = got[:len(got)-1]; !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
@@ -346,7 +347,7 @@ func (w *world) deadSizes(queue string, atLeast int) []int {
 
 func TestOnFailureRecord(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("given-up", 5, map[string]string{"MODE": "stream"})
+	out := w.function("given-up", 60, map[string]string{"MODE": "stream"})
 	arn, queue := w.stream("given-up", 1), w.queue("dead")
 	w.put("given-up", "a:1", "b:error")
 	w.mapping("given-up", arn, lambda.CreateEventSourceMappingInput{
@@ -396,7 +397,7 @@ func TestPeerOrderHoldsAcrossReshards(t *testing.T) {
 
 func orderHolds(t *testing.T, w *world) {
 	const keys, each = 9, 60
-	out := w.function("order", 5, map[string]string{"MODE": "stream"})
+	out := w.function("order", 60, map[string]string{"MODE": "stream"})
 	arn := w.stream("order", 2)
 	w.mapping("order", arn, lambda.CreateEventSourceMappingInput{
 		BatchSize: aws.Int32(7), ParallelizationFactor: aws.Int32(3), BisectBatchOnFunctionError: aws.Bool(true),
@@ -423,7 +424,7 @@ func orderHolds(t *testing.T, w *world) {
 		}
 	}
 	first := map[string][]string{}
-	eventually(t, "all records are seen", func() bool {
+	eventually.True(t, "all records are seen", func() bool {
 		first = map[string][]string{}
 		seen, total := map[string]bool{}, 0
 		for _, d := range delivered(t, out) {
@@ -462,13 +463,13 @@ func TestStartingPositions(t *testing.T) {
 	w.put("starts", "k:1", "k:2", "k:3")
 	outs := map[string]string{}
 	for _, name := range []string{"latest", "horizon"} {
-		outs[name] = w.function(name, 5, map[string]string{"MODE": "stream"})
+		outs[name] = w.function(name, 60, map[string]string{"MODE": "stream"})
 	}
 	w.mapping("latest", arn, lambda.CreateEventSourceMappingInput{StartingPosition: types.EventSourcePositionLatest})
 	w.mapping("horizon", arn, lambda.CreateEventSourceMappingInput{})
 	w.put("starts", "k:4")
 	for name, want := range map[string]string{"latest": "4", "horizon": "1 2 3 4"} {
-		eventually(t, name+" has seen "+want, func() bool { return strings.Join(batches(delivered(t, outs[name])), " ") == want })
+		eventually.True(t, name+" has seen "+want, func() bool { return strings.Join(batches(delivered(t, outs[name])), " ") == want })
 	}
 }
 
@@ -476,20 +477,20 @@ func TestStartingPositions(t *testing.T) {
 func TestBatchingWindow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("window", 5, map[string]string{"MODE": "stream"})
+	out := w.function("window", 60, map[string]string{"MODE": "stream"})
 	arn := w.stream("window", 1)
-	w.mapping("window", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(2), BatchSize: aws.Int32(4)})
+	w.mapping("window", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(4), BatchSize: aws.Int32(4)})
 	begin := time.Now()
 	for n := range 3 {
 		w.put("window", fmt.Sprint("k:", n))
 	}
-	eventually(t, "the window has passed", func() bool { return len(delivered(t, out)) == 3 })
-	if got := batches(delivered(t, out)); len(got) != 1 || time.Since(begin) < 1900*time.Millisecond {
+	eventually.True(t, "the window has passed", func() bool { return len(delivered(t, out)) == 3 })
+	if got := batches(delivered(t, out)); len(got) != 1 || time.Since(begin) < 3900*time.Millisecond {
 		t.Errorf("%q after %s", got, time.Since(begin))
 	}
-	full := w.function("full", 5, map[string]string{"MODE": "stream"})
+	full := w.function("full", 60, map[string]string{"MODE": "stream"})
 	w.mapping("full", arn, lambda.CreateEventSourceMappingInput{MaximumBatchingWindowInSeconds: aws.Int32(300), BatchSize: aws.Int32(3)})
-	eventually(t, "a full batch does not wait for its window", func() bool { return len(delivered(t, full)) == 3 })
+	eventually.True(t, "a full batch does not wait for its window", func() bool { return len(delivered(t, full)) == 3 })
 }
 
 // A batch is cut where the payload would exceed 6 MB, though there are fewer
@@ -511,7 +512,7 @@ func TestBatchesFitThePayload(t *testing.T) {
 		n++
 	}
 	w.mapping("big", arn, lambda.CreateEventSourceMappingInput{})
-	eventually(t, "all are seen", func() bool { return len(delivered(t, out)) == 6 })
+	eventually.True(t, "all are seen", func() bool { return len(delivered(t, out)) == 6 })
 	for _, d := range delivered(t, out) {
 		if d.Of > 4 {
 			t.Errorf("a batch of %d records of a million bytes", d.Of)
@@ -538,14 +539,14 @@ func TestFaultsLoseNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, sandbox.Config{Fault: func(f string) fault.Fault { return plan.Draw("lambda", "Invoke", f) }})
-	out := w.function("chaos", 5, map[string]string{"MODE": "stream"})
+	out := w.function("chaos", 60, map[string]string{"MODE": "stream"})
 	arn := w.stream("chaos", 1)
 	w.mapping("chaos", arn, lambda.CreateEventSourceMappingInput{BatchSize: aws.Int32(4)})
 	for n := range records {
 		w.put("chaos", fmt.Sprint("k:", n))
 	}
 	var firsts []string
-	eventually(t, "all are seen", func() bool {
+	eventually.True(t, "all are seen", func() bool {
 		firsts = nil
 		for _, d := range delivered(t, out) {
 			if !slices.Contains(firsts, d.Data) {
@@ -569,13 +570,13 @@ func TestParallelizationFactor(t *testing.T) {
 	t.Parallel()
 	const keys = 10
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("lanes", 5, map[string]string{"MODE": "stream"})
+	out := w.function("lanes", 60, map[string]string{"MODE": "stream"})
 	arn := w.stream("lanes", 1)
 	for n := range keys {
 		w.put("lanes", fmt.Sprintf("key%d:slow %d", n, n)) // 300 ms each
 	}
 	w.mapping("lanes", arn, lambda.CreateEventSourceMappingInput{BatchSize: aws.Int32(1), ParallelizationFactor: aws.Int32(10)})
-	eventually(t, "all are seen", func() bool { return len(delivered(t, out)) == keys })
+	eventually.True(t, "all are seen", func() bool { return len(delivered(t, out)) == keys })
 	if n := len(lines(t, out, "starts")); n < 3 || n > 10 {
 		t.Errorf("%d execution environments", n)
 	}
@@ -585,7 +586,7 @@ func TestParallelizationFactor(t *testing.T) {
 // that is no retry.
 func TestThrottledBatchesWait(t *testing.T) {
 	w := newWorld(t, sandbox.Config{Concurrency: 1})
-	out := w.function("throttled", 5, map[string]string{"MODE": "stream"})
+	out := w.function("throttled", 60, map[string]string{"MODE": "stream"})
 	free := w.occupy()
 	arn, queue := w.stream("throttled", 1), w.queue("dead")
 	w.put("throttled", "k:1")
@@ -595,9 +596,9 @@ func TestThrottledBatchesWait(t *testing.T) {
 		}},
 	})
 	result := func() string { return *w.describe(id).LastProcessingResult }
-	eventually(t, "the mapping tells of the throttle", func() bool { return strings.Contains(result(), "PROBLEM: TooManyRequestsException") })
+	eventually.True(t, "the mapping tells of the throttle", func() bool { return strings.Contains(result(), "PROBLEM: TooManyRequestsException") })
 	free()
-	eventually(t, "the record is delivered", func() bool { return len(delivered(t, out)) == 1 && result() == "OK" })
+	eventually.True(t, "the record is delivered", func() bool { return len(delivered(t, out)) == 1 && result() == "OK" })
 	if gone := w.dead(queue, 0); len(gone) != 0 {
 		t.Errorf("given up on: %+v", gone)
 	}
@@ -606,8 +607,8 @@ func TestThrottledBatchesWait(t *testing.T) {
 // TestDisabledMappings: a mapping that is made disabled delivers nothing.
 func TestDisabledMappings(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	out := w.function("disabled", 5, map[string]string{"MODE": "stream"})
-	w.function("enabled", 5, nil)
+	out := w.function("disabled", 60, map[string]string{"MODE": "stream"})
+	w.function("enabled", 60, nil)
 	arn := w.stream("disabled", 1)
 	w.put("disabled", "k:1")
 	made, err := w.lambda.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{
@@ -617,7 +618,7 @@ func TestDisabledMappings(t *testing.T) {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	enabled := w.mapping("enabled", arn, lambda.CreateEventSourceMappingInput{})
-	eventually(t, "the other mapping has delivered", func() bool { return *w.describe(enabled).LastProcessingResult == "OK" })
+	eventually.True(t, "the other mapping has delivered", func() bool { return *w.describe(enabled).LastProcessingResult == "OK" })
 	if n := len(delivered(t, out)); n != 0 {
 		t.Errorf("a disabled mapping delivered %d records", n)
 	}
@@ -625,7 +626,7 @@ func TestDisabledMappings(t *testing.T) {
 
 func TestRefusedMappings(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	w.function("refused", 5, nil)
+	w.function("refused", 60, nil)
 	arn := w.stream("refused", 1)
 	for _, c := range []struct {
 		name, says string

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
 
@@ -27,7 +28,7 @@ func TestKilledHostLeavesNoFunctions(t *testing.T) {
 	}
 	defer func() { _ = host.Process.Kill() }()
 	var pid int
-	eventually(t, "the function runs", func() bool {
+	eventually.True(t, "the function runs", func() bool {
 		if started := pids(t, dir); len(started) == 1 {
 			pid = started[0]
 		}
@@ -40,7 +41,7 @@ func TestKilledHostLeavesNoFunctions(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait()
-	eventually(t, "the function is gone", func() bool { return !alive(pid) || zombie(pid) })
+	eventually.True(t, "the function is gone", func() bool { return !alive(pid) || zombie(pid) })
 	left := func() []string {
 		found, _ := filepath.Glob(filepath.Join(tmp, "banyan-lambda-*"))
 		return found

@@ -8,13 +8,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"github.com/banyan-fig/banyan/infra/eventually"
 	sandbox "github.com/banyan-fig/banyan/infra/sandbox/lambda"
 )
 
 // What aliases and versions refuse, so that none points to nothing.
 func TestAliasesAndVersionsRefuse(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	w.function("f", 5, nil)
+	w.function("f", 60, nil)
 	ctx, f := t.Context(), aws.String("f")
 	for _, description := range []string{"one", "two"} {
 		if _, err := w.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: f, Handler: &description}); err != nil {
@@ -74,7 +75,7 @@ func TestAliasesAndVersionsRefuse(t *testing.T) {
 // A change on top of a state that is no longer there is refused.
 func TestStaleRevisionsAreRefused(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
-	w.function("f", 5, nil)
+	w.function("f", 60, nil)
 	ctx, f, stale := t.Context(), aws.String("f"), aws.String("no such revision")
 	_, byConfiguration := w.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: f, RevisionId: stale})
 	_, byCode := w.lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: f, RevisionId: stale, ZipFile: small(t)})
@@ -93,7 +94,7 @@ func TestStaleRevisionsAreRefused(t *testing.T) {
 // TestThrottledEventsWait: a throttled event waits and is not counted as failed.
 func TestThrottledEventsWait(t *testing.T) {
 	w := newWorld(t, sandbox.Config{AsyncRetry: time.Millisecond, Concurrency: 1})
-	out := w.function("waits", 5, nil)
+	out := w.function("waits", 60, nil)
 	free := w.occupy()
 	_, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("waits"), InvocationType: types.InvocationTypeEvent})
 	if err != nil {
@@ -103,14 +104,14 @@ func TestThrottledEventsWait(t *testing.T) {
 		t.Fatalf("%d calls beyond the limit", n)
 	}
 	free()
-	eventually(t, "the event is run", func() bool { return len(lines(t, out, "calls")) == 1 })
+	eventually.True(t, "the event is run", func() bool { return len(lines(t, out, "calls")) == 1 })
 }
 
 func TestMappingsAreListed(t *testing.T) {
 	w := newWorld(t, sandbox.Config{})
 	ctx := t.Context()
-	w.function("f", 5, nil)
-	w.function("g", 5, nil)
+	w.function("f", 60, nil)
+	w.function("g", 60, nil)
 	s1, s2 := w.stream("s1", 1), w.stream("s2", 1)
 	w.mapping("f", s1, lambda.CreateEventSourceMappingInput{})
 	w.mapping("f", s2, lambda.CreateEventSourceMappingInput{})

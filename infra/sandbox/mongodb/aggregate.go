@@ -15,8 +15,11 @@ import (
 const allCollections = "$cmd.aggregate"
 
 func aggregate(r *request, out *reply) error {
-	if err := refused(r.body, "collation"); err != nil {
+	if err := refused(r.body, "collation", "explain", "bypassDocumentValidation"); err != nil {
 		return err
+	}
+	if _, ok := r.field("cursor").DocumentOK(); !ok {
+		return failure.New(failure.FailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
 	}
 	pipeline := r.field("pipeline")
 	stages, ok := pipeline.ArrayOK()
@@ -27,6 +30,12 @@ func aggregate(r *request, out *reply) error {
 	ns, err := r.aggregated()
 	if err != nil {
 		return err
+	}
+	if ns.Coll == profileCollection {
+		r.server.profiler.mu.Lock()
+		entries := r.server.profiler.of(ns.DB).entries
+		r.server.profiler.mu.Unlock()
+		return r.made(ns, entries, pipeline, out)
 	}
 	if len(list) > 0 {
 		name, argument, err := query.StageOf(list[0])
@@ -63,7 +72,8 @@ func (r *request) aggregateCollection(ns store.Namespace, list []V, out *reply) 
 	if err != nil {
 		return err
 	}
-	if err := refuseOut(rest); err != nil {
+	finish, rest, err := r.sink(rest)
+	if err != nil {
 		return err
 	}
 	p, err := query.CompilePipeline(value.Array(rest...))
@@ -78,25 +88,20 @@ func (r *request) aggregateCollection(ns store.Namespace, list []V, out *reply) 
 	if err != nil {
 		return err
 	}
+	if finish != nil {
+		if err := finish(f.docs); err != nil {
+			return err
+		}
+		f.docs = nil
+	}
 	return r.openCursor(out, ns, f, snapshot, r.batchSize(r.document("cursor")))
 }
 
-func refuseOut(list []V) error {
-	if len(list) == 0 {
-		return nil
-	}
-	name, _, err := query.StageOf(list[len(list)-1])
-	if name == "$out" || name == "$merge" {
-		return failure.Unsupported("stage %s", name)
-	}
-	return err
-}
-
-// leading takes $match, $sort, $skip and $limit off the beginning of a pipeline,
-// in that order, as a query that indexes can help with.
+// leading takes $match and $limit off the beginning of a pipeline, in that order,
+// as a query that indexes can help with.
 func leading(list []V) (store.Query, []V, error) {
 	q := everything
-	for _, step := range []string{"$match", "$sort", "$skip", "$limit"} {
+	for _, step := range []string{"$match", "$limit"} {
 		if len(list) == 0 {
 			break
 		}
@@ -117,28 +122,19 @@ func leading(list []V) (store.Query, []V, error) {
 }
 
 func takeInto(q *store.Query, name string, argument V) (took bool, err error) {
-	switch name {
-	case "$match", "$sort":
+	if name == "$match" {
 		d, ok := argument.DocumentOK()
 		if !ok {
 			return false, nil // the stage itself says what is wrong
 		}
-		if name == "$match" {
-			q.Filter, err = query.CompileFilter(d)
-		} else {
-			q.Order, err = query.CompileOrder(d)
-		}
+		q.Filter, err = query.CompileFilter(d)
 		return true, err
 	}
 	n, ok := value.Integer(argument)
 	if !ok || n < 1 || n > 1<<31 {
 		return false, nil
 	}
-	if name == "$skip" {
-		q.Skip = int(n)
-	} else {
-		q.Limit = int(n)
-	}
+	q.Limit = int(n)
 	return true, nil
 }
 
@@ -183,8 +179,4 @@ func (r *request) made(ns store.Namespace, docs []D, rest V, out *reply) error {
 	}
 	ns.Coll = cmp.Or(ns.Coll, allCollections)
 	return r.openCursor(out, ns, found{docs: docs}, false, r.batchSize(r.document("cursor")))
-}
-
-func (r *request) currentOpStage(ns store.Namespace, argument, rest V, out *reply) error {
-	return r.made(ns, r.server.operations(value.Truthy(value.Field(argument.Data, "idleConnections"))), rest, out)
 }

@@ -11,22 +11,33 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
 )
 
-// notOptions are fields of any command, which are no options of a collection.
-var notOptions = map[string]bool{
-	"create": true, "collMod": true, "lsid": true, "writeConcern": true, "comment": true,
-	"txnNumber": true, "autocommit": true, "startTransaction": true, "readConcern": true,
-	"maxTimeMS": true, "apiVersion": true, "apiStrict": true, "apiDeprecationErrors": true,
+// collectionOptions are those of create and collMod, but for what the sandbox
+// refuses by name.
+var collectionOptions = map[string]bool{
+	"viewOn": true, "pipeline": true, "collation": true, "validator": true, "validationLevel": true, "validationAction": true,
+	"changeStreamPreAndPostImages": true, "timeseries": true, "clusteredIndex": true, "encryptedFields": true, "capped": true,
+	"size": true, "max": true, "index": true,
 }
 
-func (r *request) options() D {
+// generic are fields that any command may have.
+var generic = map[string]bool{
+	"lsid": true, "writeConcern": true, "comment": true, "txnNumber": true, "autocommit": true, "startTransaction": true, "readConcern": true,
+	"maxTimeMS": true, "apiVersion": true, "apiStrict": true, "apiDeprecationErrors": true, expectedUUID: true,
+}
+
+// options are the command's own fields.
+func (r *request) options() (D, error) {
 	b := newReply()
-	it := value.Elements(r.body)
-	for it.Next() {
-		if key := string(it.Key); !notOptions[key] && !strings.HasPrefix(key, "$") {
+	for it := value.Elements(r.body); it.Next(); {
+		switch key := string(it.Key); {
+		case key == r.name || generic[key] || strings.HasPrefix(key, "$"):
+		case !collectionOptions[key]:
+			return nil, failure.New(failure.IDLUnknownField, "BSON field '%s.%s' is an unknown field, or not implemented by the sandbox.", r.name, key)
+		default:
 			b.add(key, it.Value)
 		}
 	}
-	return b.document()
+	return b.document(), nil
 }
 
 func create(r *request, _ *reply) error {
@@ -37,18 +48,60 @@ func create(r *request, _ *reply) error {
 	if err := refused(r.body, "collation"); err != nil {
 		return err
 	}
-	return r.engine.Create(ns, r.options())
+	if err := r.lock(false, ns); err != nil {
+		return err
+	}
+	options, err := r.options()
+	if err != nil {
+		return err
+	}
+	return r.engine.Create(r.txn, ns, options)
 }
 
-func collMod(r *request, _ *reply) error {
+func collMod(r *request, out *reply) error {
 	ns, err := r.namespace()
 	if err != nil {
 		return err
 	}
-	if err := refused(r.body, "index"); err != nil {
+	if err := r.change(ns); err != nil {
 		return err
 	}
-	return r.engine.Modify(ns, r.options())
+	options, err := r.options()
+	if err != nil {
+		return err
+	}
+	if i, ok := value.Field(options, "index").DocumentOK(); ok {
+		return r.modifyIndex(ns, i, options, out)
+	}
+	return r.engine.Modify(ns, options)
+}
+
+func (r *request) modifyIndex(ns store.Namespace, index, options D, out *reply) error {
+	name, named := value.Field(index, "name").StringValueOK()
+	seconds := value.Field(index, "expireAfterSeconds")
+	fields, _ := index.Elements()
+	if all, _ := options.Elements(); !named || len(all) > 1 || len(fields) != 2 || !value.IsNumber(seconds) {
+		return failure.Unsupported("collMod of an index but for expireAfterSeconds alone, by its name")
+	}
+	before, err := r.engine.ExpireAfter(ns, name, seconds)
+	if err == nil && !value.Missing(before) {
+		out.add("expireAfterSeconds_old", before)
+	}
+	if err == nil {
+		out.add("expireAfterSeconds_new", seconds)
+	}
+	return err
+}
+
+// change takes the lock that a change of a collection as a whole needs, and looks
+// whether it is the expected one. A change of a view waits for nobody: reads hold
+// the view only until they know what is below.
+func (r *request) change(ns store.Namespace) error {
+	i, _ := r.engine.Lookup(ns)
+	if err := r.lock(i.ViewOn == "", ns); err != nil {
+		return err
+	}
+	return r.expected(ns, expectedUUID)
 }
 
 func drop(r *request, out *reply) error {
@@ -56,7 +109,11 @@ func drop(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	if i, ok := r.engine.Drop(ns); ok {
+	if err := r.change(ns); err != nil {
+		return err
+	}
+	i, ok := r.engine.Drop(ns)
+	if ok {
 		out.int32("nIndexesWas", len(i.Indexes))
 	}
 	out.string("ns", ns.String())
@@ -64,8 +121,15 @@ func drop(r *request, out *reply) error {
 }
 
 func dropDatabase(r *request, out *reply) error {
-	r.engine.DropDatabase(r.db)
+	var names []store.Namespace
+	for _, i := range r.engine.Collections(r.db) {
+		names = append(names, i.NS)
+	}
+	if err := r.lock(true, names...); err != nil {
+		return err
+	}
 	out.string("dropped", r.db)
+	r.engine.DropDatabase(r.db)
 	return nil
 }
 
@@ -79,8 +143,8 @@ func splitNamespace(v V) (store.Namespace, error) {
 }
 
 func renameCollection(r *request, _ *reply) error {
-	if r.db != "admin" {
-		return failure.New(failure.Code(13), "renameCollection may only be run against the admin database.")
+	if err := r.adminOnly(); err != nil {
+		return err
 	}
 	from, err := splitNamespace(r.arg)
 	if err != nil {
@@ -90,7 +154,26 @@ func renameCollection(r *request, _ *reply) error {
 	if err != nil {
 		return err
 	}
+	if err := r.lock(true, from, to); err != nil {
+		return err
+	}
+	if err := r.expectedToRename(from, to); err != nil {
+		return err
+	}
 	return r.engine.Rename(from, to, value.Truthy(r.field("dropTarget")))
+}
+
+// expectedToRename looks at the UUIDs of a rename: dropTarget may be the
+// target's.
+func (r *request) expectedToRename(from, to store.Namespace) error {
+	_, _, byUUID := r.field("dropTarget").BinaryOK()
+	if from.DB != to.DB && (byUUID || !value.Missing(r.field(expectedUUID))) {
+		return failure.New(failure.InvalidOptions, "Cannot provide an expected collection UUID when renaming between databases")
+	}
+	if err := r.expected(from, expectedUUID); err != nil || !byUUID {
+		return err
+	}
+	return r.expected(to, "dropTarget")
 }
 
 func listCollections(r *request, out *reply) error {
@@ -127,36 +210,6 @@ func shownCollection(i store.Info, nameOnly bool) D {
 	return b.document()
 }
 
-func listDatabases(r *request, out *reply) error {
-	f, err := query.CompileFilter(r.document("filter"))
-	if err != nil {
-		return err
-	}
-	var list []V
-	total := int64(0)
-	for _, name := range r.engine.Databases() {
-		size := int64(0)
-		for _, i := range r.engine.Collections(name) {
-			size += i.Bytes
-		}
-		b := newReply()
-		b.string("name", name)
-		if !value.Truthy(r.field("nameOnly")) {
-			b.out = bsoncore.AppendInt64Element(b.out, "sizeOnDisk", size)
-			b.bool("empty", false)
-		}
-		if d := b.document(); f.Matches(d) {
-			list = append(list, value.Document(d))
-			total += size
-		}
-	}
-	out.add("databases", value.Array(list...))
-	if !value.Truthy(r.field("nameOnly")) {
-		out.out = bsoncore.AppendInt64Element(out.out, "totalSize", total)
-	}
-	return nil
-}
-
 func createIndexes(r *request, out *reply) error {
 	ns, err := r.namespace()
 	if err != nil {
@@ -173,6 +226,9 @@ func createIndexes(r *request, out *reply) error {
 			return err
 		}
 		specs = append(specs, s)
+	}
+	if err := r.change(ns); err != nil {
+		return err
 	}
 	before, after, created, err := r.engine.CreateIndexes(ns, specs)
 	if err != nil {
@@ -207,39 +263,20 @@ func dropIndexes(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := indexMatcher(r.field("index"))
+	name, ok := r.field("index").StringValueOK()
+	if !ok || name == "_id_" {
+		return failure.New(failure.InvalidOptions, "cannot drop _id index, and not implemented by the sandbox other than by one name")
+	}
+	if err := r.change(ns); err != nil {
+		return err
+	}
+	before, dropped, err := r.engine.DropIndexes(ns, func(index string) bool { return name == "*" || name == index })
 	if err != nil {
 		return err
 	}
-	before, dropped, err := r.engine.DropIndexes(ns, wanted)
-	if err != nil {
-		return err
-	}
-	if name, ok := r.field("index").StringValueOK(); dropped == 0 && !(ok && name == "*") {
-		return failure.New(failure.IndexNotFound, "index not found with name or key [%s]", r.field("index"))
+	if dropped == 0 && name != "*" {
+		return failure.New(failure.IndexNotFound, "index not found with name or key [%s]", name)
 	}
 	out.int32("nIndexesWas", before)
 	return nil
-}
-
-func indexMatcher(v V) (func(name string, key D) bool, error) {
-	names := []V{v}
-	switch v.Type {
-	case bsoncore.TypeEmbeddedDocument:
-		return func(_ string, key D) bool { return value.CompareDocuments(v.Data, key) == 0 }, nil
-	case bsoncore.TypeArray:
-		names, _ = v.Array().Values()
-	}
-	wanted := map[string]bool{}
-	for _, n := range names {
-		s, ok := n.StringValueOK()
-		if !ok {
-			return nil, failure.New(failure.TypeMismatch, "dropIndexes: index must be a string, an array of strings or an object")
-		}
-		if s == "_id_" {
-			return nil, failure.New(failure.InvalidOptions, "cannot drop _id index")
-		}
-		wanted[s] = true
-	}
-	return func(name string, _ D) bool { return wanted["*"] || wanted[name] }, nil
 }

@@ -2,7 +2,10 @@ package mongodb
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"errors"
+	"math"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -34,8 +37,8 @@ type conn struct {
 	mu      sync.Mutex
 	app     string
 	driver  D
-	running string
-	since   time.Time
+	running []*operation
+	repeats sync.WaitGroup
 }
 
 func newConn(s *Server, nc net.Conn, id int32) *conn {
@@ -78,6 +81,11 @@ type request struct {
 	db      string
 	session *session
 	txn     *store.Txn
+	ctx     context.Context
+	unlock  []func()
+
+	operation *operation
+	refused   error // of the last statement that failed
 }
 
 // reply gathers the fields of an answer.
@@ -113,11 +121,7 @@ func (c *conn) answer(m *wire.Message) (D, error) {
 	if !it.Next() {
 		return c.finish(newReply(), failure.New(failure.FailedToParse, "empty command")), nil
 	}
-	r := &request{conn: c, engine: c.server.engine, message: m, body: m.Body, name: string(it.Key), arg: it.Value}
-	r.db, _ = value.Field(m.Body, "$db").StringValueOK()
-	if m.Legacy {
-		r.db = "admin"
-	}
+	r := c.newRequest(m, string(it.Key), it.Value)
 	out := newReply()
 	hangUp, err := c.faulty(r, out)
 	if hangUp {
@@ -126,24 +130,66 @@ func (c *conn) answer(m *wire.Message) (D, error) {
 	return c.finish(out, err), nil
 }
 
+func (c *conn) newRequest(m *wire.Message, name string, arg V) *request {
+	r := &request{conn: c, engine: c.server.engine, message: m, body: m.Body, name: name, arg: arg}
+	r.db, _ = value.Field(m.Body, "$db").StringValueOK()
+	if m.Legacy {
+		r.db = "admin"
+	}
+	return r
+}
+
+// wait lets time pass; ok is false if that was cut short.
+func wait(ctx context.Context, d time.Duration) (ok bool) {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// late carries a command out behind the client's back.
+func (c *conn) late(r *request, after time.Duration) {
+	if wait(c.server.ctx, after) {
+		defer c.begin(r)()
+		_ = c.execute(r, newReply())
+	}
+}
+
 func (c *conn) faulty(r *request, out *reply) (hangUp bool, err error) {
 	f := c.fault(r)
-	if f.Delay > 0 {
-		select {
-		case <-time.After(f.Delay):
-		case <-c.server.ctx.Done():
-			return true, nil
-		}
+	if f.Kind == Late {
+		c.net.Close()
+		c.late(r, f.Delay)
+		return true, nil
+	}
+	defer c.begin(r)()
+	if f.Kind != Repeat && !wait(r.ctx, f.Delay) {
+		return false, context.Cause(r.ctx)
 	}
 	switch f.Kind {
 	case CloseBefore:
 		return true, nil
+	case Repeat:
+		if value.Missing(r.field("txnNumber")) {
+			again := c.newRequest(r.message, r.name, r.arg)
+			defer c.repeats.Go(func() { c.late(again, f.Delay) })
+		}
 	case NotWritablePrimary:
 		err := failure.New(failure.NotWritablePrimary, "not primary (a fault injected by the sandbox)")
 		if !value.Missing(value.Field(r.body, "txnNumber")) {
 			err = err.WithLabels("RetryableWriteError")
 		}
 		return false, err
+	}
+	if f.Code != 0 {
+		return false, failure.New(failure.Code(f.Code), "refused (a fault injected by the sandbox)")
 	}
 	err = c.execute(r, out)
 	return f.Kind == CloseAfter, err
@@ -172,28 +218,49 @@ func (c *conn) execute(r *request, out *reply) (err error) {
 	if !known {
 		return failure.New(failure.CommandNotFound, "no such command, or not implemented by the sandbox: '%.128s'", r.name)
 	}
-	c.mark(r.name)
-	defer c.mark("")
+	since := c.server.engine.Wall()
+	defer func() { r.note(since, cmp.Or(err, r.refused)) }()
+	if err := r.checkFields(h.trait); err != nil {
+		return err
+	}
+	defer r.within()()
+	defer r.releaseLocks()
 	defer func() {
 		if p := recover(); p != nil {
 			c.server.cfg.Log.Error("mongodb: command panicked", "command", r.name, "panic", p, "stack", string(debug.Stack()))
 			err = failure.New(failure.InternalError, "the sandbox failed on '%s': %v", r.name, p)
 		}
 	}()
-	if !h.sessionless {
+	if h.has(numbered) {
 		release, err := r.enter()
 		if err != nil {
 			return err
 		}
 		defer release()
+		if r.txn != nil {
+			r.operation.note(func() { r.operation.open = r.session.open })
+		}
 	}
-	return h.run(r, out)
+	if err = h.run(r, out); err != nil {
+		r.abandon()
+		return err
+	}
+	if f := r.unsatisfied(); f != nil {
+		out.writeConcernError(f)
+	}
+	return nil
 }
 
-func (c *conn) mark(command string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running, c.since = command, c.server.engine.Wall()
+// within bounds the command's time by its maxTimeMS, which means another thing
+// for the events of a stream.
+func (r *request) within() (done func()) {
+	ms, ok := value.Integer(r.field("maxTimeMS"))
+	if !ok || ms <= 0 || r.name == "getMore" {
+		return func() {}
+	}
+	r.ctx, done = context.WithTimeoutCause(r.ctx, time.Duration(min(ms, math.MaxInt32))*time.Millisecond,
+		failure.New(failure.MaxTimeMSExpired, "operation exceeded time limit"))
+	return done
 }
 
 // finish completes an answer: ok or the error, then the times.
@@ -222,17 +289,30 @@ func asFailure(err error) *failure.Error {
 	return failure.New(failure.InternalError, "%v", err)
 }
 
+func (r *reply) writeConcernError(f *failure.Error) {
+	d := newReply()
+	d.int32("code", int(f.Code))
+	d.string("codeName", f.Code.String())
+	d.string("errmsg", f.Message)
+	r.add("writeConcernError", value.Document(d.document()))
+}
+
 func appendError(out *reply, err error) {
 	f := asFailure(err)
 	out.string("errmsg", f.Message)
 	out.int32("code", int(f.Code))
 	out.string("codeName", f.Code.String())
 	out.out = append(out.out, f.Extra...)
-	if len(f.Labels) > 0 {
-		var labels []V
-		for _, l := range f.Labels {
-			labels = append(labels, value.String(l))
-		}
-		out.add("errorLabels", value.Array(labels...))
+	out.labels(f.Labels)
+}
+
+func (r *reply) labels(list []string) {
+	if len(list) == 0 {
+		return
 	}
+	var labels []V
+	for _, l := range list {
+		labels = append(labels, value.String(l))
+	}
+	r.add("errorLabels", value.Array(labels...))
 }

@@ -1,6 +1,7 @@
 package mongodb
 
 import (
+	"context"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -31,6 +32,7 @@ type cursor struct {
 	docs   []D
 	stream *stream.Stream
 	at     store.Timestamp // not zero: told as atClusterTime
+	from   store.Info
 	used   time.Time
 }
 
@@ -84,7 +86,7 @@ func (c *cursors) kill(id int64) bool {
 // none.
 func (r *request) batchSize(d D) int {
 	n, ok := value.Integer(value.Field(d, "batchSize"))
-	if !ok || n < 0 {
+	if !ok {
 		return defaultBatch
 	}
 	return int(min(n, 1<<31))
@@ -106,7 +108,7 @@ func (c *cursor) take(limit int) []D {
 }
 
 func (r *request) openCursor(out *reply, ns store.Namespace, f found, snapshot bool, batch int) error {
-	c := &cursor{ns: ns, docs: f.docs}
+	c := &cursor{ns: ns, docs: f.docs, from: f.from}
 	if snapshot {
 		c.at = f.at
 	}
@@ -157,12 +159,31 @@ func getMore(r *request, out *reply) error {
 	if c.stream != nil {
 		return r.moreOfStream(c, int(limit), out)
 	}
+	if err := r.survives(c); err != nil {
+		r.server.cursors.kill(id)
+		return err
+	}
 	batch := c.take(int(limit))
 	if len(c.docs) == 0 {
 		r.server.cursors.kill(id)
 		c.id = 0
 	}
 	c.write(out, "nextBatch", batch)
+	return nil
+}
+
+// survives says whether the collection that a cursor reads still has its name.
+func (r *request) survives(c *cursor) error {
+	if c.from.UUID == ([16]byte{}) {
+		return nil
+	}
+	now, there := r.engine.Named(c.from.UUID)
+	switch {
+	case !there:
+		return failure.New(failure.QueryPlanKilled, "collection dropped. UUID %x", c.from.UUID)
+	case now != c.from.NS:
+		return failure.New(failure.QueryPlanKilled, "collection renamed from '%s' to '%s'. UUID %x", c.from.NS, now, c.from.UUID)
+	}
 	return nil
 }
 
@@ -187,8 +208,8 @@ func (r *request) moreOfStream(c *cursor, limit int, out *reply) error {
 		case <-changed:
 		case <-over.C:
 			return r.writeEvents(c, nil, out)
-		case <-r.server.ctx.Done():
-			return failure.New(failure.ShutdownInProgress, "the sandbox is shutting down")
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
 		}
 	}
 }

@@ -237,3 +237,96 @@ func TestStartRefuses(t *testing.T) {
 		t.Errorf("a port in use: %v", err)
 	}
 }
+
+// A late command is one that the client has given up: its connection is closed,
+// the server still has it, and it takes effect on what is there by then.
+func TestLateCommands(t *testing.T) {
+	t.Parallel()
+	f := &faults{next: map[string]mongodb.Fault{}}
+	s := start(t, mongodb.Config{Fault: f.take})
+	ctx, other := t.Context(), connect(t, s.URI())
+	coll := other.Database("d").Collection("c")
+	_, err := coll.InsertOne(ctx, bson.D{{Key: "_id", Value: 1}})
+	do(t, err)
+	giveUp := func(app string, delay time.Duration) {
+		f.set("drop", mongodb.Fault{Kind: mongodb.Late, Delay: delay})
+		late := connect(t, s.URI()+"&appName="+app)
+		if err := late.Database("d").RunCommand(ctx, bson.D{{Key: "drop", Value: "c"}}).Err(); !mongo.IsNetworkError(err) {
+			t.Errorf("a late command: %v", err)
+		}
+		do(t, late.Disconnect(ctx))
+	}
+	giveUp("held", time.Hour)
+	until(t, other, `{"appName": "held", "active": false}`)
+
+	session, err := other.StartSession()
+	do(t, err)
+	defer session.EndSession(context.Background())
+	do(t, session.StartTransaction())
+	do(t, coll.FindOne(mongo.NewSessionContext(ctx, session), bson.D{}).Err())
+	giveUp("arriving", time.Millisecond)
+	until(t, other, `{"appName": "arriving", "command.drop": "c", "waitingForLock": true}`)
+	do(t, session.CommitTransaction(ctx))
+	for len(operations(t, other, `{"appName": "arriving"}`)) > 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n, err := coll.CountDocuments(ctx, bson.D{}); err != nil || n != 0 {
+		t.Errorf("when the connection is gone: %d documents, %v", n, err)
+	}
+}
+
+// A command that is held up is an operation.
+func TestDelayedCommandsAreShown(t *testing.T) {
+	t.Parallel()
+	f := &faults{next: map[string]mongodb.Fault{}}
+	s := start(t, mongodb.Config{Fault: f.take})
+	other, delayed := connect(t, s.URI()), connect(t, s.URI()+"&retryWrites=false&appName=delayed")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f.set("insert", mongodb.Fault{Delay: time.Hour})
+	inserted := make(chan error, 1)
+	go func() {
+		_, err := delayed.Database("d").Collection("c").InsertOne(ctx, bson.D{})
+		inserted <- err
+	}()
+	until(t, other, `{"appName": "delayed", "active": true, "op": "insert", "ns": "d.c", "waitingForLock": false}`)
+	cancel()
+	if err := <-inserted; err == nil {
+		t.Error("the insert was not held up")
+	}
+	if n, err := other.Database("d").Collection("c").CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {
+		t.Errorf("%d documents, %v", n, err)
+	}
+}
+
+func TestRepeatedCommands(t *testing.T) {
+	t.Parallel()
+	f := &faults{next: map[string]mongodb.Fault{}}
+	s := start(t, mongodb.Config{Fault: f.take})
+	ctx := t.Context()
+	coll := connect(t, s.URI()).Database("d").Collection("c")
+	numbered, plain := coll, connect(t, s.URI()+"&retryWrites=false&appName=plain").Database("d").Collection("c")
+	one := func(c *mongo.Collection) {
+		f.set("update", mongodb.Fault{Kind: mongodb.Repeat, Delay: time.Millisecond})
+		if _, err := c.UpdateOne(ctx, bson.D{}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := coll.InsertOne(ctx, bson.D{{Key: "n", Value: 0}}); err != nil {
+		t.Fatal(err)
+	}
+	one(numbered)
+	one(plain)
+	n := func() int32 {
+		d, err := coll.FindOne(ctx, bson.D{}).Raw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Lookup("n").Int32()
+	}
+	for deadline := time.Now().Add(time.Minute); n() < 3 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	if n() != 3 {
+		t.Errorf("n is %d after one update that is known again and one that is repeated", n())
+	}
+}

@@ -57,7 +57,7 @@ func TestGarbage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			c.Write(b)
 			if _, err := io.ReadAll(c); err != nil {
 				if ne, ok := err.(net.Error); ok && ne.Timeout() {
@@ -95,7 +95,7 @@ func TestHelloByOldQuery(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	hello, err := bson.Marshal(bson.D{{Key: "isMaster", Value: 1}, {Key: "helloOk", Value: true}})
 	if err != nil {
 		t.Fatal(err)

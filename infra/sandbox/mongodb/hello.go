@@ -36,6 +36,11 @@ func hello(r *request, out *reply) error {
 	out.string("setName", setName)
 	out.int32("setVersion", 1)
 	out.add("hosts", value.Array(addr))
+	passives := make([]V, len(r.server.cfg.Passives))
+	for i, other := range r.server.cfg.Passives {
+		passives[i] = value.String(other)
+	}
+	out.add("passives", value.Array(passives...))
 	out.add("primary", addr)
 	out.add("me", addr)
 	out.out = bsoncore.AppendObjectIDElement(out.out, "electionId", [12]byte{0x7f, 0xff, 0xff, 0xff, 11: 1})
@@ -65,12 +70,7 @@ func (r *request) lastWrite(out *reply) {
 
 func buildInfo(_ *request, out *reply) error {
 	out.string("version", version)
-	out.string("gitVersion", "banyan-sandbox")
 	out.add("versionArray", value.Array(value.Int32(7), value.Int32(0), value.Int32(0), value.Int32(0)))
-	out.add("modules", value.Array())
-	out.int32("bits", 64)
-	out.bool("debug", false)
-	out.int32("maxBsonObjectSize", value.MaxDocumentSize)
 	return nil
 }
 
@@ -79,41 +79,4 @@ func connectionStatus(_ *request, out *reply) error {
 		bsoncore.AppendValueElement(nil, "authenticatedUsers", value.Array()),
 		bsoncore.AppendValueElement(nil, "authenticatedUserRoles", value.Array()))))
 	return nil
-}
-
-// operations lists the connections, with the application's name and the command
-// each is at; idle ones only if asked for.
-func (s *Server) operations(idle bool) []D {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var docs []D
-	for c := range s.conns {
-		c.mu.Lock()
-		if c.running != "" || idle {
-			docs = append(docs, c.operation())
-		}
-		c.mu.Unlock()
-	}
-	slices.SortFunc(docs, value.CompareDocuments)
-	return docs
-}
-
-func (c *conn) operation() D {
-	b := newReply()
-	b.int32("connectionId", int(c.id))
-	b.string("type", "op")
-	b.string("host", c.server.Addr())
-	b.string("desc", "conn")
-	b.string("client", c.net.RemoteAddr().String())
-	b.string("appName", c.app)
-	if c.driver != nil {
-		b.add("clientMetadata", value.Document(c.driver))
-	}
-	b.bool("active", c.running != "")
-	b.string("op", map[bool]string{true: "command", false: "none"}[c.running != ""])
-	if c.running != "" {
-		b.add("command", value.Document(bsoncore.BuildDocument(nil, bsoncore.AppendInt32Element(nil, c.running, 1))))
-		b.out = bsoncore.AppendInt64Element(b.out, "microsecs_running", c.server.engine.Wall().Sub(c.since).Microseconds())
-	}
-	return b.document()
 }

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"errors"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
@@ -36,12 +37,16 @@ func (r *request) when() (w store.When, snapshot bool, err error) {
 type found struct {
 	docs []D
 	at   store.Timestamp
+	from store.Info // the collection they are of
 }
 
 // read runs a pipeline over a collection, or over a view by putting the view's
 // pipeline before it. A query that the pipeline begins with goes to the indexes.
 func (r *request) read(w store.When, ns store.Namespace, q store.Query, rest query.Pipeline) (found, error) {
 	for depth := 0; depth < 40; depth++ {
+		if err := r.enterCollection(ns); err != nil {
+			return found{}, err
+		}
 		docs, at, err := r.engine.Find(w, ns, q)
 		if errors.Is(err, store.ErrView) {
 			f, err := r.readView(w, ns, q, rest)
@@ -53,18 +58,32 @@ func (r *request) read(w store.When, ns store.Namespace, q store.Query, rest que
 		if err != nil {
 			return found{}, err
 		}
+		from, _ := r.engine.Lookup(ns)
 		docs, err = rest.Run(docs)
-		return found{docs, at}, err
+		return found{docs, at, from}, err
 	}
 	return found{}, failure.New(failure.ViewDepthLimitExceeded, "View %s is too deep", ns)
+}
+
+// enterCollection takes the lock that a read needs, and looks whether the
+// collection is the expected one if it is the command's own.
+func (r *request) enterCollection(ns store.Namespace) error {
+	if err := r.lock(false, ns); err != nil || ns != r.target() {
+		return err
+	}
+	return r.expected(ns, expectedUUID)
 }
 
 var errNoView = errors.New("no longer a view")
 
 func (r *request) readView(w store.When, ns store.Namespace, q store.Query, rest query.Pipeline) (found, error) {
 	i, ok := r.engine.Lookup(ns)
+	r.releaseLocks() // what is below is locked by itself
 	if !ok || i.ViewOn == "" {
 		return found{}, errNoView
+	}
+	if err := r.aggregates(); err != nil {
+		return found{}, err
 	}
 	p, err := query.CompilePipeline(i.Pipeline)
 	if err != nil {
@@ -82,6 +101,19 @@ func (r *request) readView(w store.When, ns store.Namespace, q store.Query, rest
 		return found{}, err
 	}
 	return f, nil
+}
+
+// aggregates refuses a find on a view that is no aggregation.
+func (r *request) aggregates() error {
+	limit, _ := value.Integer(r.field("limit"))
+	switch natural := !value.Missing(value.Field(r.document("sort"), "$natural")) || !value.Missing(value.Field(r.document("hint"), "$natural")); {
+	case r.name != "find":
+	case natural:
+		return failure.New(failure.InvalidPipelineOperator, "$natural sort cannot be set in a find on a view")
+	case value.Truthy(r.field("singleBatch")) && limit != 1:
+		return failure.New(failure.InvalidPipelineOperator, "Option singleBatch not supported in aggregation.")
+	}
+	return nil
 }
 
 // apply is a query on documents that have no index.
@@ -128,23 +160,12 @@ func find(r *request, out *reply) error {
 		return err
 	}
 	if p != nil {
-		if f.docs, err = project(f.docs, p); err != nil {
-			return err
+		f.docs = slices.Clone(f.docs)
+		for i, d := range f.docs {
+			f.docs[i] = p.Apply(d)
 		}
 	}
 	return r.openCursor(out, ns, f, snapshot, r.batchSize(r.body))
-}
-
-func project(docs []D, p *query.Projection) ([]D, error) {
-	out := make([]D, len(docs))
-	for i, d := range docs {
-		shown, err := p.Apply(d)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = shown
-	}
-	return out, nil
 }
 
 func (r *request) query() (store.Query, *query.Projection, error) {
@@ -193,6 +214,9 @@ func (r *request) natural(name string) (int, error) {
 func count(r *request, out *reply) error {
 	ns, err := r.namespace()
 	if err != nil {
+		return err
+	}
+	if err := refused(r.body, "collation"); err != nil {
 		return err
 	}
 	f, err := query.CompileFilter(r.document("query"))

@@ -10,29 +10,33 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/store"
 )
 
 // Config says how to run a server. The zero value works.
 type Config struct {
-	Addr           string        // where to listen, loopback only; "" means "127.0.0.1:0"
-	OplogEntries   int           // the oplog's limit in entries; 0 means 500,000
-	OplogBytes     int64         // the oplog's limit in bytes; 0 means 256 MiB
-	History        time.Duration // how far back atClusterTime may reach; 0 means 5 minutes
-	MaxConnections int           // open connections at most; 0 means 2,000
-	Now            func() time.Time
-	Log            *slog.Logger // nil writes warnings to stderr
+	Addr         string        // where to listen, loopback only; "" means "127.0.0.1:0"
+	OplogEntries int           // the oplog's limit in entries; 0 means 500,000
+	OplogBytes   int64         // the oplog's limit in bytes; 0 means 256 MiB
+	History      time.Duration // how far back atClusterTime may reach; 0 means 5 minutes
+	Passives     []string      // other members that it says the set has, which may be anything
+	Now          func() time.Time
+	Log          *slog.Logger // nil writes warnings to stderr
 
 	// Fault is asked before each command but hello and its like; it must be
 	// safe for concurrent use. nil means no faults.
 	Fault func(command, namespace string) Fault
 }
 
+const maxConnections = 2000
+
 // Validate says what is wrong with the configuration.
 func (c Config) Validate() error {
-	if c.OplogEntries < 0 || c.OplogBytes < 0 || c.History < 0 || c.MaxConnections < 0 {
+	if c.OplogEntries < 0 || c.OplogBytes < 0 || c.History < 0 {
 		return errors.New("mongodb: limits must not be negative")
 	}
 	if c.Addr == "" {
@@ -55,13 +59,17 @@ type Server struct {
 	engine   *store.Engine
 	sessions *sessions
 	cursors  *cursors
+	locks    *locks
+	profiler profiler
 	ctx      context.Context
-	stop     context.CancelFunc
+	stop     context.CancelCauseFunc
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
 	lastID int32
+	lastOp atomic.Int32
+
 	closed bool
 }
 
@@ -71,7 +79,6 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
-	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 2000)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
@@ -79,9 +86,11 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mongodb: listening on %s (is the port in use? port 0 takes a free one): %w", cfg.Addr, err)
 	}
-	s := &Server{cfg: cfg, listener: l, sessions: newSessions(), cursors: newCursors(), conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, listener: l, cursors: newCursors(), locks: newLocks(), conns: map[*conn]struct{}{}}
+	s.sessions = newSessions(s)
+	s.profiler = profiler{byDB: map[string]*profile{}, usage: map[store.Namespace]map[string]int64{}}
 	s.engine = store.New(store.Config{OplogEntries: cfg.OplogEntries, OplogBytes: cfg.OplogBytes, History: cfg.History, Now: cfg.Now})
-	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.running.Add(1)
 	go s.accept()
 	return s, nil
@@ -103,7 +112,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
-	s.stop()
+	s.stop(failure.New(failure.ShutdownInProgress, "the sandbox is shutting down"))
 	err := s.listener.Close()
 	for c := range s.conns {
 		c.net.Close()
@@ -132,7 +141,7 @@ func (s *Server) accept() {
 func (s *Server) serve(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.conns) >= s.cfg.MaxConnections {
+	if s.closed || len(s.conns) >= maxConnections {
 		nc.Close()
 		return
 	}
@@ -143,6 +152,7 @@ func (s *Server) serve(nc net.Conn) {
 	go func() {
 		defer s.running.Done()
 		err := c.run()
+		c.repeats.Wait()
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()

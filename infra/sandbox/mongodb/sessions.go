@@ -24,6 +24,9 @@ type session struct {
 	txn      *store.Txn
 	finished string // "committed" or "aborted": what became of transaction number
 	used     time.Time
+	locked   []store.Namespace // by the transaction
+	expiry   *time.Timer
+	open     *openTransaction
 }
 
 // statement is the remembered result of one statement of a retryable write.
@@ -34,11 +37,12 @@ type statement struct {
 }
 
 type sessions struct {
-	mu   sync.Mutex
-	byID map[string]*session
+	server *Server
+	mu     sync.Mutex
+	byID   map[string]*session
 }
 
-func newSessions() *sessions { return &sessions{byID: map[string]*session{}} }
+func newSessions(s *Server) *sessions { return &sessions{server: s, byID: map[string]*session{}} }
 
 // get finds or begins the session of an lsid.
 func (s *sessions) get(lsid D, now time.Time) (*session, error) {
@@ -63,6 +67,8 @@ func (s *sessions) get(lsid D, now time.Time) (*session, error) {
 	return found, nil
 }
 
+// expire forgets the sessions that were not used. A transaction has ended long
+// before.
 func (s *sessions) expire(now time.Time) {
 	for id, one := range s.byID {
 		if now.Sub(one.used) > sessionMinutes*time.Minute {
@@ -71,17 +77,54 @@ func (s *sessions) expire(now time.Time) {
 	}
 }
 
-// end forgets sessions; their transactions are gone with them.
+// end forgets sessions and aborts their transactions.
 func (s *sessions) end(list []V) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, v := range list {
-		if d, ok := v.DocumentOK(); ok {
-			if _, id, ok := value.Field(d, "id").BinaryOK(); ok {
-				delete(s.byID, string(id))
-			}
+		d, _ := v.DocumentOK()
+		_, id, _ := value.Field(d, "id").BinaryOK()
+		s.mu.Lock()
+		one := s.byID[string(id)]
+		delete(s.byID, string(id))
+		s.mu.Unlock()
+		if one != nil {
+			one.mu.Lock()
+			s.server.endTransaction(one, "aborted")
+			one.mu.Unlock()
 		}
 	}
+}
+
+// maxTransaction is how long a transaction may be open
+// (transactionLifetimeLimitSeconds).
+const maxTransaction = time.Minute
+
+// beginTransaction opens a transaction, which is aborted after maxTransaction.
+// The caller holds the session.
+func (s *Server) beginTransaction(one *session, client *conn) {
+	t := s.engine.Begin(one.lsid, one.number)
+	one.txn, one.open = t, &openTransaction{one.lsid, one.number, time.Now(), client}
+	one.expiry = time.AfterFunc(maxTransaction, func() {
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		if one.txn == t {
+			s.endTransaction(one, "aborted")
+		}
+	})
+}
+
+// endTransaction lets go of what an open transaction held. The caller holds the
+// session.
+func (s *Server) endTransaction(one *session, outcome string) {
+	if one.txn == nil {
+		return
+	}
+	one.expiry.Stop()
+	s.engine.Finish(one.txn)
+	one.txn, one.finished = nil, outcome
+	for _, ns := range one.locked {
+		s.locks.release(ns, false)
+	}
+	one.locked = nil
 }
 
 // enter finds the request's session and what its transaction number means, and
@@ -118,7 +161,8 @@ func (r *request) join(s *session, number int64) error {
 		return r.joinTransaction(s, number)
 	}
 	if number > s.number {
-		s.number, s.replies, s.txn, s.finished = number, map[int32]statement{}, nil, ""
+		r.server.endTransaction(s, "aborted")
+		s.number, s.replies, s.finished = number, map[int32]statement{}, ""
 	}
 	if s.replies == nil {
 		return failure.New(failure.Code(50768), "txnNumber %d belongs to a transaction and cannot be that of a retryable write", number)
@@ -131,8 +175,9 @@ func (r *request) joinTransaction(s *session, number int64) error {
 		if number == s.number {
 			return failure.New(failure.Code(50911), "Cannot start a transaction at given transaction number %d; it is in use", number)
 		}
+		r.server.endTransaction(s, "aborted")
 		s.number, s.replies, s.finished = number, nil, ""
-		s.txn = r.engine.Begin(s.lsid, number)
+		r.server.beginTransaction(s, r.conn)
 		r.txn = s.txn
 		return nil
 	}
@@ -160,7 +205,7 @@ func noTransaction(number int64) error {
 // abandon ends a transaction in which a command failed, as MongoDB does.
 func (r *request) abandon() {
 	if r.txn != nil {
-		r.session.txn, r.session.finished = nil, "aborted"
+		r.server.endTransaction(r.session, "aborted")
 	}
 }
 
@@ -174,13 +219,12 @@ func commitTransaction(r *request, _ *reply) error {
 	case s.txn == nil:
 		return noTransaction(s.number)
 	}
-	t := s.txn
-	s.txn, s.finished = nil, "committed"
-	if err := r.engine.Commit(t); err != nil {
-		s.finished = "aborted"
-		return err
+	outcome, err := "committed", r.engine.Commit(s.txn)
+	if err != nil {
+		outcome = "aborted"
 	}
-	return nil
+	r.server.endTransaction(s, outcome)
+	return err
 }
 
 func abortTransaction(r *request, _ *reply) error {
@@ -192,7 +236,7 @@ func abortTransaction(r *request, _ *reply) error {
 		}
 		return noTransaction(number)
 	}
-	s.txn, s.finished = nil, "aborted"
+	r.server.endTransaction(s, "aborted")
 	return nil
 }
 

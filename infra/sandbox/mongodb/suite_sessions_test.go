@@ -72,18 +72,22 @@ func testSnapshots(t *testing.T, s *suite) {
 	do(t, err)
 	_, err = coll.InsertOne(ctx, parse(t, `{"_id": 3}`))
 	do(t, err)
+	s.part(t, "reads of the past", func(t *testing.T) { testPast(t, coll, at, then) })
+	if now, later, err := snapshotFind(t, coll, bson.Timestamp{}); err != nil || now != `{"_id":1,"a":9}{"_id":3}` || !later.After(at) {
+		t.Errorf("now, at %v: %s, %v", later, now, err)
+	}
+	s.part(t, "snapshot sessions", func(t *testing.T) { testSnapshotSession(t, s, coll) })
+}
+
+func testPast(t *testing.T, coll *mongo.Collection, at bson.Timestamp, then string) {
 	for range 2 {
 		if again, _, err := snapshotFind(t, coll, at); err != nil || again != then {
 			t.Errorf("at the same time once more: %s, %v", again, err)
 		}
 	}
-	if now, later, err := snapshotFind(t, coll, bson.Timestamp{}); err != nil || now != `{"_id":1,"a":9}{"_id":3}` || !later.After(at) {
-		t.Errorf("now, at %v: %s, %v", later, now, err)
-	}
-	if _, _, err = snapshotFind(t, coll, bson.Timestamp{T: 1, I: 1}); err == nil {
+	if _, _, err := snapshotFind(t, coll, bson.Timestamp{T: 1, I: 1}); err == nil {
 		t.Error("a read as of 1970 was accepted")
 	}
-	testSnapshotSession(t, s, coll)
 }
 
 // testSnapshotSession reads twice in a session, as one instant.
@@ -144,7 +148,9 @@ func testRetryableWrites(t *testing.T, s *suite) {
 	if got := stored(t, coll); got != `{"_id":1,"n":2}` {
 		t.Errorf("in the end %s", got)
 	}
-	code(t, db.RunCommand(ctx, numbered(6, update)).Err(), 225)
+	s.part(t, "numbers that were overtaken", func(t *testing.T) {
+		code(t, db.RunCommand(t.Context(), numbered(6, update)).Err(), 225)
+	})
 }
 
 func testTransactions(t *testing.T, s *suite) {
@@ -217,16 +223,5 @@ func testConflict(t *testing.T, coll *mongo.Collection, session *mongo.Session) 
 	}
 	if got := stored(t, coll); got != `{"_id":1,"n":13}` {
 		t.Errorf("in the end %s", got)
-	}
-}
-
-func testCurrentOp(t *testing.T, s *suite) {
-	cur, err := s.client.Database("admin").Aggregate(t.Context(), bson.A{
-		parse(t, `{"$currentOp": {"allUsers": true, "idleConnections": true}}`), parse(t, `{"$match": {"appName": "banyan-conformance"}}`)})
-	do(t, err)
-	var ops []bson.Raw
-	do(t, cur.All(t.Context(), &ops))
-	if len(ops) == 0 {
-		t.Error("this very connection is not listed")
 	}
 }

@@ -2,6 +2,7 @@ package mongodb_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func watch(t *testing.T, w watcher, pipeline string, opts *options.ChangeStreamO
 
 func next(t *testing.T, cs *mongo.ChangeStream) event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var e event
 	if !cs.Next(ctx) {
@@ -118,7 +119,7 @@ func token(e event) string {
 }
 
 func testDescriptions(t *testing.T, s *suite) {
-	coll := s.collection(t, `{"_id": 1, "a": {"x": 1}, "l": [1, 2, 3], "n": 1}`)
+	coll := s.collection(t, `{"_id": 1, "a": {"x": 1}, "l": ["an array that is longer", "than what says how it changed", 3], "n": 1}`)
 	cs := watch(t, coll, `[]`, options.ChangeStream().SetFullDocument(options.UpdateLookup))
 	for _, c := range []struct {
 		update, updated, removed, truncated string
@@ -126,7 +127,7 @@ func testDescriptions(t *testing.T, s *suite) {
 		{`{"$set": {"a.x": 2, "z.y": 1}}`, `{"a.x":2,"z":{"y":1}}`, "[]", "[]"},
 		{`{"$unset": {"n": ""}, "$inc": {"m": 1}}`, `{"m":1}`, "[n]", "[]"},
 		{`{"$push": {"l": 4}}`, `{"l.3":4}`, "[]", "[]"},
-		{`[{"$set": {"l": [1, 9], "a.x": 3}}]`, `{"l.1":9,"a.x":3}`, "[]", `[[{"Key":"field","Value":"l"},{"Key":"newSize","Value":2}]]`},
+		{`[{"$set": {"l": {"$literal": ["an array that is longer", 9]}}}]`, `{"l.1":9}`, "[]", `[[{"Key":"field","Value":"l"},{"Key":"newSize","Value":2}]]`},
 	} {
 		u := parse(t, `{"u": `+c.update+`}`)[0].Value
 		_, err := coll.UpdateOne(t.Context(), bson.D{}, u)
@@ -178,14 +179,31 @@ func testResume(t *testing.T, s *suite) {
 	if err == nil {
 		t.Error("nonsense was accepted as a resume token")
 	}
-	_, err = coll.Watch(t.Context(), mongo.Pipeline{}, options.ChangeStream().SetStartAtOperationTime(&bson.Timestamp{T: 1, I: 1}))
-	code(t, err, 286)
+	s.part(t, "times before the oplog", func(t *testing.T) {
+		_, err := coll.Watch(t.Context(), mongo.Pipeline{}, options.ChangeStream().SetStartAtOperationTime(&bson.Timestamp{T: 1, I: 1}))
+		code(t, err, 286)
+	})
 }
 
 func testStreamWaits(t *testing.T, s *suite) {
 	coll := s.collection(t, `{"_id": 0}`)
 	ctx := t.Context()
 	cs := watch(t, coll, `[]`, options.ChangeStream().SetMaxAwaitTime(300*time.Millisecond))
+	s.part(t, "tokens of a quiet stream", func(t *testing.T) { testQuietStream(t, coll, cs) })
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		coll.InsertOne(ctx, parse(t, `{"_id": 1}`))
+	}()
+	if e := next(t, cs); e.Type != "insert" {
+		t.Errorf("woke up with %s", e.Type)
+	}
+	if again := watch(t, coll, `[]`, options.ChangeStream().SetResumeAfter(cs.ResumeToken()).SetMaxAwaitTime(time.Millisecond)); again.TryNext(ctx) {
+		t.Error("the resumed stream repeats the last event")
+	}
+}
+
+func testQuietStream(t *testing.T, coll *mongo.Collection, cs *mongo.ChangeStream) {
+	ctx := t.Context()
 	before := cs.ResumeToken().Lookup("_data").StringValue()
 	_, err := coll.Database().Collection("other").InsertOne(ctx, bson.D{})
 	do(t, err)
@@ -200,16 +218,6 @@ func testStreamWaits(t *testing.T, s *suite) {
 	if after := cs.ResumeToken().Lookup("_data").StringValue(); after <= before {
 		t.Errorf("the token went from %s to %s while another collection was written to", before, after)
 	}
-	go func() {
-		time.Sleep(50 * time.Millisecond)
-		coll.InsertOne(ctx, parse(t, `{"_id": 1}`))
-	}()
-	if e := next(t, cs); e.Type != "insert" {
-		t.Errorf("woke up with %s", e.Type)
-	}
-	if again := watch(t, coll, `[]`, options.ChangeStream().SetResumeAfter(cs.ResumeToken()).SetMaxAwaitTime(time.Millisecond)); again.TryNext(ctx) {
-		t.Error("the resumed stream repeats the last event")
-	}
 }
 
 func testScopes(t *testing.T, s *suite) {
@@ -223,8 +231,10 @@ func testScopes(t *testing.T, s *suite) {
 	do(t, s.rename(ctx, db, "a", "b", false))
 	_, err = db.Collection("b").InsertOne(ctx, parse(t, `{"_id": 2}`))
 	do(t, err)
-	do(t, db.CreateView(ctx, "a", "b", bson.A{})) // of views nothing is told
-	do(t, db.Collection("a").Drop(ctx))
+	s.part(t, "views are no events", func(t *testing.T) {
+		do(t, db.CreateView(ctx, "a", "b", bson.A{}))
+		do(t, db.Collection("a").Drop(ctx))
+	})
 	do(t, db.Collection("b").Drop(ctx))
 	for name, cs := range map[string]*mongo.ChangeStream{"cluster": all, "database": one} {
 		for _, want := range []string{"insert a", "rename a b", "insert b", "drop b"} {
@@ -238,9 +248,11 @@ func testScopes(t *testing.T, s *suite) {
 			}
 		}
 	}
-	if e := next(t, expanded); e.Type != "create" || e.NS.Coll != "a" {
-		t.Errorf("expanded: %s %s", e.Type, e.NS.Coll)
-	}
+	s.part(t, "what a write creates", func(t *testing.T) {
+		if e := next(t, expanded); e.Type != "create" || e.NS.Coll != "a" {
+			t.Errorf("expanded: %s %s", e.Type, e.NS.Coll)
+		}
+	})
 	do(t, db.Drop(ctx))
 	_, err = db.Collection("c").InsertOne(ctx, bson.D{})
 	do(t, err)
@@ -296,9 +308,11 @@ func testInvalidate(t *testing.T, s *suite) {
 	if dropped.Type != "drop" {
 		t.Errorf("first %s", dropped.Type)
 	}
-	if e := next(t, watch(t, coll, `[]`, options.ChangeStream().SetResumeAfter(dropped.ID))); e.Type != "invalidate" {
-		t.Errorf("resumed after the drop: %s", e.Type)
-	}
+	s.part(t, "resuming behind a drop", func(t *testing.T) {
+		if e := next(t, watch(t, coll, `[]`, options.ChangeStream().SetResumeAfter(dropped.ID))); e.Type != "invalidate" {
+			t.Errorf("resumed after the drop: %s", e.Type)
+		}
+	})
 	gone := next(t, cs)
 	if gone.Type != "invalidate" {
 		t.Errorf("then %s", gone.Type)
@@ -315,4 +329,61 @@ func testInvalidate(t *testing.T, s *suite) {
 	if e := next(t, again); e.Type != "insert" {
 		t.Errorf("startAfter goes on with %s", e.Type)
 	}
+}
+
+// testLargeEvents: an event of a document before and after its change may be
+// larger than a document. It ends the stream, or is split where that was asked for.
+func testLargeEvents(t *testing.T, s *suite) {
+	db := s.database(t)
+	ctx, coll := t.Context(), db.Collection("things")
+	do(t, db.CreateCollection(ctx, "things", options.CreateCollection().SetChangeStreamPreAndPostImages(bson.D{{Key: "enabled", Value: true}})))
+	_, err := coll.InsertOne(ctx, bson.D{{Key: "_id", Value: 1}, {Key: "s", Value: strings.Repeat("x", 9<<20)}})
+	do(t, err)
+	images := options.ChangeStream().SetFullDocument(options.Required).SetFullDocumentBeforeChange(options.Required)
+	whole := watch(t, coll, `[]`, images)
+	split := watch(t, coll, `[{"$changeStreamSplitLargeEvent": {}}]`, images)
+	_, err = coll.UpdateOne(ctx, bson.D{}, parse(t, `{"$set": {"a": 1}}`))
+	do(t, err)
+	_, err = coll.DeleteOne(ctx, bson.D{})
+	do(t, err)
+	if whole.Next(ctx) {
+		t.Errorf("an event of %d bytes was sent", len(whole.Current))
+	}
+	code(t, whole.Err(), 10334)
+
+	fields, of := map[string]bool{}, int32(2)
+	var token bson.Raw
+	for i := int32(1); i <= of; i++ {
+		e := next(t, split)
+		if token == nil {
+			token = e.ID
+		}
+		part, _ := split.Current.Lookup("splitEvent", "fragment").Int32OK()
+		if of, _ = split.Current.Lookup("splitEvent", "of").Int32OK(); part != i || of < 2 {
+			t.Fatalf("fragment %d of %d, want %d", part, of, i)
+		}
+		elements, err := split.Current.Elements()
+		do(t, err)
+		for _, one := range elements {
+			if fields[one.Key()] && one.Key() != "_id" && one.Key() != "splitEvent" {
+				t.Errorf("%s is in two fragments", one.Key())
+			}
+			fields[one.Key()] = true
+		}
+	}
+	for _, name := range []string{"operationType", "ns", "documentKey", "clusterTime", "fullDocument", "fullDocumentBeforeChange", "updateDescription"} {
+		if !fields[name] {
+			t.Errorf("%s is in no fragment", name)
+		}
+	}
+	if e := next(t, split); e.Type != "delete" || split.Current.Lookup("splitEvent").Type != 0 {
+		t.Errorf("an event that fits is %s, split: %v", e.Type, split.Current.Lookup("splitEvent"))
+	}
+	again := watch(t, coll, `[{"$changeStreamSplitLargeEvent": {}}]`, images.SetResumeAfter(token))
+	next(t, again)
+	if part := again.Current.Lookup("splitEvent", "fragment"); part.AsInt64() != 2 || next(t, again).Type == "" && of == 2 {
+		t.Errorf("resumed behind the first fragment: %v", part)
+	}
+	_, err = coll.Watch(ctx, bson.A{parse(t, `{"$changeStreamSplitLargeEvent": {}}`), parse(t, `{"$match": {}}`)})
+	code(t, err, 7182802)
 }

@@ -1,6 +1,8 @@
 package mongodb
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -63,10 +65,22 @@ type batch struct {
 	retried        []V
 	statementIDs   []V
 	firstStatement int32
+	mismatch       error // no statement may be carried out
 }
 
-func (r *request) batch() *batch {
+// batch begins a write command, with a lock on the collection. That it is not the
+// expected one is an error of each statement, as MongoDB answers it.
+func (r *request) batch(ns store.Namespace) (*batch, error) {
+	if err := refused(r.body, "bypassDocumentValidation"); err != nil {
+		return nil, err
+	}
+	if err := r.lock(false, ns); err != nil {
+		return nil, err
+	}
 	b := &batch{request: r, ordered: true}
+	if b.mismatch = r.expected(ns, expectedUUID); b.mismatch != nil && asFailure(b.mismatch).Code != failure.CollectionUUIDMismatch {
+		return nil, b.mismatch
+	}
 	if v := r.field("ordered"); !value.Missing(v) {
 		b.ordered = value.Truthy(v)
 	}
@@ -75,7 +89,7 @@ func (r *request) batch() *batch {
 	}
 	first, _ := value.Integer(r.field("stmtId"))
 	b.firstStatement = int32(first)
-	return b
+	return b, nil
 }
 
 func (b *batch) statementID(i int) int32 {
@@ -89,6 +103,23 @@ func (b *batch) statementID(i int) int32 {
 // retryable says whether results are to be remembered.
 func (r *request) retryable() bool { return r.session != nil && r.txn == nil }
 
+// settled carries out a write, again and again if transactions that are open have
+// changed the same documents.
+func (r *request) settled(write func() error) error {
+	for {
+		err := write()
+		var pending *store.Pending
+		if !errors.As(err, &pending) {
+			return err
+		}
+		select {
+		case <-pending.Over:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		}
+	}
+}
+
 // each carries out statements, or replays those that were carried out before.
 func (b *batch) each(count int, do func(i int) (statement, error)) error {
 	for i := range count {
@@ -100,7 +131,10 @@ func (b *batch) each(count int, do func(i int) (statement, error)) error {
 				continue
 			}
 		}
-		s, err := do(i)
+		s, err := statement{}, b.mismatch
+		if err == nil {
+			err = b.settled(func() error { s, err = do(i); return err })
+		}
 		if err == nil && b.retryable() {
 			b.session.replies[id] = s
 		}
@@ -133,6 +167,7 @@ func (b *batch) count(i int, s statement) {
 }
 
 func (b *batch) fail(i int, err error) {
+	b.refused = err
 	f := asFailure(err)
 	d := newReply()
 	d.int32("index", i)
@@ -164,7 +199,10 @@ func insert(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	b := r.batch()
+	b, err := r.batch(ns)
+	if err != nil {
+		return err
+	}
 	err = b.each(len(docs), func(i int) (statement, error) {
 		if err := r.engine.Insert(r.txn, ns, docs[i]); err != nil {
 			return statement{}, err
@@ -184,7 +222,10 @@ func update(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	b := r.batch()
+	b, err := r.batch(ns)
+	if err != nil {
+		return err
+	}
 	err = b.each(len(updates), func(i int) (statement, error) {
 		ch, err := readChange(updates[i])
 		if err != nil {
@@ -210,6 +251,9 @@ func update(r *request, out *reply) error {
 func refused(d D, names ...string) error {
 	for _, name := range names {
 		v := value.Field(d, name)
+		if locale, _ := value.Field(v.Data, "locale").StringValueOK(); v.Type == bsoncore.TypeEmbeddedDocument && locale == "simple" {
+			continue // a collation that is none
+		}
 		empty := (v.Type == bsoncore.TypeArray || v.Type == bsoncore.TypeEmbeddedDocument) && len(v.Data) == 5
 		if value.Truthy(v) && !empty {
 			return failure.Unsupported("option %s", name)
@@ -248,7 +292,10 @@ func remove(r *request, out *reply) error {
 	if err != nil {
 		return err
 	}
-	b := r.batch()
+	b, err := r.batch(ns)
+	if err != nil {
+		return err
+	}
 	err = b.each(len(deletes), func(i int) (statement, error) {
 		q, err := readDelete(deletes[i])
 		if err != nil {
@@ -292,9 +339,11 @@ func findAndModify(r *request, out *reply) error {
 			return nil
 		}
 	}
+	if err := r.lock(false, ns); err != nil {
+		return err
+	}
 	body := newReply()
-	if err := r.findAndModify(ns, body); err != nil {
-		r.abandon()
+	if err := r.settled(func() error { return r.findAndModify(ns, body) }); err != nil {
 		return err
 	}
 	fields := slices.Clone(body.out[4:])
@@ -306,7 +355,7 @@ func findAndModify(r *request, out *reply) error {
 }
 
 func (r *request) findAndModify(ns store.Namespace, out *reply) error {
-	if err := refused(r.body, "arrayFilters", "collation"); err != nil {
+	if err := refused(r.body, "arrayFilters", "collation", "bypassDocumentValidation"); err != nil {
 		return err
 	}
 	f, err := query.CompileFilter(r.document("query"))
@@ -337,17 +386,16 @@ func (r *request) findAndRemove(ns store.Namespace, q store.Query, p *query.Proj
 		return err
 	}
 	out.add("lastErrorObject", value.Document(bsoncore.BuildDocument(nil, bsoncore.AppendInt32Element(nil, "n", int32(done.Matched)))))
-	return appendProjected(out, done.Before, p)
+	appendProjected(out, done.Before, p)
+	return nil
 }
 
-func appendProjected(out *reply, d D, p *query.Projection) error {
+func appendProjected(out *reply, d D, p *query.Projection) {
 	if d == nil {
 		out.add("value", value.Null)
-		return nil
+	} else {
+		out.add("value", value.Document(p.Apply(d)))
 	}
-	shown, err := p.Apply(d)
-	out.add("value", value.Document(shown))
-	return err
 }
 
 func (r *request) findAndUpdate(ns store.Namespace, q store.Query, p *query.Projection, out *reply) error {
@@ -368,7 +416,8 @@ func (r *request) findAndUpdate(ns store.Namespace, q store.Query, p *query.Proj
 	}
 	out.add("lastErrorObject", value.Document(last.document()))
 	if value.Truthy(r.field("new")) {
-		return appendProjected(out, done.After, p)
+		done.Before = done.After
 	}
-	return appendProjected(out, done.Before, p)
+	appendProjected(out, done.Before, p)
+	return nil
 }

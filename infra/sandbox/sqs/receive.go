@@ -17,20 +17,18 @@ type receiveInput struct {
 	queueRef
 	AttributeNames              []string // the older name of the next one
 	MessageSystemAttributeNames []string
-	MessageAttributeNames       []string
+	MessageAttributeNames       []string // no message has any
 	MaxNumberOfMessages         *int
 	VisibilityTimeout           *int
 	WaitTimeSeconds             *int
 }
 
 type receivedMessage struct {
-	MessageId              string
-	ReceiptHandle          string
-	MD5OfBody              string
-	Body                   string
-	Attributes             map[string]string    `json:",omitempty"`
-	MessageAttributes      map[string]attribute `json:",omitempty"`
-	MD5OfMessageAttributes string               `json:",omitempty"`
+	MessageId     string
+	ReceiptHandle string
+	MD5OfBody     string
+	Body          string
+	Attributes    map[string]string `json:",omitempty"`
 }
 
 type receiveOutput struct {
@@ -174,12 +172,9 @@ func (s *Server) bury(dead []*message, source, target string, q *queue) {
 }
 
 func (s *Server) describe(q *queue, m *message, in *receiveInput) receivedMessage {
-	chosen := wanted(m.attributes, in.MessageAttributeNames)
 	return receivedMessage{
 		MessageId: m.id, ReceiptHandle: receipt{q.name, m.id, m.received}.String(), MD5OfBody: m.bodyMD5, Body: m.body,
-		Attributes:             m.systemAttributes(s.cfg.Account, append(slices.Clone(in.AttributeNames), in.MessageSystemAttributeNames...)),
-		MessageAttributes:      chosen,
-		MD5OfMessageAttributes: attributesMD5(chosen),
+		Attributes: m.systemAttributes(s.cfg.Account, append(slices.Clone(in.AttributeNames), in.MessageSystemAttributeNames...)),
 	}
 }
 
@@ -189,7 +184,6 @@ func (m *message) systemAttributes(account string, names []string) map[string]st
 		"SentTimestamp":                    milliseconds(m.sent),
 		"ApproximateReceiveCount":          strconv.Itoa(m.received),
 		"ApproximateFirstReceiveTimestamp": milliseconds(m.first),
-		"AWSTraceHeader":                   m.trace,
 		"DeadLetterQueueSourceArn":         m.source,
 	}
 	out := map[string]string{}

@@ -17,13 +17,11 @@ const maxBatchBytes = 1 << 20
 type sendEntry struct {
 	MessageBody             string
 	DelaySeconds            *int
-	MessageAttributes       map[string]attribute
-	MessageSystemAttributes map[string]attribute
+	MessageAttributes       map[string]any
+	MessageSystemAttributes map[string]any
 	MessageGroupId          string
 	MessageDeduplicationId  string
 }
-
-func (e *sendEntry) size() int { return size(e.MessageBody, e.MessageAttributes) }
 
 func (e *sendEntry) validate(s settings) error {
 	switch {
@@ -32,36 +30,25 @@ func (e *sendEntry) validate(s settings) error {
 	case !validText(e.MessageBody):
 		return errorWithCode("InvalidMessageContents", "InvalidMessageContents",
 			"Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
-	case e.size() > s.maxSize:
+	case len(e.MessageBody) > s.maxSize:
 		return invalid("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", s.maxSize)
 	case e.DelaySeconds != nil && (*e.DelaySeconds < 0 || *e.DelaySeconds > maxDelay):
 		return invalid("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", *e.DelaySeconds, maxDelay)
 	case e.MessageDeduplicationId != "":
 		return invalid("The request includes a parameter that is not valid for this queue type: MessageDeduplicationId")
-	case len(e.MessageAttributes) > maxAttributes:
-		return invalid("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(e.MessageAttributes), maxAttributes)
-	}
-	for name, a := range e.MessageAttributes {
-		if err := a.validate(name); err != nil {
-			return err
-		}
+	case len(e.MessageAttributes) > 0 || len(e.MessageSystemAttributes) > 0:
+		return awsjson.NotImplemented("attributes of messages")
 	}
 	return nil
 }
 
 func (e *sendEntry) message(now time.Time) *message {
-	m := &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), attributes: e.MessageAttributes, sent: now, size: e.size()}
-	if trace := e.MessageSystemAttributes["AWSTraceHeader"]; trace.StringValue != nil {
-		m.trace = *trace.StringValue
-	}
-	return m
+	return &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), sent: now}
 }
 
 type sendOutput struct {
-	MessageId                    string
-	MD5OfMessageBody             string
-	MD5OfMessageAttributes       string `json:",omitempty"`
-	MD5OfMessageSystemAttributes string `json:",omitempty"`
+	MessageId        string
+	MD5OfMessageBody string
 }
 
 type sendMessageInput struct {
@@ -90,7 +77,7 @@ func (s *Server) send(q *queue, e *sendEntry, f fault.Fault) (*sendOutput, error
 		return nil, errorWithCode("OverLimit", "OverLimit",
 			"the sandbox keeps at most %d bytes in a queue, and %s has %d: receive and delete some, or raise Config.MaxQueueBytes", q.maxBytes, q.name, q.bytes)
 	}
-	return &sendOutput{m.id, m.bodyMD5, attributesMD5(e.MessageAttributes), attributesMD5(e.MessageSystemAttributes)}, nil
+	return &sendOutput{m.id, m.bodyMD5}, nil
 }
 
 func (q *queue) delayOf(e *sendEntry, f fault.Fault) time.Duration {
@@ -127,7 +114,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in *sendMessageBatchInput, 
 	ids, total := make([]string, len(in.Entries)), 0
 	for i := range in.Entries {
 		ids[i] = in.Entries[i].Id
-		total += in.Entries[i].size()
+		total += len(in.Entries[i].MessageBody)
 	}
 	if total > maxBatchBytes {
 		return nil, errorWithCode("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",

@@ -33,7 +33,6 @@ func conforms(t *testing.T, client *sqs.Client, skips ...sandboxtest.Skip) {
 		{Name: "Attributes", Run: s.attributes},
 		{Name: "InvalidAttributes", Run: s.invalidAttributes},
 		{Name: "SendReceiveDelete", Run: s.sendReceiveDelete},
-		{Name: "MessageAttributes", Run: s.messageAttributes},
 		{Name: "Visibility", Run: s.visibility},
 		{Name: "ChangeVisibility", Run: s.changeVisibility},
 		{Name: "OnlyTheNewestHandleDeletes", Run: s.onlyTheNewestHandleDeletes},
@@ -77,7 +76,7 @@ func (s suite) receive(t *testing.T, queue *string, visibility, wait int32) []ty
 	t.Helper()
 	out, err := s.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue, MaxNumberOfMessages: 10,
 		VisibilityTimeout: visibility, WaitTimeSeconds: wait,
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}, MessageAttributeNames: []string{"All"}})
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}})
 	sandboxtest.Must(t, err)
 	return out.Messages
 }

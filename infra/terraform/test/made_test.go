@@ -196,9 +196,9 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 	tables := dynamodb.NewFromConfig(cfg)
 	for name, keys := range map[string]string{
 		"control": "pk HASH S, sk RANGE S", "dead-letters": "pk HASH S, sk RANGE S", "profile": "pk HASH S, sk RANGE S",
-		"timeline": "pk HASH S, sk RANGE S", "users-outbox": "pk HASH S, sk RANGE S", "outbox": "pk HASH S, sk RANGE S",
-		"users": "id HASH S", "users-unique": "value HASH S", "stream-autoscaler-state": "stream HASH S",
-		"sqsloop-loops": "queue HASH S, token RANGE S",
+		"timeline": "pk HASH S, sk RANGE S", "outbox": "pk HASH S, sk RANGE S",
+		"users-outbox": "pk HASH S, sk RANGE S", "relationships-outbox": "pk HASH S, sk RANGE S", "posts-outbox": "pk HASH S, sk RANGE S",
+		"stream-autoscaler-state": "stream HASH S", "sqsloop-loops": "queue HASH S, token RANGE S",
 	} {
 		table := must[*dynamodb.DescribeTableOutput](t)(
 			tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(environment + "-" + name)}),

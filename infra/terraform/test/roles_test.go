@@ -104,8 +104,8 @@ func TestPeerMadeRoles(t *testing.T) {
 	}
 }
 
-// TestPeerMadeRights: each function may do what is said here, and to what is said
-// here: no more, and no less.
+// TestPeerMadeRights: each function and owner of an entity may do what is said here,
+// and to what is said here: no more, and no less.
 func TestPeerMadeRights(t *testing.T) {
 	_, endpoint := deployed(t)
 	all := roles(t, endpoint)
@@ -125,8 +125,9 @@ func TestPeerMadeRights(t *testing.T) {
 				}
 			}
 		}
-		want = append(want, "logs:CreateLogStream log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*",
-			"logs:PutLogEvents log-group:/aws/lambda/"+environment+"-"+function+":log-stream:*")
+		if !strings.HasSuffix(function, "-task") { // of a container others write the logs
+			want = append(want, on("log-group:/aws/lambda/~-"+function+":log-stream:*", "logs:CreateLogStream", "logs:PutLogEvents")...)
+		}
 		for _, right := range want {
 			right = strings.ReplaceAll(right, "~", environment)
 			if !got[right] {
@@ -148,7 +149,7 @@ func owns(role, function string) bool {
 }
 
 // random is the end of a name that somebody else chose.
-var random = regexp.MustCompile(`((?::key|:role|/stream)/).*$`)
+var random = regexp.MustCompile(`((?::key|:role|/stream)/|:secret:.*-).*$`)
 
 // short is a resource without what is the same for all: arn:aws:SERVICE:REGION:ACCOUNT.
 func short(resource string) string {
@@ -182,10 +183,27 @@ func consumes(function string) []string {
 	)
 }
 
-// rights are those of each function besides its logs; ~ is the environment.
+// owner has the rights of an entity's owner, besides those on its indexes and unique values.
+func owner(entity string) []string {
+	return slices.Concat(
+		on("table/~-control", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
+		on("table/~-"+entity, "dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem",
+			"dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"),
+		on("table/~-"+entity+"-outbox", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:Query",
+			"dynamodb:Scan", "dynamodb:UpdateItem"),
+		on("stream/~-events", "kinesis:ListShards", "kinesis:PutRecords"),
+		[]string{"ssm:GetParameters parameter/~/" + entity + "/plan", "secretsmanager:GetSecretValue secret:~/mongodb-uri-", "kms:Decrypt key/"})
+}
+
+// rights are those of each function besides its logs, and of tasks; ~ is the environment.
 var rights = map[string][]string{
-	"profile":  consumes("profile"),
-	"timeline": consumes("timeline"),
+	"users-task": append(owner("users"),
+		on("table/~-users-unique", "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem")...),
+	"relationships-task": append(owner("relationships"),
+		"dynamodb:Query table/~-relationships/index/following", "dynamodb:Query table/~-relationships/index/followers"),
+	"posts-task": append(owner("posts"), "dynamodb:Query table/~-posts/index/author"),
+	"profile":    consumes("profile"),
+	"timeline":   consumes("timeline"),
 	"outbox-relay": slices.Concat(
 		on("table/~-outbox/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
 		on("table/~-outbox", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:UpdateItem"),

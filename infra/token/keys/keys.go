@@ -4,13 +4,17 @@
 //
 //	tokens, stop, err := keys.Open(ctx, settings, value, 0, log) // a server
 //	tokens, err := keys.OpenFunction(ctx, settings, value, log)  // a Lambda function
+//
+// A service whose clients have tokens that somebody else issues checks those with
+// OpenChecker: of other algorithms, with the user in another claim, with keys from a
+// file or a JWK set.
 package keys
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
+	"net/http"
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/config"
@@ -26,49 +30,54 @@ func Validate(value string) error {
 	if config.IsReference(value) {
 		return nil
 	}
-	if err := (token.Config{Secret: []byte(value)}).Validate(); err != nil {
+	if _, err := token.ParseSecret([]byte(value)); err != nil {
 		return fmt.Errorf("%s: %w", Variable, err)
 	}
 	return nil
 }
 
 // Open makes Tokens that are valid for lifetime (0: token.DefaultLifetime) with the
-// secret that value is or refers to, and follows its changes until stop is called. A
-// changed secret that is not valid is logged, and the previous one stays in force.
+// secret that value is or refers to, and follows its changes until stop is called, as
+// OpenSet does.
 func Open(ctx context.Context, settings *config.Settings, value string, lifetime time.Duration, log *slog.Logger) (t *token.Tokens, stop func(), err error) {
-	setting, _, t, err := open(ctx, settings, value, lifetime)
+	set, err := OpenSet(ctx, ofSecret(settings, value, log))
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var following sync.WaitGroup
-	following.Go(func() {
-		setting.OnChange(ctx, func(secret config.Secret) { replace(ctx, t, secret, log) })
-	})
-	return t, func() { cancel(); following.Wait(); setting.Close() }, nil
+	t, err = token.New(token.Config{Keys: set.Keys, Lifetime: lifetime})
+	return t, set.Close, err
 }
 
-func open(ctx context.Context, settings *config.Settings, value string, lifetime time.Duration) (*config.Setting, config.Secret, *token.Tokens, error) {
-	var none config.Secret
-	setting, err := settings.Secret(ctx, Variable, value)
-	if err != nil {
-		return nil, none, nil, err
-	}
-	secret, err := setting.Get(ctx)
-	if err != nil {
-		return nil, none, nil, err
-	}
-	t, err := token.New(token.Config{Secret: []byte(secret.Reveal()), Lifetime: lifetime})
-	if err != nil {
-		return nil, none, nil, fmt.Errorf("%s: %w", Variable, err)
-	}
-	return setting, secret, t, nil
+func ofSecret(settings *config.Settings, value string, log *slog.Logger) SetConfig {
+	return SetConfig{Sources: []Source{{Name: Variable, Value: value}}, Parse: token.ParseSecret, Settings: settings, Log: log}
 }
 
-func replace(ctx context.Context, t *token.Tokens, secret config.Secret, log *slog.Logger) {
-	if err := t.SetSecret([]byte(secret.Reveal())); err != nil {
-		log.WarnContext(ctx, "the changed token secret is invalid, the previous one stays in force", "variable", Variable, "error", err.Error())
-		return
+// FunctionTokens checks tokens in a Lambda function, whose process does not run
+// between invocations, so that nothing in the background can follow changes: each
+// request reads the setting anew if it is older than its TTL. It is safe for
+// concurrent use.
+type FunctionTokens struct {
+	set    *Set
+	tokens *token.Tokens
+}
+
+// OpenFunction is Open for a Lambda function.
+func OpenFunction(ctx context.Context, settings *config.Settings, value string, log *slog.Logger) (*FunctionTokens, error) {
+	set, err := readSet(ctx, ofSecret(settings, value, log))
+	if err != nil {
+		return nil, err
 	}
-	log.InfoContext(ctx, "the token secret was replaced", "variable", Variable)
+	tokens, err := token.New(token.Config{Keys: set.Keys})
+	return &FunctionTokens{set, tokens}, err
+}
+
+// Subject returns the id of the user whose token the request carries, or
+// token.ErrInvalid; any other error says that the secret could not be read.
+func (t *FunctionTokens) Subject(r *http.Request) (string, error) {
+	secret := t.set.sources[0]
+	if _, err := secret.setting.Get(r.Context()); err != nil {
+		return "", err
+	}
+	_ = t.set.read(r.Context(), secret) // one that is invalid is logged
+	return t.tokens.Subject(r)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,9 +24,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/infra/dynamo"
+	"github.com/banyan-fig/banyan/infra/matrix"
+	"github.com/banyan-fig/banyan/migrate/cutover"
 	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/services/social/users/plan"
+	"github.com/banyan-fig/banyan/migrate/ownership/stamp"
 )
 
 // service is two instances of the owning service, which insert users all the
@@ -54,7 +57,8 @@ func (s *stores) serve() *service {
 		v.wg.Wait()
 	})
 	for i := range 2 {
-		m, err := ownership.Join(ctx, ownership.MemberConfig{Table: v.owner, Entity: "users", MaxWait: 20 * time.Second})
+		m, err := ownership.Join(ctx, ownership.MemberConfig{Table: v.owner, Entity: "users", MaxWait: insistence,
+			Probe: func(context.Context, string) error { return nil }})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -82,7 +86,7 @@ func (v *service) write(m *ownership.Member, email string) {
 		if into = g.Owner; into == ownership.DynamoDB {
 			return v.insertDynamoDB(ctx, g, id, email)
 		}
-		err = v.insertMongoDB(ctx, id, email)
+		err = v.insertMongoDB(ctx, g, id, email)
 		if err == nil && switched {
 			v.late.Add(1)
 		}
@@ -99,8 +103,9 @@ func (v *service) write(m *ownership.Member, email string) {
 
 // insertMongoDB refuses what the users service's store refuses: a write while
 // the collection is not there.
-func (v *service) insertMongoDB(ctx context.Context, id bson.ObjectID, email string) error {
-	_, err := v.s.users.InsertOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "email", Value: email}, {Key: "version", Value: int64(1)}})
+func (v *service) insertMongoDB(ctx context.Context, g ownership.Grant, id bson.ObjectID, email string) error {
+	users := v.s.users.Database().Collection(cmp.Or(g.Collection, "users"))
+	_, err := users.InsertOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "email", Value: email}, {Key: "version", Value: int64(1)}})
 	var server mongo.ServerError
 	if errors.As(err, &server) && server.HasErrorCode(166) {
 		return fmt.Errorf("%w: %w", ownership.ErrFenced, err)
@@ -109,9 +114,12 @@ func (v *service) insertMongoDB(ctx context.Context, id bson.ObjectID, email str
 }
 
 func (v *service) insertDynamoDB(ctx context.Context, g ownership.Grant, id bson.ObjectID, email string) error {
-	stamp := &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"e": &types.AttributeValueMemberN{Value: fmt.Sprint(g.Epoch)}}}
-	_, err := v.ddb.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("users"), Item: map[string]types.AttributeValue{
-		"id": &types.AttributeValueMemberS{Value: id.Hex()}, "email": &types.AttributeValueMemberS{Value: email}, "_banyan": stamp}})
+	put := func(table, key, value, name, of string) types.TransactWriteItem {
+		return types.TransactWriteItem{Put: &types.Put{TableName: &table, Item: dynamo.Item{key: dynamo.String(value), name: dynamo.String(of),
+			stamp.Attribute: stamp.OfEpoch(g.Epoch)}}}
+	}
+	_, err := v.ddb.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		put("users", "id", id.Hex(), "email", email), put("users-unique", "value", "email#"+email, "owner", id.Hex())}})
 	return err
 }
 
@@ -120,17 +128,7 @@ func (v *service) insertDynamoDB(ctx context.Context, g ownership.Grant, id bson
 func (v *service) mustHaveMoved() {
 	t := v.s.t
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		v.mu.Lock()
-		n := len(v.kept[ownership.DynamoDB])
-		v.mu.Unlock()
-		if n > 3 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("writes do not go on in DynamoDB")
-		}
-	}
+	v.awaitWrites(ownership.DynamoDB)
 	v.stop()
 	v.wg.Wait()
 	r, err := v.owner.Load(t.Context(), "users")
@@ -176,33 +174,28 @@ func (v *service) items() map[string]bool {
 func shadowed(t *testing.T) (*stores, *service) {
 	t.Helper()
 	s := open(t)
-	s.patient()
+	s.hold("5s") // for as long is waited where one was killed
 	s.seed(300)
 	s.must("init")
 	v := s.serve()
+	s.must("encapsulate", "--watch", "1ms", "--accept-gap")
 	s.must("run", "--until", "shadowing")
 	s.must("verify")
 	return s, v
 }
 
-// patient lets a cut-over hold writes for longer than people would: machines that
-// run tests are busy.
-func (s *stores) patient() {
-	s.t.Helper()
-	text := strings.Replace(string(plan.Users), "hold: 700ms", "hold: 2s", 1)
-	if text == string(plan.Users) {
-		s.t.Fatal("the plan has another hold than this test replaces")
-	}
-	if err := os.WriteFile(s.plan, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
+// must has an operator run a command line who does not give up.
 func (s *stores) must(args ...string) {
 	s.t.Helper()
-	if out, err := s.binary(args...).CombinedOutput(); err != nil {
-		s.t.Fatalf("%v: %v\n%s", args, err, out)
+	var told string
+	for until := time.Now().Add(insistence); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
+		out, err := s.binary(args...).CombinedOutput()
+		if err == nil {
+			return
+		}
+		told += string(out)
 	}
+	s.t.Fatalf("%v never succeeds:\n%s", args, told)
 }
 
 // until reads a process's lines of JSON until a step begins; false at their end.
@@ -241,70 +234,144 @@ func (s *stores) piped(args ...string) (*exec.Cmd, *bufio.Scanner) {
 // later; then the same command is run again.
 func TestACutoverKilledForRealIsFinishedByTheSameCommand(t *testing.T) {
 	t.Parallel()
-	for i, step := range []string{migrate.StepPreTail, migrate.StepHold, migrate.StepFence, migrate.StepDrain, migrate.StepTail,
-		migrate.StepSwitch, migrate.StepRelease} {
+	drawn := matrix.Some(3, 9)
+	for i, step := range []string{cutover.StepPreTail, cutover.StepAnnounce, cutover.StepHold, cutover.StepFence, cutover.StepDrain, cutover.StepTail,
+		cutover.StepConfirm, cutover.StepSwitch, cutover.StepRelease} {
 		t.Run(step, func(t *testing.T) {
+			drawn.Skip(t, i)
 			t.Parallel() // most of it is waiting
 			s, v := shadowed(t)
-			cmd, lines := s.piped("cutover", "--json")
-			if !until(lines, step) {
-				t.Fatal("it ended before that step")
-			}
+			cmd, _ := s.comesTo(step, "cutover")
 			time.Sleep(time.Duration(i%3) * time.Millisecond) // somewhere in the step
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			s.cutOver()
+			s.must("cutover")
 			v.mustHaveMoved()
 		})
 	}
 }
 
-// cutOver is an operator who does not give up.
-func (s *stores) cutOver() {
+// insistence is much longer than the transaction of a dead process can stay open, which is a
+// minute.
+const insistence = 3 * time.Minute
+
+// comesTo starts a verb, again where it is refused or undone on a busy machine, and returns
+// when a step of it begins.
+func (s *stores) comesTo(step, verb string) (*exec.Cmd, *bufio.Scanner) {
 	s.t.Helper()
-	var told string
-	for range 5 {
-		out, err := s.binary("cutover", "--json").CombinedOutput()
-		if err == nil {
-			return
+	for end := time.Now().Add(insistence); time.Now().Before(end); {
+		cmd, lines := s.piped(verb, "--json")
+		if until(lines, step) {
+			return cmd, lines
 		}
-		told += string(out)
+		_ = cmd.Wait()
 	}
-	s.t.Fatalf("not switched:\n%s", told)
+	s.t.Fatalf("%s never came to %s", verb, step)
+	return nil, nil
+}
+
+// The same of a rollback: every acknowledged write is in MongoDB.
+func TestARollbackKilledForRealIsFinishedByTheSameCommand(t *testing.T) {
+	t.Parallel()
+	drawn := matrix.Some(2, 6)
+	for i, step := range []string{cutover.StepAnnounce, cutover.StepDrain, cutover.StepFence, cutover.StepPosition, cutover.StepSwitch,
+		cutover.StepRelease} {
+		t.Run(step, func(t *testing.T) {
+			drawn.Skip(t, i)
+			t.Parallel()
+			s, v := shadowed(t)
+			s.must("cutover")
+			v.awaitWrites(ownership.DynamoDB)
+			s.must("verify")
+			cmd, _ := s.comesTo(step, "rollback")
+			time.Sleep(time.Duration(i%3) * time.Millisecond) // somewhere in the step
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			s.must("rollback")
+			v.mustHaveReturned()
+		})
+	}
+}
+
+// mustHaveReturned ends the service once MongoDB has taken further writes, and checks that
+// every acknowledged write is there.
+func (v *service) mustHaveReturned() {
+	t := v.s.t
+	t.Helper()
+	v.awaitWrites(ownership.MongoDB)
+	v.stop()
+	v.wg.Wait()
+	r, err := v.owner.Load(t.Context(), "users")
+	if err != nil || r.Owner != ownership.MongoDB || r.Epoch != 3 || r.Hold {
+		t.Errorf("%+v %v", r, err)
+	}
+	for _, err := range v.failures {
+		t.Error("a write failed: ", err)
+	}
+	for _, kept := range v.kept {
+		for id := range kept {
+			oid, _ := bson.ObjectIDFromHex(id)
+			err := v.s.users.Database().Collection(r.Collection).FindOne(t.Context(), bson.D{{Key: "_id", Value: oid}}).Err()
+			if err != nil {
+				t.Errorf("an acknowledged write is lost: %s: %v", id, err)
+			}
+		}
+	}
+}
+
+// awaitWrites waits for some more writes to a store.
+func (v *service) awaitWrites(to ownership.Store) {
+	v.s.t.Helper()
+	count := func() int {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return len(v.kept[to])
+	}
+	first := count()
+	for end := time.Now().Add(insistence); count() < first+4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			v.s.t.Fatalf("writes do not go on in %s", to)
+		}
+	}
 }
 
 // A process that is stopped while it works, and wakes after another has switched
 // the owner, does no harm and ends by itself.
 func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	drawn := matrix.Some(2, 4)
+	for i, tc := range []struct {
 		name string
 		args []string
 		step string // at which it is stopped; none: while it copies
 	}{
-		{"run that copies", []string{"run", "--json", "--throttle", "400"}, ""},
-		{"run that follows", []string{"run", "--json"}, ""},
-		{"cutover that fences", []string{"cutover", "--json"}, migrate.StepFence},
-		{"cutover that switches", []string{"cutover", "--json"}, migrate.StepSwitch},
+		{"run that copies", []string{"run", "--until", "switched", "--json", "--throttle", "400"}, ""},
+		{"run that follows", []string{"run", "--until", "switched", "--json"}, ""},
+		{"cutover that fences", []string{"cutover", "--json"}, cutover.StepFence},
+		{"cutover that switches", []string{"cutover", "--json"}, cutover.StepSwitch},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			drawn.Skip(t, i)
 			t.Parallel()
 			var s *stores
 			var v *service
 			copies := strings.HasSuffix(tc.name, "copies")
 			if copies {
 				s = open(t)
-				s.patient()
+				s.hold("5s")
 				s.seed(2000)
 				s.must("init")
 				v = s.serve()
+				s.must("encapsulate", "--watch", "1ms", "--accept-gap")
 			} else {
 				s, v = shadowed(t)
 			}
-			cmd, lines := s.piped(tc.args...)
-			if tc.step != "" && !until(lines, tc.step) {
-				t.Fatal("it ended before that step")
-			} else if tc.step == "" {
+			var cmd *exec.Cmd
+			var lines *bufio.Scanner
+			if tc.step != "" {
+				cmd, lines = s.comesTo(tc.step, "cutover")
+			} else {
+				cmd, lines = s.piped(tc.args...)
 				lines.Scan()                       // it is at work
 				time.Sleep(300 * time.Millisecond) // somewhere in the copy
 			}
@@ -314,7 +381,7 @@ func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
 				s.must("run", "--until", "shadowing")
 				s.must("verify")
 			}
-			s.cutOver()
+			s.must("cutover")
 			time.Sleep(time.Until(slept.Add(5 * time.Second))) // longer than its lease
 			s.signal(cmd, syscall.SIGCONT)
 			go func() {
@@ -326,7 +393,7 @@ func TestAProcessThatSleepsThroughTheSwitchDoesNoHarm(t *testing.T) {
 			select {
 			case err := <-ended:
 				t.Log("it ended: ", err)
-			case <-time.After(time.Minute):
+			case <-time.After(insistence):
 				t.Error("it goes on although the owner has switched")
 			}
 			v.mustHaveMoved()

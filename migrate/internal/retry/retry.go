@@ -16,7 +16,6 @@ import (
 	"github.com/banyan-fig/banyan/infra/backoff"
 	"github.com/banyan-fig/banyan/infra/dynamo"
 	"github.com/banyan-fig/banyan/infra/mongoerr"
-	"github.com/banyan-fig/banyan/migrate/codec"
 )
 
 // Attempts and AttemptTimeout bound one request. With the delays between them a
@@ -65,23 +64,23 @@ func Permanent(text string) *PermanentError { return &PermanentError{text} }
 // Error returns the text.
 func (e *PermanentError) Error() string { return e.text }
 
+// Permanent reports that another attempt will not change it.
+func (e *PermanentError) Permanent() bool { return true }
+
 // permanentCodes are the codes of MongoDB that are permanent for the requests of a
 // migration, besides those that are permanent for all: collections that do not exist,
 // duplicate keys, and (without a name) InvalidLength, OutdatedClient, KeyNotFound and
 // OperationNotSupportedInTransaction.
 var permanentCodes = []int{mongoerr.NamespaceNotFound, mongoerr.DuplicateKey, 11001, 81, 101, 211, 263}
 
-// IsPermanent reports whether another attempt will fail in the same way.
+// IsPermanent reports whether another attempt will fail in the same way: by the error's own
+// method Permanent() bool, such as those of codec have, or by the code of the store.
 func IsPermanent(err error) bool {
-	var final *PermanentError
-	var fit *codec.FitError
-	if errors.As(err, &final) || errors.As(err, &fit) {
+	if final, ok := errors.AsType[interface {
+		error
+		Permanent() bool
+	}](err); ok && final.Permanent() {
 		return true
-	}
-	for _, sentinel := range []error{codec.ErrHint, codec.ErrAttribute, codec.ErrDigits} {
-		if errors.Is(err, sentinel) {
-			return true
-		}
 	}
 	if reasons := dynamo.CancellationReasons(err); reasons != nil {
 		for _, reason := range reasons {

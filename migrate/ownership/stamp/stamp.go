@@ -1,12 +1,21 @@
 // Package stamp is what the owning service and the migration both know of an item
-// in DynamoDB: one reserved map attribute, and three of its members.
+// in DynamoDB: one reserved map attribute, and some of its members.
 //
-//   - [Epoch] is written by the service with every write: the epoch of the grant it
-//     writes under. Where it is present, the migration never overwrites the item.
-//   - [Time] is written by the migration: the cluster time in MongoDB of the content.
-//   - [Tombstone] is written by the migration in place of a deleted document, so that
-//     no later copy brings it back. A service treats such an item as absent, and may
-//     replace it.
+//   - [Epoch] is written with every write: by the service the epoch of the grant that it
+//     writes under, by the migration that of MongoDB's ownership in which the content was
+//     MongoDB's. Nobody overwrites an item of a greater epoch than its own.
+//
+//   - [Time] is written by the migration: the cluster time in MongoDB of the content. It
+//     decides between two versions of one epoch.
+//
+//   - [Tombstone] is written in place of a deleted document, so that no later copy brings
+//     it back. A service treats such an item as absent, and may replace it.
+//
+//   - [Version] is written by a service into a tombstone of its own: the version of the
+//     deletion, so that the versions of a document that is made anew go on from there.
+//
+//   - [Barrier] is written by the migration beside [Tombstone] into an item that stands for
+//     no document: it is a mark in the table's stream.
 //
 // Other members of the map belong to the codec. A service keeps what it does not know.
 package stamp
@@ -28,6 +37,9 @@ const (
 	Time      = "t" // N, a ClusterTime
 	Epoch     = "e" // N
 	Tombstone = "d" // BOOL
+	Version   = "v" // N, of a tombstone
+	Barrier   = "b" // S, which barrier
+	Touched   = "r" // S, random: the write that it is of, of a service, or of the migration to have the stream tell of it again
 )
 
 // ClusterTime is a cluster time of MongoDB as one number: seconds<<32 | increment.
@@ -46,14 +58,24 @@ func (c ClusterTime) Value() types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatUint(uint64(c), 10)}
 }
 
+// FirstEpoch is the first of an entity. MongoDB owns it in that one, and in every second
+// from there.
+const FirstEpoch = 1
+
+// IsMongoDBs reports whether MongoDB owns an entity in an epoch.
+func IsMongoDBs(epoch int64) bool { return epoch%2 == FirstEpoch }
+
 // Stamp is the members of an item's reserved attribute. The zero Stamp is that of an
 // item which neither the migration nor the service has written.
 type Stamp struct {
-	Time      ClusterTime
-	HasTime   bool // written by the migration
+	Time    ClusterTime
+	HasTime bool // written by the migration, and perhaps changed by the service since
+	// Epoch is that of the content: FirstEpoch where the migration has written an item
+	// without one, as it once did.
 	Epoch     int64
-	HasEpoch  bool // written by the service
+	HasEpoch  bool
 	Tombstone bool
+	Barrier   string // "" for none
 }
 
 // Of reads the stamp of an item.
@@ -68,8 +90,10 @@ func Of(item dynamo.Item) Stamp {
 		s.Time, s.HasTime = ClusterTime(t), err == nil
 	}
 	s.Epoch, _ = dynamo.IntOf(m.Value, Epoch)
-	_, s.HasEpoch = m.Value[Epoch]
-	s.Tombstone = dynamo.BoolOf(m.Value, Tombstone)
+	if _, s.HasEpoch = m.Value[Epoch]; !s.HasEpoch && s.HasTime {
+		s.Epoch = FirstEpoch
+	}
+	s.Tombstone, s.Barrier = dynamo.BoolOf(m.Value, Tombstone), dynamo.StringOf(m.Value, Barrier)
 	return s
 }
 
@@ -78,15 +102,20 @@ func OfEpoch(epoch int64) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: dynamo.Item{Epoch: dynamo.Int(epoch)}}
 }
 
+// OfBarrier is the reserved attribute of a barrier.
+func OfBarrier(id string) types.AttributeValue {
+	return &types.AttributeValueMemberM{Value: dynamo.Item{Tombstone: dynamo.Bool(true), Barrier: dynamo.String(id)}}
+}
+
 // Put stamps an item that the migration writes; it keeps the codec's members.
-func Put(item dynamo.Item, at ClusterTime, tombstone bool) {
+func Put(item dynamo.Item, epoch int64, at ClusterTime, tombstone bool) {
 	m := dynamo.Item{}
 	if old, ok := item[Attribute].(*types.AttributeValueMemberM); ok {
 		for k, v := range old.Value {
 			m[k] = v
 		}
 	}
-	m[Time] = at.Value()
+	m[Epoch], m[Time] = dynamo.Int(epoch), at.Value()
 	if tombstone {
 		m[Tombstone] = dynamo.Bool(true)
 	}

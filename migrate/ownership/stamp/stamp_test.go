@@ -24,9 +24,10 @@ func TestOf(t *testing.T) {
 		t.Errorf("%v comes back as %v", at, at.Timestamp())
 	}
 	hints := &types.AttributeValueMemberM{Value: dynamo.Item{"h": dynamo.String("kept")}}
+	onlyTime := &types.AttributeValueMemberM{Value: dynamo.Item{stamp.Time: at.Value()}}
 	written := func(tombstone bool) dynamo.Item {
 		item := dynamo.Item{stamp.Attribute: hints}
-		stamp.Put(item, at, tombstone)
+		stamp.Put(item, 3, at, tombstone)
 		return item
 	}
 	for name, c := range map[string]struct {
@@ -37,8 +38,9 @@ func TestOf(t *testing.T) {
 		"out of band":  {dynamo.Item{"id": dynamo.String("x")}, stamp.Stamp{}},
 		"not a map":    {dynamo.Item{stamp.Attribute: dynamo.String("x")}, stamp.Stamp{}},
 		"only hints":   {dynamo.Item{stamp.Attribute: hints}, stamp.Stamp{}},
-		"migrated":     {written(false), stamp.Stamp{Time: at, HasTime: true}},
-		"deleted":      {written(true), stamp.Stamp{Time: at, HasTime: true, Tombstone: true}},
+		"migrated":     {written(false), stamp.Stamp{Time: at, HasTime: true, Epoch: 3, HasEpoch: true}},
+		"deleted":      {written(true), stamp.Stamp{Time: at, HasTime: true, Epoch: 3, HasEpoch: true, Tombstone: true}},
+		"once":         {dynamo.Item{stamp.Attribute: onlyTime}, stamp.Stamp{Time: at, HasTime: true, Epoch: stamp.FirstEpoch}},
 		"by a service": {dynamo.Item{stamp.Attribute: stamp.OfEpoch(4)}, stamp.Stamp{Epoch: 4, HasEpoch: true}},
 	} {
 		if got := stamp.Of(c.item); got != c.want {

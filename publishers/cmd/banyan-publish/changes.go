@@ -52,8 +52,7 @@ type changesRunCommand struct {
 	mappingFlags
 	Snapshot      bool        `help:"Read whole collections where there is no position to resume from, or it fell off the oplog." env:"BANYAN_PUBLISH_SNAPSHOT"`
 	SnapshotChunk int         `help:"Documents that a snapshot reads at once." default:"500" env:"BANYAN_PUBLISH_SNAPSHOT_CHUNK"`
-	EnsureImages  bool        `help:"Turn on pre-images for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES" xor:"images"`
-	NoImages      bool        `help:"Read documents as they are now, to get past a change that is too large." env:"BANYAN_PUBLISH_NO_IMAGES" xor:"images"`
+	EnsureImages  bool        `help:"Turn on pre-images for the collections of the mapping." env:"BANYAN_PUBLISH_ENSURE_IMAGES"`
 	FollowOn      bool        `help:"Continue when a collection was dropped or renamed." env:"BANYAN_PUBLISH_FOLLOW_ON"`
 	AdminListen   string      `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8093" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	Follow        followFlags `embed:""`
@@ -72,7 +71,7 @@ func (c *changesRunCommand) Run(ctx context.Context, log *slog.Logger) error {
 
 func (c *changesRunCommand) prepare(db *mongo.Database, out outlet, cfg changestream.Config) (worker, error) {
 	cfg.Database, cfg.To = db, out
-	cfg.Snapshot, cfg.SnapshotChunk, cfg.EnsureImages, cfg.NoImages, cfg.FollowOn = c.Snapshot, c.SnapshotChunk, c.EnsureImages, c.NoImages, c.FollowOn
+	cfg.Snapshot, cfg.SnapshotChunk, cfg.EnsureImages, cfg.FollowOn = c.Snapshot, c.SnapshotChunk, c.EnsureImages, c.FollowOn
 	cfg.Window, cfg.Lease = c.Follow.Window, c.Follow.Lease
 	p, err := changestream.New(cfg)
 	if err != nil {

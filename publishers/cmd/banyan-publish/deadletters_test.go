@@ -126,7 +126,7 @@ func TestChangesRefused(t *testing.T) {
 	}
 	w.says(serving.ExitFailure, "changes forget --name=others", `"others"`, "no position is stored under this name")
 	w.says(0, "changes forget", "is forgotten", "changes --snapshot")
-	p = w.follow("changes", "--snapshot", "--no-images", "--mapping="+mended)
+	p = w.follow("changes", "--snapshot", "--mapping="+mended)
 	w.eventually("all of them", func() bool { return subjects(w.read())["user/1"] })
 	if code := p.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.log())

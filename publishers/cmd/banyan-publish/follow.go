@@ -83,7 +83,7 @@ func (w *workers) prepareNext(_ context.Context, db *mongo.Database) error {
 
 func (w *workers) runUntilDone(ctx context.Context, adminListen string) error {
 	metrics := func() any { return w.now.Load().metrics(w.out.metrics()) }
-	admin, err := serving.Listen("--admin-listen", adminListen, newAdmin(w.readiness(ctx), metrics))
+	admin, err := serving.Listen("--admin-listen", adminListen, serving.Admin(w.readiness(ctx), metrics))
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (w *world) database() *mongo.Database {
 // the change stream is stored.
 func (w *world) follow(args ...string) *process {
 	w.t.Helper()
-	p := w.command(w.env, append(args, "--admin-listen=127.0.0.1:0", "--linger=1ms", "--lease=1s")...)
+	p := w.command(w.env, append(args, "--admin-listen=127.0.0.1:0", "--linger=1ms")...)
 	w.eventually("ready", func() bool {
 		select {
 		case <-p.ended:
@@ -80,7 +80,7 @@ func TestRelay(t *testing.T) {
 		}
 	}
 	w.faults("delay 10ms; kinesis.PutRecords throttle=0.1 partial=0.1 timeout-after=0.05")
-	p := w.follow("relay", "--documents=users", "--outboxes=outbox")
+	p := w.follow("relay", "--documents=users", "--outboxes=outbox", "--lease=2s")
 	for i := range 10 {
 		write(i)
 	}
@@ -138,7 +138,7 @@ func TestChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	insert("before")
-	p := w.follow("changes", "--mapping="+file, "--snapshot")
+	p := w.follow("changes", "--mapping="+file, "--snapshot", "--lease=2s")
 	insert("while")
 	w.eventually("published", func() bool { return len(subjects(w.read())) == 2 })
 	p.end(syscall.SIGKILL)

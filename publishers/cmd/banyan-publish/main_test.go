@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/banyan-fig/banyan/infra/linktest"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 )
 
@@ -32,14 +33,11 @@ func setUp(e *testscript.Env) error {
 	}
 	e.Defer(func() { _ = sandbox.Close() })
 	e.Vars = append(append(e.Vars, quickExit), sandbox.Env()...)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := linktest.Free()
 	if err != nil {
 		return err
 	}
-	e.Vars = append(e.Vars, "ADMIN="+free.Addr().String())
-	if err := free.Close(); err != nil {
-		return err
-	}
+	e.Vars = append(e.Vars, "ADMIN="+free)
 	return sandbox.CreateStream(context.Background(), "banyan-events", 1)
 }
 

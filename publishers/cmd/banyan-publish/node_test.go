@@ -83,7 +83,7 @@ func TestNodeApp(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	w := newWorld(t)
-	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=100ms")
+	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=1s")
 	w.faults("kinesis.PutRecords internal=1")
 	var told []nodeAccount
 	var complaint string

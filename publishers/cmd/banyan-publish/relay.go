@@ -31,6 +31,7 @@ type relayRunCommand struct {
 	SweepEvery       time.Duration `help:"How often to search for events that the change stream missed." default:"1m" env:"BANYAN_PUBLISH_SWEEP_EVERY"`
 	AdminListen      string        `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8092" env:"BANYAN_PUBLISH_ADMIN_LISTEN"`
 	schemaFlags
+	memberFlags
 	Follow followFlags `embed:""`
 }
 
@@ -43,14 +44,20 @@ func (c *relayRunCommand) Validate() error {
 }
 
 // Run relays until ctx ends.
-func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) error {
+func (c *relayRunCommand) Run(ctx context.Context, log *slog.Logger) (err error) {
 	check, err := c.check()
 	if err != nil {
 		return err
 	}
+	members, err := c.join(ctx, &c.Follow.databaseFlags, c.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, members.leave()) }()
 	return c.Follow.run(ctx, c.AdminListen, log, func(db *mongo.Database, out outlet) (worker, error) {
 		r, err := outbox.New(outbox.Config{
-			Name: c.Name, Database: db, Documents: c.Documents, Outboxes: c.Outboxes, Field: outbox.Field(c.Field), Correlation: c.CorrelationField,
+			Admit: members.admit,
+			Name:  c.Name, Database: db, Documents: c.Documents, Outboxes: c.Outboxes, Field: outbox.Field(c.Field), Correlation: c.CorrelationField,
 			Source: c.Source, Refused: c.Refused, SweepEvery: c.SweepEvery, Window: c.Follow.Window, Lease: c.Follow.Lease,
 			Check: check, Publisher: out, Permanent: permanent, Log: log,
 		})

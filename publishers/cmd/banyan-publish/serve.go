@@ -138,7 +138,7 @@ func (c *serveCommand) serve(ctx context.Context, log *slog.Logger, out outlet, 
 		return err
 	}
 	report := func() any { return serveMetrics{sidecarMetrics(handler.Stats()), out.metrics()} }
-	admin, err := serving.Listen("--admin-listen", c.AdminListen, newAdmin(readiness(ctx, out), report))
+	admin, err := serving.Listen("--admin-listen", c.AdminListen, serving.Admin(readiness(ctx, out), report))
 	if err != nil {
 		closeAll(servers)
 		return err

@@ -111,7 +111,7 @@ func TestReadyAgain(t *testing.T) {
 func TestNotReadyWhileStopping(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=2s")
+	p := w.serve(nil, "--listen=127.0.0.1:0", "--timeout=1m")
 	w.faults("kinesis.PutRecords internal=1")
 	answered := make(chan int, 1)
 	go func() {

@@ -17,7 +17,7 @@ import (
 
 // fillSpool puts events of the given sizes into the spool at path.
 func fillSpool(path string, sizes ...int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s, err := spool.Open(ctx, spool.Config{Path: path, MaxEventBytes: 4 << 20})
 	if err != nil {
@@ -95,7 +95,7 @@ func TestDrainWithoutSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.faults("kinesis.PutRecords internal=1")
-	code, stdout, stderr := here(t, "spool", "drain", "--spool="+file, "--give-up-after=1200ms")
+	code, stdout, stderr := here(t, "spool", "drain", "--spool="+file, "--give-up-after=4s")
 	if code != serving.ExitFailure || !strings.HasPrefix(stdout, "sent 0 events") || !strings.Contains(stdout, "2 left") ||
 		!strings.Contains(stderr, "2 events are left") || !strings.Contains(stderr, "sent 0 of 2 events") {
 		t.Errorf("%d %s %s", code, stdout, stderr)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/banyan-fig/banyan/infra/linktest"
 	"github.com/banyan-fig/banyan/publishers/spool"
 )
 
@@ -40,7 +41,7 @@ func TestKilledUnderLoad(t *testing.T) {
 
 // unreachable is an environment in which nobody answers for Kinesis.
 func unreachable(t *testing.T) []string {
-	return []string{"AWS_ENDPOINT_URL=http://" + freePort(t)}
+	return []string{"AWS_ENDPOINT_URL=http://" + linktest.Refusing(t)}
 }
 
 // run runs a command to its end.
@@ -150,7 +151,7 @@ func TestSpoolWithoutRights(t *testing.T) {
 		!strings.Contains(p.log(), "last failure: publishers/kinesis: put records") {
 		t.Errorf("exit code %d: %s", code, p.log())
 	}
-	code, _, stderr := w.run(nil, "spool", "drain", "--spool="+file, "--give-up-after=1200ms")
+	code, _, stderr := w.run(nil, "spool", "drain", "--spool="+file, "--give-up-after=4s")
 	if code != 1 || strings.Count(stderr, "AccessDenied") < 2 || !strings.Contains(stderr, "3 events are left") {
 		t.Errorf("drain: %d %s", code, stderr)
 	}

@@ -85,7 +85,7 @@ func (w *world) sweepBeside() (stop func()) {
 		w.Fatal(err)
 	}
 	r, err := outboxtable.New(outboxtable.Config{
-		Client: w.dynamo, Table: table, Publisher: p, Claim: 2 * time.Second, // longer than a busy machine stops a process
+		Client: w.dynamo, Table: table, Publisher: p, Claim: 5 * time.Second, // longer than a busy machine stops a process
 		DeadLetters: letters{deadletter.New(w.dynamo, letterTable), quiet()},
 	})
 	if err != nil {

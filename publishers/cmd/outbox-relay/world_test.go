@@ -83,7 +83,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	lambdaURL := serve(t, host)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := host.Close(ctx); err != nil {
 			t.Error(err)
@@ -138,7 +138,7 @@ func (w *world) provision() {
 	exists := awskinesis.NewStreamExistsWaiter(w.kinesis, func(o *awskinesis.StreamExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 5*time.Millisecond, 50*time.Millisecond
 	})
-	if err := exists.Wait(w.Context(), &awskinesis.DescribeStreamInput{StreamName: aws.String(stream)}, 10*time.Second); err != nil {
+	if err := exists.Wait(w.Context(), &awskinesis.DescribeStreamInput{StreamName: aws.String(stream)}, time.Minute); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -151,7 +151,7 @@ func (w *world) deploy(timeout, lanes int32) {
 		Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"), Timeout: &timeout,
 		Code: &lambdatypes.FunctionCode{ZipFile: w.code()},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
-			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "2s", "SCHEMAS": w.schemas,
+			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "5s", "SCHEMAS": w.schemas,
 		}},
 	})
 	if err != nil {

@@ -14,12 +14,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/banyan-fig/banyan/infra/figures"
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/measure"
 )
 
@@ -57,27 +56,10 @@ func (f flags) Validate() error {
 	return o.Validate()
 }
 
-// Exit codes.
-const (
-	exitFailure = 1
-	exitUsage   = 2
-)
-
 func main() {
 	var f flags
-	parser := kong.Must(&f, kong.Name("bench"),
-		kong.Description("Measures what publishing an event costs, beside plain PutRecords of the SDK."),
-		kong.Vars{"cases": fmt.Sprint(measure.Cases())})
-	if _, err := parser.Parse(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err, "(see --help)")
-		os.Exit(exitUsage)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := f.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(exitFailure)
-	}
+	figures.Main(&f, "Measures what publishing an event costs, beside plain PutRecords of the SDK.",
+		kong.Vars{"cases": fmt.Sprint(measure.Cases())}, func(ctx context.Context) error { return f.run(ctx) })
 }
 
 func (f flags) run(ctx context.Context) error {

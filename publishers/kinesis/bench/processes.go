@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/figures"
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/measure"
 )
@@ -49,7 +49,11 @@ func coordinate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	serverCore, publisherCore, pinning := chooseCores()
+	cores := figures.ChooseCores()
+	pinning := cores.Reason
+	if pinning == "" {
+		pinning = fmt.Sprintf("publisher alone on core %d, counting server on core %d, GOMAXPROCS=1 each", cores.Measured, cores.Other)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -63,7 +67,7 @@ func coordinate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := startOn(serverCore, server); err != nil {
+	if err := figures.StartOn(cores.Other, server); err != nil {
 		return fmt.Errorf("start the counting server: %w", err)
 	}
 	defer func() {
@@ -77,7 +81,7 @@ func coordinate(ctx context.Context, args []string) error {
 
 	args = append(args[:len(args):len(args)], "--endpoint="+strings.TrimSpace(url), "--pinning="+pinning)
 	publisher := child(ctx, self, args...)
-	if err := startOn(publisherCore, publisher); err != nil {
+	if err := figures.StartOn(cores.Measured, publisher); err != nil {
 		return fmt.Errorf("start the publisher: %w", err)
 	}
 	if err := publisher.Wait(); err != nil {
@@ -96,33 +100,4 @@ func child(ctx context.Context, self string, args ...string) *exec.Cmd {
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = stopWithin
 	return c
-}
-
-// startOn starts c on one core, or anywhere when core is negative: a child
-// inherits where the thread may run that starts it.
-func startOn(core int, c *exec.Cmd) error {
-	if core < 0 {
-		return c.Start()
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	restore, err := pinThread(core)
-	if err != nil {
-		return err
-	}
-	return errors.Join(c.Start(), restore())
-}
-
-// chooseCores picks one for the server and one for the publisher, negative when
-// they cannot be had, and says what it did.
-func chooseCores() (server, publisher int, pinning string) {
-	cores, err := allowedCores()
-	switch {
-	case err != nil:
-		return -1, -1, fmt.Sprintf("nothing is pinned: %v", err)
-	case len(cores) < 2:
-		return -1, -1, "nothing is pinned: there is one core only, which both share"
-	}
-	server, publisher = cores[0], cores[1]
-	return server, publisher, fmt.Sprintf("publisher alone on core %d, counting server on core %d, GOMAXPROCS=1 each", publisher, server)
 }

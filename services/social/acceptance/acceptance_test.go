@@ -14,22 +14,25 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	readmodel "github.com/banyan-fig/banyan/consumers/social/timeline"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 	"github.com/banyan-fig/banyan/infra/token"
+	"github.com/banyan-fig/banyan/publishers"
 	"github.com/banyan-fig/banyan/services/acceptance"
+	"github.com/banyan-fig/banyan/services/entity/backbone"
 	social "github.com/banyan-fig/banyan/services/social/acceptance"
+	"github.com/banyan-fig/banyan/services/social/internal/servicetest"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/timeline"
-	"github.com/banyan-fig/banyan/services/social/users"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
 
+var all = []acceptance.API{social.UsersAPI, social.RelationshipsAPI, social.PostsAPI, social.MobileAPI, social.TimelineAPI}
+
 func TestSomethingIsDeployed(t *testing.T) {
-	acceptance.RequireDeployed(t, social.UsersAPI, social.MobileAPI, social.TimelineAPI)
+	acceptance.RequireDeployed(t, all...)
 }
 
 func TestUsers(t *testing.T) {
@@ -38,6 +41,24 @@ func TestUsers(t *testing.T) {
 		api = newWorld(t).users
 	}
 	social.Users(t, api)
+}
+
+func TestRelationships(t *testing.T) {
+	api := social.RelationshipsAPI.Deployed(t)
+	if api == nil {
+		w, _ := servicetest.New(t)
+		api = acceptance.URL(t, w.ServeRelationships(t))
+	}
+	social.Relationships(t, api)
+}
+
+func TestPosts(t *testing.T) {
+	api := social.PostsAPI.Deployed(t)
+	if api == nil {
+		w, _ := servicetest.New(t)
+		api = acceptance.URL(t, w.ServePosts(t))
+	}
+	social.Posts(t, api)
 }
 
 func TestMobile(t *testing.T) {
@@ -93,10 +114,8 @@ func newWorld(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := monolith.EnsureIndexes(t.Context(), mongoclient.Of(db)); err != nil {
-		t.Fatal(err)
-	}
-	app, err := monolith.New(monolith.Config{Database: mongoclient.Of(db), Users: people, Publisher: publisher, Tokens: tokens})
+	others := servicetest.World{Mongo: db, Tables: tables, Publisher: publisher}
+	app, err := monolith.New(monolith.Config{Users: people, Relationships: others.Relationships(t), Posts: others.Posts(t), Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,24 +133,45 @@ func newWorld(t *testing.T) world {
 // consumed hands each event to the read model once it is on the stream, as the
 // consumer does a moment later.
 type consumed struct {
-	users.Publisher
+	backbone.Publisher
 	model *readmodel.Model
 }
 
 func (c consumed) Publish(ctx context.Context, e events.Event) (events.Position, error) {
 	at, err := c.Publisher.Publish(ctx, e)
 	if err == nil {
-		err = c.model.Handle(ctx, consumers.Message{Event: e, Position: at})
-	}
-	if errors.Is(err, consumers.ErrStale) {
-		err = nil // published again, for a request that was repeated
+		err = c.consume(ctx, e, at)
 	}
 	return at, err
 }
 
+func (c consumed) EnqueueEncoded(ctx context.Context, key string, data []byte) (publishers.Receipt, error) {
+	receipt, err := c.Publisher.EnqueueEncoded(ctx, key, data)
+	if err != nil {
+		return nil, err
+	}
+	at, err := receipt.Wait(ctx)
+	if err != nil {
+		return receipt, nil
+	}
+	e, err := events.Decode(data)
+	if err == nil {
+		err = c.consume(ctx, e, at)
+	}
+	return receipt, err
+}
+
+func (c consumed) consume(ctx context.Context, e events.Event, at events.Position) error {
+	err := c.model.Handle(ctx, consumers.Message{Event: e, Position: at})
+	if errors.Is(err, consumers.ErrStale) {
+		err = nil // published again, for a request that was repeated
+	}
+	return err
+}
+
 // TestBothWaysAreTheSame: the cases over HTTP, against servers of the same handlers.
 func TestBothWaysAreTheSame(t *testing.T) {
-	acceptance.SkipIfDeployed(t, social.UsersAPI, social.MobileAPI, social.TimelineAPI)
+	acceptance.SkipIfDeployed(t, all...)
 	w := newWorld(t)
 	overHTTP := func(api acceptance.Target) acceptance.Target {
 		server := httptest.NewServer(acceptance.Unreliable(api))
@@ -140,6 +180,9 @@ func TestBothWaysAreTheSame(t *testing.T) {
 	}
 	mobile := overHTTP(w.mobile)
 	social.Users(t, overHTTP(w.users))
+	others, _ := servicetest.New(t)
+	social.Relationships(t, overHTTP(acceptance.URL(t, others.ServeRelationships(t))))
+	social.Posts(t, overHTTP(acceptance.URL(t, others.ServePosts(t))))
 	social.Mobile(t, mobile)
 	social.Timeline(t, overHTTP(w.timeline), mobile)
 }

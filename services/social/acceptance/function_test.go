@@ -13,7 +13,7 @@ import (
 // TestTimelineAsAFunction: the cases against the function as it is deployed, on a
 // stage of an HTTP API.
 func TestTimelineAsAFunction(t *testing.T) {
-	acceptance.SkipIfDeployed(t, social.UsersAPI, social.MobileAPI, social.TimelineAPI)
+	acceptance.SkipIfDeployed(t, all...)
 	w := newWorld(t)
 	host := functiontest.Start(t, lambda.Config{Env: []string{
 		"AWS_ENDPOINT_URL=" + *w.tables.Options().BaseEndpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",

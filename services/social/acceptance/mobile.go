@@ -95,6 +95,13 @@ func (r run) post(api acceptance.Target, by account, text string) string {
 	return body.Data.Post.ID
 }
 
+// unpost deletes a post.
+func (r run) unpost(api acceptance.Target, by account, id string) {
+	r.T.Helper()
+	got := r.Send(api, acceptance.Request{Method: "DELETE", Path: "/api/v1/posts/" + id, Token: by.token})
+	r.Expect("delete a post", got, http.StatusOK, `"deleted":true`)
+}
+
 func accounts(r run, api acceptance.Target) {
 	ada := r.register(api, "ada")
 	got := r.login(api, "ada", ada.password)
@@ -119,6 +126,7 @@ func oldTimeline(r run, api acceptance.Target) {
 	ada, bob := r.register(api, "ada"), r.register(api, "bob")
 	r.follow(api, ada, bob)
 	first, second := r.post(api, bob, "first"), r.post(api, bob, "second")
+	r.unpost(api, bob, r.post(api, bob, "third"))
 	read := func(ctx context.Context) error {
 		var page struct {
 			Data struct {

@@ -34,6 +34,7 @@ func postsArrive(r run, api, mobile acceptance.Target) {
 	ada, bob := r.register(mobile, "ada"), r.register(mobile, "bob")
 	followed := r.follow(mobile, ada, bob)
 	ids := []string{r.post(mobile, bob, "first"), r.post(mobile, bob, "second"), r.post(mobile, bob, "third")}
+	r.unpost(mobile, bob, r.post(mobile, bob, "a mistake"))
 	get := func(ctx context.Context, query string, header map[string]string) (page timelinePage, err error) {
 		got, err := acceptance.Send(ctx, api, acceptance.Request{Method: "GET", Path: "/v1/timelines/" + ada.ID + query, Token: ada.token, Header: header})
 		if err == nil && got.Status != http.StatusOK {

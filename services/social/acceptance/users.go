@@ -154,7 +154,7 @@ func refusals(r run, api acceptance.Target) {
 		{"a change of nothing", "PATCH", u.path, `{}`, http.StatusBadRequest, "invalid"},
 		{"a page of too many", "GET", "/v1/users?limit=501", "", http.StatusBadRequest, "invalid"},
 		{"a cursor of nobody", "GET", "/v1/users?cursor=nonsense", "", http.StatusBadRequest, "cursor"},
-		{"a method that is not", "DELETE", u.path, "", http.StatusMethodNotAllowed, "method"},
+		{"a method that is not", "POST", u.path, "", http.StatusMethodNotAllowed, "method"},
 		{"a path that is not", "GET", "/v1/nowhere", "", http.StatusNotFound, "no-route"},
 	} {
 		r.ExpectProblem(c.what, r.Send(api, acceptance.Request{Method: c.method, Path: c.path, Body: c.body}), c.status, c.problem)

@@ -71,7 +71,7 @@ func Generate(ctx context.Context, db Database, cfg GenerateConfig) (Generated, 
 	if err := cfg.Validate(); err != nil {
 		return Generated{}, err
 	}
-	if err := errors.Join(makeEmailsUnique(ctx, db), EnsureIndexes(ctx, db)); err != nil {
+	if err := errors.Join(makeEmailsUnique(ctx, db), ensureIndexes(ctx, db)); err != nil {
 		return Generated{}, err
 	}
 	var mu sync.Mutex
@@ -174,7 +174,7 @@ func generatedFollows(rng *rand.Rand, cfg GenerateConfig, i int) []any {
 		seen[other] = true
 		them := generatedUserID(cfg.Seed, other).Hex()
 		docs = append(docs, followDoc{
-			ID: followID(me, them), Follower: me, Followee: them,
+			ID: me + ":" + them, Follower: me, Followee: them,
 			At: epochOfPosts.Add(-time.Duration(rng.IntN(86400*365)) * time.Second),
 		})
 	}

@@ -39,6 +39,7 @@ func NewHandler(app *App, log *slog.Logger) *Handler {
 	h.private("PUT /api/v1/follow/{id}", h.follow)
 	h.private("DELETE /api/v1/follow/{id}", h.unfollow)
 	h.private("POST /api/v1/posts", h.post)
+	h.private("DELETE /api/v1/posts/{id}", h.unpublish)
 	h.private("GET /api/v1/timeline", h.timeline)
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +88,7 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	done, err := h.app.cfg.Users.Create(r.Context(), client.NewUser{
-		ID: client.NewID(h.app.now()), Name: in.DisplayName, Email: in.Mail, Password: in.Password,
+		ID: client.NewID(h.app.cfg.Now()), Name: in.DisplayName, Email: in.Mail, Password: in.Password,
 	})
 	if err != nil {
 		return err
@@ -169,6 +170,14 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, me string) error 
 		return err
 	}
 	return respond(w, http.StatusCreated, at, map[string]any{"post": presentPost(p)})
+}
+
+func (h *Handler) unpublish(w http.ResponseWriter, r *http.Request, me string) error {
+	at, err := h.app.Unpublish(r.Context(), me, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return respond(w, http.StatusOK, at, map[string]any{"deleted": true})
 }
 
 func (h *Handler) timeline(w http.ResponseWriter, r *http.Request, me string) error {

@@ -122,6 +122,41 @@ func TestTimelinePages(t *testing.T) {
 	}
 }
 
+// A post is deleted by its author and nobody else, also again, and told once.
+func TestDeletePost(t *testing.T) {
+	w := newWorld(t, 1)
+	ann, bob := w.register(0, "Ann", "ann@x.y"), w.register(0, "Bob", "bob@x.y")
+	var made struct {
+		Post struct {
+			ID string `json:"post_id"`
+		}
+	}
+	w.ask(0, "POST", "/api/v1/posts", ann.Token, `{"text":"x"}`).data(t, &made)
+	for _, c := range []struct {
+		token, id string
+		want      int
+	}{
+		{bob.Token, made.Post.ID, http.StatusNotFound},
+		{ann.Token, made.Post.ID, http.StatusOK},
+		{ann.Token, made.Post.ID, http.StatusOK},
+		{ann.Token, "x", http.StatusBadRequest},
+	} {
+		if a := w.ask(0, "DELETE", "/api/v1/posts/"+c.id, c.token, ""); a.status != c.want {
+			t.Errorf("%+v: %d %s", c, a.status, a.body)
+		}
+	}
+	if a := w.ask(0, "GET", "/api/v1/timeline", ann.Token, ""); !strings.Contains(string(a.body), `"posts":[]`) {
+		t.Errorf("the timeline has %s", a.body)
+	}
+	var told []string
+	for _, e := range w.stream.Events() {
+		told = append(told, e.Type)
+	}
+	if got := strings.Join(told[len(told)-2:], " "); got != "post.published post.deleted" {
+		t.Errorf("the last events are %s", got)
+	}
+}
+
 // Follows are told each time, with the time of the first.
 func TestFollowIsPublishedAgain(t *testing.T) {
 	w := newWorld(t, 1)

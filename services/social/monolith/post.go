@@ -2,18 +2,16 @@ package monolith
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/social"
 	"github.com/banyan-fig/banyan/services/httpjson"
+	posts "github.com/banyan-fig/banyan/services/social/posts/client"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
 
@@ -23,19 +21,12 @@ const (
 	defaultCount = 20
 	maxCount     = 100
 	maxFollows   = 5000 // that one timeline looks at
+	followsPage  = 500
 )
-
-// postDoc is a document of the collection posts.
-type postDoc struct {
-	ID     bson.ObjectID `bson:"_id"`
-	Author string        `bson:"author"`
-	Text   string        `bson:"text"`
-	At     time.Time     `bson:"at"`
-}
 
 // Post is a post with its author's name.
 type Post struct {
-	postDoc
+	posts.Post
 	AuthorName string
 }
 
@@ -48,31 +39,23 @@ func (a *App) Publish(ctx context.Context, author, text string) (Post, events.Po
 	if err != nil {
 		return Post{}, events.Position{}, err
 	}
-	release, err := a.locks.Acquire(ctx, author)
-	if err != nil {
-		return Post{}, events.Position{}, err
-	}
-	defer release()
-	at := a.now()
-	doc := postDoc{ID: bson.NewObjectIDFromTimestamp(at), Author: author, Text: text, At: at}
-	if err := a.insertPost(ctx, doc); err != nil {
-		return Post{}, events.Position{}, fmt.Errorf("store a post of %s: %w", author, err)
-	}
-	position, err := a.publish(ctx, social.PostPublished{PostID: doc.ID.Hex(), AuthorID: author, Text: text, PublishedAt: at})
-	return Post{postDoc: doc, AuthorName: u.Name}, position, err
+	now := a.cfg.Now() // of both, as timelines are in the order of ids
+	p, at, err := a.cfg.Posts.Publish(ctx, bson.NewObjectIDFromTimestamp(now).Hex(), author, text, now)
+	return Post{p, u.Name}, at, err
 }
 
-// insertPost inserts a post. On a repeated attempt the id may exist from the first.
-func (a *App) insertPost(ctx context.Context, doc postDoc) error {
-	tries := 0
-	return a.write(ctx, postsCollection, func(ctx context.Context, posts *mongo.Collection) error {
-		tries++
-		_, err := posts.InsertOne(ctx, doc)
-		if tries > 1 && mongo.IsDuplicateKeyError(err) {
-			return nil
-		}
-		return err
-	})
+// Unpublish deletes a post of the author. One that is gone may be deleted again.
+func (a *App) Unpublish(ctx context.Context, author, id string) (events.Position, error) {
+	p, err := a.cfg.Posts.Get(ctx, id)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return events.Position{}, nil
+	case err != nil:
+		return events.Position{}, err
+	case p.Author != author:
+		return events.Position{}, fmt.Errorf("%w: post %s is another user's", errNotFound, id)
+	}
+	return a.cfg.Posts.Delete(ctx, id)
 }
 
 // Timeline returns the newest posts of those whom the user follows, and their own,
@@ -83,43 +66,41 @@ func (a *App) Timeline(ctx context.Context, userID, before string, count int) ([
 	if err != nil {
 		return nil, "", err
 	}
-	filter := bson.D{{Key: "author", Value: bson.D{{Key: "$in", Value: authors}}}}
 	if before != "" {
 		id, err := bson.ObjectIDFromHex(before)
 		if err != nil {
 			return nil, "", fmt.Errorf("%w: before is not a cursor of this API", httpjson.ErrInvalid)
 		}
-		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$lt", Value: id}}})
+		before = id.Hex()
 	}
-	newest := options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(int64(count + 1))
-	docs, err := find[postDoc](ctx, a.cfg.Database, postsCollection, filter, newest)
+	page, err := a.cfg.Posts.Newest(ctx, authors, before, count)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the timeline of %s: %w", userID, err)
+		return nil, "", err
 	}
-	next := ""
-	if len(docs) > count {
-		docs = docs[:count]
-		next = docs[count-1].ID.Hex()
-	}
-	posts, err := a.withAuthorNames(ctx, docs)
-	return posts, next, err
+	shown, err := a.withAuthorNames(ctx, page.Posts)
+	return shown, page.Next, err
 }
 
 // authorsFor lists whom the user follows, and the user.
 func (a *App) authorsFor(ctx context.Context, userID string) ([]string, error) {
-	docs, err := find[followDoc](ctx, a.cfg.Database, followsCollection, bson.D{{Key: "follower", Value: userID}}, options.Find().SetLimit(maxFollows))
-	if err != nil {
-		return nil, fmt.Errorf("read whom %s follows: %w", userID, err)
+	authors := []string{userID}
+	for cursor := ""; len(authors) <= maxFollows; {
+		page, err := a.cfg.Relationships.Following(ctx, userID, cursor, followsPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Relationships {
+			authors = append(authors, r.Followee)
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
 	}
-	authors := make([]string, 0, len(docs)+1)
-	for _, d := range docs {
-		authors = append(authors, d.Followee)
-	}
-	return append(authors, userID), nil
+	return authors, nil
 }
 
 // withAuthorNames adds the authors' names.
-func (a *App) withAuthorNames(ctx context.Context, docs []postDoc) ([]Post, error) {
+func (a *App) withAuthorNames(ctx context.Context, docs []posts.Post) ([]Post, error) {
 	seen := map[string]bool{}
 	var ids []string
 	for _, d := range docs {
@@ -135,9 +116,9 @@ func (a *App) withAuthorNames(ctx context.Context, docs []postDoc) ([]Post, erro
 			return nil, err
 		}
 	}
-	posts := make([]Post, len(docs))
+	shown := make([]Post, len(docs))
 	for i, d := range docs {
-		posts[i] = Post{postDoc: d, AuthorName: names[d.Author].Name}
+		shown[i] = Post{d, names[d.Author].Name}
 	}
-	return posts, nil
+	return shown, nil
 }

@@ -99,7 +99,7 @@ func (w *world) mobile(i int, done <-chan struct{}, requests *atomic.Int64) acco
 // switchByHand does what the cut-over does, copying instead of following.
 func (w *world) switchByHand() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	control := w.instances[0].Control
 	update := func(r ownership.Record, change func(*ownership.Record)) ownership.Record {
@@ -119,12 +119,12 @@ func (w *world) switchByHand() {
 	r = update(r, func(r *ownership.Record) {
 		r.Hold, r.Phase, r.HoldUntil = true, ownership.Switching, time.Now().Add(5*time.Second)
 	})
-	rename := bson.D{{Key: "renameCollection", Value: "legacy.users"}, {Key: "to", Value: "legacy.users__banyan_e1"}}
+	rename := bson.D{{Key: "renameCollection", Value: "legacy.users"}, {Key: "to", Value: "legacy.users__banyan_g1"}}
 	if err := w.db.Client().Database("admin").RunCommand(ctx, rename).Err(); err != nil {
 		w.t.Fatal(err)
 	}
 	time.Sleep(20 * time.Millisecond) // so that reads meet the half-made fence
-	if err := w.db.CreateView(ctx, "users", "users__banyan_e1", mongo.Pipeline{}); err != nil {
+	if err := w.db.CreateView(ctx, "users", "users__banyan_g1", mongo.Pipeline{}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.copyAll(ctx)
@@ -135,7 +135,7 @@ func (w *world) switchByHand() {
 }
 
 func (w *world) copyAll(ctx context.Context) {
-	cursor, err := w.db.Collection("users__banyan_e1").Find(ctx, bson.D{})
+	cursor, err := w.db.Collection("users__banyan_g1").Find(ctx, bson.D{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -48,13 +48,10 @@ func presentUser(u client.User) userBody {
 }
 
 func presentPost(p Post) postBody {
-	return postBody{PostID: p.ID.Hex(), AuthorID: p.Author, AuthorName: p.AuthorName, Text: p.Text, CreatedTS: p.At.UnixMilli()}
+	return postBody{PostID: p.ID, AuthorID: p.Author, AuthorName: p.AuthorName, Text: p.Text, CreatedTS: p.At.UnixMilli()}
 }
 
-var (
-	errNotFound    = errors.New("not found")
-	errUnavailable = errors.New("a part of the system is unavailable, try again")
-)
+var errNotFound = errors.New("not found")
 
 // failures is what each error looks like to a mobile client, the first match counts.
 var failures = []struct {
@@ -73,7 +70,6 @@ var failures = []struct {
 	{client.ErrEmailTaken, http.StatusConflict, "mail_taken", "this mail is taken"},
 	{client.ErrConflict, http.StatusConflict, "conflict", "there is a conflict with another user"},
 	{client.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "try again"},
-	{errUnavailable, http.StatusServiceUnavailable, "unavailable", "try again"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "unavailable", "try again"},
 }
 

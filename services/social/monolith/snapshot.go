@@ -15,6 +15,9 @@ import (
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
 
+// source names the monolith in its events.
+const source = "/monolith"
+
 const (
 	snapshotPage   = 500  // users read at once
 	snapshotWindow = 4096 // events in flight
@@ -31,6 +34,7 @@ type Lister interface {
 
 // SnapshotConfig configures Snapshot. Progress may be nil, the rest is required.
 type SnapshotConfig struct {
+	// Database has follows and posts, while MongoDB is their owner.
 	Database Database
 	// Users lists the users: the users service, or CollectionLister while MongoDB
 	// is their owner.

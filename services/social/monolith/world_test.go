@@ -2,7 +2,6 @@ package monolith_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -15,8 +14,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/mongoclient"
 	"github.com/banyan-fig/banyan/infra/token"
+	"github.com/banyan-fig/banyan/services/social/internal/servicetest"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 	"github.com/banyan-fig/banyan/services/social/users/userstest"
@@ -25,18 +24,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a secret of at least thirty-two bytes"
-
-// twice runs every operation again, as if its outcome had been lost: nobody must notice.
-type twice struct{ monolith.Database }
-
-func (t twice) Do(ctx context.Context, op func(context.Context, *mongo.Database) error) error {
-	return t.Database.Do(ctx, func(ctx context.Context, db *mongo.Database) error {
-		if err := op(ctx, db); err != nil {
-			return err
-		}
-		return op(ctx, db)
-	})
-}
 
 // world is a database, a stream, and so many instances of everything.
 type world struct {
@@ -55,10 +42,7 @@ func newWorld(t *testing.T, instances int) *world {
 	t.Cleanup(transport.CloseIdleConnections)
 	w := &world{
 		t: t, db: userstest.Mongo(t), tables: userstest.Dynamo(t), stream: userstest.NewStream(t),
-		http: &http.Client{Transport: transport, Timeout: 20 * time.Second},
-	}
-	if err := monolith.EnsureIndexes(t.Context(), mongoclient.Of(w.db)); err != nil {
-		t.Fatal(err)
+		http: &http.Client{Transport: transport, Timeout: 2 * time.Minute},
 	}
 	for range instances {
 		w.addInstance()
@@ -69,7 +53,7 @@ func newWorld(t *testing.T, instances int) *world {
 func (w *world) addInstance() {
 	w.t.Helper()
 	i := userstest.NewInstance(w.t, w.db, w.tables, w.stream.Publisher)
-	people, err := client.New(client.Config{BaseURL: i.URL})
+	people, err := client.New(client.Config{BaseURL: i.URL, Timeout: time.Minute, AttemptTimeout: 30 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -78,7 +62,8 @@ func (w *world) addInstance() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	app, err := monolith.New(monolith.Config{Database: twice{mongoclient.Of(w.db)}, Users: people, Publisher: w.stream.Publisher, Tokens: tokens})
+	others := servicetest.World{Mongo: w.db, Tables: w.tables, Publisher: w.stream.Publisher}
+	app, err := monolith.New(monolith.Config{Users: people, Relationships: others.Relationships(w.t), Posts: others.Posts(w.t), Tokens: tokens})
 	if err != nil {
 		w.t.Fatal(err)
 	}

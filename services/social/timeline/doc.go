@@ -6,7 +6,8 @@
 //
 // A timeline is newest first: {"items":[{"postId","authorId","authorName",
 // "text","publishedAt"}],"nextCursor":""}. limit is 1 to 100, 20 if not given;
-// an empty nextCursor is the end. Errors are application/problem+json
+// an empty nextCursor is the end. A deleted post shows no more, neither do the posts of
+// a user who left; that user's own timeline is empty. Errors are application/problem+json
 // (RFC 9457) and say in type, relative to the service, what they are.
 //
 // Caveats: the model follows the writes a little later. A client that wrote and

@@ -1,13 +1,19 @@
 package users_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/goleak"
 
 	"github.com/banyan-fig/banyan/events"
@@ -28,6 +34,7 @@ type api struct {
 	at     *userstest.Instance
 	http   *http.Client
 	stream *userstest.Stream
+	db     *mongo.Database
 }
 
 func newAPI(t *testing.T, owner ownership.Store) *api {
@@ -40,7 +47,8 @@ func newAPI(t *testing.T, owner ownership.Store) *api {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &api{t, userstest.NewInstance(t, userstest.Mongo(t), tables, stream.Publisher), &http.Client{Transport: transport}, stream}
+	db := userstest.Mongo(t)
+	return &api{t, userstest.NewInstance(t, db, tables, stream.Publisher), &http.Client{Transport: transport}, stream, db}
 }
 
 // own makes DynamoDB the owner from the beginning.
@@ -159,7 +167,14 @@ func TestStatusCodes(t *testing.T) {
 		{"authenticate", authenticate(`{"email":"ned@x.y","password":"winter"}`), 200, ned, [2]string{}},
 		{"wrong password", authenticate(`{"email":"ned@x.y","password":"summer"}`), 401, "/problems/credentials", [2]string{}},
 		{"unknown e-mail", authenticate(`{"email":"no@x.y","password":"winter"}`), 401, "/problems/credentials", [2]string{}},
-		{"method", request{method: "DELETE", path: "/v1/users/" + ned}, 405, "/problems/method", [2]string{"Allow", "GET, HEAD, PATCH, PUT"}},
+		{"long e-mail", authenticate(`{"email":"` + strings.Repeat("x", 5000) + `@x.y","password":"winter"}`), 401, "/problems/credentials", [2]string{}},
+		{"delete stale", request{method: "DELETE", path: "/v1/users/" + ned, header: map[string]string{"If-Match": `"1"`}}, 412, "/problems/version", [2]string{}},
+		{"delete", request{method: "DELETE", path: "/v1/users/" + ned, header: map[string]string{"If-Match": `"2"`}}, 204, "", [2]string{}},
+		{"delete again", request{method: "DELETE", path: "/v1/users/" + ned}, 404, "/problems/not-found", [2]string{}},
+		{"get who left", request{method: "GET", path: "/v1/users/" + ned}, 404, "/problems/not-found", [2]string{}},
+		{"authenticate who left", authenticate(`{"email":"ned@x.y","password":"winter"}`), 401, "/problems/credentials", [2]string{}},
+		{"e-mail free again", put(other, nedBody), 201, `"email":"ned@x.y"`, [2]string{"ETag", `"1"`}},
+		{"method", request{method: "POST", path: "/v1/users/" + ned}, 405, "/problems/method", [2]string{"Allow", "DELETE, GET, HEAD, PATCH, PUT"}},
 		{"path", request{method: "GET", path: "/v2/users"}, 404, "/problems/no-route", [2]string{}},
 	}
 	for _, owner := range []ownership.Store{ownership.MongoDB, ownership.DynamoDB} {
@@ -173,7 +188,7 @@ func TestStatusCodes(t *testing.T) {
 				if s.header[0] != "" && res.Header.Get(s.header[0]) != s.header[1] {
 					t.Errorf("%s: header %s = %q, want %q", s.name, s.header[0], res.Header.Get(s.header[0]), s.header[1])
 				}
-				if s.status < 300 && (s.r.method == "PUT" || s.r.method == "PATCH") {
+				if s.status < 300 && (s.r.method == "PUT" || s.r.method == "PATCH" || s.r.method == "DELETE") {
 					if p, err := events.ParsePosition(res.Header.Get(events.HeaderWritten)); err != nil || p == (events.Position{}) {
 						t.Errorf("%s: header %s = %v, %v", s.name, events.HeaderWritten, p, err)
 					}
@@ -202,6 +217,7 @@ func (a *api) checkEvents() {
 		"user.joined " + ned, "user.joined " + ned,
 		"user.joined " + robb, "user.profile-updated " + robb,
 		"user.profile-updated " + ned, "user.profile-updated " + ned,
+		"user.left " + ned, "user.joined " + other,
 	}
 	if strings.Join(told, ", ") != strings.Join(want, ", ") {
 		a.t.Errorf("told %q, want %q", told, want)
@@ -223,10 +239,18 @@ func TestHeldWriteWaitsAndReadsContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	answered := make(chan int, 1)
+	body, send := io.Pipe()
+	late := httptest.NewRequestWithContext(t.Context(), "PATCH", "/v1/users/"+ned, body)
+	late.Header.Set("Content-Type", "application/json")
 	go func() {
-		res, _ := a.do(request{method: "PATCH", path: "/v1/users/" + ned, body: `{"bio":"late"}`})
-		answered <- res.StatusCode
+		rec := httptest.NewRecorder()
+		a.at.Handler.ServeHTTP(rec, late)
+		answered <- rec.Code
 	}()
+	if _, err := io.WriteString(send, `{"bio":"late"}`); err != nil { // it has been read
+		t.Error(err)
+	}
+	_ = send.Close()
 	if res, _ := a.do(request{method: "GET", path: "/v1/users/" + ned}); res.StatusCode != http.StatusOK {
 		t.Errorf("a read during the hold: %d", res.StatusCode)
 	}
@@ -270,5 +294,62 @@ func TestListPagesThroughAll(t *testing.T) {
 	}
 	if got, want := strings.Join(seen, " "), ned+" "+robb+" "+other; got != want {
 		t.Errorf("listed %s, want %s", got, want)
+	}
+}
+
+// TestAMoveHoldsWritesUntilTheRecordChanges: when the coordinator of a move has died, a
+// write is answered with 503 at its deadline, long after HoldUntil; once somebody has
+// finished the move, the same write is made under the new name.
+func TestAMoveHoldsWritesUntilTheRecordChanges(t *testing.T) {
+	a := newAPI(t, ownership.MongoDB)
+	if res, body := a.do(put(ned, nedBody)); res.StatusCode != 201 {
+		t.Fatalf("create: %d %s", res.StatusCode, body)
+	}
+	r, err := a.at.Control.Load(t.Context(), "users")
+	change := func(change func(*ownership.Record)) {
+		t.Helper()
+		if err == nil {
+			r, err = a.at.Control.Update(t.Context(), r, change)
+		}
+		if err == nil {
+			err = a.at.Control.AwaitAck(t.Context(), "users", r.Revision)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const next = "users__banyan_g1"
+	change(func(r *ownership.Record) { r.Generation, r.Move = 1, &ownership.Move{From: "users", To: next} })
+	change(func(r *ownership.Record) { r.Hold, r.HoldUntil = true, time.Now().Add(-time.Minute) })
+
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	held := httptest.NewRequestWithContext(ctx, "PATCH", "/v1/users/"+ned, strings.NewReader(`{"name":"Eddard"}`))
+	held.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	a.at.Handler.ServeHTTP(rec, held)
+	if rec.Code != 503 || rec.Header().Get("Retry-After") == "" {
+		t.Errorf("a held write at its deadline: %d, %v, %s", rec.Code, rec.Header(), rec.Body)
+	}
+	if res, body := a.do(request{method: "GET", path: "/v1/users/" + ned}); res.StatusCode != 200 || !strings.Contains(body, `"version":1`) {
+		t.Errorf("a read meanwhile: %d %s", res.StatusCode, body)
+	}
+
+	err = a.db.Client().Database("admin").RunCommand(t.Context(), bson.D{
+		{Key: "renameCollection", Value: a.db.Name() + ".users"}, {Key: "to", Value: a.db.Name() + "." + next},
+	}).Err()
+	specs, listErr := a.db.ListCollectionSpecifications(t.Context(), bson.D{{Key: "name", Value: next}})
+	if err = errors.Join(err, listErr); err != nil || len(specs) != 1 {
+		t.Fatalf("rename: %v, %v", specs, err)
+	}
+	change(func(r *ownership.Record) {
+		r.Phase, r.Collection, r.CollectionUUID = ownership.Encapsulated, next, fmt.Sprintf("%x", specs[0].UUID.Data)
+		r.Move, r.Hold = nil, false
+	})
+	if res, body := a.do(patch(ned, `{"name":"Eddard"}`, `"1"`)); res.StatusCode != 200 {
+		t.Errorf("the write afterwards: %d %s", res.StatusCode, body)
+	}
+	if n, err := a.db.Collection(next).CountDocuments(t.Context(), bson.D{{Key: "name", Value: "Eddard"}}); err != nil || n != 1 {
+		t.Errorf("under the new name: %d documents, %v", n, err)
 	}
 }

@@ -5,227 +5,143 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/migrate/ownership"
-	"github.com/banyan-fig/banyan/services/keyedlock"
+	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/services/entity"
 )
 
-// Ownership admits each operation to the store that owns the users.
-// *ownership.Member is one.
-type Ownership interface {
-	Read(ctx context.Context, fn func(context.Context, ownership.Grant) error) error
-	Write(ctx context.Context, fn func(context.Context, ownership.Grant) error) error
-}
+// source is that of the events.
+const source = "/services/users"
 
-// Publisher publishes an event and returns its position, once it is kept.
-type Publisher interface {
-	Publish(ctx context.Context, e events.Event) (events.Position, error)
-}
-
-// Config configures New. Ownership, Stores and Publisher are required.
-type Config struct {
-	// Ownership selects the store for each request.
-	Ownership Ownership
-	// Stores holds the store for each possible owner.
-	Stores map[ownership.Store]Store
-	// Publisher gets an event for each write.
-	Publisher Publisher
-	// Source of the events. Default "/services/users".
-	Source string
-	// BcryptCost for new passwords. Default 10.
-	BcryptCost int
-	// HashesAtOnce bounds how many passwords are hashed or compared at a time, as
-	// each keeps a core busy. Default 4.
-	HashesAtOnce int
-	// Now is the clock. Default time.Now.
-	Now func() time.Time
-}
-
-// Validate returns an error for missing or invalid fields.
-func (c Config) Validate() error {
-	switch {
-	case c.Ownership == nil:
-		return errors.New("users service: Ownership is required")
-	case len(c.Stores) == 0:
-		return errors.New("users service: Stores is required")
-	case c.Publisher == nil:
-		return errors.New("users service: Publisher is required")
-	case c.BcryptCost != 0 && (c.BcryptCost < bcrypt.MinCost || c.BcryptCost > bcrypt.MaxCost):
-		return fmt.Errorf("users service: BcryptCost must be %d to %d, not %d", bcrypt.MinCost, bcrypt.MaxCost, c.BcryptCost)
-	}
-	return nil
-}
-
-func (c Config) withDefaults() Config {
-	c.Source = cmp.Or(c.Source, "/services/users")
-	c.BcryptCost = cmp.Or(c.BcryptCost, bcrypt.DefaultCost)
-	c.HashesAtOnce = cmp.Or(max(c.HashesAtOnce, 0), 4)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	return c
-}
+// hashesAtOnce bounds how many passwords are hashed or compared at a time, as each keeps a core busy.
+const hashesAtOnce = 4
 
 // Service is the domain of users. It is safe for concurrent use.
 type Service struct {
-	cfg       Config
+	users     entity.Typed[User]
+	cost      int
 	hashing   chan struct{}
-	locks     *keyedlock.Lock
 	dummyHash []byte // compared if there is no user, so that the response time reveals nothing
-	published atomic.Int64
 }
 
-// New makes a Service.
-func New(cfg Config) (*Service, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	cfg = cfg.withDefaults()
-	dummyHash, err := bcrypt.GenerateFromPassword([]byte("no user has this password"), cfg.BcryptCost)
+// New makes a Service over a store of users. New passwords are hashed with bcrypt's cost, 4 to 31.
+func New(store *entity.Store, cost int) (*Service, error) {
+	dummyHash, err := bcrypt.GenerateFromPassword([]byte("no user has this password"), cost)
 	if err != nil {
 		return nil, fmt.Errorf("users service: hash the dummy password: %w", err)
 	}
-	return &Service{cfg: cfg, hashing: make(chan struct{}, cfg.HashesAtOnce), locks: keyedlock.New(), dummyHash: dummyHash}, nil
+	return &Service{entity.Of[User](store), cost, make(chan struct{}, hashesAtOnce), dummyHash}, nil
 }
 
-// Written is the outcome of a write.
-type Written struct {
-	User User
-	// Created is false when the user existed already.
-	Created bool
-	// Position of the last event that was published for the write.
-	Position events.Position
-}
-
-// Create stores a user under the id that the client chose, and publishes
-// user.joined. Repeating it is harmless. ErrInvalid, ErrEmailTaken, ErrIDTaken,
-// ErrNotPublished.
-func (s *Service) Create(ctx context.Context, n NewUser) (Written, error) {
+// Create stores a user under the id that the client chose, and publishes user.joined. Repeating
+// it is harmless. entity.ErrInvalid, ErrExists, ErrTaken, ErrNotPublished.
+func (s *Service) Create(ctx context.Context, n NewUser) (entity.Outcome[User], error) {
 	if err := n.Validate(); err != nil {
-		return Written{}, err
+		return entity.Outcome[User]{}, err
 	}
 	hash, err := s.hash(ctx, n.Password)
 	if err != nil {
-		return Written{}, err
+		return entity.Outcome[User]{}, err
 	}
 	if n.CreatedAt.IsZero() {
-		n.CreatedAt = s.cfg.Now()
+		n.CreatedAt = time.Now()
 	}
-	u := User{
-		ID: n.ID, Name: n.Name, Email: n.Email, Bio: n.Bio, PasswordHash: hash,
-		Version: 1, CreatedAt: n.CreatedAt.UTC().Truncate(time.Millisecond),
-	}
-	release, err := s.locks.Acquire(ctx, n.ID)
-	if err != nil {
-		return Written{}, err
-	}
-	defer release()
-	var w Written
-	var pending Pending
-	makeEvents := s.eventsOfCreate(ctx)
-	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, w.Created, pending, err = createUser(ctx, store, epoch, u, makeEvents)
-		return err
+	u := User{ID: n.ID, Name: n.Name, Email: n.Email, Bio: n.Bio, PasswordHash: hash, CreatedAt: n.CreatedAt.UTC().Truncate(time.Millisecond)}
+	id, _ := objectID(n.ID) // which is valid
+	tell := s.telling(func(u User) []events.Payload {
+		facts := []events.Payload{social.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}}
+		if u.Bio != "" || u.Version > 1 { // found by a repeated create, it may have changed since
+			facts = append(facts, profileUpdated(u))
+		}
+		return facts
 	})
-	if err != nil {
-		return Written{}, fmt.Errorf("create user %s: %w", n.ID, err)
+	for {
+		w, err := s.users.Create(ctx, u, tell)
+		if !errors.Is(err, entity.ErrExists) || w.Value.Email != u.Email {
+			return w, err
+		}
+		w, err = s.users.Update(ctx, id, func(*User) error { return entity.ErrUnchanged }, tell)
+		if !errors.Is(err, entity.ErrNotFound) {
+			return w, err
+		}
 	}
-	w.Position, err = s.publish(ctx, pending, w.User, makeEvents)
-	return w, err
 }
 
-// Update changes a user and publishes user.profile-updated. ErrInvalid,
+// Update changes a user and publishes user.profile-updated. A change that is done already is
+// repeated. entity.ErrInvalid, ErrNotFound, ErrVersion, ErrNotPublished.
+func (s *Service) Update(ctx context.Context, id string, c Change) (entity.Outcome[User], error) {
+	oid, err := objectID(id)
+	if err := errors.Join(err, c.Validate()); err != nil {
+		return entity.Outcome[User]{}, err
+	}
+	tell := s.telling(func(u User) []events.Payload { return []events.Payload{profileUpdated(u)} })
+	return s.users.Update(ctx, oid, func(u *User) error {
+		if c.Done(*u) {
+			return entity.ErrUnchanged
+		}
+		c.Apply(u)
+		return nil
+	}, tell, entity.IfVersion(c.IfVersion))
+}
+
+// Delete removes a user and publishes user.left. The id must not be used again. entity.ErrInvalid,
 // ErrNotFound, ErrVersion, ErrNotPublished.
-func (s *Service) Update(ctx context.Context, id string, c Change) (Written, error) {
-	if err := errors.Join(ValidateID(id), c.Validate()); err != nil {
-		return Written{}, err
-	}
-	release, err := s.locks.Acquire(ctx, id)
+func (s *Service) Delete(ctx context.Context, id string, version *int64) (entity.Outcome[User], error) {
+	oid, err := objectID(id)
 	if err != nil {
-		return Written{}, err
+		return entity.Outcome[User]{}, err
 	}
-	defer release()
-	var w Written
-	var pending Pending
-	makeEvents := s.eventsOfUpdate(ctx)
-	err = s.write(ctx, func(ctx context.Context, store Store, epoch int64) (err error) {
-		w.User, pending, err = updateUser(ctx, store, epoch, id, c, makeEvents)
-		return err
+	tell := s.telling(func(u User) []events.Payload {
+		return []events.Payload{social.UserLeft{UserID: u.ID, At: time.Now().UTC().Truncate(time.Millisecond)}}
 	})
-	if err != nil {
-		return Written{}, fmt.Errorf("change user %s: %w", id, err)
-	}
-	w.Position, err = s.publish(ctx, pending, w.User, makeEvents)
-	return w, err
+	return s.users.Delete(ctx, oid, tell, entity.IfVersion(version))
 }
 
-// Get returns one user. ErrInvalid, ErrNotFound.
+// Get returns one user. entity.ErrInvalid, ErrNotFound.
 func (s *Service) Get(ctx context.Context, id string) (User, error) {
-	if err := ValidateID(id); err != nil {
+	oid, err := objectID(id)
+	if err != nil {
 		return User{}, err
 	}
-	var u User
-	err := s.read(ctx, func(ctx context.Context, store Store) (err error) {
-		u, err = store.Get(ctx, id)
-		return err
-	})
-	if err != nil {
-		return User{}, fmt.Errorf("get user %s: %w", id, err)
-	}
-	return u, nil
+	u, err := s.users.Get(ctx, oid)
+	return u.Value, err
 }
 
-// GetMany returns those of the users that exist, in the order of ids.
+// GetMany returns those of the users that exist, in the order of ids. entity.ErrInvalid.
 func (s *Service) GetMany(ctx context.Context, ids []string) ([]User, error) {
 	if len(ids) > MaxIDs {
-		return nil, fmt.Errorf("%w: at most %d ids at once, not %d", ErrInvalid, MaxIDs, len(ids))
+		return nil, fmt.Errorf("%w: at most %d ids at once, not %d", entity.ErrInvalid, MaxIDs, len(ids))
 	}
-	for _, id := range ids {
-		if err := ValidateID(id); err != nil {
+	oids := make([]any, len(ids))
+	for i, id := range ids {
+		var err error
+		if oids[i], err = objectID(id); err != nil {
 			return nil, err
 		}
 	}
-	ids = distinct(ids)
-	var found []User
-	err := s.read(ctx, func(ctx context.Context, store Store) (err error) {
-		found, err = store.GetMany(ctx, ids)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("get %d users: %w", len(ids), err)
-	}
-	return inOrder(ids, found), nil
+	return values(s.users.GetMany(ctx, oids...))
 }
 
-// List returns a page of all users.
-func (s *Service) List(ctx context.Context, from Cursor, limit int) ([]User, Cursor, error) {
-	var page []User
-	var next Cursor
-	err := s.read(ctx, func(ctx context.Context, store Store) (err error) {
-		page, next, err = store.List(ctx, from, limit)
-		return err
-	})
-	if err != nil {
-		return nil, Cursor{}, fmt.Errorf("list users: %w", err)
-	}
-	return page, next, nil
+// List returns a page of all users behind a cursor, "" for the beginning, and the next cursor,
+// "" at the end. entity.ErrCursor.
+func (s *Service) List(ctx context.Context, cursor string, limit int) ([]User, string, error) {
+	found, next, err := s.users.Query(ctx, entity.Query{Limit: limit, Cursor: cursor})
+	page, err := values(found, err)
+	return page, next, err
 }
 
 // Authenticate returns the user with this e-mail if the password is right, else
 // ErrCredentials, after the same time whether or not there is such a user.
 func (s *Service) Authenticate(ctx context.Context, email, password string) (User, error) {
-	var u User
-	err := s.read(ctx, func(ctx context.Context, store Store) (err error) {
-		u, err = store.ByEmail(ctx, email)
-		return err
-	})
+	found, err := s.users.ByUnique(ctx, bson.D{{Key: "email", Value: email}})
+	u := found.Value
 	hash := []byte(u.PasswordHash)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, entity.ErrNotFound) || errors.Is(err, entity.ErrInvalid) { // too long for a key, say
 		hash = s.dummyHash
 	} else if err != nil {
 		return User{}, fmt.Errorf("authenticate: %w", err)
@@ -241,35 +157,30 @@ func (s *Service) Authenticate(ctx context.Context, email, password string) (Use
 	return u, nil
 }
 
-// Published is the number of events published.
-func (s *Service) Published() int64 { return s.published.Load() }
-
-func (s *Service) read(ctx context.Context, fn func(context.Context, Store) error) error {
-	return s.cfg.Ownership.Read(ctx, func(ctx context.Context, g ownership.Grant) error {
-		store, err := s.store(g)
-		if err != nil {
-			return err
-		}
-		return fn(ctx, store)
-	})
-}
-
-func (s *Service) write(ctx context.Context, fn func(context.Context, Store, int64) error) error {
-	return s.cfg.Ownership.Write(ctx, func(ctx context.Context, g ownership.Grant) error {
-		store, err := s.store(g)
-		if err != nil {
-			return err
-		}
-		return fn(ctx, store, g.Epoch)
-	})
-}
-
-func (s *Service) store(g ownership.Grant) (Store, error) {
-	store, ok := s.cfg.Stores[g.Owner]
-	if !ok {
-		return nil, fmt.Errorf("users are owned by %q since epoch %d, for which this service has no store", g.Owner, g.Epoch)
+func values(found []entity.Versioned[User], err error) ([]User, error) {
+	all := make([]User, len(found))
+	for i, u := range found {
+		all[i] = u.Value
 	}
-	return store, nil
+	return all, err
+}
+
+// telling has a write tell facts of the user as it is then, or as it was where it is deleted.
+func (s *Service) telling(facts func(User) []events.Payload) entity.Option {
+	return s.users.Telling(func(ctx context.Context, before, after *entity.Versioned[User]) (all []events.Event, err error) {
+		for _, fact := range facts(cmp.Or(after, before).Value) {
+			e, err := events.New(ctx, source, fact)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
+		}
+		return all, nil
+	})
+}
+
+func profileUpdated(u User) events.Payload {
+	return social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version}
 }
 
 func (s *Service) hash(ctx context.Context, password string) (string, error) {
@@ -278,7 +189,7 @@ func (s *Service) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer free()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), s.cfg.BcryptCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), s.cost)
 	if err != nil {
 		return "", fmt.Errorf("hash the password: %w", err)
 	}
@@ -292,30 +203,4 @@ func (s *Service) acquireHashSlot(ctx context.Context) (free func(), err error) 
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for other passwords to be hashed: %w", ctx.Err())
 	}
-}
-
-func distinct(ids []string) []string {
-	seen := make(map[string]bool, len(ids))
-	var out []string
-	for _, id := range ids {
-		if !seen[id] {
-			seen[id] = true
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
-func inOrder(ids []string, found []User) []User {
-	byID := make(map[string]User, len(found))
-	for _, u := range found {
-		byID[u.ID] = u
-	}
-	out := make([]User, 0, len(found))
-	for _, id := range ids {
-		if u, ok := byID[id]; ok {
-			out = append(out, u)
-		}
-	}
-	return out
 }

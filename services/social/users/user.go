@@ -3,13 +3,13 @@ package users
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/events/social"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/banyan-fig/banyan/services/entity"
 )
 
 // Limits of what a client may write. Users from other sources may exceed
@@ -24,27 +24,8 @@ const (
 	MaxIDs = 100
 )
 
-// Errors that callers can test with errors.Is.
-var (
-	// ErrNotFound is returned when there is no user with that id.
-	ErrNotFound = errors.New("no such user")
-	// ErrEmailTaken is returned by a create with the e-mail of another user.
-	ErrEmailTaken = errors.New("another user has this e-mail")
-	// ErrIDTaken is returned by a create with an id that another e-mail has.
-	ErrIDTaken = errors.New("another user has this id")
-	// ErrVersion is returned by a change of a version that is not the present one.
-	ErrVersion = errors.New("the user has changed meanwhile")
-	// ErrCredentials is returned when e-mail and password do not match a user.
-	ErrCredentials = errors.New("wrong e-mail or password")
-	// ErrInvalid is returned for input that breaks a rule; the text says which.
-	ErrInvalid = errors.New("invalid input")
-	// ErrCursor is returned for a cursor that this service did not make, or
-	// that a change of the store has invalidated: start the listing again.
-	ErrCursor = errors.New("the cursor cannot be used")
-	// ErrNotPublished is returned when a write was stored but its event could not
-	// be published. Repeat the write.
-	ErrNotPublished = errors.New("stored, but the event could not be published")
-)
+// ErrCredentials is returned when e-mail and password do not match a user.
+var ErrCredentials = errors.New("wrong e-mail or password")
 
 // User is one user as stored.
 type User struct {
@@ -64,16 +45,53 @@ type User struct {
 	CreatedAt time.Time
 }
 
-// NewUser is the input for creating a user.
-type NewUser struct {
-	ID, Name, Email, Password, Bio string
-	// CreatedAt: zero means the present time.
-	CreatedAt time.Time
+// MarshalBSON makes the document of a user.
+func (u User) MarshalBSON() ([]byte, error) {
+	id, err := objectID(u.ID)
+	if err != nil {
+		return nil, err
+	}
+	doc := bson.D{{Key: "_id", Value: id}, {Key: "name", Value: u.Name}, {Key: "email", Value: u.Email}, {Key: "password", Value: u.PasswordHash}}
+	if u.Bio != "" {
+		doc = append(doc, bson.E{Key: "bio", Value: u.Bio})
+	}
+	return bson.Marshal(append(doc, bson.E{Key: "version", Value: u.Version}, bson.E{Key: "createdAt", Value: u.CreatedAt}))
 }
 
-// Validate checks the limits. The error wraps ErrInvalid and names the field.
+// UnmarshalBSON reads a document as leniently as the years that wrote it were: a field of another
+// type than expected counts as missing, and who has no createdAt joined at the time in the id.
+func (u *User) UnmarshalBSON(b []byte) error {
+	doc := bson.Raw(b)
+	id, ok := doc.Lookup("_id").ObjectIDOK()
+	if !ok {
+		return fmt.Errorf("the user %v has no ObjectId", doc.Lookup("_id"))
+	}
+	text := func(field string) string {
+		s, _ := doc.Lookup(field).StringValueOK()
+		return s
+	}
+	*u = User{ID: id.Hex(), Name: text("name"), Email: text("email"), PasswordHash: text("password"), Bio: text("bio"), CreatedAt: id.Timestamp().UTC()}
+	u.Version, _ = doc.Lookup("version").AsInt64OK()
+	if at, ok := doc.Lookup("createdAt").TimeOK(); ok {
+		u.CreatedAt = at.UTC()
+	}
+	return nil
+}
+
+// NewUser is the input for creating a user.
+type NewUser struct {
+	ID       string `json:"-"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	Password string `json:"password"`
+	Bio      string `json:"bio"`
+	// CreatedAt: zero means the present time.
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Validate checks the limits. The error wraps entity.ErrInvalid and names the field.
 func (n NewUser) Validate() error {
-	if err := ValidateID(n.ID); err != nil {
+	if _, err := objectID(n.ID); err != nil {
 		return err
 	}
 	if err := validateText("name", n.Name, 1, MaxName); err != nil {
@@ -86,27 +104,26 @@ func (n NewUser) Validate() error {
 		return err
 	}
 	if n.Password == "" || len(n.Password) > MaxPassword {
-		return fmt.Errorf("%w: password must have 1 to %d bytes", ErrInvalid, MaxPassword)
+		return fmt.Errorf("%w: password must have 1 to %d bytes", entity.ErrInvalid, MaxPassword)
 	}
 	if y := n.CreatedAt.UTC().Year(); !n.CreatedAt.IsZero() && (y < 1970 || y > 9999) {
-		return fmt.Errorf("%w: createdAt must be between the years 1970 and 9999", ErrInvalid)
+		return fmt.Errorf("%w: createdAt must be between the years 1970 and 9999", entity.ErrInvalid)
 	}
 	return nil
 }
 
 // Change is a change by a client; a nil field stays unchanged.
 type Change struct {
-	Name *string
-	Bio  *string
-	// IfVersion refuses the change, with ErrVersion, unless the user has this
-	// version.
-	IfVersion *int64
+	Name *string `json:"name"`
+	Bio  *string `json:"bio"`
+	// IfVersion refuses the change, with entity.ErrVersion, unless the user has this version.
+	IfVersion *int64 `json:"-"`
 }
 
-// Validate checks the limits. The error wraps ErrInvalid and names the field.
+// Validate checks the limits. The error wraps entity.ErrInvalid and names the field.
 func (c Change) Validate() error {
 	if c.Name == nil && c.Bio == nil {
-		return fmt.Errorf("%w: there is nothing to change: send name or bio", ErrInvalid)
+		return fmt.Errorf("%w: there is nothing to change: send name or bio", entity.ErrInvalid)
 	}
 	if c.Name != nil {
 		if err := validateText("name", *c.Name, 1, MaxName); err != nil {
@@ -119,16 +136,14 @@ func (c Change) Validate() error {
 	return nil
 }
 
-// Applied returns u with the change and the next version.
-func (c Change) Applied(u User) User {
-	u.Version++
+// Apply makes the change.
+func (c Change) Apply(u *User) {
 	if c.Name != nil {
 		u.Name = *c.Name
 	}
 	if c.Bio != nil {
 		u.Bio = *c.Bio
 	}
-	return u
 }
 
 // Done reports whether u is the result of the change on the version that it was
@@ -138,36 +153,24 @@ func (c Change) Done(u User) bool {
 		(c.Name == nil || *c.Name == u.Name) && (c.Bio == nil || *c.Bio == u.Bio)
 }
 
-// ValidateID checks that id is an ObjectId in lower-case hex.
-func ValidateID(id string) error {
-	if len(id) != 24 || strings.Trim(id, "0123456789abcdef") != "" {
-		return fmt.Errorf("%w: id must be 24 lower-case hex digits", ErrInvalid)
+// objectID reads an id: an ObjectId in lower-case hex. entity.ErrInvalid.
+func objectID(id string) (bson.ObjectID, error) {
+	oid, err := bson.ObjectIDFromHex(id)
+	if err != nil || oid.Hex() != id {
+		return oid, fmt.Errorf("%w: id must be 24 lower-case hex digits", entity.ErrInvalid)
 	}
-	return nil
-}
-
-// CreatedFromID returns the time in an ObjectId: its first four bytes are seconds
-// since 1970. It is used for a missing createdAt.
-func CreatedFromID(id string) time.Time {
-	if len(id) < 8 {
-		return time.Time{}
-	}
-	seconds, err := strconv.ParseUint(id[:8], 16, 32)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.Unix(int64(seconds), 0).UTC()
+	return oid, nil
 }
 
 func validateText(field, value string, least, most int) error {
 	n := utf8.RuneCountInString(value)
 	switch {
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-		return fmt.Errorf("%w: %s must be UTF-8 text without NUL", ErrInvalid, field)
+		return fmt.Errorf("%w: %s must be UTF-8 text without NUL", entity.ErrInvalid, field)
 	case n < least || strings.TrimSpace(value) == "" && least > 0:
-		return fmt.Errorf("%w: %s must not be empty", ErrInvalid, field)
+		return fmt.Errorf("%w: %s must not be empty", entity.ErrInvalid, field)
 	case n > most:
-		return fmt.Errorf("%w: %s must have at most %d characters, not %d", ErrInvalid, field, most, n)
+		return fmt.Errorf("%w: %s must have at most %d characters, not %d", entity.ErrInvalid, field, most, n)
 	}
 	return nil
 }
@@ -176,17 +179,9 @@ func validateEmail(email string) error {
 	at := strings.IndexByte(email, '@')
 	switch {
 	case len(email) > MaxEmail:
-		return fmt.Errorf("%w: email must have at most %d bytes", ErrInvalid, MaxEmail)
+		return fmt.Errorf("%w: email must have at most %d bytes", entity.ErrInvalid, MaxEmail)
 	case at <= 0 || at == len(email)-1 || strings.ContainsAny(email, " \t\r\n\x00") || !utf8.ValidString(email):
-		return fmt.Errorf("%w: email must look like name@host", ErrInvalid)
+		return fmt.Errorf("%w: email must look like name@host", entity.ErrInvalid)
 	}
 	return nil
-}
-
-func joined(u User) events.Payload {
-	return social.UserJoined{UserID: u.ID, Name: u.Name, JoinedAt: u.CreatedAt}
-}
-
-func profileUpdated(u User) events.Payload {
-	return social.UserProfileUpdated{UserID: u.ID, Name: u.Name, Bio: u.Bio, Version: u.Version}
 }

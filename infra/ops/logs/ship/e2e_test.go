@@ -249,7 +249,7 @@ func TestEverythingArrivesOnceAndInOrder(t *testing.T) {
 	a.createGroup(ownGroup, "own")
 	a.subscribe()
 	wrote, poisons := a.writeAll(groups, streams)
-	a.server.Wait(t, len(wrote)-poisons, 30*time.Second)
+	a.server.Wait(t, len(wrote)-poisons, 2*time.Minute)
 	letters := a.letters(poisons)
 	a.box.Faults().Switch(false)
 
@@ -413,7 +413,7 @@ func TestNoFeedback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.server.Wait(t, 20, 20*time.Second)
+	a.server.Wait(t, 20, 2*time.Minute)
 	a.quietens()
 	for _, d := range a.server.Documents() {
 		if d.Text("log.group") != "/aws/lambda/users" {

@@ -54,7 +54,7 @@ func newWorld(t testing.TB, f bulktest.Faults, change ...func(*ship.Config)) *wo
 	w := &world{server: bulktest.Start(t, f), keeper: &keeper{}, metrics: &bytes.Buffer{}}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	client, err := opensearch.New(opensearch.Config{URL: w.server.URL, HTTP: &http.Client{Transport: transport}, Timeout: 5 * time.Second})
+	client, err := opensearch.New(opensearch.Config{URL: w.server.URL, HTTP: &http.Client{Transport: transport}, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func batchOf(records ...[]byte) (e awsevents.KinesisEvent) {
 // hand gives a batch to the shipper and returns the failures it named.
 func (w *world) hand(t testing.TB, e awsevents.KinesisEvent) (failed []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return w.handWithin(t, ctx, e)
 }
@@ -440,7 +440,7 @@ func TestWhatIsNotTheDocumentsFault(t *testing.T) {
 				}
 				return 0, ""
 			}}, func(c *ship.Config) { c.MaxDocuments = 3 })
-			const timeout = 5 * time.Second // a fifth of it is kept in reserve
+			const timeout = 10 * time.Second // a fifth of it is kept in reserve
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			began := time.Now()

@@ -453,8 +453,8 @@ func TestDryRun(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	a := newAccount(t, "", 1)
 	a.create("/g/a", "/g/b")
-	s := a.subscriber(func(c *subscribe.Config) { c.Rate, c.Reserve = 5, time.Millisecond })
-	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond) // 6 of 8 requests
+	s := a.subscriber(func(c *subscribe.Config) { c.Rate, c.Reserve = 2, time.Millisecond })
+	ctx, cancel := context.WithTimeout(t.Context(), 2600*time.Millisecond) // 6 of 8 requests
 	defer cancel()
 	if r := s.BackFill(ctx); r.Stopped != sweep.Deadline || r.Remaining == 0 {
 		t.Errorf("%+v", r)

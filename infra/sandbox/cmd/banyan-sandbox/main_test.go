@@ -156,7 +156,7 @@ func greeter() {
 // put puts a record into the stream s, looks into the table things, and waits for the
 // file OUT.
 func put() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

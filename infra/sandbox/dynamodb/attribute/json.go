@@ -2,7 +2,6 @@ package attribute
 
 import (
 	"encoding/base64"
-	"strings"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/wire"
 )
@@ -17,10 +16,12 @@ type ValidationError string
 func (e ValidationError) Error() string { return string(e) }
 
 const (
+	errSet     = ValidationError("not implemented by the sandbox: the sets SS, NS and BS")
 	errEmpty   = ValidationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	errSeveral = ValidationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 	errNull    = ValidationError("One or more parameter values were invalid: Null attribute value types must have the value of true")
 	errNesting = ValidationError("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+	errName    = ValidationError("One or more parameter values were invalid: Attribute name is too large, must be less than 65536 bytes")
 	errTwice   = ValidationError("One or more parameter values were invalid: an attribute name is given twice")
 )
 
@@ -37,6 +38,9 @@ func readItem(s *wire.Scanner, depth int) (Item, error) {
 		v, err := readValue(s, depth)
 		if err != nil {
 			return err
+		}
+		if len(name) >= 64<<10 {
+			return errName
 		}
 		if len(it) == 0 {
 			it = make(Item, 0, 8)
@@ -58,6 +62,9 @@ func readValue(s *wire.Scanner, depth int) (Value, error) {
 	count := 0
 	err := s.Object(func(name string) error {
 		kind := KindOf(name)
+		if name == "SS" || name == "NS" || name == "BS" {
+			return errSet
+		}
 		if kind == Invalid || s.Null() {
 			return s.Skip()
 		}
@@ -97,10 +104,8 @@ func readKind(s *wire.Scanner, kind Kind, depth int) (Value, error) {
 			err = errNull
 		}
 		return Null(), err
-	case M, L:
-		return readNested(s, kind, depth+1)
 	}
-	return readSet(s, kind)
+	return readNested(s, kind, depth+1)
 }
 
 func readNested(s *wire.Scanner, kind Kind, depth int) (Value, error) {
@@ -135,51 +140,6 @@ type SerializationError string
 
 func (e SerializationError) Error() string { return string(e) }
 
-var setNames = map[Kind]string{SS: "string", NS: "number", BS: "binary"}
-
-func readSet(s *wire.Scanner, kind Kind) (Value, error) {
-	var elements []string
-	err := s.Array(func() error {
-		e, err := readElement(s, kind)
-		elements = append(elements, e)
-		return err
-	})
-	if err != nil {
-		return Value{}, err
-	}
-	if len(elements) == 0 {
-		return Value{}, ValidationError("One or more parameter values were invalid: An " + setNames[kind] + " set  may not be empty")
-	}
-	given := strings.Join(elements, ", ")
-	set, unique := makeSet(kind, elements)
-	if !unique {
-		return Value{}, duplicates(kind, given)
-	}
-	return set, nil
-}
-
-func duplicates(kind Kind, given string) error {
-	switch kind {
-	case SS:
-		return ValidationError("One or more parameter values were invalid: Input collection [" + given + "] contains duplicates.")
-	case NS:
-		return ValidationError("Input collection contains duplicates")
-	}
-	return ValidationError("One or more parameter values were invalid: Input collection of type BS contains duplicates.")
-}
-
-func readElement(s *wire.Scanner, kind Kind) (string, error) {
-	if kind == BS {
-		return readBinary(s)
-	}
-	text, err := s.String()
-	if err != nil || kind == SS {
-		return text, err
-	}
-	v, err := Number(text)
-	return v.text, err
-}
-
 // AppendJSON appends the item as the protocol writes it.
 func (it Item) AppendJSON(out []byte) []byte {
 	out = append(out, '{')
@@ -210,10 +170,6 @@ func (v Value) AppendJSON(out []byte) []byte {
 		out = v.Map().AppendJSON(out)
 	case L:
 		out = appendList(out, len(v.List()), func(out []byte, i int) []byte { return v.List()[i].AppendJSON(out) })
-	case SS, NS:
-		out = appendList(out, len(v.Set()), func(out []byte, i int) []byte { return wire.AppendString(out, v.Set()[i]) })
-	case BS:
-		out = appendList(out, len(v.Set()), func(out []byte, i int) []byte { return appendBinary(out, v.Set()[i]) })
 	default:
 		out = wire.AppendString(out, v.text)
 	}

@@ -22,7 +22,7 @@ func read(text string) (attribute.Item, error) {
 func FuzzReadItem(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"a":{"S":"x"}}`, `{"b":{"N":"1.50"},"a":{"L":[{"M":{"x":{"NULL":true}}},{"BOOL":false}]}}`,
-		`{"a":{"SS":["b","a"]},"n":{"NS":["2","10"]},"y":{"BS":["AQ==","AA=="]}}`, `{"a":{"B":"AAEC"}}`, `{"é\u0000\ud83d\ude00":{"S":"\"\\\n"}}`,
+		`{"a":{"B":"AAEC"}}`, `{"é\u0000\ud83d\ude00":{"S":"\"\\\n"}}`,
 		`{"a":{"S":"x","N":"1"}}`, `{"a":{}}`, `{"a":{"S":null}}`, `{"a":{"M":{"a":{"M":{"a":{"M":{}}}}}}}`, `{"a":{"Q":1}}`, `[`, `{"a"`, `{"a":{"S":"\ud83d"}}`,
 	} {
 		f.Add(s)

@@ -31,15 +31,7 @@ func (v Value) Size() int {
 		}
 		return n
 	}
-	n := 0
-	for _, e := range v.Set() {
-		if v.kind == NS {
-			n += numberSize(e)
-		} else {
-			n += len(e)
-		}
-	}
-	return n
+	return 0
 }
 
 // numberSize counts a byte for two significant digits (pairs start at the decimal point), one

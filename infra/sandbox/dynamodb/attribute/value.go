@@ -25,33 +25,27 @@ const (
 	NULL
 	M
 	L
-	SS
-	NS
-	BS
 )
 
-var kindNames = [...]string{"", "S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
+var kindNames = [...]string{"", "S", "N", "B", "BOOL", "NULL", "M", "L"}
 
-var kindLongNames = [...]string{"", "STRING", "NUMBER", "BINARY", "BOOLEAN", "NULL", "MAP", "LIST", "STRING_SET", "NUMBER_SET", "BINARY_SET"}
+var kindLongNames = [...]string{"", "STRING", "NUMBER", "BINARY", "BOOLEAN", "NULL", "MAP", "LIST"}
 
-// String is the protocol's name of the type, such as "SS".
+// String is the protocol's name of the type, such as "BOOL".
 func (k Kind) String() string { return kindNames[k] }
 
-// LongName is the name the service uses in some of its messages, such as "STRING_SET".
+// LongName is the name the service uses in some of its messages, such as "STRING".
 func (k Kind) LongName() string { return kindLongNames[k] }
 
 // KindOf finds a type by the protocol's name; Invalid if there is none.
 func KindOf(name string) Kind {
-	for k := S; k <= BS; k++ {
+	for k := S; k <= L; k++ {
 		if kindNames[k] == name {
 			return k
 		}
 	}
 	return Invalid
 }
-
-// IsSet reports whether the type is one of the three sets.
-func (k Kind) IsSet() bool { return k == SS || k == NS || k == BS }
 
 // IsScalar reports whether the type can be a key.
 func (k Kind) IsScalar() bool { return k == S || k == N || k == B }
@@ -67,7 +61,6 @@ type Value struct {
 type compound struct {
 	list   []Value
 	fields Item
-	set    []string
 }
 
 // Field is one attribute of an item or one member of a map.
@@ -100,12 +93,6 @@ func Map(fields Item) Value { return Value{kind: M, more: &compound{fields: fiel
 // number makes a value of type N from text that is already normal.
 func number(text string) Value { return Value{kind: N, text: text} }
 
-// Int makes a value of type N.
-func Int(n int) Value {
-	v, _ := Number(itoa(n))
-	return v
-}
-
 // Kind is the value's type.
 func (v Value) Kind() Kind { return v.kind }
 
@@ -126,45 +113,6 @@ func (v Value) Map() Item {
 		return nil
 	}
 	return v.more.fields
-}
-
-// Set is the elements of a set in their order: SS and BS bytewise, NS by number; normalised
-// numbers for NS, raw bytes for BS. Not to be changed.
-func (v Value) Set() []string {
-	if v.more == nil {
-		return nil
-	}
-	return v.more.set
-}
-
-// makeSet sorts elements in place and makes a set of them; false if there were duplicates.
-func makeSet(kind Kind, elements []string) (Value, bool) {
-	order := strings.Compare
-	if kind == NS {
-		order = compareNumbers
-	}
-	slices.SortFunc(elements, order)
-	unique := slices.Compact(elements)
-	return Value{kind: kind, more: &compound{set: unique}}, len(unique) == len(elements)
-}
-
-// Union adds the elements of another set of the same kind.
-func (v Value) Union(other Value) Value {
-	all := append(slices.Clone(v.Set()), other.Set()...)
-	set, _ := makeSet(v.kind, all)
-	return set
-}
-
-// Without removes the elements of another set of the same kind; the result may be empty, which
-// the caller must treat as no value.
-func (v Value) Without(other Value) Value {
-	var kept []string
-	for _, e := range v.Set() {
-		if !slices.Contains(other.Set(), e) {
-			kept = append(kept, e)
-		}
-	}
-	return Value{kind: v.kind, more: &compound{set: kept}}
 }
 
 // Get finds an attribute.
@@ -255,8 +203,6 @@ func Equal(a, b Value) bool {
 		return EqualItems(a.Map(), b.Map())
 	case L:
 		return slices.EqualFunc(a.List(), b.List(), Equal)
-	case SS, NS, BS:
-		return slices.Equal(a.Set(), b.Set())
 	}
 	return a.text == b.text
 }
@@ -277,7 +223,7 @@ func Compare(a, b Value) (int, bool) {
 	return strings.Compare(a.text, b.text), true
 }
 
-// Depth is how many levels the value has: one for a scalar or set, one more than its deepest
+// Depth is how many levels the value has: one for a scalar, one more than its deepest
 // element for a list or map.
 func (v Value) Depth() int {
 	deepest := 0

@@ -1,12 +1,6 @@
 package expression
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-
-	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
-)
+import "github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
 
 // Apply returns the item as it is after the change. Every operand is taken from the item as it was
 // before. Errors are attribute.ValidationErrors.
@@ -20,7 +14,7 @@ func (c *Change) Apply(before attribute.Item) (attribute.Item, error) {
 		values[i] = v
 	}
 	after := before
-	for _, i := range c.order() {
+	for i := range c.actions { // in any order, since no two paths overlap
 		fields, err := write(after, c.actions[i].path, values[i])
 		if err != nil {
 			return nil, err
@@ -28,39 +22,6 @@ func (c *Change) Apply(before attribute.Item) (attribute.Item, error) {
 		after = fields
 	}
 	return after, nil
-}
-
-// order is that in which actions are carried out: first what sets, with list elements in the order
-// of their index, then what removes, with list elements from the last, so that every index means
-// the element it meant in the item as it was.
-func (c *Change) order() []int {
-	out := make([]int, len(c.actions))
-	for i := range out {
-		out[i] = i
-	}
-	if len(out) < 2 {
-		return out
-	}
-	slices.SortStableFunc(out, func(i, j int) int {
-		a, b := &c.actions[i], &c.actions[j]
-		removeA, removeB := a.section == remove, b.section == remove
-		switch {
-		case removeA != removeB && removeA:
-			return 1
-		case removeA != removeB:
-			return -1
-		case removeA:
-			return comparePaths(b.path, a.path)
-		}
-		return comparePaths(a.path, b.path)
-	})
-	return out
-}
-
-func comparePaths(a, b path) int {
-	return slices.CompareFunc(a, b, func(x, y step) int {
-		return cmp.Or(strings.Compare(x.name, y.name), cmp.Compare(x.index, y.index))
-	})
 }
 
 // result is the value the action's path shall have; of kind Invalid if it shall have none.
@@ -73,9 +34,6 @@ func (a *action) result(b *Binding, it attribute.Item) (attribute.Value, error) 
 	}
 	operand := b.value(a.operand.value)
 	current, ok := a.path.lookup(it)
-	if a.section == discard {
-		return discarded(current, ok, operand)
-	}
 	return added(current, ok, operand)
 }
 
@@ -85,24 +43,8 @@ func added(current attribute.Value, exists bool, operand attribute.Value) (attri
 		return operand, nil
 	case current.Kind() != operand.Kind():
 		return attribute.Value{}, ErrOperand
-	case operand.Kind() == attribute.N:
-		return attribute.Add(current, operand)
 	}
-	return current.Union(operand), nil
-}
-
-func discarded(current attribute.Value, exists bool, operand attribute.Value) (attribute.Value, error) {
-	if !exists {
-		return attribute.Value{}, nil
-	}
-	if current.Kind() != operand.Kind() {
-		return attribute.Value{}, ErrOperand
-	}
-	left := current.Without(operand)
-	if len(left.Set()) == 0 {
-		return attribute.Value{}, nil
-	}
-	return left, nil
+	return attribute.Add(current, operand)
 }
 
 func (t *term) eval(b *Binding, it attribute.Item) (attribute.Value, error) {
@@ -112,8 +54,6 @@ func (t *term) eval(b *Binding, it attribute.Item) (attribute.Value, error) {
 			return v, nil
 		}
 		return t.args[1].eval(b, it)
-	case t.op != "":
-		return t.combine(b, it)
 	case t.value != "":
 		return b.value(t.value), nil
 	}
@@ -124,33 +64,9 @@ func (t *term) eval(b *Binding, it attribute.Item) (attribute.Value, error) {
 	return v, nil
 }
 
-func (t *term) combine(b *Binding, it attribute.Item) (attribute.Value, error) {
-	x, err := t.args[0].eval(b, it)
-	if err != nil {
-		return x, err
-	}
-	y, err := t.args[1].eval(b, it)
-	if err != nil {
-		return y, err
-	}
-	want := attribute.N
-	if t.op == "list_append" {
-		want = attribute.L
-	}
-	switch {
-	case x.Kind() != want || y.Kind() != want:
-		return x, ErrOperand
-	case t.op == "+":
-		return attribute.Add(x, y)
-	case t.op == "-":
-		return attribute.Subtract(x, y)
-	}
-	return attribute.List(slices.Concat(x.List(), y.List())), nil
-}
-
 // write returns the item with the value at the path; a value of kind Invalid removes.
 func write(it attribute.Item, p path, v attribute.Value) (attribute.Item, error) {
-	name := p[0].name
+	name := p[0]
 	current, ok := it.Get(name)
 	if len(p) == 1 {
 		if v.Kind() == attribute.Invalid {
@@ -158,49 +74,12 @@ func write(it attribute.Item, p path, v attribute.Value) (attribute.Item, error)
 		}
 		return it.With(name, v), nil
 	}
-	if !ok {
+	if !ok || current.Kind() != attribute.M {
 		return nil, ErrPath
 	}
-	inner, err := writeInto(current, p[1:], v)
+	inner, err := write(current.Map(), p[1:], v)
 	if err != nil {
 		return nil, err
 	}
-	return it.With(name, inner), nil
-}
-
-func writeInto(current attribute.Value, p path, v attribute.Value) (attribute.Value, error) {
-	if p[0].name != "" {
-		if current.Kind() != attribute.M {
-			return current, ErrPath
-		}
-		fields, err := write(current.Map(), p, v)
-		return attribute.Map(fields), err
-	}
-	if current.Kind() != attribute.L {
-		return current, ErrPath
-	}
-	list, err := writeElement(slices.Clone(current.List()), p, v)
-	return attribute.List(list), err
-}
-
-// writeElement changes the list it is given; an index past the end appends.
-func writeElement(list []attribute.Value, p path, v attribute.Value) ([]attribute.Value, error) {
-	i := p[0].index
-	exists := i < len(list)
-	switch {
-	case len(p) > 1 && !exists:
-		return nil, ErrPath
-	case len(p) > 1:
-		inner, err := writeInto(list[i], p[1:], v)
-		list[i] = inner
-		return list, err
-	case v.Kind() == attribute.Invalid && exists:
-		return slices.Delete(list, i, i+1), nil
-	case v.Kind() == attribute.Invalid:
-		return list, nil
-	case exists:
-		list[i] = v
-		return list, nil
-	}
-	return append(list, v), nil
+	return it.With(name, attribute.Map(inner)), nil
 }

@@ -1,11 +1,13 @@
 package expression
 
 import (
+	"slices"
+
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
 )
 
-// Condition is a parsed condition, filter or key condition expression. It is immutable and can be
-// kept and shared; Bind gives it the placeholders of one request.
+// Condition is a parsed condition, filter or key condition expression; immutable. Bind gives it the
+// placeholders of one request.
 type Condition struct {
 	root   node
 	names  []string
@@ -21,12 +23,9 @@ type Predicate struct {
 type operator string
 
 const (
-	opAnd     operator = "AND"
-	opOr      operator = "OR"
-	opNot     operator = "NOT"
-	opIn      operator = "IN"
-	opBetween operator = "BETWEEN"
-	opSize    operator = "size"
+	opAnd operator = "AND"
+	opOr  operator = "OR"
+	opNot operator = "NOT"
 )
 
 // node is one operator or function with its operands, or (with an empty op) an operand: a path or
@@ -42,7 +41,7 @@ type node struct {
 
 func (n *node) isPath() bool    { return n.op == "" && n.path != nil }
 func (n *node) isValue() bool   { return n.op == "" && n.value != "" }
-func (n *node) isOperand() bool { return n.op == "" || n.op == opSize }
+func (n *node) isOperand() bool { return n.op == "" }
 
 // ParseCondition parses a condition, filter or key condition expression.
 func ParseCondition(text string) (*Condition, error) {
@@ -115,11 +114,10 @@ func (p *parser) comparison() node {
 	if !left.isOperand() { // a condition by itself: a function, or one in parentheses
 		return left
 	}
-	switch {
-	case p.keyword("BETWEEN"):
-		return p.between(left)
-	case p.keyword("IN"):
-		return p.in(left)
+	for _, word := range []string{"BETWEEN", "IN"} {
+		if p.keyword(word) {
+			p.fail(leftOut(word))
+		}
 	}
 	for _, op := range []string{"=", "<>", "<", "<=", ">", ">="} {
 		if p.take(op) {
@@ -136,35 +134,6 @@ func (p *parser) mustBeOperand(n *node) {
 	if p.err == nil && !n.isOperand() {
 		p.fail(errorf("The function is not allowed to be used this way in an expression; function: %s", n.op))
 	}
-}
-
-func (p *parser) between(left node) node {
-	p.next()
-	p.operator()
-	low := p.operand()
-	if p.err == nil && !p.takeKeyword("AND") {
-		p.syntax()
-	}
-	high := p.operand()
-	return node{op: opBetween, args: []node{left, low, high}}
-}
-
-func (p *parser) in(left node) node {
-	p.next()
-	p.operator()
-	p.want("(")
-	args := []node{left}
-	for p.err == nil {
-		args = append(args, p.operand())
-		if !p.take(",") {
-			break
-		}
-	}
-	p.want(")")
-	if len(args) > maxOperands+1 {
-		p.fail(errorf("Incorrect number of operands for operator or function; operator or function: IN, number of operands: %d", len(args)))
-	}
-	return node{op: opIn, args: args}
 }
 
 func (p *parser) operand() node {
@@ -198,13 +167,20 @@ func (p *parser) group() node {
 }
 
 // arity is the number of operands of each function of conditions.
-var arity = map[string]int{"attribute_exists": 1, "attribute_not_exists": 1, "attribute_type": 2, "begins_with": 2, "contains": 2, "size": 1}
+var arity = map[string]int{"attribute_exists": 1, "attribute_not_exists": 1, "begins_with": 2}
+
+// otherFunctions are those of the service that nothing here knows.
+var otherFunctions = []string{"attribute_type", "contains", "size", "list_append"}
+
+func leftOut(what string) error { return errorf("not implemented by the sandbox: %s", what) }
 
 func (p *parser) function() node {
 	name := p.peek().text
 	want, known := arity[name]
 	switch {
-	case name == "if_not_exists" || name == "list_append":
+	case slices.Contains(otherFunctions, name):
+		p.fail(leftOut(name))
+	case name == "if_not_exists":
 		p.fail(errorf("The function is not allowed in a condition expression; function: %s", name))
 	case !known:
 		p.fail(errorf("Invalid function name; function: %s", name))
@@ -268,7 +244,7 @@ func (c *Predicate) Roots() []string { return c.root.roots(nil) }
 
 func (n *node) roots(out []string) []string {
 	if n.path != nil {
-		return append(out, n.path[0].name)
+		return append(out, n.path[0])
 	}
 	for i := range n.args {
 		out = n.args[i].roots(out)
@@ -286,10 +262,8 @@ func (n *node) check(b *Binding) error {
 	switch n.op {
 	case "", opAnd, opOr, opNot:
 		return nil
-	case "attribute_exists", "attribute_not_exists", "attribute_type":
-		return n.checkAttribute(b)
-	case opBetween:
-		return n.checkBetween(b)
+	case "attribute_exists", "attribute_not_exists":
+		return n.checkAttribute()
 	}
 	if err := n.checkDistinct(); err != nil {
 		return err
@@ -297,54 +271,19 @@ func (n *node) check(b *Binding) error {
 	return n.checkOperands(b)
 }
 
-func (n *node) checkAttribute(b *Binding) error {
+func (n *node) checkAttribute() error {
 	if !n.args[0].isPath() {
 		return errorf("Operator or function requires a document path; operator or function: %s", n.op)
 	}
-	if n.op != "attribute_type" {
-		return nil
-	}
-	kind := n.args[1].static(b)
-	if kind != attribute.S {
-		return n.wrongOperand(kind)
-	}
-	if name := b.value(n.args[1].value).Text(); attribute.KindOf(name) == attribute.Invalid {
-		return errorf("Invalid attribute type name found; type: %s, valid types: {N,BS,L,B,NULL,M,S,SS,NS,BOOL}", name)
-	}
 	return nil
 }
-
-func (n *node) checkBetween(b *Binding) error {
-	low, high := &n.args[1], &n.args[2]
-	for i := range n.args {
-		if kind := n.args[i].static(b); kind != attribute.Invalid && !kind.IsScalar() {
-			return n.wrongOperand(kind)
-		}
-	}
-	if !low.isValue() || !high.isValue() {
-		return nil
-	}
-	lowest, highest := b.value(low.value), b.value(high.value)
-	order, comparable := attribute.Compare(lowest, highest)
-	if !comparable {
-		return errorf("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: %s, "+
-			"upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
-	}
-	if order > 0 {
-		return errorf("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: "+
-			"AttributeValue: %s, upper bound operand: AttributeValue: %s", shown(lowest), shown(highest))
-	}
-	return nil
-}
-
-func shown(v attribute.Value) string { return "{" + v.Kind().String() + ":" + v.Text() + "}" }
 
 func (n *node) checkDistinct() error {
-	if len(n.args) < 2 || !n.args[0].isPath() || n.op == opIn {
+	if len(n.args) < 2 || !n.args[0].isPath() {
 		return nil
 	}
 	for _, other := range n.args[1:] {
-		if other.isPath() && other.path.equal(n.args[0].path) {
+		if other.isPath() && slices.Equal(other.path, n.args[0].path) {
 			return errorf("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s",
 				n.op, n.args[0].path)
 		}
@@ -355,7 +294,7 @@ func (n *node) checkDistinct() error {
 func (n *node) checkOperands(b *Binding) error {
 	for i := range n.args {
 		kind := n.args[i].static(b)
-		if kind != attribute.Invalid && !n.op.accepts(i, kind) {
+		if kind != attribute.Invalid && !n.op.accepts(kind) {
 			return n.wrongOperand(kind)
 		}
 	}
@@ -366,27 +305,20 @@ func (n *node) wrongOperand(kind attribute.Kind) error {
 	return errorf("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", n.op, kind)
 }
 
-// accepts says whether the operator can take an operand of the type at position i.
-func (op operator) accepts(i int, kind attribute.Kind) bool {
+// accepts says whether the operator can take an operand of the type.
+func (op operator) accepts(kind attribute.Kind) bool {
 	switch op {
 	case "<", "<=", ">", ">=":
 		return kind.IsScalar()
 	case "begins_with":
 		return kind == attribute.S || kind == attribute.B
-	case "size":
-		return kind != attribute.N && kind != attribute.BOOL && kind != attribute.NULL
-	case "contains":
-		return i == 1 || kind == attribute.S || kind == attribute.B || kind == attribute.L || kind.IsSet()
 	}
 	return true
 }
 
 // static is the type of an operand as far as it is known without an item.
 func (n *node) static(b *Binding) attribute.Kind {
-	switch {
-	case n.op == opSize:
-		return attribute.N
-	case n.isValue():
+	if n.isValue() {
 		return b.value(n.value).Kind()
 	}
 	return attribute.Invalid

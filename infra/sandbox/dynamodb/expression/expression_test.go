@@ -2,6 +2,7 @@ package expression_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,24 +14,29 @@ func binding() *expression.Binding {
 	return &expression.Binding{
 		Names: expression.Names{{Placeholder: "#a", Attribute: "a"}, {Placeholder: "#n", Attribute: "name"}},
 		Values: attribute.Item{
-			{Name: ":b", Value: attribute.Bool(true)}, {Name: ":l", Value: attribute.List([]attribute.Value{attribute.Int(1)})},
-			{Name: ":n", Value: attribute.Int(1)}, {Name: ":s", Value: attribute.String("s")},
+			{Name: ":b", Value: attribute.Bool(true)}, {Name: ":l", Value: attribute.List([]attribute.Value{integer(1)})},
+			{Name: ":n", Value: integer(1)}, {Name: ":s", Value: attribute.String("s")},
 		},
 	}
 }
 
+func integer(n int) attribute.Value {
+	v, _ := attribute.Number(strconv.Itoa(n))
+	return v
+}
+
 func sample() attribute.Item {
 	return attribute.Item{
-		{Name: "a", Value: attribute.Int(1)}, {Name: "l", Value: attribute.List([]attribute.Value{attribute.Int(1), attribute.String("x")})},
-		{Name: "m", Value: attribute.Map(attribute.Item{{Name: "k", Value: attribute.Int(2)}})}, {Name: "name", Value: attribute.String("sample")},
+		{Name: "a", Value: integer(1)}, {Name: "l", Value: attribute.List([]attribute.Value{integer(1), attribute.String("x")})},
+		{Name: "m", Value: attribute.Map(attribute.Item{{Name: "k", Value: integer(2)}})}, {Name: "name", Value: attribute.String("sample")},
 	}
 }
 
 var conditions = []string{
-	"a = :n", "attribute_exists(m.k) AND NOT l[0] > :n OR (a <> :n)", "a BETWEEN :n AND :n", "a IN (:n, :s)", "size(l) >= :n",
-	"begins_with(#n, :s)", "contains(l, :n)",
-	"attribute_type(a, :s)", "((a = :n))", "a", "a = ", "(", "NOT", "a[0][1].b = :n", "#a.#n[3] = :s", "a = :n = :n", "a.b.",
-	"a[", "a[99999999999]", "\"", "é = :n", "a = :n;",
+	"a = :n", "attribute_exists(m.k) AND NOT m.k > :n OR (a <> :n)",
+	"begins_with(#n, :s)",
+	"((a = :n))", "a", "a = ", "(", "NOT", "a.b = :n", "#a.#n = :s", "a = :n = :n", "a.b.",
+	"a[", "\"", "é = :n", "a = :n;",
 }
 
 // FuzzCondition must not panic or hang; what is accepted must be fit to be evaluated, and must
@@ -75,10 +81,9 @@ func wantOwnError(t *testing.T, text string, err error) {
 // FuzzUpdate must not panic; it never changes the item it is given.
 func FuzzUpdate(f *testing.F) {
 	for _, s := range []string{
-		"SET a = :n", "SET a = a + :n, m.k = m.k - :n REMOVE l[0] ADD z :n DELETE y :s", "SET q = list_append(if_not_exists(q, :l), :l)",
-		"REMOVE l[1], l[0]", "SET l[5] = :n, l[4] = :s",
-		"SET a = (a + :n)", "SET a = ((a))", "SET", "ADD a a", "SET a = :n SET b = :n", "REMOVE a.b[", "SET #a = #n",
-		"SET a = if_not_exists(:n, a)", "SET m.k.j = :n", "SET x = list_append(list_append(:l, :l), l)",
+		"SET a = :n", "SET a = :n, m.k = a REMOVE l ADD z :n", "SET q = if_not_exists(q, :l)",
+		"SET", "ADD a a", "SET a = :n SET b = :n", "REMOVE a.b[", "SET #a = #n",
+		"SET a = if_not_exists(:n, a)", "SET m.k.j = :n",
 	} {
 		f.Add(s)
 	}
@@ -111,7 +116,7 @@ func FuzzUpdate(f *testing.F) {
 }
 
 func FuzzProjection(f *testing.F) {
-	for _, s := range []string{"a", "a, m.k, l[0]", "#a, #n", "a, a", "a.b, a[0]", "l[0], l[0].x", "", ",", "a,"} {
+	for _, s := range []string{"a", "a, m.k, l", "#a, #n", "a, a", "a.b, a.c", "l.x, l.x", "", ",", "a,"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -136,7 +141,6 @@ func TestExpressionsAreBounded(t *testing.T) {
 		"4 KB":        "a = :n" + strings.Repeat(" ", 4091),
 		"operators":   "a = :n" + strings.Repeat(" OR a=:n", 301),
 		"parentheses": strings.Repeat("NOT(", 500) + "a = :n" + strings.Repeat(")", 500),
-		"IN":          "a IN (:n" + strings.Repeat(",:n", 100) + ")",
 	} {
 		if _, err := expression.ParseCondition(text); err == nil {
 			t.Errorf("%s: accepted", what)
@@ -147,3 +151,18 @@ func TestExpressionsAreBounded(t *testing.T) {
 		t.Errorf("an expression of 4096 bytes: %v", err)
 	}
 }
+
+func TestNotImplementedIsSaid(t *testing.T) {
+	for text, parse := range map[string]func(text string) error{
+		"a BETWEEN :n AND :n": condition, "a IN (:n)": condition, "size(a) > :n": condition, "contains(a, :s)": condition, "attribute_type(a, :s)": condition,
+		"l[0] = :n": condition, "REMOVE l[0]": update, "SET a = a + :n": update, "SET a = (:n)": update,
+		"DELETE a :l": update, "SET l = list_append(l, :l)": update, "SET a = a - :n": update, "SET a = size(l)": update,
+	} {
+		if err := parse(text); err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: ") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func condition(text string) error { _, err := expression.ParseCondition(text); return err }
+func update(text string) error    { _, err := expression.ParseUpdate(text); return err }

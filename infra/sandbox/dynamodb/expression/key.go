@@ -14,14 +14,14 @@ type KeySchema struct {
 }
 
 // KeyRange is what a key condition asks for: one partition, and of its sort keys those that Op
-// admits: "" for all, "=", "<", "<=", ">", ">=", "BETWEEN" with Low and High, or "begins_with".
+// admits: "" for all, "=", "<", "<=", ">", ">=", or "begins_with", with Value.
 type KeyRange struct {
-	Hash      attribute.Value
-	Op        string
-	Low, High attribute.Value
+	Hash  attribute.Value
+	Op    string
+	Value attribute.Value
 }
 
-var keyOperators = []operator{"=", "<", "<=", ">", ">=", opBetween, "begins_with"}
+var keyOperators = []operator{"=", "<", "<=", ">", ">=", "begins_with"}
 
 // Key reads the condition as a key condition of the schema. Errors are attribute.ValidationErrors
 // with the service's whole message.
@@ -88,9 +88,9 @@ func (n *node) keyName() (string, error) {
 		return "", keyError("Invalid condition in KeyConditionExpression: No key attribute specified")
 	}
 	if len(found) > 1 {
-		return "", keyError("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: " + found[0].name)
+		return "", keyError("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: " + found[0])
 	}
-	return found[0].name, nil
+	return found[0], nil
 }
 
 var mirrored = map[operator]operator{"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -131,10 +131,7 @@ func (c *Predicate) keyPart(n *node, name string, schema KeySchema, r *KeyRange)
 		r.Hash = values[0]
 		return nil
 	}
-	r.Op, r.Low = string(op), values[0]
-	if op == opBetween {
-		r.High = values[1]
-	}
+	r.Op, r.Value = string(op), values[0]
 	return nil
 }
 

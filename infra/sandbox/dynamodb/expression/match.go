@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
@@ -49,26 +48,12 @@ func (n *node) compare(b *Binding, it attribute.Item) bool {
 	if !ok {
 		return false
 	}
-	if n.op == opIn {
-		return slices.ContainsFunc(n.args[1:], func(a node) bool {
-			y, ok := a.eval(b, it)
-			return ok && attribute.Equal(x, y)
-		})
-	}
 	y, ok := n.args[1].eval(b, it)
 	if !ok {
 		return false
 	}
-	switch n.op {
-	case "begins_with":
+	if n.op == "begins_with" {
 		return x.Kind() == y.Kind() && (x.Kind() == attribute.S || x.Kind() == attribute.B) && strings.HasPrefix(x.Text(), y.Text())
-	case "contains":
-		return contains(x, y)
-	case "attribute_type":
-		return x.Kind().String() == y.Text()
-	case opBetween:
-		z, ok := n.args[2].eval(b, it)
-		return ok && ordered(">=", x, y) && ordered("<=", x, z)
 	}
 	return ordered(n.op, x, y)
 }
@@ -89,48 +74,10 @@ func ordered(op operator, x, y attribute.Value) bool {
 	return c >= 0
 }
 
-func contains(x, y attribute.Value) bool {
-	switch x.Kind() {
-	case attribute.S, attribute.B:
-		return x.Kind() == y.Kind() && strings.Contains(x.Text(), y.Text())
-	case attribute.L:
-		return slices.ContainsFunc(x.List(), func(e attribute.Value) bool { return attribute.Equal(e, y) })
-	case attribute.SS:
-		return y.Kind() == attribute.S && slices.Contains(x.Set(), y.Text())
-	case attribute.NS:
-		return y.Kind() == attribute.N && slices.Contains(x.Set(), y.Text())
-	case attribute.BS:
-		return y.Kind() == attribute.B && slices.Contains(x.Set(), y.Text())
-	}
-	return false
-}
-
 // eval finds the value of an operand.
 func (n *node) eval(b *Binding, it attribute.Item) (attribute.Value, bool) {
-	switch {
-	case n.op == opSize:
-		v, ok := n.args[0].eval(b, it)
-		if !ok {
-			return v, false
-		}
-		return length(v)
-	case n.value != "":
+	if n.value != "" {
 		return b.value(n.value), true
 	}
 	return n.path.lookup(it)
-}
-
-// length is size(): characters of a string, bytes of a binary, elements of the rest.
-func length(v attribute.Value) (attribute.Value, bool) {
-	switch v.Kind() {
-	case attribute.S, attribute.B:
-		return attribute.Int(len(v.Text())), true
-	case attribute.M:
-		return attribute.Int(len(v.Map())), true
-	case attribute.L:
-		return attribute.Int(len(v.List())), true
-	case attribute.SS, attribute.NS, attribute.BS:
-		return attribute.Int(len(v.Set())), true
-	}
-	return attribute.Value{}, false
 }

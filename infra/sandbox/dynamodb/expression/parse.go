@@ -2,7 +2,6 @@ package expression
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -18,8 +17,6 @@ func errorf(format string, args ...any) error { return Error(fmt.Sprintf(format,
 const (
 	maxLength    = 4096
 	maxOperators = 300
-	maxOperands  = 100 // of IN
-	maxIndex     = 1<<31 - 1
 	maxGroups    = 64 // nested parentheses; the service's own bound is its stack
 )
 
@@ -144,7 +141,7 @@ func (p *parser) path() path {
 		case p.take("."):
 			out = append(out, p.member())
 		case p.take("["):
-			out = append(out, p.element())
+			p.fail(leftOut("a list index in a document path"))
 		default:
 			return out
 		}
@@ -152,7 +149,7 @@ func (p *parser) path() path {
 	return out
 }
 
-func (p *parser) member() step {
+func (p *parser) member() string {
 	t := p.peek()
 	switch t.kind {
 	case word:
@@ -165,22 +162,7 @@ func (p *parser) member() step {
 		p.syntax()
 	}
 	p.next()
-	return step{name: t.text}
-}
-
-func (p *parser) element() step {
-	t := p.peek()
-	if t.kind != index {
-		p.syntax()
-		return step{}
-	}
-	n, err := strconv.Atoi(t.text)
-	if err != nil || n > maxIndex {
-		p.fail(errorf("List index is not within the allowable range; index: [%s]", t.text))
-	}
-	p.next()
-	p.want("]")
-	return step{index: n}
+	return t.text
 }
 
 // value takes a :value placeholder.

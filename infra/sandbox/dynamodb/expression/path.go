@@ -1,110 +1,53 @@
 package expression
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
 )
 
-// step is one step of a document path: a member (name, or #name before binding) or, with an empty
-// name, a list index.
-type step struct {
-	name  string
-	index int
-}
+// path is a document path as written: names of attributes and of members of maps, each a #name
+// before binding where it was written so. There are no list indexes.
+type path []string
 
-// path is a document path as written; its first step is always a member.
-type path []step
-
-// String is the path as the service shows it in messages, such as "[a, [0], b]".
-func (p path) String() string {
-	parts := make([]string, len(p))
-	for i, s := range p {
-		if parts[i] = s.name; s.name == "" {
-			parts[i] = "[" + strconv.Itoa(s.index) + "]"
-		}
-	}
-	return "[" + strings.Join(parts, ", ") + "]"
-}
+// String is the path as the service shows it in messages, such as "[a, b]".
+func (p path) String() string { return "[" + strings.Join(p, ", ") + "]" }
 
 func (p path) resolved(names Names) path {
-	clear := true
-	for _, s := range p {
-		if strings.HasPrefix(s.name, "#") {
-			clear = false
-			break
-		}
-	}
-	if clear {
+	isPlaceholder := func(name string) bool { return strings.HasPrefix(name, "#") }
+	if !slices.ContainsFunc(p, isPlaceholder) {
 		return p
 	}
-	out := make(path, len(p))
-	for i, s := range p {
-		out[i] = s
-		if strings.HasPrefix(s.name, "#") {
-			out[i].name, _ = names.get(s.name)
+	out := slices.Clone(p)
+	for i, name := range out {
+		if isPlaceholder(name) {
+			out[i], _ = names.get(name)
 		}
 	}
 	return out
 }
 
-func (p path) equal(q path) bool {
-	if len(p) != len(q) {
-		return false
-	}
-	for i := range p {
-		if p[i] != q[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // lookup finds what the path leads to.
 func (p path) lookup(it attribute.Item) (attribute.Value, bool) {
-	v, ok := it.Get(p[0].name)
-	for _, s := range p[1:] {
+	v, ok := it.Get(p[0])
+	for _, name := range p[1:] {
 		if !ok {
 			break
 		}
-		v, ok = s.into(v)
+		v, ok = v.Map().Get(name)
 	}
 	return v, ok
 }
 
-func (s step) into(v attribute.Value) (attribute.Value, bool) {
-	if s.name != "" {
-		return v.Map().Get(s.name)
-	}
-	if s.index >= len(v.List()) {
-		return attribute.Value{}, false
-	}
-	return v.List()[s.index], true
-}
-
-// checkOverlap refuses two paths of which one contains the other, or which use the same place
-// once as a map and once as a list.
+// checkOverlap refuses two paths of which one contains the other.
 func checkOverlap(paths []path) error {
 	for i, p := range paths {
 		for _, q := range paths[:i] {
-			if word := clash(q, p); word != "" {
-				return errorf("Two document paths %s with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", word, q, p)
+			if n := min(len(p), len(q)); slices.Equal(p[:n], q[:n]) {
+				return errorf("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", q, p)
 			}
 		}
 	}
 	return nil
-}
-
-func clash(p, q path) string {
-	for i := range min(len(p), len(q)) {
-		if p[i] == q[i] {
-			continue
-		}
-		if (p[i].name == "") != (q[i].name == "") {
-			return "conflict"
-		}
-		return ""
-	}
-	return "overlap"
 }

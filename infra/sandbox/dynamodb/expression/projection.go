@@ -1,10 +1,6 @@
 package expression
 
-import (
-	"slices"
-
-	"github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
-)
+import "github.com/banyan-fig/banyan/infra/sandbox/dynamodb/attribute"
 
 // Projection is a parsed projection expression; immutable.
 type Projection struct {
@@ -55,12 +51,12 @@ func (pr *Projection) Bind(b *Binding) (*Selection, error) {
 func (s *Selection) Roots() []string {
 	out := make([]string, len(s.paths))
 	for i, p := range s.paths {
-		out[i] = p[0].name
+		out[i] = p[0]
 	}
 	return out
 }
 
-// Apply returns the selected parts of the item, nested as they were; list elements close ranks.
+// Apply returns the selected parts of the item, nested as they were.
 func (s *Selection) Apply(it attribute.Item) attribute.Item {
 	if s == nil {
 		return it
@@ -72,7 +68,7 @@ func (s *Selection) Apply(it attribute.Item) attribute.Item {
 func pick(paths []path, it attribute.Item) attribute.Item {
 	out := make(attribute.Item, 0, len(paths))
 	for i := range it {
-		below := under(paths, func(s step) bool { return s.name == it[i].Name })
+		below := under(paths, it[i].Name)
 		if v, ok := pickValue(below, it[i].Value); ok {
 			out = append(out, attribute.Field{Name: it[i].Name, Value: v})
 		}
@@ -80,11 +76,11 @@ func pick(paths []path, it attribute.Item) attribute.Item {
 	return out
 }
 
-// under returns the remainders of the paths whose first step is the wanted one.
-func under(paths []path, wanted func(step) bool) []path {
+// under returns the remainders of the paths that begin with the name.
+func under(paths []path, name string) []path {
 	var out []path
 	for _, p := range paths {
-		if wanted(p[0]) {
+		if p[0] == name {
 			out = append(out, p[1:])
 		}
 	}
@@ -92,30 +88,14 @@ func under(paths []path, wanted func(step) bool) []path {
 }
 
 func pickValue(paths []path, v attribute.Value) (attribute.Value, bool) {
-	if len(paths) == 0 {
+	switch {
+	case len(paths) == 0:
 		return v, false
-	}
-	if slices.ContainsFunc(paths, func(p path) bool { return len(p) == 0 }) {
+	case len(paths[0]) == 0: // then it is the only one, since no two overlap
 		return v, true
-	}
-	switch v.Kind() {
-	case attribute.M:
+	case v.Kind() == attribute.M:
 		fields := pick(paths, v.Map())
 		return attribute.Map(fields), len(fields) > 0
-	case attribute.L:
-		list := pickList(paths, v.List())
-		return attribute.List(list), len(list) > 0
 	}
 	return v, false
-}
-
-func pickList(paths []path, list []attribute.Value) []attribute.Value {
-	var out []attribute.Value
-	for i, e := range list {
-		below := under(paths, func(s step) bool { return s.name == "" && s.index == i })
-		if v, ok := pickValue(below, e); ok {
-			out = append(out, v)
-		}
-	}
-	return out
 }

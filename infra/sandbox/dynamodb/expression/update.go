@@ -22,10 +22,9 @@ type Change struct {
 type section string
 
 const (
-	set     section = "SET"
-	remove  section = "REMOVE"
-	add     section = "ADD"
-	discard section = "DELETE"
+	set    section = "SET"
+	remove section = "REMOVE"
+	add    section = "ADD"
 )
 
 type action struct {
@@ -34,9 +33,9 @@ type action struct {
 	operand term
 }
 
-// term is the right side of an action: a path, a value, a function or an addition.
+// term is the right side of an action: a path, a value or a function.
 type term struct {
-	op    string // "", "+", "-", "if_not_exists", "list_append"
+	op    string // "" or "if_not_exists"
 	args  []term
 	path  path
 	value string
@@ -73,10 +72,13 @@ func ParseUpdate(text string) (*Update, error) {
 }
 
 func (p *parser) section() section {
-	for _, s := range []section{set, remove, add, discard} {
+	for _, s := range []section{set, remove, add} {
 		if p.takeKeyword(string(s)) {
 			return s
 		}
+	}
+	if p.keyword("DELETE") {
+		p.fail(leftOut("DELETE"))
 	}
 	p.syntax()
 	return ""
@@ -89,8 +91,11 @@ func (p *parser) actions(s section, out []action) []action {
 		case set:
 			p.want("=")
 			p.operator()
-			a.operand = p.sum()
-		case add, discard:
+			a.operand = p.term()
+			if p.is("+") || p.is("-") {
+				p.fail(leftOut("arithmetic in SET"))
+			}
+		case add:
 			a.operand = term{value: p.value()}
 		}
 		out = append(out, a)
@@ -101,21 +106,10 @@ func (p *parser) actions(s section, out []action) []action {
 	return out
 }
 
-func (p *parser) sum() term {
-	left := p.term()
-	for _, op := range []string{"+", "-"} {
-		if p.err == nil && p.take(op) {
-			p.operator()
-			return term{op: op, args: []term{left, p.term()}}
-		}
-	}
-	return left
-}
-
 func (p *parser) term() term {
 	switch t := p.peek(); {
 	case p.is("("):
-		return p.termGroup()
+		p.fail(leftOut("parentheses in an update"))
 	case t.kind == valuePlace:
 		return term{value: p.value()}
 	case p.call():
@@ -127,23 +121,12 @@ func (p *parser) term() term {
 	return term{}
 }
 
-func (p *parser) termGroup() term {
-	if !p.enter() {
-		return term{}
-	}
-	defer p.leave()
-	p.next()
-	if p.is("(") {
-		p.fail(Error("The expression has redundant parentheses;"))
-	}
-	inner := p.sum()
-	p.want(")")
-	return inner
-}
-
 func (p *parser) termFunction() term {
 	name := p.peek().text
-	if name != "if_not_exists" && name != "list_append" {
+	if slices.Contains(otherFunctions, name) {
+		p.fail(leftOut(name))
+	}
+	if name != "if_not_exists" {
 		if _, known := arity[name]; known {
 			p.fail(errorf("The function is not allowed in an update expression; function: %s", name))
 		}
@@ -212,18 +195,8 @@ func (t term) resolved(names Names) term {
 }
 
 func (a *action) check(b *Binding) error {
-	kind := b.value(a.operand.value).Kind()
-	switch a.section {
-	case add:
-		if kind != attribute.N && !kind.IsSet() {
-			return wrongOperand(a.section, kind)
-		}
-	case discard:
-		if !kind.IsSet() {
-			return wrongOperand(a.section, kind)
-		}
-	case set:
-		return a.operand.check(b)
+	if kind := b.value(a.operand.value).Kind(); a.section == add && kind != attribute.N {
+		return wrongOperand(a.section, kind)
 	}
 	return nil
 }
@@ -232,35 +205,11 @@ func wrongOperand(s section, kind attribute.Kind) error {
 	return errorf("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND", s, kind.LongName(), s)
 }
 
-// check refuses values of a type that the function or operator around them cannot take.
-func (t *term) check(b *Binding) error {
-	for i := range t.args {
-		if err := t.args[i].check(b); err != nil {
-			return err
-		}
-		kind := b.value(t.args[i].value).Kind()
-		wrong := t.args[i].op == "list_append" && t.op != "list_append" && t.op != "if_not_exists"
-		switch t.op {
-		case "+", "-":
-			wrong = wrong || kind != attribute.Invalid && kind != attribute.N
-		case "list_append":
-			wrong = wrong || kind != attribute.Invalid && kind != attribute.L
-		}
-		if wrong {
-			if kind == attribute.Invalid {
-				kind = attribute.L
-			}
-			return errorf("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", t.op, kind)
-		}
-	}
-	return nil
-}
-
 // Touches returns the first of the names that the change writes to, or "".
 func (c *Change) Touches(names []string) string {
 	for i := range c.actions {
-		if slices.Contains(names, c.actions[i].path[0].name) {
-			return c.actions[i].path[0].name
+		if slices.Contains(names, c.actions[i].path[0]) {
+			return c.actions[i].path[0]
 		}
 	}
 	return ""

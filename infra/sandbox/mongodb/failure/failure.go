@@ -14,7 +14,6 @@ type Code int32
 const (
 	InternalError              Code = 1
 	BadValue                   Code = 2
-	NoSuchKey                  Code = 4
 	FailedToParse              Code = 9
 	TypeMismatch               Code = 14
 	Overflow                   Code = 15
@@ -53,6 +52,12 @@ const (
 	ChangeStreamHistoryLost    Code = 286
 	NoMatchingDocument         Code = 47
 	InvalidLength              Code = 16
+	LockTimeout                Code = 24
+	CollectionUUIDMismatch     Code = 361
+	QueryPlanKilled            Code = 175
+	UnknownReplWriteConcern    Code = 79
+	UnsatisfiableWriteConcern  Code = 100
+	IDLUnknownField            Code = 40415
 	NotWritablePrimary         Code = 10107
 	BSONObjectTooLarge         Code = 10334
 	DuplicateKey               Code = 11000
@@ -63,7 +68,7 @@ const (
 )
 
 var names = map[Code]string{
-	InternalError: "InternalError", BadValue: "BadValue", NoSuchKey: "NoSuchKey",
+	InternalError: "InternalError", BadValue: "BadValue",
 	FailedToParse: "FailedToParse", TypeMismatch: "TypeMismatch", Overflow: "Overflow",
 	InvalidBSON: "InvalidBSON", NamespaceNotFound: "NamespaceNotFound", IndexNotFound: "IndexNotFound",
 	PathNotViable: "PathNotViable", ConflictingUpdateOperators: "ConflictingUpdateOperators",
@@ -83,7 +88,10 @@ var names = map[Code]string{
 	NoMatchingDocument: "NoMatchingDocument", InvalidLength: "InvalidLength",
 	NotWritablePrimary: "NotWritablePrimary", BSONObjectTooLarge: "BSONObjectTooLarge",
 	DuplicateKey: "DuplicateKey", InvalidPipelineOperator: "InvalidPipelineOperator",
-	IndexAlreadyExists: "IndexAlreadyExists", ShutdownInProgress: "ShutdownInProgress",
+	IndexAlreadyExists: "IndexAlreadyExists", ShutdownInProgress: "ShutdownInProgress", LockTimeout: "LockTimeout",
+	CollectionUUIDMismatch: "CollectionUUIDMismatch", QueryPlanKilled: "QueryPlanKilled",
+	UnknownReplWriteConcern: "UnknownReplWriteConcern", UnsatisfiableWriteConcern: "UnsatisfiableWriteConcern",
+	IDLUnknownField: "IDLUnknownField",
 }
 
 // String is MongoDB's name of the code, or "Location<n>" as the server says it.

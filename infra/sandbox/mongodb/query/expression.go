@@ -15,21 +15,20 @@ import (
 // value for a field that is not there.
 type Expression func(d D) (V, error)
 
-// CompileExpression reads an expression: a field path, a literal, a document or
-// array of expressions, or an operator.
+// CompileExpression reads an expression: a field path, a literal or an operator.
 func CompileExpression(v V) (Expression, error) {
 	switch v.Type {
 	case bsoncore.TypeString:
 		if s := v.StringValue(); strings.HasPrefix(s, "$") {
 			return compilePath(s)
 		}
-	case bsoncore.TypeArray:
-		return compileList(v)
 	case bsoncore.TypeEmbeddedDocument:
 		if isOperators(v) {
 			return compileCall(v.Data)
 		}
-		return compileObject(v.Data)
+		return nil, failure.Unsupported("an object as an expression")
+	case bsoncore.TypeArray:
+		return nil, failure.Unsupported("an array as an expression")
 	}
 	return literal(v), nil
 }
@@ -86,19 +85,6 @@ func reach(v V, path value.Path) V {
 	return v
 }
 
-func compileList(v V) (Expression, error) {
-	parts, err := compileEach(items(v))
-	return func(d D) (V, error) {
-		list, err := evaluate(parts, d)
-		for i := range list {
-			if value.Missing(list[i]) {
-				list[i] = value.Null
-			}
-		}
-		return value.Array(list...), err
-	}, err
-}
-
 func compileEach(list []V) ([]Expression, error) {
 	parts := make([]Expression, len(list))
 	for i, item := range list {
@@ -121,30 +107,6 @@ func evaluate(parts []Expression, d D) ([]V, error) {
 		list[i] = v
 	}
 	return list, nil
-}
-
-func compileObject(d D) (Expression, error) {
-	var names []string
-	var parts []Expression
-	it := value.Elements(d)
-	for it.Next() {
-		e, err := CompileExpression(it.Value)
-		if err != nil {
-			return nil, err
-		}
-		names, parts = append(names, string(it.Key)), append(parts, e)
-	}
-	return func(d D) (V, error) {
-		list, err := evaluate(parts, d)
-		at, out := bsoncore.AppendDocumentStart(nil)
-		for i, v := range list {
-			if !value.Missing(v) {
-				out = bsoncore.AppendValueElement(out, names[i], v)
-			}
-		}
-		out, _ = bsoncore.AppendDocumentEnd(out, at)
-		return value.Document(out), err
-	}, nil
 }
 
 // call is an operator on evaluated arguments, with how many it takes (max 0: any
@@ -207,21 +169,6 @@ var calls = map[string]call{
 	"$cond":   {3, 3, cond},
 	"$ifNull": {2, 0, ifNull},
 	"$add":    {0, 0, add},
-	"$size": {1, 1, func(a []V) (V, error) {
-		if a[0].Type != bsoncore.TypeArray {
-			return V{}, failure.New(failure.Code(17124), "The argument to $size must be an array, but was of type: %s", a[0].Type)
-		}
-		return value.Int32(int32(len(items(a[0])))), nil
-	}},
-	"$in": {2, 2, func(a []V) (V, error) {
-		if a[1].Type != bsoncore.TypeArray {
-			return V{}, failure.New(failure.Code(40081), "$in requires an array as a second argument, found: %s", a[1].Type)
-		}
-		return value.Bool(slices.ContainsFunc(items(a[1]), func(v V) bool { return value.Equal(v, a[0]) })), nil
-	}},
-	"$bsonSize": {1, 1, func(a []V) (V, error) {
-		return value.Int32(int32(len(a[0].Data))), nil
-	}},
 }
 
 func nothing(v V) bool {

@@ -68,7 +68,7 @@ func (p Pipeline) Run(docs []D) ([]D, error) {
 }
 
 // updateStages are those that an update by pipeline may have.
-var updateStages = map[string]bool{"$set": true, "$addFields": true, "$project": true}
+var updateStages = map[string]bool{"$set": true, "$project": true}
 
 func compileUpdatePipeline(v V) (Pipeline, error) {
 	p, err := CompilePipeline(v)
@@ -98,7 +98,7 @@ func (p Pipeline) transform(d D) (D, error) {
 }
 
 // StreamStages are those allowed after $changeStream.
-var StreamStages = map[string]bool{"$match": true, "$project": true, "$addFields": true, "$set": true}
+var StreamStages = map[string]bool{"$match": true, "$project": true, "$set": true}
 
 // Names lists the stages.
 func (p Pipeline) Names() []string {
@@ -112,8 +112,7 @@ func (p Pipeline) Names() []string {
 type stageCompiler func(argument V) (func([]D) ([]D, error), error)
 
 var stages = map[string]stageCompiler{
-	"$match": match, "$sort": sortStage, "$limit": limit, "$skip": skip,
-	"$project": project, "$addFields": addFields, "$set": addFields, "$group": group,
+	"$match": match, "$limit": limit, "$project": project, "$set": set, "$group": group,
 }
 
 // perDocument lifts a function of one document.
@@ -155,31 +154,12 @@ func match(v V) (func([]D) ([]D, error), error) {
 	}, err
 }
 
-func sortStage(v V) (func([]D) ([]D, error), error) {
-	d, err := document(v, "$sort")
-	if err != nil {
-		return nil, err
-	}
-	o, err := CompileOrder(d)
-	return func(docs []D) ([]D, error) { return o.Sort(docs, 0), nil }, err
-}
-
-func natural(v V, name string, least int64) (int64, error) {
-	n, ok := value.Integer(v)
-	if !ok || n < least {
-		return 0, failure.New(failure.Code(15957), "invalid argument to %s stage: Expected an integer of at least %d, but got: %s", name, least, v)
-	}
-	return n, nil
-}
-
 func limit(v V) (func([]D) ([]D, error), error) {
-	n, err := natural(v, "$limit", 1)
-	return func(docs []D) ([]D, error) { return docs[:min(n, int64(len(docs)))], nil }, err
-}
-
-func skip(v V) (func([]D) ([]D, error), error) {
-	n, err := natural(v, "$skip", 0)
-	return func(docs []D) ([]D, error) { return docs[min(n, int64(len(docs))):], nil }, err
+	n, ok := value.Integer(v)
+	if !ok || n < 1 {
+		return nil, failure.New(failure.Code(15958), "the limit must be positive, not %s", v)
+	}
+	return func(docs []D) ([]D, error) { return docs[:min(n, int64(len(docs)))], nil }, nil
 }
 
 func project(v V) (func([]D) ([]D, error), error) {
@@ -191,11 +171,11 @@ func project(v V) (func([]D) ([]D, error), error) {
 	if err == nil && p == nil {
 		err = failure.New(failure.Code(51272), "Invalid $project :: caused by :: projection specification must have at least one field")
 	}
-	return perDocument(p.Apply), err
+	return perDocument(func(d D) (D, error) { return p.Apply(d), nil }), err
 }
 
-func addFields(v V) (func([]D) ([]D, error), error) {
-	d, err := document(v, "$addFields")
+func set(v V) (func([]D) ([]D, error), error) {
+	d, err := document(v, "$set")
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +209,7 @@ func addFields(v V) (func([]D) ([]D, error), error) {
 	}), nil
 }
 
-// addField sets a path as $addFields does: into every element of an array, and
+// addField sets a path as $set does: into every element of an array, and
 // in place of a value that is no document.
 func addField(n *value.Node, path value.Path, v V) {
 	if n.IsArray() {

@@ -10,7 +10,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/value"
 )
 
-// Projection is a compiled projection, of find or of $project.
+// Projection is a compiled projection, of find or of $project; there are no
+// computed fields.
 type Projection struct {
 	include bool
 	root    *branch
@@ -20,8 +21,6 @@ type Projection struct {
 // branch is one level of a projection.
 type branch struct {
 	leaf     bool
-	compute  Expression
-	names    []string // order of the children
 	children map[string]*branch
 }
 
@@ -70,8 +69,7 @@ func (p *Projection) readField(at *branch, prefix, name string, v V, mode *int) 
 		if child == nil {
 			child = newBranch()
 			at.children[part] = child
-			at.names = append(at.names, part)
-		} else if child.leaf || child.compute != nil || part == parts[len(parts)-1] && len(child.names) > 0 && v.Type != bsoncore.TypeEmbeddedDocument {
+		} else if child.leaf || part == parts[len(parts)-1] && len(child.children) > 0 && v.Type != bsoncore.TypeEmbeddedDocument {
 			return failure.New(failure.Code(31249), "Path collision at %s", prefix+name)
 		}
 		at = child
@@ -87,12 +85,7 @@ func (p *Projection) readLeaf(at *branch, path string, v V, mode *int) error {
 	case v.Type == bsoncore.TypeEmbeddedDocument && !isOperators(v):
 		return p.read(at, path+".", v.Data, mode)
 	}
-	e, err := CompileExpression(v)
-	if err != nil {
-		return err
-	}
-	at.compute = e
-	return p.choose(mode, true, path)
+	return failure.Unsupported("a computed field in a projection: %s", path)
 }
 
 func (p *Projection) choose(mode *int, include bool, path string) error {
@@ -111,19 +104,19 @@ func (p *Projection) choose(mode *int, include bool, path string) error {
 }
 
 // Apply gives the projected document.
-func (p *Projection) Apply(d D) (D, error) {
+func (p *Projection) Apply(d D) D {
 	if p == nil {
-		return d, nil
+		return d
 	}
 	at, out := bsoncore.AppendDocumentStart(make([]byte, 0, len(d)))
-	out, err := p.level(out, p.root, d, d, true)
+	out = p.level(out, p.root, d, true)
 	out, _ = bsoncore.AppendDocumentEnd(out, at)
-	return out, err
+	return out
 }
 
 func (p *Projection) keepsID() bool { return p.id == nil || *p.id }
 
-func (p *Projection) level(out []byte, b *branch, d, root D, top bool) ([]byte, error) {
+func (p *Projection) level(out []byte, b *branch, d D, top bool) []byte {
 	it := value.Elements(d)
 	for it.Next() {
 		if top && p.id != nil && string(it.Key) == "_id" || top && p.include && p.id == nil && string(it.Key) == "_id" && b.children["_id"] == nil {
@@ -137,75 +130,36 @@ func (p *Projection) level(out []byte, b *branch, d, root D, top bool) ([]byte, 
 		case child == nil && p.include:
 			continue
 		case child == nil:
-		case child.compute != nil:
-			continue // computed fields come last
 		case child.leaf && !p.include:
 			continue
 		case !child.leaf:
-			var err error
-			if v, err = p.nested(child, v, root); err != nil {
-				return out, err
-			}
+			v = p.nested(child, v)
 		}
 		if !value.Missing(v) {
 			out = bsoncore.AppendValueElement(out, string(it.Key), v)
 		}
 	}
-	return p.computed(out, b, d, root)
+	return out
 }
 
-func (p *Projection) nested(b *branch, v V, root D) (V, error) {
+func (p *Projection) nested(b *branch, v V) V {
 	switch v.Type {
 	case bsoncore.TypeEmbeddedDocument:
 		at, out := bsoncore.AppendDocumentStart(nil)
-		out, err := p.level(out, b, v.Data, root, false)
+		out = p.level(out, b, v.Data, false)
 		out, _ = bsoncore.AppendDocumentEnd(out, at)
-		return value.Document(out), err
+		return value.Document(out)
 	case bsoncore.TypeArray:
 		var list []V
 		for _, item := range items(v) {
-			n, err := p.nested(b, item, root)
-			if err != nil {
-				return n, err
-			}
-			if !value.Missing(n) {
+			if n := p.nested(b, item); !value.Missing(n) {
 				list = append(list, n)
 			}
 		}
-		return value.Array(list...), nil
+		return value.Array(list...)
 	}
 	if p.include {
-		return V{}, nil
+		return V{}
 	}
-	return v, nil
-}
-
-func (p *Projection) computed(out []byte, b *branch, d, root D) ([]byte, error) {
-	for _, name := range b.names {
-		child := b.children[name]
-		var v V
-		var err error
-		switch {
-		case child.compute != nil:
-			v, err = child.compute(root)
-		case !child.leaf && value.Missing(value.Field(d, name)) && child.computes():
-			v, err = p.nested(child, value.Document(emptyDocument), root)
-		}
-		if err != nil {
-			return out, err
-		}
-		if !value.Missing(v) {
-			out = bsoncore.AppendValueElement(out, name, v)
-		}
-	}
-	return out, nil
-}
-
-func (b *branch) computes() bool {
-	for _, child := range b.children {
-		if child.compute != nil || child.computes() {
-			return true
-		}
-	}
-	return false
+	return v
 }

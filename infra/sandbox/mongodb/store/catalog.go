@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/mongodb/failure"
@@ -31,7 +33,6 @@ type Info struct {
 	ViewOn   string
 	Pipeline V
 	Count    int
-	Bytes    int64
 	Indexes  []D
 	PrePost  bool
 }
@@ -39,7 +40,7 @@ type Info struct {
 func (c *Collection) info() Info {
 	i := Info{NS: c.NS, UUID: c.UUID, Options: c.Options, ViewOn: c.ViewOn, Pipeline: c.Pipeline, PrePost: c.prePost}
 	if c.data != nil {
-		i.Count, i.Bytes = c.data.records.Len(), c.data.bytes
+		i.Count = c.data.records.Len()
 		for _, x := range c.data.indexes {
 			i.Indexes = append(i.Indexes, x.Raw)
 		}
@@ -58,6 +59,39 @@ func (e *Engine) Lookup(ns Namespace) (Info, bool) {
 	return c.info(), true
 }
 
+// Expect fails unless the collection of a name has the UUID. A view has none.
+func (e *Engine) Expect(ns Namespace, id [16]byte) error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	holder := e.byID[id]
+	if holder != nil && holder.ViewOn != "" {
+		holder = nil
+	}
+	if holder != nil && holder.NS == ns {
+		return nil
+	}
+	actual := value.Null
+	if holder != nil && holder.NS.DB == ns.DB {
+		actual = value.String(holder.NS.Coll)
+	}
+	f := failure.New(failure.CollectionUUIDMismatch, "Collection UUID does not match that specified")
+	f.Extra = elements("db", value.String(ns.DB), "collectionUUID",
+		V{Type: bsoncore.TypeBinary, Data: bsoncore.AppendBinary(nil, bson.TypeBinaryUUID, id[:])})
+	f.Extra = append(f.Extra, elements("expectedCollection", value.String(ns.Coll), "actualCollection", actual)...)
+	return f
+}
+
+// Named is the present name of a collection; ok is false if it is gone.
+func (e *Engine) Named(id [16]byte) (ns Namespace, ok bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	c, ok := e.byID[id]
+	if ok {
+		ns = c.NS
+	}
+	return ns, ok
+}
+
 // Collections lists a database, by name.
 func (e *Engine) Collections(db string) []Info {
 	e.mu.RLock()
@@ -69,15 +103,9 @@ func (e *Engine) Collections(db string) []Info {
 	return list
 }
 
-// Databases lists the databases that have a collection, by name.
-func (e *Engine) Databases() []string {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return slices.Sorted(maps.Keys(e.dbs))
-}
-
-// Create makes a collection or a view from the options of the create command.
-func (e *Engine) Create(ns Namespace, options D) error {
+// Create makes a collection or a view from the options of the create command; in
+// a transaction, if there is one, where it can be no view.
+func (e *Engine) Create(txn *Txn, ns Namespace, options D) error {
 	if err := CheckName(ns); err != nil {
 		return err
 	}
@@ -89,15 +117,22 @@ func (e *Engine) Create(ns Namespace, options D) error {
 		}
 		return failure.New(failure.NamespaceExists, "namespace %s already exists, but with different options", ns)
 	}
-	if on, ok := value.Field(options, "viewOn").StringValueOK(); ok {
+	if on, ok := value.Field(options, "viewOn").StringValueOK(); ok && txn != nil {
+		return failure.New(failure.OperationNotSupportedInTxn, "Cannot create a view in a multi-document transaction.")
+	} else if ok {
 		return e.createView(ns, on, options)
 	}
 	settings := &Collection{}
 	if err := settings.configure(options); err != nil {
 		return err
 	}
+	if txn != nil {
+		settings.NS, settings.Options = ns, options
+		txn.create(settings)
+		return nil
+	}
 	c := e.create(ns, options)
-	c.prePost, c.validator = settings.prePost, settings.validator
+	c.prePost, c.validator, c.moderate = settings.prePost, settings.validator, settings.moderate
 	return nil
 }
 
@@ -138,15 +173,20 @@ func (c *Collection) configure(options D) error {
 			return failure.Unsupported("collection option %s", name)
 		}
 	}
-	if v := value.Field(options, "validator"); v.Type == bsoncore.TypeEmbeddedDocument {
-		f, err := query.CompileFilter(v.Data)
-		if err != nil {
-			return err
-		}
-		c.validator = f
-		if f.Everything() {
-			c.validator = nil
-		}
+	return c.validate(options)
+}
+
+func (c *Collection) validate(options D) error {
+	level, _ := value.Field(options, "validationLevel").StringValueOK()
+	action, _ := value.Field(options, "validationAction").StringValueOK()
+	d, _ := value.Field(options, "validator").DocumentOK()
+	f, err := query.CompileFilter(d)
+	if err != nil {
+		return err
+	}
+	c.validator, c.moderate = f, level == "moderate"
+	if f.Everything() || level == "off" || action == "warn" {
+		c.validator = nil
 	}
 	return nil
 }
@@ -162,7 +202,11 @@ func (e *Engine) Modify(ns Namespace, options D) error {
 	root := value.NewNode(value.Document(c.Options))
 	it := value.Elements(options)
 	for it.Next() {
-		root.Put(string(it.Key), value.NewNode(it.Value))
+		key := string(it.Key)
+		if view := key == "viewOn" || key == "pipeline"; view != (c.ViewOn != "") {
+			return failure.New(failure.InvalidOptions, "option not supported on a %s: %s", map[bool]string{true: "collection", false: "view"}[view], key)
+		}
+		root.Put(key, value.NewNode(it.Value))
 	}
 	if c.ViewOn != "" {
 		delete(e.dbs[ns.DB], ns.Coll)
@@ -174,12 +218,39 @@ func (e *Engine) Modify(ns Namespace, options D) error {
 		}
 		return nil
 	}
-	if err := c.configure(options); err != nil {
+	merged := root.Value().Data
+	if err := c.configure(merged); err != nil {
 		return err
 	}
-	c.Options = root.Value().Data
+	c.Options = merged
 	e.record(&Entry{Kind: Modified, NS: ns, UUID: c.UUID})
 	return nil
+}
+
+// ExpireAfter is collMod of an index: the documents would be removed so many
+// seconds after the time in the index's field. It gives the time before; missing
+// if the index was none of that kind.
+func (e *Engine) ExpireAfter(ns Namespace, name string, seconds V) (before V, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, err := e.writable(ns, nil, false)
+	if err != nil || c == nil {
+		return V{}, cmp.Or(err, missing(ns))
+	}
+	for i, x := range c.data.indexes[1:] {
+		if x.Name != name {
+			continue
+		}
+		raw := value.NewNode(value.Document(x.Raw))
+		raw.Put("expireAfterSeconds", value.NewNode(seconds))
+		changed := *x
+		changed.Raw = raw.Value().Data
+		c.data.indexes = slices.Clone(c.data.indexes)
+		c.data.indexes[i+1] = &changed
+		e.record(&Entry{Kind: Modified, NS: ns, UUID: c.UUID})
+		return value.Field(x.Raw, "expireAfterSeconds"), nil
+	}
+	return V{}, failure.New(failure.IndexNotFound, "cannot find index for ns %s", ns)
 }
 
 func missing(ns Namespace) error {
@@ -187,14 +258,14 @@ func missing(ns Namespace) error {
 }
 
 // Drop removes a collection or view; info is what it was.
-func (e *Engine) Drop(ns Namespace) (Info, bool) {
+func (e *Engine) Drop(ns Namespace) (i Info, existed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, ok := e.collection(ns)
 	if !ok {
 		return Info{}, false
 	}
-	i := c.info()
+	i = c.info()
 	e.discard(c)
 	return i, true
 }
@@ -235,6 +306,9 @@ func (e *Engine) Rename(from, to Namespace, dropTarget bool) error {
 	if err := CheckName(to); err != nil {
 		return err
 	}
+	if from.DB != to.DB {
+		return failure.Unsupported("renaming from one database to another, which makes a new collection")
+	}
 	if from == to {
 		return failure.New(failure.Code(20), "Can't rename a collection to itself")
 	}
@@ -271,7 +345,7 @@ func (e *Engine) CreateIndexes(ns Namespace, specs []IndexSpec) (before, after i
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, existed := e.collection(ns)
-	c, err := e.writable(ns, true)
+	c, err := e.writable(ns, nil, true)
 	if err != nil {
 		return 0, 0, false, err
 	}
@@ -294,10 +368,10 @@ func (e *Engine) CreateIndexes(ns Namespace, specs []IndexSpec) (before, after i
 
 // DropIndexes removes indexes by the test, never that of _id. It says how many
 // there were and how many went.
-func (e *Engine) DropIndexes(ns Namespace, unwanted func(name string, key D) bool) (before, dropped int, err error) {
+func (e *Engine) DropIndexes(ns Namespace, unwanted func(name string) bool) (before, dropped int, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c, err := e.writable(ns, false)
+	c, err := e.writable(ns, nil, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -307,7 +381,7 @@ func (e *Engine) DropIndexes(ns Namespace, unwanted func(name string, key D) boo
 	before = len(c.data.indexes)
 	kept := []*index{c.data.indexes[0]}
 	for _, x := range c.data.indexes[1:] {
-		if !unwanted(x.Name, x.Key) {
+		if !unwanted(x.Name) {
 			kept = append(kept, x)
 		}
 	}

@@ -21,7 +21,6 @@ type contents struct {
 	records *btree.BTreeG[*record]
 	indexes []*index // the first is _id_
 	next    int64
-	bytes   int64
 }
 
 func newContents() *contents {
@@ -32,7 +31,7 @@ func newContents() *contents {
 
 // clone needs the engine's write lock; using the clone does not.
 func (c *contents) clone() *contents {
-	n := &contents{records: c.records.Clone(), next: c.next, bytes: c.bytes}
+	n := &contents{records: c.records.Clone(), next: c.next}
 	for _, x := range c.indexes {
 		n.indexes = append(n.indexes, x.clone())
 	}
@@ -59,7 +58,6 @@ func (c *contents) insert(d D, ns string) (*record, error) {
 func (c *contents) put(r *record) {
 	c.records.ReplaceOrInsert(r)
 	c.next = max(c.next, r.id+1)
-	c.bytes += int64(len(r.doc))
 	for _, x := range c.indexes {
 		x.add(r)
 	}
@@ -67,7 +65,6 @@ func (c *contents) put(r *record) {
 
 func (c *contents) remove(r *record) {
 	c.records.Delete(r)
-	c.bytes -= int64(len(r.doc))
 	for _, x := range c.indexes {
 		x.drop(r)
 	}

@@ -2,14 +2,17 @@
 // indexes, the oplog, snapshots and transactions, all in memory.
 //
 // Caveats: one lock guards everything that changes; readers that scan work on a
-// copy-on-write clone and hold it only for an instant. A transaction that meets
-// another's write fails when it commits at the latest, never waits. Validators
-// are query filters only.
+// copy-on-write clone and hold it only for an instant. A write that meets
+// the pending write of a transaction fails there, or is told to wait if it is
+// none of a transaction's; that a pending delete frees a unique key is not seen.
+// Nothing here keeps a name from being changed under a transaction: callers lock
+// names.
 package store
 
 import (
 	"cmp"
 	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +31,11 @@ type Config struct {
 // Namespace is a database with a collection; Coll is empty for the database.
 type Namespace struct{ DB, Coll string }
 
+// Compare orders namespaces.
+func (n Namespace) Compare(m Namespace) int {
+	return cmp.Or(strings.Compare(n.DB, m.DB), strings.Compare(n.Coll, m.Coll))
+}
+
 // String is "db.coll".
 func (n Namespace) String() string {
 	if n.Coll == "" {
@@ -44,6 +52,8 @@ type Engine struct {
 	byID  map[[16]byte]*Collection
 	clock Timestamp
 	log   oplog
+
+	pending map[touchKey]*Txn
 }
 
 // Collection is a collection or a view. Its fields are read under the engine's
@@ -56,6 +66,7 @@ type Collection struct {
 	Pipeline  V
 	data      *contents
 	validator *query.Filter
+	moderate  bool // the validator does not look at what was invalid before
 	prePost   bool
 	since     Timestamp // when it got its present name
 	snapshots []snapshot
@@ -74,7 +85,7 @@ func New(cfg Config) *Engine {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	e := &Engine{cfg: cfg, dbs: map[string]map[string]*Collection{}, byID: map[[16]byte]*Collection{}}
+	e := &Engine{cfg: cfg, dbs: map[string]map[string]*Collection{}, byID: map[[16]byte]*Collection{}, pending: map[touchKey]*Txn{}}
 	e.log = oplog{maxCount: cfg.OplogEntries, maxBytes: cfg.OplogBytes, changed: make(chan struct{})}
 	e.tick()
 	e.log.lost = Position{At: e.clock}
@@ -122,19 +133,24 @@ func (e *Engine) collection(ns Namespace) (*Collection, bool) {
 }
 
 // writable finds the collection to write to, and makes it if it is missing and
-// may be made.
-func (e *Engine) writable(ns Namespace, create bool) (*Collection, error) {
+// may be made: for a transaction, within it.
+func (e *Engine) writable(ns Namespace, txn *Txn, create bool) (*Collection, error) {
 	c, ok := e.collection(ns)
 	switch {
 	case ok && c.ViewOn != "":
 		return nil, isView(ns)
 	case ok:
 		return c, nil
+	case txn != nil && txn.created[ns] != nil:
+		return txn.created[ns], nil
 	case !create:
 		return nil, nil
 	}
 	if err := CheckName(ns); err != nil {
 		return nil, err
+	}
+	if txn != nil {
+		return txn.create(&Collection{NS: ns, Options: newDocument().end()}), nil
 	}
 	return e.create(ns, newDocument().end()), nil
 }

@@ -130,7 +130,7 @@ func TestTransactionsAreIsolated(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	e := store.New(store.Config{})
-	if err := e.Create(things, document(t, bson.D{})); err != nil {
+	if err := e.Create(nil, things, document(t, bson.D{})); err != nil {
 		t.Fatal(err)
 	}
 	committed, conflicts := 0, 0
@@ -165,6 +165,7 @@ func TestTransactionsAreIsolated(t *testing.T) {
 		default:
 			committed++
 		}
+		e.Finish(txn)
 	}
 	if committed == 0 {
 		t.Errorf("seed %d: %d committed, %d conflicts", seed, committed, conflicts)
@@ -181,6 +182,7 @@ func TestTransactionsKeepTheSum(t *testing.T) {
 	}
 	move := func(from, to, n int) {
 		txn := e.Begin(document(t, bson.D{}), 1)
+		defer e.Finish(txn)
 		for id, by := range map[int]int{from: -n, to: n} {
 			ch := change(t, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: by}}}})
 			if _, err := e.Update(txn, things, ch); err != nil {
@@ -262,7 +264,7 @@ func TestClusterTimeIncreases(t *testing.T) {
 // What was read of the oplog stays, though it falls off meanwhile.
 func TestReadersOfAShortOplog(t *testing.T) {
 	e := store.New(store.Config{OplogEntries: 20})
-	if err := e.Create(things, document(t, bson.D{})); err != nil {
+	if err := e.Create(nil, things, document(t, bson.D{})); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 30 {

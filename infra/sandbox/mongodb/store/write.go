@@ -24,7 +24,7 @@ type target struct {
 // target needs the write lock. It is nil if the collection is missing and is
 // not to be made.
 func (e *Engine) target(ns Namespace, txn *Txn, create bool) (*target, error) {
-	c, err := e.writable(ns, create)
+	c, err := e.writable(ns, txn, create)
 	if err != nil || c == nil {
 		return nil, err
 	}
@@ -60,10 +60,10 @@ func (e *Engine) Insert(txn *Txn, ns Namespace, d D) error {
 }
 
 func (t *target) insert(d D) error {
-	if err := t.coll.admit(d); err != nil {
+	if err := t.coll.admit(d, nil); err != nil {
 		return err
 	}
-	if err := t.touch(value.Field(d, "_id"), nil); err != nil {
+	if err := t.touch(value.Field(d, "_id"), nil, d); err != nil {
 		return err
 	}
 	if _, err := t.data.insert(d, t.coll.NS.String()); err != nil {
@@ -99,16 +99,26 @@ func checkID(id V) error {
 	switch id.Type {
 	case bsoncore.TypeArray, bsoncore.TypeRegex, bsoncore.TypeUndefined:
 		return failure.New(failure.Code(53), "The '_id' value cannot be of type %s", id.Type)
+	case bsoncore.TypeEmbeddedDocument:
+		for it := value.Elements(id.Data); it.Next(); {
+			if len(it.Key) > 0 && it.Key[0] == '$' {
+				return failure.New(failure.DollarPrefixedFieldName, "_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", it.Key)
+			}
+		}
 	}
 	return nil
 }
 
-// admit asks the validator.
-func (c *Collection) admit(d D) error {
-	if c.validator != nil && !c.validator.Matches(d) {
-		return failure.New(failure.DocumentValidationFailure, "Document failed validation")
+// admit asks the validator about a document and what it was before.
+func (c *Collection) admit(d, before D) error {
+	if c.validator == nil || c.validator.Matches(d) || c.moderate && before != nil && !c.validator.Matches(before) {
+		return nil
 	}
-	return nil
+	f := failure.New(failure.DocumentValidationFailure, "Document failed validation")
+	info := newDocument()
+	info.add("failingDocumentId", value.Field(d, "_id"))
+	f.Extra = bsoncore.AppendDocumentElement(nil, "errInfo", info.end())
+	return f
 }
 
 // Change is an update to carry out.
@@ -142,7 +152,11 @@ func (e *Engine) Update(txn *Txn, ns Namespace, ch Change) (Outcome, error) {
 		ch.Limit = 1
 	}
 	var out Outcome
-	for _, r := range t.data.find(ch.Query, t.data.choose(ch.Query)) {
+	found := t.data.find(ch.Query, t.data.choose(ch.Query))
+	if err := t.free(found); err != nil {
+		return out, err
+	}
+	for _, r := range found {
 		if err := t.update(r, ch.Update, &out); err != nil {
 			return out, err
 		}
@@ -187,10 +201,10 @@ func (t *target) replaceable(r *record, after D) error {
 	if err := value.Validate(after, value.MaxStoredDepth); err != nil {
 		return failure.New(failure.Overflow, "the update makes a document of more than %d levels of nesting", value.MaxStoredDepth)
 	}
-	if err := t.coll.admit(after); err != nil {
+	if err := t.coll.admit(after, r.doc); err != nil {
 		return err
 	}
-	return t.touch(value.Field(after, "_id"), r)
+	return t.touch(value.Field(after, "_id"), r, after)
 }
 
 func (t *target) upsert(ch Change, out *Outcome) error {
@@ -222,8 +236,12 @@ func (e *Engine) Delete(txn *Txn, ns Namespace, q Query) (Outcome, error) {
 		return Outcome{}, err
 	}
 	var out Outcome
-	for _, r := range t.data.find(q, t.data.choose(q)) {
-		if err := t.touch(value.Field(r.doc, "_id"), r); err != nil {
+	found := t.data.find(q, t.data.choose(q))
+	if err := t.free(found); err != nil {
+		return out, err
+	}
+	for _, r := range found {
+		if err := t.touch(value.Field(r.doc, "_id"), r, r.doc); err != nil {
 			return out, err
 		}
 		t.data.remove(r)
@@ -286,6 +304,8 @@ func (e *Engine) frozen(w When, ns Namespace) (*contents, Timestamp, error) {
 	switch {
 	case ok && c.ViewOn != "":
 		return nil, e.clock, ErrView
+	case !ok && w.Txn != nil && w.Txn.created[ns] != nil:
+		return w.Txn.data[w.Txn.created[ns].UUID], w.Txn.at, nil
 	case !ok && w.At != (Timestamp{}):
 		return nil, w.At, e.reachable(w.At)
 	case !ok:

@@ -89,7 +89,7 @@ func renamed(e *store.Entry) D {
 // header is what all events begin with.
 func (s *Stream) header(e *store.Entry, kind string) *builder {
 	b := &builder{}
-	t := token{e.Position, tokenEvent}
+	t := token{Position: e.Position, kind: tokenEvent}
 	if kind == "invalidate" {
 		t.kind = tokenInvalidate
 	}

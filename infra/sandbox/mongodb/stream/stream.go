@@ -20,6 +20,8 @@ type Stream struct {
 	read     token // everything up to it has been given out or passed over
 	over     bool  // an invalidate event has been given out
 	pending  bool  // resumed from the event that an invalidate event follows
+	split    bool  // large events are split
+	rest     []D   // what is still to be given out of the last one
 }
 
 // Open starts a stream from the argument of $changeStream and the stages after
@@ -30,6 +32,10 @@ func Open(e *store.Engine, ns store.Namespace, options D, stages V) (*Stream, er
 		s.ns = store.Namespace{}
 	}
 	if err := s.configure(options); err != nil {
+		return nil, err
+	}
+	stages, err := s.takeSplit(stages)
+	if err != nil {
 		return nil, err
 	}
 	p, err := query.CompilePipeline(stages)
@@ -96,7 +102,7 @@ func (s *Stream) begin(options D) error {
 }
 
 func mark(at store.Timestamp) token {
-	return token{store.Position{At: at, Index: ^uint32(0)}, tokenMark}
+	return token{Position: store.Position{At: at, Index: ^uint32(0)}, kind: tokenMark}
 }
 
 func (s *Stream) resume(resume, after V) error {
@@ -118,6 +124,9 @@ func (s *Stream) resume(resume, after V) error {
 	if t.kind == tokenEvent {
 		e, ok := s.engine.At(t.Position)
 		s.pending = ok && s.invalidates(e)
+		if ok && t.fragment > 0 {
+			return s.resumeFragments(e)
+		}
 	}
 	return nil
 }
@@ -176,6 +185,11 @@ func (s *Stream) Next(limit int) (events []D, changed <-chan struct{}, err error
 			return s.invalidate(e, nil)
 		}
 	}
+	if len(s.rest) > 0 && limit > 0 {
+		events, s.rest = s.rest[:1], s.rest[1:]
+		s.read.fragment++
+		return events, nil, nil
+	}
 	entries, changed, ok := s.engine.Read(s.read.Position, maxScan)
 	if !ok {
 		return nil, nil, historyLost()
@@ -188,6 +202,9 @@ func (s *Stream) Next(limit int) (events []D, changed <-chan struct{}, err error
 		}
 		if d != nil && (len(events) == limit || len(events) > 0 && size+len(d) > maxBatchBytes) {
 			return events, changed, nil
+		}
+		if len(d) > maxEvent {
+			return s.large(e, d, events)
 		}
 		s.pass(e, d)
 		if d != nil {
@@ -206,7 +223,7 @@ func (s *Stream) Next(limit int) (events []D, changed <-chan struct{}, err error
 }
 
 func (s *Stream) pass(e *store.Entry, event D) {
-	s.read = token{e.Position, tokenMark}
+	s.read = token{Position: e.Position, kind: tokenMark}
 	if event != nil {
 		s.read.kind = tokenEvent
 	}
@@ -233,7 +250,7 @@ func (s *Stream) invalidates(e *store.Entry) bool {
 }
 
 func (s *Stream) invalidate(e *store.Entry, events []D) ([]D, <-chan struct{}, error) {
-	s.read = token{e.Position, tokenInvalidate}
+	s.read = token{Position: e.Position, kind: tokenInvalidate}
 	s.over = true
 	d, err := s.shape(s.header(e, "invalidate").end())
 	if d != nil {

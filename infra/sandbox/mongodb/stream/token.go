@@ -29,7 +29,8 @@ type (
 // of a later position and after those of their own.
 type token struct {
 	store.Position
-	kind byte // what it stands for, also the order at one position
+	kind     byte // what it stands for, also the order at one position
+	fragment byte // of an event that was split, from 1
 }
 
 const (
@@ -45,7 +46,7 @@ func (t token) document() D {
 	b = binary.BigEndian.AppendUint32(b, t.At.T)
 	b = binary.BigEndian.AppendUint32(b, t.At.I)
 	b = binary.BigEndian.AppendUint32(b, t.Index)
-	b = append(b, t.kind, 0x04)
+	b = append(b, t.kind, t.fragment, 0x04)
 	return bsoncore.BuildDocument(nil, bsoncore.AppendStringElement(nil, "_data", upper(hex.EncodeToString(b))))
 }
 
@@ -66,10 +67,10 @@ func parseToken(v V) (token, error) {
 		return token{}, failure.New(failure.TypeMismatch, "a resume token must be a document with a string in _data")
 	}
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != 15 || b[0] != tokenPrefix {
+	if err != nil || len(b) != 16 || b[0] != tokenPrefix {
 		return token{}, failure.New(failure.InvalidResumeToken, "the resume token %.64q is none of this server's", s)
 	}
-	t := token{kind: b[13]}
+	t := token{kind: b[13], fragment: b[14]}
 	t.At.T, t.At.I = binary.BigEndian.Uint32(b[1:]), binary.BigEndian.Uint32(b[5:])
 	t.Index = binary.BigEndian.Uint32(b[9:])
 	if t.kind != tokenEvent && t.kind != tokenInvalidate && t.kind != tokenMark {

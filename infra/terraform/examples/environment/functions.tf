@@ -44,8 +44,8 @@ module "timeline" {
   }
 }
 
-# For owners that leave publishing to it. The users service publishes by itself and
-# sweeps its own outbox: with a relay there, each of its events would go out twice.
+# For owners that leave publishing to it. The services publish by themselves and
+# sweep their own outboxes: with a relay there, each of its events would go out twice.
 module "outbox_relay" {
   source = "../../modules/outbox-relay"
 

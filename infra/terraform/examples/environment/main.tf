@@ -1,5 +1,5 @@
 # A whole environment of Banyan: the stream, the consumers with their read models,
-# the users' entity tables, the services, and the proxy in front. Copy it, and keep
+# the entities' tables, the services, and the proxy in front. Copy it, and keep
 # what you need. A later part is one file more that calls its own module.
 
 provider "aws" {
@@ -38,7 +38,7 @@ locals {
     https   = { port = 443, cidr = "0.0.0.0/0" }
     mongodb = { port = 27017, cidr = data.aws_vpc.this.cidr_block }
   }
-  image  = { for binary in ["banyan-proxy", "banyan-users"] : binary => "${var.image_registry}/${binary}:${var.image_tag}" }
+  image  = { for binary in ["banyan-proxy", "banyan-social", "banyan-users"] : binary => "${var.image_registry}/${binary}:${var.image_tag}" }
   alarms = [aws_sns_topic.alarms.arn]
 }
 
@@ -65,9 +65,11 @@ module "stream" {
 module "config" {
   source = "../../modules/config"
 
-  prefix            = "/${var.name}"
-  settings          = { "proxy/log-level" = "info" }
-  secrets           = ["jwt-secret", "cohort-key"]
+  prefix = "/${var.name}"
+  settings = merge({ "proxy/log-level" = "info" }, {
+    for entity in keys(local.entities) : "${entity}/plan" => templatefile("${path.module}/${entity}.yaml", { name = var.name })
+  })
+  secrets           = ["jwt-secret", "cohort-key", "proxy-admin-token"]
   mongodb           = { recovery_days = var.protect ? 30 : 0 }
   key_deletion_days = var.protect ? 30 : 7
   key_users         = ["cloudwatch.amazonaws.com"] # for the topic of alarms

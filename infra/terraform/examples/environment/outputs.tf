@@ -8,6 +8,11 @@ output "timeline_address" {
   value       = module.timeline_api.url
 }
 
+output "services_address" {
+  description = "Where users, relationships and posts answer inside of the network: the monolith's USERS_URL, RELATIONSHIPS_URL and POSTS_URL."
+  value       = module.internal.url
+}
+
 output "stream" {
   description = "Name of the stream."
   value       = module.stream.name

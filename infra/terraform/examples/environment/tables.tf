@@ -1,4 +1,4 @@
-# Banyan's own tables, the read models', and those of the entity users.
+# Banyan's own tables, the read models', and those of the entities.
 
 locals {
   pk_sk = { hash_key = { name = "pk" }, range_key = { name = "sk" } }
@@ -16,14 +16,15 @@ locals {
     }
   }
 
-  tables = {
-    control      = local.pk_sk
-    dead-letters = local.pk_sk
-    profile      = local.pk_sk
-    timeline     = local.pk_sk
-    users        = { hash_key = { name = "id" }, range_key = null }
-    users-unique = { hash_key = { name = "value" }, range_key = null }
-  }
+  # By the entities' plans, as banyan-migrate plan --terraform prints them, and the outboxes, in which
+  # the services keep events until they have published them.
+  tables = merge(
+    { for name in ["control", "profile", "timeline"] : name => local.pk_sk },
+    { for name in ["dead-letters", "proxy"] : name => merge(local.pk_sk, { ttl = "expires" }) },
+    { for name, entity in local.entities : name => { hash_key = { name = "id" }, indexes = entity.indexes, stream = "NEW_AND_OLD_IMAGES" } },
+    { for name in flatten(values(local.entities)[*].unique) : name => { hash_key = { name = "value" } } },
+    { for name in keys(local.entities) : "${name}-outbox" => local.pk_sk },
+  )
 }
 
 module "table" {
@@ -32,19 +33,11 @@ module "table" {
 
   name                = "${var.name}-${each.key}"
   hash_key            = each.value.hash_key
-  range_key           = each.value.range_key
+  range_key           = lookup(each.value, "range_key", null)
+  indexes             = lookup(each.value, "indexes", {})
+  stream_view_type    = lookup(each.value, "stream", null)
+  ttl_attribute       = lookup(each.value, "ttl", null)
   provisioned         = lookup(local.provisioned, each.key, null)
-  deletion_protection = var.protect
-  alarm_topic_arns    = local.alarms
-}
-
-# What the users service keeps until it has published it.
-module "users_outbox" {
-  source = "../../modules/table"
-
-  name                = "${var.name}-users-outbox"
-  hash_key            = local.pk_sk.hash_key
-  range_key           = local.pk_sk.range_key
   deletion_protection = var.protect
   alarm_topic_arns    = local.alarms
 }

@@ -4,8 +4,8 @@ variable "name" {
   default     = "banyan-example"
 
   validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,20}[a-z0-9])?$", var.name))
-    error_message = "name is 1 to 22 lowercase letters, digits and hyphens, and begins with a letter: balancers' names have room for no more."
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,12}[a-z0-9])?$", var.name))
+    error_message = "name is 1 to 14 lowercase letters, digits and hyphens, and begins with a letter: with -relationships, a service's name has room for no more."
   }
 }
 

@@ -47,7 +47,7 @@ variable "tables" {
 }
 
 variable "dead_letters" {
-  description = "Table of dead letters, DEAD_LETTER_TABLE in the environment. The function writes items there, and reads them for a redrive. null: it writes none (ON_FAILURE is halt), and a batch that it gives up ends in the mapping's queue."
+  description = "Table of dead letters, DEAD_LETTER_TABLE in the environment, with expires for its time to live. The function writes items there, and reads them for a redrive. null: it writes none (ON_FAILURE is halt), and a batch that it gives up ends in the mapping's queue."
   type = object({
     name        = string
     arn         = string
@@ -63,7 +63,7 @@ variable "metrics_namespace" {
 }
 
 variable "environment" {
-  description = "More of the function's environment: CONCURRENCY, ATTEMPTS, HANDLER_TIMEOUT, LOG_LEVEL, and what the consumer itself knows. No secrets."
+  description = "More of the function's environment: CONCURRENCY, ATTEMPTS, HANDLER_TIMEOUT, EVENT_SHARE, MARGIN, LOG_LEVEL, and what the consumer itself knows. No secrets."
   type        = map(string)
   default     = {}
 }

@@ -17,7 +17,7 @@ resource "aws_ssm_parameter" "routes" {
   lifecycle {
     precondition {
       condition     = length(var.routes.content) <= 8192
-      error_message = "A route file of more than 8 KB does not fit a parameter: put it into the image, and name its path by BANYAN_ROUTES."
+      error_message = "A route file of more than 8 KB does not fit a parameter: keep it in S3 and let the task read it, or put it into the image; BANYAN_ROUTES names either."
     }
   }
 }
@@ -53,8 +53,19 @@ module "container" {
   environment = merge({
     BANYAN_PROXY_LISTEN       = "0.0.0.0:8080"
     BANYAN_PROXY_ADMIN_LISTEN = "0.0.0.0:8081"
+    BANYAN_PROXY_FLEET        = var.name
     BANYAN_ROUTES             = local.path
+    }, var.table == null ? {} : {
+    BANYAN_PROXY_OVERRIDES     = "dynamodb:${var.table.name}"
+    BANYAN_PROXY_WRITTEN_TABLE = var.table.name
   }, var.environment)
+
+  statements = concat(var.statements, var.table == null ? [] : [{
+    sid       = "Shared"
+    actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    resources = [var.table.arn]
+    because   = null
+  }])
 
   file = var.routes == null ? null : {
     path          = local.path

@@ -37,7 +37,7 @@ variable "size" {
 }
 
 variable "routes" {
-  description = "The route file's content, and the name of the SSM parameter to keep it in. null is a route file in the image, named by BANYAN_ROUTES."
+  description = "The route file's content, and the name of the SSM parameter to keep it in. null is a route file in the image, or in S3 where the role of output container may read it, named by BANYAN_ROUTES in environment."
   type = object({
     content   = string
     parameter = string
@@ -52,7 +52,7 @@ variable "environment" {
 }
 
 variable "secrets" {
-  description = "Environment variables whose values ECS reads when it starts a task, from SSM parameters or Secrets Manager secrets given by ARN."
+  description = "Environment variables whose values ECS reads when it starts a task, from SSM parameters or Secrets Manager secrets given by ARN. BANYAN_PROXY_ADMIN_TOKEN opens the operators' API on admin_port; without it, health checks alone are answered."
   type        = map(string)
   default     = {}
 }
@@ -61,6 +61,23 @@ variable "secrets_kms_key_arns" {
   description = "Customer managed KMS keys that these are encrypted with."
   type        = list(string)
   default     = []
+}
+
+variable "table" {
+  description = "DynamoDB table (keys pk and sk, ttl_attribute expires) in which proxies share how far a subject's writes are, overrides of routes, and what guards count; null is each for itself."
+  type        = object({ name = string, arn = string })
+  default     = null
+}
+
+variable "statements" {
+  description = "What the proxies may do besides, such as dynamodb:GetItem on the control table for routes that follow an entity."
+  type = list(object({
+    sid       = string
+    actions   = list(string)
+    resources = list(string)
+    because   = optional(string)
+  }))
+  default = []
 }
 
 variable "listener" {

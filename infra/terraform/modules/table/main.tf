@@ -56,6 +56,14 @@ resource "aws_dynamodb_table" "this" {
     }
   }
 
+  dynamic "warm_throughput" {
+    for_each = var.warm_throughput[*]
+    content {
+      read_units_per_second  = warm_throughput.value.read
+      write_units_per_second = warm_throughput.value.write
+    }
+  }
+
   point_in_time_recovery {
     enabled = var.point_in_time_recovery
   }
@@ -66,7 +74,9 @@ resource "aws_dynamodb_table" "this" {
   }
 
   lifecycle {
-    ignore_changes = [read_capacity, write_capacity] # application autoscaling decides
+    # Application autoscaling decides. Of a lower warm throughput the provider would make
+    # another table.
+    ignore_changes = [read_capacity, write_capacity, warm_throughput]
 
     precondition {
       condition     = var.provisioned == null || length(var.indexes) == 0

@@ -3,40 +3,11 @@ package measure
 import (
 	"context"
 	"fmt"
-	"math"
+	"runtime"
 	"slices"
+
+	"github.com/banyan-fig/banyan/infra/figures"
 )
-
-// Figure is one measured number.
-type Figure struct {
-	Case   string  // size and name, such as "200B-aggregated-ordered"
-	Metric string  // what was measured, with its unit
-	Value  float64 // the median
-	// Least and Most are the extremes of the rounds, where there were several.
-	Least, Most float64
-	// Target is what the value should not go beyond, none if zero: most allowed,
-	// or the least wanted where AtLeast is set.
-	Target  float64
-	AtLeast bool
-}
-
-// Met reports whether the figure keeps its target; one without a target does.
-// Allocations are compared by tenths.
-func (f Figure) Met() bool {
-	value := f.Value
-	if f.Metric == metricAllocations {
-		value = math.Round(value*10) / 10 // memory for hundreds of events at once is not one of theirs
-	}
-	switch {
-	case f.AtLeast:
-		return value >= f.Target
-	case f.hasTarget():
-		return value <= f.Target
-	}
-	return true
-}
-
-func (f Figure) hasTarget() bool { return f.Target != 0 || f.AtLeast || f.Metric == metricAllocations }
 
 // The metrics.
 const (
@@ -71,7 +42,7 @@ func comparisons() []comparison {
 
 // Run measures and hands each figure to report as soon as it is known. It fails
 // when anything could not be published; a missed target is no failure.
-func Run(ctx context.Context, o Options, report func(Figure)) error {
+func Run(ctx context.Context, o Options, report func(figures.Figure)) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
@@ -91,7 +62,7 @@ func Run(ctx context.Context, o Options, report func(Figure)) error {
 type run struct {
 	Options
 	load   *load
-	report func(Figure)
+	report func(figures.Figure)
 	costed []string // the ways of which the costs were reported
 }
 
@@ -136,7 +107,7 @@ func (r *run) compare(ctx context.Context, c comparison) error {
 		return err
 	}
 	defer way.close(ctx)
-	var bases, ways, ratios []usage
+	var bases, ways, ratios []figures.Usage
 	for range r.Rounds {
 		b, err := measured(ctx, base, r.Events)
 		if err != nil {
@@ -146,12 +117,14 @@ func (r *run) compare(ctx context.Context, c comparison) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.way, err)
 		}
-		bases, ways, ratios = append(bases, b), append(ways, w), append(ratios, w.over(b))
+		bases, ways, ratios = append(bases, b), append(ways, w), append(ratios, w.Over(b))
 	}
 	r.costs(c.base, bases)
 	r.costs(c.way, ways)
-	f := figure(r.name(c.way), c.metric, ratios, usage.cpuOf)
-	f.Target = c.target
+	f := figure(r.name(c.way), c.metric, ratios, func(u figures.Usage) float64 { return u.CPU })
+	if c.target > 0 {
+		f = f.Within(figures.AtMost, c.target)
+	}
 	r.report(f)
 	return nil
 }
@@ -172,48 +145,31 @@ func (r *run) start(ctx context.Context, name string) (way, error) {
 }
 
 // costs reports those of a way once, from the first comparison it is in.
-func (r *run) costs(name string, of []usage) {
+func (r *run) costs(name string, of []figures.Usage) {
 	if slices.Contains(r.costed, name) {
 		return
 	}
 	r.costed = append(r.costed, name)
-	r.report(figure(r.name(name), metricCPU, of, func(u usage) float64 { return u.cpu * 1e6 / float64(r.Events) }))
-	r.report(figure(r.name(name), metricThroughput, of, func(u usage) float64 { return float64(r.Events) / u.wall }))
-	r.report(figure(r.name(name), metricAllAllocs, of, func(u usage) float64 { return u.mallocs / float64(r.Events) }))
+	r.report(figure(r.name(name), metricCPU, of, func(u figures.Usage) float64 { return u.CPU * 1e6 / float64(r.Events) }))
+	r.report(figure(r.name(name), metricThroughput, of, func(u figures.Usage) float64 { return float64(r.Events) / u.Wall }))
+	r.report(figure(r.name(name), metricAllAllocs, of, func(u figures.Usage) float64 { return u.Mallocs / float64(r.Events) }))
 }
 
 // figure is the median of what value finds in each round.
-func figure(name, metric string, of []usage, value func(usage) float64) Figure {
+func figure(name, metric string, of []figures.Usage, value func(figures.Usage) float64) figures.Figure {
 	var values []float64
 	for _, u := range of {
 		values = append(values, value(u))
 	}
-	return summary(name, metric, values)
+	return figures.Median(name, metric, values)
 }
 
-func summary(name, metric string, values []float64) Figure {
-	slices.Sort(values)
-	return Figure{Case: name, Metric: metric, Value: median(values), Least: values[0], Most: values[len(values)-1]}
-}
-
-// median needs sorted values.
-func median(values []float64) float64 {
-	n := len(values)
-	return (values[n/2] + values[(n-1)/2]) / 2
-}
-
-// Verdict says in words whether the figure keeps its target, nothing where it
-// has none.
-func (f Figure) Verdict() string {
-	if !f.hasTarget() {
-		return ""
+// measured sends n events and returns what that used.
+func measured(ctx context.Context, w way, n int) (figures.Usage, error) {
+	runtime.GC() // of what is left from another run
+	before := figures.Now()
+	if err := w.send(ctx, n); err != nil {
+		return figures.Usage{}, err
 	}
-	most, met := "at most", "met"
-	if f.AtLeast {
-		most = "at least"
-	}
-	if !f.Met() {
-		met = "MISSED"
-	}
-	return fmt.Sprintf("%s %v: %s", most, f.Target, met)
+	return figures.Since(before), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/banyan-fig/banyan/infra/figures"
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/counting"
 	"github.com/banyan-fig/banyan/publishers/kinesis/bench/measure"
 )
@@ -35,8 +36,8 @@ func serve(t *testing.T, streams ...counting.Stream) string {
 func TestRunReportsEachFigure(t *testing.T) {
 	o := small(serve(t, measure.Streams()...))
 	o.Cases = []string{"aggregated-ordered", "aggregated-ordered-envelope-cbor", "aggregated-unordered", "one-shard-throttled"}
-	got := make(map[string]measure.Figure)
-	if err := measure.Run(t.Context(), o, func(f measure.Figure) { got[f.Case+" "+f.Metric] = f }); err != nil {
+	got := make(map[string]figures.Figure)
+	if err := measure.Run(t.Context(), o, func(f figures.Figure) { got[f.Case+" "+f.Metric] = f }); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
@@ -68,7 +69,7 @@ func TestRunFailsWhenEventsAreMissing(t *testing.T) {
 		streams.ServeHTTP(w, r)
 	}))
 	defer front.Close()
-	err := measure.Run(t.Context(), small(front.URL), func(f measure.Figure) { t.Errorf("reported %+v", f) })
+	err := measure.Run(t.Context(), small(front.URL), func(f figures.Figure) { t.Errorf("reported %+v", f) })
 	if err == nil || !strings.Contains(err.Error(), measure.ErrMissing.Error()) {
 		t.Errorf("got %v", err)
 	}
@@ -82,7 +83,7 @@ func TestRunFailsWhenPublishingFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			if err := measure.Run(ctx, small(serve(t, streams...)), func(measure.Figure) {}); err == nil {
+			if err := measure.Run(ctx, small(serve(t, streams...)), func(figures.Figure) {}); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -104,24 +105,6 @@ func TestOptionsAreValidated(t *testing.T) {
 		}
 		if change(&o); o.Validate() == nil {
 			t.Errorf("%+v is taken", o)
-		}
-	}
-}
-
-func TestVerdictsKeepTheirTargets(t *testing.T) {
-	for _, tc := range []struct {
-		f    measure.Figure
-		met  bool
-		want string
-	}{
-		{measure.Figure{Value: 0.4, Target: 0.5}, true, "at most 0.5: met"},
-		{measure.Figure{Value: 0.6, Target: 0.5}, false, "at most 0.5: MISSED"},
-		{measure.Figure{Value: 0.6, Target: 0.9, AtLeast: true}, false, "at least 0.9: MISSED"},
-		{measure.Figure{Value: 0.95, Target: 0.9, AtLeast: true}, true, "at least 0.9: met"},
-		{measure.Figure{Value: 7}, true, ""},
-	} {
-		if tc.f.Met() != tc.met || tc.f.Verdict() != tc.want {
-			t.Errorf("%+v: %v, %q", tc.f, tc.f.Met(), tc.f.Verdict())
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"crypto/md5" //nolint:gosec // Kinesis routes by MD5
 
+	"github.com/banyan-fig/banyan/infra/figures"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 )
 
@@ -32,9 +33,7 @@ func (r *run) throttled(ctx context.Context, name string, paced bool) error {
 		}
 		values = append(values, throttled/calm)
 	}
-	f := summary(r.name(name), metricOthers, values)
-	f.Target, f.AtLeast = 0.9, true
-	r.report(f)
+	r.report(figures.Median(r.name(name), metricOthers, values).Within(figures.AtLeast, 0.9))
 	return nil
 }
 

@@ -3,7 +3,6 @@ package putrecords_test
 import (
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/banyan-fig/banyan/infra/linktest"
 	"github.com/banyan-fig/banyan/publishers/kinesis/internal/putrecords"
 )
 
@@ -194,12 +194,7 @@ func TestWhatIsWrongInBothIsNotTheEncoding(t *testing.T) {
 }
 
 func TestUnreachableServer(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	_ = l.Close()
+	url := "http://" + linktest.Refusing(t)
 	var response *smithyhttp.ResponseError
 	if _, err := oneRecord(putrecords.JSON).Send(t.Context(), newClient(t, url)); err == nil || errors.As(err, &response) && response.HTTPStatusCode() != 0 {
 		t.Error(err)

@@ -9,6 +9,6 @@
 // The life of an environment follows the Lambda developer guide, "Understanding
 // the Lambda execution environment lifecycle": an Init phase that ends with the
 // first request for work, Invoke phases that end with the next such request,
-// and a shutdown by SIGKILL (with half a second's warning by SIGTERM when the
-// process registered an extension).
+// and a shutdown by SIGKILL. There are no extensions, nor the SIGTERM that they
+// get before.
 package environment

@@ -19,9 +19,6 @@ const (
 	// tailSize is how much of an invocation's log a caller can ask for (API
 	// reference, Invoke: "the last 4 KB of the execution log").
 	tailSize = 4 << 10
-	// warning is the time between SIGTERM and SIGKILL where an extension is
-	// registered ("Lambda execution environment lifecycle", Shutdown phase).
-	warning = 500 * time.Millisecond
 	// outputGrace is for descendants that keep the output open.
 	outputGrace = 200 * time.Millisecond
 )
@@ -59,7 +56,6 @@ type Environment struct {
 	initialised bool
 	initFailure *Result
 	exitErr     error
-	warned      bool
 	current     *pending
 	started     time.Time
 	initTime    time.Duration // zero once it was reported
@@ -319,13 +315,6 @@ func (e *Environment) Alive() bool {
 func (e *Environment) Stop() {
 	e.stopOnce.Do(func() {
 		close(e.stopping)
-		e.mu.Lock()
-		warned := e.warned
-		e.mu.Unlock()
-		if warned {
-			e.signal(syscall.SIGTERM)
-			e.awaitExit(warning)
-		}
 		e.signal(syscall.SIGKILL)
 	})
 	<-e.exit
@@ -333,15 +322,6 @@ func (e *Environment) Stop() {
 
 // Wait returns when the environment has ended and left no goroutine.
 func (e *Environment) Wait() { e.wg.Wait() }
-
-func (e *Environment) awaitExit(limit time.Duration) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-e.exit:
-	case <-timer.C:
-	}
-}
 
 // signal reaches the whole process group.
 func (e *Environment) signal(s syscall.Signal) { _ = syscall.Kill(-e.cmd.Process.Pid, s) }

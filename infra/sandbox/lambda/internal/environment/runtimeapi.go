@@ -15,16 +15,13 @@ import (
 const MaxResponse = 6291556
 
 // api returns the Runtime API of one environment (Lambda developer guide,
-// "Using the Lambda runtime API"), and of the Extensions API as much as a
-// process needs to ask for a SIGTERM before it is killed.
+// "Using the Lambda runtime API"). There is no Extensions API.
 func (e *Environment) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", e.serveNext)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", e.serveResponse)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", e.serveError)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", e.serveInitError)
-	mux.HandleFunc("POST /2020-01-01/extension/register", e.serveRegister)
-	mux.HandleFunc("GET /2020-01-01/extension/event/next", e.serveExtensionNext)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "NotFound", "not implemented by the sandbox: "+r.Method+" "+r.URL.Path)
 	})
@@ -156,35 +153,6 @@ func reportedFailure(w http.ResponseWriter, r *http.Request) (Result, error) {
 	}
 	shape.Type = cmp.Or(shape.Type, r.Header.Get("Lambda-Runtime-Function-Error-Type"))
 	return Result{Payload: body, FunctionError: Unhandled, ErrorType: shape.Type}, nil
-}
-
-func (e *Environment) serveRegister(w http.ResponseWriter, r *http.Request) {
-	var request struct {
-		Events []string `json:"events"`
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&request); err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", err.Error())
-		return
-	}
-	if len(request.Events) > 0 {
-		refuse(w, http.StatusNotImplemented, "NotImplemented", "not implemented by the sandbox: events for extensions")
-		return
-	}
-	e.mu.Lock()
-	e.warned = true
-	e.mu.Unlock()
-	w.Header().Set("Lambda-Extension-Identifier", e.id)
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{}`)
-}
-
-// serveExtensionNext never answers: an extension that asked for no events gets
-// none before the environment ends.
-func (e *Environment) serveExtensionNext(_ http.ResponseWriter, r *http.Request) {
-	select {
-	case <-e.exit:
-	case <-r.Context().Done():
-	}
 }
 
 func accepted(w http.ResponseWriter) {

@@ -7,91 +7,53 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"github.com/banyan-fig/banyan/infra/dynamostream"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
 
-// dynamoPage is the most records a read of DynamoDB Streams may ask for.
-const dynamoPage = 1000
-
-// DynamoDBAPI is what is used of the DynamoDB Streams client.
-type DynamoDBAPI interface {
-	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
-	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
-}
-
 // DynamoDB is the stream of a DynamoDB table as a source.
 type DynamoDB struct {
-	Client DynamoDBAPI
-	ARN    string // of the stream
+	Stream dynamostream.Stream
 	Region string
 }
 
-// Shards lists all shards, which can take several requests.
+// Shards lists all shards.
 func (d *DynamoDB) Shards(ctx context.Context) ([]streams.Shard, error) {
-	var found []streams.Shard
-	in := &dynamodbstreams.DescribeStreamInput{StreamArn: &d.ARN}
-	for {
-		out, err := d.Client.DescribeStream(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("describing %s: %w", d.ARN, err)
+	all, err := d.Stream.Shards(ctx)
+	found := make([]streams.Shard, len(all))
+	for i, s := range all {
+		found[i] = streams.Shard{ID: s.ID, Closed: s.Closed}
+		if s.Parent != "" {
+			found[i].Parents = []string{s.Parent}
 		}
-		for _, s := range out.StreamDescription.Shards {
-			shard := streams.Shard{ID: deref(s.ShardId)}
-			if parent := deref(s.ParentShardId); parent != "" {
-				shard.Parents = []string{parent}
-			}
-			if r := s.SequenceNumberRange; r != nil {
-				shard.Closed = deref(r.EndingSequenceNumber) != ""
-			}
-			found = append(found, shard)
-		}
-		if out.StreamDescription.LastEvaluatedShardId == nil {
-			return found, nil
-		}
-		in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId
 	}
+	return found, err
 }
 
 // Iterator asks for a place to read from. DynamoDB Streams knows no timestamps;
 // the beginning stands in for one, which delivers again and misses nothing.
 func (d *DynamoDB) Iterator(ctx context.Context, shard string, at streams.Position) (string, error) {
-	in := &dynamodbstreams.GetShardIteratorInput{
-		StreamArn: &d.ARN, ShardId: &shard, ShardIteratorType: types.ShardIteratorType(at.Start),
+	from := dynamostream.Position{Type: types.ShardIteratorType(at.Start), Sequence: at.Sequence}
+	if at.Start == streams.AtTimestamp {
+		from = dynamostream.Oldest
 	}
-	switch at.Start {
-	case streams.AtTimestamp:
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	case streams.AtSequenceNumber, streams.AfterSequenceNumber:
-		in.SequenceNumber = &at.Sequence
-	}
-	out, err := d.Client.GetShardIterator(ctx, in)
-	var trimmed *types.TrimmedDataAccessException
-	if errors.As(err, &trimmed) {
+	it, err := d.Stream.Iterator(ctx, shard, from)
+	if errors.Is(err, dynamostream.ErrTrimmed) {
 		return "", streams.ErrTrimmed
 	}
-	if err != nil {
-		return "", fmt.Errorf("getting an iterator for %s of %s: %w", shard, d.ARN, err)
-	}
-	return deref(out.ShardIterator), nil
+	return it, err
 }
 
 // Read gets the next records of a shard.
 func (d *DynamoDB) Read(ctx context.Context, shard, iterator string, limit int) (streams.Page, error) {
-	most := int32(min(limit, dynamoPage))
-	out, err := d.Client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &iterator, Limit: &most})
-	var expired *types.ExpiredIteratorException
-	var trimmed *types.TrimmedDataAccessException
-	if errors.As(err, &expired) || errors.As(err, &trimmed) {
+	out, err := d.Stream.Read(ctx, shard, iterator, limit)
+	if errors.Is(err, dynamostream.ErrExpired) || errors.Is(err, dynamostream.ErrTrimmed) {
 		return streams.Page{}, streams.ErrIteratorExpired
 	}
-	if err != nil {
-		return streams.Page{}, fmt.Errorf("reading %s of %s: %w", shard, d.ARN, err)
-	}
-	page := streams.Page{Next: deref(out.NextShardIterator)}
+	page := streams.Page{Next: out.Next}
 	for _, r := range out.Records {
 		record, err := d.record(r)
 		if err != nil {
@@ -99,7 +61,7 @@ func (d *DynamoDB) Read(ctx context.Context, shard, iterator string, limit int) 
 		}
 		page.Records = append(page.Records, record)
 	}
-	return page, nil
+	return page, err
 }
 
 // dynamoEvent is a record as a function gets it (developer guide, "Using AWS
@@ -121,13 +83,13 @@ type dynamoIdentity struct {
 }
 
 type dynamoChange struct {
-	Created        json.RawMessage           `json:"ApproximateCreationDateTime,omitempty"`
-	Keys           map[string]attributeValue `json:"Keys,omitempty"`
-	NewImage       map[string]attributeValue `json:"NewImage,omitempty"`
-	OldImage       map[string]attributeValue `json:"OldImage,omitempty"`
-	SequenceNumber string                    `json:"SequenceNumber"`
-	SizeBytes      int64                     `json:"SizeBytes"`
-	StreamViewType string                    `json:"StreamViewType,omitempty"`
+	Created        json.RawMessage `json:"ApproximateCreationDateTime,omitempty"`
+	Keys           json.RawMessage `json:"Keys,omitempty"`
+	NewImage       json.RawMessage `json:"NewImage,omitempty"`
+	OldImage       json.RawMessage `json:"OldImage,omitempty"`
+	SequenceNumber string          `json:"SequenceNumber"`
+	SizeBytes      int64           `json:"SizeBytes"`
+	StreamViewType string          `json:"StreamViewType,omitempty"`
 }
 
 func (d *DynamoDB) record(r types.Record) (streams.Record, error) {
@@ -139,12 +101,23 @@ func (d *DynamoDB) record(r types.Record) (streams.Record, error) {
 	if change.ApproximateCreationDateTime != nil {
 		arrived = *change.ApproximateCreationDateTime
 	}
+	keys, err := attributes(change.Keys) // order holds per item
+	if err != nil {
+		return streams.Record{}, err
+	}
+	updated, err := attributes(change.NewImage)
+	if err != nil {
+		return streams.Record{}, err
+	}
+	old, err := attributes(change.OldImage)
+	if err != nil {
+		return streams.Record{}, err
+	}
 	out := dynamoEvent{
 		EventID: deref(r.EventID), EventName: string(r.EventName), EventVersion: deref(r.EventVersion),
-		EventSource: "aws:dynamodb", AWSRegion: d.Region, EventSourceARN: d.ARN,
+		EventSource: "aws:dynamodb", AWSRegion: d.Region, EventSourceARN: d.Stream.ARN,
 		DynamoDB: dynamoChange{
-			Created: epochSeconds(arrived.Truncate(time.Second)), Keys: attributes(change.Keys),
-			NewImage: attributes(change.NewImage), OldImage: attributes(change.OldImage),
+			Created: epochSeconds(arrived.Truncate(time.Second)), Keys: keys, NewImage: updated, OldImage: old,
 			SequenceNumber: deref(change.SequenceNumber), StreamViewType: string(change.StreamViewType),
 		},
 	}
@@ -158,54 +131,17 @@ func (d *DynamoDB) record(r types.Record) (streams.Record, error) {
 	if err != nil {
 		return streams.Record{}, err
 	}
-	key, err := json.Marshal(out.DynamoDB.Keys) // order holds per item
-	if err != nil {
-		return streams.Record{}, err
-	}
-	return streams.Record{Sequence: out.DynamoDB.SequenceNumber, Key: string(key), Arrived: arrived, Event: event}, nil
+	return streams.Record{Sequence: out.DynamoDB.SequenceNumber, Key: string(keys), Arrived: arrived, Event: event}, nil
 }
 
-// attributeValue is a value in DynamoDB's JSON.
-type attributeValue map[string]any
-
-func attributes(in map[string]types.AttributeValue) map[string]attributeValue {
+// attributes are an image in DynamoDB's JSON.
+func attributes(in map[string]types.AttributeValue) (json.RawMessage, error) {
 	if in == nil {
-		return nil
+		return nil, nil
 	}
-	out := make(map[string]attributeValue, len(in))
-	for name, v := range in {
-		out[name] = attribute(v)
+	item, err := attributevalue.FromDynamoDBStreamsMap(in)
+	if err != nil {
+		return nil, err
 	}
-	return out
-}
-
-func attribute(v types.AttributeValue) attributeValue {
-	switch v := v.(type) {
-	case *types.AttributeValueMemberS:
-		return attributeValue{"S": v.Value}
-	case *types.AttributeValueMemberN:
-		return attributeValue{"N": v.Value}
-	case *types.AttributeValueMemberB:
-		return attributeValue{"B": v.Value}
-	case *types.AttributeValueMemberBOOL:
-		return attributeValue{"BOOL": v.Value}
-	case *types.AttributeValueMemberNULL:
-		return attributeValue{"NULL": v.Value}
-	case *types.AttributeValueMemberSS:
-		return attributeValue{"SS": v.Value}
-	case *types.AttributeValueMemberNS:
-		return attributeValue{"NS": v.Value}
-	case *types.AttributeValueMemberBS:
-		return attributeValue{"BS": v.Value}
-	case *types.AttributeValueMemberM:
-		return attributeValue{"M": attributes(v.Value)}
-	case *types.AttributeValueMemberL:
-		list := make([]attributeValue, len(v.Value))
-		for i, e := range v.Value {
-			list[i] = attribute(e)
-		}
-		return attributeValue{"L": list}
-	default:
-		return attributeValue{"NULL": true}
-	}
+	return attributevalue.MarshalMapJSON(item)
 }

@@ -307,7 +307,7 @@ func TestRecordsGrowTooOld(t *testing.T) {
 	m.put(1, "young", time.Now())
 	b, r := &bin{}, &recorder{answer: func(batch []seen) streams.Outcome { return streams.Outcome{FunctionError: "Unhandled"} }}
 	stop := start(streams.New(streams.Config{Source: m, Invoker: r, Destination: b, Pace: quick, Status: streams.NewStatus()}),
-		streams.Settings{BatchSize: 10, Lanes: 1, Retries: streams.Unlimited, MaxAge: 200 * time.Millisecond, Start: streams.Position{Start: streams.TrimHorizon}})
+		streams.Settings{BatchSize: 10, Lanes: 1, Retries: streams.Unlimited, MaxAge: 3 * time.Second, Start: streams.Position{Start: streams.TrimHorizon}})
 	defer stop()
 	eventually(t, "all are given up on", func() bool { return len(b.discarded()) == 2 })
 	got := b.discarded()

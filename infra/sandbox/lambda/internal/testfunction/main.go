@@ -61,9 +61,6 @@ func main() {
 			os.Exit(4)
 		}
 	}
-	if os.Getenv("SIGTERM") != "" {
-		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() { note("sigterm", "got") }))
-	}
 	lambda.Start(handle)
 }
 

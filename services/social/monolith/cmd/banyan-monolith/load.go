@@ -7,8 +7,11 @@ import (
 	"os"
 	"time"
 
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/services/eventstream"
+	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/services/social/monolith"
 	"github.com/banyan-fig/banyan/services/social/users/client"
 )
@@ -84,11 +87,19 @@ type snapshotting struct {
 
 // Run publishes and returns when all events are kept.
 func (c *snapshotting) Run(ctx context.Context, e *env) (err error) {
-	publisher, err := openPublisher(ctx, c.EventsStream)
+	sdk, err := awssdk.Load(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, eventstream.Close(ctx, publisher)) }()
+	publisher, err := kinesis.New(ctx, kinesis.Config{Client: awskinesis.NewFromConfig(sdk), Stream: c.EventsStream})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, publisher.Close(ctx))
+	}()
 	var people monolith.Lister = monolith.CollectionLister{Database: e.db}
 	if c.UsersURL != "" {
 		users, err := client.New(client.Config{BaseURL: c.UsersURL})

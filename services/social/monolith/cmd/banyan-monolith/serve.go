@@ -2,27 +2,25 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
-	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 	"github.com/banyan-fig/banyan/infra/token/keys"
-	"github.com/banyan-fig/banyan/publishers/kinesis"
-	"github.com/banyan-fig/banyan/services/eventstream"
+	"github.com/banyan-fig/banyan/services/jsonclient"
 	"github.com/banyan-fig/banyan/services/social/monolith"
-	"github.com/banyan-fig/banyan/services/social/users/client"
+	posts "github.com/banyan-fig/banyan/services/social/posts/client"
+	relationships "github.com/banyan-fig/banyan/services/social/relationships/client"
+	users "github.com/banyan-fig/banyan/services/social/users/client"
 )
 
 type serve struct {
-	Listen       string `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
-	AdminListen  string `help:"Address of /healthz and /readyz." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
-	UsersURL     string `name:"users-url" help:"The users service." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
-	EventsStream string `help:"Kinesis stream to publish to." default:"banyan-events" env:"EVENTS_STREAM"`
-	JwtSecret    string `help:"Token secret, at least 32 bytes; or ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
+	Listen           string `help:"Address of the API." default:"127.0.0.1:8080" env:"MONOLITH_LISTEN"`
+	AdminListen      string `help:"Address of /healthz, /readyz and /metrics.json." default:"127.0.0.1:8084" env:"MONOLITH_ADMIN_LISTEN"`
+	UsersURL         string `name:"users-url" help:"The users service, or its instances with commas in between." env:"USERS_URL" required:"" placeholder:"$USERS_URL"`
+	RelationshipsURL string `name:"relationships-url" help:"The relationships service." env:"RELATIONSHIPS_URL" required:"" placeholder:"$RELATIONSHIPS_URL"`
+	PostsURL         string `name:"posts-url" help:"The posts service." env:"POSTS_URL" required:"" placeholder:"$POSTS_URL"`
+	JwtSecret        string `help:"Token secret, at least 32 bytes; or ssm:/name, secret:name." env:"BANYAN_JWT_SECRET" required:"" placeholder:"$BANYAN_JWT_SECRET"`
 
 	TokenLifetime time.Duration `name:"token-life" help:"How long a token is valid." default:"24h"`
 }
@@ -32,33 +30,37 @@ func (c *serve) Validate() error {
 	if err := keys.Validate(c.JwtSecret); err != nil {
 		return err
 	}
-	if err := (client.Config{BaseURL: c.UsersURL}).Validate(); err != nil {
-		return fmt.Errorf("--users-url: %w", err)
+	for flag, address := range map[string]string{"--users-url": c.UsersURL, "--relationships-url": c.RelationshipsURL, "--posts-url": c.PostsURL} {
+		if err := (jsonclient.Config{BaseURL: address}).Validate(); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
 	}
 	return nil
 }
 
-// Run serves until ctx ends, then lets requests end and flushes the last events.
-func (c *serve) Run(ctx context.Context, e *env) (err error) {
+// Run serves until ctx ends, then lets requests end.
+func (c *serve) Run(ctx context.Context, e *env) error {
 	tokens, stop, err := keys.Open(ctx, e.settings, c.JwtSecret, c.TokenLifetime, e.log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	people, err := client.New(client.Config{BaseURL: c.UsersURL})
+	people, err := users.New(jsonclient.Config{BaseURL: c.UsersURL})
 	if err != nil {
 		return err
 	}
 	defer people.Close()
-	publisher, err := openPublisher(ctx, c.EventsStream)
+	follows, err := relationships.New(jsonclient.Config{BaseURL: c.RelationshipsURL})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, eventstream.Close(ctx, publisher)) }()
-	if err := monolith.EnsureIndexes(ctx, e.db); err != nil {
+	defer follows.Close()
+	written, err := posts.New(jsonclient.Config{BaseURL: c.PostsURL})
+	if err != nil {
 		return err
 	}
-	app, err := monolith.New(monolith.Config{Database: e.db, Users: people, Publisher: publisher, Tokens: tokens})
+	defer written.Close()
+	app, err := monolith.New(monolith.Config{Users: people, Relationships: follows, Posts: written, Tokens: tokens})
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,14 @@ func (c *serve) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	admin, err := serving.Listen("--admin-listen", c.AdminListen, adminHandler())
+	admin, err := serving.Listen("--admin-listen", c.AdminListen, serving.Admin(func() error { return nil }, func() any {
+		var m metrics
+		for _, s := range []jsonclient.Stats{people.Stats(), follows.Stats(), written.Stats()} {
+			m.ServicesRetried += s.Retried
+			m.ServicesUnknown += s.Unknown
+		}
+		return m
+	}))
 	if err != nil {
 		api.Close()
 		return err
@@ -75,18 +84,8 @@ func (c *serve) Run(ctx context.Context, e *env) (err error) {
 	return serving.Run(ctx, api, admin)
 }
 
-func adminHandler() http.Handler {
-	mux := http.NewServeMux()
-	for _, path := range []string{"GET /healthz", "GET /readyz"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	}
-	return mux
-}
-
-func openPublisher(ctx context.Context, name string) (*kinesis.Publisher, error) {
-	sdk, err := awssdk.Load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return eventstream.Open(ctx, sdk, name)
+// metrics is the answer of /metrics.json; counts are since the start.
+type metrics struct {
+	ServicesRetried int64 `json:"services_retried"` // requests to services
+	ServicesUnknown int64 `json:"services_unknown"` // writes without an answer among them
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/banyan-fig/banyan/infra/serving/servingtest"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 	"github.com/banyan-fig/banyan/services/social/internal/scripttest"
 )
@@ -33,13 +33,9 @@ func TestScripts(t *testing.T) {
 			if err := scripttest.Prepare(e); err != nil {
 				return err
 			}
-			free, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			e.Vars = append(e.Vars, "ADMIN="+free.Addr().String())
-			if err := free.Close(); err != nil || !strings.HasPrefix(filepath.Base(e.WorkDir), "script-ready") {
-				return err
+			e.Vars = append(e.Vars, "ADMIN="+servingtest.Address(t))
+			if !strings.HasPrefix(filepath.Base(e.WorkDir), "script-ready") {
+				return nil
 			}
 			tables := awsdynamodb.New(awsdynamodb.Options{
 				Region: "us-east-1", BaseEndpoint: aws.String(e.Getenv("AWS_ENDPOINT_URL")),

@@ -1,0 +1,18 @@
+package demo
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestParseSeeds(t *testing.T) {
+	for text, want := range map[string]Seeds{
+		"7": {7}, "1-3": {1, 2, 3}, "9, 4-5,4": {9, 4, 5, 4},
+		"18446744073709551615": {18446744073709551615},
+		"":                     nil, "x": nil, "3-1": nil, "1-": nil, "-1": nil, "1-20000": nil, "1,,2": nil,
+	} {
+		if got, err := ParseSeeds(text); !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// build makes the command, since what it does is to start itself.
+func build(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bench")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+func command(t *testing.T, path string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), path, args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), c.ProcessState.ExitCode()
+}
+
+// TestCommand measures everything, little of it, on the sandbox. DynamoDB Local cannot be had
+// here, where the script that starts it is not, which is said by name and is no failure.
+func TestCommand(t *testing.T) {
+	path := build(t)
+	t.Run("JSON", func(t *testing.T) {
+		out, errs, code := command(t, path, "--json", "--documents=300", "--rounds=1", "--hot=100ms", "--lanes=2", "--ranges=20", "--switches=2")
+		if code != 0 || !strings.Contains(errs, "SKIPPED dynamodb-local") {
+			t.Fatalf("%d %s", code, errs)
+		}
+		got := map[string]float64{}
+		for text := range strings.Lines(out) {
+			var line struct {
+				Bench, Case, Metric string
+				Value               float64
+			}
+			if err := json.Unmarshal([]byte(text), &line); err != nil || line.Bench != "migrate" {
+				t.Errorf("%q: %v", text, err)
+			}
+			got[line.Case+" "+line.Metric] = line.Value
+		}
+		for _, want := range []string{
+			"batchwrite documents_per_second",
+			"copy-nounique rate_ratio_to_batchwrite",
+			"copy-nounique cpu_ratio_to_batchwrite",
+			"copy-unique rate_ratio_to_batchwrite",
+			"verify rate_ratio_to_copy",
+			"verify-two-processes rate_ratio_to_copy",
+			"changes-one-document changes_per_second",
+			"changes-one-document seconds_behind_at_the_end",
+			"changes-many-documents-2-lanes changes_per_second",
+			"copy-memory peak_mib_above_start",
+			"claim-ranges cpu_ratio_to_a_tenth_of_ranges",
+		} {
+			if got[want] <= 0 {
+				t.Errorf("%s is %v in\n%s", want, got[want], out)
+			}
+		}
+	})
+	t.Run("usage", func(t *testing.T) {
+		for _, wrong := range []string{"--cases=fastest", "--servers=mine", "--documents=1"} {
+			if _, errs, code := command(t, path, wrong); code != 2 || !strings.Contains(errs, "bench: ") {
+				t.Errorf("%s: %d %s", wrong, code, errs)
+			}
+		}
+	})
+}
