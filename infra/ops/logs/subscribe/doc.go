@@ -2,9 +2,11 @@
 // retention for those that would keep everything forever. Package logs has the
 // environment, permissions and wiring of its function, log-subscriber.
 //
-// Caveats first. A group that has two filters of others cannot be subscribed: it
-// is reported and left alone. Groups of the classes INFREQUENT_ACCESS and DELIVERY
-// have no subscriptions.
+// Caveats first. A group whose quota of filters is used up by others cannot be
+// subscribed: it is reported and left alone. What that quota is, CloudWatch Logs says
+// when the filter is put, so each back-fill tries again, and a dry run, which puts
+// none, counts such a group as one that would be subscribed. Groups of the classes
+// INFREQUENT_ACCESS and DELIVERY have no subscriptions.
 //
 // # No loops
 //

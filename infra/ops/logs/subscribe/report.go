@@ -33,7 +33,7 @@ func (r *Report) fail(err error) {
 	}
 }
 
-// full notes a group that has two filters of others.
+// full notes a group that has as many filters of others as it may have.
 func (r *Report) full(name string) {
 	r.fulls++
 	if len(r.Full) < maxNamed {

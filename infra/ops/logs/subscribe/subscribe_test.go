@@ -331,6 +331,7 @@ func TestHandler(t *testing.T) {
 type contested struct {
 	*cloudwatchlogs.Client
 	unseen    bool
+	others    int // filters of others that the real one does not have
 	conflicts int
 	put       error // what is answered to changes
 	listings  []error
@@ -357,7 +358,14 @@ func (c *contested) DescribeSubscriptionFilters(ctx context.Context, in *cloudwa
 	if c.unseen {
 		return &cloudwatchlogs.DescribeSubscriptionFiltersOutput{}, nil
 	}
-	return c.Client.DescribeSubscriptionFilters(ctx, in, o...)
+	out, err := c.Client.DescribeSubscriptionFilters(ctx, in, o...)
+	for i := range c.others {
+		if err == nil {
+			name := fmt.Sprint("other-", i)
+			out.SubscriptionFilters = append(out.SubscriptionFilters, types.SubscriptionFilter{FilterName: &name})
+		}
+	}
+	return out, err
 }
 
 func (c *contested) PutSubscriptionFilter(ctx context.Context, in *cloudwatchlogs.PutSubscriptionFilterInput,
@@ -384,6 +392,19 @@ func TestOthersAreQuicker(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if got := a.filters("/g/full"); !slices.Equal(got, []string{"x>other", "y>other"}) || !slices.Equal(a.filters("/g/busy"), []string{ours}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestTheQuotaIsTheServersToTell: where a group may have more than the two filters of the
+// documents, the third is put like the first.
+func TestTheQuotaIsTheServersToTell(t *testing.T) {
+	a := newAccount(t, "", 1)
+	a.create("/g/a")
+	if r := a.contested(&contested{others: 4}, 0).BackFill(t.Context()); r.Subscribed != 1 || len(r.Full) > 0 || r.Failures > 0 {
+		t.Errorf("%+v", r)
+	}
+	if got := a.filters("/g/a"); !slices.Equal(got, []string{ours}) {
 		t.Errorf("%v", got)
 	}
 }
