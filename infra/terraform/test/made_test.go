@@ -67,6 +67,7 @@ func TestPeerMadeConsumer(t *testing.T) {
 	want(t, "the memory", aws.ToInt32(f.MemorySize), 1024)
 	want(t, "the timeout", aws.ToInt32(f.Timeout), 60)
 	want(t, "TIMELINE_TABLE", f.Environment.Variables["TIMELINE_TABLE"], environment+"-timeline")
+	want(t, "METRICS_NAMESPACE", f.Environment.Variables["METRICS_NAMESPACE"], "Banyan/Consumers")
 	want(t, "DEAD_LETTER_TABLE", f.Environment.Variables["DEAD_LETTER_TABLE"], environment+"-dead-letters")
 	if f.CodeSize < 1<<20 {
 		t.Errorf("the package has %d bytes, which is no function's", f.CodeSize)

@@ -20,6 +20,7 @@ module "function" {
     { for variable, table in var.tables : variable => table.name },
     { for table in var.dead_letters[*] : "DEAD_LETTER_TABLE" => table.name },
     { for policy in var.dead_letters == null ? ["halt"] : [] : "ON_FAILURE" => policy },
+    { METRICS_NAMESPACE = var.metrics_namespace },
     { FUNCTION_TIMEOUT = "${var.timeout_seconds}s", MAPPING_RETRIES = coalesce(var.mapping.retries, -1) }, # for its checks of the others
     var.environment,
   )

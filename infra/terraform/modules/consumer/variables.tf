@@ -57,7 +57,7 @@ variable "dead_letters" {
 }
 
 variable "metrics_namespace" {
-  description = "Namespace of the metrics that the function writes, for the alarm on its dead letters."
+  description = "Namespace of the metrics that the function writes, METRICS_NAMESPACE in its environment; the alarm on its dead letters watches it there."
   type        = string
   default     = "Banyan/Consumers"
 }

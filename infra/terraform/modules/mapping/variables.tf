@@ -19,7 +19,7 @@ variable "source_kms_key_arn" {
 }
 
 variable "settings" {
-  description = "All that an event source mapping of a stream can be told. The defaults never give up before the records expire: the function parks what it cannot handle, so a batch that still fails waits for its cause to go away."
+  description = "All that an event source mapping of a stream can be told. A window_seconds of 0 hands over what is there at once, whatever the batch size: a window for batches of more than 10 is asked of SQS only. The defaults never give up before the records expire: the function parks what it cannot handle, so a batch that still fails waits for its cause to go away."
   type = object({
     enabled                = optional(bool, true)
     starting_position      = optional(string, "TRIM_HORIZON")
@@ -73,11 +73,6 @@ variable "settings" {
   validation {
     condition     = var.settings.tumbling_seconds == 0 || var.settings.parallelization_factor == 1
     error_message = "Lambda allows no tumbling window with a parallelization_factor above 1."
-  }
-
-  validation {
-    condition     = var.settings.batch_size <= 10 || var.settings.window_seconds >= 1
-    error_message = "Lambda wants a window of at least 1 s for batches of more than 10."
   }
 }
 

@@ -3,20 +3,6 @@ variables {
   source_arn = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
 }
 
-run "window_of_large_batches" {
-  command = plan
-
-  module {
-    source = "../../modules/mapping"
-  }
-
-  variables {
-    settings = { batch_size = 500, window_seconds = 0 }
-  }
-
-  expect_failures = [var.settings]
-}
-
 run "tumbling_in_parallel" {
   command = plan
 

@@ -74,6 +74,7 @@ module "effects" {
   environment       = { MAIL_QUEUE = aws_sqs_queue.this["work"].url }
   statements        = [{ sid = "Mail", actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.this["work"].arn] }]
   metrics_namespace = "Shop"
+  mapping           = { batch_size = 500, window_seconds = 0 } # a stream needs no window
 }
 
 module "consumer" {
