@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/banyan-fig/banyan/events"
@@ -14,8 +15,12 @@ import (
 type DeadLetter struct {
 	// Consumer is the Config.Name of the consumer that gave up.
 	Consumer string
-	Shard    string
-	// Position and Consumer identify the dead letter.
+	// Stream is the ARN of the stream; empty where the event was on none, and for dead
+	// letters that were written before they had one.
+	Stream string
+	Shard  string
+	// Position, Stream and Consumer identify the dead letter: two streams may have records
+	// with the same number.
 	Position events.Position
 	// PartitionKey is the event's, or the record's when it cannot be decoded.
 	PartitionKey string
@@ -30,7 +35,7 @@ type DeadLetter struct {
 }
 
 // DeadLetters stores dead letters. Put returns nil when every byte of d is stored; a
-// second Put of the same consumer and position changes nothing. It is called
+// second Put of the same consumer, stream and position changes nothing. It is called
 // concurrently.
 type DeadLetters interface {
 	Put(ctx context.Context, d DeadLetter) error
@@ -41,6 +46,7 @@ func (c *Consumer) writeDeadLetter(ctx context.Context, t *task, reason error) o
 	m := t.message
 	err := c.cfg.DeadLetters.Put(ctx, DeadLetter{
 		Consumer:     c.cfg.Name,
+		Stream:       streamOf(t.stream),
 		Shard:        m.Shard,
 		Position:     m.Position,
 		PartitionKey: t.key,
@@ -55,6 +61,13 @@ func (c *Consumer) writeDeadLetter(ctx context.Context, t *task, reason error) o
 		return outcome{kind: failed, err: errors.Join(reason, fmt.Errorf("write the dead letter: %w", err))}
 	}
 	return outcome{kind: deadLetter, err: reason}
+}
+
+// streamOf leaves out the registered reader of an ARN that a mapping with enhanced fan-out
+// reads by: events are on the stream, whoever reads it.
+func streamOf(arn string) string {
+	stream, _, _ := strings.Cut(arn, "/consumer/")
+	return stream
 }
 
 // Redrive handles a dead letter again, like a delivery with the same position, and

@@ -14,6 +14,7 @@ import (
 const (
 	prefixConsumer = "consumer#"
 	prefixBytes    = "bytes#"
+	atStream       = "@"
 
 	attrShard    = "shard"
 	attrKey      = "key"
@@ -30,9 +31,10 @@ const (
 // listed is everything but the bytes.
 const listed = "#pk, #sk, #shard, #key, #eventId, #eventType, #reason, #arrived, #at, #size, #redriven"
 
-func listedNames() map[string]string {
+// namesIn returns what the references in a list of attributes, #name, stand for.
+func namesIn(attributes string) map[string]string {
 	names := map[string]string{}
-	for ref := range strings.SplitSeq(listed, ", ") {
+	for ref := range strings.SplitSeq(attributes, ", ") {
 		names[ref] = ref[1:]
 	}
 	return names
@@ -41,17 +43,41 @@ func listedNames() map[string]string {
 // maxReason bounds what a person will read anyway.
 const maxReason = 4 << 10
 
-func headKey(consumer string, p events.Position) dynamo.Item {
-	return dynamo.Key(prefixConsumer+consumer, p.String())
+// ID identifies a dead letter.
+type ID struct {
+	Consumer string
+	Position events.Position
+	// Stream is the ARN of the stream that has the position, as in consumers.DeadLetter.
+	Stream string
 }
 
-func chunkPartition(consumer string, p events.Position) string {
-	return prefixBytes + consumer + "#" + p.String()
+// IDOf returns the id of a dead letter.
+func IDOf(d consumers.DeadLetter) ID { return ID{d.Consumer, d.Position, d.Stream} }
+
+// String names it for people.
+func (id ID) String() string { return fmt.Sprintf("%s of %s", id.sortKey(), id.Consumer) }
+
+// sortKey has the position first, so that the order of keys is that of positions.
+func (id ID) sortKey() string {
+	if id.Stream == "" {
+		return id.Position.String()
+	}
+	return id.Position.String() + atStream + id.Stream
 }
+
+func (id ID) parseSortKey(text string) (ID, error) {
+	position, stream, _ := strings.Cut(text, atStream)
+	p, err := events.ParsePosition(position)
+	return ID{id.Consumer, p, stream}, err
+}
+
+func (id ID) headKey() dynamo.Item { return dynamo.Key(prefixConsumer+id.Consumer, id.sortKey()) }
+
+func (id ID) chunkPartition() string { return prefixBytes + id.Consumer + "#" + id.sortKey() }
 
 // encode leaves out what is empty: servers before 2020 refuse empty values.
 func encode(d consumers.DeadLetter, inline bool) dynamo.Item {
-	i := headKey(d.Consumer, d.Position)
+	i := IDOf(d).headKey()
 	for name, value := range map[string]string{
 		attrShard:   d.Shard,
 		attrKey:     strings.ToValidUTF8(d.PartitionKey, "\uFFFD"),
@@ -78,10 +104,11 @@ func decode(i dynamo.Item) (Letter, error) {
 	l.Shard, l.PartitionKey = dynamo.StringOf(i, attrShard), dynamo.StringOf(i, attrKey)
 	l.EventID, l.EventType = dynamo.StringOf(i, attrEventID), dynamo.StringOf(i, attrType)
 	l.Reason, l.Raw = dynamo.StringOf(i, attrReason), dynamo.BytesOf(i, attrRaw)
-	var err error
-	if l.Position, err = events.ParsePosition(dynamo.StringOf(i, "sk")); err != nil {
+	id, err := ID{}.parseSortKey(dynamo.StringOf(i, dynamo.AttrSK))
+	if err != nil {
 		return l, err
 	}
+	l.Position, l.Stream = id.Position, id.Stream
 	size, err := dynamo.IntOf(i, attrSize)
 	if err != nil {
 		return l, err
@@ -111,12 +138,14 @@ func parseTime(s string) (time.Time, error) {
 }
 
 // shorten makes valid UTF-8 of a reason and cuts it between characters.
-func shorten(s string) string {
-	if len(s) <= maxReason {
+func shorten(s string) string { return shortenTo(s, maxReason) }
+
+func shortenTo(s string, most int) string {
+	if len(s) <= most {
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
-	cut := maxReason
-	for cut > maxReason-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
 	return strings.ToValidUTF8(s[:cut], "\uFFFD") + "…"

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
@@ -29,6 +30,18 @@ type ListOptions struct {
 	Limit  int    // 1 to 1000; 0: 50
 	// Redriven includes dead letters that were redriven.
 	Redriven bool
+	// Type is the event type of those that are returned; "": any.
+	Type string
+	// Since and Until are between when the consumer gave up; zero: any time. Until itself
+	// is not included.
+	Since, Until time.Time
+	// Contains is a text that their reason contains.
+	Contains string
+}
+
+func (o ListOptions) match(l Letter) bool {
+	return (o.Redriven || l.RedrivenAt.IsZero()) && (o.Type == "" || o.Type == l.EventType) &&
+		!l.At.Before(o.Since) && (o.Until.IsZero() || l.At.Before(o.Until)) && strings.Contains(l.Reason, o.Contains)
 }
 
 // Page is a part of a list, in the order of positions. Raw is not read; see
@@ -46,7 +59,7 @@ func (s *Store) List(ctx context.Context, consumer string, o ListOptions) (Page,
 	}
 	var p Page
 	for {
-		in.Limit = aws.Int32(int32(limit - len(p.Letters)))
+		in.Limit = aws.Int32(int32(limit - len(p.Letters))) // before they are filtered
 		out, err := s.client.Query(ctx, in)
 		if err != nil {
 			return Page{}, fmt.Errorf("deadletter: list %s: %w", consumer, err)
@@ -56,7 +69,9 @@ func (s *Store) List(ctx context.Context, consumer string, o ListOptions) (Page,
 			if err != nil {
 				return Page{}, fmt.Errorf("deadletter: list %s: %w", consumer, err)
 			}
-			p.Letters = append(p.Letters, l)
+			if o.match(l) {
+				p.Letters = append(p.Letters, l)
+			}
 		}
 		if len(out.LastEvaluatedKey) == 0 {
 			return p, nil
@@ -76,18 +91,18 @@ func (s *Store) query(consumer string, o ListOptions) (*dynamodb.QueryInput, int
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("#pk = :pk"),
 		ProjectionExpression:      aws.String(listed),
-		ExpressionAttributeNames:  listedNames(),
+		ExpressionAttributeNames:  namesIn(listed),
 		ExpressionAttributeValues: dynamo.Item{":pk": dynamo.String(prefixConsumer + consumer)},
 	}
-	if !o.Redriven {
+	if !o.Redriven { // those are many; the other filters are ours, since times as texts have no order
 		in.FilterExpression = aws.String("attribute_not_exists(#redriven)")
 	}
 	if o.Cursor != "" {
-		p, err := events.ParsePosition(o.Cursor)
+		id, err := ID{Consumer: consumer}.parseSortKey(o.Cursor)
 		if err != nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrCursor, err)
 		}
-		in.ExclusiveStartKey = headKey(consumer, p)
+		in.ExclusiveStartKey = id.headKey()
 	}
 	return in, limit, nil
 }

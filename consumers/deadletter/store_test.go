@@ -50,7 +50,7 @@ func TestEveryByteIsKept(t *testing.T) {
 		if err := s.Put(t.Context(), d); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
-		l, err := s.Get(t.Context(), "test", d.Position)
+		l, err := s.Get(t.Context(), deadletter.IDOf(d))
 		if err != nil || !bytes.Equal(l.Raw, d.Raw) || l.Size != size || !l.RedrivenAt.IsZero() {
 			t.Errorf("%d bytes: got %d (size %d), %v", size, len(l.Raw), l.Size, err)
 		}
@@ -71,7 +71,7 @@ func TestPutAgainChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l, err := s.Get(t.Context(), "test", d.Position); err != nil || l.Reason != d.Reason || string(l.Raw) != "raw" {
+	if l, err := s.Get(t.Context(), deadletter.IDOf(d)); err != nil || l.Reason != d.Reason || string(l.Raw) != "raw" {
 		t.Errorf("got %+v, %v", l, err)
 	}
 }
@@ -88,7 +88,7 @@ func TestListPagesOneConsumer(t *testing.T) {
 		}
 	}
 	redriven := letter(1, nil)
-	if err := s.Redrive(t.Context(), "test", redriven.Position, func(context.Context, consumers.DeadLetter) error { return nil }); err != nil {
+	if err := s.Redrive(t.Context(), deadletter.IDOf(redriven), func(context.Context, consumers.DeadLetter) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, all := range []bool{false, true} {
@@ -140,27 +140,27 @@ func TestRedrive(t *testing.T) {
 			return err
 		}
 	}
-	if err := s.Redrive(t.Context(), "test", d.Position, handle(wrong)); !errors.Is(err, wrong) {
+	if err := s.Redrive(t.Context(), deadletter.IDOf(d), handle(wrong)); !errors.Is(err, wrong) {
 		t.Errorf("got %v", err)
 	}
-	if l, _ := s.Get(t.Context(), "test", d.Position); !l.RedrivenAt.IsZero() {
+	if l, _ := s.Get(t.Context(), deadletter.IDOf(d)); !l.RedrivenAt.IsZero() {
 		t.Error("marked although it failed")
 	}
 	for range 2 { // the second finds the mark
-		if err := s.Redrive(t.Context(), "test", d.Position, handle(nil)); err != nil {
+		if err := s.Redrive(t.Context(), deadletter.IDOf(d), handle(nil)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if l, _ := s.Get(t.Context(), "test", d.Position); l.RedrivenAt.IsZero() || calls != 2 {
+	if l, _ := s.Get(t.Context(), deadletter.IDOf(d)); l.RedrivenAt.IsZero() || calls != 2 {
 		t.Errorf("redriven at %v after %d calls", l.RedrivenAt, calls)
 	}
 	if err := s.Put(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if l, _ := s.Get(t.Context(), "test", d.Position); l.RedrivenAt.IsZero() {
+	if l, _ := s.Get(t.Context(), deadletter.IDOf(d)); l.RedrivenAt.IsZero() {
 		t.Error("a late delivery took the mark away")
 	}
-	if err := s.Redrive(t.Context(), "test", letter(9, nil).Position, handle(nil)); !errors.Is(err, deadletter.ErrNotFound) {
+	if err := s.Redrive(t.Context(), deadletter.IDOf(letter(9, nil)), handle(nil)); !errors.Is(err, deadletter.ErrNotFound) {
 		t.Errorf("nothing to redrive: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestFaults(t *testing.T) {
 		}
 		var l deadletter.Letter
 		for range 5 {
-			if l, err = s.Get(t.Context(), "test", d.Position); err == nil {
+			if l, err = s.Get(t.Context(), deadletter.IDOf(d)); err == nil {
 				break
 			}
 		}
@@ -203,7 +203,7 @@ func TestOddLetters(t *testing.T) {
 	if err := s.Put(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := s.Get(t.Context(), "test", d.Position); err != nil || len(l.Reason) > 4200 || !strings.HasPrefix(l.Reason, "üü") {
+	if l, err := s.Get(t.Context(), deadletter.IDOf(d)); err != nil || len(l.Reason) > 4200 || !strings.HasPrefix(l.Reason, "üü") {
 		t.Errorf("reason of %d bytes, %v", len(l.Reason), err)
 	}
 }

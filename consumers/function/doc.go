@@ -61,9 +61,10 @@
 // The function handles its dead letters again when it is invoked with
 //
 //	{"redrive": {}}                        all that were not redriven yet, from the oldest
-//	{"redrive": {"position": "..."}}       one
+//	{"redrive": {"position": "..."}}       one; with "stream", its ARN, where several
+//	                                       streams have that position
 //
-// It answers with {"redriven": 3, "failed": 1, "errors": ["..."], "more": false}; more
+// as banyan-consume deadletters redrive does. It answers with {"redriven": 3, "failed": 1, "errors": ["..."], "more": false}; more
 // says that time ran out, and to invoke it again. An event that still fails stays a
 // dead letter.
 package function

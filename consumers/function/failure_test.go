@@ -55,7 +55,7 @@ func TestFailuresAreBounded(t *testing.T) {
 			if len(f.letters) != 1 || f.letters[0].PartitionKey != f.poison || !strings.Contains(f.letters[0].Reason, c.reason) {
 				t.Fatalf("dead letters %+v", f.letters)
 			}
-			letter, err := f.store.Get(t.Context(), f.name, f.letters[0].Position)
+			letter, err := f.store.Get(t.Context(), f.letters[0].ID())
 			if e, decodeErr := events.Decode(letter.Raw); err != nil || decodeErr != nil || e.PartitionKey != f.poison {
 				t.Errorf("its bytes: %q, %v, %v", letter.Raw, err, decodeErr)
 			}

@@ -59,10 +59,9 @@ func limitMemory(getenv func(string) string) {
 // Function is a consumer with its environment.
 type Function struct {
 	*consumers.Consumer
-	name        string
-	deadLetters *deadletter.Store
-	checkOnce   sync.Once
-	checkTimes  func(timeout time.Duration)
+	redriver   deadletter.Redriver
+	checkOnce  sync.Once
+	checkTimes func(timeout time.Duration)
 }
 
 // New makes a function from its environment. It makes sure that its tables exist. The
@@ -90,7 +89,8 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 	if err != nil {
 		return nil, fmt.Errorf("make the handler: %w", err)
 	}
-	f := &Function{name: spec.Name, deadLetters: deadletter.New(client, settings.DeadLetterTable)}
+	store := deadletter.New(client, settings.DeadLetterTable)
+	f := &Function{}
 	f.checkTimes = func(timeout time.Duration) {
 		if err := settings.checkTimes(timeout); err != nil {
 			logger.Error("a setting has no effect", "error", err)
@@ -108,16 +108,23 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		Share:       settings.Share,
 		Margin:      settings.Margin,
 		Middleware:  append([]consumers.Middleware{consumers.Logging(logger)}, spec.Middleware...),
-		DeadLetters: f.deadLetters,
-		Notes:       f.deadLetters,
+		DeadLetters: store,
+		Notes:       store,
 		Observe: func(ctx context.Context, r consumers.Report) {
 			writeMetrics(ctx, r)
 			logReport(ctx, logger, r)
 			observe(ctx, spec, logger, r)
 		},
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	f.redriver = deadletter.Redriver{Store: store, Consumer: spec.Name, Handle: f.Consumer.Redrive}
+	return f, nil
 }
+
+// errInvocation is what an invocation is that the function does not handle.
+var errInvocation = errors.New("invalid invocation")
 
 // Invoke handles what Lambda invokes the function with: a batch of Kinesis records, or
 // a redrive (see the package comment).
@@ -139,11 +146,11 @@ func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, er
 	if request.Redrive == nil {
 		return f.HandleKinesis(ctx, request.KinesisEvent)
 	}
-	redrive, err := parseRedrive(request.Redrive)
+	result, err := f.redriver.Redrive(ctx, request.Redrive)
 	if err != nil {
 		return nil, err
 	}
-	return f.redrive(ctx, redrive)
+	return result, nil
 }
 
 // observe calls the program's own Observe. The batch is handled, whatever that does.

@@ -429,6 +429,48 @@ func TestRedriveMeetsDeletions(t *testing.T) {
 	}
 }
 
+// TestRedriveOfTwoStreams: events of two streams with one sequence number are two dead
+// letters, whoever reads the streams, and each is redriven by its own.
+func TestRedriveOfTwoStreams(t *testing.T) {
+	f := newFixture(t)
+	const one, two = "arn:aws:kinesis:us-east-1:000000000000:stream/one", "arn:aws:kinesis:us-east-1:000000000000:stream/two"
+	broken := f.start(orders("orders"))
+	for arn, customer := range map[string]string{one: "ada", two + "/consumer/orders:1700000000": "bob"} {
+		r := record(t, 1, placed{Customer: customer, Cents: 7, Note: "panic"})
+		r.EventSourceArn = arn
+		f.invoke(broken, batch(r))
+	}
+	letters := f.deadLetters("orders")
+	if len(letters) != 2 || letters[0].Stream != one || letters[1].Stream != two {
+		t.Fatalf("%+v", letters)
+	}
+	spec, handled := orders("orders"), []string{}
+	spec.Handler = func(function.Env) (consumers.Handler, error) {
+		return func(_ context.Context, m consumers.Message) error {
+			handled = append(handled, m.Event.PartitionKey)
+			return nil
+		}, nil
+	}
+	fixed, position := f.start(spec), letters[0].Position.String()
+	for _, c := range []struct {
+		request map[string]string
+		answer  string
+		handled string
+	}{
+		{map[string]string{"position": position, "stream": two}, `{"redriven":1,"failed":0,"errors":[],"more":false}`, "[bob]"},
+		{map[string]string{"position": position}, `{"redriven":2,"failed":0,"errors":[],"more":false}`, "[bob ada]"},
+	} {
+		if answer := f.invoke(fixed, map[string]any{"redrive": c.request}); answer != c.answer || fmt.Sprint(handled) != c.handled {
+			t.Errorf("%v: %s, handled %v", c.request, answer, handled)
+		}
+	}
+	for _, request := range []string{`{"redrive":{"stream":"` + one + `"}}`, `{"redrive":{"position":"` + position + `","stream":"x"}}`} {
+		if out, err := fixed.Invoke(t.Context(), json.RawMessage(request)); err == nil {
+			t.Errorf("%s: %v", request, out)
+		}
+	}
+}
+
 func TestRedriveEndsInTime(t *testing.T) {
 	f := newFixture(t)
 	f.invoke(f.start(orders("orders")), batch(streamtest.Record(1, "x", []byte("poison"))))

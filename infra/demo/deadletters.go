@@ -37,7 +37,7 @@ func (w *World) checkDeadLetters(ctx context.Context, r *Report) error {
 			}
 			r.DeadLetters += int64(len(page.Letters))
 			for _, l := range page.Letters {
-				whole, err := store.Get(ctx, name, l.Position)
+				whole, err := store.Get(ctx, l.ID())
 				if err != nil {
 					return false, err
 				}

@@ -54,11 +54,11 @@ func TestPoisonIsRedriven(t *testing.T) {
 	if err != nil || len(page.Letters) != 2 {
 		t.Fatalf("%d dead letters, want 2 (%v)", len(page.Letters), err)
 	}
-	if got, err := letters.Get(t.Context(), "timeline", page.Letters[1].Position); err != nil || !bytes.Equal(got.Raw, garbage) {
+	if got, err := letters.Get(t.Context(), page.Letters[1].ID()); err != nil || !bytes.Equal(got.Raw, garbage) {
 		t.Errorf("the garbage has %d bytes, want %d (%v)", len(got.Raw), len(garbage), err)
 	}
 	broken = false
-	if err := letters.Redrive(t.Context(), "timeline", page.Letters[0].Position, c.Redrive); err != nil {
+	if err := letters.Redrive(t.Context(), page.Letters[0].ID(), c.Redrive); err != nil {
 		t.Fatal(err)
 	}
 	tb.expect()

@@ -157,11 +157,11 @@ func TestDeadLettersAndFigures(t *testing.T) {
 	if err != nil || len(page.Letters) != 1 || page.Letters[0].PartitionKey != "k" || page.Letters[0].Reason == "" {
 		t.Fatalf("dead letters: %+v, %v", page, err)
 	}
-	whole, err := store.Get(t.Context(), name, page.Letters[0].Position)
+	whole, err := store.Get(t.Context(), page.Letters[0].ID())
 	if err != nil || string(whole.Raw) != "what?" {
 		t.Errorf("the dead letter is %q, %v", whole.Raw, err)
 	}
-	err = store.Redrive(t.Context(), name, page.Letters[0].Position, func(ctx context.Context, d consumers.DeadLetter) error {
+	err = store.Redrive(t.Context(), page.Letters[0].ID(), func(ctx context.Context, d consumers.DeadLetter) error {
 		return new(outboxtable.Relay).Redrive(ctx, d.Raw)
 	})
 	if err == nil {

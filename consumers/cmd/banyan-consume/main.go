@@ -1,0 +1,47 @@
+// Command banyan-consume is for who operates consumers:
+//
+//	deadletters  list, show, redrive, discard and count the events that they gave up on
+//
+// Flags can also be environment variables, which --help names, or keys of the YAML file
+// given with --config, named like the flag without its dashes; a flag counts before a
+// variable, and that before the file.
+//
+//	AWS_REGION=eu-west-1 banyan-consume deadletters stats
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/infra/serving"
+)
+
+func main() { newCommand().Main() }
+
+// grammar is the command line.
+type grammar struct {
+	Deadletters deadLettersCommand `cmd:"" help:"The events that consumers gave up on."`
+}
+
+// Exit codes besides those of serving.
+const exitUnknown = 4
+
+func newCommand() serving.Command {
+	var g grammar
+	return serving.Command{
+		Name:        "banyan-consume",
+		Description: "Operate consumers: their dead letters.",
+		Grammar:     &g,
+		Vars:        kong.Vars{"letters": deadletter.DefaultTable},
+		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
+			parsed.BindTo(ctx, (*context.Context)(nil))
+			return parsed.Run(log)
+		},
+		Exits: []serving.Exit{
+			{Code: exitUnknown, Meaning: "no dead letters of that consumer, not even redriven ones; the error says which consumers have some"},
+		},
+	}
+}
