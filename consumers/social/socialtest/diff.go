@@ -34,21 +34,24 @@ func DiffTimelines(want, got Timelines) []Difference {
 	return diff(want, got, func(c *comparison, want, got Timeline) {
 		c.text("name", want.Name, got.Name)
 		c.watermark(want.Applied, got.Applied)
-		wanted, found := entriesAbove(got.Floor, want.Entries), entriesAbove(got.Floor, got.Entries)
-		for _, id := range slices.Sorted(maps.Keys(wanted)) {
-			e, ok := found[id]
-			if !ok {
-				c.add(Lost, "post "+id, "present", "absent")
-			} else if !e.Equal(wanted[id]) {
-				c.add(Lost, "post "+id, fmt.Sprintf("%+v", wanted[id]), fmt.Sprintf("%+v", e))
-			}
-		}
-		for _, id := range slices.Sorted(maps.Keys(found)) {
-			if _, ok := wanted[id]; !ok {
-				c.add(Twice, "post "+id, "absent", "present")
-			}
-		}
+		c.entries(entriesAbove(got.Floor, want.Entries), entriesAbove(got.Floor, got.Entries))
 	})
+}
+
+func (c *comparison) entries(wanted, found map[string]timeline.Entry) {
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		e, ok := found[id]
+		if !ok {
+			c.add(Lost, "post "+id, "present", "absent")
+		} else if !e.Equal(wanted[id]) {
+			c.add(Lost, "post "+id, fmt.Sprintf("%+v", wanted[id]), fmt.Sprintf("%+v", e))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		if _, ok := wanted[id]; !ok {
+			c.add(Twice, "post "+id, "absent", "present")
+		}
+	}
 }
 
 func diff[T any](want, got map[string]T, compare func(c *comparison, want, got T)) (all []Difference) {

@@ -142,6 +142,67 @@ func TestOnceInEffect(t *testing.T) {
 	}
 }
 
+// TestCelebritiesOnceInEffect: the same for timelines whose authors have more followers
+// than their posts are written to, from about the middle on, while fan-outs and marks go
+// from page to page over a queue whose messages come again or are handled in part. The
+// reader shows the fold, page by page.
+func TestCelebritiesOnceInEffect(t *testing.T) {
+	for _, seed := range seeds(3) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
+			faults := streamtest.NewFaults(seed, 25)
+			db, queue := streamtest.NewDynamoDB(t), streamtest.NewQueue(t)
+			table := db.CreateTable(dynamo.CompositeTable)
+			m, err := timeline.New(timeline.Config{Client: db.Client(faults), Table: table, Page: 1, Threshold: 2, Enqueue: queue.Send})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := consumers.New(consumers.Config{
+				Name: "timeline", Handler: m.Handle, Registry: social.Registry(), Policy: consumers.Halt, Concurrency: 16,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := streamtest.NewWorld(t, seed, streamtest.Size{Users: 10, Events: 160, Shards: 10})
+			delivered := make(chan struct{})
+			go func() {
+				defer close(delivered)
+				streamtest.Delivery{Seed: seed, Rough: true}.Deliver(t, w, c)
+			}()
+			queue.Consume(seed, true, delivered, m.Continue)
+			client, want := db.Client(nil), fold(t, w).Timelines(0)
+			got, err := socialtest.SnapshotTimelines(t.Context(), client, table, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := socialtest.DiffPages(t.Context(), timeline.NewReader(client, table), want, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range append(socialtest.DiffTimelines(want, got), read...) {
+				t.Error(d)
+			}
+			if n := celebrities(t, client, table); n == 0 || n == len(w.Users) || queue.Sent() == 0 || faults.Injected() == 0 {
+				t.Errorf("%d celebrities among %d users, %d messages, %d faults", n, len(w.Users), queue.Sent(), faults.Injected())
+			}
+		})
+	}
+}
+
+func celebrities(t *testing.T, client *dynamodb.Client, table string) (n int) {
+	t.Helper()
+	out, err := client.Scan(t.Context(), &dynamodb.ScanInput{TableName: &table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range out.Items {
+		if dynamo.StringOf(item, dynamo.AttrSK) == "celebrity" {
+			n++
+		}
+	}
+	return n
+}
+
 func TestDifferencesAreLostOrTwice(t *testing.T) {
 	const ada, bob = "ada", "bob"
 	check := func(all []socialtest.Difference, wantLost, wantTwice int) {

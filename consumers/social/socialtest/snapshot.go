@@ -3,6 +3,7 @@ package socialtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -79,15 +80,24 @@ func SnapshotProfiles(ctx context.Context, client Scanner, table string) (Profil
 }
 
 // SnapshotTimelines reads the table of package timeline, whose model has the cap limit;
-// 0: [timeline.DefaultCap]. It shows what the reader does: no post that was deleted, and
-// nobody who left.
+// 0: [timeline.DefaultCap]. It shows what the reader does: the posts of celebrities, no
+// post that was deleted, and nobody who left.
 func SnapshotTimelines(ctx context.Context, client Scanner, table string, limit int) (Timelines, error) {
-	s := timelineScan{all: Timelines{}, posts: map[[2]string]timeline.Entry{}, entries: map[string][][2]string{}, left: map[string]bool{}}
+	s := timelineScan{all: Timelines{}, posts: map[string]map[string]timeline.Entry{}, shows: map[string]map[timelinePost]bool{},
+		celebrities: map[string][]string{}, left: map[string]bool{}}
 	err := scan(ctx, client, table, s.add)
-	for user, entries := range s.entries {
+	for user, authors := range s.celebrities {
+		slices.Sort(authors)
+		for _, author := range authors[:min(len(authors), timeline.MaxCelebrities)] {
+			for post := range s.posts[author] {
+				s.show(user, timelinePost{author, post})
+			}
+		}
+	}
+	for user, posts := range s.shows {
 		t := s.all[user]
-		for _, e := range entries {
-			if post, ok := s.posts[e]; ok && !s.left[e[0]] && !s.left[user] {
+		for p := range posts {
+			if post, ok := s.posts[p.author][p.post]; ok && !s.left[p.author] && !s.left[user] {
 				t.Entries = append(t.Entries, post)
 			}
 		}
@@ -97,11 +107,21 @@ func SnapshotTimelines(ctx context.Context, client Scanner, table string, limit 
 	return s.all, err
 }
 
+type timelinePost struct{ author, post string }
+
 type timelineScan struct {
-	all     Timelines
-	posts   map[[2]string]timeline.Entry // by author and id
-	entries map[string][][2]string       // author and id, by user
-	left    map[string]bool
+	all         Timelines
+	posts       map[string]map[string]timeline.Entry // by author and id
+	shows       map[string]map[timelinePost]bool     // by user
+	celebrities map[string][]string                  // whom a user follows
+	left        map[string]bool
+}
+
+func (s *timelineScan) show(user string, p timelinePost) {
+	if s.shows[user] == nil {
+		s.shows[user] = map[timelinePost]bool{}
+	}
+	s.shows[user][p] = true
 }
 
 func (s *timelineScan) add(pk, sk string, item dynamo.Item) (err error) {
@@ -109,23 +129,34 @@ func (s *timelineScan) add(pk, sk string, item dynamo.Item) (err error) {
 	switch kind {
 	case "posts":
 		post, ok, err := timeline.DecodePost(item)
+		if s.posts[user] == nil {
+			s.posts[user] = map[string]timeline.Entry{}
+		}
 		if ok {
-			s.posts[[2]string{user, sk}] = post
+			s.posts[user][sk] = post
 		}
 		return err
 	case "timeline":
-		s.entries[user] = append(s.entries[user], [2]string{dynamo.StringOf(item, "author"), sk})
+		s.show(user, timelinePost{dynamo.StringOf(item, "author"), sk})
 	case "user":
-		t := s.all[user]
-		switch sk {
-		case "name":
-			t.Name, s.left[user] = dynamo.StringOf(item, "name"), dynamo.BoolOf(item, "left")
-		case "floor":
-			t.Floor = dynamo.StringOf(item, "post")
-		case "watermark":
-			t.Applied, err = once.PositionOf(item)
-		}
-		s.all[user] = t
+		return s.addOfUser(user, sk, item)
 	}
-	return err // edges: how the rest came about
+	return nil // edges: how the rest came about
+}
+
+func (s *timelineScan) addOfUser(user, sk string, item dynamo.Item) (err error) {
+	t := s.all[user]
+	switch sk {
+	case "name":
+		t.Name, s.left[user] = dynamo.StringOf(item, "name"), dynamo.BoolOf(item, "left")
+	case "floor":
+		t.Floor = dynamo.StringOf(item, "post")
+	case "watermark":
+		t.Applied, err = once.PositionOf(item)
+	}
+	if author, ok := strings.CutPrefix(sk, "~"); ok {
+		s.celebrities[user] = append(s.celebrities[user], author)
+	}
+	s.all[user] = t
+	return err
 }

@@ -20,10 +20,17 @@ func (e Entry) Equal(o Entry) bool {
 	return e.PostID == o.PostID && e.AuthorID == o.AuthorID && e.Text == o.Text && e.PublishedAt.Equal(o.PublishedAt)
 }
 
-// putEntry writes a post to a user's timeline: who wrote it, for the post itself is read
-// where it stands.
-func putEntry(user, author, post string) once.Op {
-	return once.Put(entryKey(user, post), dynamo.Item{attrAuthor: dynamo.String(author)}, once.Condition{})
+// maxInline is the longest text that an entry has itself. The readers of a longer one look
+// it up in the post, so that an entry costs no more than one KB to write.
+const maxInline = 512
+
+// putEntry writes a post to a user's timeline.
+func putEntry(user string, e Entry) once.Op {
+	item := dynamo.Item{attrAuthor: dynamo.String(e.AuthorID)}
+	if len(e.Text) <= maxInline {
+		item[attrText], item[attrAt] = dynamo.String(e.Text), dynamo.String(formatTime(e.PublishedAt))
+	}
+	return once.Put(entryKey(user, e.PostID), item, once.Condition{})
 }
 
 // DecodePost reads the item of a post, which shows in timelines if ok; it does not when
@@ -32,12 +39,16 @@ func DecodePost(item dynamo.Item) (e Entry, ok bool, err error) {
 	if len(item) == 0 || dynamo.BoolOf(item, attrDeleted) {
 		return Entry{}, false, nil
 	}
-	pk := dynamo.StringOf(item, dynamo.AttrPK)
-	e = Entry{PostID: dynamo.StringOf(item, dynamo.AttrSK), AuthorID: strings.TrimPrefix(pk, prefixPosts), Text: dynamo.StringOf(item, attrText)}
+	e, err = decode(item, strings.TrimPrefix(dynamo.StringOf(item, dynamo.AttrPK), prefixPosts))
+	return e, err == nil, err
+}
+
+func decode(item dynamo.Item, author string) (e Entry, err error) {
+	e = Entry{PostID: dynamo.StringOf(item, dynamo.AttrSK), AuthorID: author, Text: dynamo.StringOf(item, attrText)}
 	if e.PublishedAt, err = time.Parse(time.RFC3339Nano, dynamo.StringOf(item, attrAt)); err != nil {
-		return e, false, fmt.Errorf("item %s/%s: attribute %s: %w", pk, e.PostID, attrAt, err)
+		return e, fmt.Errorf("item %s/%s: attribute %s: %w", dynamo.StringOf(item, dynamo.AttrPK), e.PostID, attrAt, err)
 	}
-	return e, true, nil
+	return e, nil
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -20,7 +20,8 @@ import (
 // items.
 const chunk = 99
 
-// follow writes the edge, then copies the author's posts, newest first.
+// follow writes the edge, then copies the author's posts, newest first, or marks that a
+// celebrity is followed.
 func (m *Model) follow(ctx context.Context, pos events.Position, follower, author string) error {
 	if follower == author {
 		return m.writer.Apply(ctx, readmodel.Watermark(follower, pos))
@@ -28,26 +29,38 @@ func (m *Model) follow(ctx context.Context, pos events.Position, follower, autho
 	if err := m.writeEdge(ctx, pos, follower, author, true); err != nil {
 		return err
 	}
-	posts, err := m.posts(ctx, author)
+	c, err := m.readCelebrity(ctx, author)
 	if err != nil {
 		return err
 	}
-	ops := make([]once.Op, len(posts))
-	for i, id := range posts {
-		ops[i] = putEntry(follower, author, id)
+	if c.exists {
+		err = m.writeUnderEdge(ctx, pos, follower, author, []once.Op{putMark(follower, author)})
+	} else {
+		err = m.copyPosts(ctx, pos, follower, author)
 	}
-	if err := m.writeUnderEdge(ctx, pos, follower, author, ops); err != nil {
-		return fmt.Errorf("copy the posts: %w", err)
-	}
-	if len(posts) > 0 {
-		if err := m.trimSometimes(ctx, follower, posts[0]); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	return m.raiseWatermark(ctx, follower, pos)
 }
 
-// unfollow writes the edge, then removes the author's entries.
+func (m *Model) copyPosts(ctx context.Context, pos events.Position, follower, author string) error {
+	posts, err := m.posts(ctx, author)
+	if err != nil || len(posts) == 0 {
+		return err
+	}
+	ops := make([]once.Op, len(posts))
+	for i, e := range posts {
+		ops[i] = putEntry(follower, e)
+	}
+	if err := m.writeUnderEdge(ctx, pos, follower, author, ops); err != nil {
+		return fmt.Errorf("copy the posts: %w", err)
+	}
+	return m.trimSometimes(ctx, follower, posts[0].PostID)
+}
+
+// unfollow writes the edge, then removes the author's entries, and the mark if the author
+// is a celebrity or about to become one.
 func (m *Model) unfollow(ctx context.Context, pos events.Position, follower, author string) error {
 	if follower == author {
 		return m.writer.Apply(ctx, readmodel.Watermark(follower, pos))
@@ -59,9 +72,9 @@ func (m *Model) unfollow(ctx context.Context, pos events.Position, follower, aut
 	if err != nil {
 		return err
 	}
-	ops := make([]once.Op, len(ids))
-	for i, id := range ids {
-		ops[i] = once.Delete(entryKey(follower, id))
+	ops := []once.Op{once.Delete(markKey(follower, author))}
+	for _, id := range ids {
+		ops = append(ops, once.Delete(entryKey(follower, id)))
 	}
 	if err := m.writeUnderEdge(ctx, pos, follower, author, ops); err != nil {
 		return fmt.Errorf("remove the posts: %w", err)
@@ -103,16 +116,20 @@ func (m *Model) raiseWatermark(ctx context.Context, user string, pos events.Posi
 	return nil
 }
 
-// posts lists the author's newest posts that are not deleted, as many as a timeline keeps.
-func (m *Model) posts(ctx context.Context, author string) ([]string, error) {
+// posts reads the author's newest posts that are not deleted, as many as a timeline keeps.
+func (m *Model) posts(ctx context.Context, author string) (posts []Entry, err error) {
 	in := m.newestFirst(prefixPosts+author, m.cfg.Cap)
 	in.FilterExpression = aws.String("attribute_not_exists(#deleted)")
 	in.ExpressionAttributeNames["#deleted"] = attrDeleted
-	ids, err := m.sortKeys(ctx, in)
+	err = m.queryAll(ctx, in, func(item dynamo.Item) error {
+		e, _, err := DecodePost(item)
+		posts = append(posts, e)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the posts of %s: %w", author, err)
 	}
-	return ids[:min(len(ids), m.cfg.Cap)], nil
+	return posts[:min(len(posts), m.cfg.Cap)], nil
 }
 
 // entriesOf lists the posts of author to be removed from a user's timeline: the entries
@@ -135,20 +152,32 @@ func (m *Model) entriesOf(ctx context.Context, user, author string) ([]string, e
 	return slices.Compact(ids), nil
 }
 
-// sortKeys runs a query to its end, or until it has found as many as its limit.
+// sortKeys runs a query for the sort keys of what it finds.
 func (m *Model) sortKeys(ctx context.Context, in *dynamodb.QueryInput) (keys []string, err error) {
 	in.ProjectionExpression = aws.String("#sk")
 	in.ExpressionAttributeNames["#sk"] = dynamo.AttrSK
-	for {
+	err = m.queryAll(ctx, in, func(item dynamo.Item) error {
+		keys = append(keys, dynamo.StringOf(item, dynamo.AttrSK))
+		return nil
+	})
+	return keys, err
+}
+
+// queryAll runs a query to its end, or until it has found as many as its limit.
+func (m *Model) queryAll(ctx context.Context, in *dynamodb.QueryInput, do func(dynamo.Item) error) error {
+	for found := 0; ; {
 		out, err := m.cfg.Client.Query(ctx, in)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, item := range out.Items {
-			keys = append(keys, dynamo.StringOf(item, dynamo.AttrSK))
+			if err := do(item); err != nil {
+				return err
+			}
 		}
-		if in.Limit != nil && len(keys) >= int(*in.Limit) || len(out.LastEvaluatedKey) == 0 {
-			return keys, nil
+		found += len(out.Items)
+		if in.Limit != nil && found >= int(*in.Limit) || len(out.LastEvaluatedKey) == 0 {
+			return nil
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -29,11 +28,15 @@ const DefaultTable = "banyan-timeline"
 // TableInput defines the table.
 func TableInput(name string) *dynamodb.CreateTableInput { return dynamo.CompositeTable(name) }
 
-// DefaultCap is how many entries a timeline keeps.
-const DefaultCap = 800
+// Defaults of [Config].
+const (
+	DefaultCap       = 800
+	DefaultThreshold = 10_000
+
+	defaultPage = 500
+)
 
 const (
-	defaultPage = 500
 	// latest is how many of an author's posts an unfollow removes without reading the
 	// timeline: those whose fan-out may be in flight.
 	latest = 50
@@ -49,6 +52,14 @@ type Config struct {
 	// Page is how many followers are read at once. After each page but the last the
 	// progress of the fan-out is stored. 0: 500.
 	Page int
+	// Threshold is how many followers an author's posts are written to at most. The posts
+	// of an author with more are mixed in when timelines are read. 0: 10,000.
+	Threshold int
+	// Enqueue sends body to a queue whose messages [Model.Continue] gets, at least once,
+	// in any order. It must not return before the queue has it for good. With it the
+	// handler of a post does one page of the followers, and the queue's consumer the
+	// others. nil: the handler does all of them, and the author's later events wait.
+	Enqueue func(ctx context.Context, body []byte) error
 }
 
 // Validate names what is wrong with c.
@@ -56,8 +67,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Client == nil:
 		return errors.New("timeline: config: Client is nil")
-	case c.Cap < 0 || c.Page < 0:
-		return errors.New("timeline: config: Cap and Page cannot be negative")
+	case c.Cap < 0 || c.Page < 0 || c.Threshold < 0:
+		return errors.New("timeline: config: Cap, Page and Threshold cannot be negative")
 	}
 	return nil
 }
@@ -78,6 +89,7 @@ func New(cfg Config) (*Model, error) {
 	cfg.Table = cmp.Or(cfg.Table, DefaultTable)
 	cfg.Cap = cmp.Or(cfg.Cap, DefaultCap)
 	cfg.Page = cmp.Or(cfg.Page, defaultPage)
+	cfg.Threshold = cmp.Or(cfg.Threshold, DefaultThreshold)
 	m := &Model{cfg: cfg, writer: once.NewWriter(once.Config{Client: cfg.Client, Table: cfg.Table})}
 	m.handle = readmodel.Handler("timeline", m.apply)
 	return m, nil
@@ -90,11 +102,11 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 	pos := msg.Position
 	switch p := payload.(type) {
 	case social.UserJoined:
-		return m.rename(ctx, pos, p.UserID, 0, dynamo.Item{attrName: dynamo.String(p.Name)})
+		return m.rename(ctx, pos, p.UserID, 0, p.Name)
 	case social.UserProfileUpdated:
-		return m.rename(ctx, pos, p.UserID, p.Version, dynamo.Item{attrName: dynamo.String(p.Name)})
-	case social.UserLeft: // the last version, which no name exceeds
-		return m.rename(ctx, pos, p.UserID, math.MaxInt64, dynamo.Item{attrLeft: dynamo.Bool(true)})
+		return m.rename(ctx, pos, p.UserID, p.Version, p.Name)
+	case social.UserLeft:
+		return m.leave(ctx, pos, p.UserID)
 	case social.RelationshipFollowed:
 		return m.follow(ctx, pos, p.FollowerID, p.FolloweeID)
 	case social.RelationshipUnfollowed:
@@ -105,11 +117,4 @@ func (m *Model) apply(ctx context.Context, msg consumers.Message, payload events
 		return m.deletePost(ctx, pos, p)
 	}
 	return m.writer.Apply(ctx, readmodel.Watermark(msg.Event.PartitionKey, pos))
-}
-
-// rename keeps the newest name of a user, or that the user has left.
-func (m *Model) rename(ctx context.Context, pos events.Position, user string, version int64, name dynamo.Item) error {
-	name[readmodel.AttrVersion] = dynamo.Int(version)
-	put := once.Put(nameKey(user), once.At(pos, name), readmodel.NewestVersion(version, pos))
-	return m.writer.Apply(ctx, once.Change{Ops: []once.Op{put}}, readmodel.Watermark(user, pos))
 }

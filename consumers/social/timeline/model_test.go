@@ -90,7 +90,7 @@ func TestReaderPages(t *testing.T) {
 	if want := "0006Ada 0005 0004Ada 0003 0002Ada 0001 0000Ada"; strings.Join(got, " ") != want || pages != 3 {
 		t.Errorf("got %v in %d pages, want %s in 3", got, pages, want)
 	}
-	for _, bad := range []string{"x", "!!", "MC5h", "LTEuYQ", "MS4"} {
+	for _, bad := range []string{"x", "!!", "LTEuYQ", "MS4"} {
 		if _, err := reader.Read(t.Context(), bob, bad, 3); !errors.Is(err, timeline.ErrCursor) {
 			t.Errorf("cursor %q: %v", bad, err)
 		}
@@ -147,8 +147,8 @@ func TestReaderShowsNothingDeleted(t *testing.T) {
 	}
 }
 
-// TestReaderAsksAgain: for what DynamoDB leaves unprocessed, until it leaves too much; and a
-// page takes two requests otherwise.
+// TestReaderAsksAgain: for what DynamoDB leaves unprocessed, until it leaves too much. The
+// posts are too long for entries, so they are looked up.
 func TestReaderAsksAgain(t *testing.T) {
 	var partial, gets atomic.Int64
 	server := httptest.NewServer(sandbox.New(sandbox.Config{Fault: func(operation, _ string) sandbox.Fault {
@@ -165,7 +165,9 @@ func TestReaderAsksAgain(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", server.URL)
 	tb := newTable(t, 0)
 	for i := range 120 {
-		tb.apply(1+i, post(ada, i))
+		long := post(ada, i).(social.PostPublished)
+		long.Text = strings.Repeat("x", 600)
+		tb.apply(1+i, long)
 	}
 	for _, c := range []struct {
 		partial     int64
@@ -194,10 +196,10 @@ func TestNothingMoreThanNeeded(t *testing.T) {
 	}{
 		{social.UserJoined{UserID: ada, Name: "Ada", JoinedAt: streamtest.Start}, 1},
 		{post(ada, 1), 2}, // one transaction, one look for followers
-		{followed(bob, ada), 4},
+		{followed(bob, ada), 5},
 		{post(ada, 2), 3},
 		{unfollowed(bob, ada), 5},
-		{deleted(ada, 1), 1},
+		{deleted(ada, 1), 2},
 		{left(ada), 1},
 	} {
 		if err := m.Handle(t.Context(), tb.message(1+i, c.payload)); err != nil {

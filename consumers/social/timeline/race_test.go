@@ -59,10 +59,13 @@ type table struct {
 	cap   int
 }
 
-func newTable(t *testing.T, limit int) *table {
+func newTable(t *testing.T, limit int) *table { return newTableWith(t, timeline.Config{Cap: limit}) }
+
+// newTableWith adds table and client to the configuration.
+func newTableWith(t *testing.T, cfg timeline.Config) *table {
 	db := streamtest.NewDynamoDB(t)
-	name := db.CreateTable(timeline.TableInput)
-	return &table{t, db, name, newModel(t, timeline.Config{Client: db.Client(nil), Table: name, Cap: limit}), socialtest.NewFold(), limit}
+	cfg.Client, cfg.Table = db.Client(nil), db.CreateTable(timeline.TableInput)
+	return &table{t, db, cfg.Table, newModel(t, cfg), socialtest.NewFold(), cfg.Cap}
 }
 
 func (tb *table) message(n int, p events.Payload) consumers.Message {
@@ -90,21 +93,26 @@ func (tb *table) expect() {
 	if err != nil {
 		tb.t.Fatal(err)
 	}
-	for _, d := range socialtest.DiffTimelines(tb.fold.Timelines(tb.cap), got) {
+	want := tb.fold.Timelines(tb.cap)
+	for _, d := range socialtest.DiffTimelines(want, got) {
 		tb.t.Error(d)
+	}
+	if tb.cap > 0 {
+		return
+	}
+	read, err := socialtest.DiffPages(tb.t.Context(), timeline.NewReader(tb.db.Client(nil), tb.name), want, 7)
+	if err != nil {
+		tb.t.Fatal(err)
+	}
+	for _, d := range read {
+		tb.t.Errorf("as the reader shows it: %v", d)
 	}
 }
 
 // TestOvertaken holds a handler up in its midst, lets others pass it that a
 // sharded stream or a thawed function can let pass, and then lets it go on.
 func TestOvertaken(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		before []events.Payload
-		held   events.Payload
-		gate   *streamtest.Gate
-		passes []events.Payload
-	}{
+	for _, c := range []overtaken{
 		{
 			name:   "publish by unfollow",
 			before: []events.Payload{followed(bob, ada)},
@@ -181,23 +189,37 @@ func TestOvertaken(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			tb := newTable(t, 0)
-			tb.apply(1, c.before...)
-			faults := streamtest.NewFaults(0, 0)
-			faults.Before = c.gate.Before
-			slow := newModel(t, timeline.Config{Client: tb.db.Client(faults), Table: tb.name})
-			held := tb.message(10, c.held)
-			done := make(chan error, 1)
-			go func() { done <- slow.Handle(t.Context(), held) }()
-			c.gate.Wait(t)
-			tb.apply(11, c.passes...)
-			c.gate.Open()
-			if err := <-done; err != nil && !errors.Is(err, consumers.ErrStale) {
-				t.Error(err)
-			}
-			tb.expect()
+			c.run(t, timeline.Config{})
 		})
 	}
+}
+
+// overtaken is a handler that others pass.
+type overtaken struct {
+	name   string
+	before []events.Payload
+	held   events.Payload
+	gate   *streamtest.Gate
+	passes []events.Payload
+}
+
+func (c overtaken) run(t *testing.T, cfg timeline.Config) {
+	tb := newTableWith(t, cfg)
+	tb.apply(1, c.before...)
+	faults := streamtest.NewFaults(0, 0)
+	faults.Before = c.gate.Before
+	cfg.Client, cfg.Table = tb.db.Client(faults), tb.name
+	slow := newModel(t, cfg)
+	held := tb.message(10, c.held)
+	done := make(chan error, 1)
+	go func() { done <- slow.Handle(t.Context(), held) }()
+	c.gate.Wait(t)
+	tb.apply(11, c.passes...)
+	c.gate.Open()
+	if err := <-done; err != nil && !errors.Is(err, consumers.ErrStale) {
+		t.Error(err)
+	}
+	tb.expect()
 }
 
 // TestWatermarkWaitsForTheTimeline: while a follow has not copied the posts,

@@ -10,15 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/backoff"
-	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
 // ErrCursor is returned for a cursor that is not the Next of a page.
@@ -28,6 +23,9 @@ var ErrCursor = errors.New("invalid cursor of a timeline")
 const (
 	DefaultLimit = 20
 	MaxLimit     = 100
+	// MaxCelebrities is how many celebrities are mixed into a timeline: of those whom the
+	// user follows, the first in the order of their ids.
+	MaxCelebrities = 50
 )
 
 // ReaderClient is the part of the DynamoDB client that a Reader uses.
@@ -37,7 +35,9 @@ type ReaderClient interface {
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
 }
 
-// Reader reads timelines, strongly consistent. Safe for concurrent use.
+// Reader reads timelines: what the user did strongly consistent, what others did
+// eventually consistent, which is as if they had done it a moment later. Safe for
+// concurrent use.
 type Reader struct {
 	client ReaderClient
 	table  string
@@ -71,7 +71,9 @@ func (r *Reader) Applied(ctx context.Context, userID string) (events.Position, e
 
 // Read returns a page of a user's timeline: from its beginning with an empty cursor,
 // else from where the page with that Next ended. Limit is 1 to 100, 0 for 20. A user who
-// is unknown or has left has an empty timeline.
+// is unknown or has left has an empty timeline. A page is shorter than its limit, though
+// not the last, where very much in a row was deleted (see the package comment for what a
+// page costs).
 func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Page, error) {
 	at, err := parseCursor(cursor)
 	if err != nil {
@@ -81,117 +83,28 @@ func (r *Reader) Read(ctx context.Context, userID, cursor string, limit int) (Pa
 	if limit <= 0 {
 		return Page{}, nil
 	}
-	items, err := r.items(ctx, userID, at.post, limit+1)
+	m, err := r.open(ctx, userID, at.post, limit+1)
+	if err == nil {
+		err = m.read(ctx, limit+1)
+	}
 	if err != nil {
 		return Page{}, fmt.Errorf("timeline: read %s: %w", userID, err)
 	}
-	p := Page{Items: items}
-	if len(items) > limit {
-		p.Items = items[:limit]
-		if at.served+limit < r.limit {
-			p.Next = place{at.served + limit, items[limit-1].PostID}.cursor()
-		}
+	p := Page{Items: m.items}
+	end := m.end
+	if len(m.items) > limit {
+		p.Items = m.items[:limit]
+		end = p.Items[limit-1].PostID
+	}
+	if end != "" && at.served+len(p.Items) < r.limit {
+		p.Next = place{at.served + len(p.Items), end}.cursor()
 	}
 	return p, nil
 }
 
-// items reads what follows the post with the id before, at least n if there are as many.
-func (r *Reader) items(ctx context.Context, user, before string, n int) ([]Item, error) {
-	in := partitionQuery(r.table, prefixTimeline+user)
-	in.ScanIndexForward, in.Limit = aws.Bool(false), aws.Int32(int32(n))
-	if before != "" {
-		in.ExclusiveStartKey = entryKey(user, before).Item()
-	}
-	for items := []Item{}; ; {
-		out, err := r.client.Query(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		more, err := r.join(ctx, user, out.Items)
-		if err != nil {
-			return nil, err
-		}
-		if items = append(items, more...); len(items) >= n || len(out.LastEvaluatedKey) == 0 {
-			return items, nil
-		}
-		in.ExclusiveStartKey = out.LastEvaluatedKey
-	}
-}
-
-// join adds to the entries of a user's timeline their posts and the names of the authors.
-// It leaves out posts that were deleted and those of authors who left, and all of them if
-// the user did.
-func (r *Reader) join(ctx context.Context, user string, entries []dynamo.Item) ([]Item, error) {
-	if len(entries) == 0 {
-		return nil, nil
-	}
-	wanted := map[once.Key]bool{nameKey(user): true}
-	for _, e := range entries {
-		author := dynamo.StringOf(e, attrAuthor)
-		wanted[nameKey(author)], wanted[postKey(author, dynamo.StringOf(e, dynamo.AttrSK))] = true, true
-	}
-	found, err := r.getMany(ctx, wanted)
-	if err != nil || dynamo.BoolOf(found[nameKey(user)], attrLeft) {
-		return nil, err
-	}
-	var items []Item
-	for _, e := range entries {
-		author := dynamo.StringOf(e, attrAuthor)
-		name := found[nameKey(author)]
-		post, ok, err := DecodePost(found[postKey(author, dynamo.StringOf(e, dynamo.AttrSK))])
-		if err != nil {
-			return nil, err
-		}
-		if ok && !dynamo.BoolOf(name, attrLeft) {
-			items = append(items, Item{post.PostID, author, dynamo.StringOf(name, attrName), post.Text, post.PublishedAt})
-		}
-	}
-	return items, nil
-}
-
-const (
-	maxGet         = 100 // items of a BatchGetItem
-	maxUnprocessed = 8   // how often DynamoDB may leave some of them unprocessed
-)
-
-var unprocessedDelays = backoff.Backoff{Min: 20 * time.Millisecond, Max: 160 * time.Millisecond}
-
-// getMany reads items, strongly consistent. Those that do not exist are left out.
-func (r *Reader) getMany(ctx context.Context, wanted map[once.Key]bool) (map[once.Key]dynamo.Item, error) {
-	var keys []map[string]types.AttributeValue
-	for k := range wanted {
-		keys = append(keys, k.Item())
-	}
-	found := make(map[once.Key]dynamo.Item, len(keys))
-	for unprocessed := 0; len(keys) > 0; {
-		n := min(len(keys), maxGet)
-		out, err := r.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-			RequestItems: map[string]types.KeysAndAttributes{r.table: {Keys: keys[:n], ConsistentRead: aws.Bool(true)}},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("posts and names: %w", err)
-		}
-		for _, item := range out.Responses[r.table] {
-			found[once.KeyOf(dynamo.StringOf(item, dynamo.AttrPK), dynamo.StringOf(item, dynamo.AttrSK))] = item
-		}
-		left := out.UnprocessedKeys[r.table].Keys
-		keys = append(keys[n:], left...)
-		if len(left) == 0 {
-			continue
-		}
-		if unprocessed++; unprocessed > maxUnprocessed {
-			return nil, fmt.Errorf("posts and names: DynamoDB left %d of them unprocessed %d times", len(left), unprocessed)
-		}
-		if err := unprocessedDelays.Wait(ctx, unprocessed-1); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
 // place is where a page of a timeline ended.
 type place struct {
-	served int // entries up to here, which the cap counts
+	served int // posts up to here, which the cap counts
 	post   string
 }
 
@@ -206,7 +119,7 @@ func parseCursor(cursor string) (place, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	served, post, ok := strings.Cut(string(text), ".")
 	n, numErr := strconv.Atoi(served)
-	if err != nil || !ok || numErr != nil || n < 1 || post == "" || len(post) > 1024 {
+	if err != nil || !ok || numErr != nil || n < 0 || post == "" || len(post) > 1024 {
 		return place{}, ErrCursor
 	}
 	return place{n, post}, nil

@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/banyan-fig/banyan/consumers/once"
 	"github.com/banyan-fig/banyan/infra/dynamo"
@@ -47,4 +48,19 @@ func (m *Model) raiseFloor(ctx context.Context, user, post string) error {
 		return fmt.Errorf("raise the floor of %s: %w", user, err)
 	}
 	return nil
+}
+
+// trimEvery is how many entries a timeline gets, on average, between two checks of its
+// length.
+const trimEvery = 64
+
+// trimSometimes cuts the timeline to its cap at about every 64th entry. The ids decide,
+// so that a repeated delivery does the same.
+func (m *Model) trimSometimes(ctx context.Context, user, post string) error {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(user + "/" + post))
+	if h.Sum32()%trimEvery != 0 {
+		return nil
+	}
+	return m.Trim(ctx, user)
 }
