@@ -51,7 +51,7 @@ type batch struct {
 	waiting  map[string][]*task // the others, by key
 	handling int                // tasks whose handler runs
 	settling int                // tasks whose handler returned, or was abandoned
-	halted   map[string]int     // by shard, the lowest index that is redelivered
+	halted   map[string]int     // by lane, the lowest index that is redelivered
 	ended    bool               // no task begins any more
 	cut      bool               // no handler is waited for any more
 }
@@ -65,11 +65,11 @@ func (b *batch) line(tasks []*task) {
 		if !t.done.isRedelivered() {
 			continue
 		}
-		if seen[t.key] {
-			b.waiting[t.key] = append(b.waiting[t.key], t)
+		if seen[t.Key] {
+			b.waiting[t.Key] = append(b.waiting[t.Key], t)
 			continue
 		}
-		seen[t.key] = true
+		seen[t.Key] = true
 		b.ready = append(b.ready, t) // sorted, which is a heap
 	}
 }
@@ -241,10 +241,10 @@ func (b *batch) dequeue() *task {
 	return nil
 }
 
-// isHaltedLocked reports whether t is redelivered because a task before it on its shard
+// isHaltedLocked reports whether t is redelivered because a task before it in its lane
 // failed. Running it now would be wasted, and for the same key out of order.
 func (b *batch) isHaltedLocked(t *task) bool {
-	lowest, ok := b.halted[t.message.Shard]
+	lowest, ok := b.halted[t.Lane]
 	return ok && t.index > lowest
 }
 
@@ -254,27 +254,26 @@ func (b *batch) complete(t *task, o outcome) {
 	b.settling--
 	t.done = o
 	if o.isRedelivered() {
-		b.haltShardLocked(t)
-	} else if next := b.waiting[t.key]; len(next) > 0 {
-		b.waiting[t.key] = next[1:]
+		b.haltLaneLocked(t)
+	} else if next := b.waiting[t.Key]; len(next) > 0 {
+		b.waiting[t.Key] = next[1:]
 		heap.Push(&b.ready, next[0])
 	}
 	b.wake.Broadcast()
 }
 
-func (b *batch) haltShardLocked(t *task) {
-	shard := t.message.Shard
-	if lowest, ok := b.halted[shard]; !ok || t.index < lowest {
-		b.halted[shard] = t.index
+func (b *batch) haltLaneLocked(t *task) {
+	if lowest, ok := b.halted[t.Lane]; t.Lane != "" && (!ok || t.index < lowest) {
+		b.halted[t.Lane] = t.index
 	}
 }
 
-// firstRedelivered returns the first task of each shard that is redelivered.
+// firstRedelivered returns the first task of each lane that is redelivered.
 func firstRedelivered(tasks []*task) (first []*task) {
 	reported := map[string]bool{}
 	for _, t := range tasks {
-		if t.done.isRedelivered() && !reported[t.message.Shard] {
-			reported[t.message.Shard] = true
+		if t.done.isRedelivered() && !reported[t.Lane] {
+			reported[t.Lane] = t.Lane != ""
 			first = append(first, t)
 		}
 	}
@@ -285,7 +284,7 @@ func response(tasks []*task) awsevents.KinesisEventResponse {
 	response := awsevents.KinesisEventResponse{BatchItemFailures: []awsevents.KinesisBatchItemFailure{}}
 	for _, t := range firstRedelivered(tasks) {
 		response.BatchItemFailures = append(response.BatchItemFailures,
-			awsevents.KinesisBatchItemFailure{ItemIdentifier: t.record})
+			awsevents.KinesisBatchItemFailure{ItemIdentifier: t.ID})
 	}
 	return response
 }

@@ -68,17 +68,11 @@ func (a *abandoned) add(n int) { a.n.Add(int64(n)) }
 // number to be reported by, and [ErrWornOut]; then nothing was handled.
 func (c *Consumer) HandleKinesis(ctx context.Context, e awsevents.KinesisEvent) (awsevents.KinesisEventResponse, error) {
 	tasks, err := unpack(e, c.cfg.Registry)
-	if err == nil && c.abandoned.n.Load() >= maxAbandoned {
-		err = ErrWornOut
-	}
 	if err != nil {
 		return awsevents.KinesisEventResponse{}, fmt.Errorf("consumers: %s: %w", c.cfg.Name, err)
 	}
-	d := c.newDelivery(ctx, tasks)
-	defer d.cancel()
-	d.run()
-	if c.cfg.Observe != nil {
-		c.cfg.Observe(ctx, d.report(len(e.Records)))
+	if err := c.handleTasks(ctx, tasks, len(e.Records)); err != nil {
+		return awsevents.KinesisEventResponse{}, err
 	}
 	return response(tasks), nil
 }

@@ -43,13 +43,13 @@ type DeadLetters interface {
 
 // writeDeadLetter writes t to the dead letters; if that fails, t has failed.
 func (c *Consumer) writeDeadLetter(ctx context.Context, t *task, reason error) outcome {
-	m := t.message
+	m := t.Message
 	err := c.cfg.DeadLetters.Put(ctx, DeadLetter{
 		Consumer:     c.cfg.Name,
-		Stream:       streamOf(t.stream),
+		Stream:       streamOf(t.Stream),
 		Shard:        m.Shard,
 		Position:     m.Position,
-		PartitionKey: t.key,
+		PartitionKey: t.Key,
 		EventID:      m.Event.ID,
 		EventType:    m.Event.Type,
 		Raw:          m.Raw,
@@ -72,10 +72,16 @@ func streamOf(arn string) string {
 
 // Redrive handles a dead letter again, like a delivery with the same position, and
 // returns the error if it still fails. nil means that its effects are there, through
-// this call or before.
+// this call or before. Dead letters of tables' streams are records of package source.
 func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
-	t := &task{message: Message{Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}}
-	t.broken = t.message.decode(c.cfg.Registry)
+	m := Message{Source: SourceKinesis, Position: d.Position, Shard: d.Shard, Raw: d.Raw, Arrived: d.Arrived}
+	err := m.decode(c.cfg.Registry)
+	return c.RedriveRecord(ctx, Record{Message: m, Broken: err})
+}
+
+// RedriveRecord is Redrive for a record that was made anew.
+func (c *Consumer) RedriveRecord(ctx context.Context, r Record) error {
+	t := &task{Record: r}
 	run := c.newDelivery(ctx, []*task{t})
 	defer run.cancel()
 	run.runPart(run.tasks, func(_ *task, err error) outcome {
@@ -86,7 +92,7 @@ func (c *Consumer) Redrive(ctx context.Context, d DeadLetter) error {
 	})
 	if t.done.kind != applied {
 		err := cmp.Or(t.done.err, context.Cause(run.work), context.Canceled)
-		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, d.Position, err)
+		return fmt.Errorf("consumers: %s: redrive %s: %w", c.cfg.Name, r.Message.Position, err)
 	}
 	return nil
 }

@@ -46,6 +46,10 @@ func (d *delivery) run() {
 	if len(d.tasks) == 0 {
 		return
 	}
+	if !d.isStream() {
+		d.runPart(d.tasks, d.settle)
+		return
+	}
 	died := false
 	if known := d.memory.recall(d.tasks, d.cfg.Now()); d.cfg.Notes != nil && !known {
 		died = d.runNoted()
@@ -55,6 +59,9 @@ func (d *delivery) run() {
 	d.countAttempts()
 	d.memory.remember(d.tasks, !died, d.cfg.Now())
 }
+
+// isStream reports whether what the batch is from can be read again from a position.
+func (d *delivery) isStream() bool { return !d.tasks[0].Message.Position.IsZero() }
 
 // runPart handles some of the tasks, and reports whether none of them is redelivered.
 func (d *delivery) runPart(tasks []*task, settle func(*task, error) outcome) bool {
@@ -81,10 +88,10 @@ func (s spent) Unwrap() error { return s.error }
 
 // handleTask runs the handler; ctx ends with the task's share.
 func (d *delivery) handleTask(ctx context.Context, t *task) error {
-	if t.broken != nil {
-		return t.broken
+	if t.Broken != nil {
+		return t.Broken
 	}
-	err := d.handle(ctx, t.message)
+	err := d.handle(ctx, t.Message)
 	if err != nil && ctx.Err() != nil && d.work.Err() == nil {
 		return spent{err, d.share}
 	}
@@ -94,7 +101,7 @@ func (d *delivery) handleTask(ctx context.Context, t *task) error {
 // settle decides the outcome of a message: applied, stale, a dead letter, or redelivered.
 // A dead letter may use the whole time of the function.
 func (d *delivery) settle(t *task, err error) outcome {
-	isOwn := t.broken != nil || err == errDeaf || err == errGoexit // fault, whatever the time
+	isOwn := t.Broken != nil || err == errDeaf || err == errGoexit // fault, whatever the time
 	switch {
 	case err == nil:
 		return outcome{kind: applied}
@@ -102,7 +109,7 @@ func (d *delivery) settle(t *task, err error) outcome {
 		return outcome{kind: stale}
 	case !isOwn && d.work.Err() != nil:
 		return outcome{kind: unhandled, err: err} // out of time, whatever the error says
-	case d.cfg.Policy == Halt || IsUnavailable(err):
+	case d.cfg.Policy == Halt || IsUnavailable(err) || !d.isStream():
 		return outcome{kind: failed, err: err}
 	}
 	if _, ok := errors.AsType[spent](err); ok && !IsPermanent(err) {
@@ -125,7 +132,7 @@ func (d *delivery) countAttempts() {
 	if !ok || d.cfg.Policy == Halt || IsUnavailable(reason) {
 		return
 	}
-	total, err := d.cfg.Notes.AddAttempts(d.ctx, d.reader(), t.message.Position, attemptsOf(reason))
+	total, err := d.cfg.Notes.AddAttempts(d.ctx, d.reader(), t.Message.Position, attemptsOf(reason))
 	if err != nil {
 		d.errs = append(d.errs, fmt.Errorf("count the attempts at an event: %w", err))
 		return

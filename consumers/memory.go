@@ -30,8 +30,8 @@ type place struct {
 	events.Position
 }
 
-func (t *task) place() place      { return place{stream: t.stream, Position: t.message.Position} }
-func (t *task) shardPlace() place { return place{stream: t.stream, shard: t.message.Shard} }
+func (t *task) place() place      { return place{stream: t.Stream, Position: t.Message.Position} }
+func (t *task) shardPlace() place { return place{stream: t.Stream, shard: t.Message.Shard} }
 
 // progress is that of a message of a batch whose first unfinished record is head. A batch that
 // begins before that is no redelivery: the stream is read anew, and all is handled anew.
@@ -48,7 +48,7 @@ func (m *memory) recall(tasks []*task, now time.Time) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.messages) > 0 {
-		begin := events.Position{Sequence: tasks[0].record}
+		begin := events.Position{Sequence: tasks[0].ID}
 		for _, t := range tasks {
 			p, ok := m.messages[t.place()]
 			if !ok {
@@ -79,15 +79,15 @@ func (m *memory) remember(tasks []*task, known bool, now time.Time) {
 	for _, first := range firstRedelivered(tasks) {
 		within := false
 		for _, t := range tasks {
-			within = within || t.record == first.record
+			within = within || t.ID == first.ID
 			finished := !t.done.isRedelivered()
-			if !within || t.message.Shard != first.message.Shard || !finished && t.attempts == 0 {
+			if !within || t.Message.Shard != first.Message.Shard || !finished && t.attempts == 0 {
 				continue
 			}
 			if m.messages == nil || len(m.messages) >= maxRemembered {
 				m.messages = map[place]progress{}
 			}
-			m.messages[t.place()] = progress{events.Position{Sequence: first.record}, now, finished, t.attempts}
+			m.messages[t.place()] = progress{events.Position{Sequence: first.ID}, now, finished, t.attempts}
 		}
 	}
 }

@@ -8,21 +8,37 @@ import (
 	"github.com/banyan-fig/banyan/events"
 )
 
-// Message is one delivery of an event.
+// SourceKinesis is the Message.Source of what comes from a Kinesis stream.
+const SourceKinesis = "kinesis"
+
+// Message is one delivery of an event, or of what a source has instead of events.
 type Message struct {
-	// Event is what Raw decodes to.
+	// Source is the name of the source that delivered it, see package source.
+	Source string
+	// Event is what Raw decodes to. It is zero, with an empty ID, where a source other
+	// than Kinesis delivers what is no event.
 	Event events.Event
 	// Payload is what Config.Registry decodes the event's data to, in the newest version
 	// of its type. nil for a type that the registry does not have, or without one.
 	Payload events.Payload
-	// Position is where the event is on the stream.
+	// Position is where the event is on the stream; zero where the source is no stream.
 	Position events.Position
 	// Shard is the shard that delivered it, such as "shardId-000000000000".
 	Shard string
 	// Raw is the event as it was on the stream, without the aggregate around it.
 	Raw []byte
-	// Arrived is when Kinesis accepted the record, by its clock.
+	// Arrived is when the source accepted the record, by its clock; zero where it does
+	// not say.
 	Arrived time.Time
+	// Attributes are what the source has beside Raw: message attributes of SQS and SNS,
+	// headers of Kafka. nil when there are none.
+	Attributes map[string]string
+	// Receives is how often the source has delivered it, this time included; 0 where it
+	// does not count.
+	Receives int
+	// Record is the record as the source delivered it, such as an events.SQSMessage of
+	// aws-lambda-go; nil for Kinesis.
+	Record any
 }
 
 // Handler applies one message. It is called with messages of different

@@ -70,7 +70,7 @@ func (d *delivery) runNoted() (died bool) {
 	for _, t := range d.tasks[:from] {
 		t.done = outcome{kind: stale}
 	}
-	isSuspect := from < len(d.tasks) && d.tasks[from].message.Position == note.From
+	isSuspect := from < len(d.tasks) && d.tasks[from].Message.Position == note.From
 	hand := 0 // as many events from here on may end the process
 	if isSuspect {
 		hand = min(note.InHand, len(d.tasks)-from)
@@ -85,7 +85,7 @@ func (d *delivery) runNoted() (died bool) {
 		if hand > 0 {
 			part = part[:min(hand, (note.InHand+partsOfBatch-1)/partsOfBatch)]
 		}
-		next := Note{From: part[0].message.Position, InHand: len(part)}
+		next := Note{From: part[0].Message.Position, InHand: len(part)}
 		if len(part) == 1 {
 			next.Alone = 1
 			if note.InHand == 1 && next.From == note.From {
@@ -98,7 +98,7 @@ func (d *delivery) runNoted() (died bool) {
 	}
 	first := append(firstRedelivered(d.tasks), d.tasks[len(d.tasks)-1])[0]
 	if isSuspect || first.done.isRedelivered() {
-		d.writeNote(Note{From: first.message.Position}) // or what comes next would take this process for dead
+		d.writeNote(Note{From: first.Message.Position}) // or what comes next would take this process for dead
 	}
 	return note.InHand > 0
 }
@@ -109,20 +109,20 @@ func (d *delivery) runNoted() (died bool) {
 func (d *delivery) findNote() (last Note, finished int) {
 	ctx, cancel := context.WithTimeout(d.work, noteTimeout)
 	defer cancel()
-	notes, err := d.cfg.Notes.ReadNotes(ctx, d.reader(), d.tasks[len(d.tasks)-1].message.Position)
+	notes, err := d.cfg.Notes.ReadNotes(ctx, d.reader(), d.tasks[len(d.tasks)-1].Message.Position)
 	if err != nil {
 		d.errs = append(d.errs, fmt.Errorf("read whether a process died with this batch: %w", err))
 		return Note{}, 0
 	}
 	index := make(map[events.Position]int, len(d.tasks))
 	for i, t := range d.tasks {
-		index[t.message.Position] = i
+		index[t.Message.Position] = i
 	}
 	now := d.cfg.Now()
 	for _, n := range notes {
 		at, has := index[n.From]
 		begin, begins := index[n.Batch]
-		isAnew := d.tasks[0].message.Position.Before(n.Batch) // the stream is read anew, and nothing is finished
+		isAnew := d.tasks[0].Message.Position.Before(n.Batch) // the stream is read anew, and nothing is finished
 		if !n.At.After(last.At) || now.Sub(n.At) > noteLife || isAnew || !has && !(begins && begin == 0) {
 			continue
 		}
@@ -137,12 +137,12 @@ func (d *delivery) findNote() (last Note, finished int) {
 	return last, finished
 }
 
-func (d *delivery) reader() string { return d.cfg.Name + "@" + d.tasks[0].stream }
+func (d *delivery) reader() string { return d.cfg.Name + "@" + d.tasks[0].Stream }
 
 func (d *delivery) writeNote(n Note) {
 	ctx, cancel := context.WithTimeout(d.ctx, noteTimeout)
 	defer cancel()
-	n.Batch, n.At = d.tasks[0].message.Position, d.cfg.Now()
+	n.Batch, n.At = d.tasks[0].Message.Position, d.cfg.Now()
 	if err := d.cfg.Notes.WriteNote(ctx, d.reader(), n); err != nil {
 		d.errs = append(d.errs, fmt.Errorf("write down which events are in hand: %w", err))
 	}

@@ -37,7 +37,9 @@ func (d *delivery) report(records int) Report {
 		switch t.done.kind {
 		case applied:
 			r.Applied++
-			r.Lags = append(r.Lags, now.Sub(t.message.Arrived))
+			if !t.Message.Arrived.IsZero() {
+				r.Lags = append(r.Lags, now.Sub(t.Message.Arrived))
+			}
 		case stale:
 			r.Stale++
 		case deadLetter:

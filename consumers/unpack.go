@@ -13,13 +13,9 @@ import (
 
 // task is one message of a batch.
 type task struct {
-	index   int    // in the batch, which is the order of the shard
-	stream  string // its ARN
-	record  string // the sequence number to report it by
-	key     string // the partition key that orders it
-	message Message
-	broken  error // why it could not be decoded
-	claimed bool  // its handler returned, or was abandoned
+	Record
+	index   int  // in the batch, which is the order of the source
+	claimed bool // its handler returned, or was abandoned
 	done    outcome
 	// attempts at it that used up its share, in this delivery and, as far as this process
 	// knows, in earlier ones.
@@ -61,24 +57,28 @@ func splitRecord(r awsevents.KinesisRecord) []aggregate.Record {
 
 func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int, registry *events.Registry) *task {
 	shard, _, _ := strings.Cut(r.EventID, ":")
-	t := &task{stream: r.EventSourceArn, record: r.Kinesis.SequenceNumber, key: part.PartitionKey}
-	t.message = Message{
+	t := &task{Record: Record{Stream: r.EventSourceArn, ID: r.Kinesis.SequenceNumber, Key: part.PartitionKey, Lane: shard}}
+	t.Message = Message{
+		Source:   SourceKinesis,
 		Position: events.Position{Sequence: r.Kinesis.SequenceNumber, Sub: sub},
 		Shard:    shard,
 		Raw:      part.Data,
 		Arrived:  r.Kinesis.ApproximateArrivalTimestamp.Time,
 	}
-	t.broken = t.message.decode(registry)
-	if t.message.Event.PartitionKey != "" {
-		t.key = t.message.Event.PartitionKey
+	t.Broken = t.Message.decode(registry)
+	if t.Message.Event.PartitionKey != "" {
+		t.Key = t.Message.Event.PartitionKey
 	}
 	return t
 }
 
-// decode sets Event and Payload from Raw. After an error of the payload, Event is set.
+// decode sets Event from Raw, unless it is set, and Payload. After an error of the payload,
+// Event is set.
 func (m *Message) decode(registry *events.Registry) (err error) {
-	if m.Event, err = events.Decode(m.Raw); err != nil {
-		return err
+	if m.Event.ID == "" {
+		if m.Event, err = events.Decode(m.Raw); err != nil {
+			return err
+		}
 	}
 	m.Payload, err = registry.Decode(m.Event)
 	if errors.Is(err, events.ErrUnknownType) {

@@ -18,6 +18,9 @@
 //		})
 //	}
 //
+// It is invoked by Kinesis, or by the sources of Spec.Sources (see package source); where none
+// of them has positions, there are no dead letters, and ON_FAILURE has no effect.
+//
 // # Settings
 //
 // The program gives the values in [Spec], and the environment overrides them:

@@ -10,16 +10,17 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	awsevents "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/consumers/source"
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
@@ -59,6 +60,7 @@ func limitMemory(getenv func(string) string) {
 // Function is a consumer with its environment.
 type Function struct {
 	*consumers.Consumer
+	sources    []source.Source
 	redriver   deadletter.Redriver
 	checkOnce  sync.Once
 	checkTimes func(timeout time.Duration)
@@ -90,7 +92,7 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		return nil, fmt.Errorf("make the handler: %w", err)
 	}
 	store := deadletter.New(client, settings.DeadLetterTable)
-	f := &Function{}
+	f := &Function{sources: spec.sources()}
 	f.checkTimes = func(timeout time.Duration) {
 		if err := settings.checkTimes(timeout); err != nil {
 			logger.Error("a setting has no effect", "error", err)
@@ -119,32 +121,23 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 	if err != nil {
 		return nil, err
 	}
-	f.redriver = deadletter.Redriver{Store: store, Consumer: spec.Name, Handle: f.Consumer.Redrive}
+	f.redriver = deadletter.Redriver{Store: store, Consumer: spec.Name, Handle: source.Redrive(f.Consumer)}
 	return f, nil
 }
 
-// errInvocation is what an invocation is that the function does not handle.
-var errInvocation = errors.New("invalid invocation")
-
-// Invoke handles what Lambda invokes the function with: a batch of Kinesis records, or
-// a redrive (see the package comment).
+// Invoke handles what Lambda invokes the function with: an invocation of one of its sources,
+// or a redrive (see the package comment).
 func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, error) {
-	var request struct {
-		Redrive json.RawMessage
-		awsevents.KinesisEvent
-	}
-	err := json.Unmarshal(payload, &request)
-	if err == nil && (request.Redrive == nil) == (request.Records == nil) {
-		err = fmt.Errorf(`%w: either "Records" or "redrive" is required`, errInvocation)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("invoked with neither a batch of Kinesis records nor a redrive: %w", err)
-	}
 	if deadline, ok := ctx.Deadline(); ok { // the one place where a function learns its timeout
 		f.checkOnce.Do(func() { f.checkTimes(time.Until(deadline).Round(time.Second)) })
 	}
-	if request.Redrive == nil {
-		return f.HandleKinesis(ctx, request.KinesisEvent)
+	shape, err := source.ShapeOf(payload)
+	if err != nil || !slices.Equal(shape.Keys, []string{"redrive"}) {
+		return source.Handle(ctx, f.Consumer, f.sources, payload)
+	}
+	var request struct{ Redrive json.RawMessage }
+	if err := json.Unmarshal(payload, &request); err != nil {
+		return nil, fmt.Errorf("%w: %w", source.ErrInvocation, err)
 	}
 	result, err := f.redriver.Redrive(ctx, request.Redrive)
 	if err != nil {

@@ -165,7 +165,11 @@ func TestSettingsThatDoNotFit(t *testing.T) {
 	fn := f.start(spec)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err := fn.Invoke(ctx, json.RawMessage(`{"Records":[]}`))
+	payload, err := json.Marshal(batch(record(t, 1, placed{Customer: "ada", Cents: 1})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fn.Invoke(ctx, payload)
 	if err != nil || !strings.Contains(f.log.String(), "HANDLER_TIMEOUT 1h0m0s is longer than") {
 		t.Errorf("%v, logged %s", err, &f.log)
 	}

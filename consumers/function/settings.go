@@ -71,7 +71,10 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 	parse("MARGIN", duration, parseTimeout(&s.Margin))
 	parse("FUNCTION_TIMEOUT", duration, parseTimeout(&s.FunctionTimeout))
 	parse("MAPPING_RETRIES", "a number from -1 to 10000", parseNumber(&s.MappingRetries, -1, 10_000))
-	parse("ON_FAILURE", "dead-letter or halt", func(text string) error { return s.Policy.UnmarshalText([]byte(text)) })
+	if s.Policy = consumers.Halt; spec.hasStream() { // the others' sources give up by themselves
+		s.Policy = spec.Policy
+		parse("ON_FAILURE", "dead-letter or halt", func(text string) error { return s.Policy.UnmarshalText([]byte(text)) })
+	}
 	parse("LOG_LEVEL", "debug, info, warn or error", func(text string) error { return s.Level.UnmarshalText([]byte(text)) })
 	if len(errs) == 0 {
 		errs = append(errs, s.checkTimes(s.FunctionTimeout), s.checkRetries())

@@ -3,12 +3,14 @@ package function
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
+	"github.com/banyan-fig/banyan/consumers/source"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
@@ -23,6 +25,8 @@ type Spec struct {
 	Name string
 	// Handler makes the handler, once, when the function starts.
 	Handler func(Env) (consumers.Handler, error)
+	// Sources are what may invoke the function; other invocations fail. None: Kinesis.
+	Sources []source.Source
 	// Tables of the function. They must exist when it starts.
 	Tables []Table
 	// DeadLetterTable is the table of dead letters.
@@ -43,6 +47,16 @@ type Spec struct {
 	// metrics. May be nil.
 	Observe func(context.Context, consumers.Report)
 }
+
+func (s Spec) sources() []source.Source {
+	if len(s.Sources) == 0 {
+		return []source.Source{source.Kinesis()}
+	}
+	return s.Sources
+}
+
+// hasStream reports whether a source has positions, by which dead letters are kept.
+func (s Spec) hasStream() bool { return slices.ContainsFunc(s.sources(), source.Source.IsStream) }
 
 // Table is a table whose name is in an environment variable.
 type Table struct {

@@ -33,7 +33,7 @@ func Message(t testing.TB, n int, p events.Payload) consumers.Message {
 
 // Record is the record number n of shard 0.
 func Record(n int, key string, data []byte) awsevents.KinesisEventRecord {
-	r := awsevents.KinesisEventRecord{EventID: "shardId-000000000000:" + Sequence(n)}
+	r := awsevents.KinesisEventRecord{EventID: "shardId-000000000000:" + Sequence(n), EventSource: "aws:kinesis"}
 	r.Kinesis.SequenceNumber = Sequence(n)
 	r.Kinesis.PartitionKey = key
 	r.Kinesis.Data = data
