@@ -425,7 +425,10 @@ func TestDeadLetters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"dynamodb": `{"batchItemFailures":[]}`, "sqs": `{"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m1"},{"itemIdentifier":"m2"}]}`} {
+	for name, want := range map[string]string{
+		"dynamodb": `{"batchItemFailures":[]}`,
+		"sqs":      `{"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m1"},{"itemIdentifier":"m2"}]}`,
+	} {
 		payload := strings.ReplaceAll(sampled[name].payload(make([]bool, 3), make([]int, 3)), `"eventSourceARN":"s"`,
 			`"eventSourceARN":"arn:aws:dynamodb:eu-west-1:123456789012:table/t/stream/2026-11-30T00:00:00.000"`)
 		answer, err := source.Handle(t.Context(), c, all, []byte(payload))
