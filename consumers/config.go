@@ -17,6 +17,7 @@ const (
 	defaultConcurrency = 32
 	defaultTimeout     = 30 * time.Second
 	defaultMargin      = 2 * time.Second
+	defaultMaxChain    = 100
 )
 
 // Config configures a consumer. Name and Handler are required, and DeadLetters unless
@@ -54,6 +55,8 @@ type Config struct {
 	// response: no handler runs in it. 0: 2 s, but never more than a fifth of
 	// the time that the batch had when it began.
 	Margin time.Duration
+	// MaxChain is the longest call chain of a message that is handled, see [StopLoops]. 0: 100.
+	MaxChain int
 	// Observe is called once with the figures of each batch, see [EMF]. May be nil.
 	Observe func(context.Context, Report)
 	// Now is the clock. nil: time.Now.
@@ -79,8 +82,8 @@ func (c Config) Validate() error {
 	if c.Policy == KeepDeadLetter && c.DeadLetters == nil {
 		invalid("DeadLetters is nil: must be set unless Policy is Halt")
 	}
-	if c.Attempts < 0 || c.Concurrency < 0 || c.Timeout < 0 || c.Share < 0 || c.Margin < 0 {
-		invalid("Attempts, Concurrency, Timeout, Share and Margin must not be negative")
+	if c.Attempts < 0 || c.Concurrency < 0 || c.Timeout < 0 || c.Share < 0 || c.Margin < 0 || c.MaxChain < 0 {
+		invalid("Attempts, Concurrency, Timeout, Share, Margin and MaxChain must not be negative")
 	}
 	if len(errs) == 0 {
 		return nil
@@ -93,6 +96,7 @@ func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.Margin = cmp.Or(c.Margin, defaultMargin)
+	c.MaxChain = cmp.Or(c.MaxChain, defaultMaxChain)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -35,6 +35,7 @@ var delays = backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 func wrapHandler(cfg Config) Handler {
 	chain := append(append([]Middleware{}, cfg.Middleware...),
 		Correlation(),
+		StopLoops(cfg.MaxChain),
 		Retry(cfg.Attempts, delays),
 		Deadline(cfg.Timeout),
 		Recover(),

@@ -360,8 +360,60 @@ func TestCorrelationReachesTheHandler(t *testing.T) {
 		got = correlation.From(ctx)
 		return nil
 	}}, streamtest.Record(1, "a", streamtest.Data(t, e)))
-	if want := (correlation.IDs{TraceParent: e.TraceParent, CorrelationID: e.CorrelationID, CausationID: e.ID}); got != want {
+	if want := (correlation.IDs{TraceParent: e.TraceParent, CorrelationID: e.CorrelationID, CausationID: e.ID, Chain: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestALoopEnds: a function that publishes what it is invoked by, each time as a new event.
+func TestALoopEnds(t *testing.T) {
+	e, j, calls := streamtest.Event(t, post("a", 1)), &journal{}, 0
+	c, err := consumers.New(consumers.Config{Name: "test", DeadLetters: j, MaxChain: 5, Handler: func(ctx context.Context, m consumers.Message) error {
+		calls++
+		next, err := events.New(ctx, "/loop", m.Payload)
+		e = next
+		return err
+	}, Registry: social.Registry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		record := streamtest.Record(n+1, "a", streamtest.Data(t, e))
+		if _, err := c.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: []awsevents.KinesisEventRecord{record}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 5 || len(j.letters) != 5 || !strings.Contains(j.letters[0].Reason, "6 functions handled what led to this message, at most 5 may") {
+		t.Errorf("%d calls, dead letters %+v", calls, j.letters)
+	}
+}
+
+// TestSampledDebugTravels: every function decides alike, what is published says so, and who
+// handles that follows whatever its own part is.
+func TestSampledDebugTravels(t *testing.T) {
+	sampled := 0
+	for range 1000 {
+		e := streamtest.Event(t, post("a", 1))
+		var seen [2]bool
+		for i, part := range []float64{0.25, 0} {
+			run(t, consumers.Config{
+				Name: "test", Policy: consumers.Halt, Middleware: []consumers.Middleware{consumers.SampleDebug(part)}, Registry: social.Registry(),
+				Handler: func(ctx context.Context, m consumers.Message) (err error) {
+					seen[i] = correlation.From(ctx).Debug
+					e, err = events.New(ctx, "/next", m.Payload)
+					return err
+				},
+			}, streamtest.Record(1, "a", streamtest.Data(t, e)))
+		}
+		if seen[0] != seen[1] {
+			t.Fatalf("the first function decided %t, the second %t", seen[0], seen[1])
+		}
+		if seen[0] {
+			sampled++
+		}
+	}
+	if sampled < 150 || sampled > 350 { // seven deviations
+		t.Errorf("%d of 1000 correlations were sampled, want about 250", sampled)
 	}
 }
 

@@ -25,7 +25,7 @@ func Logging(logger *slog.Logger) Middleware {
 			case err != nil:
 				level, text = slog.LevelError, "failed"
 			}
-			if level == slog.LevelDebug && correlation.From(ctx).Debug {
+			if level == slog.LevelDebug && (m.Event.Debug || correlation.From(ctx).Debug || correlation.FromAttributes(m.Attributes).Debug) {
 				level = slog.LevelInfo
 			}
 			if logger.Enabled(ctx, level) {

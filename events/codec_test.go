@@ -119,6 +119,7 @@ func TestValidateNamesTheAttribute(t *testing.T) {
 		{"time", func(e *events.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }},
 		{"partitionkey", func(e *events.Event) { e.PartitionKey = "" }},
 		{"partitionkey", func(e *events.Event) { e.PartitionKey = strings.Repeat("ё", 257) }},
+		{"callchain", func(e *events.Event) { e.Chain = -1 }},
 		{"sequence", func(e *events.Event) { e.Sequence = "12" }},
 		{"sequence", func(e *events.Event) { e.Sequence = "0147972960000000000x" }},
 		{"data", func(e *events.Event) { e.Data = nil }},
@@ -209,6 +210,7 @@ func TestDecodeTolerates(t *testing.T) {
 		"version as text":       strings.Replace(whole, `"dataversion":1`, `"dataversion":"1"`, 1),
 		"no content type":       strings.Replace(whole, `"datacontenttype":"application/json",`, "", 1),
 		"content type with set": strings.Replace(whole, `"application/json"`, `"Application/JSON; charset=utf-8"`, 1),
+		"hints of others":       strings.Replace(whole, `"id":`, `"debuglog":{"a":1},"callchain":"a>b","id":`, 1),
 		"null extension":        strings.Replace(whole, `"id":`, `"traceparent":null,"id":`, 1),
 		"time with an offset":   strings.Replace(whole, `T12:00:00.123456789Z`, `T14:00:00.123456789+02:00`, 1),
 	} {

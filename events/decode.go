@@ -112,6 +112,8 @@ func (d *decoder) attribute(name string) error {
 		bit, err = bitTime, d.time()
 	case "dataversion":
 		bit, err = bitVersion, d.version()
+	case "callchain", "debuglog":
+		bit, err = -1, d.hint(name)
 	case "datacontenttype":
 		bit, err = bitContentType, d.contentType()
 	case "data":
@@ -228,6 +230,22 @@ func (d *decoder) version() error {
 		return fmt.Errorf("%q is not a 32 bit number", shorten(s))
 	}
 	d.e.Version = int(n)
+	return nil
+}
+
+// hint reads what only helps: a value of another form, by a producer that means something else
+// by the name, is skipped.
+func (d *decoder) hint(name string) error {
+	start := d.i
+	if err := d.value(1); err != nil {
+		return err
+	}
+	text := strings.Trim(d.s[start:d.i], `"`)
+	if name == "debuglog" {
+		d.e.Debug = text == "true"
+	} else if n, err := strconv.ParseInt(text, 10, 32); err == nil && n >= 0 {
+		d.e.Chain = int(n)
+	}
 	return nil
 }
 

@@ -47,8 +47,8 @@
 //     "partitionkey", "sequence" and "dataversion".
 //   - Attribute order in the bytes is fixed (specversion, id, source, type,
 //     dataversion, subject, time, partitionkey, sequence, traceparent,
-//     correlationid, causationid, datacontenttype, data), so that one event has
-//     one encoding. A reader must not depend on it.
+//     correlationid, causationid, callchain, debuglog, datacontenttype, data), so that
+//     one event has one encoding. A reader must not depend on it.
 //   - Extensions that a reader does not know are skipped.
 //
 // # Extensions
@@ -59,4 +59,6 @@
 //	dataversion    Integer   version of the payload, from 1
 //	correlationid  String    what the whole chain of requests and events shares
 //	causationid    String    id of the event or request that led to this one
+//	callchain      Integer   how many functions handled what led to it; absent when none
+//	debuglog       Boolean   whoever handles it logs in detail; absent when not
 package events

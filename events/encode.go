@@ -84,7 +84,15 @@ func (e *Event) append(b []byte, plain bool) []byte {
 		b = append(b, `","causationid":"`...)
 		b = appendText(b, e.CausationID, plain)
 	}
-	b = append(b, `","datacontenttype":"application/json","data":`...)
+	b = append(b, '"')
+	if e.Chain > 0 {
+		b = append(b, `,"callchain":`...)
+		b = strconv.AppendInt(b, int64(e.Chain), 10)
+	}
+	if e.Debug {
+		b = append(b, `,"debuglog":true`...)
+	}
+	b = append(b, `,"datacontenttype":"application/json","data":`...)
 	b = append(b, e.Data...)
 	return append(b, '}')
 }

@@ -47,6 +47,11 @@ type Event struct {
 	CorrelationID string
 	// CausationID is the id of the event or request that caused this one.
 	CausationID string
+	// Chain is how many functions handled what led to this event, one after the other;
+	// extension "callchain".
+	Chain int
+	// Debug makes whoever handles it log in detail; extension "debuglog".
+	Debug bool
 	// Data is the payload as JSON.
 	Data json.RawMessage
 }
@@ -131,6 +136,7 @@ func newID() (string, error) {
 
 func (e *Event) correlate(ids correlation.IDs) {
 	e.TraceParent, e.CorrelationID, e.CausationID = ids.TraceParent, ids.CorrelationID, ids.CausationID
+	e.Chain, e.Debug = ids.Chain, ids.Debug
 	if e.TraceParent == "" {
 		e.TraceParent = correlation.NewTraceParent(ids.Debug)
 	}
@@ -140,13 +146,14 @@ func (e *Event) correlate(ids correlation.IDs) {
 }
 
 // Context returns ctx with the correlation that follows from e: work under
-// it has the trace and the correlation id of e, and e as its cause. A debug
-// flag that ctx already carries stays.
+// it has the trace and the correlation id of e, e as its cause, and a call chain that is longer
+// by one. A debug flag that ctx already carries stays.
 func (e Event) Context(ctx context.Context) context.Context {
 	return correlation.With(ctx, correlation.IDs{
 		TraceParent:   e.TraceParent,
 		CorrelationID: e.CorrelationID,
 		CausationID:   e.ID,
-		Debug:         correlation.From(ctx).Debug,
+		Debug:         e.Debug || correlation.From(ctx).Debug,
+		Chain:         e.Chain + 1,
 	})
 }

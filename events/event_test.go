@@ -53,6 +53,9 @@ func TestNewStartsACorrelationWhereThereIsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if next.Chain != e.Chain+1 || next.Debug {
+		t.Errorf("the chain of %d goes on as %d, debug %t", e.Chain, next.Chain, next.Debug)
+	}
 	if next.CorrelationID != e.CorrelationID || next.CausationID != e.ID || next.TraceParent != e.TraceParent {
 		t.Errorf("the effect %+v does not name its cause %+v", next, e)
 	}

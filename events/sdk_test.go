@@ -13,7 +13,7 @@ import (
 
 // Whoever reads the stream with the official library must find everything.
 func TestTheOfficialLibraryReadsWhatEncodeWrites(t *testing.T) {
-	want := sample()
+	want := change(func(e *events.Event) { e.Chain, e.Debug = 3, true })
 	b, err := events.Encode(want)
 	if err != nil {
 		t.Fatal(err)
@@ -29,15 +29,24 @@ func TestTheOfficialLibraryReadsWhatEncodeWrites(t *testing.T) {
 	if err != nil {
 		t.Errorf("dataversion: %v", err)
 	}
+	chain, err := types.ToInteger(got.Extensions()["callchain"])
+	if err != nil {
+		t.Errorf("callchain: %v", err)
+	}
+	debug, err := types.ToBool(got.Extensions()["debuglog"])
+	if err != nil {
+		t.Errorf("debuglog: %v", err)
+	}
 	back := events.Event{
 		ID: got.ID(), Source: got.Source(), Type: got.Type(), Version: int(version), Subject: got.Subject(), Time: got.Time(),
 		PartitionKey: text(t, got, "partitionkey"), Sequence: text(t, got, "sequence"), TraceParent: text(t, got, "traceparent"),
 		CorrelationID: text(t, got, "correlationid"), CausationID: text(t, got, "causationid"), Data: got.Data(),
+		Chain: int(chain), Debug: debug,
 	}
 	if diff := cmp.Diff(want, back); diff != "" {
 		t.Error(diff)
 	}
-	if got.DataContentType() != "application/json" || got.SpecVersion() != "1.0" || len(got.Extensions()) != 6 {
+	if got.DataContentType() != "application/json" || got.SpecVersion() != "1.0" || len(got.Extensions()) != 8 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -52,7 +61,7 @@ func text(t *testing.T, e cloudevents.Event, name string) string {
 }
 
 func TestDecodeReadsWhatTheOfficialLibraryWrites(t *testing.T) {
-	want := sample()
+	want := change(func(e *events.Event) { e.Chain, e.Debug = 3, true })
 	ce := cloudevents.NewEvent()
 	ce.SetID(want.ID)
 	ce.SetSource(want.Source)
@@ -65,6 +74,8 @@ func TestDecodeReadsWhatTheOfficialLibraryWrites(t *testing.T) {
 	ce.SetExtension("traceparent", want.TraceParent)
 	ce.SetExtension("correlationid", want.CorrelationID)
 	ce.SetExtension("causationid", want.CausationID)
+	ce.SetExtension("callchain", want.Chain)
+	ce.SetExtension("debuglog", want.Debug)
 	ce.SetExtension("somebodyelses", true)
 	if err := ce.SetData(cloudevents.ApplicationJSON, want.Data); err != nil {
 		t.Fatal(err)

@@ -98,6 +98,9 @@ func (e *Event) checkForms() error {
 	if e.Version < 1 || e.Version > maxVersion {
 		return malformed("dataversion", "%d is not a positive 32 bit number", e.Version)
 	}
+	if e.Chain < 0 || e.Chain > maxVersion {
+		return malformed("callchain", "%d is not a 32 bit number from 0", e.Chain)
+	}
 	if n := len(e.PartitionKey); n > MaxPartitionKey && utf8.RuneCountInString(e.PartitionKey) > MaxPartitionKey {
 		return malformed("partitionkey", "longer than %d characters", MaxPartitionKey)
 	}

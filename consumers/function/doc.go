@@ -36,7 +36,10 @@
 //	EVENT_SHARE        Share            half of the time     of all attempts at an event in one delivery
 //	MARGIN             Margin           2s, a fifth at most  of the function's time, in which no handler runs
 //	METRICS_NAMESPACE  Namespace        Banyan/Consumers     of the metrics
+//	MAX_CALL_CHAIN     MaxChain         100                  functions one after the other, before a message
+//	                                                         is given up as part of a loop
 //	LOG_LEVEL                           info                 debug, info, warn or error
+//	DEBUG_SAMPLE                        0                    part of correlations that are logged at debug, 0 to 1
 //
 // and AWS_LAMBDA_FUNCTION_NAME, which Lambda sets, is the dimension Function of the
 // metrics; AWS_LAMBDA_FUNCTION_MEMORY_SIZE less a tenth is what the collector keeps to,

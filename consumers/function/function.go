@@ -13,14 +13,18 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/source"
+	"github.com/banyan-fig/banyan/events/correlation"
+	"github.com/banyan-fig/banyan/events/correlation/outgoing"
 	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
@@ -62,6 +66,7 @@ type Function struct {
 	*consumers.Consumer
 	sources    []source.Source
 	redriver   deadletter.Redriver
+	warm       atomic.Bool
 	checkOnce  sync.Once
 	checkTimes func(timeout time.Duration)
 }
@@ -80,11 +85,12 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 	if err != nil {
 		return nil, err
 	}
+	outgoing.Add(&sdk)
 	client := dynamodb.NewFromConfig(sdk)
 	if err := settings.CheckTables(ctx, client); err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: settings.Level})).With("consumer", spec.Name)
+	logger := newLogger(log, settings.Level).With("consumer", spec.Name)
 	handler, err := spec.Handler(Env{
 		AWS: sdk, DynamoDB: client, Logger: logger, Metrics: emf.New(metrics, settings.Namespace), Getenv: getenv, tables: settings.Tables,
 	})
@@ -109,7 +115,8 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		Timeout:     settings.Timeout,
 		Share:       settings.Share,
 		Margin:      settings.Margin,
-		Middleware:  append([]consumers.Middleware{consumers.Logging(logger)}, spec.Middleware...),
+		MaxChain:    settings.MaxChain,
+		Middleware:  append([]consumers.Middleware{consumers.SampleDebug(settings.DebugSample), consumers.Logging(logger)}, spec.Middleware...),
 		DeadLetters: store,
 		Notes:       store,
 		Observe: func(ctx context.Context, r consumers.Report) {
@@ -128,6 +135,12 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 // Invoke handles what Lambda invokes the function with: an invocation of one of its sources,
 // or a redrive (see the package comment).
 func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, error) {
+	if !f.warm.Swap(true) {
+		ctx = context.WithValue(ctx, coldKey{}, true)
+	}
+	if invocation, ok := lambdacontext.FromContext(ctx); ok { // for messages without ids
+		ctx = correlation.With(ctx, correlation.IDs{CorrelationID: invocation.AwsRequestID, CausationID: invocation.AwsRequestID})
+	}
 	if deadline, ok := ctx.Deadline(); ok { // the one place where a function learns its timeout
 		f.checkOnce.Do(func() { f.checkTimes(time.Until(deadline).Round(time.Second)) })
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -546,5 +547,42 @@ func TestBinaryRefusesAWrongEnvironment(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), `fragile: cannot start: table "`) || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTheLog: what a handler logs says by which invocation and message, and a message that asks
+// for detail is logged below the level.
+func TestTheLog(t *testing.T) {
+	f := newFixture(t)
+	spec := orders("orders")
+	spec.Handler = func(e function.Env) (consumers.Handler, error) {
+		return func(ctx context.Context, m consumers.Message) error {
+			e.Logger.InfoContext(ctx, "counted")
+			e.Logger.DebugContext(ctx, "in detail", "correlation_id", "mine")
+			return nil
+		}, nil
+	}
+	fn := f.start(spec)
+	for n, debug := range []bool{false, true} {
+		e := streamtest.Event(t, placed{Customer: "ada", Cents: 1})
+		e.Debug = debug
+		payload, err := json.Marshal(batch(streamtest.Record(n+1, "ada", streamtest.Data(t, e))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.log.Reset()
+		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: fmt.Sprint("request-", n)})
+		if _, err := fn.Invoke(ctx, payload); err != nil {
+			t.Fatal(err)
+		}
+		log := f.log.String()
+		for text, want := range map[string]bool{
+			`"msg":"counted"`: true, fmt.Sprintf(`"request_id":"request-%d"`, n): true, `"correlation_id":"` + e.CorrelationID: true, `"consumer":"orders"`: true,
+			`"cold_start":true`: n == 0, `"msg":"in detail"`: debug, `"correlation_id":"mine"`: debug, `"msg":"applied"`: debug,
+		} {
+			if strings.Contains(log, text) != want {
+				t.Errorf("invocation %d: %s: %t, want %t, in\n%s", n, text, !want, want, log)
+			}
+		}
 	}
 }

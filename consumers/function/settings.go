@@ -25,6 +25,8 @@ type Settings struct {
 	Attempts, Concurrency int           // 0: the runtime's default
 	Timeout               time.Duration // 0: the runtime's default
 	Share, Margin         time.Duration // 0: the runtime's default
+	MaxChain              int           // 0: the runtime's default
+	DebugSample           float64       // the part of correlations that are logged in detail
 	Namespace             string
 	Level                 slog.Level
 	// FunctionTimeout and MappingRetries are what the function and its mapping are deployed
@@ -44,6 +46,7 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 		Timeout:         spec.Timeout,
 		Share:           spec.Share,
 		Margin:          spec.Margin,
+		MaxChain:        spec.MaxChain,
 		Namespace:       cmp.Or(getenv("METRICS_NAMESPACE"), spec.Namespace, DefaultNamespace),
 		MappingRetries:  -1,
 	}
@@ -69,6 +72,13 @@ func ParseSettings(spec Spec, getenv func(string) string) (Settings, error) {
 	parse("HANDLER_TIMEOUT", duration, parseTimeout(&s.Timeout))
 	parse("EVENT_SHARE", duration, parseTimeout(&s.Share))
 	parse("MARGIN", duration, parseTimeout(&s.Margin))
+	parse("MAX_CALL_CHAIN", "a number from 1 to 10000", parseNumber(&s.MaxChain, 1, 10_000))
+	parse("DEBUG_SAMPLE", "a number from 0 to 1", func(text string) (err error) {
+		if s.DebugSample, err = strconv.ParseFloat(text, 64); err == nil && !(s.DebugSample >= 0 && s.DebugSample <= 1) {
+			err = errOutOfRange
+		}
+		return err
+	})
 	parse("FUNCTION_TIMEOUT", duration, parseTimeout(&s.FunctionTimeout))
 	parse("MAPPING_RETRIES", "a number from -1 to 10000", parseNumber(&s.MappingRetries, -1, 10_000))
 	if s.Policy = consumers.Halt; spec.hasStream() { // the others' sources give up by themselves

@@ -38,6 +38,8 @@ type Spec struct {
 	// Attempts, Concurrency, Timeout, Share and Margin are those of [consumers.Config].
 	Attempts, Concurrency  int
 	Timeout, Share, Margin time.Duration
+	// MaxChain is that of [consumers.Config].
+	MaxChain int
 	// Middleware goes around the handler, inside of the function's logging; the first
 	// is outermost.
 	Middleware []consumers.Middleware
@@ -67,11 +69,14 @@ type Table struct {
 
 // Env is what a handler is made of.
 type Env struct {
+	// AWS is for clients: what they send carries the ids of the message, see package outgoing.
 	AWS      aws.Config
 	DynamoDB *dynamodb.Client
-	Logger   *slog.Logger // with the consumer's name
-	Metrics  *emf.Writer  // in the function's namespace
-	Getenv   func(string) string
+	// Logger has the consumer's name, and with the context of a message its ids, the request
+	// id of the invocation, the function's version, and cold_start in the first.
+	Logger  *slog.Logger
+	Metrics *emf.Writer // in the function's namespace
+	Getenv  func(string) string
 
 	tables map[string]string
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/banyan-fig/banyan/consumers"
 )
@@ -83,10 +85,14 @@ func S3() Source {
 
 // Direct takes every invocation that no source before it does, so it is the last: those of a
 // schedule of EventBridge Scheduler, of another function, or of a person. Message.Raw is the
-// payload.
+// payload, and Message.Attributes are the member custom of the client context of a caller
+// that waits for the answer.
 func Direct(options ...Option) Source {
 	return Source{"direct", func(Shape) bool { return true }, func(ctx context.Context, c *consumers.Consumer, payload []byte) (any, error) {
 		r := consumers.Record{Message: consumers.Message{Source: "direct", Raw: payload}}
+		if invocation, ok := lambdacontext.FromContext(ctx); ok {
+			r.Message.Attributes = maps.Clone(invocation.ClientContext.Custom)
+		}
 		r.Broken = unwrap(c, &r.Message, options)
 		return whole(ctx, c, []consumers.Record{r})
 	}}

@@ -30,6 +30,10 @@
 // A queue's message that SNS or EventBridge sent has the attributes of that, and as Raw what
 // they were given.
 //
+// The ids of package correlation are taken from an event, from message attributes, headers of
+// Kafka, the client context, or from the member __context__ of a payload or detail, by the
+// names of the HTTP headers. DAZN's powertools for Lambda put theirs there by the same.
+//
 // # What the sources need
 //
 //   - Mappings of kinesis, dynamodb, sqs and kafka must have ReportBatchItemFailures. Without

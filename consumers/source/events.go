@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/correlation"
 )
 
 // unwrap sets Event and Payload of a message whose Raw may be an event of package events or
@@ -24,9 +26,11 @@ func unwrap(c *consumers.Consumer, m *consumers.Message, options []Option) error
 		Time       time.Time
 		Resources  []string
 	}
-	switch {
-	case isCloudEvent(m.Raw):
+	if isCloudEvent(m.Raw) {
 		return c.Decode(m)
+	}
+	setContext(m, m.Raw)
+	switch {
 	case json.Unmarshal(m.Raw, &carrier) != nil || carrier.DetailType == nil || carrier.ID == "":
 		return nil
 	case isCloudEvent(carrier.Detail):
@@ -36,7 +40,11 @@ func unwrap(c *consumers.Consumer, m *consumers.Message, options []Option) error
 		}
 		return nil
 	}
+	setContext(m, carrier.Detail)
+	ids := correlation.FromAttributes(m.Attributes)
 	m.Event = events.Event{
+		TraceParent: ids.TraceParent, CorrelationID: cmp.Or(ids.CorrelationID, carrier.ID), CausationID: ids.CausationID,
+		Chain: ids.Chain, Debug: ids.Debug,
 		ID: carrier.ID, Source: carrier.Source, Type: *carrier.DetailType, Version: 1, Time: carrier.Time.UTC(),
 		PartitionKey: carrier.ID, Data: carrier.Detail,
 	}
@@ -50,4 +58,20 @@ func unwrap(c *consumers.Consumer, m *consumers.Message, options []Option) error
 func isCloudEvent(raw []byte) bool {
 	var claim struct{ SpecVersion json.RawMessage }
 	return json.Unmarshal(raw, &claim) == nil && claim.SpecVersion != nil
+}
+
+// maxContext bounds how many members of a context are read.
+const maxContext = 20
+
+// setContext reads the ids that DAZN's powertools put into payloads without attributes.
+func setContext(m *consumers.Message, payload []byte) {
+	var carrier struct {
+		Context map[string]any `json:"__context__"`
+	}
+	if json.Unmarshal(payload, &carrier) != nil || len(carrier.Context) > maxContext {
+		return
+	}
+	for name, value := range carrier.Context {
+		setAttribute(m, name, fmt.Sprint(value))
+	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/source"
+	"github.com/banyan-fig/banyan/events/correlation"
 )
 
 var all = []source.Source{
@@ -194,6 +195,44 @@ func TestWhatAMessageHas(t *testing.T) {
 		got := fmt.Sprintf("%s %q %q %q %s %d %q", m.Source, m.Event.ID, m.Event.Type, m.Event.Subject, m.Raw, m.Receives, m.Attributes["tenant"])
 		if got != c.want || m.Record == nil && m.Source != "direct" {
 			t.Errorf("%s: %s, record %T\nwant %s", name, got, m.Record, c.want)
+		}
+	}
+}
+
+// TestIDsOfAMessage: by the place that each source, and DAZN's powertools, have for them.
+func TestIDsOfAMessage(t *testing.T) {
+	const carried = `"x-correlation-id":"c","debug-log-enabled":"true","call-chain-length":"2"`
+	attributes := `{"x-correlation-id":{"stringValue":"c"},"debug-log-enabled":{"stringValue":"true"},"call-chain-length":{"stringValue":"2"}}`
+	named := `{"x-correlation-id":{"Value":"c"},"debug-log-enabled":{"Value":"true"},"call-chain-length":{"Value":"2"}}`
+	within := `{"a":1,"__context__":{` + carried + `}}`
+	event := `{"version":"0","id":"b","detail-type":"order","source":"shop","time":"2026-11-30T10:00:00Z","detail":` + within + `}`
+	want := correlation.IDs{CorrelationID: "c", Debug: true, Chain: 3}
+	for name, payload := range map[string]string{
+		"sqs":             `{"Records":[{"messageId":"m","body":"x","eventSource":"aws:sqs","messageAttributes":` + attributes + `}]}`,
+		"a body in sqs":   `{"Records":[{"messageId":"m","body":` + quoted(within) + `,"eventSource":"aws:sqs"}]}`,
+		"sns":             `{"Records":[{"EventSource":"aws:sns","Sns":{"Message":"x","MessageAttributes":` + named + `}}]}`,
+		"sns through sqs": `{"Records":[{"messageId":"m","eventSource":"aws:sqs","body":` + quoted(`{"Type":"Notification","TopicArn":"t","Message":"x","MessageAttributes":`+named+`}`) + `}]}`,
+		"eventbridge":     event,
+		"that in sqs":     `{"Records":[{"messageId":"m","body":` + quoted(event) + `,"eventSource":"aws:sqs"}]}`,
+		"direct":          within,
+	} {
+		var got correlation.IDs
+		c, err := consumers.New(consumers.Config{Name: "test", Policy: consumers.Halt, Handler: func(ctx context.Context, _ consumers.Message) error {
+			got = correlation.From(ctx)
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.Handle(t.Context(), c, append(slices.Clone(all), source.Direct()), []byte(payload)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		expected := want
+		if strings.Contains(payload, "detail-type") {
+			expected.CausationID = "b"
+		}
+		if got != expected {
+			t.Errorf("%s: %+v, want %+v", name, got, expected)
 		}
 	}
 }

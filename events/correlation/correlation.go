@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -22,7 +23,11 @@ const (
 	HeaderCorrelation = "X-Correlation-Id"
 	HeaderCausation   = "X-Causation-Id"
 	HeaderDebug       = "X-Debug"
+	HeaderChain       = "Call-Chain-Length"
 )
+
+// headerDebugLog is what DAZN's powertools for Lambda call HeaderDebug.
+const headerDebugLog = "Debug-Log-Enabled"
 
 // MaxID is the most bytes that an id from outside may have.
 const MaxID = 128
@@ -37,6 +42,9 @@ type IDs struct {
 	CausationID string
 	// Debug makes every service that handles the request log in detail.
 	Debug bool
+	// Chain is how many functions handled what led here, one after the other. One that
+	// causes itself is found by it.
+	Chain int
 }
 
 type key struct{}
@@ -60,7 +68,8 @@ func FromHeader(h http.Header) IDs {
 		TraceParent:   traceParent(h.Get(HeaderTraceParent)),
 		CorrelationID: clean(h.Get(HeaderCorrelation)),
 		CausationID:   clean(h.Get(HeaderCausation)),
-		Debug:         isTrue(h.Get(HeaderDebug)),
+		Debug:         isTrue(h.Get(HeaderDebug)) || isTrue(h.Get(headerDebugLog)),
+		Chain:         chain(h.Get(HeaderChain)),
 	}
 	if ids.TraceParent == "" {
 		ids.TraceParent = NewTraceParent(ids.Debug)
@@ -74,6 +83,58 @@ func FromHeader(h http.Header) IDs {
 	return ids
 }
 
+// FromAttributes reads the ids of a message by the names of the headers, in any case. What is
+// missing or unusable stays empty.
+func FromAttributes(attributes map[string]string) (ids IDs) {
+	for name, value := range attributes {
+		switch http.CanonicalHeaderKey(name) {
+		case HeaderTraceParent:
+			ids.TraceParent = traceParent(value)
+		case HeaderCorrelation:
+			ids.CorrelationID = clean(value)
+		case HeaderCausation:
+			ids.CausationID = clean(value)
+		case HeaderDebug, headerDebugLog:
+			ids.Debug = ids.Debug || isTrue(value)
+		case HeaderChain:
+			ids.Chain = chain(value)
+		}
+	}
+	return ids
+}
+
+// Attributes are the ids for a message, by names that [FromAttributes] reads, and DAZN's
+// powertools too. nil where ctx carries none.
+func (ids IDs) Attributes() map[string]string {
+	if ids == (IDs{}) {
+		return nil
+	}
+	all := map[string]string{}
+	for name, value := range map[string]string{
+		HeaderTraceParent: ids.TraceParent, HeaderCorrelation: ids.CorrelationID, HeaderCausation: ids.CausationID,
+	} {
+		if value != "" {
+			all[strings.ToLower(name)] = value
+		}
+	}
+	all[strings.ToLower(headerDebugLog)] = strconv.FormatBool(ids.Debug)
+	if ids.Chain > 0 {
+		all[strings.ToLower(HeaderChain)] = strconv.Itoa(ids.Chain)
+	}
+	return all
+}
+
+// maxChain bounds what is believed.
+const maxChain = 1 << 20
+
+func chain(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return min(max(n, 0), maxChain)
+}
+
 // Inject sets the headers of an outgoing request to what ctx carries. Ids that
 // ctx does not carry leave their headers unchanged.
 func Inject(ctx context.Context, h http.Header) {
@@ -83,6 +144,9 @@ func Inject(ctx context.Context, h http.Header) {
 	set(h, HeaderCausation, ids.CausationID)
 	if ids.Debug {
 		h.Set(HeaderDebug, "true")
+	}
+	if ids.Chain > 0 {
+		h.Set(HeaderChain, strconv.Itoa(ids.Chain))
 	}
 }
 

@@ -24,8 +24,8 @@ func header(pairs ...string) http.Header {
 }
 
 func TestFromHeaderKeepsWhatIsThere(t *testing.T) {
-	got := correlation.FromHeader(header("traceparent", trace, "X-Correlation-Id", "corr", "X-Causation-Id", "cause", "X-Debug", "true"))
-	if want := (correlation.IDs{TraceParent: trace, CorrelationID: "corr", CausationID: "cause", Debug: true}); got != want {
+	got := correlation.FromHeader(header("traceparent", trace, "X-Correlation-Id", "corr", "X-Causation-Id", "cause", "X-Debug", "true", "call-chain-length", "4"))
+	if want := (correlation.IDs{TraceParent: trace, CorrelationID: "corr", CausationID: "cause", Debug: true, Chain: 4}); got != want {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -92,5 +92,32 @@ func TestInjectLeavesWhatItDoesNotKnow(t *testing.T) {
 	correlation.Inject(context.Background(), h)
 	if len(h) != 1 || h.Get("X-Correlation-Id") != "theirs" {
 		t.Errorf("got %v", h)
+	}
+}
+
+// TestAttributesComeBack: what a message is sent with is what its reader gets, in any case of
+// the names, and what DAZN's powertools send is understood.
+func TestAttributesComeBack(t *testing.T) {
+	for _, want := range []correlation.IDs{
+		{}, {CorrelationID: "corr"}, {TraceParent: trace, CorrelationID: "corr", CausationID: "cause", Debug: true, Chain: 7},
+	} {
+		upper := map[string]string{}
+		for name, value := range want.Attributes() {
+			upper[strings.ToUpper(name)] = value
+		}
+		if got := correlation.FromAttributes(upper); got != want {
+			t.Errorf("%v came back as %+v, want %+v", upper, got, want)
+		}
+	}
+	got := correlation.FromAttributes(map[string]string{
+		"x-correlation-id": "dazn", "debug-log-enabled": "true", "call-chain-length": "2", "x-correlation-user": "ada", "User-Agent": "a",
+	})
+	if want := (correlation.IDs{CorrelationID: "dazn", Debug: true, Chain: 2}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, unusable := range []string{"-1", "x", "", "1e3"} {
+		if got := correlation.FromAttributes(map[string]string{"call-chain-length": unusable, "x-correlation-id": "a\nb"}); got != (correlation.IDs{}) {
+			t.Errorf("%q: %+v", unusable, got)
+		}
 	}
 }

@@ -87,6 +87,8 @@ func envelope(t events.Type, data json.RawMessage) any {
 			"time":         map[string]any{"type": "string", "format": "date-time"},
 			"partitionkey": map[string]any{"type": "string", "minLength": 1, "maxLength": events.MaxPartitionKey},
 			"sequence":     map[string]any{"type": "string", "pattern": "^[0-9]{20}$"},
+			"callchain":    map[string]any{"type": "integer", "minimum": 0},
+			"debuglog":     map[string]any{"type": "boolean"},
 			"data":         data,
 		},
 	}

@@ -1,0 +1,4 @@
+package outgoing
+
+// Inject is exported for the inputs of services that nothing here links.
+var Inject = inject
