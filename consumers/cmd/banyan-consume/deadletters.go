@@ -18,9 +18,11 @@ import (
 
 // deadLettersCommand are the verbs for dead letters.
 type deadLettersCommand struct {
-	List  lettersListCommand  `cmd:"" help:"List the dead letters of a consumer, by position."`
-	Show  lettersShowCommand  `cmd:"" help:"Show a dead letter with all its bytes."`
-	Stats lettersStatsCommand `cmd:"" help:"Count the dead letters of all consumers. It scans the table, a read unit for every 8 KB of it."`
+	List    lettersListCommand    `cmd:"" help:"List the dead letters of a consumer, by position."`
+	Show    lettersShowCommand    `cmd:"" help:"Show a dead letter with all its bytes."`
+	Redrive lettersRedriveCommand `cmd:"" help:"Have the function handle letters again that were not redriven yet, one after the other. What is interrupted goes on when it is run again."`
+	Discard lettersDiscardCommand `cmd:"" help:"Delete letters for good."`
+	Stats   lettersStatsCommand   `cmd:"" help:"Count the dead letters of all consumers. It scans the table, a read unit for every 8 KB of it."`
 }
 
 // tableFlags name the table of dead letters.

@@ -11,19 +11,31 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 )
 
 type lettersListCommand struct {
 	tableFlags
 	filterFlags
 	asJSON
-	Consumer string `arg:"" help:"Name of the consumer, such as stats shows."`
+	queueFlag
+	Consumer string `arg:"" optional:"" help:"Name of the consumer, such as stats shows."`
 	Redriven bool   `help:"Those that were redriven, too."`
 	Limit    int    `help:"Most to list; 0 for all." default:"20" env:"BANYAN_CONSUME_LIMIT"`
 }
 
+// Validate is called by kong.
+func (c *lettersListCommand) Validate() error { return c.queueFlag.validate(c.Consumer, c.filterFlags) }
+
 // Run prints the list.
 func (c *lettersListCommand) Run(ctx context.Context, parsed *kong.Context) error {
+	if c.Queue != "" {
+		sdk, err := awssdk.Load(ctx)
+		if err != nil {
+			return err
+		}
+		return c.listQueue(ctx, sdk, parsed.Stdout)
+	}
 	store, err := c.open(ctx)
 	if err != nil {
 		return err

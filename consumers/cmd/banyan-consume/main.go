@@ -27,7 +27,11 @@ type grammar struct {
 }
 
 // Exit codes besides those of serving.
-const exitUnknown = 4
+const (
+	exitFailed  = 3
+	exitUnknown = 4
+	exitStopped = 5
+)
 
 func newCommand() serving.Command {
 	var g grammar
@@ -41,7 +45,9 @@ func newCommand() serving.Command {
 			return parsed.Run(log)
 		},
 		Exits: []serving.Exit{
+			{Code: exitFailed, Meaning: "done, but some failed; each reason is on the standard error"},
 			{Code: exitUnknown, Meaning: "no dead letters of that consumer, not even redriven ones; the error says which consumers have some"},
+			{Code: exitStopped, Meaning: "stopped before the end, by a signal; run it again to go on"},
 		},
 	}
 }

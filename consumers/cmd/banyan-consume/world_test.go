@@ -13,10 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
 	"github.com/banyan-fig/banyan/events"
-	"github.com/banyan-fig/banyan/infra/sandbox/functiontest"
 )
-
-func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // letters is a table of dead letters that commands use, by the environment.
 type letters struct {
