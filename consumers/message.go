@@ -15,6 +15,8 @@ const SourceKinesis = "kinesis"
 type Message struct {
 	// Source is the name of the source that delivered it, see package source.
 	Source string
+	// ID is by what the source identifies the message; empty for Kinesis and direct calls.
+	ID string
 	// Event is what Raw decodes to. It is zero, with an empty ID, where a source other
 	// than Kinesis delivers what is no event.
 	Event events.Event

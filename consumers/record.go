@@ -51,6 +51,7 @@ func (c *Consumer) HandleRecords(ctx context.Context, records []Record) ([]Failu
 		if r.Key == "" {
 			r.Key = "\x00" + strconv.Itoa(i)
 		}
+		r.Message.ID = r.ID
 		tasks[i] = &task{Record: r, index: i}
 	}
 	if err := c.handleTasks(ctx, tasks, len(records)); err != nil {
