@@ -3,6 +3,7 @@ package consumers
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -33,7 +34,7 @@ func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error
 			return nil, fmt.Errorf("record %d of %d has %q for a sequence number, so it could not be reported: the whole batch is refused",
 				i+1, len(e.Records), r.Kinesis.SequenceNumber)
 		}
-		for sub, part := range splitRecord(r.Kinesis) {
+		for sub, part := range SplitRecord(r.Kinesis) {
 			t := newTask(r, part, sub, registry)
 			t.index = len(tasks)
 			tasks = append(tasks, t)
@@ -42,9 +43,9 @@ func unpack(e awsevents.KinesisEvent, registry *events.Registry) ([]*task, error
 	return tasks, nil
 }
 
-// splitRecord returns the events of an aggregate, or the record itself. An aggregate without
-// events stays whole, so that it is not lost.
-func splitRecord(r awsevents.KinesisRecord) []aggregate.Record {
+// SplitRecord returns the events of an aggregate, or the record itself: number i is at the
+// position with Sub i. An aggregate without events stays whole, so that it is not lost.
+func SplitRecord(r awsevents.KinesisRecord) []aggregate.Record {
 	records, err := aggregate.Decode(r.Data)
 	if err != nil || len(records) == 0 || len(records) > maxSub+1 {
 		records = []aggregate.Record{{Data: r.Data}}
@@ -56,7 +57,12 @@ func splitRecord(r awsevents.KinesisRecord) []aggregate.Record {
 }
 
 func newTask(r awsevents.KinesisEventRecord, part aggregate.Record, sub int, registry *events.Registry) *task {
-	shard, _, _ := strings.Cut(r.EventID, ":")
+	shard, rest, _ := strings.Cut(r.EventID, ":")
+	if _, first, ok := strings.Cut(rest, ":"); ok { // a replay of some of an aggregate's events
+		if n, err := strconv.Atoi(first); err == nil && n >= 0 && n <= maxSub-sub {
+			sub += n
+		}
+	}
 	t := &task{Record: Record{Stream: r.EventSourceArn, ID: r.Kinesis.SequenceNumber, Key: part.PartitionKey, Lane: shard}}
 	t.Message = Message{
 		Source:   SourceKinesis,

@@ -1,0 +1,4 @@
+package replay
+
+// ParseAnswer is parseAnswer.
+var ParseAnswer = parseAnswer
