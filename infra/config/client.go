@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -48,6 +49,9 @@ type Config struct {
 	Backoff time.Duration
 	// MaxNames bounds the names in use. Default 1,000.
 	MaxNames int
+	// Log is told when a value cannot be read any more, again every 10 minutes, and when it
+	// can. nil: slog.Default.
+	Log *slog.Logger
 	// Random is in [0,1), for the jitter. Default math/rand/v2.
 	Random func() float64
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -208,7 +209,10 @@ func TestLastGoodValueStaysInForce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.put("/x", "old", types.ParameterTypeSecureString)
-				c := w.client(config.Config{TTL: 20 * time.Millisecond, Timeout: 50 * time.Millisecond, Patience: 20 * time.Millisecond})
+				log := &lines{}
+				c := w.client(config.Config{
+					TTL: 20 * time.Millisecond, Timeout: 50 * time.Millisecond, Patience: 20 * time.Millisecond, Log: slog.New(slog.NewJSONHandler(log, nil)),
+				})
 				ref := reference(t, "ssm:/x")
 				if _, err := c.Secret(t.Context(), ref); err != nil {
 					t.Fatal(err)
@@ -226,16 +230,45 @@ func TestLastGoodValueStaysInForce(t *testing.T) {
 				if age := c.Status()[0].Age; age < 30*time.Millisecond || age > time.Minute {
 					t.Errorf("the value is said to be %s old", age)
 				}
+				if figures := config.WithClient(c).Metrics(); figures[0].Value < 30 || figures[1].Value != 1 {
+					t.Errorf("figures %+v", figures)
+				}
 				trouble.end(w)
 				w.put("/x", "new", types.ParameterTypeSecureString)
 				eventually.True(t, "the new value", func() bool {
 					got, err := c.Secret(t.Context(), ref)
 					return err == nil && got.Reveal() == "new"
 				})
+				figures := config.WithClient(c).Metrics()
+				if figures[1].Name != "SettingFailures" || figures[1].Value != 0 || figures[0].Name != "SettingAge" {
+					t.Errorf("figures %+v", figures)
+				}
 				eventually.True(t, "all is well", func() bool { return c.Status()[0].Err == nil })
+				if text := log.String(); strings.Count(text, "cannot be read, and its last value stays") != 1 ||
+					strings.Count(text, "can be read again") != 1 || !strings.Contains(text, "the parameter /x") || strings.Contains(text, `"old"`) {
+					t.Errorf("logged %s", text)
+				}
 			})
 		})
 	}
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 var always = func(string) fault.Fault { return fault.Fault{Kind: fault.Throttle} }

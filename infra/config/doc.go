@@ -17,7 +17,8 @@
 //   - Values are read at the start, then anew every TTL, by one goroutine. A change
 //     is seen after one TTL, or at once after [Setting.Refresh].
 //   - While the source cannot be reached or refuses, the last good value is in force,
-//     forever unless MaxStale is set. [Client.Status] reports how old it is.
+//     forever unless MaxStale is set. The log says so, again every 10 minutes;
+//     [Client.Status] and [Settings.Metrics] report how old it is.
 //     A program that starts at such a time does not.
 //   - A value that was deleted at the source stays in force as well: deleting is no
 //     way to take back a secret, replacing is.

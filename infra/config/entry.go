@@ -13,6 +13,7 @@ type entry struct {
 	at          time.Time // of the reading that gave the value, its beginning
 	err         error     // of the last reading
 	failures    int       // in a row
+	warned      time.Time // of the last warning of these; zero before the first
 	began       time.Time // of the last reading
 	due         time.Time // of the next one
 	used        time.Time

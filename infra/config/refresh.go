@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -68,6 +69,10 @@ type outcome struct {
 	err   error
 }
 
+// warnEvery is how often a name that cannot be read is logged. Nobody else sees that a secret
+// was deleted until the next program does not start.
+const warnEvery = 10 * time.Minute
+
 // recordOutcomes records the outcomes of a flight, and wakes the callers that wait for them.
 func (c *Client) recordOutcomes(outcomes map[key]outcome) {
 	c.mu.Lock()
@@ -79,7 +84,15 @@ func (c *Client) recordOutcomes(outcomes map[key]outcome) {
 		if e.err = o.err; o.err != nil {
 			e.failures++
 			e.due = time.Now().Add(c.backoff(e.failures))
+			if now := time.Now(); e.have && now.Sub(e.warned) >= warnEvery {
+				e.warned = now
+				c.log().Warn("a setting cannot be read, and its last value stays in force", "setting", k.String(), "age", e.age(now).String(), "error", o.err)
+			}
 			continue
+		}
+		if !e.warned.IsZero() {
+			e.warned = time.Time{}
+			c.log().Info("a setting can be read again", "setting", k.String(), "failures", e.failures)
 		}
 		e.failures = 0
 		e.due = time.Now().Add(c.jittered(c.cfg.TTL, 0.2))
@@ -89,6 +102,13 @@ func (c *Client) recordOutcomes(outcomes map[key]outcome) {
 			e.notifySubscribers()
 		}
 	}
+}
+
+func (c *Client) log() *slog.Logger {
+	if c.cfg.Log != nil {
+		return c.cfg.Log
+	}
+	return slog.Default()
 }
 
 // notifySubscribers sends to each subscriber that has not been notified yet.

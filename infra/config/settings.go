@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/banyan-fig/banyan/infra/awssdk"
+	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
 // Settings are the settings of a program, each given as its value or as a
@@ -83,6 +84,29 @@ func (s *Settings) reader(ctx context.Context) (*Client, error) {
 	var err error
 	s.client, err = s.open(ctx)
 	return s.client, err
+}
+
+// Metrics are the figures of the references in use, for a function to write with its others:
+// SettingAge, of the value that was last read well the longest ago, and SettingFailures, how
+// many cannot be read now. nil where there are no references.
+func (s *Settings) Metrics() []emf.Metric {
+	s.mu.Lock()
+	client := s.client
+	s.mu.Unlock()
+	if client == nil {
+		return nil
+	}
+	age, failures := time.Duration(0), 0
+	for _, status := range client.Status() {
+		age = max(age, status.Age)
+		if status.Err != nil {
+			failures++
+		}
+	}
+	return []emf.Metric{
+		{Name: "SettingAge", Unit: emf.Milliseconds, Value: float64(age.Milliseconds())},
+		{Name: "SettingFailures", Unit: emf.Count, Value: float64(failures)},
+	}
 }
 
 // Close ends the readings. It is safe on nil.
