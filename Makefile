@@ -158,6 +158,10 @@ bench-migrate: ## What a migration costs beside BatchWriteItem, on the sandbox a
 bench-proxy: ## CPU of a request through banyan-proxy beside nginx, HAProxy, Caddy and a bare ReverseProxy (JSON=1, BENCH as above)
 	@$(GO) run ./proxy/bench $(BENCH)
 
+.PHONY: bench-recommend
+bench-recommend: ## How good bounded suggestions are beside a brute-force answer, on a generated graph of 100,000 users
+	BANYAN_RECOMMEND_USERS=100000 $(GO) test -count=1 -timeout=60m -v -run '^TestQuality$$' ./consumers/recommend
+
 .PHONY: bench-gateway
 bench-gateway: ## CPU of a read through banyan-entity beside that of a handler with nothing but the SDK's call
 	@$(GO) test ./services/entity/gateway -run '^$$' -bench PointRead -benchtime 20x

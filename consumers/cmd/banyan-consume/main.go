@@ -1,6 +1,8 @@
 // Command banyan-consume is for who operates consumers:
 //
 //	deadletters  list, show, redrive, discard and count the events that they gave up on
+//	recommend    derive the lists of whom users may want to connect with; export the graph
+//	warehouse    the schemas of tables with a row for every event
 //
 // Flags can also be environment variables, which --help names, or keys of the YAML file
 // given with --config, named like the flag without its dashes; a flag counts before a
@@ -24,6 +26,8 @@ func main() { newCommand().Main() }
 // grammar is the command line.
 type grammar struct {
 	Deadletters deadLettersCommand `cmd:"" help:"The events that consumers gave up on."`
+	Recommend   recommendCommand   `cmd:"" help:"Whom users may want to connect with."`
+	Warehouse   warehouseCommand   `cmd:"" help:"Events as rows of a data warehouse."`
 }
 
 // Exit codes besides those of serving.
@@ -37,7 +41,7 @@ func newCommand() serving.Command {
 	var g grammar
 	return serving.Command{
 		Name:        "banyan-consume",
-		Description: "Operate consumers: their dead letters.",
+		Description: "Operate consumers: their dead letters, and their read models.",
 		Grammar:     &g,
 		Vars:        kong.Vars{"letters": deadletter.DefaultTable},
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
