@@ -207,7 +207,7 @@ var rights = map[string][]string{
 	"outbox-relay": slices.Concat(
 		on("table/~-outbox/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
 		on("table/~-outbox", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:UpdateItem"),
-		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:PutItem"),
+		on("table/~-dead-letters", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
 		on("stream/~-events", "kinesis:ListShards", "kinesis:PutRecords"), []string{"sqs:SendMessage ~-outbox-relay-given-up"}),
 	"timeline-api": append(on("table/~-timeline", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"),
 		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),

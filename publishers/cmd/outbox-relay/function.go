@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,8 +33,43 @@ const (
 // relay is the handler with what it does when time runs out.
 type relay struct {
 	*outboxtable.Relay
-	log *slog.Logger
-	end func() // the process
+	redriver deadletter.Redriver
+	log      *slog.Logger
+	end      func() // the process
+}
+
+// errInvocation is what an invocation is that the relay does not handle.
+var errInvocation = errors.New(`invalid invocation: either "Records" or "redrive" is required`)
+
+// invoke handles what Lambda invokes the function with: records of the outbox table, or a
+// redrive.
+func (r *relay) invoke(ctx context.Context, payload json.RawMessage) (any, error) {
+	var request struct {
+		Redrive json.RawMessage
+		awsevents.DynamoDBEvent
+	}
+	err := json.Unmarshal(payload, &request)
+	if err == nil && (request.Redrive == nil) == (request.Records == nil) {
+		err = errInvocation
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("invoked with neither records of a DynamoDB stream nor a redrive: %w", err)
+	case request.Redrive == nil:
+		return r.handle(ctx, request.DynamoDBEvent)
+	}
+	return r.redriver.Redrive(ctx, request.Redrive)
+}
+
+// redrive publishes a dead letter, and ends the process like handle where it is still on
+// its way when the time is over.
+func (r *relay) redrive(ctx context.Context, d consumers.DeadLetter) error {
+	err := r.Redrive(ctx, d.Raw)
+	if err != nil && ctx.Err() != nil {
+		r.log.ErrorContext(ctx, "ending the process: its time is over, and an event that is redriven may be on its way to the stream", "error", err)
+		r.end()
+	}
+	return err
 }
 
 // handle is outboxtable.Relay.Handle. It ends the process rather than let Lambda
@@ -73,12 +109,17 @@ func newFunction(ctx context.Context, getenv func(string) string) (*relay, error
 		return nil, err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})).With("consumer", name)
-	r, err := outboxtable.New(outboxtable.Config{
+	store := deadletter.New(tables, s.DeadLetterTable)
+	handler, err := outboxtable.New(outboxtable.Config{
 		Client: tables, Table: s.Tables[outboxVariable], Publisher: publisher, Permanent: permanent, Check: check,
-		DeadLetters: letters{deadletter.New(tables, s.DeadLetterTable), log},
-		Claim:       claim, Concurrency: s.Concurrency, Observe: observe(log),
+		DeadLetters: letters{store, log}, Claim: claim, Concurrency: s.Concurrency, Observe: observe(log),
 	})
-	return &relay{Relay: r, log: log, end: func() { os.Exit(1) }}, err
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{Relay: handler, log: log, end: func() { os.Exit(1) }}
+	r.redriver = deadletter.Redriver{Store: store, Consumer: name, Handle: r.redrive}
+	return r, nil
 }
 
 func parseClaim(text string) (time.Duration, error) {

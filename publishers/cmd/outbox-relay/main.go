@@ -14,8 +14,12 @@
 //
 // The mapping needs ReportBatchItemFailures, and is best given the filter
 // {"eventName":["INSERT"]}. The function's role needs to read, update and delete
-// the items of the outbox table, put and list shards on the stream, and put items
-// into the table of dead letters, where they have "outbox-relay" for a consumer.
+// the items of the outbox table, put and list shards on the stream, and put, read and
+// update items of the table of dead letters, where they have "outbox-relay" for a consumer.
+//
+// Invoked with {"redrive": {}}, as banyan-consume deadletters redrive does, it publishes its
+// dead letters, as package deadletter describes. An event then comes behind those of its key
+// that were published since.
 package main
 
 import (
@@ -35,5 +39,5 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: cannot start: %v\n", name, err)
 		os.Exit(1)
 	}
-	lambda.Start(f.handle)
+	lambda.Start(f.invoke)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/deadletter"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
 	"github.com/banyan-fig/banyan/publishers/outboxtable"
@@ -161,11 +161,13 @@ func TestDeadLettersAndFigures(t *testing.T) {
 	if err != nil || string(whole.Raw) != "what?" {
 		t.Errorf("the dead letter is %q, %v", whole.Raw, err)
 	}
-	err = store.Redrive(t.Context(), page.Letters[0].ID(), func(ctx context.Context, d consumers.DeadLetter) error {
-		return new(outboxtable.Relay).Redrive(ctx, d.Raw)
-	})
-	if err == nil {
-		t.Error("bytes that are no event were redriven")
+	if answer := w.invoke(`{"redrive": {}}`); !strings.HasPrefix(answer, `{"redriven":0,"failed":1,"errors":["`) {
+		t.Errorf("bytes that are no event were redriven: %s", answer)
+	}
+	for _, payload := range []string{`{}`, `[]`, `{"redrive": {}, "Records": []}`, `{"redrive": {"positon": "1"}}`} {
+		if answer := w.invoke(payload); !strings.Contains(answer, "errorMessage") {
+			t.Errorf("invoked with %s: %s", payload, answer)
+		}
 	}
 	var log string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -199,8 +201,23 @@ func TestSchemas(t *testing.T) {
 	if got := fmt.Sprint(w.published()["k"]); got != "[0 2]" {
 		t.Errorf("on the stream: %s, want 0 and 2", got)
 	}
-	page, err := deadletter.New(w.dynamo, letterTable).List(t.Context(), name, deadletter.ListOptions{})
+	store := deadletter.New(w.dynamo, letterTable)
+	page, err := store.List(t.Context(), name, deadletter.ListOptions{})
 	if err != nil || len(page.Letters) != 1 || page.Letters[0].EventID != "k-2" || !strings.Contains(page.Letters[0].Reason, "does not fit") {
-		t.Errorf("dead letters: %+v, %v", page, err)
+		t.Fatalf("dead letters: %+v, %v", page, err)
+	}
+	w.schemas = "" // the mistake was in the document
+	if _, err := w.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: aws.String(name), Environment: w.environment(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second does nothing
+		if answer := w.invoke(`{"redrive": {"position": "` + page.Letters[0].Position.String() + `"}}`); answer != `{"redriven":1,"failed":0,"errors":[],"more":false}` {
+			t.Error(answer)
+		}
+	}
+	if got := fmt.Sprint(w.published()["k"]); got != "[0 2 1]" {
+		t.Errorf("on the stream: %s, want 0, 2 and what was redriven", got)
 	}
 }

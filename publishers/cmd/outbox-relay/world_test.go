@@ -149,10 +149,8 @@ func (w *world) deploy(timeout, lanes int32) {
 	_, err := w.lambda.CreateFunction(w.Context(), &lambda.CreateFunctionInput{
 		FunctionName: aws.String(name), Role: aws.String("arn:aws:iam::000000000000:role/banyan-relay"),
 		Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"), Timeout: &timeout,
-		Code: &lambdatypes.FunctionCode{ZipFile: w.code()},
-		Environment: &lambdatypes.Environment{Variables: map[string]string{
-			asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "5s", "SCHEMAS": w.schemas,
-		}},
+		Code:        &lambdatypes.FunctionCode{ZipFile: w.code()},
+		Environment: w.environment(),
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -169,6 +167,22 @@ func (w *world) deploy(timeout, lanes int32) {
 	if err != nil {
 		w.Fatal(err)
 	}
+}
+
+func (w *world) environment() *lambdatypes.Environment {
+	return &lambdatypes.Environment{Variables: map[string]string{
+		asFunction: "yes", "OUTBOX_TABLE": table, "EVENTS_STREAM": stream, "DEAD_LETTER_TABLE": letterTable, "CLAIM": "5s", "SCHEMAS": w.schemas,
+	}}
+}
+
+// invoke returns what the function answers.
+func (w *world) invoke(payload string) string {
+	w.Helper()
+	out, err := w.lambda.Invoke(w.Context(), &lambda.InvokeInput{FunctionName: aws.String(name), Payload: []byte(payload)})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(out.Payload)
 }
 
 // code is an archive whose bootstrap turns into this program.

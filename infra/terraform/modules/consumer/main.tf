@@ -72,7 +72,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   count = var.dead_letters == null ? 0 : 1
 
   alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "Events became dead letters. Read their reasons, and redrive them when the cause is gone."
+  alarm_description   = "Events became dead letters. Which consumers have some, and why: banyan-consume deadletters stats --table=${var.dead_letters.name}. When the cause is gone: banyan-consume deadletters redrive CONSUMER --table=${var.dead_letters.name} --function=${var.name}:${module.function.alias_name}."
   namespace           = var.metrics_namespace
   metric_name         = "DeadLetters"
   dimensions          = { Function = var.name }

@@ -123,7 +123,7 @@ resource "aws_cloudwatch_metric_alarm" "iterator_age" {
 
 resource "aws_cloudwatch_metric_alarm" "given_up" {
   alarm_name          = "${var.function.name}-given-up"
-  alarm_description   = "A batch was given up. Read its records again by the positions in the queue before they expire."
+  alarm_description   = local.kinesis ? "A batch was given up. Have its records handled before they expire from the stream: banyan-consume deadletters redrive --queue=${aws_sqs_queue.given_up.url}." : "A batch of a table's stream was given up; the queue has its positions. An outbox has its items still: they are relayed with the next one of their key."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.given_up.name }

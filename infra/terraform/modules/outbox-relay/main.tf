@@ -30,7 +30,7 @@ module "function" {
     },
     {
       sid       = "DeadLetters"
-      actions   = ["dynamodb:DescribeTable", "dynamodb:PutItem"]
+      actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"] # to write and to redrive
       resources = [var.dead_letters.arn]
     },
     ],
@@ -58,7 +58,7 @@ module "mapping" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "Events that can never be published became dead letters."
+  alarm_description   = "Events that can never be published became dead letters. See why: banyan-consume deadletters list outbox-relay --table=${var.dead_letters.name}. When the cause is gone: banyan-consume deadletters redrive outbox-relay --table=${var.dead_letters.name} --function=${var.name}:${module.function.alias_name}."
   namespace           = "Banyan/Consumers"
   metric_name         = "DeadLetters"
   dimensions          = { Function = var.name }

@@ -46,7 +46,7 @@ variable "stream" {
 }
 
 variable "dead_letters" {
-  description = "Table of dead letters. The function may put items there, and nothing else."
+  description = "Table of dead letters. The function writes items there, and reads them for a redrive."
   type = object({
     name        = string
     arn         = string
