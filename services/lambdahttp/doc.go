@@ -1,5 +1,6 @@
-// Package lambdahttp runs an http.Handler as a Lambda function behind an HTTP API
-// of API Gateway, whose integration has payload format version 2.0:
+// Package lambdahttp runs an http.Handler as a Lambda function behind API Gateway, an HTTP API
+// with payload format version 2.0 or 1.0 or a REST API with a proxy integration, or behind a
+// function URL:
 //
 //	handler, err := lambdahttp.New(api, lambdahttp.Config{Service: "timeline", Metrics: metrics})
 //	...
@@ -12,13 +13,14 @@
 //
 //   - HTTP APIs pass the path percent-decoded, and cut it off at a decoded "?"
 //     (seen on AWS: https://github.com/middleapi/standard-server/pull/93).
-//     "%2F" in a segment cannot be distinguished from "/". Function URLs have the same format
-//     with an encoded path, REST APIs and load balancers have others: those are not
-//     served.
-//   - The name of a stage other than $default is part of the event's path, also
+//     "%2F" in a segment cannot be distinguished from "/". REST APIs and function URLs
+//     pass it as it was sent. Load balancers are not served.
+//   - The name of a stage other than $default is part of the path of HTTP APIs, also
 //     behind a custom domain (https://github.com/CodeGenieApp/serverless-express/issues/465).
-//     It is removed; the handler has the same paths on every stage.
-//   - Values of a header that was sent several times arrive in one line, separated
+//     It is removed; the handler has the same paths on every stage. The base path of a
+//     custom domain of a REST API stays part of it.
+//   - In format 1.0 parameters of the query are in the order of their names.
+//   - In format 2.0 values of a header that was sent several times arrive in one line, separated
 //     by commas. They are never split: dates, entity tags and JSON have commas too.
 //   - A response is sent whole when the handler returns, at most [MaxResponse] bytes as
 //     the function's JSON; a larger one becomes a 500 with

@@ -131,6 +131,54 @@ func TestPathIsDecoded(t *testing.T) {
 	}
 }
 
+// TestOtherFormats: requests of REST APIs, of HTTP APIs with format 1.0 and of function URLs are the requests that the
+// client sent, and are answered in their own format.
+func TestOtherFormats(t *testing.T) {
+	first := func(version, stage, path string) map[string]any {
+		e := map[string]any{
+			"path": path, "httpMethod": "GET", "body": nil,
+			"multiValueQueryStringParameters": map[string]any{"q": []string{"a b", "c"}, "limit": []string{"3"}},
+			"multiValueHeaders":               map[string]any{"Host": []string{"example.com"}, "x": []string{"1", "2"}},
+			"requestContext":                  map[string]any{"stage": stage, "protocol": "HTTP/1.1", "identity": map[string]any{"sourceIp": "203.0.113.7"}},
+		}
+		if version != "" {
+			e["version"] = version
+		}
+		return e
+	}
+	url := request(func(e *awsevents.APIGatewayV2HTTPRequest) {
+		e.RawPath, e.RequestContext.DomainName, e.Headers["x"] = "/a%2Fb/Zo%C3%AB", "abc.lambda-url.eu-west-1.on.aws", "1,2"
+		delete(e.Headers, "host")
+	})
+	const encoded = "/a%2Fb/Zo%C3%AB"
+	for name, c := range map[string]struct {
+		event             any
+		uri, host, answer string
+	}{
+		"REST": {
+			first("", "prod", encoded), encoded + "?limit=3&q=a+b&q=c", "example.com", `"multiValueHeaders":{"Set-Cookie":["a=1","b=2"]}`,
+		},
+		"REST's own":   {first("", "prod", "/prod/x"), "/prod/x?limit=3&q=a+b&q=c", "example.com", `"multiValueHeaders":`},
+		"HTTP 1.0":     {first("1.0", "prod", "/prod/a/Zoë"), "/a/Zo%C3%AB?limit=3&q=a+b&q=c", "example.com", `"multiValueHeaders":`},
+		"function URL": {url, encoded + "?limit=3&q=a%20b&q=c", "abc.lambda-url.eu-west-1.on.aws", `"cookies":["a=1","b=2"]`},
+	} {
+		var got *http.Request
+		answer, err := function(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r
+			w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
+			w.WriteHeader(http.StatusNoContent)
+		}).Invoke(t.Context(), payload(t, c.event))
+		both := strings.Contains(string(answer), `"multiValueHeaders"`) == strings.Contains(string(answer), `"cookies"`)
+		if err != nil || !strings.Contains(string(answer), c.answer) || both {
+			t.Errorf("%s: %s, %v, want %s", name, answer, err, c.answer)
+			continue
+		}
+		if got.RequestURI != c.uri || got.Host != c.host || got.RemoteAddr != "203.0.113.7:0" || strings.Join(got.Header["X"], ",") != "1,2" {
+			t.Errorf("%s: %s %s from %s, header %v", name, got.Host, got.RequestURI, got.RemoteAddr, got.Header)
+		}
+	}
+}
+
 func TestStageIsRemovedFromThePath(t *testing.T) {
 	for _, c := range []struct{ stage, raw, want string }{
 		{"$default", "/v1/x", "/v1/x"},
@@ -228,8 +276,11 @@ func TestGarbage(t *testing.T) {
 	}{
 		"a number":             {7, "cannot unmarshal"},
 		"nothing":              {nil, "its version"},
-		"a batch of a stream":  {map[string]any{"Records": []any{}}, "by its HTTP API only"},
-		"version 1.0":          {map[string]any{"version": "1.0", "path": "/", "httpMethod": "GET"}, `its version is "1.0"`},
+		"a batch of a stream":  {map[string]any{"Records": []any{}}, "call the function by an HTTP API"},
+		"version 3.0":          {map[string]any{"version": "3.0", "path": "/", "httpMethod": "GET"}, `its version is "3.0"`},
+		"a load balancer":      {map[string]any{"httpMethod": "GET", "path": "/", "requestContext": map[string]any{"elb": map[string]any{}}}, "load balancer"},
+		"REST without headers": {map[string]any{"httpMethod": "GET", "path": "/"}, "with a proxy integration"},
+		"a broken escape":      {map[string]any{"httpMethod": "GET", "path": "/%zz", "multiValueHeaders": map[string]any{}}, "invalid path"},
 		"headers of numbers":   {map[string]any{"version": "2.0", "headers": map[string]any{"a": 1}}, "headers"},
 		"no method":            {request(func(e *awsevents.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "" }), "its method"},
 		"a wrong method":       {request(func(e *awsevents.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "G T" }), "method"},
@@ -257,6 +308,7 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"GET"}}}`))
 	f.Add([]byte(`{"version":"2.0","rawPath":"/s/%zz?","rawQueryString":"%","cookies":["a"],"headers":{"Content-Length":"-1"},` +
 		`"body":"AA==","isBase64Encoded":true,"requestContext":{"stage":"s","http":{"method":"PUT","sourceIp":"::1","protocol":"HTTP/9.9"}}}`))
+	f.Add([]byte(`{"httpMethod":"GET","path":"/%2F","multiValueHeaders":{"a":["b"]},"multiValueQueryStringParameters":{"q":["%"]}}`))
 	f.Add([]byte(`{"banyan-warm":{"holdMs":1}}`))
 	h := function(f, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -58,19 +58,23 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	begin := f.cfg.Now()
 	ctx, cancel := withMargin(ctx)
 	defer cancel()
-	r, err := parseRequest(ctx, payload)
+	e, err := parse(payload)
+	var r *http.Request
+	if err == nil {
+		r, err = parseRequest(ctx, e)
+	}
 	if err != nil {
 		f.cfg.Logger.ErrorContext(ctx, "invalid event", "error", err.Error(), "bytes", len(payload))
 		return nil, err
 	}
 	w := f.serve(r)
-	text, err := w.encode()
+	text, err := w.encode(e.isFirst())
 	if err != nil {
 		f.logError(r, "the answer is too large to be sent", "error", err.Error())
 		w = problemResponse(httpjson.Problem{
 			Type: "/problems/response-too-large", Title: "The answer is too large; ask for less", Status: http.StatusInternalServerError,
 		})
-		if text, err = w.encode(); err != nil {
+		if text, err = w.encode(e.isFirst()); err != nil {
 			return nil, err
 		}
 	}

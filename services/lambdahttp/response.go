@@ -68,23 +68,31 @@ func (w *response) Write(p []byte) (int, error) {
 // at the end.
 func (w *response) Flush() { w.WriteHeader(http.StatusOK) }
 
-// payload is the function's response, in payload format version 2.0.
+// payload is the function's response: with Headers and Cookies in payload format version 2.0,
+// with MultiValueHeaders in 1.0.
 type payload struct {
-	StatusCode      int               `json:"statusCode"`
-	Headers         map[string]string `json:"headers,omitempty"`
-	Cookies         []string          `json:"cookies,omitempty"`
-	Body            string            `json:"body"`
-	IsBase64Encoded bool              `json:"isBase64Encoded"`
+	StatusCode        int                 `json:"statusCode"`
+	Headers           map[string]string   `json:"headers,omitempty"`
+	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitempty"`
+	Cookies           []string            `json:"cookies,omitempty"`
+	Body              string              `json:"body"`
+	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }
 
-// encode returns the function's response.
-func (w *response) encode() ([]byte, error) {
+// encode returns the function's response, in format 1.0 or 2.0.
+func (w *response) encode(first bool) ([]byte, error) {
 	w.WriteHeader(http.StatusOK) // if the handler wrote nothing
 	if w.err != nil {
 		return nil, w.err
 	}
-	a := payload{StatusCode: w.status, Headers: map[string]string{}, Body: w.body.String()}
+	a := payload{StatusCode: w.status, Headers: map[string]string{}, MultiValueHeaders: map[string][]string{}, Body: w.body.String()}
 	for name, values := range w.sent {
+		if first {
+			for _, value := range values {
+				a.MultiValueHeaders[name] = append(a.MultiValueHeaders[name], oneLine.Replace(value))
+			}
+			continue
+		}
 		if http.CanonicalHeaderKey(name) == "Set-Cookie" { // which cannot be joined
 			a.Cookies = append(a.Cookies, values...)
 			continue
