@@ -3,10 +3,11 @@
 //
 //	catalog, err := warehouse.ReadCatalogFile("asyncapi.json")
 //	loader := &warehouse.Loader{Catalog: catalog, Store: bucket}
-//	result, err := loader.Load(ctx, "shardId-000000000000-<first>-<last>", batch)
+//	result, err := loader.LoadObject(ctx, archived, "events/day=2026-11-30/shard=shardId-000000000000/....ndjson.gz")
 //
-// A batch is an object of the archive: so no second consumer has to read the stream, and all
-// rows can be made again whenever the schemas change.
+// Rows are made of the objects of an archive (package archive), by consumers/cmd/warehouse as
+// they are written, or by banyan-consume warehouse load: so no second consumer reads the
+// stream, and all rows can be made again whenever the schemas change.
 //
 // # Tables
 //

@@ -2,7 +2,7 @@
 //
 //	deadletters  list, show, redrive, discard and count the events that they gave up on
 //	recommend    derive the lists of whom users may want to connect with; export the graph
-//	warehouse    the schemas of tables with a row for every event
+//	warehouse    make rows of an archive's events, and print the schemas of their tables
 //
 // Flags can also be environment variables, which --help names, or keys of the YAML file
 // given with --config, named like the flag without its dashes; a flag counts before a

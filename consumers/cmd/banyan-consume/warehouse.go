@@ -1,19 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/banyan-fig/banyan/consumers/archive"
 	"github.com/banyan-fig/banyan/consumers/warehouse"
+	"github.com/banyan-fig/banyan/infra/awssdk"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
 // warehouseCommand are the verbs for rows of events in a data warehouse.
 type warehouseCommand struct {
 	Schema warehouseSchemaCommand `cmd:"" help:"Print the schema of a table, or the statements that create and load it."`
+	Load   warehouseLoadCommand   `cmd:"" help:"Make rows of what is in an archive. Loading twice does no harm."`
 }
 
 // catalogFlags name the types of events.
@@ -85,4 +89,60 @@ func (c *warehouseSchemaCommand) text(t *warehouse.Table) (string, error) {
 		return t.Redshift(c.Warehouse, c.Role, c.Day), nil
 	}
 	return "", errors.New("unknown engine " + c.Engine)
+}
+
+type warehouseLoadCommand struct {
+	catalogFlags
+	Archive   string `help:"The archive, with the stream's name: s3://bucket/prefix/stream, or a folder." required:"" env:"ARCHIVE" placeholder:"ADDRESS"`
+	Warehouse string `help:"Where the rows go: s3://bucket/prefix, or a folder." required:"" env:"WAREHOUSE" placeholder:"ADDRESS"`
+	First     day    `help:"First day of arrival to load." placeholder:"YYYY-MM-DD"`
+	Last      day    `help:"Last day of arrival to load." placeholder:"YYYY-MM-DD"`
+}
+
+// day is a flag with a day, in UTC.
+type day time.Time
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *day) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.DateOnly, string(text))
+	*d = day(at)
+	if err != nil {
+		return fmt.Errorf("must be a day such as 2026-11-30, not %q", text)
+	}
+	return nil
+}
+
+// Run loads object after object, by day, and ends with the first that fails.
+func (c *warehouseLoadCommand) Run(ctx context.Context, parsed *kong.Context) error {
+	catalog, err := c.read()
+	if err != nil {
+		return err
+	}
+	sdk, err := awssdk.Load(ctx)
+	if err != nil {
+		return err
+	}
+	from, errFrom := archive.Open(sdk, c.Archive)
+	to, errTo := archive.Open(sdk, c.Warehouse)
+	if err := errors.Join(errFrom, errTo); err != nil {
+		return fmt.Errorf("%w: --archive and --warehouse: %w", serving.ErrUsage, err)
+	}
+	loader := &warehouse.Loader{Catalog: catalog, Store: to}
+	within := archive.Range{From: time.Time(c.First)}
+	if last := time.Time(c.Last); !last.IsZero() {
+		within.Until = last.AddDate(0, 0, 1).Add(-time.Nanosecond)
+	}
+	objects, rows := 0, 0
+	for name, err := range archive.Objects(ctx, from, within) {
+		if err != nil {
+			return err
+		}
+		result, err := loader.LoadObject(ctx, from, name)
+		if err != nil {
+			return fmt.Errorf("%w (what precedes %s is loaded)", err, name)
+		}
+		objects, rows = objects+1, rows+result.Rows
+	}
+	_, _ = fmt.Fprintf(parsed.Stdout, "%s of the archive, %s\n", count(objects, "object"), count(rows, "row"))
+	return nil
 }

@@ -1,7 +1,16 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
+
+	awsevents "github.com/aws/aws-lambda-go/events"
+
+	"github.com/banyan-fig/banyan/consumers/archive"
+	"github.com/banyan-fig/banyan/consumers/internal/streamtest"
+	"github.com/banyan-fig/banyan/events/social"
 )
 
 func TestWarehouseSchema(t *testing.T) {
@@ -17,4 +26,28 @@ func TestWarehouseSchema(t *testing.T) {
 	check(t, "warehouse schema redshift --warehouse s3://acme", 2, "--role")
 	t.Setenv("SCHEMAS", "main.go")
 	check(t, "warehouse schema bigquery --table other", 2, "main.go", "AsyncAPI")
+}
+
+// TestWarehouseLoad makes rows of the days that are asked for.
+func TestWarehouseLoad(t *testing.T) {
+	t.Setenv("AWS_REGION", "us-east-1")
+	t.Setenv("SCHEMAS", "../../../events/social/testdata/asyncapi.json")
+	t.Setenv("ARCHIVE", t.TempDir())
+	t.Setenv("WAREHOUSE", t.TempDir())
+	writer := &archive.Writer{Store: archive.NewFiles(os.Getenv("ARCHIVE"))}
+	for n := range 3 {
+		e := streamtest.Event(t, social.UserJoined{UserID: "ada", Name: "Ada", JoinedAt: streamtest.Start})
+		r := streamtest.Record(n, "ada", streamtest.Data(t, e))
+		r.Kinesis.ApproximateArrivalTimestamp.Time = streamtest.Start.Add(time.Duration(n) * 24 * time.Hour)
+		if _, err := writer.HandleKinesis(t.Context(), awsevents.KinesisEvent{Records: []awsevents.KinesisEventRecord{r}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, "warehouse load --first 2016-11-22 --last 2016-11-22", 0, "1 object of the archive, 1 row")
+	check(t, "warehouse load", 0, "3 objects of the archive, 3 rows")
+	if files, _ := filepath.Glob(os.Getenv("WAREHOUSE") + "/user_joined/dt=2016-11-2[123]/*.json.gz"); len(files) != 3 {
+		t.Errorf("the rows are in %v", files)
+	}
+	check(t, "warehouse load --first today", 2, "must be a day")
+	check(t, "warehouse load --archive gs://x", 2, "must be s3://")
 }
