@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,17 @@ type Config struct {
 	Keep int
 	// Grace is the age below which every version stays; 0 means 24 h.
 	Grace time.Duration
+	// AliasAge lets aliases be deleted that have not been invoked for so long and whose
+	// version is older, in whole days; 0 means that none is.
+	AliasAge time.Duration
+	// AliasKeep is how many aliases of each function stay, those of the newest versions
+	// first; 0 means 10.
+	AliasKeep int
+	// AliasExcept are patterns as of path.Match for names of aliases that stay; nil
+	// means live.
+	AliasExcept []string
+	// Traffic tells who was invoked. It is needed with AliasAge.
+	Traffic Traffic
 	// Except are patterns as of path.Match for names of functions and layers that
 	// are not swept.
 	Except []string
@@ -41,6 +53,10 @@ const (
 	maxRate            = 15 // "Lambda quotas": control plane requests a second
 	defaultReserve     = 5 * time.Second
 	defaultMaxFailures = 5
+	defaultAliasKeep   = 10
+	defaultAlias       = "live" // the one that the Terraform modules make
+	aDay               = 24 * time.Hour
+	maxAliasAge        = 400 * aDay // CloudWatch keeps figures for 455 days
 )
 
 // Validate reports the first invalid field.
@@ -55,9 +71,12 @@ func (c Config) Validate() error {
 	case c.MaxFailures < 0:
 		return fmt.Errorf("janitor: invalid MaxFailures %d: must not be negative", c.MaxFailures)
 	}
-	for _, pattern := range c.Except {
+	if c.AliasAge < 0 || c.AliasAge > maxAliasAge || c.AliasAge%aDay != 0 || c.AliasKeep < 0 {
+		return fmt.Errorf("janitor: invalid AliasAge %s or AliasKeep %d: must be whole days, at most 400, and a number of at least 0", c.AliasAge, c.AliasKeep)
+	}
+	for _, pattern := range slices.Concat(c.Except, c.AliasExcept) {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return fmt.Errorf("janitor: invalid pattern %q in Except: %w", pattern, err)
+			return fmt.Errorf("janitor: invalid pattern %q in Except or AliasExcept: %w", pattern, err)
 		}
 	}
 	return nil
@@ -77,12 +96,27 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 	read("JANITOR_GRACE", "a duration above 0 such as 24h", func(text string) (err error) { c.Grace, err = positive(time.ParseDuration(text)); return err })
 	read("JANITOR_RATE", "a number above 0, at most 15", func(text string) (err error) { c.Rate, err = positive(strconv.ParseFloat(text, 64)); return err })
 	read("JANITOR_DRY_RUN", "true or false", func(text string) (err error) { c.DryRun, err = strconv.ParseBool(text); return err })
-	for name := range strings.SplitSeq(getenv("JANITOR_EXCEPT"), ",") {
+	read("JANITOR_ALIAS_DAYS", "a number of days from 1 to 400", func(text string) error {
+		days, err := positive(strconv.ParseFloat(text, 64))
+		c.AliasAge = time.Duration(days * float64(aDay))
+		return err
+	})
+	read("JANITOR_ALIAS_KEEP", "a number above 0", func(text string) (err error) {
+		keep, err := strconv.ParseUint(text, 10, 16)
+		c.AliasKeep = int(keep)
+		return err
+	})
+	c.Except, c.AliasExcept = list(getenv("JANITOR_EXCEPT")), list(getenv("JANITOR_ALIAS_EXCEPT"))
+	return c, errors.Join(append(errs, c.Validate())...)
+}
+
+func list(text string) (names []string) {
+	for name := range strings.SplitSeq(text, ",") {
 		if name = strings.TrimSpace(name); name != "" {
-			c.Except = append(c.Except, name)
+			names = append(names, name)
 		}
 	}
-	return c, errors.Join(append(errs, c.Validate())...)
+	return names
 }
 
 // positive refuses a value that would stand for the default.

@@ -13,6 +13,19 @@
 // use is kept, but one that is named in a template only is not seen. A
 // deletion cannot be undone: begin with a dry run.
 //
+// # Aliases
+//
+// Where each deployment makes an alias of its own, the aliases keep all versions. So
+// with JANITOR_ALIAS_DAYS those go that are behind the newest JANITOR_ALIAS_KEEP of
+// their function, point to a version that is older than so many days, were invoked
+// by nobody in that time (AWS/Lambda Invocations of the alias), have no
+// weights, and are named by no mapping and no provisioned concurrency. What is
+// only invoked once in a longer time has to be excepted by name; live, which the Terraform
+// modules make, is, unless JANITOR_ALIAS_EXCEPT says otherwise. Lambda notes no times of aliases, hence
+// the version's. An alias is read again right before it is deleted; one that changed
+// stays. Lambda has no conditional deletion, so one that moves after that is lost, with its
+// name: deployments by banyan-deploy move aliases that are in use, which are invoked.
+//
 // # What is kept
 //
 // Of a function: $LATEST; what an alias points to, by its main version or by its
@@ -64,6 +77,9 @@
 //
 //	JANITOR_KEEP     newest versions that are kept of each, default 3
 //	JANITOR_GRACE    age below which all are kept, default 24h
+//	JANITOR_ALIAS_DAYS    age after which an alias that nobody invokes goes; unset: none does
+//	JANITOR_ALIAS_KEEP    aliases that are kept of each function, default 10
+//	JANITOR_ALIAS_EXCEPT  names of aliases that stay, comma-separated, * allowed, default live
 //	JANITOR_EXCEPT   names of functions and layers not to sweep, comma-separated, * allowed
 //	JANITOR_RATE     requests a second, default 5
 //	JANITOR_DRY_RUN  true: delete nothing, report what would be
@@ -74,9 +90,12 @@
 //	lambda:ListFunctions                       *  (has no resources)
 //	lambda:ListEventSourceMappings             *  (has no resources)
 //	lambda:ListLayers                          *  (has no resources)
+//	cloudwatch:GetMetricData                   *  (has no resources)
 //	lambda:ListVersionsByFunction              arn:aws:lambda:REGION:ACCOUNT:function:*
 //	lambda:ListAliases                         arn:aws:lambda:REGION:ACCOUNT:function:*
 //	lambda:ListProvisionedConcurrencyConfigs   arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:GetAlias                            arn:aws:lambda:REGION:ACCOUNT:function:*
+//	lambda:DeleteAlias                         arn:aws:lambda:REGION:ACCOUNT:function:*
 //	lambda:DeleteFunction                      arn:aws:lambda:REGION:ACCOUNT:function:*
 //	lambda:ListLayerVersions                   arn:aws:lambda:REGION:ACCOUNT:layer:*
 //	lambda:GetLayerVersion                     arn:aws:lambda:REGION:ACCOUNT:layer:*:*
@@ -87,7 +106,8 @@
 // package has one place that calls it, which takes a number for the version.
 //
 // Metrics, in the namespace Banyan/Operations with the dimension Function:
-// VersionsDeleted, LayerVersionsDeleted, BytesFreed, Refused, Failures, Throttled
-// (0 or 1), Looked (functions and layers that were checked) and Remaining; in a dry run VersionsFound, LayerVersionsFound and
-// BytesFound instead of the first three.
+// VersionsDeleted, LayerVersionsDeleted, BytesFreed, AliasesDeleted, Refused, Failures, Throttled
+// (0 or 1), Looked (functions and layers that were checked) and Remaining; in a dry run VersionsFound, LayerVersionsFound,
+// BytesFound and AliasesFound instead of the first four; a version that only such an
+// alias names is not found then.
 package janitor

@@ -30,12 +30,17 @@ func (w *work) sweepFunction(ctx context.Context, i *item) error {
 		return err
 	}
 	old := slices.DeleteFunc(w.oldVersions(versions), func(v version) bool { return int64(v.number) <= i.after })
-	if len(old) == 0 {
+	if len(old) == 0 && w.cfg.AliasAge == 0 {
 		return nil
 	}
 	used, err := w.pinnedVersions(ctx, i.name)
 	if err != nil {
 		return err
+	}
+	if w.cfg.AliasAge > 0 {
+		if err := w.sweepAliases(ctx, i.name, versions, used); err != nil {
+			return err
+		}
 	}
 	for _, v := range old {
 		if !used[strconv.Itoa(v.number)] {
@@ -107,7 +112,8 @@ func parseTime(text *string) time.Time {
 	return time.Time{}
 }
 
-// pinnedVersions are the versions that mappings and provisioned concurrency name.
+// pinnedVersions are the versions and aliases that mappings and provisioned
+// concurrency name.
 func (w *work) pinnedVersions(ctx context.Context, name string) (map[string]bool, error) {
 	used := map[string]bool{}
 	in := &lambda.ListProvisionedConcurrencyConfigsInput{FunctionName: &name}
@@ -181,23 +187,32 @@ func (w *work) removeVersion(ctx context.Context, name string, v version) error 
 }
 
 // hasAlias reports whether an alias refers to a version, even in part.
-func (w *work) hasAlias(ctx context.Context, name, version string) (bool, error) {
+func (w *work) hasAlias(ctx context.Context, name, version string) (found bool, err error) {
+	err = w.eachAlias(ctx, name, func(a types.AliasConfiguration) bool {
+		found = refersTo(a, version)
+		return !found
+	})
+	return found, err
+}
+
+// eachAlias goes through the aliases of a function while do asks for more.
+func (w *work) eachAlias(ctx context.Context, name string, do func(types.AliasConfiguration) (more bool)) error {
 	in := &lambda.ListAliasesInput{FunctionName: &name}
 	for {
 		if err := w.AwaitRequest(); err != nil {
-			return false, err
+			return err
 		}
 		page, err := w.api.ListAliases(ctx, in)
 		if err != nil {
-			return false, fmt.Errorf("list the aliases: %w", err)
+			return fmt.Errorf("list the aliases: %w", err)
 		}
 		for _, a := range page.Aliases {
-			if refersTo(a, version) {
-				return true, nil
+			if !do(a) {
+				return nil
 			}
 		}
 		if page.NextMarker == nil {
-			return false, nil
+			return nil
 		}
 		in.Marker = page.NextMarker
 	}

@@ -3,6 +3,7 @@ package janitor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -28,6 +29,12 @@ type References interface {
 		...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error)
 }
 
+// Aliases is what the janitor needs to delete aliases.
+type Aliases interface {
+	GetAlias(context.Context, *lambda.GetAliasInput, ...func(*lambda.Options)) (*lambda.GetAliasOutput, error)
+	DeleteAlias(context.Context, *lambda.DeleteAliasInput, ...func(*lambda.Options)) (*lambda.DeleteAliasOutput, error)
+}
+
 // Layers is what the janitor needs for layers.
 type Layers interface {
 	ListLayers(context.Context, *lambda.ListLayersInput, ...func(*lambda.Options)) (*lambda.ListLayersOutput, error)
@@ -41,6 +48,7 @@ type Layers interface {
 type API interface {
 	Functions
 	References
+	Aliases
 	Layers
 }
 
@@ -67,10 +75,17 @@ type item struct {
 	after int64 // the versions up to it were looked at in this round
 }
 
-// New makes a janitor. The error is Config.Validate's.
+// New makes a janitor. The error is Config.Validate's, or that Traffic is missing.
 func New(api API, cfg Config) (*Janitor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.AliasAge > 0 && cfg.Traffic == nil {
+		return nil, errors.New("janitor: Traffic is missing: with AliasAge, give a client of CloudWatch")
+	}
+	cfg.AliasKeep = cmp.Or(cfg.AliasKeep, defaultAliasKeep)
+	if cfg.AliasExcept == nil {
+		cfg.AliasExcept = []string{defaultAlias}
 	}
 	cfg.Keep = max(0, cmp.Or(cfg.Keep, defaultKeep))
 	cfg.Grace = cmp.Or(cfg.Grace, defaultGrace)

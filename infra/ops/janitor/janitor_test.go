@@ -413,7 +413,11 @@ func TestHandler(t *testing.T) {
 func TestParseConfig(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(name string) string { return m[name] } }
 	c, err := janitor.ParseConfig(
-		env(map[string]string{"JANITOR_KEEP": "0", "JANITOR_GRACE": "1h", "JANITOR_RATE": "2.5", "JANITOR_EXCEPT": "a-*, b", "JANITOR_DRY_RUN": "true"}))
+		env(map[string]string{"JANITOR_KEEP": "0", "JANITOR_GRACE": "1h", "JANITOR_RATE": "2.5", "JANITOR_EXCEPT": "a-*, b", "JANITOR_DRY_RUN": "true",
+			"JANITOR_ALIAS_DAYS": "90", "JANITOR_ALIAS_KEEP": "5", "JANITOR_ALIAS_EXCEPT": "prod,live"}))
+	if c.AliasAge != 90*24*time.Hour || c.AliasKeep != 5 || len(c.AliasExcept) != 2 {
+		t.Errorf("aliases: %+v", c)
+	}
 	if err != nil || c.Keep != -1 || c.Grace != time.Hour || c.Rate != 2.5 || len(c.Except) != 2 || !c.DryRun {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -424,7 +428,8 @@ func TestParseConfig(t *testing.T) {
 			t.Errorf("%v does not say %s", err, want)
 		}
 	}
-	for name, value := range map[string]string{"JANITOR_GRACE": "0s", "JANITOR_RATE": "NaN", "JANITOR_KEEP": "1.5"} {
+	for name, value := range map[string]string{"JANITOR_GRACE": "0s", "JANITOR_RATE": "NaN", "JANITOR_KEEP": "1.5",
+		"JANITOR_ALIAS_DAYS": "0", "JANITOR_ALIAS_KEEP": "few"} {
 		if _, err := janitor.ParseConfig(env(map[string]string{name: value})); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}

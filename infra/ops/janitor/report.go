@@ -13,12 +13,13 @@ import (
 // Swept is the result for one function or layer of which something was deleted or
 // refused.
 type Swept struct {
-	Name     string `json:"name"`
-	Layer    bool   `json:"layer,omitempty"`
-	Versions []int  `json:"versions,omitempty"` // deleted, or found in a dry run
-	Bytes    int64  `json:"bytes"`
-	Refused  []int  `json:"refused,omitempty"` // Lambda would not delete them
-	Why      string `json:"why,omitempty"`     // of the last refusal
+	Name     string   `json:"name"`
+	Layer    bool     `json:"layer,omitempty"`
+	Versions []int    `json:"versions,omitempty"` // deleted, or found in a dry run
+	Bytes    int64    `json:"bytes"`
+	Aliases  []string `json:"aliases,omitempty"`
+	Refused  []int    `json:"refused,omitempty"` // Lambda would not delete them
+	Why      string   `json:"why,omitempty"`     // of the last refusal
 }
 
 // Report is what one sweep did.
@@ -32,6 +33,8 @@ type Report struct {
 	LayerVersions int   `json:"layerVersions"`
 	Bytes         int64 `json:"bytes"`
 	Refused       int   `json:"refused,omitempty"`
+	// Aliases counts those that were deleted, or found.
+	Aliases int `json:"aliases,omitempty"`
 	// Failures counts what went wrong, Errors has the reasons.
 	Failures int      `json:"failures,omitempty"`
 	Errors   []string `json:"errors,omitempty"`
@@ -63,6 +66,12 @@ func (r *Report) addDeleted(name string, layer bool, number int, size int64) {
 	}
 }
 
+func (r *Report) addAlias(name, alias string) {
+	s := r.sweptItem(name, false)
+	s.Aliases = append(s.Aliases, alias)
+	r.Aliases++
+}
+
 func (r *Report) addRefused(name string, number int, err error) {
 	s := r.sweptItem(name, false)
 	s.Refused = append(s.Refused, number)
@@ -82,6 +91,9 @@ func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 		verb = "found versions that nothing refers to; this is a dry run"
 	}
 	for _, s := range r.Swept {
+		if len(s.Aliases) > 0 {
+			logger.InfoContext(ctx, "aliases that were not invoked for long", "name", s.Name, "aliases", s.Aliases, "deleted", !r.DryRun)
+		}
 		if len(s.Versions) > 0 {
 			logger.InfoContext(ctx, verb, "name", s.Name, "layer", s.Layer, "versions", s.Versions, "bytes", s.Bytes)
 		}
@@ -95,7 +107,7 @@ func (r Report) Log(ctx context.Context, logger *slog.Logger) {
 	if r.Stopped == sweep.Deadline && r.Looked == 0 && len(r.Swept) == 0 {
 		logger.WarnContext(ctx, "the time was up before anything was checked: give the function a longer timeout")
 	}
-	logger.InfoContext(ctx, r.summary(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions,
+	logger.InfoContext(ctx, r.summary(), "why", r.Stopped, "dryRun", r.DryRun, "versions", r.Versions, "layerVersions", r.LayerVersions, "aliases", r.Aliases,
 		"bytes", r.Bytes, "refused", r.Refused, "failures", r.Failures, "looked", r.Looked, "remaining", r.Remaining)
 }
 
@@ -122,9 +134,9 @@ func formatBytes(bytes int64) string {
 // Count writes the metrics of the package comment. Their dimension Function is the
 // name by which the function is deployed, which an alarm has to name.
 func (r Report) Count(w *emf.Writer, function string, at time.Time) {
-	names := [...]string{"VersionsDeleted", "LayerVersionsDeleted", "BytesFreed"}
+	names := [...]string{"VersionsDeleted", "LayerVersionsDeleted", "BytesFreed", "AliasesDeleted"}
 	if r.DryRun {
-		names = [...]string{"VersionsFound", "LayerVersionsFound", "BytesFound"}
+		names = [...]string{"VersionsFound", "LayerVersionsFound", "BytesFound", "AliasesFound"}
 	}
 	throttled := 0.0
 	if r.Stopped == sweep.Throttled {
@@ -136,6 +148,7 @@ func (r Report) Count(w *emf.Writer, function string, at time.Time) {
 			{Name: names[0], Unit: emf.Count, Value: float64(r.Versions)},
 			{Name: names[1], Unit: emf.Count, Value: float64(r.LayerVersions)},
 			{Name: names[2], Unit: emf.Bytes, Value: float64(r.Bytes)},
+			{Name: names[3], Unit: emf.Count, Value: float64(r.Aliases)},
 			{Name: "Refused", Unit: emf.Count, Value: float64(r.Refused)},
 			{Name: "Failures", Unit: emf.Count, Value: float64(r.Failures)},
 			{Name: "Throttled", Unit: emf.Count, Value: throttled},

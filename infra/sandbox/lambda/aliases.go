@@ -159,18 +159,24 @@ func (h *Host) getAlias(r *http.Request) (int, any, error) {
 	return http.StatusOK, h.describeAlias(f, a), nil
 }
 
+func (h *Host) deleteAlias(r *http.Request) (int, any, error) {
+	f, unlock, err := h.lockFunction(r, nil)
+	if err == nil {
+		delete(f.aliases, r.PathValue("alias"))
+		unlock()
+	}
+	return http.StatusNoContent, nil, err
+}
+
 func (h *Host) listAliases(r *http.Request) (int, any, error) {
 	f, unlock, err := h.lockFunction(r, nil)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer unlock()
-	of := r.URL.Query().Get("FunctionVersion")
 	out := []aliasOutput{}
 	for _, name := range slices.Sorted(maps.Keys(f.aliases)) {
-		if a := f.aliases[name]; of == "" || a.version == of {
-			out = append(out, h.describeAlias(f, a))
-		}
+		out = append(out, h.describeAlias(f, f.aliases[name]))
 	}
 	return page("Aliases", out, r)
 }

@@ -32,6 +32,7 @@ func (h *Host) routing() *http.ServeMux {
 		"POST /2015-03-31/functions/{name}/aliases":                {"CreateAlias", h.createAlias},
 		"GET /2015-03-31/functions/{name}/aliases/{alias}":         {"GetAlias", h.getAlias},
 		"PUT /2015-03-31/functions/{name}/aliases/{alias}":         {"UpdateAlias", h.updateAlias},
+		"DELETE /2015-03-31/functions/{name}/aliases/{alias}":      {"DeleteAlias", h.deleteAlias},
 		"POST /2015-03-31/event-source-mappings":                   {"CreateEventSourceMapping", h.createMapping},
 		"GET /2015-03-31/event-source-mappings":                    {"ListEventSourceMappings", h.listMappings},
 		"GET /2018-10-31/layers":                                   {"ListLayers", h.listLayers},

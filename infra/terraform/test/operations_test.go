@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -41,7 +42,8 @@ func configured(t *testing.T, cfg aws.Config, function string) (types.FunctionCo
 func TestPeerMadeSettings(t *testing.T) {
 	cfg, _ := deployed(t)
 	_, env := configured(t, cfg, "janitor")
-	if c, err := janitor.ParseConfig(env); err != nil || !slices.Equal(c.Except, []string{"legacy-*"}) || c.Keep != 3 {
+	if c, err := janitor.ParseConfig(env); err != nil || !slices.Equal(c.Except, []string{"legacy-*"}) || c.Keep != 3 ||
+		c.AliasAge != 90*24*time.Hour || c.AliasKeep != 10 {
 		t.Errorf("janitor: %+v, %v", c, err)
 	}
 	_, env = configured(t, cfg, "stream-autoscaler")

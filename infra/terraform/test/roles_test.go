@@ -212,8 +212,9 @@ var rights = map[string][]string{
 	"timeline-api": append(on("table/~-timeline", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"),
 		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),
 	"janitor": slices.Concat(
-		on("*", "lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"),
-		on("function:*", "lambda:DeleteFunction", "lambda:ListAliases", "lambda:ListProvisionedConcurrencyConfigs", "lambda:ListVersionsByFunction"),
+		on("*", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"),
+		on("function:*", "lambda:DeleteAlias", "lambda:DeleteFunction", "lambda:GetAlias", "lambda:ListAliases",
+			"lambda:ListProvisionedConcurrencyConfigs", "lambda:ListVersionsByFunction"),
 		on("layer:*", "lambda:DeleteLayerVersion", "lambda:GetLayerVersion", "lambda:GetLayerVersionPolicy", "lambda:ListLayerVersions")),
 	"keep-warm": {"lambda:InvokeFunction function:~-timeline-api:live"},
 	"sqsloop": slices.Concat(

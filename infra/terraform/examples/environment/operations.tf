@@ -21,6 +21,7 @@ module "janitor" {
   name     = "${var.name}-janitor"
   function = local.operation["janitor"]
   except   = ["legacy-*"]
+  aliases  = { days = 90 }
 }
 
 # A stream whose load is known well enough to be cheaper by the shard.

@@ -27,19 +27,25 @@ module "operation" {
     JANITOR_KEEP    = tostring(var.keep)
     JANITOR_EXCEPT  = join(",", var.except)
     JANITOR_DRY_RUN = tostring(var.dry_run)
+    }, var.aliases == null ? {} : {
+    JANITOR_ALIAS_DAYS   = tostring(var.aliases.days)
+    JANITOR_ALIAS_KEEP   = tostring(var.aliases.keep)
+    JANITOR_ALIAS_EXCEPT = join(",", var.aliases.except)
   }, var.environment)
 
   statements = [
     {
       sid       = "List"
-      actions   = ["lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"]
+      actions   = ["cloudwatch:GetMetricData", "lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"]
       resources = ["*"]
       because   = "AWS knows no resource for these."
     },
     {
       sid = "Functions"
       actions = [ # IAM knows no action to delete a version only
+        "lambda:DeleteAlias",
         "lambda:DeleteFunction",
+        "lambda:GetAlias",
         "lambda:ListAliases",
         "lambda:ListProvisionedConcurrencyConfigs",
         "lambda:ListVersionsByFunction",

@@ -58,6 +58,21 @@ variable "keep" {
   }
 }
 
+variable "aliases" {
+  description = "Deletes aliases, where each deployment makes one of its own: those that nobody invoked for so many days, that point to a version as old and are not among the newest of their function, nor named in except. null: none."
+  type = object({
+    days   = number
+    keep   = optional(number, 10)
+    except = optional(list(string), ["live"])
+  })
+  default = null
+
+  validation {
+    condition     = var.aliases == null ? true : contains(range(1, 401), var.aliases.days) && var.aliases.keep >= 1
+    error_message = "aliases' days are 1 to 400, and it keeps 1 or more."
+  }
+}
+
 variable "except" {
   description = "Functions and layers that are left alone, such as those that somebody invokes by a version's number; * is allowed."
   type        = list(string)

@@ -4,10 +4,12 @@
 package main
 
 import (
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/banyan-fig/banyan/infra/ops/function"
 	"github.com/banyan-fig/banyan/infra/ops/janitor"
+	"github.com/banyan-fig/banyan/infra/ops/sweep"
 )
 
 func main() {
@@ -16,6 +18,7 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
+		cfg.Traffic = cloudwatch.NewFromConfig(p.AWS, func(o *cloudwatch.Options) { o.Retryer = sweep.Retryer() })
 		j, err := janitor.New(lambda.NewFromConfig(p.AWS, janitor.Options), cfg)
 		if err != nil {
 			return nil, err
