@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -16,6 +17,7 @@ import (
 type alarm struct {
 	name, state, reason string
 	functions           []string // that its metrics name as their dimension
+	changed             time.Time
 }
 
 // otherAlarm is an alarm that begins like those of a function, but is another's.
@@ -167,19 +169,22 @@ func (d *Deployer) eachFunction(ctx context.Context, do func(name string) error)
 	}
 }
 
+var alarmTypes = []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}
+
 func (l *alarmWatcher) describeAlarms(ctx context.Context, in *cloudwatch.DescribeAlarmsInput) ([]alarm, error) {
 	var all []alarm
-	in.AlarmTypes = []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}
+	in.AlarmTypes = alarmTypes
 	for {
 		out, err := l.cfg.Alarms.DescribeAlarms(ctx, in, l.limitAttempts)
 		if err != nil {
 			return nil, fmt.Errorf("read the alarms: %w", err)
 		}
 		for _, a := range out.MetricAlarms {
-			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason), functionsOf(a)})
+			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason), functionsOf(a),
+				aws.ToTime(a.StateTransitionedTimestamp)})
 		}
 		for _, a := range out.CompositeAlarms {
-			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason), nil})
+			all = append(all, alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToString(a.StateReason), nil, aws.ToTime(a.StateTransitionedTimestamp)})
 		}
 		if aws.ToString(out.NextToken) == "" {
 			return all, nil

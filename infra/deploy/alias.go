@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,8 +34,10 @@ func (t Target) String() string { return t.Function + ":" + t.Alias }
 type AliasState struct {
 	// Version takes what the others leave.
 	Version string `json:"version"`
-	// Next takes Percent of the invocations, more than 0, while a deployment is
-	// under way or was left; otherwise it is empty.
+	// Next is the newer of two versions, and takes Percent of the invocations, while a
+	// deployment is under way or was left, or Lambda holds the newer one back until it has
+	// its provisioned concurrency; otherwise it is empty. Which of both has the weight in the
+	// API makes no difference here: promote goes to the newer one, rollback to the older.
 	Next    string `json:"next,omitempty"`
 	Percent int    `json:"percent,omitempty"`
 	// Before is the version that was there before, where the alias still knows.
@@ -69,6 +72,24 @@ func aliasState(version, revision *string, routing *types.AliasRoutingConfigurat
 		} else {
 			s.Before = other
 		}
+	}
+	return s.oldestFirst()
+}
+
+// oldestFirst is the same state with the newer version as Next.
+func (s AliasState) oldestFirst() AliasState {
+	version, err := strconv.Atoi(s.Version)
+	next, errNext := strconv.Atoi(s.Next)
+	if err == nil && errNext == nil && next < version {
+		return s.towards(s.Version)
+	}
+	return s
+}
+
+// towards is the same state with version, which is one of the two, as Next.
+func (s AliasState) towards(version string) AliasState {
+	if s.Next != "" && s.Version == version {
+		s.Version, s.Next, s.Percent = s.Next, s.Version, 100-s.Percent
 	}
 	return s
 }
@@ -190,7 +211,7 @@ func (d *Deployer) move(ctx context.Context, t Target, from, to AliasState) (Ali
 	case readErr != nil:
 		return from, fmt.Errorf("%w, from %s to %s: %w (%w); when AWS answers again, check with status, then continue with promote or go back with rollback",
 			ErrUnknown, from, to, err, readErr)
-	case now.same(to):
+	case now.same(to.oldestFirst()):
 		return now, nil
 	case now.revision == from.revision:
 		return from, fmt.Errorf("move the alias %s to %s: %w", t, to, err)

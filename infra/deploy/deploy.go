@@ -110,6 +110,9 @@ func (d *Deployer) checkReady(ctx context.Context, l *alarmWatcher) (AliasState,
 	if at.Version == latest {
 		return at, fmt.Errorf("%w: the alias %s points to %s, which would get the upload at once: let it point to a version", ErrRefused, t, latest)
 	}
+	if l.provisioned, _, err = d.hasProvisioned(ctx, t); err != nil {
+		return at, err
+	}
 	if err := l.checkBefore(ctx); err != nil {
 		return at, fmt.Errorf("before the deployment: %w", err)
 	}

@@ -21,12 +21,16 @@ type Functions interface {
 	UpdateAlias(context.Context, *lambda.UpdateAliasInput, ...func(*lambda.Options)) (*lambda.UpdateAliasOutput, error)
 	ListAliases(context.Context, *lambda.ListAliasesInput, ...func(*lambda.Options)) (*lambda.ListAliasesOutput, error)
 	ListFunctions(context.Context, *lambda.ListFunctionsInput, ...func(*lambda.Options)) (*lambda.ListFunctionsOutput, error)
+	ListProvisionedConcurrencyConfigs(context.Context, *lambda.ListProvisionedConcurrencyConfigsInput,
+		...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error)
 	ListEventSourceMappings(context.Context, *lambda.ListEventSourceMappingsInput, ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
 }
 
 // Alarms is what this package needs of CloudWatch. A *cloudwatch.Client is one.
 type Alarms interface {
 	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
+	DescribeAlarmHistory(context.Context, *cloudwatch.DescribeAlarmHistoryInput,
+		...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmHistoryOutput, error)
 }
 
 // Why a deployment did not come to its end. All of them are wrapped with what
@@ -72,6 +76,10 @@ type Config struct {
 	AlarmOutage time.Duration
 	// UploadTimeout bounds the wait for an upload to be in place. 0: 2 minutes.
 	UploadTimeout time.Duration
+	// ProvisionTimeout bounds how long Lambda may hold a new version back, at an alias
+	// with provisioned concurrency, until it has that there; then the alias is moved back.
+	// 0: 10 minutes.
+	ProvisionTimeout time.Duration
 	// MoveTimeout bounds how long a move back is retried, and how long the alias is
 	// read after a move that AWS did not answer. 0: one minute.
 	MoveTimeout time.Duration
@@ -100,8 +108,8 @@ func (c Config) Validate() error {
 	if c.Alarms == nil && !c.Watch.None {
 		errs = append(errs, errors.New("Alarms is missing: give a client of CloudWatch, or set Watch.None"))
 	}
-	if c.Poll < 0 || c.AlarmOutage < 0 || c.UploadTimeout < 0 || c.MoveTimeout < 0 {
-		errs = append(errs, errors.New("Poll, AlarmOutage, UploadTimeout and MoveTimeout cannot be negative"))
+	if c.Poll < 0 || c.AlarmOutage < 0 || c.UploadTimeout < 0 || c.ProvisionTimeout < 0 || c.MoveTimeout < 0 {
+		errs = append(errs, errors.New("Poll, AlarmOutage, UploadTimeout, ProvisionTimeout and MoveTimeout cannot be negative"))
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("deploy: config: %w", errors.Join(errs...))
@@ -114,6 +122,7 @@ func (c Config) withDefaults() Config {
 	c.Poll = cmp.Or(c.Poll, 5*time.Second)
 	c.AlarmOutage = cmp.Or(c.AlarmOutage, time.Minute)
 	c.UploadTimeout = cmp.Or(c.UploadTimeout, 2*time.Minute)
+	c.ProvisionTimeout = cmp.Or(c.ProvisionTimeout, 10*time.Minute)
 	c.MoveTimeout = cmp.Or(c.MoveTimeout, time.Minute)
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
@@ -139,7 +148,7 @@ func New(cfg Config) (*Deployer, error) {
 // Progress is one thing that happened.
 type Progress struct {
 	// Did is a word: "alarms" (which are watched), "unchanged", "uploaded",
-	// "published", "created", "moved", "watching", "alarms unreadable" (the alarms cannot be
+	// "published", "created", "moved", "provisioning" (Lambda holds the version back), "watching", "alarms unreadable" (the alarms cannot be
 	// read), "alarm", "rolled back".
 	Did      string `json:"did"`
 	Function string `json:"function"`

@@ -9,6 +9,11 @@
 //     the next deployment, since that publishes $LATEST as a whole.
 //   - A deployment is as safe as its alarms are quick. An alarm whose periods are
 //     minutes needs steps that last several of them.
+//   - At an alias with provisioned concurrency Lambda holds a new version back until it
+//     has that there. A deployment, a promotion and a rollback wait for it
+//     (Config.ProvisionTimeout), and fail where it does not come. Such an alias keeps no
+//     weight of 0 for the version before, since Lambda refuses to scale its concurrency
+//     while there are weights: a rollback needs the version (--to).
 //   - At weights between 0 and 100 % a mapping's batches go to both versions, and
 //     the batches of one shard may alternate between them: both have to
 //     understand what the other one writes.
@@ -31,6 +36,10 @@
 //	version 6                        stable
 //	version 6, 10 % to version 7     between the two: in use, or left by a killed process
 //	version 7,  0 % to version 6     stable; 6 was before and is where a rollback goes
+//
+// Of two versions the higher number is the newer one, whichever has the weight and whoever
+// set it: version 7 with 60 % to version 6 is 40 % of a deployment of 7. promote
+// continues to 7, rollback goes to 6.
 //
 // The weight of 0 keeps the version before from the janitor, which leaves what an
 // alias refers to. Nothing that Terraform manages is written: it ignores an
@@ -61,6 +70,9 @@
 // or those that count are to be named. Those by which sqs-loop scales have names
 // that begin otherwise.
 //
+// An alarm that rises and falls between two checks counts as well: where the time of its
+// last change is another one, its history says what it went through.
+//
 // A deployment prints which alarms it watches, and which it leaves to which function. Alarms that
 // are found by a prefix that somebody gave are all watched.
 //
@@ -70,9 +82,10 @@
 //
 //	lambda:GetFunctionConfiguration  lambda:UpdateFunctionCode  lambda:PublishVersion
 //	lambda:GetAlias  lambda:CreateAlias  lambda:UpdateAlias  lambda:ListAliases
+//	lambda:ListProvisionedConcurrencyConfigs
 //
 // Without a resource to restrict them to: lambda:ListEventSourceMappings;
-// cloudwatch:DescribeAlarms; and lambda:ListFunctions, for list, and for a
+// cloudwatch:DescribeAlarms and, on the alarms, cloudwatch:DescribeAlarmHistory; and lambda:ListFunctions, for list, and for a
 // deployment that finds an alarm whose metrics name no function. One that is given
 // its alarms by name or prefix does without.
 package deploy

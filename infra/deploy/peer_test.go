@@ -17,6 +17,14 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/sandboxtest"
 )
 
+// withoutProvisioned answers the one call that moto does not know.
+type withoutProvisioned struct{ *lambda.Client }
+
+func (withoutProvisioned) ListProvisionedConcurrencyConfigs(context.Context, *lambda.ListProvisionedConcurrencyConfigsInput,
+	...func(*lambda.Options)) (*lambda.ListProvisionedConcurrencyConfigsOutput, error) {
+	return &lambda.ListProvisionedConcurrencyConfigsOutput{}, nil
+}
+
 // TestPeerDeployment runs deployments on an independent Lambda: to the end, back
 // by an alarm, back by hand, from stage to stage, and listed. The alarms are the
 // sandbox's: moto's CloudWatch does not speak what the SDK sends.
@@ -30,6 +38,7 @@ func TestPeerDeployment(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := clients(t, endpoint, serve(t, alarms))
+	w.without = true
 	w.out, w.role = t.TempDir(), sandboxtest.Role(t, endpoint)
 	w.provide(other(t, "zero"))
 	t.Cleanup(func() {

@@ -46,7 +46,7 @@ func (d *Deployer) PromoteFrom(ctx context.Context, t Target, stage string, step
 		return r, fmt.Errorf("%w: %s:%s is at %s: deploy a version there first", ErrRefused, t.Function, stage, source)
 	case !source.Stable():
 		return r, fmt.Errorf("%w: %s:%s is at %s: finish that first", ErrInProgress, t.Function, stage, source)
-	case !r.From.Stable() && r.From.Next != source.Version:
+	case !r.From.Stable() && r.From.Next != source.Version && r.From.Version != source.Version:
 		return r, fmt.Errorf("%w: %s is at %s, on its way elsewhere: finish that first, or rollback", ErrInProgress, t, r.From)
 	}
 	if d.cfg.DryRun {
@@ -68,6 +68,9 @@ func (d *Deployer) promotion(ctx context.Context, l *alarmWatcher, steps Steps) 
 	}
 	if at.Version == latest {
 		return r, fmt.Errorf("%w: the alias %s points to %s: let it point to a version", ErrRefused, t, latest)
+	}
+	if l.provisioned, _, err = d.hasProvisioned(ctx, t); err != nil {
+		return r, fmt.Errorf("%w; the alias %s was not moved", err, t)
 	}
 	if err := l.checkBefore(ctx); err != nil {
 		return r, fmt.Errorf("before the promotion: %w; the alias was not moved", err)
@@ -102,7 +105,11 @@ func (d *Deployer) Rollback(ctx context.Context, t Target, to string) (Result, e
 		return r, err
 	}
 	d.report("rolled back", t, r.Version, 100, "%s: back to version %s", t, r.Version)
-	return r, nil
+	provisioned, _, err := d.hasProvisioned(ctx, t)
+	if provisioned {
+		r.To, err = d.awaitShift(ctx, t, r.To, r.Version)
+	}
+	return r, err
 }
 
 // rollbackVersion is the version that a rollback goes to.
@@ -115,5 +122,6 @@ func (s AliasState) rollbackVersion(t Target, to string) (string, error) {
 	case s.Before != "":
 		return s.Before, nil
 	}
-	return "", fmt.Errorf("%w: the alias %s is at %s and does not know what was before: say the version (--to)", ErrRefused, t, s)
+	return "", fmt.Errorf("%w: the alias %s is at %s and does not know what was before, as one with provisioned concurrency never does: "+
+		"say the version (--to); list shows them", ErrRefused, t, s)
 }

@@ -53,19 +53,24 @@ func (s Steps) after(percent int) Steps {
 // rollOut moves the alias step by step, until version has
 // everything, and back where an alarm is raised.
 func (d *Deployer) rollOut(ctx context.Context, l *alarmWatcher, at AliasState, version string, steps Steps) (AliasState, error) {
-	t, before := l.t, at
+	before := at
 	if !at.Stable() {
+		at = at.towards(version)
 		before = AliasState{Version: at.Version}
-		steps = steps.after(at.Percent)
+		steps = steps.after(min(at.Percent, 99)) // at 100 the alias has yet to point there
 	}
+	l.between = [2]string{before.Version, version}
 	for _, percent := range steps {
 		to := AliasState{Version: before.Version, Next: version, Percent: percent}
 		if percent == 100 {
 			to = AliasState{Version: version, Before: before.Version}
 		}
-		next, err := d.step(ctx, l, at, to, percent)
+		if percent == 100 && l.provisioned {
+			to.Before = "" // or Lambda would refuse to scale its provisioned concurrency
+		}
+		next, err := d.step(ctx, l, l.current(ctx, at), to, percent)
 		if err != nil {
-			return d.abort(ctx, t, next, before, err)
+			return d.abort(ctx, l, next, before, err)
 		}
 		at = next
 	}
@@ -85,6 +90,11 @@ func (d *Deployer) step(ctx context.Context, l *alarmWatcher, at, to AliasState,
 	}
 	version := cmp.Or(to.Next, to.Version)
 	d.report("moved", t, version, percent, "%s: %d %% to version %s", t, percent, version)
+	if l.provisioned && percent == 100 {
+		if next, err = d.awaitShift(ctx, t, next, version); err != nil {
+			return next, err
+		}
+	}
 	switch {
 	case d.cfg.Interval < 0:
 	case d.cfg.Watch.None:
@@ -96,7 +106,8 @@ func (d *Deployer) step(ctx context.Context, l *alarmWatcher, at, to AliasState,
 }
 
 // abort ends a rollout that failed: back to where it began, or not.
-func (d *Deployer) abort(ctx context.Context, t Target, at, before AliasState, cause error) (AliasState, error) {
+func (d *Deployer) abort(ctx context.Context, l *alarmWatcher, at, before AliasState, cause error) (AliasState, error) {
+	t := l.t
 	switch {
 	case errors.Is(cause, ErrConflict), errors.Is(cause, ErrUnknown):
 		return at, cause
@@ -106,7 +117,10 @@ func (d *Deployer) abort(ctx context.Context, t Target, at, before AliasState, c
 		return at, fmt.Errorf("%w; the alias %s was left at %s: continue with promote, or go back with rollback", cause, t, at)
 	}
 	d.report("alarm", t, cmp.Or(at.Next, at.Version), at.Percent, "%v", cause)
-	back, err := d.moveWithRetries(ctx, t, at, before)
+	if l.provisioned {
+		before.Before = ""
+	}
+	back, err := d.moveWithRetries(ctx, t, l.current(ctx, at), before)
 	if err != nil {
 		return at, fmt.Errorf("%w; moving the alias %s back to %s FAILED, it may still be at %s: %w; run rollback", cause, t, before, at, err)
 	}

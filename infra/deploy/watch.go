@@ -3,12 +3,14 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
@@ -35,13 +37,19 @@ type alarmWatcher struct {
 	*Deployer
 	t Target
 
+	provisioned bool                 // the alias has provisioned concurrency
+	between     [2]string            // the versions that the deployment moves the alias between
+	changed     map[string]time.Time // when each alarm had changed at the last check
+
 	listed    bool
 	longer    []string // names of functions that begin like this one's and "-", once listed
 	announced []string // the alarms of the last announcement
 	once      bool     // the SDK does not retry: the watch does
 }
 
-func (d *Deployer) watchAlarms(t Target) *alarmWatcher { return &alarmWatcher{Deployer: d, t: t} }
+func (d *Deployer) watchAlarms(t Target) *alarmWatcher {
+	return &alarmWatcher{Deployer: d, t: t, changed: map[string]time.Time{}}
+}
 
 // checkBefore checks the alarms before a deployment, with the SDK's retries.
 func (l *alarmWatcher) checkBefore(ctx context.Context) error {
@@ -69,8 +77,46 @@ func (l *alarmWatcher) check(ctx context.Context) error {
 		if a.state == string(types.StateValueAlarm) {
 			return fmt.Errorf("%w: %s (%s)", ErrAlarm, a.name, cmp.Or(a.reason, "no reason given"))
 		}
+		if err := l.checkHistory(ctx, a); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// checkHistory returns an error where an alarm rose and fell since the last check. That
+// it changed is seen without its history, which is asked only then.
+func (l *alarmWatcher) checkHistory(ctx context.Context, a alarm) error {
+	last, known := l.changed[a.name]
+	if !known || last.Equal(a.changed) {
+		l.changed[a.name] = a.changed
+		return nil
+	}
+	in := &cloudwatch.DescribeAlarmHistoryInput{AlarmName: &a.name, AlarmTypes: alarmTypes, HistoryItemType: types.HistoryItemTypeStateUpdate, StartDate: &last}
+	for {
+		out, err := l.cfg.Alarms.DescribeAlarmHistory(ctx, in, l.limitAttempts)
+		if err != nil {
+			return fmt.Errorf("read the history of the alarm %s: %w", a.name, err)
+		}
+		for _, item := range out.AlarmHistoryItems {
+			var change struct {
+				NewState struct{ StateValue, StateReason string }
+			}
+			err := json.Unmarshal([]byte(aws.ToString(item.HistoryData)), &change)
+			at := aws.ToTime(item.Timestamp)
+			if err == nil && at.After(last) && change.NewState.StateValue == string(types.StateValueAlarm) {
+				return fmt.Errorf("%w: %s at %s, and fell since (%s)", ErrAlarm, a.name, at.Format(time.RFC3339),
+					cmp.Or(change.NewState.StateReason, "no reason given"))
+			}
+			if !at.Before(a.changed) {
+				l.changed[a.name] = a.changed // else the history is behind, and asked again
+			}
+		}
+		if aws.ToString(out.NextToken) == "" {
+			return nil
+		}
+		in.NextToken = out.NextToken
+	}
 }
 
 // announce reports which alarms are watched, and again when these are others.

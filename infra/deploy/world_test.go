@@ -130,6 +130,7 @@ type world struct {
 	kinesis *kinesis.Client
 	role    string
 	out     string // where the function notes what it got of a stream
+	without bool   // Lambda does not know provisioned concurrency
 }
 
 // newWorld starts one. Calls of Lambda's API go through disturb, if there is one.
@@ -242,6 +243,9 @@ func (w *world) set(state cwtypes.StateValue) {
 func (w *world) deployer(change func(*deploy.Config)) *deploy.Deployer {
 	w.t.Helper()
 	cfg := deploy.Config{Functions: w.lambda, Alarms: w.metrics, Interval: 40 * time.Millisecond, Poll: 5 * time.Millisecond, AlarmOutage: time.Minute}
+	if w.without {
+		cfg.Functions = withoutProvisioned{w.lambda}
+	}
 	if change != nil {
 		change(&cfg)
 	}

@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -23,27 +24,29 @@ const (
 	longestName      = 255
 	unchecked        = "Unchecked: Initial alarm creation"
 	mostDeleted      = 100
+	mostHistory      = 100
 	longestReasonSet = 1023
 )
 
 // alarm is one of either type, as the API shows it.
 type alarm struct {
-	AlarmName             string
-	AlarmArn              string
-	AlarmDescription      string `json:",omitempty"`
-	StateValue            string
-	StateReason           string
-	StateUpdatedTimestamp instant
-	AlarmRule             string      `json:",omitempty"`
-	MetricName            string      `json:",omitempty"`
-	Namespace             string      `json:",omitempty"`
-	ComparisonOperator    string      `json:",omitempty"`
-	EvaluationPeriods     int         `json:",omitempty"`
-	Period                int         `json:",omitempty"`
-	Threshold             *float64    `json:",omitempty"`
-	Statistic             string      `json:",omitempty"`
-	Dimensions            []dimension `json:",omitempty"`
-	Metrics               []query     `json:",omitempty"`
+	AlarmName                  string
+	AlarmArn                   string
+	AlarmDescription           string `json:",omitempty"`
+	StateValue                 string
+	StateReason                string
+	StateUpdatedTimestamp      instant
+	StateTransitionedTimestamp instant
+	AlarmRule                  string      `json:",omitempty"`
+	MetricName                 string      `json:",omitempty"`
+	Namespace                  string      `json:",omitempty"`
+	ComparisonOperator         string      `json:",omitempty"`
+	EvaluationPeriods          int         `json:",omitempty"`
+	Period                     int         `json:",omitempty"`
+	Threshold                  *float64    `json:",omitempty"`
+	Statistic                  string      `json:",omitempty"`
+	Dimensions                 []dimension `json:",omitempty"`
+	Metrics                    []query     `json:",omitempty"`
 
 	kind string
 }
@@ -80,8 +83,10 @@ func (s *Server) put(a alarm, kind string) (any, error) {
 	a.kind = kind
 	a.AlarmArn = "arn:aws:cloudwatch:" + s.cfg.Region + ":" + s.cfg.Account + ":alarm:" + a.AlarmName
 	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = stateNothing, unchecked, at(s.cfg.Now())
+	a.StateTransitionedTimestamp = a.StateUpdatedTimestamp
 	if there {
 		a.StateValue, a.StateReason, a.StateUpdatedTimestamp = old.StateValue, old.StateReason, old.StateUpdatedTimestamp
+		a.StateTransitionedTimestamp = old.StateTransitionedTimestamp
 	}
 	s.alarms[a.AlarmName] = a
 	return struct{}{}, nil
@@ -173,9 +178,39 @@ func (s *Server) setAlarmState(in *stateInput) (any, error) {
 	case len(in.StateReason) > longestReasonSet:
 		return nil, awsjson.Errorf("ValidationError", "StateReason has more than 1023 characters")
 	}
-	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = in.StateValue, in.StateReason, at(s.cfg.Now())
+	now := at(s.cfg.Now())
+	if a.StateValue != in.StateValue {
+		a.StateTransitionedTimestamp = now
+		data := fmt.Sprintf(`{"oldState":{"stateValue":%q},"newState":{"stateValue":%q,"stateReason":%q}}`, a.StateValue, in.StateValue, in.StateReason)
+		s.history = append(s.history[max(0, len(s.history)-mostHistory):], historyItem{a.AlarmName, "StateUpdate", data, now})
+	}
+	a.StateValue, a.StateReason, a.StateUpdatedTimestamp = in.StateValue, in.StateReason, now
 	s.alarms[in.AlarmName] = a
 	return struct{}{}, nil
+}
+
+// historyItem is a change of a state.
+type historyItem struct {
+	AlarmName, HistoryItemType, HistoryData string
+	Timestamp                               instant
+}
+
+type historyInput struct {
+	AlarmName string
+	StartDate instant
+}
+
+// describeAlarmHistory tells of changes of state in one page, the newest first.
+func (s *Server) describeAlarmHistory(in *historyInput) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []historyItem{}
+	for _, item := range slices.Backward(s.history) {
+		if item.AlarmName == in.AlarmName && !item.Timestamp.Before(in.StartDate.Time) {
+			out = append(out, item)
+		}
+	}
+	return struct{ AlarmHistoryItems []historyItem }{out}, nil
 }
 
 type deleteInput struct{ AlarmNames []string }

@@ -20,7 +20,8 @@
 //
 // Operations: PutMetricAlarm, PutCompositeAlarm (its rule is kept and not
 // evaluated), DescribeAlarms (by names, prefix, state and type, in pages),
-// SetAlarmState, DeleteAlarms, PutMetricData, GetMetricData. Others are refused as not implemented.
+// SetAlarmState, DescribeAlarmHistory (of the last 100 changes of state), DeleteAlarms,
+// PutMetricData, GetMetricData. Others are refused as not implemented.
 //
 // The protocol: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 package cloudwatch

@@ -42,9 +42,10 @@ type Server struct {
 	cfg        Config
 	operations map[string]operation
 
-	mu     sync.Mutex
-	alarms map[string]alarm
-	series map[string]*series
+	mu      sync.Mutex
+	alarms  map[string]alarm
+	history []historyItem
+	series  map[string]*series
 }
 
 // New makes a server without alarms.
@@ -56,13 +57,14 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, alarms: map[string]alarm{}, series: map[string]*series{}}
 	s.operations = map[string]operation{
-		"PutMetricAlarm":    of(s.putMetricAlarm),
-		"PutCompositeAlarm": of(s.putCompositeAlarm),
-		"DescribeAlarms":    of(s.describeAlarms),
-		"SetAlarmState":     of(s.setAlarmState),
-		"DeleteAlarms":      of(s.deleteAlarms),
-		"PutMetricData":     of(s.putMetricData),
-		"GetMetricData":     of(s.getMetricData),
+		"PutMetricAlarm":       of(s.putMetricAlarm),
+		"PutCompositeAlarm":    of(s.putCompositeAlarm),
+		"DescribeAlarms":       of(s.describeAlarms),
+		"SetAlarmState":        of(s.setAlarmState),
+		"DescribeAlarmHistory": of(s.describeAlarmHistory),
+		"DeleteAlarms":         of(s.deleteAlarms),
+		"PutMetricData":        of(s.putMetricData),
+		"GetMetricData":        of(s.getMetricData),
 	}
 	return s, nil
 }
