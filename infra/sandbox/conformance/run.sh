@@ -109,6 +109,7 @@ echo "SKIPPED the Lambda Runtime API: no other implementation of it can be had w
 against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra/sandbox/lambda
 against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
 against kinesis-local     'records in both encodings'   '^TestPeer'      ./publishers/kinesis/internal/putrecords
+against duckdb            'rows of a warehouse'         '^TestPeer'      ./consumers/warehouse
 against kinesis-agg       'the aggregate format'        '^TestPeer'      ./events/aggregate
 
 for process in "${!beside[@]}"; do
