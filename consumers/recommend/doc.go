@@ -39,7 +39,15 @@
 // So a follow of, or by, an account with a million followers costs what every follow does.
 // The lists of the followers that the fan-out left out are as old as their own last change;
 // [Model.Touch] makes one due, and whoever serves lists calls it for those older than a
-// week, say. `make bench-recommend` measures what all this costs in quality.
+// week, say.
+//
+// What all this costs in quality, on a generated graph of 100,000 users with 38 connections
+// each on average, 4,306 at most, and up to 45,594 followers (make bench-recommend): with the
+// default bounds 98 % of the first 10 are among the 10 that brute force finds, ties counted
+// as equal, and 98 % of those that it finds are there; with half of the bounds 95 and 93 %, with
+// twice 99 and 99 %. When 5 % of the connections are new, every list was derived since then with
+// the default fan-out, and 98 % of the best are found; without any fan-out three in four
+// lists were, and it is 97 %.
 //
 // # Table
 //
@@ -57,5 +65,8 @@
 //   - All events of one edge must have the same partition key: an edge is guarded by position.
 //   - Lists of others have somebody who left until they are derived again: leave out whom
 //     you do not know when you add names.
-//   - Whoever disconnected stays an item, so that a late event does no harm.
+//   - Whoever disconnected stays an item, so that a late event does no harm; so do the ids of
+//     those whom somebody who left was connected with.
+//   - A partition takes 1,000 writes a second: more follows of one account are throttled, and
+//     their shards wait.
 package recommend
