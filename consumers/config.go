@@ -33,6 +33,10 @@ type Config struct {
 	// event that does not fit, or has a version that the registry lacks, is treated as
 	// one that cannot be decoded. Types that it does not have pass whole. May be nil.
 	Registry *events.Registry
+	// Open opens the personal members of an event for Payload, such as personal.Sealer.Open
+	// does. events.ErrMalformed is the event's fault, any other error [Unavailable]. nil: they
+	// are withheld, see Message.Withheld.
+	Open func(context.Context, events.Event) (events.Event, error)
 	// Policy for events that cannot be decoded or handled; [KeepDeadLetter] by default.
 	Policy Policy
 	// DeadLetters stores dead letters.

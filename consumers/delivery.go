@@ -91,7 +91,13 @@ func (d *delivery) handleTask(ctx context.Context, t *task) error {
 	if t.Broken != nil {
 		return t.Broken
 	}
-	err := d.handle(ctx, t.Message)
+	m := t.Message
+	if m.Withheld && d.cfg.Open != nil {
+		if err := m.open(ctx, &d.cfg); err != nil {
+			return err
+		}
+	}
+	err := d.handle(ctx, m)
 	if err != nil && ctx.Err() != nil && d.work.Err() == nil {
 		return spent{err, d.share}
 	}

@@ -18,11 +18,15 @@ type Message struct {
 	// ID is by what the source identifies the message; empty for Kinesis and direct calls.
 	ID string
 	// Event is what Raw decodes to. It is zero, with an empty ID, where a source other
-	// than Kinesis delivers what is no event.
+	// than Kinesis delivers what is no event. Personal members of its data stay sealed.
 	Event events.Event
 	// Payload is what Config.Registry decodes the event's data to, in the newest version
 	// of its type. nil for a type that the registry does not have, or without one.
 	Payload events.Payload
+	// Withheld says that members which the event's type declares personal are at their zero
+	// values in Payload: their subject was erased, or there is no Config.Open. Delete
+	// what was kept of them, if anything; an event from before an erasure may come after it.
+	Withheld bool
 	// Position is where the event is on the stream; zero where the source is no stream.
 	Position events.Position
 	// Shard is the shard that delivered it, such as "shardId-000000000000".

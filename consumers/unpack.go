@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -86,11 +87,37 @@ func (m *Message) decode(registry *events.Registry) (err error) {
 			return err
 		}
 	}
-	m.Payload, err = registry.Decode(m.Event)
-	if errors.Is(err, events.ErrUnknownType) {
-		return nil
-	}
+	m.Withheld = registry.Withholds(m.Event)
+	m.Payload, err = decodePayload(registry, m.Event)
 	return err
+}
+
+// open decodes the payload of a message whose personal members are sealed once more, with
+// those that can be opened.
+func (m *Message) open(ctx context.Context, cfg *Config) error {
+	opened, err := cfg.Open(ctx, m.Event)
+	if errors.Is(err, events.ErrMalformed) {
+		return Permanent(err)
+	}
+	if err != nil {
+		return Unavailable(err)
+	}
+	m.Withheld = cfg.Registry.Withholds(opened)
+	if m.Payload, err = decodePayload(cfg.Registry, opened); err != nil {
+		return Permanent(errOpened) // err may quote what was opened, and reasons are kept and logged
+	}
+	return nil
+}
+
+var errOpened = fmt.Errorf("%w: data: once its personal members are opened, it does not fit its type, or its Validate refuses it: "+
+	"was it sealed without a check?", events.ErrMalformed)
+
+func decodePayload(registry *events.Registry, e events.Event) (events.Payload, error) {
+	p, err := registry.Decode(e)
+	if errors.Is(err, events.ErrUnknownType) {
+		return nil, nil
+	}
+	return p, err
 }
 
 func isNumber(s string) bool {

@@ -22,7 +22,8 @@
 //   - Every event may be delivered more than once. ID is what repeats, Position
 //     is what a guard compares.
 //   - No secret, no e-mail address and no password hash belongs into an event:
-//     an event is kept for ever, and every consumer can read it.
+//     an event is kept for ever, and every consumer can read it. What is about a person
+//     can be declared personal and sealed, see package personal.
 //
 // # The Kinesis binding
 //

@@ -22,6 +22,7 @@ func validatePayload(p Payload) error {
 type member struct {
 	name     string
 	nullable bool     // null where Go has a pointer, a map, a slice or an interface
+	personal bool     // may be sealed
 	members  []member // of the object that it is
 }
 
@@ -61,12 +62,17 @@ func missingMember(text string, members []member) (path string) {
 		return ""
 	}
 	there := make([]bool, len(members))
-	eachMember(text, func(name, value string) {
+	eachMember(text, func(name, value string, _ int) {
 		i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
 		if i < 0 {
 			return
 		}
 		there[i] = members[i].nullable || value != "null"
+		if members[i].personal {
+			if _, sealed := ParseSealed(value); sealed {
+				return
+			}
+		}
 		if inner := missingMember(value, members[i].members); inner != "" && path == "" {
 			path = name + "." + inner
 		}
@@ -77,8 +83,9 @@ func missingMember(text string, members []member) (path string) {
 	return path
 }
 
-// eachMember calls do for each member of an object, until the text is not JSON.
-func eachMember(text string, do func(name, value string)) {
+// eachMember calls do for each member of an object, with the offset of its value, until the
+// text is not JSON.
+func eachMember(text string, do func(name, value string, at int)) {
 	c := scanner{s: text, i: 1}
 	c.skipSpace()
 	if c.accept('}') {
@@ -96,7 +103,7 @@ func eachMember(text string, do func(name, value string)) {
 		if c.value(1) != nil {
 			return
 		}
-		do(name, text[start:c.i])
+		do(name, text[start:c.i], start)
 		if more, err = c.hasNext('}'); err != nil {
 			return
 		}
@@ -114,14 +121,20 @@ func (t *Type) decodeAndCheck(e *Event) (p Payload, err error) {
 			p, err = nil, t.promiseError(e, fmt.Errorf("a method of %s panicked: %v", t.goType, r))
 		}
 	}()
-	if p, err = t.decode(e.Data); err != nil {
+	data, withheld := e.Data, false
+	if t.personal != nil {
+		data, withheld = withhold(data, t.personal)
+	}
+	if p, err = t.decode(data); err != nil {
 		return nil, t.promiseError(e, err)
 	}
 	if path := missingMember(strings.TrimLeft(string(e.Data), " \t\r\n"), t.required); path != "" {
 		return nil, t.promiseError(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
 	}
-	if err := validatePayload(p); err != nil {
-		return nil, t.promiseError(e, err)
+	if !withheld { // it was whole when it was made
+		if err := validatePayload(p); err != nil {
+			return nil, t.promiseError(e, err)
+		}
 	}
 	switch key := p.PartitionKey(); key {
 	case e.PartitionKey:
@@ -134,15 +147,15 @@ func (t *Type) decodeAndCheck(e *Event) (p Payload, err error) {
 	}
 }
 
-// liftFrom calls t.lift, and checks the promise of the returned payload.
-func (t *Type) liftFrom(p Payload) (lifted Payload, err error) {
+// liftFrom calls t.lift, and checks the promise of the returned payload if it is whole.
+func (t *Type) liftFrom(p Payload, whole bool) (lifted Payload, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			lifted, err = nil, fmt.Errorf("it panicked: %v", r)
 		}
 	}()
-	if lifted, err = t.lift(p); err != nil {
-		return nil, err
+	if lifted, err = t.lift(p); err != nil || !whole {
+		return lifted, err
 	}
 	return lifted, validatePayload(lifted)
 }

@@ -19,7 +19,8 @@ var (
 // Registry is the set of event types that a program knows. It never changes, and
 // is safe for concurrent use. A nil *Registry knows none.
 type Registry struct {
-	types map[string][]Type // by name; versions without gaps, oldest first
+	types    map[string][]Type // by name; versions without gaps, oldest first
+	personal bool              // any has personal members
 }
 
 // NewRegistry makes a registry of types. Of each name there is at least the newest
@@ -29,7 +30,8 @@ type Registry struct {
 // It refuses a version that is there twice, one that is missing between others,
 // one whose lift leads to another Go type than the next version has, a type
 // without a name, a version from 1, or a description of its partition key, and one whose
-// example cannot be written as JSON and read again.
+// example cannot be written as JSON and read again, or not without its personal members: its
+// subject, its partition key and its lift must not depend on them.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string][]Type)}
 	for _, t := range types {
@@ -37,6 +39,7 @@ func NewRegistry(types ...Type) (*Registry, error) {
 			return nil, fmt.Errorf("events: register %q version %d: %w", shorten(t.Name), t.Version, err)
 		}
 		r.types[t.Name] = append(r.types[t.Name], t)
+		r.personal = r.personal || t.personal != nil
 	}
 	for name, versions := range r.types {
 		slices.SortFunc(versions, func(a, b Type) int { return cmp.Compare(a.Version, b.Version) })
@@ -95,7 +98,8 @@ func (r *Registry) Types() []Type {
 // Decode returns the payload of e in the newest version of its type, lifted step
 // by step where e has an older one. Its Go type is the one that was defined, so
 // that a type switch tells payloads apart. Members of the data that the Go type
-// does not have are skipped.
+// does not have are skipped. Personal members that are sealed (see
+// [Registry.Withholds]) are left at their zero values, and Validate is not called then.
 //
 // It fails with [ErrUnknownType] or [ErrUnknownVersion] when the registry does
 // not have the type or the version, and with [ErrMalformed] when e breaks the
@@ -110,7 +114,7 @@ func (r *Registry) Decode(e Event) (Payload, error) {
 		return nil, err
 	}
 	for _, t := range versions[:len(versions)-1] {
-		if p, err = t.liftFrom(p); err != nil {
+		if p, err = t.liftFrom(p, !r.Withholds(e)); err != nil {
 			return nil, payloadError(&e, fmt.Errorf("%w: data: lift %s version %d to %d: %w", ErrMalformed, t.Name, t.Version, t.Version+1, err))
 		}
 	}
@@ -122,7 +126,8 @@ func (r *Registry) Decode(e Event) (Payload, error) {
 // member that the Go type always writes (all but those with omitempty or
 // omitzero; inside of lists and maps nothing is required); that the payload's
 // own Validate, if it has that method, accepts it; and that the partition key
-// which the payload names is not empty and equals that of the envelope.
+// which the payload names is not empty and equals that of the envelope. A personal
+// member may be sealed; Validate is not called then.
 //
 // Nothing is promised for types and versions that the registry does not have.
 func (r *Registry) Check(e Event) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Payload is what an event carries: one version of one type. Declare a struct
@@ -29,6 +30,7 @@ type Type struct {
 
 	goType   reflect.Type
 	required []member // of the data
+	personal []PersonalMember
 	decode   func(json.RawMessage) (Payload, error)
 	lift     func(Payload) (Payload, error) // to the next version; nil: this is the newest
 	liftedTo reflect.Type
@@ -54,6 +56,12 @@ func Define[P Payload](example P, partitionKey string) Type {
 		return t
 	}
 	t.Name, t.Version, t.required = example.EventType(), example.EventVersion(), writtenMembers(zeroValue[P]())
+	if t.personal, t.err = personalMembers(t.goType); t.err != nil {
+		return t
+	}
+	for _, m := range t.personal {
+		markPersonal(t.required, m.Path)
+	}
 	if _, ok := any(example).(validator); !ok {
 		if _, ok := any(&example).(validator); ok {
 			t.err = fmt.Errorf("Validate of %s has a pointer receiver, so that it would not be called: define the type by &%s{}", t.goType, t.goType)
@@ -132,5 +140,68 @@ func (t Type) checkExample() (err error) {
 	if _, err := t.decode(data); err != nil {
 		return fmt.Errorf("read what the example is written as: %w", err)
 	}
+	if t.personal != nil {
+		return t.checkWithheld(data)
+	}
 	return nil
+}
+
+// checkWithheld reports what keeps the example from being read without its personal
+// members, as every event of it will be once its subject is erased.
+func (t Type) checkWithheld(data json.RawMessage) error {
+	e := Event{Subject: t.Example.Subject(), Data: data}
+	found := map[string]bool{}
+	rest, err := RewritePersonal(data, t.personal, func(m PersonalMember, _ json.RawMessage) (json.RawMessage, error) {
+		found[m.String()] = true
+		_, err := m.SubjectOf(e)
+		return json.RawMessage("null"), err
+	})
+	if err != nil {
+		return fmt.Errorf("the example: %w", err)
+	}
+	for _, m := range t.personal {
+		if !found[m.String()] {
+			return fmt.Errorf("the example has nothing in its personal member %q", m)
+		}
+		if err := t.checkWhose(m); err != nil {
+			return err
+		}
+	}
+	p, err := t.decode(rest)
+	if err != nil {
+		return fmt.Errorf("read the example without its personal members: %w", err)
+	}
+	if p.Subject() != t.Example.Subject() || p.PartitionKey() != t.Example.PartitionKey() {
+		return errors.New("its subject or its partition key depends on a personal member: both are never sealed, so let them depend on an id")
+	}
+	if t.lift != nil {
+		if _, err := t.lift(p); err != nil {
+			return fmt.Errorf("lift the example without its personal members: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkWhose makes sure that whose a member is can be read when that person's members
+// are sealed.
+func (t Type) checkWhose(m PersonalMember) error {
+	names, err := whoseMembers(m.Whose)
+	for _, other := range t.personal {
+		if slices.Contains(names, other.Path[0]) {
+			return fmt.Errorf("personal member %q is about %q, and %q is personal itself", m, m.Whose, other.Path[0])
+		}
+	}
+	return err
+}
+
+// markPersonal marks the member at the end of the path, which may be sealed.
+func markPersonal(members []member, path []string) {
+	i := slices.IndexFunc(members, func(m member) bool { return m.name == path[0] })
+	switch {
+	case i < 0:
+	case len(path) == 1:
+		members[i].personal = true
+	default:
+		markPersonal(members[i].members, path[1:])
+	}
 }

@@ -41,23 +41,27 @@ type document struct{ root map[string]any }
 // schema has no meaning.
 const maxReferences = 100
 
-// resolve follows references, and reports whether null is allowed besides.
-func (d document) resolve(node any) (s map[string]any, orNull bool) {
+// resolve follows references, and reports whether null is allowed besides, and whose the
+// member is where it is personal, and so may be sealed.
+func (d document) resolve(node any) (s map[string]any, orNull bool, personal string) {
 	for range maxReferences {
 		s, _ = node.(map[string]any)
 		options, _ := s["anyOf"].([]any)
 		ref, refers := s["$ref"].(string)
+		whose, _ := s[Personal].(string)
 		switch {
+		case whose != "" && len(options) == 2:
+			node, personal = options[0], whose
 		case len(options) == 2 && reflect.DeepEqual(options[1], map[string]any{"type": "null"}):
 			node, orNull = options[0], true
 		case refers:
 			definitions, _ := d.root["$defs"].(map[string]any)
 			node = definitions[strings.TrimPrefix(ref, "#/$defs/")]
 		default:
-			return s, orNull
+			return s, orNull, personal
 		}
 	}
-	return nil, orNull
+	return nil, orNull, personal
 }
 
 type comparison struct {
@@ -83,8 +87,14 @@ func (c *comparison) compare(path string, oldNode, newNode any) {
 		}
 		c.seen[pair] = true
 	}
-	old, oldNull := c.old.resolve(oldNode)
-	new, newNull := c.new.resolve(newNode)
+	old, oldNull, oldPersonal := c.old.resolve(oldNode)
+	new, newNull, newPersonal := c.new.resolve(newNode)
+	switch {
+	case oldPersonal == "" && newPersonal != "":
+		c.report("%s is personal now: readers of the committed schema refuse sealed ones", place(path))
+	case oldPersonal != "" && newPersonal == "":
+		c.report("%s is no longer personal: readers of the new schema refuse old events in which it is sealed", place(path))
+	}
 	if oldNull != newNull {
 		c.report("%s: null was %s and is %s", place(path), allowed(oldNull), allowed(newNull))
 	}

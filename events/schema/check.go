@@ -25,8 +25,9 @@ type messageName struct {
 }
 
 type message struct {
-	data *validation.Schema
-	key  string // the member that is the partition key, "" where none is
+	data     *validation.Schema
+	key      string // the member that is the partition key, "" where none is
+	personal []events.PersonalMember
 }
 
 // ReadFile is [Read] for a file.
@@ -108,7 +109,10 @@ func compileMessage(data []byte) (message, error) {
 	if err := c.AddResource(base, parsed); err != nil {
 		return m, err
 	}
-	m.data, err = c.Compile(base)
+	if m.data, err = c.Compile(base); err != nil {
+		return m, err
+	}
+	m.personal, err = personalMembers(data)
 	return m, err
 }
 

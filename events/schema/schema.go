@@ -174,7 +174,11 @@ func allowNullInside(s *jsonschema.Schema, t reflect.Type) {
 		for _, f := range reflect.VisibleFields(t) {
 			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if property, ok := s.Properties.Get(cmp.Or(tag, f.Name)); ok {
-				s.Properties.Set(cmp.Or(tag, f.Name), allowNull(property, f.Type))
+				property = allowNull(property, f.Type)
+				if whose, ok := f.Tag.Lookup(events.PersonalTag); ok {
+					property = allowSealed(property, whose)
+				}
+				s.Properties.Set(cmp.Or(tag, f.Name), property)
 			}
 		}
 	}
