@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/banyan-fig/banyan/infra/opensearch/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/function"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 )
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/opensearch"
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 )
 
 // document is what is indexed. Its members are those of opensearch.Template.

@@ -28,7 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
+	"github.com/banyan-fig/banyan/infra/opensearch/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 	"github.com/banyan-fig/banyan/infra/ops/logs/subscribe"
 	"github.com/banyan-fig/banyan/infra/ops/sweep"

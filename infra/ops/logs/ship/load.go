@@ -5,17 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/banyan-fig/banyan/infra/config"
+	"github.com/banyan-fig/banyan/infra/opensearch"
 	"github.com/banyan-fig/banyan/infra/ops/function"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -90,55 +88,14 @@ func (e *environment) flag(name string) bool {
 
 // bulk makes the client of the domain.
 func (e *environment) bulk(p function.Parts, prefix string) Bulk {
-	sign := e.sign(p)
-	client, err := opensearch.New(opensearch.Config{URL: p.Getenv("OPENSEARCH_URL"), Sign: sign})
+	client, err := opensearch.FromEnvironment(config.NewSettings(), p.Getenv, p.AWS) // for as long as the function lives
 	if err != nil {
-		e.errs = append(e.errs, errors.New("OPENSEARCH_URL must be the http or https URL of the domain")) // which may hold a password
+		e.errs = append(e.errs, err)
 	}
 	if !e.flag("OPENSEARCH_TEMPLATE") {
 		return client
 	}
 	return &prepared{client: client, name: prefix + "-banyan", template: opensearch.Template(prefix)}
-}
-
-type signer = func(context.Context, *http.Request, []byte) error
-
-func (e *environment) sign(p function.Parts) signer {
-	switch e.getenv("OPENSEARCH_AUTH") {
-	case "", "iam":
-		return opensearch.SigV4(p.AWS.Credentials, p.AWS.Region, time.Now)
-	case "basic":
-		return e.basic()
-	case "none":
-	default:
-		e.invalid("OPENSEARCH_AUTH", "iam, basic or none")
-	}
-	return nil
-}
-
-// basic reads user and password, each given as itself or as a reference.
-func (e *environment) basic() signer {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	settings := config.NewSettings() // for as long as the function lives
-	user, err := settings.Secret(ctx, "OPENSEARCH_USER", e.required("OPENSEARCH_USER"))
-	if err != nil {
-		e.errs = append(e.errs, err)
-		return nil
-	}
-	password, err := settings.Secret(ctx, "OPENSEARCH_PASSWORD", e.required("OPENSEARCH_PASSWORD"))
-	if err != nil {
-		e.errs = append(e.errs, err)
-		return nil
-	}
-	return opensearch.Basic(func(ctx context.Context) (string, string, error) {
-		name, err := user.Get(ctx)
-		if err != nil {
-			return "", "", err
-		}
-		secret, err := password.Get(ctx)
-		return name.Reveal(), secret.Reveal(), err
-	})
 }
 
 // prepared puts the index template before the first request.

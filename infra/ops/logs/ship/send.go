@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
+	"github.com/banyan-fig/banyan/infra/opensearch"
 )
 
 // sendWaiting sends the first n entries that wait, and keeps those that it could not.

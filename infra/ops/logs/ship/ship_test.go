@@ -16,9 +16,9 @@ import (
 
 	awsevents "github.com/aws/aws-lambda-go/events"
 
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
+	"github.com/banyan-fig/banyan/infra/opensearch"
+	"github.com/banyan-fig/banyan/infra/opensearch/bulktest"
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 	"github.com/banyan-fig/banyan/infra/ops/logs/ship"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )

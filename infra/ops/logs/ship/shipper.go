@@ -10,8 +10,8 @@ import (
 
 	awsevents "github.com/aws/aws-lambda-go/events"
 
+	"github.com/banyan-fig/banyan/infra/opensearch"
 	"github.com/banyan-fig/banyan/infra/ops/logs/internal/line"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
 )
 
 // Bulk creates documents and returns the status of each.

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"go.uber.org/goleak"
 
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/bulktest"
-	"github.com/banyan-fig/banyan/infra/ops/logs/internal/opensearch"
+	"github.com/banyan-fig/banyan/infra/opensearch"
+	"github.com/banyan-fig/banyan/infra/opensearch/bulktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
