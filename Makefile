@@ -120,6 +120,10 @@ model: ## The protocol of names and switch, and every mutation of it, by the mod
 conformance: ## The sandbox's suites against the sandbox and against real parts (sets these up: needs Java, Maven or npm, Node, Python)
 	@bash infra/sandbox/conformance/run.sh
 
+.PHONY: conformance-search
+conformance-search: ## The suite of search indexes against a real OpenSearch (sets it up: needs Java and Maven)
+	@bash infra/sandbox/conformance/opensearch.sh $(GO) test -count=1 -run Peer ./consumers/search/opensearch
+
 .PHONY: conformance-proxy
 conformance-proxy: ## The proxy's suite against banyan-proxy, nginx and HAProxy: who does what (installs these where it can)
 	@GO="$(GO)" bash proxy/conformance/run.sh

@@ -24,6 +24,7 @@ const (
 	attrPosts     = "posts"
 	attrLeft      = "left"
 	attrDeleted   = "deleted"
+	attrRevision  = "rev"
 
 	prefixEdge = "edge#"
 )
@@ -35,7 +36,13 @@ func leftKey(user string) once.Key    { return once.KeyOf(readmodel.PrefixUser+u
 func nameChange(p social.UserProfileUpdated, pos events.Position) once.Change {
 	c := nameCondition(p.Name, p.Version, pos)
 	c.Names["#bio"], c.Values[":bio"] = attrBio, dynamo.String(p.Bio)
-	return once.Change{Ops: []once.Op{once.Update(profileKey(p.UserID), setName+", #bio = :bio", c)}}
+	return once.Change{Ops: []once.Op{updateProfile(p.UserID, setName+", #bio = :bio", c)}}
+}
+
+// updateProfile counts the change in rev, by which a search index knows which of two states is newer.
+func updateProfile(user, expression string, c once.Condition) once.Op {
+	c.Names["#rev"], c.Values[":one"] = attrRevision, dynamo.Int(1)
+	return once.Update(profileKey(user), expression+" ADD #rev :one", c)
 }
 
 const setName = "SET #name = :name, #version = :version, #pos = :pos"
@@ -51,13 +58,13 @@ func joinChange(p social.UserJoined, pos events.Position) once.Change {
 	c := nameCondition(p.Name, 0, pos)
 	c.Names["#joined"], c.Values[":joined"] = attrJoined, joinedAt(p)
 	return once.Change{Ops: []once.Op{
-		once.Update(profileKey(p.UserID), setName+", #joined = if_not_exists(#joined, :joined)", c),
+		updateProfile(p.UserID, setName+", #joined = if_not_exists(#joined, :joined)", c),
 	}}
 }
 
 func joinedAtChange(p social.UserJoined) once.Change {
 	return once.Change{Ops: []once.Op{
-		once.Update(profileKey(p.UserID), "SET #joined = :joined", once.Condition{
+		updateProfile(p.UserID, "SET #joined = :joined", once.Condition{
 			Text:   "attribute_not_exists(#joined)",
 			Names:  map[string]string{"#joined": attrJoined},
 			Values: dynamo.Item{":joined": joinedAt(p)},
@@ -74,7 +81,7 @@ func joinedAt(p social.UserJoined) types.AttributeValue {
 func leftChange(user string, pos events.Position) once.Change {
 	return once.Change{Ops: []once.Op{
 		once.Put(leftKey(user), once.At(pos, nil), once.Absent()),
-		once.Update(profileKey(user), "SET #left = :left, #version = :version, #pos = :pos REMOVE #name, #bio", once.Condition{
+		updateProfile(user, "SET #left = :left, #version = :version, #pos = :pos REMOVE #name, #bio", once.Condition{
 			Names: map[string]string{
 				"#left": attrLeft, "#version": readmodel.AttrVersion, "#pos": once.AttrPosition,
 				"#name": attrName, "#bio": attrBio,
@@ -127,7 +134,7 @@ func deleteChange(p social.PostDeleted, counted bool, pos events.Position) once.
 }
 
 func addTo(user, counter string, n int64) once.Add {
-	return once.Add{Key: profileKey(user), Deltas: map[string]int64{counter: n}}
+	return once.Add{Key: profileKey(user), Deltas: map[string]int64{counter: n, attrRevision: 1}}
 }
 
 type edge struct{ follower, author string }

@@ -18,7 +18,7 @@
 //
 //	pk      sk         what
 //	user#U  profile    name, bio, version, pos; joined; followers, following, posts;
-//	                   left, with the greatest version
+//	                   left, with the greatest version; rev, which grows with each change
 //	user#U  left       U has left: pos
 //	user#U  watermark  pos: highest position applied for key U
 //	user#U  edge#A     whether U follows A: following, pos

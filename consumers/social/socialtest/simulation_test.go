@@ -21,7 +21,10 @@ import (
 	"github.com/banyan-fig/banyan/infra/dynamo"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets bleve have its workers, which it starts when it is linked.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/blevesearch/bleve_index_api.AnalysisWorker"))
+}
 
 // seeds are those of a simulation; BANYAN_SEEDS gives another number of them,
 // BANYAN_SEED one alone.

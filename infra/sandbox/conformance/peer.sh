@@ -54,17 +54,18 @@ within() {
 	return "$code"
 }
 
-# maven GROUP:ARTIFACT:VERSION fetches a jar and what it needs into ./lib.
+# maven GROUP:ARTIFACT:VERSION... fetches jars and what they need into ./lib.
 maven() {
-	local group artifact version
-	IFS=: read -r group artifact version <<<"$1"
+	local group artifact version dependency dependencies=
+	for dependency; do
+		IFS=: read -r group artifact version <<<"$dependency"
+		dependencies+="<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
+	done
 	cat >pom.xml <<-POM
 		<project xmlns="http://maven.apache.org/POM/4.0.0">
 		  <modelVersion>4.0.0</modelVersion>
 		  <groupId>banyan</groupId><artifactId>peer</artifactId><version>1</version><packaging>pom</packaging>
-		  <dependencies><dependency>
-		    <groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version>
-		  </dependency></dependencies>
+		  <dependencies>$dependencies</dependencies>
 		</project>
 	POM
 	within 900 mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib
