@@ -56,7 +56,7 @@
 //	in#U        <hash><user>     who is connected with U
 //	out#U,in#U  !left            U left: nothing of U counts any more, before or after
 //	list#U      list             s#V: what is shared with V, for each V of the list; at: when it was derived; rev
-//	due#00..15  U                n: how often U was marked, own: for changes of their own
+//	due#00..15  U                n: how often U was marked; own: for changes of their own; told: of which followers know
 //
 // The hash, of both ids, makes the first items of a partition a sample.
 //

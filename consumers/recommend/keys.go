@@ -23,6 +23,7 @@ const (
 	attrRev     = "rev"
 	attrMarks   = "n"
 	attrOwn     = "own"
+	attrTold    = "told"
 )
 
 // sample is a short hash of words, in hexadecimal digits.

@@ -38,9 +38,9 @@ func (c *recommendSweepCommand) Run(ctx context.Context, parsed *kong.Context) e
 		return err
 	}
 	for {
-		n, err := model.Sweep(ctx)
-		_, _ = fmt.Fprintf(parsed.Stdout, "derived %s\n", count(n, "list"))
-		if err != nil || n == 0 {
+		derived, left, err := model.Sweep(ctx)
+		_, _ = fmt.Fprintf(parsed.Stdout, "derived %s\n", count(derived, "list"))
+		if err != nil || derived+left == 0 {
 			return err
 		}
 	}

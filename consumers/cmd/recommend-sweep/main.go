@@ -66,12 +66,12 @@ func (s *sweeper) sweep(ctx context.Context) (answer, error) {
 	}
 	var a answer
 	for {
-		n, err := s.model.Sweep(ctx)
-		a.Derived += n
+		derived, left, err := s.model.Sweep(ctx)
+		a.Derived += derived
 		if ctx.Err() != nil {
 			return a, nil // who is due still is next time
 		}
-		if err != nil || n == 0 {
+		if err != nil || derived+left == 0 {
 			return a, err
 		}
 	}
