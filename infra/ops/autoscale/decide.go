@@ -120,6 +120,9 @@ type Decision struct {
 func Decide(p Policy, o Observation, s State) Decision {
 	p = p.withDefaults()
 	d := decider{p: p, o: o, s: s, n: len(o.Shards), used: s.scalingsUsed(o.Now)}
+	if !p.NoForecast {
+		d.day = newForecast(o.Totals, o.Now)
+	}
 	recent := d.recentMinutes(p.UpMinutes)
 	out := d.decide(recent)
 	out.Left = max(0, ScalingsPerDay-d.used)
@@ -136,6 +139,7 @@ type decider struct {
 	s    State
 	n    int
 	used int
+	day  forecast
 	// least is how many shards are to stay, for a step down.
 	least int
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"time"
 )
 
 // narrowest is how much of an even share of the hash range a shard has at least
@@ -34,14 +35,24 @@ func (d decider) grow(recent []Minute) (out Decision, hot bool) {
 // hotShards lists the shards that need help. The load of minutes that throttle is cut
 // off at the limit, so refusals count for themselves; one minute of them suffices.
 func (d decider) hotShards(load []float64, recent []Minute) []int {
-	last := recent[len(recent)-1]
+	last, above := recent[len(recent)-1], d.hotAbove()
 	var out []int
 	for i := range load {
-		if load[i] > d.p.Up || d.p.Throttled >= 0 && last.Throttled[i] > d.p.Throttled {
+		if load[i] > above || d.p.Throttled >= 0 && last.Throttled[i] > d.p.Throttled {
 			out = append(out, i)
 		}
 	}
 	return out
+}
+
+// hotAbove is the utilisation above which a shard is hot. Where the day is known, growth
+// is no surprise, and a sixth more of a shard is used, unless there are so few that
+// little growth is much, or only splits are left, one by one.
+func (d decider) hotAbove() float64 {
+	if d.day.known && d.n >= 4 && d.used < ScalingsPerDay {
+		return min(d.p.Up*7/6, 0.95)
+	}
+	return d.p.Up
 }
 
 // compareLoad orders shards by load, and those of one load by their width.
@@ -65,6 +76,9 @@ func (d decider) isConcentrated(over []int, load []float64) bool {
 // enough, or the greatest there is; the step after it once half of the day's
 // scalings are used.
 func (d decider) upTarget(load []float64) int {
+	if d.day.known {
+		return d.forecastTarget(load)
+	}
 	targets := d.upTargets()
 	last := len(targets) - 1
 	for i, t := range targets {
@@ -77,6 +91,18 @@ func (d decider) upTarget(load []float64) int {
 		return targets[i]
 	}
 	return targets[last]
+}
+
+// forecastTarget is the least number of shards that is enough for the next hour, as it is
+// expected, or the greatest that there may be.
+func (d decider) forecastTarget(load []float64) int {
+	growth, most := d.day.growth(time.Hour), min(2*d.n, d.p.Max)
+	for t := d.n + 1; t < most; t++ {
+		if slices.Max(predict(d.o.Shards, load, t))*growth <= d.p.Up*16/15 {
+			return t
+		}
+	}
+	return most
 }
 
 func (d decider) upTargets() []int {

@@ -104,7 +104,7 @@ func parseShard(s types.Shard) (Shard, error) {
 func (a *Autoscaler) readFigures(ctx context.Context, p Policy, byShard bool, o *Observation) error {
 	to := o.Now.UTC().Truncate(time.Minute)
 	from := to.Add(-time.Duration(p.DownMinutes+lagMinutes) * time.Minute)
-	since := to.Add(-time.Duration(memory*p.DownMinutes) * time.Minute)
+	since := to.Add(-max(time.Duration(memory*p.DownMinutes)*time.Minute, aDay+compared))
 	r := reader{a.metrics}
 	stream, err := r.readSeries(ctx, []source{{stream: p.Stream}}, since, to)
 	if err != nil {

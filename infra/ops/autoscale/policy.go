@@ -35,6 +35,8 @@ type Policy struct {
 	Throttled float64 `json:"throttled"`
 	// ReserveUps of the ten scalings in 24 hours are kept for steps up; 0 means 4.
 	ReserveUps int `json:"reserveUps"`
+	// NoForecast takes no day for like the one before.
+	NoForecast bool `json:"noForecast"`
 }
 
 // ScalingsPerDay is how often UpdateShardCount may be called in 24 hours.

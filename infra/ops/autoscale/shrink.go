@@ -9,12 +9,16 @@ import (
 
 // shrink decides whether fewer shards would do.
 func (d decider) shrink() Decision {
-	window := d.recentMinutes(d.p.DownMinutes)
+	minutes := d.p.DownMinutes
+	if d.day.known {
+		minutes = min(minutes, forecastMinutes)
+	}
+	window := d.recentMinutes(minutes)
 	if d.n <= d.p.Min {
 		return doNothing("the load is fine, and there are as few shards as are allowed")
 	}
-	if len(window) < d.p.DownMinutes {
-		return doNothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", d.p.DownMinutes, len(window))
+	if len(window) < minutes {
+		return doNothing("the load is fine; of the %d minutes needed to shrink %d are known since the last change", minutes, len(window))
 	}
 	if d.o.ByShard && anySpread(window) {
 		return doNothing("the load is fine; the figures of the shards do not add up to the stream's, so that one may be hot unseen")
@@ -28,6 +32,9 @@ func (d decider) shrink() Decision {
 	if rising := d.latestLoad(window[len(window)-1].At); rising > sum(load) {
 		return doNothing("the load is fine; the stream's last minute, of which the shards have no figures yet, had more than the %d before", len(window))
 	}
+	if d.day.known {
+		return d.shrinkByForecast(load)
+	}
 	d.least = d.neededShards()
 	if out, ok := d.scaleDown(load); ok {
 		return out
@@ -36,6 +43,45 @@ func (d decider) shrink() Decision {
 		return out
 	}
 	return doNothing("the load is fine: the hottest shard had %s at most in %d minutes", percent(slices.Max(load)), len(window))
+}
+
+// shrinkByForecast shrinks by a fifth or more to what is enough for the next hours, as they
+// are expected. Few shards are merged, which costs no scaling.
+func (d decider) shrinkByForecast(load []float64) Decision {
+	growth := d.day.growth(ahead)
+	if growth > rising {
+		return doNothing("the load is fine, and expected to rise: to %s of its last peak within %v", percent(growth), ahead)
+	}
+	for i := range load {
+		load[i] *= growth
+	}
+	d.least, d.p.DownTo = d.p.Min, d.p.Up
+	for t := max((d.n+1)/2, d.p.Min); t <= d.n*4/5; t++ {
+		if hottest := slices.Max(predict(d.o.Shards, load, t)); hottest <= d.p.DownTo && d.hasScalingFor(t) {
+			return Decision{Action: Down, Target: t, Reason: fmt.Sprintf(
+				"the hottest shard is expected to have %s at most until %v from now: from %d to %d shards", percent(hottest), ahead, d.n, t)}
+		}
+	}
+	if d.n <= fewShards {
+		if out, ok := d.mergeShards(load); ok {
+			return out
+		}
+	}
+	return doNothing("the load is fine, and expected to be: the hottest shard will have %s at most in %v", percent(slices.Max(load)), ahead)
+}
+
+// rising is by how much the load grows where nothing shrinks, whatever room there is: the
+// scalings are for the way up.
+const rising = 1.25
+
+// fewShards are merged two by two at a time of known load.
+const fewShards = 8
+
+// hasScalingFor reports whether a step down to so many shards leaves the scalings for the
+// way up again: those of the day that are not over by then count.
+func (d decider) hasScalingFor(target int) bool {
+	rise := d.day.exceeds(d.hotAbove() * float64(target))
+	return d.used < ScalingsPerDay-1 && d.s.scalingsUsed(rise) < ScalingsPerDay-d.p.ReserveUps
 }
 
 // latestLoad is the highest load of the stream in the minutes after one. Figures of the

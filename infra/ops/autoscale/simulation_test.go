@@ -116,7 +116,7 @@ func (m *model) decide(i int) {
 		Shards:  m.shards,
 		ByShard: m.byShard,
 		Minutes: m.seen(),
-		Totals:  m.totals[max(0, len(m.totals)-260):],
+		Totals:  m.totals[max(0, len(m.totals)-1600):],
 	}
 	d := autoscale.Decide(m.policy, o, m.state)
 	if d.Action == autoscale.Nothing {
@@ -286,6 +286,28 @@ func TestSimulation(t *testing.T) {
 				}
 				t.Logf("%d changes, throttled for %d minutes at most, %.2f times the shards filled", len(m.changes), m.throttledFor, m.used/m.ideal)
 			})
+		}
+	}
+}
+
+// TestSimulationOfDaysThatAreAlike: a day of 0.5 to 12 shards' load, once it is known, has
+// few shards by night, does not throttle, and does not shrink while the load rises.
+func TestSimulationOfDaysThatAreAlike(t *testing.T) {
+	base := func(i int) float64 { return 6.25 - 5.75*math.Cos(2*math.Pi*float64(i)/day) }
+	const s = 1
+	for byShard, most := range map[bool]float64{true: 1.6, false: 1.75} {
+		m := newModel(t, s, 4, nil)
+		m.byShard, m.demand = byShard, noisy(m.random, 0.1, base)
+		m.simulate(2 * day)
+		m.used, m.changes = 0, nil
+		m.simulate(2 * day)
+		if times := m.used / (2 * day) / 6.25; times > most || m.throttledFor > 0 {
+			t.Errorf("seed %d, by shard %t: %.2f times the load, more than %.2f; throttled for %d minutes", s, byShard, times, most, m.throttledFor)
+		}
+		for _, c := range m.changes {
+			if c.to < c.from && base(c.minute+60) > base(c.minute)+0.5 {
+				t.Errorf("seed %d, by shard %t: shrank before a rise: %+v", s, byShard, c)
+			}
 		}
 	}
 }
