@@ -47,6 +47,7 @@ const (
 // them. Others do not receive them for hold.
 func (q Queue) Receive(ctx context.Context, most int, hold time.Duration) ([]Message, error) {
 	var all []Message
+	index := map[string]int{} // of the messages in all, by id
 	for len(all) < most {
 		out, err := q.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: &q.URL, MaxNumberOfMessages: min(receiveAtOnce, int32(most-len(all))),
@@ -55,13 +56,19 @@ func (q Queue) Receive(ctx context.Context, most int, hold time.Duration) ([]Mes
 		if err != nil {
 			return all, fmt.Errorf("receive from the queue %s: %w", q.URL, err)
 		}
-		if len(out.Messages) == 0 {
-			break
-		}
+		before := len(all)
 		for _, m := range out.Messages {
 			received := Message{ID: aws.ToString(m.MessageId), receipt: aws.ToString(m.ReceiptHandle)}
 			received.Batch, received.Err = Parse(aws.ToString(m.Body))
+			if i, again := index[received.ID]; again { // hold was over: its receipt is another one now
+				all[i] = received
+				continue
+			}
+			index[received.ID] = len(all)
 			all = append(all, received)
+		}
+		if len(all) == before {
+			break
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Message) int {

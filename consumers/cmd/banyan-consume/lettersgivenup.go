@@ -14,10 +14,10 @@ import (
 )
 
 // redriveQueue redrives the batches of a queue. Those that are not finished stay there.
-func (c *lettersRedriveCommand) redriveQueue(ctx context.Context, sdk aws.Config, r *redriving) (err error) {
+func (c *lettersRedriveCommand) redriveQueue(ctx context.Context, sdk aws.Config, r *redriving) error {
 	queue := givenup.Queue{Client: sqs.NewFromConfig(sdk), URL: c.Queue}
 	messages, err := queue.Receive(ctx, batchesOf(c.Limit), holdBatch)
-	defer func() { err = errors.Join(err, queue.Hold(context.WithoutCancel(ctx), 0, messages...)) }() // all that are left
+	defer func() { release(ctx, queue, messages, r.stderr) }() // all that are left
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (c *lettersListCommand) Run(ctx context.Context, parsed *kong.Context) erro
 		if err != nil {
 			return err
 		}
-		return c.listQueue(ctx, sdk, parsed.Stdout)
+		return c.listQueue(ctx, sdk, parsed.Stdout, parsed.Stderr)
 	}
 	store, err := c.open(ctx)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // queueFlag is for batches of which only the positions were kept.
 type queueFlag struct {
-	Queue string `help:"Instead of letters, the batches that a mapping gave up: URL of its on-failure queue." env:"BANYAN_CONSUME_QUEUE" placeholder:"URL"`
+	Queue string `help:"Instead of letters, the batches that a mapping gave up: URL of its on-failure queue." placeholder:"URL"`
 }
 
 func (f queueFlag) validate(consumer string, filter filterFlags) error {
@@ -64,10 +64,17 @@ type batchJSON struct {
 	Error   string     `json:"error,omitempty"`
 }
 
-func (c *lettersListCommand) listQueue(ctx context.Context, sdk aws.Config, w io.Writer) (err error) {
+// release lets others receive messages again.
+func release(ctx context.Context, queue givenup.Queue, messages []givenup.Message, stderr io.Writer) {
+	if err := queue.Hold(context.WithoutCancel(ctx), 0, messages...); err != nil {
+		fmt.Fprintf(stderr, "some messages stay invisible for up to %v: %v\n", holdBatch, err)
+	}
+}
+
+func (c *lettersListCommand) listQueue(ctx context.Context, sdk aws.Config, w, stderr io.Writer) error {
 	queue := givenup.Queue{Client: sqs.NewFromConfig(sdk), URL: c.Queue}
 	messages, err := queue.Receive(ctx, batchesOf(c.Limit), holdList)
-	defer func() { err = errors.Join(err, queue.Hold(context.WithoutCancel(ctx), 0, messages...)) }()
+	defer func() { release(ctx, queue, messages, stderr) }()
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +143,24 @@ func TestGivenUpAndExpired(t *testing.T) {
 	check(t, redriveQueue+w.queue+" --function=prod-orders --limit=3", exitFailed, "1 redriven, 2 failed")
 	w.wantHandled("c:2 d:1")
 	check(t, redriveQueue+"http://127.0.0.1:1/none", serving.ExitFailure, "receive from the queue")
+}
+
+// TestGivenUpInterrupted: a signal ends it behind the batch in hand, and others receive the rest
+// at once.
+func TestGivenUpInterrupted(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("orders", consumers.KeepDeadLetter)
+	at := w.publish("", "a", "b", "c")
+	for _, sequence := range at {
+		w.giveUp("prod-orders", 1, sequence, sequence)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out strings.Builder
+	code := newCommand().Execute(ctx, strings.Fields(redriveQueue+w.queue), &out, atFirstWrite{io.Discard, cancel})
+	if left := w.batches(); code != exitStopped || len(left) != 2 || left[0].First != at[1] || left[1].First != at[2] {
+		t.Errorf("exit code %d, left %+v", code, left)
+	}
+	check(t, redriveQueue+w.queue, 0, "2 redriven, 0 failed")
+	w.wantHandled("a:1 b:1 c:1")
 }
