@@ -37,10 +37,11 @@ type generation struct {
 // leaves is not used.
 const maxInMemory = 8
 
-var withoutWaiting = map[string]any{"unsafe_batch": true}
+// withoutWaiting is a configuration for one index: bleve keeps the map, and writes to it.
+func withoutWaiting() map[string]any { return map[string]any{"unsafe_batch": true} }
 
 func create(path string) (*generation, error) {
-	b, err := bleve.NewUsing(path, newMapping(), bleve.Config.DefaultIndexType, bleve.Config.DefaultKVStore, withoutWaiting)
+	b, err := bleve.NewUsing(path, newMapping(), bleve.Config.DefaultIndexType, bleve.Config.DefaultKVStore, withoutWaiting())
 	if err != nil {
 		return nil, fmt.Errorf("make a search index: %w", err)
 	}
@@ -48,7 +49,7 @@ func create(path string) (*generation, error) {
 }
 
 func reopen(path string) (*generation, error) {
-	b, err := bleve.OpenUsing(path, withoutWaiting)
+	b, err := bleve.OpenUsing(path, withoutWaiting())
 	if err != nil {
 		return nil, fmt.Errorf("open a search index: %w", err)
 	}

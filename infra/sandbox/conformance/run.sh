@@ -110,6 +110,7 @@ against kinesis-local     'Lambda mappings of a stream' '^TestPeerOrder' ./infra
 against kinesis-local     'the publisher of events'     '^TestPeer'      ./publishers/kinesis
 against kinesis-local     'records in both encodings'   '^TestPeer'      ./publishers/kinesis/internal/putrecords
 against duckdb            'rows of a warehouse'         '^TestPeer'      ./consumers/warehouse
+against opensearch        'search indexes'              '^TestPeer'      ./consumers/search/opensearch
 against kinesis-agg       'the aggregate format'        '^TestPeer'      ./events/aggregate
 
 for process in "${!beside[@]}"; do
