@@ -19,9 +19,11 @@ import (
 
 // Queue is an SQS queue of a sandbox, with a consumer like Lambda's.
 type Queue struct {
+	Endpoint string
+	URL      string
+
 	t      testing.TB
 	client *sqs.Client
-	url    *string
 	sent   atomic.Int64
 }
 
@@ -42,7 +44,7 @@ func NewQueue(t testing.TB) *Queue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Queue{t: t, client: client, url: out.QueueUrl}
+	return &Queue{Endpoint: server.URL, URL: *out.QueueUrl, t: t, client: client}
 }
 
 // Sent is how many messages were sent.
@@ -51,7 +53,7 @@ func (q *Queue) Sent() int { return int(q.sent.Load()) }
 // Send returns when the queue has the message.
 func (q *Queue) Send(ctx context.Context, body []byte) error {
 	q.sent.Add(1)
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String(string(body))})
+	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: aws.String(string(body))})
 	return err
 }
 
@@ -77,7 +79,7 @@ type queueConsumer struct {
 func (c queueConsumer) run(idle <-chan struct{}) {
 	ctx := context.Background()
 	for {
-		out, err := c.q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: c.q.url, MaxNumberOfMessages: 2, WaitTimeSeconds: 1})
+		out, err := c.q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &c.q.URL, MaxNumberOfMessages: 2, WaitTimeSeconds: 1})
 		if err != nil {
 			c.q.t.Error(err)
 			return
@@ -110,19 +112,19 @@ func (c queueConsumer) deliver(ctx context.Context, m types.Message) error {
 	cancel()
 	if err != nil || c.rough && c.random.IntN(5) == 0 {
 		_, err = c.q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
-			QueueUrl: c.q.url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: aws.String("m"), ReceiptHandle: m.ReceiptHandle}},
+			QueueUrl: &c.q.URL, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: aws.String("m"), ReceiptHandle: m.ReceiptHandle}},
 		})
 		return err
 	}
 	_, err = c.q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{
-		QueueUrl: c.q.url, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("m"), ReceiptHandle: m.ReceiptHandle}},
+		QueueUrl: &c.q.URL, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("m"), ReceiptHandle: m.ReceiptHandle}},
 	})
 	return err
 }
 
 func (q *Queue) isEmpty(ctx context.Context) bool {
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: q.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+		QueueUrl: &q.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
 	if err != nil {
 		q.t.Error(err)

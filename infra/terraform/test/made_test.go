@@ -83,7 +83,8 @@ func mapping(t *testing.T, cfg aws.Config, function string) types.EventSourceMap
 		lambda.NewFromConfig(cfg).ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{}),
 	)
 	at := slices.IndexFunc(list.EventSourceMappings, func(m types.EventSourceMappingConfiguration) bool {
-		return strings.HasPrefix(aws.ToString(m.FunctionArn)+":", arn+environment+"-"+function+":")
+		return strings.HasPrefix(aws.ToString(m.FunctionArn)+":", arn+environment+"-"+function+":") &&
+			!strings.HasPrefix(aws.ToString(m.EventSourceArn), "arn:aws:sqs:")
 	})
 	if at < 0 {
 		t.Fatalf("%s has no mapping", function)

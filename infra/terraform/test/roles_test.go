@@ -203,7 +203,8 @@ var rights = map[string][]string{
 		"dynamodb:Query table/~-relationships/index/following", "dynamodb:Query table/~-relationships/index/followers"),
 	"posts-task": append(owner("posts"), "dynamodb:Query table/~-posts/index/author"),
 	"profile":    consumes("profile"),
-	"timeline":   consumes("timeline"),
+	"timeline": append(consumes("timeline"),
+		on("~-timeline-fan-out", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage")...),
 	"outbox-relay": slices.Concat(
 		on("table/~-outbox/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
 		on("table/~-outbox", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:Query", "dynamodb:UpdateItem"),

@@ -16,14 +16,20 @@ module "timeline" {
   source = "../../modules/consumer"
 
   name             = "${var.name}-timeline"
-  description      = "Timelines, by fan-out on write."
+  description      = "Timelines, by fan-out on write; celebrities are mixed in when read."
   package          = { zip = "${var.functions}/timeline.zip" }
   stream_arn       = module.stream.arn
   tables           = { TIMELINE_TABLE = module.table["timeline"] }
   dead_letters     = module.table["dead-letters"]
   memory_mib       = 1024
-  environment      = { CONCURRENCY = "64" }
+  environment      = { CONCURRENCY = "64", TIMELINE_QUEUE_URL = aws_sqs_queue.fan_out[local.fan_out].url }
   alarm_topic_arns = local.alarms
+
+  statements = [{
+    sid       = "FanOut"
+    actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"]
+    resources = [aws_sqs_queue.fan_out[local.fan_out].arn]
+  }]
 
   # Fan-out is the heaviest work: larger batches, and four of them at once for each
   # shard. A key's events stay in order.
