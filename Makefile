@@ -62,7 +62,7 @@ up: build ## The same world left running, to play with by curl
 .PHONY: build
 build: ## Build every binary and function into bin/
 	@mkdir -p $(BIN)
-	@$(GO) build $(STAMP) -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./consumers/cmd/banyan-consume ./infra/deploy/cmd/... ./infra/capacity/cmd/...
+	@$(GO) build $(STAMP) -o $(BIN)/ ./infra/sandbox/cmd/... ./infra/demo/cmd/... ./proxy/cmd/... ./migrate/cmd/... ./services/social/users/cmd/... ./services/social/cmd/... ./services/social/timeline/cmd/banyan-timeline ./services/social/monolith/cmd/... ./publishers/cmd/banyan-publish ./consumers/cmd/banyan-consume ./consumers/cmd/banyan-notify ./infra/deploy/cmd/... ./infra/capacity/cmd/...
 	@$(GO) build -tags lambda.norpc -o $(BIN)/functions/built/ $(FUNCTIONS) # together, so that they are linked side by side
 	@for f in $(BIN)/functions/built/*; do mkdir -p $(BIN)/functions/$$(basename $$f); ln -f $$f $(BIN)/functions/$$(basename $$f)/bootstrap; done
 
