@@ -16,4 +16,17 @@
 // in its index in the aggregate: "shardId-000000000003:49...:2". The runtime of package consumers
 // makes the event's position of that, so its guards know it. A function that does not use it
 // sees several records with one sequence number, as it does inside of an aggregate.
+//
+// # A read model anew, beside the live one
+//
+// The live consumer goes on all the while:
+//
+//  1. Deploy the same code a second time, as timeline-b, with an empty table of its own by its
+//     variable, and a mapping that is disabled and starts at TRIM_HORIZON.
+//  2. Replay to it, as often as it takes until the last run is short:
+//     banyan-consume replay timeline-b --archive s3://... --stream events --progress timeline-b.json
+//  3. Enable its mapping. It delivers what the stream still has: what was replayed already changes
+//     nothing, and what came since arrives in order. From then on both tables are live.
+//  4. Compare the tables, and give the readers the second one by their variable. The first one and
+//     its consumer stay for the way back.
 package replay

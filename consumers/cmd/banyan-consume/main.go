@@ -3,6 +3,8 @@
 //	deadletters  list, show, redrive, discard and count the events that they gave up on
 //	recommend    derive the lists of whom users may want to connect with; export the graph
 //	warehouse    make rows of an archive's events, and print the schemas of their tables
+//	archive      verify and seal the archive of a stream
+//	replay       invoke a function again with events of the past
 //
 // Flags can also be environment variables, which --help names, or keys of the YAML file
 // given with --config, named like the flag without its dashes; a flag counts before a
@@ -28,6 +30,8 @@ type grammar struct {
 	Deadletters deadLettersCommand `cmd:"" help:"The events that consumers gave up on."`
 	Recommend   recommendCommand   `cmd:"" help:"Whom users may want to connect with."`
 	Warehouse   warehouseCommand   `cmd:"" help:"Events as rows of a data warehouse."`
+	Archive     archiveCommand     `cmd:"" help:"The archive of a stream."`
+	Replay      replayCommand      `cmd:"" help:"Invoke a function again with events of the past, from an archive and the stream."`
 }
 
 // Exit codes besides those of serving.
@@ -35,13 +39,14 @@ const (
 	exitFailed  = 3
 	exitUnknown = 4
 	exitStopped = 5
+	exitDamaged = 6
 )
 
 func newCommand() serving.Command {
 	var g grammar
 	return serving.Command{
 		Name:        "banyan-consume",
-		Description: "Operate consumers: their dead letters, and their read models.",
+		Description: "Operate consumers: their dead letters, read models and archives.",
 		Grammar:     &g,
 		Vars:        kong.Vars{"letters": deadletter.DefaultTable},
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
@@ -52,6 +57,7 @@ func newCommand() serving.Command {
 			{Code: exitFailed, Meaning: "done, but some failed; each reason is on the standard error"},
 			{Code: exitUnknown, Meaning: "no dead letters of that consumer, not even redriven ones; the error says which consumers have some"},
 			{Code: exitStopped, Meaning: "stopped before the end, by a signal; run it again to go on"},
+			{Code: exitDamaged, Meaning: "the archive is not what was written; each problem is on the standard output"},
 		},
 	}
 }
