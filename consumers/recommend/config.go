@@ -13,7 +13,8 @@ import (
 )
 
 // Client is the part of the DynamoDB client that a Model uses. A function needs the rights
-// to GetItem, Query, BatchGetItem, PutItem, UpdateItem and DeleteItem on the table.
+// to GetItem, Query, BatchGetItem, PutItem, UpdateItem, DeleteItem and ConditionCheckItem on the
+// table.
 type Client interface {
 	once.ModelClient
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)

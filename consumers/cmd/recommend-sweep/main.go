@@ -6,7 +6,8 @@
 //
 // It answers with how many lists it derived, {"derived":12}, and goes on until nobody is due
 // or its time ends; who is still due then is next time. More of them may run at the same time.
-// IAM: GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on the table.
+// IAM: GetItem, BatchGetItem, Query, PutItem, UpdateItem, DeleteItem and ConditionCheckItem on the
+// table.
 package main
 
 import (

@@ -78,6 +78,7 @@ trap 'kill "$front"' EXIT
 for _ in $(seq 50); do [ -s "$work/front" ] && break || sleep 0.1; done
 export AWS_ENDPOINT_URL=$(cat "$work/front") BANYAN_TERRAFORM_ENDPOINT=$(cat "$work/front")
 
+(cd "$root/events/social/testdata" && python3 -m zipfile -c "$work/schemas.zip" asyncapi.json)
 cat >"$example/terraform.tfvars" <<VARS
 functions         = "$work/functions"
 image_registry    = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -88,6 +89,9 @@ protect           = false # so that it can be destroyed
 wait_until_stable = false # moto starts no tasks
 queue_handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:work:live"
 queue_elsewhere   = { region = "eu-west-1", alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:people"] }
+search            = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/search" }
+mail              = { from = "news@example.com", arns = ["arn:aws:ses:us-east-1:123456789012:identity/example.com"] }
+schemas           = "$work/schemas.zip"
 opensearch        = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
 VARS
 (beside together plan -input=false && beside refusals test) &

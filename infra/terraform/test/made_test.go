@@ -199,6 +199,7 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 	for name, keys := range map[string]string{
 		"control": "pk HASH S, sk RANGE S", "dead-letters": "pk HASH S, sk RANGE S", "profile": "pk HASH S, sk RANGE S",
 		"timeline": "pk HASH S, sk RANGE S", "outbox": "pk HASH S, sk RANGE S",
+		"recommendations": "pk HASH S, sk RANGE S", "notifications": "pk HASH S, sk RANGE S",
 		"users-outbox": "pk HASH S, sk RANGE S", "relationships-outbox": "pk HASH S, sk RANGE S", "posts-outbox": "pk HASH S, sk RANGE S",
 		"stream-autoscaler-state": "stream HASH S", "sqsloop-loops": "queue HASH S, token RANGE S",
 	} {
@@ -209,7 +210,7 @@ func TestPeerMadeTablesAndStreams(t *testing.T) {
 		if billing := table.BillingModeSummary.BillingMode; (billing == dynamotypes.BillingModeProvisioned) != (name == "timeline") {
 			t.Errorf("%s is billed %s", name, billing)
 		}
-		if streams := table.StreamSpecification != nil && aws.ToBool(table.StreamSpecification.StreamEnabled); streams != (name == "outbox") {
+		if streams := table.StreamSpecification != nil && aws.ToBool(table.StreamSpecification.StreamEnabled); streams != (name == "outbox" || name == "profile") {
 			t.Errorf("%s has a stream of changes: %t", name, streams)
 		}
 	}

@@ -149,13 +149,16 @@ func owns(role, function string) bool {
 }
 
 // random is the end of a name that somebody else chose.
-var random = regexp.MustCompile(`((?::key|:role|/stream)/|:secret:.*-).*$`)
+var (
+	random = regexp.MustCompile(`((?::key|:role|/stream)/|:secret:.*-).*$`)
+	bucket = regexp.MustCompile(`^([a-z-]+-)[0-9a-f]{26}/`)
+)
 
 // short is a resource without what is the same for all: arn:aws:SERVICE:REGION:ACCOUNT.
 func short(resource string) string {
 	resource = random.ReplaceAllString(resource, "$1")
 	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 {
-		return parts[5]
+		return bucket.ReplaceAllString(parts[5], "$1/")
 	}
 	return resource
 }
@@ -212,6 +215,21 @@ var rights = map[string][]string{
 		on("stream/~-events", "kinesis:ListShards", "kinesis:PutRecords"), []string{"sqs:SendMessage ~-outbox-relay-given-up"}),
 	"timeline-api": append(on("table/~-timeline", "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"),
 		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),
+	"recommendations": consumes("recommendations"),
+	"recommend-sweep": on("table/~-recommendations", "dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem",
+		"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+	"recommendations-api": append(on("table/~-recommendations", "dynamodb:GetItem", "dynamodb:PutItem"),
+		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),
+	"notifications": append(consumes("notifications"), "ses:SendEmail identity/example.com"),
+	"notify-due": append(on("table/~-notifications", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
+		"ses:SendEmail identity/example.com"),
+	"search-indexer": append(
+		on("table/~-profile/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
+		"sqs:SendMessage ~-search-indexer-given-up", "es:ESHttpPost domain/search/_bulk", "es:ESHttpGet domain/search/_alias/*"),
+	"search-api": {"es:ESHttpPost domain/search/_msearch", "ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"},
+	"archive":    append(reads("events", "archive"), "s3:PutObject ~-archive-/~-events/events/*"),
+	"warehouse": append(on("~-warehouse", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"),
+		"s3:GetObject ~-archive-/~-events/events/*", "s3:PutObject ~-warehouse-/*"),
 	"janitor": slices.Concat(
 		on("*", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings", "lambda:ListFunctions", "lambda:ListLayers"),
 		on("function:*", "lambda:DeleteAlias", "lambda:DeleteFunction", "lambda:GetAlias", "lambda:ListAliases",

@@ -8,6 +8,16 @@ output "timeline_address" {
   value       = module.timeline_api.url
 }
 
+output "recommendations_address" {
+  description = "Where recommendations are answered to whoever has a token: /v1/recommendations/{userId}."
+  value       = module.recommendations_api.url
+}
+
+output "search_address" {
+  description = "Where search is answered to whoever has a token: /v1/search?q=. null without search."
+  value       = one(module.search_api[*].url)
+}
+
 output "services_address" {
   description = "Where users, relationships and posts answer inside of the network: the monolith's USERS_URL, RELATIONSHIPS_URL and POSTS_URL."
   value       = module.internal.url

@@ -19,8 +19,9 @@ locals {
   # By the entities' plans, as banyan-migrate plan --terraform prints them, and the outboxes, in which
   # the services keep events until they have published them.
   tables = merge(
-    { for name in ["control", "profile", "timeline"] : name => local.pk_sk },
-    { for name in ["dead-letters", "proxy"] : name => merge(local.pk_sk, { ttl = "expires" }) },
+    { for name in ["control", "recommendations", "timeline"] : name => local.pk_sk },
+    { profile = merge(local.pk_sk, { stream = var.search == null ? null : "NEW_AND_OLD_IMAGES" }) },
+    { for name in ["dead-letters", "notifications", "proxy"] : name => merge(local.pk_sk, { ttl = "expires" }) },
     { for name, entity in local.entities : name => { hash_key = { name = "id" }, indexes = entity.indexes, stream = "NEW_AND_OLD_IMAGES" } },
     { for name in flatten(values(local.entities)[*].unique) : name => { hash_key = { name = "value" } } },
     { for name in keys(local.entities) : "${name}-outbox" => local.pk_sk },

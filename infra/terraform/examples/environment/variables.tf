@@ -91,6 +91,24 @@ variable "opensearch" {
   default     = null
 }
 
+variable "search" {
+  description = "The OpenSearch domain with the search index: the URL of its endpoint, and its ARN. Its own policy has to let the roles of both functions in. null is no search."
+  type        = object({ url = string, arn = string })
+  default     = null
+}
+
+variable "mail" {
+  description = "Notifications by Amazon SES: the sender, the ARNs of its identity and of the configuration set, if any, and the topic to which that publishes bounces. null notifies nobody."
+  type        = object({ from = string, arns = list(string), configuration_set = optional(string), bounces_topic_arn = optional(string) })
+  default     = null
+}
+
+variable "schemas" {
+  description = "A zip with asyncapi.json, the AsyncAPI document of the types of events, by which the archive becomes rows for a data warehouse. null makes none."
+  type        = string
+  default     = null
+}
+
 variable "alarm_email" {
   description = "Who is told of alarms, or null for nobody yet."
   type        = string

@@ -1,0 +1,170 @@
+# What the read models are used for besides timelines: recommendations; and, where they are
+# given what these need, notifications and search.
+
+module "recommendations" {
+  source = "../../modules/consumer"
+
+  name             = "${var.name}-recommendations"
+  description      = "Whom users may want to follow."
+  package          = { zip = "${var.functions}/recommendations.zip" }
+  stream_arn       = module.stream.arn
+  tables           = { RECOMMENDATIONS_TABLE = module.table["recommendations"] }
+  dead_letters     = module.table["dead-letters"]
+  alarm_topic_arns = local.alarms
+}
+
+module "recommend_sweep" {
+  source = "../../modules/operation"
+
+  name            = "${var.name}-recommend-sweep"
+  description     = "Derives the recommendations of users who are due."
+  function        = { package = { zip = "${var.functions}/recommend-sweep.zip" }, alarm_topic_arns = local.alarms }
+  timeout_seconds = 60
+  memory_mib      = 512
+  environment     = { RECOMMEND_TABLE = module.table["recommendations"].name }
+  asynchronous    = { retries = 0, max_age_seconds = 60 } # the next minute does it, too
+  schedules       = { minute = { expression = "rate(1 minute)" } }
+
+  statements = [{
+    sid = "ReadModel"
+    actions = [
+      "dynamodb:BatchGetItem",
+      "dynamodb:ConditionCheckItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:GetItem",
+      "dynamodb:PutItem",
+      "dynamodb:Query",
+      "dynamodb:UpdateItem",
+    ]
+    resources = [module.table["recommendations"].arn]
+  }]
+}
+
+module "recommendations_api" {
+  source = "../../modules/http-api"
+
+  name             = "${var.name}-recommendations-api"
+  description      = "Whom users may want to follow, from the read model."
+  package          = { zip = "${var.functions}/recommendations-api.zip" }
+  routes           = ["GET /v1/recommendations/{userId}"]
+  memory_mib       = 256
+  alarm_topic_arns = local.alarms
+
+  environment = {
+    RECOMMENDATIONS_TABLE = module.table["recommendations"].name
+    BANYAN_JWT_SECRET     = module.config.references["jwt-secret"]
+  }
+
+  statements = concat([{
+    sid       = "ReadModel"
+    actions   = ["dynamodb:GetItem", "dynamodb:PutItem"] # to make old lists due
+    resources = [module.table["recommendations"].arn]
+  }], module.config.reading["jwt-secret"])
+}
+
+# By mail. The keys of push services are further secrets of module config, and further
+# variables of both functions, by their references: see package consumers/notify/setup.
+locals {
+  mail = var.mail == null ? {} : { for name, value in {
+    SES_FROM              = var.mail.from
+    SES_CONFIGURATION_SET = var.mail.configuration_set
+  } : name => value if value != null }
+  mailing = var.mail == null ? [] : [{ sid = "Mail", actions = ["ses:SendEmail"], resources = var.mail.arns }]
+}
+
+module "notifications" {
+  source = "../../modules/consumer"
+  count  = var.mail == null ? 0 : 1
+
+  name             = "${var.name}-notifications"
+  description      = "Notifies users of who follows them."
+  package          = { zip = "${var.functions}/notifications.zip" }
+  stream_arn       = module.stream.arn
+  tables           = { NOTIFICATIONS_TABLE = module.table["notifications"] }
+  dead_letters     = module.table["dead-letters"]
+  environment      = local.mail
+  statements       = local.mailing
+  alarm_topic_arns = local.alarms
+}
+
+module "notify_due" {
+  source = "../../modules/operation"
+  count  = var.mail == null ? 0 : 1
+
+  name            = "${var.name}-notify-due"
+  description     = "Sends notifications that were deferred, and forgets addresses that bounce."
+  function        = { package = { zip = "${var.functions}/notify-due.zip" }, alarm_topic_arns = local.alarms }
+  timeout_seconds = 60
+  memory_mib      = 256
+  environment     = merge({ NOTIFICATIONS_TABLE = module.table["notifications"].name }, local.mail)
+  asynchronous    = { retries = 2, max_age_seconds = 3600 } # of a bounce there is one message
+  schedules       = { minute = { expression = "rate(1 minute)" } }
+  topic_arns      = { for arn in var.mail.bounces_topic_arn[*] : "bounces" => arn }
+
+  statements = concat([{
+    sid       = "Notifications"
+    actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    resources = [module.table["notifications"].arn]
+  }], local.mailing)
+}
+
+# Users by name. Once the indexer is there: banyan-search rebuild, with the same variables.
+module "search_indexer" {
+  source = "../../modules/function"
+  count  = var.search == null ? 0 : 1
+
+  name             = "${var.name}-search-indexer"
+  description      = "Brings changes of profiles to the search index."
+  package          = { zip = "${var.functions}/search-indexer.zip" }
+  timeout_seconds  = 120 # a request to OpenSearch has 30 s
+  memory_mib       = 256
+  alarm_topic_arns = local.alarms
+
+  environment = {
+    OPENSEARCH_URL = var.search.url
+    SEARCH_TABLE   = module.table["profile"].name
+    SEARCH_PREFIX  = "user#"
+    SEARCH_SORT    = "profile"
+    SEARCH_TEXT    = "name"
+    SEARCH_RANK    = "followers"
+    SEARCH_GONE    = "left"
+    SEARCH_SHOW    = "name,followers"
+  }
+
+  statements = [
+    { sid = "Write", actions = ["es:ESHttpPost"], resources = ["${var.search.arn}/_bulk"] },
+    { sid = "Indexes", actions = ["es:ESHttpGet"], resources = ["${var.search.arn}/_alias/*"] }, # those that are being built
+  ]
+}
+
+module "search_mapping" {
+  source = "../../modules/mapping"
+  count  = var.search == null ? 0 : 1
+
+  function         = { name = module.search_indexer[0].name, alias_arn = module.search_indexer[0].alias_arn, role_name = module.search_indexer[0].role_name }
+  source_arn       = module.table["profile"].stream_arn
+  alarm_topic_arns = local.alarms
+}
+
+module "search_api" {
+  source = "../../modules/http-api"
+  count  = var.search == null ? 0 : 1
+
+  name             = "${var.name}-search-api"
+  description      = "Users by name."
+  package          = { zip = "${var.functions}/search-api.zip" }
+  routes           = ["GET /v1/search"]
+  memory_mib       = 256
+  alarm_topic_arns = local.alarms
+
+  environment = {
+    OPENSEARCH_URL    = var.search.url
+    BANYAN_JWT_SECRET = module.config.references["jwt-secret"]
+  }
+
+  statements = concat([{
+    sid       = "Search"
+    actions   = ["es:ESHttpPost"]
+    resources = ["${var.search.arn}/_msearch"]
+  }], module.config.reading["jwt-secret"])
+}
