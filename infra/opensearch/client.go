@@ -1,7 +1,7 @@
 // Package opensearch is the part of the API that OpenSearch and Elasticsearch have in
 // common, over plain HTTP: documents by _bulk, and requests of JSON. The official client
-// (opensearch-go) would add 3 MB of types to a function for these calls, and its retries
-// would be beside ours.
+// (opensearch-go) would add half a megabyte to a function's archive for these calls, and its
+// retries would be beside ours.
 //
 // A document without a version is created, never replaced; with one, it replaces those of
 // lower versions. What it does not replace answers with the status 409, which marks a

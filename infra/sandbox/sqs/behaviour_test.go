@@ -267,10 +267,10 @@ func TestLongPollEndsWithItsClient(t *testing.T) {
 
 func TestNotImplementedIsSaid(t *testing.T) {
 	w := newWorld(t, sandbox.Config{}, nil)
-	attributes := map[string]types.MessageAttributeValue{"a": {DataType: aws.String("String"), StringValue: aws.String("b")}}
-	_, err := w.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: w.queue, MessageBody: aws.String("x"), MessageAttributes: attributes})
-	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: attributes of messages") {
-		t.Errorf("a message with attributes: %v", err)
+	trace := map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1")}}
+	_, err := w.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: w.queue, MessageBody: aws.String("x"), MessageSystemAttributes: trace})
+	if err == nil || !strings.Contains(err.Error(), "not implemented by the sandbox: system attributes of messages") {
+		t.Errorf("a message with a system attribute: %v", err)
 	}
 	_, err = w.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
 	if _, ok := errors.AsType[*types.UnsupportedOperation](err); !ok || !strings.Contains(err.Error(), "not implemented by the sandbox: FIFO queues") {

@@ -3,8 +3,8 @@
 //
 // Caveats first.
 //   - Standard queues only: FIFO queues, message move tasks, permissions, tags,
-//     attributes of messages and encryption are not implemented, and said so
-//     when asked for.
+//     system attributes of messages and encryption are not implemented, and said
+//     so when asked for.
 //   - Everything is in memory. A queue refuses messages beyond
 //     Config.MaxQueueBytes with OverLimit, rather than lose any.
 //   - The numbers that the service calls approximate are exact here. Messages

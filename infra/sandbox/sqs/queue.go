@@ -23,11 +23,12 @@ type queue struct {
 
 // message is in one queue at a time.
 type message struct {
-	id      string
-	body    string
-	bodyMD5 string
-	sent    time.Time
-	source  string // ARN of the queue it is a dead letter of
+	id         string
+	body       string
+	bodyMD5    string
+	attributes map[string]messageAttribute
+	sent       time.Time
+	source     string // ARN of the queue it is a dead letter of
 
 	number    uint64 // for the order among equals
 	visibleAt time.Time
@@ -45,13 +46,13 @@ func newQueue(name string, now time.Time, s settings, maxBytes int64) *queue {
 
 // add takes a message in, or reports that the queue is full.
 func (q *queue) add(m *message, visibleAt time.Time) bool {
-	if q.bytes+int64(len(m.body)) > q.maxBytes {
+	if q.bytes+m.size() > q.maxBytes {
 		return false
 	}
 	q.issued++
 	m.number, m.visibleAt, m.inFlight = q.issued, visibleAt, false
 	q.messages[m.id] = m
-	q.bytes += int64(len(m.body))
+	q.bytes += m.size()
 	heap.Push(&q.order, m)
 	q.wake()
 	return true
@@ -59,7 +60,7 @@ func (q *queue) add(m *message, visibleAt time.Time) bool {
 
 func (q *queue) remove(m *message) {
 	delete(q.messages, m.id)
-	q.bytes -= int64(len(m.body))
+	q.bytes -= m.size()
 	heap.Remove(&q.order, m.index)
 }
 

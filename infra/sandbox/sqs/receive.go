@@ -17,18 +17,20 @@ type receiveInput struct {
 	queueRef
 	AttributeNames              []string // the older name of the next one
 	MessageSystemAttributeNames []string
-	MessageAttributeNames       []string // no message has any
+	MessageAttributeNames       []string
 	MaxNumberOfMessages         *int
 	VisibilityTimeout           *int
 	WaitTimeSeconds             *int
 }
 
 type receivedMessage struct {
-	MessageId     string
-	ReceiptHandle string
-	MD5OfBody     string
-	Body          string
-	Attributes    map[string]string `json:",omitempty"`
+	MessageId              string
+	ReceiptHandle          string
+	MD5OfBody              string
+	Body                   string
+	Attributes             map[string]string           `json:",omitempty"`
+	MD5OfMessageAttributes string                      `json:",omitempty"`
+	MessageAttributes      map[string]messageAttribute `json:",omitempty"`
 }
 
 type receiveOutput struct {
@@ -172,7 +174,9 @@ func (s *Server) bury(dead []*message, source, target string, q *queue) {
 }
 
 func (s *Server) describe(q *queue, m *message, in *receiveInput) receivedMessage {
+	attributes := m.named(in.MessageAttributeNames)
 	return receivedMessage{
+		MD5OfMessageAttributes: attributesMD5(attributes), MessageAttributes: attributes,
 		MessageId: m.id, ReceiptHandle: receipt{q.name, m.id, m.received}.String(), MD5OfBody: m.bodyMD5, Body: m.body,
 		Attributes: m.systemAttributes(s.cfg.Account, append(slices.Clone(in.AttributeNames), in.MessageSystemAttributeNames...)),
 	}

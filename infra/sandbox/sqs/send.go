@@ -17,7 +17,7 @@ const maxBatchBytes = 1 << 20
 type sendEntry struct {
 	MessageBody             string
 	DelaySeconds            *int
-	MessageAttributes       map[string]any
+	MessageAttributes       map[string]messageAttribute
 	MessageSystemAttributes map[string]any
 	MessageGroupId          string
 	MessageDeduplicationId  string
@@ -30,25 +30,26 @@ func (e *sendEntry) validate(s settings) error {
 	case !validText(e.MessageBody):
 		return errorWithCode("InvalidMessageContents", "InvalidMessageContents",
 			"Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
-	case len(e.MessageBody) > s.maxSize:
+	case len(e.MessageBody)+sizeOf(e.MessageAttributes) > s.maxSize:
 		return invalid("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", s.maxSize)
 	case e.DelaySeconds != nil && (*e.DelaySeconds < 0 || *e.DelaySeconds > maxDelay):
 		return invalid("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", *e.DelaySeconds, maxDelay)
 	case e.MessageDeduplicationId != "":
 		return invalid("The request includes a parameter that is not valid for this queue type: MessageDeduplicationId")
-	case len(e.MessageAttributes) > 0 || len(e.MessageSystemAttributes) > 0:
-		return awsjson.NotImplemented("attributes of messages")
+	case len(e.MessageSystemAttributes) > 0:
+		return awsjson.NotImplemented("system attributes of messages")
 	}
-	return nil
+	return validateAttributes(e.MessageAttributes)
 }
 
 func (e *sendEntry) message(now time.Time) *message {
-	return &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), sent: now}
+	return &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), attributes: e.MessageAttributes, sent: now}
 }
 
 type sendOutput struct {
-	MessageId        string
-	MD5OfMessageBody string
+	MessageId              string
+	MD5OfMessageBody       string
+	MD5OfMessageAttributes string `json:",omitempty"`
 }
 
 type sendMessageInput struct {
@@ -77,7 +78,7 @@ func (s *Server) send(q *queue, e *sendEntry, f fault.Fault) (*sendOutput, error
 		return nil, errorWithCode("OverLimit", "OverLimit",
 			"the sandbox keeps at most %d bytes in a queue, and %s has %d: receive and delete some, or raise Config.MaxQueueBytes", q.maxBytes, q.name, q.bytes)
 	}
-	return &sendOutput{m.id, m.bodyMD5}, nil
+	return &sendOutput{m.id, m.bodyMD5, attributesMD5(m.attributes)}, nil
 }
 
 func (q *queue) delayOf(e *sendEntry, f fault.Fault) time.Duration {
@@ -114,7 +115,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in *sendMessageBatchInput, 
 	ids, total := make([]string, len(in.Entries)), 0
 	for i := range in.Entries {
 		ids[i] = in.Entries[i].Id
-		total += len(in.Entries[i].MessageBody)
+		total += len(in.Entries[i].MessageBody) + sizeOf(in.Entries[i].MessageAttributes)
 	}
 	if total > maxBatchBytes {
 		return nil, errorWithCode("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",

@@ -1,6 +1,9 @@
 package sqs_test
 
 import (
+	"bytes"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,6 +39,47 @@ func (s suite) sendReceiveDelete(t *testing.T) {
 		t.Errorf("%s in flight after the delete, want 0", n)
 	}
 	s.delete(t, queue, got) // again, which is no error
+}
+
+func (s suite) messageAttributes(t *testing.T) {
+	queue := s.queue(t, nil)
+	attributes := map[string]types.MessageAttributeValue{
+		"a.b": {DataType: aws.String("String"), StringValue: aws.String("Zoë")}, "a.c": {DataType: aws.String("Number"), StringValue: aws.String("7")},
+		"d": {DataType: aws.String("Binary"), BinaryValue: []byte{0, 255}},
+	}
+	var sent *sqs.SendMessageOutput
+	for range 4 { // one for each way to ask below
+		var err error
+		sent, err = s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("x"), MessageAttributes: attributes})
+		sandboxtest.Must(t, err)
+	}
+	if md5 := aws.ToString(sent.MD5OfMessageAttributes); md5 != "d32644f5b2d4f5b1c99a22e12f07a285" {
+		t.Errorf("MD5 %s", md5)
+	}
+	for _, c := range []struct{ asked, want []string }{
+		{nil, nil}, {[]string{"d", "e"}, []string{"d"}}, {[]string{"a.*"}, []string{"a.b", "a.c"}}, {[]string{"All"}, []string{"a.b", "a.c", "d"}},
+	} {
+		out, err := s.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: queue, MessageAttributeNames: c.asked, WaitTimeSeconds: 1,
+		})
+		sandboxtest.Must(t, err)
+		if len(out.Messages) != 1 {
+			t.Fatalf("%d messages", len(out.Messages))
+		}
+		got := out.Messages[0].MessageAttributes
+		if !slices.Equal(slices.Sorted(maps.Keys(got)), c.want) {
+			t.Errorf("asked for %v: got %v, want %v", c.asked, got, c.want)
+		}
+		for name, a := range got {
+			if aws.ToString(a.StringValue) != aws.ToString(attributes[name].StringValue) || !bytes.Equal(a.BinaryValue, attributes[name].BinaryValue) {
+				t.Errorf("%s is %+v", name, a)
+			}
+		}
+	}
+	attributes["e"] = types.MessageAttributeValue{DataType: aws.String("Text"), StringValue: aws.String("x")}
+	if _, err := s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("x"), MessageAttributes: attributes}); err == nil {
+		t.Error("an attribute of an unknown type was accepted")
+	}
 }
 
 func (s suite) delete(t *testing.T, queue *string, m types.Message) {

@@ -33,6 +33,7 @@ func conforms(t *testing.T, client *sqs.Client, skips ...sandboxtest.Skip) {
 		{Name: "Attributes", Run: s.attributes},
 		{Name: "InvalidAttributes", Run: s.invalidAttributes},
 		{Name: "SendReceiveDelete", Run: s.sendReceiveDelete},
+		{Name: "MessageAttributes", Run: s.messageAttributes},
 		{Name: "Visibility", Run: s.visibility},
 		{Name: "ChangeVisibility", Run: s.changeVisibility},
 		{Name: "OnlyTheNewestHandleDeletes", Run: s.onlyTheNewestHandleDeletes},
