@@ -24,7 +24,6 @@ import (
 
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
-	"golang.org/x/net/http2"
 
 	"github.com/banyan-fig/banyan/consumers/notify/channel"
 )
@@ -50,7 +49,7 @@ type Channel struct {
 	topic  string
 }
 
-// dialTimeout is that of a new connection, TLS included.
+// dialTimeout is that of a new connection, and of its TLS.
 const dialTimeout = 10 * time.Second
 
 // New makes a channel. It connects with the first message.
@@ -64,14 +63,14 @@ func New(cfg Config) (*Channel, error) {
 	}
 	client := apns2.NewTokenClient(&token.Token{AuthKey: key, KeyID: cfg.KeyID, TeamID: cfg.TeamID})
 	client.Host = cmp.Or(cfg.Host, apns2.HostProduction)
-	client.HTTPClient = &http.Client{Transport: channel.Transport{RoundTripper: &http2.Transport{
-		TLSClientConfig: cfg.TLS,
-		ReadIdleTimeout: apns2.ReadIdleTimeout,
-		DialTLSContext: func(ctx context.Context, network, address string, c *tls.Config) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			defer cancel()
-			return (&tls.Dialer{Config: c}).DialContext(ctx, network, address)
-		},
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true) // and no other: APNs speaks none
+	client.HTTPClient = &http.Client{Transport: channel.Transport{RoundTripper: &http.Transport{
+		Protocols:           protocols,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: apns2.ReadIdleTimeout},
+		TLSClientConfig:     cfg.TLS,
+		TLSHandshakeTimeout: dialTimeout,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 	}}}
 	return &Channel{client: client, topic: cfg.Topic}, nil
 }

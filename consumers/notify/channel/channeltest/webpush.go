@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,9 +61,12 @@ func checkVAPID(r *http.Request, audience string, public []byte) error {
 	if !ok || !both || key != base64.RawURLEncoding.EncodeToString(public) {
 		return fmt.Errorf("authorization %q", r.Header.Get("Authorization"))
 	}
-	verify := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(public[1:33]), Y: new(big.Int).SetBytes(public[33:])}
+	verify, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), public)
+	if err != nil {
+		return err
+	}
 	claims := jwt.MapClaims{}
-	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return verify, nil },
+	_, err = jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return verify, nil },
 		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(audience), jwt.WithExpirationRequired())
 	if subject, _ := claims["sub"].(string); err == nil && !strings.HasPrefix(subject, "mailto:") {
 		err = fmt.Errorf("sub %q", subject)
