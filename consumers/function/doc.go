@@ -55,6 +55,9 @@
 // writes one line to the standard error and exits with 1. Every table of Tables must
 // exist, and that of dead letters unless the policy is halt.
 //
+// Members of events that are declared personal are opened where Spec.Keys is set, as by
+// keytable.FromEnv, whose variables begin with SUBJECT_KEYS.
+//
 // # Output
 //
 // Logs are JSON lines on the standard error: failures as errors, at level debug every

@@ -97,6 +97,10 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 	if err != nil {
 		return nil, fmt.Errorf("make the handler: %w", err)
 	}
+	open, err := spec.openWith(ctx, sdk, getenv)
+	if err != nil {
+		return nil, err
+	}
 	store := deadletter.New(client, settings.DeadLetterTable)
 	f := &Function{sources: spec.sources()}
 	f.checkTimes = func(timeout time.Duration) {
@@ -109,6 +113,7 @@ func New(ctx context.Context, spec Spec, getenv func(string) string, metrics, lo
 		Name:        spec.Name,
 		Handler:     handler,
 		Registry:    spec.Registry,
+		Open:        open,
 		Policy:      settings.Policy,
 		Attempts:    settings.Attempts,
 		Concurrency: settings.Concurrency,

@@ -2,6 +2,7 @@ package function
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers"
 	"github.com/banyan-fig/banyan/consumers/source"
 	"github.com/banyan-fig/banyan/events"
+	"github.com/banyan-fig/banyan/events/personal"
 	"github.com/banyan-fig/banyan/infra/telemetry/emf"
 )
 
@@ -33,6 +35,9 @@ type Spec struct {
 	DeadLetterTable string
 	// Registry decodes payloads, see [consumers.Config]. May be nil.
 	Registry *events.Registry
+	// Keys opens personal members of events for the payloads, such as keytable.FromEnv. It is
+	// called once, when the function starts. nil: they are withheld, see consumers.Message.
+	Keys func(ctx context.Context, sdk aws.Config, getenv func(string) string) (personal.Keys, error)
 	// Policy for events that cannot be decoded or handled.
 	Policy consumers.Policy
 	// Attempts, Concurrency, Timeout, Share and Margin are those of [consumers.Config].
@@ -48,6 +53,18 @@ type Spec struct {
 	// Observe is called with the figures of each batch after they were written as
 	// metrics. May be nil.
 	Observe func(context.Context, consumers.Report)
+}
+
+// openWith returns what opens personal members, nil without keys.
+func (s Spec) openWith(ctx context.Context, sdk aws.Config, getenv func(string) string) (func(context.Context, events.Event) (events.Event, error), error) {
+	if s.Keys == nil {
+		return nil, nil
+	}
+	keys, err := s.Keys(ctx, sdk, getenv)
+	if err != nil {
+		return nil, fmt.Errorf("open the keys of personal members: %w", err)
+	}
+	return personal.Sealer{Members: s.Registry.Personal, Keys: keys}.Open, nil
 }
 
 func (s Spec) sources() []source.Source {

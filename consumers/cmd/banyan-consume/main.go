@@ -1,6 +1,7 @@
 // Command banyan-consume is for who operates consumers:
 //
 //	deadletters  list, show, redrive, discard and count the events that they gave up on
+//	erase        make what events say about a person unreadable for ever
 //	recommend    derive the lists of whom users may want to connect with; export the graph
 //	warehouse    make rows of an archive's events, and print the schemas of their tables
 //	archive      verify and seal the archive of a stream
@@ -20,6 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/events/personal/keytable"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
 
@@ -28,6 +30,7 @@ func main() { newCommand().Main() }
 // grammar is the command line.
 type grammar struct {
 	Deadletters deadLettersCommand `cmd:"" help:"The events that consumers gave up on."`
+	Erase       eraseCommand       `cmd:"" help:"Make what events say about a person unreadable, for ever, wherever a copy lies."`
 	Recommend   recommendCommand   `cmd:"" help:"Whom users may want to connect with."`
 	Warehouse   warehouseCommand   `cmd:"" help:"Events as rows of a data warehouse."`
 	Archive     archiveCommand     `cmd:"" help:"The archive of a stream."`
@@ -48,7 +51,7 @@ func newCommand() serving.Command {
 		Name:        "banyan-consume",
 		Description: "Operate consumers: their dead letters, read models and archives.",
 		Grammar:     &g,
-		Vars:        kong.Vars{"letters": deadletter.DefaultTable},
+		Vars:        kong.Vars{"letters": deadletter.DefaultTable, "keys": keytable.DefaultTable},
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 			parsed.BindTo(ctx, (*context.Context)(nil))
 			return parsed.Run(log)
