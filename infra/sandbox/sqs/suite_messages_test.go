@@ -77,7 +77,8 @@ func (s suite) messageAttributes(t *testing.T) {
 		}
 	}
 	attributes["e"] = types.MessageAttributeValue{DataType: aws.String("Text"), StringValue: aws.String("x")}
-	if _, err := s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("x"), MessageAttributes: attributes}); err == nil {
+	_, err := s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue, MessageBody: aws.String("x"), MessageAttributes: attributes})
+	if err == nil {
 		t.Error("an attribute of an unknown type was accepted")
 	}
 }
