@@ -43,7 +43,7 @@ PY
 tofu() {
 	local verb=$1
 	shift
-	if ! (cd "$example" && "$TOFU" "$verb" -input=false -no-color "$@") >"$work/$verb.log" 2>&1; then
+	if ! (cd "$example" && HTTP_PROXY=${AWS_ENDPOINT_URL:-} "$TOFU" "$verb" -input=false -no-color "$@") >"$work/$verb.log" 2>&1; then
 		sed -n '/^Error:/,$p' "$work/$verb.log" | head -n 150 | grep . || tail -n 150 "$work/$verb.log"
 		echo "tofu $verb $* failed"
 		return 1
@@ -90,7 +90,6 @@ wait_until_stable = false # moto starts no tasks
 queue_handler_arn = "arn:aws:lambda:us-east-1:123456789012:function:work:live"
 queue_elsewhere   = { region = "eu-west-1", alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:people"] }
 search            = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/search" }
-mail              = { from = "news@example.com", arns = ["arn:aws:ses:us-east-1:123456789012:identity/example.com"] }
 schemas           = "$work/schemas.zip"
 opensearch        = { url = "https://search.example.com", arn = "arn:aws:es:us-east-1:123456789012:domain/logs" }
 VARS

@@ -46,9 +46,7 @@ var counting = map[string]struct {
 	"profile":           {events: delivered, told: "DeadLetters"},
 	"timeline":          {events: delivered, told: "DeadLetters"},
 	"recommendations":   {events: delivered, told: "DeadLetters"},
-	"notifications":     {events: delivered, told: "DeadLetters"},
-	"archive":           {events: arrived},
-	"notify-due":        {events: just(`{}`)},
+	"archive":           {events: delivered},
 	"outbox-relay":      {events: just(inserted), told: "DeadLetters"},
 	"janitor":           {events: just(`{"dryRun":true}`), told: "Failures Looked"},
 	"stream-autoscaler": {events: just(`{}`), told: "AtLimit HotKey MetricsMissing Failures"},
@@ -271,17 +269,12 @@ func delivered(t *testing.T, _ aws.Config) []string {
 	for i, data := range [][]byte{data, []byte("no event")} {
 		records = append(
 			records,
-			fmt.Sprintf(`{"eventID":"shardId-000000000000:%d","kinesis":{"sequenceNumber":"%[1]d","partitionKey":"p","data":%q,"approximateArrivalTimestamp":1}}`,
+			fmt.Sprintf(`{"eventSource":"aws:kinesis","eventSourceARN":"arn:aws:kinesis:us-east-1:123456789012:stream/`+environment+`-events",`+
+				`"eventID":"shardId-000000000000:%d","kinesis":{"sequenceNumber":"%[1]d","partitionKey":"p","data":%q,"approximateArrivalTimestamp":1}}`,
 				i+1, base64.StdEncoding.EncodeToString(data)),
 		)
 	}
 	return []string{`{"Records":[` + strings.Join(records, ",") + `]}`}
-}
-
-// arrived is the same with the stream that it comes from, which the archive's objects are named after.
-func arrived(t *testing.T, cfg aws.Config) []string {
-	source := `{"eventSourceARN":"arn:aws:kinesis:us-east-1:123456789012:stream/` + environment + `-events",`
-	return []string{strings.ReplaceAll(delivered(t, cfg)[0], `{"eventID"`, source+`"eventID"`)}
 }
 
 // turns are one turn of a loop of each queue. Its handler does not exist.

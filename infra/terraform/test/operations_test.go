@@ -128,7 +128,7 @@ func TestPeerMadeSchedules(t *testing.T) {
 	expressions := map[string]string{
 		"janitor-sweep": "rate(1 hour)", "stream-autoscaler-look": "rate(1 minute)", "keep-warm-ping": "rate(5 minutes)",
 		"sqsloop-restart-look": "rate(1 minute)", "log-subscriber-back-fill": "rate(1 hour)", "log-subscriber-new-group": "",
-		"recommend-sweep-minute": "rate(1 minute)", "notify-due-minute": "rate(1 minute)",
+		"recommend-sweep-minute": "rate(1 minute)",
 	}
 	for _, r := range rules.Rules {
 		name := strings.TrimPrefix(r.Name, environment+"-")

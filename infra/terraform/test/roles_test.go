@@ -220,9 +220,6 @@ var rights = map[string][]string{
 		"dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
 	"recommendations-api": append(on("table/~-recommendations", "dynamodb:GetItem", "dynamodb:PutItem"),
 		"ssm:GetParameters parameter/~/jwt-secret", "kms:Decrypt key/"),
-	"notifications": append(consumes("notifications"), "ses:SendEmail identity/example.com"),
-	"notify-due": append(on("table/~-notifications", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),
-		"ses:SendEmail identity/example.com"),
 	"search-indexer": append(
 		on("table/~-profile/stream/", "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListShards"),
 		"sqs:SendMessage ~-search-indexer-given-up", "es:ESHttpPost domain/search/_bulk", "es:ESHttpGet domain/search/_alias/*"),

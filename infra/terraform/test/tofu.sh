@@ -20,7 +20,7 @@ module=github.com/upbound/terraform-provider-aws
 version=v0.0.0-20260305123303-f7691456b787
 sum=h1:dJlp2eNgY/iVKTPINdguYlHbHc9CtXBZKmQmqYq0REs=
 provider=6.34.0
-services="apigatewayv2 appautoscaling cloudwatch dynamodb ec2 ecr ecs elbv2 events iam kinesis kms lambda logs meta s3 scheduler secretsmanager sns sqs ssm sts"
+services="apigatewayv2 appautoscaling cloudwatch dynamodb ec2 ecr ecs elbv2 events iam kinesis kms lambda logs meta s3 s3control scheduler secretsmanager sns sqs ssm sts"
 
 # checkout MODULE@VERSION copies a module's files into ./src; $got is its sum.
 checkout() {

@@ -62,19 +62,26 @@ module "recommendations_api" {
   }], module.config.reading["jwt-secret"])
 }
 
-# By mail. The keys of push services are further secrets of module config, and further
-# variables of both functions, by their references: see package consumers/notify/setup.
+# By push, to all that the template names. Put the three secrets before the first event. With mails
+# both functions have SES_FROM and ses:SendEmail, and notify-due the topic of bounces in its topic_arns:
+# see package consumers/notify/setup.
 locals {
-  mail = var.mail == null ? {} : { for name, value in {
-    SES_FROM              = var.mail.from
-    SES_CONFIGURATION_SET = var.mail.configuration_set
-  } : name => value if value != null }
-  mailing = var.mail == null ? [] : [{ sid = "Mail", actions = ["ses:SendEmail"], resources = var.mail.arns }]
+  push_secrets = var.push == null ? [] : ["apns-key", "fcm-credentials", "vapid-key"]
+  push = var.push == null ? {} : {
+    APNS_KEY        = module.config.references["apns-key"]
+    APNS_KEY_ID     = var.push.apns.key_id
+    APNS_TEAM_ID    = var.push.apns.team_id
+    APNS_TOPIC      = var.push.apns.topic
+    FCM_CREDENTIALS = module.config.references["fcm-credentials"]
+    VAPID_KEY       = module.config.references["vapid-key"]
+    VAPID_SUBJECT   = var.push.vapid_subject
+  }
+  keys = flatten([for name in local.push_secrets : module.config.reading[name]])
 }
 
 module "notifications" {
   source = "../../modules/consumer"
-  count  = var.mail == null ? 0 : 1
+  count  = var.push == null ? 0 : 1
 
   name             = "${var.name}-notifications"
   description      = "Notifies users of who follows them."
@@ -82,30 +89,29 @@ module "notifications" {
   stream_arn       = module.stream.arn
   tables           = { NOTIFICATIONS_TABLE = module.table["notifications"] }
   dead_letters     = module.table["dead-letters"]
-  environment      = local.mail
-  statements       = local.mailing
+  environment      = local.push
+  statements       = local.keys
   alarm_topic_arns = local.alarms
 }
 
 module "notify_due" {
   source = "../../modules/operation"
-  count  = var.mail == null ? 0 : 1
+  count  = var.push == null ? 0 : 1
 
   name            = "${var.name}-notify-due"
-  description     = "Sends notifications that were deferred, and forgets addresses that bounce."
+  description     = "Sends notifications that were deferred."
   function        = { package = { zip = "${var.functions}/notify-due.zip" }, alarm_topic_arns = local.alarms }
   timeout_seconds = 60
   memory_mib      = 256
-  environment     = merge({ NOTIFICATIONS_TABLE = module.table["notifications"].name }, local.mail)
-  asynchronous    = { retries = 2, max_age_seconds = 3600 } # of a bounce there is one message
+  environment     = merge({ NOTIFICATIONS_TABLE = module.table["notifications"].name }, local.push)
+  asynchronous    = { retries = 2, max_age_seconds = 3600 }
   schedules       = { minute = { expression = "rate(1 minute)" } }
-  topic_arns      = { for arn in var.mail.bounces_topic_arn[*] : "bounces" => arn }
 
   statements = concat([{
     sid       = "Notifications"
     actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
     resources = [module.table["notifications"].arn]
-  }], local.mailing)
+  }], local.keys)
 }
 
 # Users by name. Once the indexer is there: banyan-search rebuild, with the same variables.

@@ -69,7 +69,7 @@ module "config" {
   settings = merge({ "proxy/log-level" = "info" }, {
     for entity in keys(local.entities) : "${entity}/plan" => templatefile("${path.module}/${entity}.yaml", { name = var.name })
   })
-  secrets           = ["jwt-secret", "cohort-key", "proxy-admin-token"]
+  secrets           = concat(["jwt-secret", "cohort-key", "proxy-admin-token"], local.push_secrets)
   mongodb           = { recovery_days = var.protect ? 30 : 0 }
   key_deletion_days = var.protect ? 30 : 7
   key_users         = ["cloudwatch.amazonaws.com"] # for the topic of alarms

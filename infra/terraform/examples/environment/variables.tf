@@ -97,9 +97,9 @@ variable "search" {
   default     = null
 }
 
-variable "mail" {
-  description = "Notifications by Amazon SES: the sender, the ARNs of its identity and of the configuration set, if any, and the topic to which that publishes bounces. null notifies nobody."
-  type        = object({ from = string, arns = list(string), configuration_set = optional(string), bounces_topic_arn = optional(string) })
+variable "push" {
+  description = "Notifications by push: key, team and topic of Apple's, and whom web push services may write to, as mailto: or https:. The keys are the secrets apns-key, fcm-credentials and vapid-key. null notifies nobody."
+  type        = object({ apns = object({ key_id = string, team_id = string, topic = string }), vapid_subject = string })
   default     = null
 }
 

@@ -73,9 +73,18 @@ type request struct {
 
 const service = "AnyScaleFrontendService."
 
+// bucketTags is where S3 Control keeps the tags of buckets, which moto has in S3 only: the provider
+// asks there when it is refused. The host of these requests is the account's, so they come by a proxy.
+const bucketTags = "/v20180820/tags/"
+
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if operation, in := strings.CutPrefix(r.URL.Path, graniteOperations); in {
 		f.translate(w, r, operation)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, bucketTags) {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>MethodNotAllowed</Code><Message>ask S3</Message></Error></ErrorResponse>`)
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, mappings) {
