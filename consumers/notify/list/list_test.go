@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,10 +167,10 @@ func TestRefused(t *testing.T) {
 // the same command goes on where that was.
 func TestProviderInTrouble(t *testing.T) {
 	cfg, server := newConfig(t, template.AtLeastOnce, csvOf(40))
-	denied := token(25)
+	var allowed atomic.Bool // requests of the first run may still be on their way
 	server.Answer(func(p channeltest.Push, nth int) channeltest.Answer {
 		switch {
-		case p.Token == denied:
+		case p.Token == token(25) && !allowed.Load():
 			return channeltest.Answer{Status: 403, Body: `{"reason":"InvalidProviderToken"}`}
 		case nth%3 == 1:
 			return channeltest.Answer{Status: 503}
@@ -182,7 +183,7 @@ func TestProviderInTrouble(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "line 27") || !strings.Contains(err.Error(), "InvalidProviderToken") || p.Complete {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	denied = ""
+	allowed.Store(true)
 	p, err = list.Send(t.Context(), cfg)
 	if err != nil || p.Results["sent"] != 40 {
 		t.Errorf("%+v, %v", p, err)
