@@ -17,6 +17,7 @@ var forgotten = map[string][]string{
 	"aws_vpc_security_group_ingress_rule": {"description"},
 	"aws_ecs_service":                     {"health_check_grace_period_seconds"},
 	"aws_kinesis_stream":                  {"tags_all"}, // given in CreateStream
+	"aws_s3_bucket":                       {"tags_all"}, // given in CreateBucket
 }
 
 // TestPeerPlanIsEmpty: right after an apply there is nothing to do, but for what
