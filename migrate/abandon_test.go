@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/banyan-fig/banyan/infra/linktest"
 	"github.com/banyan-fig/banyan/migrate"
+	"github.com/banyan-fig/banyan/migrate/names"
 	"github.com/banyan-fig/banyan/migrate/ownership"
 )
 
@@ -85,6 +88,46 @@ func TestAnAbandonmentReleasesWritesWhileACommandOfItsIsLate(t *testing.T) {
 			l.AwaitLate()
 			w.mustBeHome(20)
 		})
+	}
+}
+
+// Many changes of owner were undone, each of which left a name: were writes held while the
+// views under these are dropped, each turn that failed would leave one more to the next.
+func TestAnAbandonmentDropsTheViewsUnderFormerNamesWhileWritesGoOn(t *testing.T) {
+	w := newWorld(t)
+	w.seed(20)
+	w.encapsulate()
+	n := names.Names("users")
+	rec, err := w.owners.Update(w.ctx, w.phase(), func(r *ownership.Record) { r.Generation += 12 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range n.Vacated(rec.Collection, rec.Generation)[1:] {
+		if err := w.db.CreateView(w.ctx, name, rec.Collection, mongo.Pipeline{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var drops, whileHeld atomic.Int64
+	l := &linktest.Link{Choose: func(c linktest.Command) linktest.Fate {
+		name, _ := bson.Raw(c.Body).Lookup("drop").StringValueOK()
+		if kind, _ := n.Parse(name); kind != names.Physical {
+			return linktest.Deliver
+		}
+		if w.phase().Hold {
+			whileHeld.Add(1)
+		}
+		if drops.Add(1)%2 == 0 {
+			return linktest.Lose
+		}
+		return linktest.Deliver
+	}}
+	if _, err := w.process(l).Abandon(l.Context(w.ctx)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustBeHome(20)
+	left, err := w.db.ListCollectionNames(w.ctx, bson.D{{Key: "type", Value: "view"}})
+	if err != nil || len(left) > 0 || drops.Load() < 12 || whileHeld.Load() > 0 {
+		t.Errorf("left are %v, %v; %d of %d drops were while writes were held", left, err, whileHeld.Load(), drops.Load())
 	}
 }
 

@@ -231,7 +231,7 @@ func TestAnEncapsulationWhoseCommandsAreKilledLostLateOrRepeated(t *testing.T) {
 // drop of the view that arrives late does not drop the collection.
 func TestAnAbandonmentWhoseCommandsAreKilledLostLateOrRepeated(t *testing.T) {
 	t.Parallel()
-	everyFate(t, []string{"owner", "drop!", "renameCollection!", "drop", "owner"}, func(t *testing.T, l *linktest.Link) {
+	everyFate(t, []string{"owner", "drop!", "renameCollection!", "owner", "drop"}, func(t *testing.T, l *linktest.Link) {
 		w := shadowing(t, 20)
 		w.plan.Budgets.Hold = afterACrash
 		_, _ = w.process(l).Abandon(l.Context(w.ctx)) // it may end in any way

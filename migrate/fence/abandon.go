@@ -35,7 +35,10 @@ func (f *Fence) Abandon(ctx context.Context) (ownership.Record, error) {
 		return rec, err
 	}
 	if rec.Move == nil && rec.Collection == "" { // never encapsulated, or given back
-		return f.Owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase = ownership.Abandoned })
+		if rec, err = f.Owners.Update(ctx, rec, func(r *ownership.Record) { r.Phase = ownership.Abandoned }); err != nil {
+			return rec, err
+		}
+		return rec, f.clearPhysical(ctx, rec)
 	}
 	if rec, err = f.adoptReplacement(ctx, rec); err != nil {
 		return rec, err
@@ -102,7 +105,10 @@ func (f *Fence) giveBack(ctx context.Context, rec ownership.Record, phase owners
 		}
 		var stillHeld bool
 		var err error
-		if rec, stillHeld, err = f.giveBackInTurn(ctx, rec, phase); !stillHeld {
+		if rec, stillHeld, err = f.giveBackInTurn(ctx, rec, phase); err == nil {
+			return rec, f.clearPhysical(ctx, rec)
+		}
+		if !stillHeld {
 			return rec, err
 		}
 		f.Log.Warn("give the public name back: failed, so the collection moves on, and writes go on", "error", err)
@@ -198,7 +204,7 @@ func (f *Fence) lower(ctx context.Context, rec ownership.Record) (ownership.Reco
 			case there && !e.View && (at == public || at == ""), !there && at == "":
 				stray, standing := f.strayUnderPhysical(l, rec.Generation)
 				if !standing {
-					return rec, f.clearPhysical(ctx, l, rec.Generation)
+					return rec, f.coverPhysical(ctx, l, rec.Generation)
 				}
 				rec, err = f.setAside(ctx, rec, stray)
 			case there && !e.View:
@@ -256,22 +262,56 @@ func (f *Fence) strayUnderPhysical(l source.Layout, generations int64) (source.E
 	return source.Entry{}, false
 }
 
-// clearPhysical drops the views under physical names, since nothing ever stands there
-// again. Without collectionUUID a member that sleeps could still write to one: then views
-// of the public name stay in all of them.
-func (f *Fence) clearPhysical(ctx context.Context, l source.Layout, generations int64) error {
+// coverPhysical has views of the public name stand under all physical names, on a server
+// without collectionUUID: a member that sleeps could still write to one.
+func (f *Fence) coverPhysical(ctx context.Context, l source.Layout, generations int64) error {
+	if f.Conditional {
+		return nil
+	}
 	for _, name := range f.Names.Vacated(string(f.Names), generations) {
-		e, there := l.At(name)
-		var err error
-		switch {
-		case f.Conditional && there && e.View:
-			err = f.DDL.drop(ctx, name, "")
-		case !f.Conditional && !there:
-			err = f.DDL.createView(ctx, name, string(f.Names), l.Collation(f.UUID))
+		if _, there := l.At(name); there {
+			continue
 		}
-		if err != nil && !mongoerr.HasCode(err, mongoerr.NamespaceNotFound, mongoerr.NamespaceExists) {
+		err := f.DDL.createView(ctx, name, string(f.Names), l.Collation(f.UUID))
+		if err != nil && !mongoerr.HasCode(err, mongoerr.NamespaceExists) {
 			return err
 		}
 	}
 	return nil
+}
+
+// clearPhysical drops the views under the physical names of a collection that is home, since
+// nothing ever stands there again. Writes go on meanwhile: each of many generations costs a
+// command, and were they held for it, a turn would fail the likelier the more of them it had
+// failed before.
+func (f *Fence) clearPhysical(ctx context.Context, rec ownership.Record) error {
+	if !f.Conditional {
+		return nil
+	}
+	for attempt := 0; ; attempt++ {
+		done, err := f.dropViews(ctx, rec)
+		if done || errors.Is(err, ownership.ErrConflict) { // somebody encapsulates it again, and needs them
+			return nil
+		}
+		if err := f.retryable(ctx, err, attempt); err != nil {
+			return fmt.Errorf("%s has its name back, and is written to; drop the views under its former names (`banyan-migrate abandon` "+
+				"again does): %w", f.Names, err)
+		}
+	}
+}
+
+// dropViews drops the views under the physical names; done says that none is left.
+func (f *Fence) dropViews(ctx context.Context, rec ownership.Record) (done bool, err error) {
+	l, err := f.lookInTurn(ctx, rec)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range f.Names.Vacated(string(f.Names), rec.Generation) {
+		if e, there := l.At(name); there && e.View {
+			if err := f.DDL.drop(ctx, name, ""); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }

@@ -3,7 +3,7 @@
 // owner changes. What is read is thrown away, nobody waits for it, and it is not admitted as
 // an operation, so that no switch waits for it either.
 //
-// Call [Reads.Compare] behind a read. What differs is looked at again for some seconds,
+// Call [Reads.Compare] behind a read. What differs is looked at again for half a minute,
 // since changes are applied with a lag; what stays different is a difference, which is
 // logged, counted in the member's row, and refuses the change of owner for as long as the
 // plan wants quiet (budgets.outOfBandQuiet).
@@ -41,8 +41,10 @@ type Config[T any] struct {
 	Log    *slog.Logger // default: discards
 }
 
-// looks are the times between two looks at what differs.
-var looks = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond, 4 * time.Second}
+// looks are the times between two looks at what differs: together 31 s. Changes are carried
+// with a lag, of up to 5 s by a plan's default before the owner may change, and of more where
+// the worker was killed, or the machine is busy; that is no difference.
+var looks = []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond, 4 * time.Second, 10 * time.Second, 15 * time.Second}
 
 // lookTimeout bounds one look at both stores.
 const lookTimeout = 5 * time.Second
