@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/matrix"
 	"github.com/banyan-fig/banyan/infra/ops/autoscale"
 )
 
@@ -269,8 +270,10 @@ func TestSimulation(t *testing.T) {
 		{"spikes", 5, 2 * day, 0.05, spikes, 5, 80, 8},
 	}
 	for _, byShard := range []bool{true, false} {
-		for _, test := range tests {
+		drawn := matrix.Some(1, len(tests))
+		for i, test := range tests {
 			t.Run(fmt.Sprintf("%s by shard %t", test.name, byShard), func(t *testing.T) {
+				drawn.Skip(t, i)
 				m := newModel(t, s, test.start, nil)
 				m.byShard = byShard
 				m.demand = noisy(m.random, test.noise, test.demand)
