@@ -107,7 +107,7 @@ fuzz: ## Every fuzz target for FUZZTIME (5s each), each package built once
 .PHONY: simulate
 simulate: ## Order and losses over EVENTS (1,200,000) under seeded faults and reshards; migrations under every fault of every command
 	BANYAN_SIMULATION_EVENTS=$(EVENTS) $(GO) test -count=1 -timeout 10m -run '^(TestSimulation|TestPublishDoesNotAllocate)$$' -v ./publishers/kinesis | grep -v '^=== '
-	@$(call tests,-count=1 -timeout 25m -run '$(THINNED)',./migrate ./migrate/target ./migrate/reverse ./migrate/ownership ./migrate/cmd/banyan-migrate ./services/entity/entitytest)
+	@$(call tests,-count=1 -timeout 25m -run '$(THINNED)',./migrate ./migrate/target ./migrate/reverse ./migrate/ownership ./migrate/cmd/banyan-migrate ./services/entity/entitytest ./infra/ops/autoscale)
 	BANYAN_SIMULATION_SWITCHES=$(SWITCHES) $(GO) test -count=1 -timeout 20m -run '^TestMigrationThereAndBack' -v ./migrate | grep -v '^=== '
 
 .PHONY: model
