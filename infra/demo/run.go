@@ -32,7 +32,7 @@ func run(ctx context.Context, cfg Config) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() {
-		if err != nil && ctx.Err() == nil {
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 			w.explainFailure()
 		}
 		w.Close(err != nil || cfg.Keep)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,6 +13,9 @@ import (
 
 // Seeds are ranges of seeds, as "1-100" or "3,7,20-29".
 type Seeds []uint64
+
+// seedTimeout bounds the run of one seed, which takes some minutes: what goes on for ever fails.
+const seedTimeout = 20 * time.Minute
 
 // mostSeeds is the most that one call may name.
 const mostSeeds = 10_000
@@ -57,7 +59,7 @@ func RunSeeds(ctx context.Context, cfg Config, seeds Seeds) error {
 		one := cfg
 		one.Seed, one.Chaos, one.Out, one.Report = seed, true, &screen, ""
 		began := time.Now()
-		r, err := run(ctx, one)
+		r, err := runWithin(ctx, seedTimeout, one)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -79,9 +81,19 @@ func RunSeeds(ctx context.Context, cfg Config, seeds Seeds) error {
 	return nil
 }
 
+func runWithin(ctx context.Context, timeout time.Duration, cfg Config) (*Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r, err := run(ctx, cfg)
+	if ctx.Err() != nil {
+		err = fmt.Errorf("not done within %s: %w", timeout, cmp.Or(err, ctx.Err()))
+	}
+	return r, err
+}
+
 func writeSeed(out io.Writer, seed uint64, r *Report, err error, took time.Duration) {
 	result := "ok"
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil {
 		result = "FAILED"
 	}
 	fmt.Fprintf(out, "%8d  %-6s  %5d  %8d  %4d  %4d  %8d  %6.0f ms  %6.0f s\n", seed, result, r.MigrateKills, r.ServiceKills, r.CommandsLost, r.CommandsLate,

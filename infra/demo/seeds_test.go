@@ -1,8 +1,11 @@
 package demo
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseSeeds(t *testing.T) {
@@ -14,5 +17,12 @@ func TestParseSeeds(t *testing.T) {
 		if got, err := ParseSeeds(text); !slices.Equal(got, want) || (err == nil) != (want != nil) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
+	}
+}
+
+func TestARunThatGoesOnForEverFails(t *testing.T) {
+	_, err := runWithin(t.Context(), time.Nanosecond, Config{Out: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "not done within 1ns") {
+		t.Errorf("%v", err)
 	}
 }
