@@ -2,6 +2,8 @@
 // API (see package lambdahttp), with the settings of banyan-timeline:
 //
 //	TIMELINE_TABLE      DynamoDB table of the read model, default banyan-timeline
+//	REBUILD_TABLE       control table of rebuilds, whose pointer says which table is live
+//	                    (see package livetable); none by default
 //	BANYAN_JWT_SECRET   token secret, or a reference to it (ssm:/name,
 //	                    secret:name, see package config), whose changes are followed
 //	LOG_LEVEL           debug, info (default), warn or error
@@ -14,6 +16,7 @@
 // reference:
 //
 //	dynamodb:DescribeTable, dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:Query   the table
+//	dynamodb:GetItem                                                                  REBUILD_TABLE
 package main
 
 import (
