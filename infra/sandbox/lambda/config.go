@@ -88,6 +88,8 @@ const (
 	maxFunctions        = 1000
 	maxMappings         = 1000
 	defaultBatch        = 100
+	defaultQueueBatch   = 10
+	queuePollers        = 5
 	defaultMemory       = 128
 	defaultTimeout      = 3
 	sandboxAccessKey    = "sandbox"

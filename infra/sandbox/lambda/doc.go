@@ -9,13 +9,14 @@
 // functions: one that has any cannot be invoked. Provisioned concurrency is noted
 // and starts nothing. Everything is kept in memory and in a
 // temporary directory, and is gone with the Host; so are the checkpoints of
-// event source mappings. A new function is Active at once. Permissions are not
+// event source mappings. A mapping of a queue keeps to the five batches at a time
+// with which Lambda begins. A new function is Active at once. Permissions are not
 // checked. What is not there answers with an error that begins with "not
 // implemented by the sandbox".
 //
 // The parts, in the order in which an event meets them: the functions API
 // (routes.go and the files named after its resources), invocation by request
-// (invoke.go), as an event (async.go) or from a stream (mappings.go and
-// internal/streams), the choice of an execution environment (pool.go), and the
+// (invoke.go), as an event (async.go) or from a stream or queue (mappings.go and
+// internal/streams, past internal/filter), the choice of an execution environment (pool.go), and the
 // process with its Runtime API (internal/environment).
 package lambda

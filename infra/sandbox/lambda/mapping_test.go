@@ -632,15 +632,14 @@ func TestRefusedMappings(t *testing.T) {
 		name, says string
 		in         lambda.CreateEventSourceMappingInput
 	}{
-		{"filters", "not implemented by the sandbox: FilterCriteria", lambda.CreateEventSourceMappingInput{
-			FilterCriteria: &types.FilterCriteria{Filters: []types.Filter{{Pattern: aws.String(`{"a":[1]}`)}}},
-		}},
+		{"filters", "Invalid filter pattern definition.", lambda.CreateEventSourceMappingInput{FilterCriteria: filters(`{"a":[1]}`)}},
+		{"scaling", "ScalingConfig", lambda.CreateEventSourceMappingInput{ScalingConfig: &types.ScalingConfig{MaximumConcurrency: aws.Int32(2)}}},
 		{"tumbling", "not implemented by the sandbox: TumblingWindow", lambda.CreateEventSourceMappingInput{TumblingWindowInSeconds: aws.Int32(5)}},
 		{"SNS", "not implemented by the sandbox: on-failure", lambda.CreateEventSourceMappingInput{
 			DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: aws.String("arn:aws:sns:us-east-1:000000000000:t")}},
 		}},
-		{"SQS", "not implemented by the sandbox: event source mappings for SQS", lambda.CreateEventSourceMappingInput{
-			EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:q"),
+		{"MQ", "not implemented by the sandbox: event source mappings for arn:aws:mq", lambda.CreateEventSourceMappingInput{
+			EventSourceArn: aws.String("arn:aws:mq:us-east-1:000000000000:broker:b"),
 		}},
 		{"Kafka", "not implemented by the sandbox: the parameter Topics", lambda.CreateEventSourceMappingInput{Topics: []string{"t"}}},
 		{"no stream", "Cannot access stream", lambda.CreateEventSourceMappingInput{

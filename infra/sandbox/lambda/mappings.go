@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/filter"
 )
 
-// checkTime bounds the look at a stream when a mapping for it is created.
+// checkTime bounds the look at a source when a mapping for it is created.
 const checkTime = 5 * time.Second
 
 func (h *Host) createMapping(r *http.Request) (int, any, error) {
@@ -26,7 +28,7 @@ func (h *Host) createMapping(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := h.checkStream(r.Context(), in.EventSourceArn); err != nil {
+	if wanted.settings.Visibility, err = h.checkSource(r.Context(), in.EventSourceArn); err != nil {
 		return 0, nil, err
 	}
 	h.mu.Lock()
@@ -34,6 +36,9 @@ func (h *Host) createMapping(r *http.Request) (int, any, error) {
 	f, err := h.revision(ref)
 	if err != nil {
 		return 0, nil, err
+	}
+	if v := wanted.settings.Visibility; kind(in.EventSourceArn) == filter.SQS && v < f.timeout() {
+		return 0, nil, invalid("Queue visibility timeout: %d seconds is less than Function timeout: %d seconds", v/time.Second, f.timeout()/time.Second)
 	}
 	if err := h.checkUnique(ref, in.EventSourceArn); err != nil {
 		return 0, nil, err
@@ -47,7 +52,7 @@ func (h *Host) createMapping(r *http.Request) (int, any, error) {
 	go func() {
 		defer h.wg.Done()
 		if wanted.enabled {
-			m.reader.Run(h.ctx, wanted.settings)
+			m.run(h.ctx)
 		}
 	}()
 	return http.StatusAccepted, m.describe(), nil
@@ -66,14 +71,22 @@ func (h *Host) checkUnique(ref reference, source string) error {
 	return nil
 }
 
-// checkStream asks for the stream, so that a wrong name is said at once.
-func (h *Host) checkStream(ctx context.Context, arn string) error {
+// checkSource asks for the stream or queue, so that a wrong name is said at once.
+// It returns the visibility timeout of a queue.
+func (h *Host) checkSource(ctx context.Context, arn string) (visibility time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	if _, err := h.stream(arn, "").Shards(ctx); err != nil {
-		return invalid("Cannot access stream %s. Please ensure that it exists and that the sandbox's endpoints are right. (%v)", arn, err)
+	what := "stream"
+	if kind(arn) == filter.SQS {
+		what = "queue"
+		visibility, err = h.queue(arn).Visibility(ctx)
+	} else {
+		_, err = h.stream(arn, "").Shards(ctx)
 	}
-	return nil
+	if err != nil {
+		err = invalid("Cannot access %s %s. Please ensure that it exists and that the sandbox's endpoints are right. (%v)", what, arn, err)
+	}
+	return visibility, err
 }
 
 func (h *Host) listMappings(r *http.Request) (int, any, error) {

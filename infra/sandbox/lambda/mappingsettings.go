@@ -1,11 +1,12 @@
 package lambda
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/filter"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/sources"
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
 
@@ -17,16 +18,27 @@ type mappingInput struct {
 	DestinationConfig              *destinationConfig
 	Enabled                        *bool
 	EventSourceArn                 string
-	FilterCriteria                 json.RawMessage
+	FilterCriteria                 *filterCriteria
 	FunctionName                   string
 	FunctionResponseTypes          *[]string
 	MaximumBatchingWindowInSeconds *int
 	MaximumRecordAgeInSeconds      *int
 	MaximumRetryAttempts           *int
 	ParallelizationFactor          *int
+	ScalingConfig                  *scalingConfig
 	StartingPosition               string
 	Tags                           map[string]string
 	TumblingWindowInSeconds        *int
+}
+
+type filterCriteria struct {
+	Filters []filterPattern `json:",omitempty"`
+}
+
+type filterPattern struct{ Pattern string }
+
+type scalingConfig struct {
+	MaximumConcurrency *int `json:",omitempty"`
 }
 
 type destinationConfig struct {
@@ -40,30 +52,39 @@ type destinationARN struct {
 
 // mappingOutput is the API's EventSourceMappingConfiguration.
 type mappingOutput struct {
+	*streamOutput                  // nil for a queue
 	BatchSize                      int
-	BisectBatchOnFunctionError     bool
-	DestinationConfig              destinationConfig
 	EventSourceArn                 string
 	EventSourceMappingArn          string
+	FilterCriteria                 *filterCriteria `json:",omitempty"`
 	FunctionArn                    string
 	FunctionResponseTypes          []string `json:",omitempty"`
 	LastModified                   float64
 	LastProcessingResult           string
 	MaximumBatchingWindowInSeconds int
-	MaximumRecordAgeInSeconds      int
-	MaximumRetryAttempts           int
-	ParallelizationFactor          int
-	StartingPosition               string
+	ScalingConfig                  *scalingConfig `json:",omitempty"`
 	State                          string
 	StateTransitionReason          string
-	TumblingWindowInSeconds        int
 	UUID                           string
+}
+
+// streamOutput is what only mappings of streams have.
+type streamOutput struct {
+	BisectBatchOnFunctionError bool
+	DestinationConfig          destinationConfig
+	MaximumRecordAgeInSeconds  int
+	MaximumRetryAttempts       int
+	ParallelizationFactor      int
+	StartingPosition           string
+	TumblingWindowInSeconds    int
 }
 
 // wanted is what a mapping is to be.
 type wanted struct {
 	ref       reference
 	settings  streams.Settings
+	filters   *filterCriteria
+	scaling   *scalingConfig
 	onFailure string // ARN of a queue
 	enabled   bool
 	modified  time.Time
@@ -76,6 +97,16 @@ func (in mappingInput) create() (wanted, error) {
 		return wanted{}, err
 	}
 	w := wanted{enabled: true, settings: streams.Settings{BatchSize: defaultBatch, Lanes: 1, Retries: streams.Unlimited}}
+	if kind(in.EventSourceArn) == filter.SQS {
+		w.settings = streams.Settings{BatchSize: defaultQueueBatch, Pollers: queuePollers}
+		if err := in.checkQueue(); err != nil {
+			return w, err
+		}
+		return w, in.apply(&w)
+	}
+	if in.ScalingConfig != nil {
+		return wanted{}, invalid("ScalingConfig is only supported for SQS event sources.")
+	}
 	start := streams.Start(in.StartingPosition)
 	switch start {
 	case streams.TrimHorizon, streams.Latest:
@@ -100,18 +131,48 @@ func (in mappingInput) checkSource() error {
 		return nil
 	case parts[2] == "dynamodb" && strings.Contains(in.EventSourceArn, "/stream/"):
 		return nil
-	case parts[2] == "sqs":
-		return notImplemented("event source mappings for SQS: only Kinesis and DynamoDB streams")
+	case parts[2] == "sqs" && len(parts) == 6:
+		return nil
 	}
-	return notImplemented("event source mappings for %s: only Kinesis and DynamoDB streams", in.EventSourceArn)
+	return notImplemented("event source mappings for %s: only Kinesis and DynamoDB streams and SQS queues", in.EventSourceArn)
+}
+
+// kind is what a mapping of this ARN, which was checked, reads.
+func kind(arn string) filter.Source { return filter.Source(strings.Split(arn, ":")[2]) }
+
+// checkQueue refuses what does not go with a queue ("Lambda parameters for Amazon
+// SQS event source mappings", and API reference, CreateEventSourceMapping).
+func (in mappingInput) checkQueue() error {
+	for name, given := range map[string]bool{
+		"StartingPosition": in.StartingPosition != "", "BisectBatchOnFunctionError": in.BisectBatchOnFunctionError != nil,
+		"DestinationConfig": in.DestinationConfig != nil, "ParallelizationFactor": in.ParallelizationFactor != nil,
+		"MaximumRetryAttempts": in.MaximumRetryAttempts != nil, "MaximumRecordAgeInSeconds": in.MaximumRecordAgeInSeconds != nil,
+	} {
+		if given {
+			return invalid("Unsupported parameter for an SQS event source: %s", name)
+		}
+	}
+	size, window := defaultQueueBatch, 0
+	if in.BatchSize != nil {
+		size = *in.BatchSize
+	}
+	if in.MaximumBatchingWindowInSeconds != nil {
+		window = *in.MaximumBatchingWindowInSeconds
+	}
+	switch fifo := sources.IsFIFO(in.EventSourceArn); {
+	case fifo && size > defaultQueueBatch:
+		return outside("batchSize", size, 1, defaultQueueBatch)
+	case fifo && window != 0:
+		return invalid("Batching window is not supported for FIFO queues")
+	case size > defaultQueueBatch && window == 0:
+		return invalid("Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than %d", defaultQueueBatch)
+	}
+	return nil
 }
 
 // apply makes the changes a request asks for, within the documented bounds.
 func (in mappingInput) apply(w *wanted) error {
-	switch {
-	case !trivial(in.FilterCriteria) && !trivialFilter(in.FilterCriteria):
-		return notImplemented("FilterCriteria: filter in the function")
-	case in.TumblingWindowInSeconds != nil && *in.TumblingWindowInSeconds != 0:
+	if in.TumblingWindowInSeconds != nil && *in.TumblingWindowInSeconds != 0 {
 		return notImplemented("TumblingWindowInSeconds")
 	}
 	for _, n := range []struct {
@@ -133,10 +194,45 @@ func (in mappingInput) apply(w *wanted) error {
 		return invalid("MaximumRecordAgeInSeconds must be -1 or from 60 to 604800, not %d.", *age)
 	}
 	in.applyNumbers(w)
+	if err := in.applyFilter(w); err != nil {
+		return err
+	}
+	if err := in.applyScaling(w); err != nil {
+		return err
+	}
 	if err := in.applyResponses(w); err != nil {
 		return err
 	}
 	return in.applyDestination(w)
+}
+
+func (in mappingInput) applyFilter(w *wanted) (err error) {
+	if in.FilterCriteria == nil || len(in.FilterCriteria.Filters) == 0 {
+		return nil
+	}
+	w.filters = in.FilterCriteria
+	texts := make([]string, len(w.filters.Filters))
+	for i, f := range w.filters.Filters {
+		texts[i] = f.Pattern
+	}
+	if w.settings.Filter, err = filter.Parse(kind(in.EventSourceArn), texts); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
+}
+
+// applyScaling bounds the batches at a time. Lambda begins with five, and the
+// sandbox stays there.
+func (in mappingInput) applyScaling(w *wanted) error {
+	if in.ScalingConfig == nil || in.ScalingConfig.MaximumConcurrency == nil {
+		return nil
+	}
+	most := *in.ScalingConfig.MaximumConcurrency
+	if most < 2 || most > 1000 {
+		return outside("scalingConfig.maximumConcurrency", most, 2, 1000)
+	}
+	w.scaling, w.settings.Pollers = in.ScalingConfig, min(most, queuePollers)
+	return nil
 }
 
 func (in mappingInput) applyNumbers(w *wanted) {
@@ -198,12 +294,6 @@ func (in mappingInput) applyDestination(w *wanted) error {
 	}
 	w.onFailure = arn
 	return nil
-}
-
-// trivialFilter recognises the ways of asking for no filter.
-func trivialFilter(raw json.RawMessage) bool {
-	var shape struct{ Filters []json.RawMessage }
-	return json.Unmarshal(raw, &shape) == nil && len(shape.Filters) == 0
 }
 
 func toSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,7 +118,13 @@ type world struct {
 	lambda  *lambda.Client
 	kinesis *kinesis.Client
 	sqs     *sqs.Client
+	clock   *clock // of the queues
 }
+
+// clock runs ahead of time by what it was advanced.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // newWorld starts one. Times are short unless the test says otherwise.
 func newWorld(t testing.TB, cfg sandbox.Config) *world {
@@ -127,7 +134,8 @@ func newWorld(t testing.TB, cfg sandbox.Config) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queues, err := sqssandbox.New(sqssandbox.Config{})
+	clock := &clock{}
+	queues, err := sqssandbox.New(sqssandbox.Config{Now: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +159,7 @@ func newWorld(t testing.TB, cfg sandbox.Config) *world {
 	base := sandboxtest.Config(t, lambdaURL)
 	base.RetryMaxAttempts = 1
 	return &world{
-		t: t, dir: dir, host: host, base: base,
+		t: t, dir: dir, host: host, base: base, clock: clock,
 		lambda:  lambda.NewFromConfig(base),
 		kinesis: kinesis.NewFromConfig(base, func(o *kinesis.Options) { o.BaseEndpoint = &kinesisURL }),
 		sqs:     sqs.NewFromConfig(base, func(o *sqs.Options) { o.BaseEndpoint = &sqsURL }),

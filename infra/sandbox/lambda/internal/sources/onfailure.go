@@ -5,31 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/uuid"
 
 	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/streams"
 )
 
-// SQSAPI is what is used of the SQS client.
-type SQSAPI interface {
-	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
-	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
-}
-
-// Queue is an SQS queue as an on-failure destination. It is safe for concurrent
-// use.
-type Queue struct {
-	Client      SQSAPI
-	ARN         string
+// OnFailure is an SQS queue as an on-failure destination. It is safe for
+// concurrent use.
+type OnFailure struct {
+	Queue
 	FunctionARN string // as invoked
 	StreamARN   string
-
-	mu  sync.Mutex
-	url string
 }
 
 // failureRecord is what the destination gets (developer guide, "Retain
@@ -68,23 +56,15 @@ type batchInfo struct {
 }
 
 // Send tells the queue of a batch that was given up on.
-func (q *Queue) Send(ctx context.Context, d streams.Discarded) error {
+func (q *OnFailure) Send(ctx context.Context, d streams.Discarded) error {
 	body, err := json.Marshal(q.message(d))
 	if err != nil {
 		return fmt.Errorf("encoding the record of a discarded batch: %w", err)
 	}
-	url, err := q.resolve(ctx)
-	if err != nil {
-		return err
-	}
-	text := string(body)
-	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &text}); err != nil {
-		return fmt.Errorf("sending to %s: %w", q.ARN, err)
-	}
-	return nil
+	return q.send(ctx, string(body))
 }
 
-func (q *Queue) message(d streams.Discarded) failureRecord {
+func (q *OnFailure) message(d streams.Discarded) failureRecord {
 	first, last := d.Records[0], d.Records[len(d.Records)-1]
 	info := &batchInfo{
 		ShardID: d.Shard, StartSequence: first.Sequence, EndSequence: last.Sequence,
@@ -109,22 +89,6 @@ func (q *Queue) message(d streams.Discarded) failureRecord {
 		m.Kinesis = info
 	}
 	return m
-}
-
-// resolve finds the queue's address once.
-func (q *Queue) resolve(ctx context.Context) (string, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.url != "" {
-		return q.url, nil
-	}
-	name := q.ARN[strings.LastIndex(q.ARN, ":")+1:]
-	out, err := q.Client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-	if err != nil {
-		return "", fmt.Errorf("finding the queue %s: %w", q.ARN, err)
-	}
-	q.url = deref(out.QueueUrl)
-	return q.url, nil
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

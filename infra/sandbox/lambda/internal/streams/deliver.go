@@ -83,25 +83,16 @@ func (d *delivery) try(ctx context.Context, a attempt) ([]attempt, error) {
 	}
 	a.calls++
 	a.last = out
-	failed := d.judge(out, a.records)
-	if failed == success {
+	failed := failures(out, a.records, d.settings.ReportFailures)
+	if len(failed) == 0 {
 		d.succeeded(ctx, a.records, out.Again)
 		return nil, nil
 	}
-	d.status.problem("Function call failed")
-	return d.retry(ctx, a, failed)
+	d.status.problem(callFailed)
+	return d.retry(ctx, a, failed[0]) // the lowest number is the checkpoint
 }
 
-// judge returns the index of the first failed record, or success.
-func (d *delivery) judge(out Outcome, records []Record) int {
-	if out.FunctionError != "" {
-		return 0
-	}
-	if !d.settings.ReportFailures {
-		return success
-	}
-	return failedFrom(out.Payload, records)
-}
+const callFailed = "Function call failed"
 
 func (d *delivery) succeeded(ctx context.Context, records []Record, again Again) {
 	d.lane.advance(len(records))
@@ -116,7 +107,7 @@ func (d *delivery) succeeded(ctx context.Context, records []Record, again Again)
 	if !again.Deliver {
 		return
 	}
-	part := records[min(int(again.From*float64(len(records))), len(records)-1):]
+	part := again.part(records)
 	if again.Later {
 		d.later = part
 		return

@@ -36,6 +36,11 @@ type Again struct {
 	Later   bool    // only after the following batch
 }
 
+// part is what of a batch is delivered again.
+func (a Again) part(records []Record) []Record {
+	return records[min(int(a.From*float64(len(records))), len(records)-1):]
+}
+
 // Discarded is a batch that was given up on.
 type Discarded struct {
 	Shard         string

@@ -5,22 +5,44 @@ import (
 	"encoding/json"
 )
 
-// success is the index that failedFrom returns for a batch without failures.
-const success = -1
-
-// failedFrom reads a function's partial batch response and returns the index of
-// the first record to be tried again, or success. From the developer guide,
-// "Configuring partial batch response with Kinesis Data Streams and Lambda":
+// failures reads what came of an invocation: the indexes of the records to be
+// tried again, in order; none for a success. Where a function reports failures,
+// its answer is read by the developer guide, "Configuring partial batch response
+// with Kinesis Data Streams and Lambda" and, with the same conditions, "Handling
+// errors for an SQS event source in Lambda":
 //   - an empty or null list, or an empty or null response, is a success;
-//   - the lowest sequence number of the list is the checkpoint, and all records
-//     from it on are tried again;
 //   - an empty or null identifier, or one under a wrong key, fails the whole
 //     batch. So does one that is not in the batch, and a response that cannot
 //     be read.
-func failedFrom(response []byte, records []Record) int {
+func failures(out Outcome, records []Record, reported bool) []int {
+	var named map[string]bool
+	readable := out.FunctionError == ""
+	if readable && reported {
+		named, readable = failedIdentifiers(out.Payload)
+	}
+	var failed []int
+	found := map[string]bool{}
+	for i, r := range records {
+		if named[r.Sequence] {
+			failed, found[r.Sequence] = append(failed, i), true
+		}
+	}
+	if readable && len(found) == len(named) {
+		return failed
+	}
+	failed = nil
+	for i := range records {
+		failed = append(failed, i)
+	}
+	return failed
+}
+
+// failedIdentifiers reads a partial batch response; false where the whole batch
+// failed.
+func failedIdentifiers(response []byte) (map[string]bool, bool) {
 	response = bytes.TrimSpace(response)
-	if len(response) == 0 || bytes.Equal(response, []byte("null")) {
-		return success
+	if len(response) == 0 {
+		return nil, true
 	}
 	var shape struct {
 		Failures []struct {
@@ -28,24 +50,14 @@ func failedFrom(response []byte, records []Record) int {
 		} `json:"batchItemFailures"`
 	}
 	if json.Unmarshal(response, &shape) != nil {
-		return 0
+		return nil, false
 	}
-	index := make(map[string]int, len(records))
-	for i, r := range records {
-		index[r.Sequence] = i
-	}
-	first := success
+	named := map[string]bool{}
 	for _, f := range shape.Failures {
 		if f.Identifier == nil {
-			return 0
+			return nil, false
 		}
-		i, known := index[*f.Identifier]
-		if !known {
-			return 0
-		}
-		if first == success || i < first {
-			first = i
-		}
+		named[*f.Identifier] = true
 	}
-	return first
+	return named, true
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/filter"
 )
 
 const (
@@ -53,7 +54,7 @@ func (s *shard) run(ctx context.Context, cfg Config, set Settings, begun func(),
 		}
 		wg.Go(func() { d.run(ctx) })
 	}
-	err := s.readAll(ctx, cfg, from, begun)
+	err := s.readAll(ctx, cfg, set, from, begun)
 	for _, l := range s.lanes {
 		if err == nil {
 			l.seal()
@@ -109,7 +110,7 @@ func (s *shard) position() Position {
 }
 
 // readAll reads to the end of the shard. An error means the context's end.
-func (s *shard) readAll(ctx context.Context, cfg Config, from Position, begun func()) error {
+func (s *shard) readAll(ctx context.Context, cfg Config, set Settings, from Position, begun func()) error {
 	iterator, err := s.iterator(ctx, cfg, from)
 	s.begun = s.begun || err == nil
 	begun()
@@ -127,7 +128,7 @@ func (s *shard) readAll(ctx context.Context, cfg Config, from Position, begun fu
 			continue
 		}
 		failures = 0
-		if err = s.dispatch(ctx, page.Records); err != nil {
+		if err = s.dispatch(ctx, page.Records, set.Filter); err != nil {
 			break
 		}
 		iterator = page.Next
@@ -179,12 +180,16 @@ func (s *shard) iterator(ctx context.Context, cfg Config, at Position) (string, 
 func (s *shard) pageSize() int { return min(pageLimit, s.lanes[0].limit*len(s.lanes)) }
 
 // dispatch hands each lane its records. The same key always has the same lane.
-func (s *shard) dispatch(ctx context.Context, records []Record) error {
+// What is filtered out is read and done with.
+func (s *shard) dispatch(ctx context.Context, records []Record, keep *filter.Criteria) error {
 	if len(records) == 0 {
 		return nil
 	}
 	parts := make([][]Record, len(s.lanes))
 	for _, r := range records {
+		if !keep.Keeps(r.Event) {
+			continue
+		}
 		n := laneOf(r.Key, len(s.lanes))
 		parts[n] = append(parts[n], r)
 	}

@@ -39,10 +39,11 @@ type Page struct {
 	Behind  bool   // there is more to read at once
 }
 
-// Record is one record of a stream.
+// Record is one record of a stream, or one message of a queue.
 type Record struct {
-	Sequence string // decimal
+	Sequence string // decimal; of a message, its id
 	Key      string // what order holds for
+	Receipt  string // of a message only: what deletes it
 	Arrived  time.Time
 	Event    []byte // the record as JSON, as the function gets it
 }

@@ -158,8 +158,8 @@ func handleStream(ctx context.Context, raw json.RawMessage) (any, error) {
 		note("dynamodb", string(raw))
 		return nil, nil
 	}
-	var in events.KinesisEvent
-	if err := json.Unmarshal(raw, &in); err != nil {
+	in, err := records(raw)
+	if err != nil {
 		return nil, err
 	}
 	var lines strings.Builder
@@ -175,6 +175,21 @@ func handleStream(ctx context.Context, raw json.RawMessage) (any, error) {
 		note("raw", string(raw))
 	}
 	return answer(in)
+}
+
+// records reads the records of a stream or, as such, the messages of a queue.
+func records(raw json.RawMessage) (events.KinesisEvent, error) {
+	var in events.KinesisEvent
+	var queue events.SQSEvent
+	if err := json.Unmarshal(raw, &queue); err != nil || len(queue.Records) == 0 || queue.Records[0].EventSource != "aws:sqs" {
+		return in, json.Unmarshal(raw, &in)
+	}
+	for _, m := range queue.Records {
+		in.Records = append(in.Records, events.KinesisEventRecord{Kinesis: events.KinesisRecord{
+			PartitionKey: m.Attributes["MessageGroupId"], SequenceNumber: m.MessageId, Data: []byte(m.Body),
+		}})
+	}
+	return in, nil
 }
 
 func answer(in events.KinesisEvent) (any, error) {
