@@ -2,6 +2,7 @@ package preflight_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -115,7 +116,7 @@ func (w *world) connectTo(opts *options.ClientOptions, uri string) *mongo.Databa
 // config reaches MongoDB by way of the scripted answers.
 func (w *world) config() preflight.Config {
 	w.t.Helper()
-	d := &dialer{t: w.t, answers: w.answers}
+	d := &dialer{t: w.t, answers: maps.Clone(w.answers)} // a command that nobody waits for any more still asks
 	w.t.Cleanup(d.wg.Wait)
 	return preflight.Config{Plan: w.plan, DB: w.connect(options.Client().SetDialer(d)), DynamoDB: w.ddb}
 }
