@@ -154,6 +154,10 @@ capacity: ## What a load needs and costs: make capacity RATE=1000000 SIZE=500 LO
 bench-publisher: ## What publishing costs beside plain PutRecords (JSON=1: a line a figure; BENCH="--quick" for half a minute)
 	$(GO) run ./publishers/kinesis/bench $(BENCH)
 
+.PHONY: bench-consumer
+bench-consumer: ## What an event costs to consume, its way to a read model, starts and archives of functions (JSON=1, BENCH as above)
+	@$(GO) run ./consumers/bench $(BENCH)
+
 .PHONY: bench-migrate
 bench-migrate: ## What a migration costs beside BatchWriteItem, on the sandbox and DynamoDB Local (JSON=1, BENCH as above)
 	@$(GO) run ./migrate/bench $(BENCH)

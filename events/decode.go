@@ -1,12 +1,14 @@
 package events
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 var (
@@ -36,7 +38,9 @@ func decode(b []byte) (Event, error) {
 	if !utf8.Valid(b) {
 		return Event{}, malformed("event", "%v", errNotUTF8)
 	}
-	d := decoder{scanner: scanner{s: string(b)}}
+	d := decoder{copy: bytes.Clone(b)}
+	// None of the event's strings reaches into its Data, which may be changed.
+	d.s = unsafe.String(unsafe.SliceData(d.copy), len(d.copy))
 	if err := d.event(); err != nil {
 		return Event{}, err
 	}
@@ -45,6 +49,7 @@ func decode(b []byte) (Event, error) {
 
 type decoder struct {
 	scanner
+	copy []byte // the memory of what is scanned
 	e    Event
 	seen uint32 // one bit for each attribute of the table below
 }
@@ -267,7 +272,7 @@ func (d *decoder) data() error {
 	if err := d.value(1); err != nil {
 		return err
 	}
-	d.e.Data = []byte(d.s[start:d.i])
+	d.e.Data = d.copy[start:d.i:d.i]
 	return nil
 }
 

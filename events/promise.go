@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // validator is the optional part of a [Payload].
@@ -61,7 +62,11 @@ func missingMember(text string, members []member) (path string) {
 	if len(members) == 0 || !strings.HasPrefix(text, "{") {
 		return ""
 	}
-	there := make([]bool, len(members))
+	var few [16]bool
+	there := few[:min(len(members), len(few))]
+	if len(members) > len(few) {
+		there = make([]bool, len(members))
+	}
 	eachMember(text, func(name, value string, _ int) {
 		i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
 		if i < 0 {
@@ -128,7 +133,9 @@ func (t *Type) decodeAndCheck(e *Event) (p Payload, err error) {
 	if p, err = t.decode(data); err != nil {
 		return nil, t.promiseError(e, err)
 	}
-	if path := missingMember(strings.TrimLeft(string(e.Data), " \t\r\n"), t.required); path != "" {
+	// The string lives no longer than this call, during which the bytes do not change.
+	text := unsafe.String(unsafe.SliceData(e.Data), len(e.Data))
+	if path := missingMember(strings.TrimLeft(text, " \t\r\n"), t.required); path != "" {
 		return nil, t.promiseError(e, fmt.Errorf("required member %q is missing or null", shorten(path)))
 	}
 	if !withheld { // it was whole when it was made

@@ -1,7 +1,10 @@
 package figures
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -34,4 +37,18 @@ func Now() Usage {
 func Since(before Usage) Usage {
 	now := Now()
 	return Usage{now.CPU - before.CPU, now.Wall - before.Wall, now.Mallocs - before.Mallocs}
+}
+
+// ResidentMiB is what this process has in memory, in MiB, by a line of /proc/self/status:
+// VmRSS for now, VmHWM for the most so far. 0 where there is no such file.
+func ResidentMiB(line string) float64 {
+	text, _ := os.ReadFile("/proc/self/status") // only Linux has it
+	for l := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(l, line+":"); ok {
+			kB := 0.0
+			_, _ = fmt.Sscan(rest, &kB)
+			return kB / 1024
+		}
+	}
+	return 0
 }

@@ -1,57 +1,22 @@
 package main_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/banyan-fig/banyan/infra/figures/figurestest"
 )
-
-// build makes the command, since what it does is to start itself.
-func build(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "bench")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return path
-}
-
-func command(t *testing.T, path string, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), path, args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	err := c.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), c.ProcessState.ExitCode()
-}
 
 // TestCommand measures everything, little of it, on the sandbox. DynamoDB Local cannot be had
 // here, where the script that starts it is not, which is said by name and is no failure.
 func TestCommand(t *testing.T) {
-	path := build(t)
+	path := figurestest.Build(t)
 	t.Run("JSON", func(t *testing.T) {
-		out, errs, code := command(t, path, "--json", "--documents=300", "--rounds=1", "--hot=100ms", "--lanes=2", "--ranges=20", "--switches=2")
+		out, errs, code := figurestest.Run(t, "", path, "--json", "--documents=300", "--rounds=1", "--hot=100ms", "--lanes=2", "--ranges=20", "--switches=2")
 		if code != 0 || !strings.Contains(errs, "SKIPPED dynamodb-local") {
 			t.Fatalf("%d %s", code, errs)
 		}
-		got := map[string]float64{}
-		for text := range strings.Lines(out) {
-			var line struct {
-				Bench, Case, Metric string
-				Value               float64
-			}
-			if err := json.Unmarshal([]byte(text), &line); err != nil || line.Bench != "migrate" {
-				t.Errorf("%q: %v", text, err)
-			}
-			got[line.Case+" "+line.Metric] = line.Value
-		}
+		got := figurestest.Figures(t, "migrate", out)
 		for _, want := range []string{
 			"batchwrite documents_per_second",
 			"copy-nounique rate_ratio_to_batchwrite",
@@ -72,7 +37,7 @@ func TestCommand(t *testing.T) {
 	})
 	t.Run("usage", func(t *testing.T) {
 		for _, wrong := range []string{"--cases=fastest", "--servers=mine", "--documents=1"} {
-			if _, errs, code := command(t, path, wrong); code != 2 || !strings.Contains(errs, "bench: ") {
+			if _, errs, code := figurestest.Run(t, "", path, wrong); code != 2 || !strings.Contains(errs, "bench: ") {
 				t.Errorf("%s: %d %s", wrong, code, errs)
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -161,11 +160,11 @@ func (w *work) run(ctx context.Context) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	before, memory := figures.Now(), residentMiB("VmRSS")
+	before, memory := figures.Now(), figures.ResidentMiB("VmRSS")
 	if err := what(ctx); err != nil {
 		return r, err
 	}
-	r.Used, r.Peak = figures.Since(before), residentMiB("VmHWM")-memory
+	r.Used, r.Peak = figures.Since(before), figures.ResidentMiB("VmHWM")-memory
 	if r.Copied > 0 {
 		r.Used.Wall = r.Copied
 	}
@@ -352,17 +351,4 @@ func (w *work) followMany(ctx context.Context, e *migrate.Engine, r *result) err
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-// residentMiB is a line of /proc/self/status in MiB, 0 where there is none.
-func residentMiB(line string) float64 {
-	text, _ := os.ReadFile("/proc/self/status") // only Linux has it
-	for l := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(l, line+":"); ok {
-			kB := 0.0
-			_, _ = fmt.Sscan(rest, &kB)
-			return kB / 1024
-		}
-	}
-	return 0
 }
