@@ -2,6 +2,7 @@ package lambda_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,22 +81,28 @@ func (w *world) poll(function, queue string, in lambda.CreateEventSourceMappingI
 	return *out.UUID
 }
 
-// left says how many messages a queue holds, hidden ones too.
-func (w *world) left(url string) (n int) {
+// count sums up numbers of a queue's messages.
+func (w *world) count(url string, names ...sqstypes.QueueAttributeName) (n int) {
 	w.t.Helper()
-	out, err := w.sqs.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll},
-	})
+	out, err := w.sqs.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for name, value := range out.Attributes {
-		if strings.HasPrefix(name, "ApproximateNumber") {
-			number, _ := strconv.Atoi(value)
-			n += number
+	for _, value := range out.Attributes {
+		number, err := strconv.Atoi(value)
+		if err != nil {
+			w.t.Fatal(err)
 		}
+		n += number
 	}
 	return n
+}
+
+// left says how many messages a queue holds, hidden ones too.
+func (w *world) left(url string) int {
+	w.t.Helper()
+	return w.count(url, sqstypes.QueueAttributeNameApproximateNumberOfMessages,
+		sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible, sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed)
 }
 
 // redeliver lets the visibility timeouts of a queue end, and wakes who waits for it.
@@ -163,6 +170,97 @@ func TestRulesOfQueues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever fails, and however often: each group of a FIFO queue is handled in its
+// order, by a function that reports what it did not get to, as Lambda asks for.
+func TestGroupsStayInOrder(t *testing.T) {
+	seed := rand.Uint64()
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t, sandbox.Config{})
+	out := w.function("groups", visibility, map[string]string{"MODE": "stream", "STOP": "1"})
+	url := w.source("groups.fifo", map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
+	var sent []string
+	for i := range 40 {
+		word := "ok"
+		if random.IntN(5) == 0 {
+			word = fmt.Sprintf("fail %d", 1+random.IntN(3))
+		}
+		sent = append(sent, fmt.Sprintf("g%d|%s #%d", i%4, word, i))
+	}
+	w.send(url, sent...)
+	w.poll("groups", "groups.fifo", lambda.CreateEventSourceMappingInput{FunctionResponseTypes: reports})
+	seen := 0 // invocations before the last redelivery
+	eventually.True(t, "all are handled", func() bool {
+		o := outcome(delivered(t, out), seen)
+		hidden := w.count(url, sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
+		if len(o.handled) == len(sent) && w.left(url) == 0 {
+			return true
+		}
+		if o.blocks(sent) && hidden == o.failed { // nothing runs, and nothing will before they are visible
+			seen = o.invocations
+			sent = append(sent, fmt.Sprintf("wake|ok #%d", len(sent)))
+			w.redeliver(url, sent[len(sent)-1])
+		}
+		return false
+	})
+	last := map[string]int{} // of each message, its delivery that succeeded
+	for i, d := range delivered(t, out) {
+		last[d.Data] = i
+	}
+	before := map[string]int{}
+	for _, m := range sent {
+		group, text, _ := strings.Cut(m, "|")
+		if last[text] < before[group] {
+			t.Errorf("%s was handled before its predecessor", m)
+		}
+		before[group] = last[text]
+	}
+}
+
+// outcomes are what deliveries to a function with STOP have come to.
+type outcomes struct {
+	handled     map[string]bool // by data
+	failed      int             // deliveries of late invocations
+	groups      map[string]bool // that have one of these
+	invocations int
+}
+
+// outcome follows deliveries; the invocations from the number seen on are late.
+func outcome(deliveries []delivery, seen int) outcomes {
+	o := outcomes{handled: map[string]bool{}, groups: map[string]bool{}}
+	counts, stopped := map[string]int{}, false
+	for _, d := range deliveries {
+		counts[d.Data]++
+		o.invocations = d.Invocation + 1
+		stopped = stopped && d.Index > 0
+		var times int
+		if _, err := fmt.Sscanf(d.Data, "fail %d", &times); err == nil && counts[d.Data] < times {
+			stopped = true
+		}
+		switch {
+		case !stopped:
+			o.handled[d.Data] = true
+		case d.Invocation >= seen:
+			o.failed++
+			o.groups[d.Key] = true
+		}
+	}
+	return o
+}
+
+// blocks reports whether each message that was not handled is in a group of which
+// one failed.
+func (o outcomes) blocks(sent []string) bool {
+	return !slices.ContainsFunc(sent, func(m string) bool {
+		group, text, _ := strings.Cut(m, "|")
+		return !o.handled[text] && !o.groups[group]
+	})
 }
 
 // A message that always fails moves to the dead letter queue of its queue.

@@ -26,6 +26,7 @@ const (
 type settings struct {
 	visibility, delay, wait, retention time.Duration
 	maxSize                            int
+	fifo, contentDeduplicated          bool
 	redrive                            redrive
 	redriveText                        string
 }
@@ -85,7 +86,13 @@ func (s *Server) applyOne(to *settings, name, value string) (err error) {
 		to.redriveText = value
 		to.redrive, err = s.parseRedrive(value)
 		return err
-	case "Policy", "RedriveAllowPolicy", "FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit",
+	case "FifoQueue":
+		to.fifo, err = parseTruth(name, value)
+		return err
+	case "ContentBasedDeduplication":
+		to.contentDeduplicated, err = parseTruth(name, value)
+		return err
+	case "Policy", "RedriveAllowPolicy", "DeduplicationScope", "FifoThroughputLimit",
 		"KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled":
 		if value == "false" {
 			return nil
@@ -93,6 +100,13 @@ func (s *Server) applyOne(to *settings, name, value string) (err error) {
 		return errorWithCode("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", "not implemented by the sandbox: the queue attribute %s", name)
 	}
 	return errorWithCode("InvalidAttributeName", "InvalidAttributeName", "Unknown Attribute %s.", name)
+}
+
+func parseTruth(name, value string) (bool, error) {
+	if value != "true" && value != "false" {
+		return false, errorWithCode("InvalidAttributeValue", "InvalidAttributeValue", "Invalid value for the parameter %s: %q is neither true nor false.", name, value)
+	}
+	return value == "true", nil
 }
 
 func (n number) parse(to *settings, value string) error {
@@ -141,6 +155,9 @@ func (s *Server) attributes(q *queue) map[string]string {
 	}
 	for _, n := range numbers {
 		out[n.name] = strconv.Itoa(n.get(q.settings))
+	}
+	if q.fifo != nil {
+		out["FifoQueue"], out["ContentBasedDeduplication"] = "true", strconv.FormatBool(q.settings.contentDeduplicated)
 	}
 	if q.settings.redriveText != "" {
 		out["RedrivePolicy"] = q.settings.redriveText

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ type queue struct {
 	issued   uint64
 	bytes    int64
 	arrival  chan struct{} // closed and replaced when a message becomes visible early
+	fifo     *fifo         // nil of a standard queue
 }
 
 // message is in one queue at a time.
@@ -29,6 +31,8 @@ type message struct {
 	attributes map[string]messageAttribute
 	sent       time.Time
 	source     string // ARN of the queue it is a dead letter of
+	group      string
+	duplicates string // its deduplication id, in a FIFO queue
 
 	number    uint64 // for the order among equals
 	visibleAt time.Time
@@ -40,8 +44,12 @@ type message struct {
 }
 
 func newQueue(name string, now time.Time, s settings, maxBytes int64) *queue {
-	return &queue{name: name, created: now, settings: s, maxBytes: maxBytes,
+	q := &queue{name: name, created: now, settings: s, maxBytes: maxBytes,
 		messages: map[string]*message{}, arrival: make(chan struct{})}
+	if isFIFO(name) {
+		q.fifo = &fifo{sent: map[string]sentMessage{}}
+	}
+	return q
 }
 
 // add takes a message in, or reports that the queue is full.
@@ -54,6 +62,9 @@ func (q *queue) add(m *message, visibleAt time.Time) bool {
 	q.messages[m.id] = m
 	q.bytes += m.size()
 	heap.Push(&q.order, m)
+	if q.fifo != nil {
+		q.fifo.inOrder = append(q.fifo.inOrder, m)
+	}
 	q.wake()
 	return true
 }
@@ -62,6 +73,11 @@ func (q *queue) remove(m *message) {
 	delete(q.messages, m.id)
 	q.bytes -= m.size()
 	heap.Remove(&q.order, m.index)
+	if q.fifo != nil {
+		i := slices.Index(q.fifo.inOrder, m)
+		q.fifo.inOrder = slices.Delete(q.fifo.inOrder, i, i+1)
+		q.wake() // the next of the group
+	}
 }
 
 // move changes when a message is visible.
@@ -85,21 +101,29 @@ func (q *queue) take(now time.Time, visibility time.Duration, dead func(*message
 		switch {
 		case q.expired(m, now):
 			q.remove(m)
-		case dead != nil && m.received >= q.settings.redrive.MaxReceiveCount:
+		case q.isDead(m, dead):
 			q.remove(m)
 			dead(m)
 		default:
-			m.received++
-			m.inFlight = true
-			if m.received == 1 {
-				m.first = now
-			}
-			// A timeout of 0 still hides it from the receive that takes it.
-			q.move(m, now.Add(max(visibility, 1)))
+			q.receive(m, now, visibility)
 			return m
 		}
 	}
 	return nil
+}
+
+func (q *queue) isDead(m *message, dead func(*message)) bool {
+	return dead != nil && m.received >= q.settings.redrive.MaxReceiveCount
+}
+
+func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
+	m.received++
+	m.inFlight = true
+	if m.received == 1 {
+		m.first = now
+	}
+	// A timeout of 0 still hides it from the receive that takes it.
+	q.move(m, now.Add(max(visibility, 1)))
 }
 
 func (q *queue) expired(m *message, now time.Time) bool {

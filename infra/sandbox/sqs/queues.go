@@ -8,6 +8,8 @@ import (
 	"github.com/banyan-fig/banyan/infra/sandbox/awsjson"
 )
 
+const maxName = 80
+
 var queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
 
 type createQueueInput struct {
@@ -23,9 +25,7 @@ type queueURLOutput struct{ QueueUrl string }
 
 func (s *Server) createQueue(_ context.Context, in *createQueueInput) (*queueURLOutput, error) {
 	switch {
-	case strings.HasSuffix(in.QueueName, ".fifo"):
-		return nil, errorWithCode("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", "not implemented by the sandbox: FIFO queues")
-	case !queueName.MatchString(in.QueueName):
+	case len(in.QueueName) > maxName || !queueName.MatchString(strings.TrimSuffix(in.QueueName, fifoSuffix)):
 		return nil, invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	case len(in.Tags) > 0:
 		return nil, awsjson.NotImplemented("tags of queues")
@@ -33,6 +33,10 @@ func (s *Server) createQueue(_ context.Context, in *createQueueInput) (*queueURL
 	wanted, err := s.apply(defaults, in.Attributes)
 	if err != nil {
 		return nil, err
+	}
+	if wanted.fifo != isFIFO(in.QueueName) || wanted.contentDeduplicated && !wanted.fifo {
+		return nil, invalid("The name of a FIFO queue, and of no other, ends with %s; it needs the attribute FifoQueue, and no other has ContentBasedDeduplication.",
+			fifoSuffix)
 	}
 	if err := s.addQueue(in, wanted); err != nil {
 		return nil, err

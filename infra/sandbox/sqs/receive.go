@@ -119,12 +119,29 @@ func (s *Server) tryReceive(q *queue, r receive) (*receiveOutput, <-chan struct{
 	source, target := s.arn(q.name), q.settings.redrive.Target
 	err := s.takeAll(q, r, out, &dead)
 	arrival, next := q.arrival, time.Duration(0)
-	if len(q.order) > 0 {
-		next = max(q.order[0].visibleAt.Sub(s.cfg.Now()), time.Millisecond)
+	if len(out.Messages) == 0 {
+		next = q.nextChange(s.cfg.Now())
 	}
 	q.mu.Unlock()
 	s.bury(dead, source, target, q)
 	return out, arrival, next, err
+}
+
+// nextChange is how long it takes until a hidden message is visible; 0 without any.
+func (q *queue) nextChange(now time.Time) time.Duration {
+	if q.fifo == nil {
+		if len(q.order) == 0 {
+			return 0
+		}
+		return max(q.order[0].visibleAt.Sub(now), time.Millisecond)
+	}
+	next := time.Duration(0)
+	for _, m := range q.fifo.inOrder { // those that are visible wait for these
+		if left := m.visibleAt.Sub(now); left > 0 && (next == 0 || left < next) {
+			next = left
+		}
+	}
+	return next
 }
 
 func (s *Server) takeAll(q *queue, r receive, out *receiveOutput, dead *[]*message) error {
@@ -136,15 +153,25 @@ func (s *Server) takeAll(q *queue, r receive, out *receiveOutput, dead *[]*messa
 	if q.settings.redrive.Target != "" {
 		bury = func(m *message) { *dead = append(*dead, m) }
 	}
-	for len(out.Messages) < r.limit {
-		m := q.take(now, r.visibility, bury)
-		if m == nil {
-			return nil
-		}
+	for _, m := range q.takeUpTo(r.limit, now, r.visibility, bury) {
 		m.survives = r.fault.Kind == fault.Duplicate
 		out.Messages = append(out.Messages, s.describe(q, m, r.in))
 	}
 	return nil
+}
+
+func (q *queue) takeUpTo(limit int, now time.Time, visibility time.Duration, dead func(*message)) (taken []*message) {
+	if q.fifo != nil {
+		return q.takeInOrder(now, limit, visibility, dead)
+	}
+	for len(taken) < limit {
+		m := q.take(now, visibility, dead)
+		if m == nil {
+			break
+		}
+		taken = append(taken, m)
+	}
+	return taken
 }
 
 // isFull counts only where it can matter.
@@ -189,6 +216,11 @@ func (m *message) systemAttributes(account string, names []string) map[string]st
 		"ApproximateReceiveCount":          strconv.Itoa(m.received),
 		"ApproximateFirstReceiveTimestamp": milliseconds(m.first),
 		"DeadLetterQueueSourceArn":         m.source,
+		"MessageGroupId":                   m.group,
+		"MessageDeduplicationId":           m.duplicates,
+	}
+	if m.duplicates != "" {
+		all["SequenceNumber"] = sequenceNumber(m.number)
 	}
 	out := map[string]string{}
 	for name, value := range all {

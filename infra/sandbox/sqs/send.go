@@ -34,22 +34,29 @@ func (e *sendEntry) validate(s settings) error {
 		return invalid("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", s.maxSize)
 	case e.DelaySeconds != nil && (*e.DelaySeconds < 0 || *e.DelaySeconds > maxDelay):
 		return invalid("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", *e.DelaySeconds, maxDelay)
+	case s.fifo:
+		if err := e.validateFIFO(s); err != nil {
+			return err
+		}
 	case e.MessageDeduplicationId != "":
 		return invalid("The request includes a parameter that is not valid for this queue type: MessageDeduplicationId")
-	case len(e.MessageSystemAttributes) > 0:
+	}
+	if len(e.MessageSystemAttributes) > 0 {
 		return awsjson.NotImplemented("system attributes of messages")
 	}
 	return validateAttributes(e.MessageAttributes)
 }
 
 func (e *sendEntry) message(now time.Time) *message {
-	return &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), attributes: e.MessageAttributes, sent: now}
+	return &message{id: uuid.NewString(), body: e.MessageBody, bodyMD5: bodyMD5(e.MessageBody), attributes: e.MessageAttributes, sent: now,
+		group: e.MessageGroupId, duplicates: e.MessageDeduplicationId}
 }
 
 type sendOutput struct {
 	MessageId              string
 	MD5OfMessageBody       string
 	MD5OfMessageAttributes string `json:",omitempty"`
+	SequenceNumber         string `json:",omitempty"`
 }
 
 type sendMessageInput struct {
@@ -73,12 +80,22 @@ func (s *Server) send(q *queue, e *sendEntry, f fault.Fault) (*sendOutput, error
 		return nil, err
 	}
 	now := s.cfg.Now()
+	if q.fifo != nil {
+		if before := q.duplicateOf(e, now); before != nil {
+			return before, nil
+		}
+	}
 	m := e.message(now)
 	if !q.add(m, now.Add(q.delayOf(e, f))) {
 		return nil, errorWithCode("OverLimit", "OverLimit",
 			"the sandbox keeps at most %d bytes in a queue, and %s has %d: receive and delete some, or raise Config.MaxQueueBytes", q.maxBytes, q.name, q.bytes)
 	}
-	return &sendOutput{m.id, m.bodyMD5, attributesMD5(m.attributes)}, nil
+	out := &sendOutput{MessageId: m.id, MD5OfMessageBody: m.bodyMD5, MD5OfMessageAttributes: attributesMD5(m.attributes)}
+	if q.fifo != nil {
+		out.SequenceNumber = sequenceNumber(m.number)
+		q.fifo.sent[e.MessageDeduplicationId] = sentMessage{out, now}
+	}
+	return out, nil
 }
 
 func (q *queue) delayOf(e *sendEntry, f fault.Fault) time.Duration {

@@ -46,6 +46,8 @@ func conforms(t *testing.T, client *sqs.Client, skips ...sandboxtest.Skip) {
 		{Name: "MessageSize", Run: s.messageSize},
 		{Name: "InvalidText", Run: s.invalidText},
 		{Name: "Redrive", Run: s.redrive},
+		{Name: "FIFO", Run: s.fifo},
+		{Name: "FIFOLimits", Run: s.fifoLimits},
 	}, skips...)
 }
 

@@ -151,7 +151,8 @@ type delivery struct {
 
 // handleStream notes each record and fails as the data of records says:
 // "error", "panic" and "exit" fail the batch, "fail" the record, "fail N" the
-// record until it was seen N times. RESPONSE overrides the answer.
+// record until it was seen N times. RESPONSE overrides the answer; STOP fails all
+// behind a failure.
 func handleStream(ctx context.Context, raw json.RawMessage) (any, error) {
 	lc, _ := lambdacontext.FromContext(ctx)
 	if strings.Contains(string(raw), `"aws:dynamodb"`) {
@@ -206,7 +207,8 @@ func answer(in events.KinesisEvent) (any, error) {
 		case "slow":
 			time.Sleep(300 * time.Millisecond)
 		}
-		if word == "fail" && !seenEnough(r) {
+		stopped := os.Getenv("STOP") != "" && len(out.BatchItemFailures) > 0 // behind a failure
+		if stopped || word == "fail" && !seenEnough(r) {
 			out.BatchItemFailures = append(out.BatchItemFailures,
 				events.KinesisBatchItemFailure{ItemIdentifier: r.Kinesis.SequenceNumber})
 		}
