@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/banyan-fig/banyan/infra/backoff"
+	"github.com/banyan-fig/banyan/infra/sandbox/lambda/internal/sources"
 )
 
 // asyncRetries is how often Lambda tries an event again that a function failed
@@ -43,27 +44,46 @@ func (h *Host) enqueue(c call) error {
 
 // work runs an event until the function succeeded or it was tried enough.
 func (h *Host) work(c call) {
-	accepted := time.Now()
-	for failures, refusals := 0, 0; ; {
+	accepted, settings := time.Now(), h.eventSettings(c.ref)
+	for failures, refusals, last := 0, 0, (answer{}); ; {
 		a, err := h.invoke(h.ctx, c)
+		pause := h.cfg.AsyncRetry
 		switch {
 		case h.ctx.Err() != nil || (err == nil && a.FunctionError == ""):
 			return
-		case err == nil && failures == asyncRetries:
-			h.note(c.ref, "event %s was discarded after %d attempts", a.requestID, asyncRetries+1)
-			return
 		case err == nil:
+			last = a
 			failures++
-			_ = backoff.Sleep(h.ctx, h.cfg.AsyncRetry*time.Duration(failures))
-		case time.Since(accepted) > maxAsyncAge:
-			h.note(c.ref, "an event was discarded after %s: %v", maxAsyncAge, err)
-			return
+			pause *= time.Duration(failures)
 		case !isThrottle(err) && !isService(err): // the function is gone
 			return
 		default:
-			_ = backoff.Sleep(h.ctx, min(throttlePause<<min(refusals, 9), throttlePauseMax, h.cfg.AsyncRetry))
+			pause = min(throttlePause<<min(refusals, 9), throttlePauseMax, pause)
 			refusals++
 		}
+		if why := settings.condition(failures, time.Since(accepted)); why != "" {
+			h.discard(c, last, sources.DiscardedEvent{Condition: why, Invocations: failures}, settings.onFailure)
+			return
+		}
+		_ = backoff.Sleep(h.ctx, pause)
+	}
+}
+
+// discard gives up on an event and tells the on-failure destination, if there is
+// one. The last answer is empty where there was none.
+func (h *Host) discard(c call, last answer, e sources.DiscardedEvent, queue string) {
+	h.note(c.ref, "event %s was discarded after %d attempts: %s", last.requestID, e.Invocations, e.Condition)
+	if queue == "" {
+		return
+	}
+	qualifier := c.ref.qualifier
+	if qualifier == "" {
+		qualifier = latest
+	}
+	e.FunctionARN, e.Request, e.At = h.arn(c.ref.name, qualifier), c.payload, time.Now()
+	e.RequestID, e.Version, e.FunctionError, e.Response = last.requestID, last.version, last.FunctionError, last.Payload
+	if err := h.queue(queue).SendEvent(h.ctx, e); err != nil {
+		h.note(c.ref, "the on-failure destination was not told of event %s: %v", last.requestID, err)
 	}
 }
 

@@ -15,7 +15,8 @@ type function struct {
 	versions    []*revision // published, oldest first
 	lastVersion int
 	aliases     map[string]*alias
-	provisioned map[string]int // environments, by version or alias
+	provisioned map[string]int           // environments, by version or alias
+	events      map[string]eventSettings // by version or alias
 	tags        map[string]string
 	log         *functionLog
 }

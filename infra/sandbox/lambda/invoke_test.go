@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/banyan-fig/banyan/infra/eventually"
@@ -349,6 +351,75 @@ func TestEventsAreRetriedTwice(t *testing.T) {
 	}
 	if counts[`{}`] != 1 || counts[`{"error":"always"}`] != 3 {
 		t.Errorf("calls: %v", counts)
+	}
+}
+
+// What an alias or function says of events holds, and its queue is told of those
+// given up on.
+func TestEventsAreGivenUpOn(t *testing.T) {
+	w := newWorld(t, sandbox.Config{AsyncRetry: 5 * time.Millisecond})
+	out := w.function("events", 60, nil)
+	queue, name := w.queue("dead"), aws.String("events")
+	set, err := w.lambda.PutFunctionEventInvokeConfig(t.Context(), &lambda.PutFunctionEventInvokeConfigInput{
+		FunctionName: name, MaximumRetryAttempts: aws.Int32(1), MaximumEventAgeInSeconds: aws.Int32(60),
+		DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: aws.String(queuesARN + "dead")}},
+	})
+	if err != nil || *set.MaximumRetryAttempts != 1 || *set.MaximumEventAgeInSeconds != 60 {
+		t.Fatal(set, err)
+	}
+	if _, err := w.lambda.Invoke(t.Context(), &lambda.InvokeInput{
+		FunctionName: name, InvocationType: types.InvocationTypeEvent, Payload: []byte(`{"error":"always"}`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var messages []sqstypes.Message
+	eventually.True(t, "the queue is told", func() bool {
+		got, err := w.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue})
+		if err == nil {
+			messages = got.Messages
+		}
+		return err == nil && len(messages) == 1
+	})
+	got := parse[map[string]any](t, []byte(*messages[0].Body))
+	request, response := got["requestContext"].(map[string]any), got["responseContext"].(map[string]any)
+	if request["condition"] != "RetriesExhausted" || request["approximateInvokeCount"] != 2. || request["requestId"] == "" ||
+		request["functionArn"] != "arn:aws:lambda:us-east-1:000000000000:function:events:$LATEST" ||
+		response["functionError"] != "Unhandled" || response["executedVersion"] != "$LATEST" || response["statusCode"] != 200. ||
+		got["requestPayload"].(map[string]any)["error"] != "always" || got["responsePayload"].(map[string]any)["errorMessage"] != "always" {
+		t.Errorf("got %s", *messages[0].Body)
+	}
+	if n := len(lines(t, out, "calls")); n != 2 {
+		t.Errorf("%d calls", n)
+	}
+	topic := aws.String("arn:aws:sns:us-east-1:000000000000:t")
+	for says, in := range map[string]lambda.PutFunctionEventInvokeConfigInput{
+		"'maximumRetryAttempts'":     {MaximumRetryAttempts: aws.Int32(3)},
+		"'maximumEventAgeInSeconds'": {MaximumEventAgeInSeconds: aws.Int32(59)},
+		"on-failure":                 {DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: topic}}},
+		"on-success":                 {DestinationConfig: &types.DestinationConfig{OnSuccess: &types.OnSuccess{Destination: topic}}},
+		"Function not found":         {FunctionName: aws.String("none")},
+	} {
+		if in.FunctionName == nil {
+			in.FunctionName = name
+		}
+		if _, err := w.lambda.PutFunctionEventInvokeConfig(t.Context(), &in); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+func TestConditionsOfGivingUp(t *testing.T) {
+	for _, c := range []struct {
+		retries, failures int
+		age               time.Duration
+		want              string
+	}{
+		{2, 2, time.Second, ""}, {2, 3, time.Second, "RetriesExhausted"}, {0, 1, time.Second, "RetriesExhausted"},
+		{2, 1, 61 * time.Second, "EventAgeExceeded"}, {0, 0, time.Minute, ""}, {0, 0, 61 * time.Second, "EventAgeExceeded"},
+	} {
+		if got := sandbox.EventCondition(c.retries, time.Minute, c.failures, c.age); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
 	}
 }
 

@@ -285,15 +285,21 @@ func (in mappingInput) applyDestination(w *wanted) error {
 	if d.OnSuccess != nil && d.OnSuccess.Destination != "" {
 		return invalid("OnSuccess destinations are not supported for stream event sources.")
 	}
-	arn := ""
-	if d.OnFailure != nil {
-		arn = d.OnFailure.Destination
+	var err error
+	w.onFailure, err = d.failureQueue()
+	return err
+}
+
+// failureQueue is the queue that is told of failures, or "".
+func (d *destinationConfig) failureQueue() (arn string, err error) {
+	if d == nil || d.OnFailure == nil || d.OnFailure.Destination == "" {
+		return "", nil
 	}
-	if parts := strings.Split(arn, ":"); arn != "" && (len(parts) != 6 || parts[2] != "sqs") {
-		return notImplemented("on-failure destinations other than an SQS queue, such as %s", arn)
+	arn = d.OnFailure.Destination
+	if parts := strings.Split(arn, ":"); len(parts) != 6 || parts[2] != "sqs" {
+		return "", notImplemented("on-failure destinations other than an SQS queue, such as %s", arn)
 	}
-	w.onFailure = arn
-	return nil
+	return arn, nil
 }
 
 func toSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -43,6 +43,7 @@ func (h *Host) routing() *http.ServeMux {
 		"POST /2018-10-31/layers/{name}/versions/{version}/policy": {"AddLayerVersionPermission", h.addLayerPermission},
 		"GET /2018-10-31/layers/{name}/versions/{version}/policy":  {"GetLayerVersionPolicy", h.getLayerPolicy},
 		"PUT /2019-09-30/functions/{name}/provisioned-concurrency": {"PutProvisionedConcurrencyConfig", h.putProvisioned},
+		"PUT /2019-09-25/functions/{name}/event-invoke-config":     {"PutFunctionEventInvokeConfig", h.putEvents},
 		"GET /2019-09-30/functions/{name}/provisioned-concurrency": {"ListProvisionedConcurrencyConfigs", h.listProvisioned},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, op) })

@@ -55,6 +55,56 @@ type batchInfo struct {
 	StreamARN     string `json:"streamArn"`
 }
 
+// Why an event is given up on, as its destination names it.
+const (
+	EventRetriesExhausted = "RetriesExhausted"
+	EventAgeExceeded      = "EventAgeExceeded"
+)
+
+// DiscardedEvent is an asynchronous invocation that was given up on. Version is
+// empty where the function never ran.
+type DiscardedEvent struct {
+	RequestID, FunctionARN, Version, FunctionError string
+	Condition                                      string // EventRetriesExhausted or EventAgeExceeded
+	Invocations                                    int
+	Request, Response                              json.RawMessage
+	At                                             time.Time
+}
+
+// eventRecord is what the destination gets (developer guide, "Capturing records
+// of Lambda asynchronous invocations").
+type eventRecord struct {
+	Version         string           `json:"version"`
+	Timestamp       string           `json:"timestamp"`
+	RequestContext  requestContext   `json:"requestContext"`
+	RequestPayload  json.RawMessage  `json:"requestPayload"`
+	ResponseContext *responseContext `json:"responseContext,omitempty"`
+	ResponsePayload json.RawMessage  `json:"responsePayload,omitempty"`
+}
+
+// SendEvent tells the queue of an event that was given up on.
+func (q *Queue) SendEvent(ctx context.Context, e DiscardedEvent) error {
+	record := eventRecord{
+		Version: "1.0", Timestamp: timestamp(e.At), RequestPayload: e.Request,
+		RequestContext: requestContext{RequestID: e.RequestID, FunctionARN: e.FunctionARN, Condition: e.Condition, Invocations: e.Invocations},
+	}
+	if record.RequestContext.RequestID == "" { // no invocation came of it
+		record.RequestContext.RequestID = uuid.NewString()
+	}
+	if len(e.Request) == 0 {
+		record.RequestPayload = json.RawMessage("{}") // what the function was given
+	}
+	if e.Version != "" {
+		record.ResponseContext = &responseContext{StatusCode: 200, ExecutedVersion: e.Version, FunctionError: e.FunctionError}
+		record.ResponsePayload = e.Response
+	}
+	body, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encoding the record of a discarded event: %w", err)
+	}
+	return q.send(ctx, string(body))
+}
+
 // Send tells the queue of a batch that was given up on.
 func (q *OnFailure) Send(ctx context.Context, d streams.Discarded) error {
 	body, err := json.Marshal(q.message(d))
