@@ -22,6 +22,7 @@ func validatePayload(p Payload) error {
 // member is one member of a JSON object that its Go type always writes.
 type member struct {
 	name     string
+	begins   string   // how encoding/json begins it: its name and a colon
 	nullable bool     // null where Go has a pointer, a map, a slice or an interface
 	personal bool     // may be sealed
 	members  []member // of the object that it is
@@ -50,7 +51,8 @@ func membersOf(data json.RawMessage) (all []member) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		value := object[name]
-		all = append(all, member{name: name, nullable: isNull(value), members: membersOf(value)})
+		quoted, _ := json.Marshal(name) // a string can be written
+		all = append(all, member{name: name, begins: string(quoted) + ":", nullable: isNull(value), members: membersOf(value)})
 	}
 	return all
 }
@@ -59,7 +61,7 @@ func membersOf(data json.RawMessage) (all []member) {
 // "" when it has all, or is not an object: its Go type reads something else, too.
 // The text is JSON.
 func missingMember(text string, members []member) (path string) {
-	if len(members) == 0 || !strings.HasPrefix(text, "{") {
+	if len(members) == 0 || !strings.HasPrefix(text, "{") || isPlainWithAll(text, members) {
 		return ""
 	}
 	var few [16]bool
@@ -86,6 +88,22 @@ func missingMember(text string, members []member) (path string) {
 		return members[i].name
 	}
 	return path
+}
+
+// isPlainWithAll is a fast way to see that nothing is missing: in an object without others in
+// it, without null and blanks, a member's name stands right behind a comma or the brace, and
+// nothing in a string looks like that, since quotes in it are escaped. false says nothing.
+func isPlainWithAll(text string, members []member) bool {
+	if strings.LastIndexByte(text, '{') > 0 || strings.Contains(text, "null") {
+		return false
+	}
+	for i := range members {
+		at := strings.Index(text, members[i].begins)
+		if at < 1 || text[at-1] != '{' && text[at-1] != ',' {
+			return false
+		}
+	}
+	return true
 }
 
 // eachMember calls do for each member of an object, with the offset of its value, until the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -227,4 +228,48 @@ func FuzzRegistryDecode(f *testing.F) {
 			t.Fatalf("%q decodes, and is refused: %v", data, r.Check(e))
 		}
 	})
+}
+
+type flat struct {
+	A string `json:"a"`
+	B string `json:"b"`
+}
+
+func (flat) EventType() string    { return "flat" }
+func (flat) EventVersion() int    { return 1 }
+func (flat) Subject() string      { return "" }
+func (flat) PartitionKey() string { return "ada" }
+
+// TestRequiredMembersHoweverWritten: encoding/json is the judge of which members are there.
+func TestRequiredMembersHoweverWritten(t *testing.T) {
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	r := newRegistry(t, events.Define(flat{}, "a constant"))
+	parts := []string{
+		`"a":"x"`, `"b":"x"`, `"a":null`, `"b":"null"`, `"b" : "x"`, `"\u0062":"x"`, `"c":{"a":"x","b":"y"}`, `"c":[{"b":1}]`, `"c":["a","b"]`,
+		`"x\"a":"y"`, `"c":",\"b\":"`, `"c":"{\"a\":,"`, `"B":"x"`, `"c":"{"`, `"c":","`, `"c":"\\"`,
+	}
+	missing := 0
+	for range 20_000 {
+		var members []string
+		for range rnd.IntN(5) {
+			members = append(members, parts[rnd.IntN(len(parts))])
+		}
+		data := "{" + strings.Join(members, ",") + "}"
+		var there map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(data), &there); err != nil {
+			t.Fatal(err)
+		}
+		has := func(name string) bool { return there[name] != nil && string(there[name]) != "null" }
+		want := has("a") && has("b")
+		if got := r.Check(orderEvent("flat", 1, "ada", data)) == nil; got != want {
+			t.Fatalf("seed %d: %s: accepted %v, want %v", seed, data, got, want)
+		}
+		if !want {
+			missing++
+		}
+	}
+	if missing == 0 || missing == 20_000 {
+		t.Errorf("seed %d: %d of 20000 lacked a member", seed, missing)
+	}
 }

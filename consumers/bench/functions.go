@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -31,46 +30,47 @@ func native() string {
 	return deploy.X8664
 }
 
-// build builds packages as they are deployed, into a folder.
-func build(ctx context.Context, dir string, packages []string, architectures ...string) ([]deploy.Artifact, error) {
-	m, err := deploy.Build{Out: dir, Packages: packages, Architectures: architectures, Commit: name}.Run(ctx)
-	return m.Packages, err
+// readModel is the function that fills the read model of latency.
+const readModel = "./consumers/social/cmd/profile"
+
+// build builds, once, all that is measured, as it is deployed.
+func (b *bench) build(ctx context.Context) ([]deploy.Artifact, error) {
+	if b.built != nil {
+		return b.built, nil
+	}
+	all := deploy.Build{Out: b.dir, Packages: []string{readModel}, Commit: name, Architectures: []string{native()}}
+	if b.wants(caseStart) || b.wants(caseZip) {
+		all.Packages = append(all.Packages, b.Functions...)
+	}
+	if b.wants(caseZip) && !b.Native {
+		all.Architectures = nil // both
+	}
+	m, err := all.Run(ctx)
+	b.built = m.Packages
+	return b.built, err
 }
 
-// functions measures the archives of functions, and their starts.
-func (b *bench) functions(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "banyan-bench-")
-	if err != nil {
-		return err
+// zips measures the archives of functions.
+func (b *bench) zips(ctx context.Context) error {
+	built, err := b.build(ctx)
+	for _, a := range built {
+		b.report.Write(figures.Median(caseZip+"-"+a.Name+"-"+a.Architecture, "mb", []float64{float64(a.Size) / 1e6}).Within(figures.AtMost, 6))
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	var architectures []string // all
-	if b.Native || !b.wants(caseZip) {
-		architectures = []string{native()}
-	}
-	built, err := build(ctx, dir, b.Functions, architectures...)
-	if err != nil {
-		return err
-	}
-	if b.wants(caseZip) {
-		for _, a := range built {
-			b.report.Write(figures.Median(caseZip+"-"+a.Name+"-"+a.Architecture, "mb", []float64{float64(a.Size) / 1e6}).Within(figures.AtMost, 6))
-		}
-	}
-	if b.wants(caseStart) {
-		return b.starts(ctx, dir, built)
-	}
-	return nil
+	return err
 }
 
 // starts measures the first poll of each function that this machine can run.
-func (b *bench) starts(ctx context.Context, dir string, built []deploy.Artifact) (err error) {
+func (b *bench) starts(ctx context.Context) (err error) {
+	built, err := b.build(ctx)
+	if err != nil {
+		return err
+	}
 	w, err := startSandbox(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop(context.WithoutCancel(ctx))) }()
-	env, err := environment(dir, w.Env())
+	env, err := environment(b.dir, w.Env())
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,8 @@ func (b *bench) starts(ctx context.Context, dir string, built []deploy.Artifact)
 		if a.Architecture != native() {
 			continue
 		}
-		bootstrap := filepath.Join(dir, a.Name)
-		if err := unpack(filepath.Join(dir, a.File), bootstrap); err != nil {
+		bootstrap := filepath.Join(b.dir, a.Name)
+		if err := unpack(filepath.Join(b.dir, a.File), bootstrap); err != nil {
 			return err
 		}
 		var wall, cpu []float64
@@ -151,41 +151,4 @@ func firstPoll(ctx context.Context, bootstrap string, env []string) (used figure
 	case err := <-ended:
 		return used, fmt.Errorf("it ended before it polled: %w\n%s", err, &said)
 	}
-}
-
-// environment is one in which every function of this repository starts, which runs beside a
-// sandbox: all variables that any of them needs.
-func environment(dir string, box []string) ([]string, error) {
-	schemas, err := filepath.Abs("events/social/testdata/asyncapi.json")
-	if err != nil {
-		return nil, err
-	}
-	const arn = "arn:aws:kinesis:us-east-1:000000000000:stream/" + name
-	env := map[string]string{
-		"SCHEMAS": schemas, "ARCHIVE": filepath.Join(dir, "archive"), "WAREHOUSE": filepath.Join(dir, "warehouse"), "EVENTS_STREAM": name,
-		"OPENSEARCH_URL": "http://127.0.0.1:9", "SEARCH_TEXT": "name", "BANYAN_JWT_SECRET": strings.Repeat("bench-only ", 4), "SOCIAL_SERVICE": "posts",
-		"AUTOSCALE_STREAMS": `[{"stream":"` + name + `","min":1,"max":2}]`, "WARM_FUNCTIONS": name, "AWS_LAMBDA_FUNCTION_NAME": name,
-		"LOG_STREAM_ARN": arn, "LOG_ROLE_ARN": "arn:aws:iam::000000000000:role/" + name, "LOG_DEAD_LETTER_URL": "http://127.0.0.1:9/" + name,
-		"LOOP_QUEUES": `[{"queue":"http://127.0.0.1:9/` + name + `","handler":"` + name + `","min":1,"max":1}]`, "LOOP_FUNCTION": name,
-		"SES_FROM": name + "@example.com",
-	}
-	for _, table := range strings.Fields("PROFILE RECOMMENDATIONS RECOMMEND TIMELINE NOTIFICATIONS DEAD_LETTER OUTBOX AUTOSCALE LOOP SEARCH BANYAN_CONTROL") {
-		env[table+"_TABLE"] = name
-	}
-	maps.Copy(env, environ(box))
-	all := make([]string, 0, len(env))
-	for k, v := range env {
-		all = append(all, k+"="+v)
-	}
-	return all, nil
-}
-
-// environ is an environment by name.
-func environ(all []string) map[string]string {
-	by := map[string]string{}
-	for _, kv := range all {
-		k, v, _ := strings.Cut(kv, "=")
-		by[k] = v
-	}
-	return by
 }

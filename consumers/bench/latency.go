@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/banyan-fig/banyan/consumers/social/readmodel"
 	"github.com/banyan-fig/banyan/events"
 	"github.com/banyan-fig/banyan/events/social"
+	"github.com/banyan-fig/banyan/infra/deploy"
 	"github.com/banyan-fig/banyan/infra/figures"
 	"github.com/banyan-fig/banyan/infra/sandbox"
 	"github.com/banyan-fig/banyan/publishers/kinesis"
@@ -29,7 +29,7 @@ const name = "bench"
 const (
 	shards    = 2
 	users     = 1000
-	sampled   = 10                   // every tenth event is read
+	sampled   = 20                   // every 20th event is read
 	readPause = 5 * time.Millisecond // between two looks at the read model
 	readAtAll = 30 * time.Second     // within which an event must be readable
 )
@@ -67,12 +67,7 @@ func (w *world) stop(ctx context.Context) error {
 
 // latency measures from Publish to readable.
 func (b *bench) latency(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "banyan-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	built, err := build(ctx, dir, []string{"./consumers/social/cmd/profile"}, native())
+	built, err := b.build(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +76,8 @@ func (b *bench) latency(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop(context.WithoutCancel(ctx))) }()
-	f := sandbox.Function{Name: name, File: filepath.Join(dir, built[0].File), Variables: map[string]string{"PROFILE_TABLE": name, "DEAD_LETTER_TABLE": name}}
+	i := slices.IndexFunc(built, func(a deploy.Artifact) bool { return a.Name == filepath.Base(readModel) && a.Architecture == native() })
+	f := sandbox.Function{Name: name, File: filepath.Join(b.dir, built[i].File), Variables: map[string]string{"PROFILE_TABLE": name, "DEAD_LETTER_TABLE": name}}
 	if err := errors.Join(w.CreateFunction(ctx, f), w.Map(ctx, name, name)); err != nil {
 		return err
 	}
@@ -105,7 +101,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 }
 
 // publish publishes at the rate for the time of a round, and returns how many milliseconds
-// every tenth event took until it was readable, and the rate that there was.
+// every 20th event took until it was readable, and the rate that there was.
 func (b *bench) publish(ctx context.Context, w *world, round int64) (took []float64, perSecond float64, err error) {
 	var mu sync.Mutex
 	var errs []error

@@ -9,7 +9,7 @@
 //	decode   a record decoded, validated and routed with its payload, beside encoding/json of
 //	         the same bytes; and the same through the runtime, in batches of 100 records
 //	memory   a process that handles one record of 10,000 aggregated events, and 100 records of
-//	         100, beside 1,000 events
+//	         100, beside 1,000 events; and 100 invocations of 1,000 beside 10
 //	latency  from Publish until the example's profile, as deployed, is readable, in the sandbox
 //	start    from exec to the first poll of each function
 //	zip      the archive of each function, for each architecture
@@ -21,6 +21,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/banyan-fig/banyan/infra/deploy"
 	"github.com/banyan-fig/banyan/infra/figures"
 )
 
@@ -78,7 +80,7 @@ func main() {
 		kong.Vars{"cases": fmt.Sprint(cases())}, func(ctx context.Context) error { return f.run(ctx) })
 }
 
-func (f flags) run(ctx context.Context) error {
+func (f flags) run(ctx context.Context) (err error) {
 	if f.Task != "" {
 		return runTask(ctx, f.Task, os.Stdin, os.Stdout)
 	}
@@ -87,18 +89,21 @@ func (f flags) run(ctx context.Context) error {
 	}
 	report := figures.Report{Bench: "consumer", Out: os.Stdout, JSON: f.JSON}
 	report.Head(fmt.Sprintf("median of %d rounds (least to most)", f.Rounds))
-	b := &bench{flags: f, report: report}
+	dir, err := os.MkdirTemp("", "banyan-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{flags: f, report: report, dir: dir}
 	for _, c := range []struct {
-		names   []string
+		name    string
 		measure func(context.Context) error
-	}{
-		{[]string{caseDecode}, b.decode}, {[]string{caseMemory}, b.memory}, {[]string{caseLatency}, b.latency}, {[]string{caseStart, caseZip}, b.functions},
-	} {
-		if !slices.ContainsFunc(c.names, f.wants) {
+	}{{caseDecode, b.decode}, {caseMemory, b.memory}, {caseLatency, b.latency}, {caseStart, b.starts}, {caseZip, b.zips}} {
+		if !f.wants(c.name) {
 			continue
 		}
 		if err := c.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", c.names[0], err)
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	report.Foot(footnote)
@@ -108,6 +113,8 @@ func (f flags) run(ctx context.Context) error {
 type bench struct {
 	flags
 	report figures.Report
+	dir    string // of what was built
+	built  []deploy.Artifact
 }
 
 const footnote = `

@@ -18,7 +18,7 @@ func TestCommand(t *testing.T) {
 	got := figurestest.Figures(t, "consumer", out)
 	for _, want := range []string{
 		"decode cpu_us_per_record", "decode cpu_ratio_to_encoding_json", "decode-runtime cpu_ratio_to_encoding_json",
-		"memory-one-record peak_mib_above_start", "memory-100-records peak_ratio_to_a_tenth_of_events", "memory-10-invocations peak_mib_above_start",
+		"memory-one-record peak_mib_above_start", "memory-100-records peak_ratio_to_a_tenth_of_events", "memory-100-invocations peak_mib_above_start",
 		"latency events_per_second", "latency p50_ms", "latency p99_ms",
 		"start-profile exec_to_first_poll_ms", "start-profile cpu_ms",
 	} {

@@ -42,25 +42,31 @@ func aggregated(n, inRecords int) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// memory measures what the events of one invocation take, and of ten that have as many.
+// load is what a process handles: invocations with events in so many records each.
+type load struct{ events, records, invocations int }
+
+// memory measures what events take, in one invocation and in many, beside a tenth of them.
 func (b *bench) memory(ctx context.Context) error {
+	tenth := b.Events / 10
 	for _, c := range []struct {
-		name                         string
-		events, records, invocations int
+		name      string
+		more, few load
 	}{
-		{"one-record", b.Events, 1, 1}, {"100-records", b.Events, 100, 1}, {"10-invocations", b.Events / 10, 1, 10},
+		{"one-record", load{b.Events, 1, 1}, load{tenth, 1, 1}},
+		{"100-records", load{b.Events, 100, 1}, load{tenth, 10, 1}},
+		{"100-invocations", load{tenth, 1, 100}, load{tenth, 1, 10}},
 	} {
 		var peaks, ratios []float64
 		for range b.Rounds {
-			less, err := peak(ctx, b.Events/10, min(c.records, 10), 1)
+			few, err := peak(ctx, c.few)
 			if err != nil {
 				return err
 			}
-			all, err := peak(ctx, c.events, c.records, c.invocations)
+			more, err := peak(ctx, c.more)
 			if err != nil {
 				return err
 			}
-			peaks, ratios = append(peaks, all), append(ratios, all/less)
+			peaks, ratios = append(peaks, more), append(ratios, more/few)
 		}
 		b.report.Write(figures.Median(caseMemory+"-"+c.name, "peak_mib_above_start", peaks))
 		b.report.Write(figures.Median(caseMemory+"-"+c.name, "peak_ratio_to_a_tenth_of_events", ratios).Within(figures.AtMost, 2))
@@ -70,8 +76,8 @@ func (b *bench) memory(ctx context.Context) error {
 
 // peak has a process of its own handle invocations, and returns its most memory in MiB above
 // that at the start.
-func peak(ctx context.Context, events, records, invocations int) (mib float64, err error) {
-	payload, err := aggregated(events, records)
+func peak(ctx context.Context, l load) (mib float64, err error) {
+	payload, err := aggregated(l.events, l.records)
 	if err != nil {
 		return 0, err
 	}
@@ -79,11 +85,11 @@ func peak(ctx context.Context, events, records, invocations int) (mib float64, e
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, self, fmt.Sprintf(`--task={"Invocations":%d,"Bytes":%d}`, invocations, len(payload)))
+	cmd := exec.CommandContext(ctx, self, fmt.Sprintf(`--task={"Invocations":%d,"Bytes":%d}`, l.invocations, len(payload)))
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(payload), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("handle %d events: %w", events, err)
+		return 0, fmt.Errorf("handle %d invocations of %d events: %w", l.invocations, l.events, err)
 	}
 	return mib, json.Unmarshal(out, &mib)
 }
