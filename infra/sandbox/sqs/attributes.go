@@ -104,7 +104,8 @@ func (s *Server) applyOne(to *settings, name, value string) (err error) {
 
 func parseTruth(name, value string) (bool, error) {
 	if value != "true" && value != "false" {
-		return false, errorWithCode("InvalidAttributeValue", "InvalidAttributeValue", "Invalid value for the parameter %s: %q is neither true nor false.", name, value)
+		return false, errorWithCode("InvalidAttributeValue", "InvalidAttributeValue",
+			"Invalid value for the parameter %s: %q is neither true nor false.", name, value)
 	}
 	return value == "true", nil
 }
