@@ -51,9 +51,9 @@ func (p *poller) run(ctx context.Context) {
 			p.cfg.Status.problem(err.Error())
 			_ = backoff.Sleep(ctx, p.cfg.Pace.pause(failures))
 			failures++
-		} else {
-			failures = 0
+			continue
 		}
+		failures = 0
 		if n := fits(p.held, p.settings.BatchSize); n > 0 {
 			batch := p.held[:n]
 			p.held = p.held[n:]
@@ -63,8 +63,8 @@ func (p *poller) run(ctx context.Context) {
 }
 
 // gather receives until a batch is full by number or size, or the window since
-// its first message has passed; without a window, what one receive returns is a
-// batch.
+// its first message has passed, or half of the time for which that is hidden;
+// without a window, what one receive returns is a batch.
 func (p *poller) gather(ctx context.Context) error {
 	for {
 		if p.expired() {
@@ -73,7 +73,7 @@ func (p *poller) gather(ctx context.Context) error {
 		left := p.settings.BatchSize - len(p.held)
 		wait := longPoll
 		if len(p.held) > 0 {
-			wait = time.Until(p.since.Add(p.settings.Window))
+			wait = min(longPoll, time.Until(p.since.Add(min(p.settings.Window, p.settings.Visibility/2))))
 		}
 		if left <= 0 || wait <= 0 || fits(p.held, len(p.held)) < len(p.held) {
 			return nil
