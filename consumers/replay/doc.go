@@ -19,14 +19,6 @@
 //
 // # A read model anew, beside the live one
 //
-// The live consumer goes on all the while:
-//
-//  1. Deploy the same code a second time, as timeline-b, with an empty table of its own by its
-//     variable, and a mapping that is disabled and starts at TRIM_HORIZON.
-//  2. Replay to it, as often as it takes until the last run is short:
-//     banyan-consume replay timeline-b --archive s3://... --stream events --progress timeline-b.json
-//  3. Enable its mapping. It delivers what the stream still has: what was replayed already changes
-//     nothing, and what came since arrives in order. From then on both tables are live.
-//  4. Compare the tables, and give the readers the second one by their variable. The first one and
-//     its consumer stay for the way back.
+// Package rebuild does that: it replays to a second function, whose table it compares with the
+// live one and lets readers follow to.
 package replay

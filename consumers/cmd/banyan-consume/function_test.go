@@ -33,6 +33,10 @@ import (
 const asFunction = "BANYAN_CONSUME_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(ordersVariable) != "" {
+		function.Main(ordersSpec)
+		return
+	}
 	if os.Getenv(asFunction) != "" {
 		function.Main(function.Spec{Name: os.Getenv("NAME"), Attempts: 1, Handler: newHandler})
 		return

@@ -6,6 +6,7 @@
 //	warehouse    make rows of an archive's events, and print the schemas of their tables
 //	archive      verify and seal the archive of a stream
 //	replay       invoke a function again with events of the past
+//	rebuild      build a read model anew beside the live one, and switch to it and back
 //
 // Flags can also be environment variables, which --help names, or keys of the YAML file
 // given with --config, named like the flag without its dashes; a flag counts before a
@@ -21,6 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/banyan-fig/banyan/consumers/deadletter"
+	"github.com/banyan-fig/banyan/consumers/rebuild/livetable"
 	"github.com/banyan-fig/banyan/events/personal/keytable"
 	"github.com/banyan-fig/banyan/infra/serving"
 )
@@ -35,6 +37,7 @@ type grammar struct {
 	Warehouse   warehouseCommand   `cmd:"" help:"Events as rows of a data warehouse."`
 	Archive     archiveCommand     `cmd:"" help:"The archive of a stream."`
 	Replay      replayCommand      `cmd:"" help:"Invoke a function again with events of the past, from an archive and the stream."`
+	Rebuild     rebuildCommand     `cmd:"" help:"A read model anew in a second table, beside the live one: go doc ./consumers/rebuild has the steps."`
 }
 
 // Exit codes besides those of serving.
@@ -43,6 +46,7 @@ const (
 	exitUnknown = 4
 	exitStopped = 5
 	exitDamaged = 6
+	exitDiffers = 7
 )
 
 func newCommand() serving.Command {
@@ -51,7 +55,7 @@ func newCommand() serving.Command {
 		Name:        "banyan-consume",
 		Description: "Operate consumers: their dead letters, read models and archives.",
 		Grammar:     &g,
-		Vars:        kong.Vars{"letters": deadletter.DefaultTable, "keys": keytable.DefaultTable},
+		Vars:        kong.Vars{"letters": deadletter.DefaultTable, "rebuilds": livetable.DefaultControl, "keys": keytable.DefaultTable},
 		Run: func(ctx context.Context, parsed *kong.Context, log *slog.Logger) error {
 			parsed.BindTo(ctx, (*context.Context)(nil))
 			return parsed.Run(log)
@@ -61,6 +65,7 @@ func newCommand() serving.Command {
 			{Code: exitUnknown, Meaning: "no dead letters of that consumer, not even redriven ones; the error says which consumers have some"},
 			{Code: exitStopped, Meaning: "stopped before the end, by a signal; run it again to go on"},
 			{Code: exitDamaged, Meaning: "the archive is not what was written; each problem is on the standard output"},
+			{Code: exitDiffers, Meaning: "the new table of a rebuild is not what the live one is; each difference is on the standard output"},
 		},
 	}
 }

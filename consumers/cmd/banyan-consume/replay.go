@@ -22,12 +22,11 @@ import (
 
 // sourceFlags say where events are replayed from, and how fast.
 type sourceFlags struct {
-	Archive  string  `help:"Address of the archive: s3://bucket/prefix/stream, or a folder." env:"BANYAN_ARCHIVE"`
-	Stream   string  `help:"Name of the stream, for what is not archived yet, or all that it still has." env:"EVENTS_STREAM"`
-	Progress string  `help:"File that says how far the replay has come: the same command, with times that are no ages, goes on from there." type:"path"`
-	Batch    int     `help:"Records that are delivered together, and then noted." default:"1000"`
-	Rate     float64 `help:"Events a second; 0 for no limit." default:"0"`
-	Retries  int     `help:"How often what fails is delivered again before the replay stops; 0 for no limit." default:"20"`
+	Archive string  `help:"Address of the archive: s3://bucket/prefix/stream, or a folder." env:"BANYAN_ARCHIVE"`
+	Stream  string  `help:"Name of the stream, for what is not archived yet, or all that it still has." env:"EVENTS_STREAM"`
+	Batch   int     `help:"Records that are delivered together, and then noted." default:"1000"`
+	Rate    float64 `help:"Events a second; 0 for no limit." default:"0"`
+	Retries int     `help:"How often what fails is delivered again before the replay stops; 0 for no limit." default:"20"`
 }
 
 // Validate refuses what makes no sense.
@@ -48,6 +47,7 @@ type replayCommand struct {
 	Position string   `help:"Only what is there or behind it: a position, or a sequence number." placeholder:"POSITION"`
 	Key      []string `help:"Only events with this partition key. Several may be given." sep:"none"`
 	Type     []string `help:"Only events of this type. Several may be given." sep:"none"`
+	Progress string   `help:"File that says how far the replay has come: the same command, with times that are no ages, goes on from there." type:"path"`
 	DryRun   bool     `help:"Count the events, and invoke nothing."`
 }
 
@@ -62,6 +62,7 @@ func (c *replayCommand) Run(ctx context.Context, parsed *kong.Context, log *slog
 	if err != nil {
 		return err
 	}
+	r.file = c.Progress
 	if len(c.Key)+len(c.Type) > 0 {
 		r.replay.Keep = replay.Filter{Keys: c.Key, Types: c.Type}.Keep
 	}
@@ -110,7 +111,7 @@ func (f sourceFlags) openReplay(ctx context.Context, function string, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("find function %s: %w", function, err)
 	}
-	r := &replayRun{arn: aws.ToString(found.FunctionArn), file: f.Progress, log: log}
+	r := &replayRun{arn: aws.ToString(found.FunctionArn), log: log}
 	if f.Archive != "" {
 		if r.sources.Archive, err = archive.Open(sdk, f.Archive); err != nil {
 			return nil, fmt.Errorf("%w: %w", serving.ErrUsage, err)
@@ -122,14 +123,19 @@ func (f sourceFlags) openReplay(ctx context.Context, function string, log *slog.
 	} else {
 		r.sources.Stream = &replay.Stream{Client: kinesis.NewFromConfig(sdk), Name: name}
 	}
-	parts := strings.Split(r.arn+"::::", ":")
 	r.replay = &replay.Replay{
 		Function:  replay.Function{Client: client, Name: function},
-		StreamARN: fmt.Sprintf("arn:%s:kinesis:%s:%s:stream/%s", parts[1], parts[3], parts[4], name),
+		StreamARN: streamARN(r.arn, name),
 		Batch:     f.Batch, Rate: f.Rate, Retries: f.Retries,
 		Failed: func(err error) { log.Warn("delivered again", "error", err) },
 	}
 	return r, nil
+}
+
+// streamARN is that of a stream in a function's account and region.
+func streamARN(function, stream string) string {
+	parts := strings.Split(function+"::::", ":")
+	return fmt.Sprintf("arn:%s:kinesis:%s:%s:stream/%s", parts[1], parts[3], parts[4], stream)
 }
 
 // run replays, and keeps how far it came.

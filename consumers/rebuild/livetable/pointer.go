@@ -94,8 +94,7 @@ func decode(model string, item dynamo.Item) (p Pointer, err error) {
 }
 
 // Set replaces the pointer that was read by one to a table with a way back to former, which may
-// be "". It fails with [ErrMoved] where that is not the pointer any more. A write whose answer
-// was lost may have been done: read again.
+// be "". It fails with [ErrMoved] where that is not the pointer any more.
 func (s Store) Set(ctx context.Context, was Pointer, table, former string) (Pointer, error) {
 	now := Pointer{Model: was.Model, Table: table, Former: former, Epoch: was.Epoch + 1, Since: was.Since}
 	if was.Table != table {
@@ -111,11 +110,14 @@ func (s Store) Set(ctx context.Context, was Pointer, table, former string) (Poin
 		in.ExpressionAttributeValues = dynamo.Item{":epoch": dynamo.Int(was.Epoch)}
 	}
 	_, err := s.Client.PutItem(ctx, in)
+	if err == nil {
+		return now, nil
+	}
+	if is, readErr := s.Get(ctx, now.Model); readErr == nil && is == now {
+		return now, nil // an attempt whose answer was lost
+	}
 	if dynamo.IsConditionFailed(err) {
 		err = ErrMoved
 	}
-	if err != nil {
-		return was, fmt.Errorf("write the pointer of the read model %q to %q: %w", now.Model, table, err)
-	}
-	return now, nil
+	return was, fmt.Errorf("write the pointer of the read model %q to %q: %w", now.Model, table, err)
 }
