@@ -45,4 +45,6 @@ var peerDiffers = []sandboxtest.Skip{
 	{Test: "InvalidAttributes", Why: "moto takes attributes out of bounds, and unknown ones"},
 	{Test: "OnlyTheNewestHandleDeletes", Why: "moto deletes by older handles too; the API reference: the message might not be deleted"},
 	{Test: "InvalidText", Why: "moto takes control characters; the API reference: InvalidMessageContents"},
+	{Test: "FIFO", Why: "moto gives a message that is sent again an id of its own, and none a sequence number; the API reference: SequenceNumber"},
+	{Test: "FIFOLimits", Why: "moto takes a name of a FIFO queue without its attribute, and spaces in groups; the API reference: CreateQueue, SendMessage"},
 }
