@@ -128,7 +128,8 @@ func TestRedriveInTrouble(t *testing.T) {
 	}
 	eventually.True(t, fmt.Sprintf("all are redriven (seed %d)", seed), func() bool {
 		code, _, stderr := run(t, strings.Fields(redriveOrders)...)
-		if code != 0 && code != exitFailed {
+		gaveUp := code == serving.ExitFailure && strings.Contains(stderr, "injected") // four answers on end were lost
+		if code != 0 && code != exitFailed && !gaveUp {
 			t.Fatalf("exit code %d: %s (seed %d)", code, stderr, seed)
 		}
 		return w.waiting("orders") == 0
