@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -300,6 +301,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := p.active.Load()
 	x := &exchange{proxy: p, live: l, started: time.Now()}
 	x.bind(w, r)
+	defer p.tellPanic(r)
 	x.idle = l.table.Legacy.Timeouts.Idle
 	x.trusted = l.table.Trusts(r.RemoteAddr)
 	if p.tracer != nil {
@@ -314,4 +316,17 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.path, x.query, _ = strings.Cut(target, "?")
 	x.upgrade = isWebSocket(r)
 	x.serve()
+}
+
+// tellPanic logs a panic that would end the connection without a word: what the server says of
+// single clients is not logged.
+func (p *Proxy) tellPanic(r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if fault != http.ErrAbortHandler {
+		p.log.Error("an exchange panicked, which is a fault of the proxy", "method", r.Method, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }

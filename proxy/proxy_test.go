@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -628,4 +629,22 @@ func TestRefusedUploadIsAnswered(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// broken panics where an answer begins.
+type broken struct{ http.ResponseWriter }
+
+func (broken) WriteHeader(int) { panic("broken by the test") }
+
+// TestAPanicIsTold: net/http's server ends the connection, and what it says of that is not logged.
+func TestAPanicIsTold(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorldWith(t, proxy.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer func() {
+		if p := recover(); p != http.ErrAbortHandler || !strings.Contains(log.String(), "broken by the test") {
+			t.Errorf("%v, and logged was %s", p, log.String())
+		}
+	}()
+	w.proxy.ServeHTTP(broken{httptest.NewRecorder()}, httptest.NewRequest("GET", "/", http.NoBody))
+	t.Error("no panic")
 }
