@@ -58,9 +58,7 @@ long() {
 	beside[$!]="$2: $1"
 }
 
-long    secantusdb        'migrating an entity'     '.' ./migrate -timeout 9m -skip 'WhoseCommandsAre|^TestManyRanges|^TestReplaced|RefusedByEveryVerb|^TestAnAbandonment|^TestMigrationAmongStrangers|^TestACutoverEndsTheTransaction'
-long    secantusdb        'the store of an entity' '^TestPeerEntity$' ./services/entity/entitytest -timeout 9m -skip '^TestPeerEntity$/^the_contract/^A_late_write|^TestPeerEntity$/^owned/^answers|^TestPeerEntity$/^across/.*/^answers|^TestPeerEntity$/^faults'
-long    dynamodb-local    'the store of an entity' '^TestPeerEntity$' ./services/entity/entitytest -timeout 9m
+long    secantusdb        'migrating an entity'     '.' ./migrate -timeout 12m -skip 'WhoseCommandsAre|^TestManyRanges|^TestReplaced|RefusedByEveryVerb|^TestAnAbandonment|^TestMigrationAmongStrangers|^TestACutoverEndsTheTransaction'
 echo "SKIPPED the matrix of commands that are killed, lost, late or repeated, and many ranges: SecantusDB takes minutes for them"
 echo "SKIPPED replaced collections, strangers, late abandonments, edited plans at every verb: SecantusDB sends a drop"
 echo "        for a rename's target and lists no idle connections; nor open transactions, so that of a dead reader is not looked for"
@@ -86,8 +84,10 @@ against secantusdb        'an entity in MongoDB'      '.' ./services/entity/mong
 echo "SKIPPED the relay of an outbox: SecantusDB reads the present, whatever atClusterTime says, and a sweep needs the past"
 against secantusdb        'the contract of an owner' '^TestPeerOwner$' ./migrate/ownership/ownertest
 against dynamodb-local    'the contract of an owner' '^TestPeerOwner$' ./migrate/ownership/ownertest
+against secantusdb        'the store of an entity' '^TestPeerEntity$' ./services/entity/entitytest -timeout 9m -skip '^TestPeerEntity$/^the_contract/^A_late_write|^TestPeerEntity$/^owned/^answers|^TestPeerEntity$/^across/.*/^answers|^TestPeerEntity$/^faults'
 echo "SKIPPED late and repeated writes of an entity's store, and faults: SecantusDB accepts writes to views, takes no"
 echo "        collectionUUID, and does a write again that is sent again under its transaction number"
+against dynamodb-local    'the store of an entity' '^TestPeerEntity$' ./services/entity/entitytest -timeout 9m
 sandbox                   SQS      '^TestSandboxConforms$' ./infra/sandbox/sqs
 against moto              SQS      '^TestPeerConforms$'    ./infra/sandbox/sqs
 sandbox                   'Lambda functions' '^TestSandboxConforms$' ./infra/sandbox/lambda
