@@ -131,6 +131,42 @@ func TestAnAbandonmentDropsTheViewsUnderFormerNamesWhileWritesGoOn(t *testing.T)
 	}
 }
 
+// Encapsulated again while an abandonment still drops the views under former names: they are
+// needed, and stay.
+func TestAnAbandonmentLeavesTheViewsOfTheNextEncapsulation(t *testing.T) {
+	w := newWorld(t)
+	w.seed(20)
+	w.encapsulate()
+	n := names.Names("users")
+	rec, err := w.owners.Update(w.ctx, w.phase(), func(r *ownership.Record) { r.Generation += 3 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range n.Vacated(rec.Collection, rec.Generation)[1:] {
+		if err := w.db.CreateView(w.ctx, name, rec.Collection, mongo.Pipeline{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var again sync.Once
+	l := &linktest.Link{Choose: func(c linktest.Command) (fate linktest.Fate) {
+		name, _ := bson.Raw(c.Body).Lookup("drop").StringValueOK()
+		if kind, _ := n.Parse(name); kind == names.Physical {
+			again.Do(func() {
+				w.encapsulate()
+				fate = linktest.Lose
+			})
+		}
+		return fate
+	}}
+	if _, err := w.process(l).Abandon(l.Context(w.ctx)); err != nil {
+		t.Error(err)
+	}
+	if r := w.phase(); r.Phase != ownership.Encapsulated {
+		t.Errorf("%+v", r)
+	}
+	w.mustStand()
+}
+
 // Somebody restored the collection from elsewhere, and somebody wrote to a name that it had
 // before: what stands under the collection's own name gets the public one.
 func TestAnAbandonmentOfAReplacedCollectionTakesNoStrayForIt(t *testing.T) {

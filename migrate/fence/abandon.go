@@ -289,7 +289,7 @@ func (f *Fence) clearPhysical(ctx context.Context, rec ownership.Record) error {
 		return nil
 	}
 	for attempt := 0; ; attempt++ {
-		done, err := f.dropViews(ctx, rec)
+		done, err := f.dropView(ctx, rec)
 		if done || errors.Is(err, ownership.ErrConflict) { // somebody encapsulates it again, and needs them
 			return nil
 		}
@@ -300,17 +300,16 @@ func (f *Fence) clearPhysical(ctx context.Context, rec ownership.Record) error {
 	}
 }
 
-// dropViews drops the views under the physical names; done says that none is left.
-func (f *Fence) dropViews(ctx context.Context, rec ownership.Record) (done bool, err error) {
+// dropView drops one view under a physical name; done says that none is left. It looks before each
+// whether they are needed again.
+func (f *Fence) dropView(ctx context.Context, rec ownership.Record) (done bool, err error) {
 	l, err := f.lookInTurn(ctx, rec)
 	if err != nil {
 		return false, err
 	}
 	for _, name := range f.Names.Vacated(string(f.Names), rec.Generation) {
 		if e, there := l.At(name); there && e.View {
-			if err := f.DDL.drop(ctx, name, ""); err != nil {
-				return false, err
-			}
+			return false, f.DDL.drop(ctx, name, "")
 		}
 	}
 	return true, nil
